@@ -1,0 +1,246 @@
+#!/usr/bin/env python3
+"""Measures echo servers side by side; what `./dev bench echo` and `./dev demo` run.
+
+    $ bench/compare.py demo --build build   ringlet next to a thread per connection, half a minute
+    $ bench/compare.py echo --build build   four workloads next to hand-written servers, with goals
+
+You will see the conditions, one table, where ringlet is behind, and for `echo` which goals are met.
+Every raw result goes to a JSON file; `demo` also draws a picture.
+
+Method. A machine that others use, or that changes its clock, moves by tens of percent within
+seconds, so two long runs one after the other compare the weather. Here all servers are up at once,
+idle but for the one being measured, and short rounds visit each in turn, in an order that rotates
+from one round to the next. What is reported is the median of the ratios within a round, with its
+95 % interval. While such an interval straddles a goal, more rounds are made, up to a bound. What is
+compared is the server's own CPU time, user and kernel, per message. Messages per second depend on
+the load generator as well; the share of its core that the server used is shown beside them.
+
+Exit status: 0 measured, 1 could not measure, 3 a goal is missed and --strict was given.
+"""
+
+import argparse
+import contextlib
+import os
+import pathlib
+import resource
+import signal
+import sys
+
+sys.dont_write_bytecode = True  # The source tree stays as it is.
+
+from comparison import conditions, files, report
+from comparison.processes import Cores, RunningServer, run_load
+from comparison.series import ECHO_WORKLOADS, REPRESENTATIVE, SERVERS
+from comparison.series import Failure, Goal, Series, Workload
+
+EXTENSION_ROUNDS = 5  # How many rounds are added at a time while an interval straddles a goal.
+EXTENSION_FACTOR = 3  # At most this many times the rounds asked for.
+SPARE_DESCRIPTORS = 64  # For everything that is not a connection.
+FEWEST_ROUNDS = 6  # Below that there is no 95 % interval of a median.
+
+
+# What to measure.
+
+def make_plan(options):
+    """Which servers each workload visits: [(workload, keys)]."""
+    if options.connections or options.size:
+        workloads = [Workload(options.connections or REPRESENTATIVE.connections,
+                              options.size or REPRESENTATIVE.size)]
+    else:
+        default = ECHO_WORKLOADS if options.mode == "echo" else [REPRESENTATIVE]
+        workloads = options.workloads or default
+    if options.servers:
+        return [(workload, options.servers) for workload in workloads]
+    if options.mode == "demo":
+        return [(workload, ["ringlet", "limit", "threads"]) for workload in workloads]
+    # What is no goal elsewhere is measured only where it is quoted, or where it was asked for.
+    everything = ["ringlet", "limit", "epoll", "threads"]
+    return [(workload, everything if workload == REPRESENTATIVE or len(workloads) == 1
+             else ["ringlet", "limit"]) for workload in workloads]
+
+
+def make_goals(plan, options):
+    if options.mode == "demo" or options.depth != 1:
+        return []
+    goals = []
+    for workload, keys in plan:
+        if {"ringlet", "limit"} <= set(keys) and workload in ECHO_WORKLOADS:
+            goals.append(Goal(workload, "limit", 1.05))
+        if {"ringlet", "threads"} <= set(keys) and workload == REPRESENTATIVE:
+            goals.append(Goal(workload, "threads", 0.5))
+    return goals
+
+
+def check_beforehand(plan, options):
+    """All that can be known to fail is said before the first second is spent on measuring."""
+    if not options.build.is_dir():
+        raise Failure(f"there is no build folder {options.build}: make one with `meson setup "
+                      f"--buildtype=release {options.build}`")
+    paths = {"bench/load"} | {SERVERS[key].path for _, keys in plan for key in keys}
+    missing = sorted(path for path in paths if not os.access(options.build / path, os.X_OK))
+    if missing:
+        raise Failure(f"missing in {options.build}: {', '.join(missing)}; build with "
+                      f"`meson compile -C {options.build}`")
+    most = max(workload.connections for workload, _ in plan) + SPARE_DESCRIPTORS
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < most:
+        raise Failure(f"{most - SPARE_DESCRIPTORS} connections need {most} descriptors and the "
+                      f"hard limit is {hard}: raise it (`ulimit -Hn {most}`, as root), or measure "
+                      f"fewer with --connections or --workloads")
+
+
+# Measuring.
+
+def progress(text):
+    """A line that overwrites itself, for people only."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def run_round(series, keys, running, options, cores):
+    number = len(series.rounds)
+    turn = number % len(keys)
+    results = {}
+    for key in keys[turn:] + keys[:turn]:
+        progress(f"{series.workload.title}: round {number + 1}, {SERVERS[key].title}")
+        results[key] = run_load(running[key], series.workload, options, cores)
+    series.rounds.append(results)
+
+
+def straddled(series, goals):
+    """Servers to which the ratio is still undecided: its interval lies on both sides of a goal."""
+    ratios = [(goal, series.goal_ratio(goal)) for goal in goals]
+    return [goal.base for goal, ratio in ratios if ratio and ratio.low <= goal.limit < ratio.high]
+
+
+def measure(workload, keys, goals, options, cores):
+    series = Series(workload, keys)
+    with contextlib.ExitStack() as stack:
+        running = {}
+        for key in keys:
+            server = RunningServer(SERVERS[key], options.build, cores.server)
+            running[key] = stack.enter_context(server)
+        for _ in range(options.pairs):
+            run_round(series, keys, running, options, cores)
+        while len(series.rounds) < EXTENSION_FACTOR * options.pairs:
+            bases = straddled(series, goals)
+            if not bases:
+                break
+            for _ in range(EXTENSION_ROUNDS):
+                run_round(series, ["ringlet"] + bases, running, options, cores)
+    progress("")
+    return series
+
+
+def compare(options):
+    plan = make_plan(options)
+    goals = make_goals(plan, options)
+    check_beforehand(plan, options)
+    cores = Cores.choose()
+    found = conditions.collect(plan, options, cores)
+    conditions.show(found)
+    all_series = [measure(workload, keys, goals, options, cores) for workload, keys in plan]
+    verdicts = report.judge(all_series, goals)
+    report.table(all_series)
+    if any("ringlet" in keys and len(keys) > 1 for _, keys in plan):
+        report.losses(all_series)
+    report.goals(verdicts)
+    for series in all_series if options.mode == "demo" else []:
+        report.bars(series)
+        if {"ringlet", "threads"} <= set(series.servers):
+            report.headline(series)
+    files.write_json(options.json, found, all_series, verdicts)
+    if options.svg:
+        files.write_chart(options.svg, all_series)
+    missed = any(ratio.median > goal.limit for goal, ratio, _ in verdicts)
+    return 3 if options.strict and missed else 0
+
+
+# Command line.
+
+def number(kind, least):
+    def convert(text):
+        value = kind(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+        return value
+    convert.__name__ = kind.__name__  # argparse names it when `text` is no number at all.
+    return convert
+
+
+def parse_workloads(text):
+    """`500x64,16x64` -> workloads."""
+    workloads = []
+    for part in text.split(","):
+        connections, _, size = part.strip().partition("x")
+        if not (connections.isdigit() and size.isdigit() and int(connections) and int(size)):
+            raise argparse.ArgumentTypeError(f"`{part}` is not CONNECTIONSxBYTES, such as 500x64")
+        workloads.append(Workload(int(connections), int(size)))
+    return workloads
+
+
+def parse_servers(text):
+    keys = list(dict.fromkeys(part.strip() for part in text.split(",")))
+    for key in keys:
+        if key not in SERVERS:
+            raise argparse.ArgumentTypeError(f"no server `{key}`; there are {', '.join(SERVERS)}")
+    return keys
+
+
+def parse_options(arguments):
+    parser = argparse.ArgumentParser(description="Measures echo servers side by side.",
+                                     formatter_class=argparse.RawTextHelpFormatter)
+    option = parser.add_argument
+    option("mode", choices=("echo", "demo"),
+           help="echo: four workloads and the goals\ndemo: one, in half a minute, with a picture")
+    option("--build", type=pathlib.Path, default=pathlib.Path("build"), metavar="DIR",
+           help="build folder (default build)")
+    option("--pairs", type=number(int, FEWEST_ROUNDS), default=15, metavar="N",
+           help="rounds, each of which visits every server (default 15)")
+    option("--seconds", type=number(float, 0.01), metavar="S",
+           help="measured seconds of a visit (default 0.5, for demo 0.4)")
+    option("--warmup", type=number(float, 0), default=0.1, metavar="S",
+           help="seconds before them (default 0.1)")
+    option("--depth", type=number(int, 1), default=1, metavar="N",
+           help="messages in flight on each connection (default 1)")
+    option("--workloads", type=parse_workloads, metavar="NxB,...",
+           help="connections x bytes (default 500x64, for echo also 500x4096,16x64,5000x64)")
+    option("--connections", type=number(int, 1), metavar="N",
+           help="a single workload, with so many connections (default 500)")
+    option("--size", type=number(int, 1), metavar="B",
+           help="a single workload, with messages of so many bytes (default 64)")
+    option("--servers", type=parse_servers, metavar="KEY,...",
+           help=f"the servers to visit in every workload, of\n{', '.join(SERVERS)}")
+    option("--json", type=pathlib.Path, metavar="FILE",
+           help="raw results (default DIR/bench/MODE.json)")
+    option("--svg", type=pathlib.Path, metavar="FILE",
+           help="picture (default for demo DIR/bench/demo.svg)")
+    option("--strict", action="store_true", help="exit with 3 when the median misses a goal")
+    options = parser.parse_args(arguments)
+    if options.workloads and (options.connections or options.size):
+        parser.error("--workloads cannot be combined with --connections and --size")
+    options.seconds = options.seconds or (0.4 if options.mode == "demo" else 0.5)
+    options.json = options.json or options.build / "bench" / f"{options.mode}.json"
+    if options.mode == "demo":
+        options.svg = options.svg or options.build / "bench" / "demo.svg"
+    return options
+
+
+def main():
+    # As an exception, so that every `with` on the way out ends its server.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    options = parse_options(sys.argv[1:])
+    try:
+        return compare(options)
+    except Failure as failure:
+        progress("")
+        print(f"compare.py: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        progress("")
+        print("compare.py: interrupted; the servers are stopped", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

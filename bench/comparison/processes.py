@@ -1,0 +1,139 @@
+"""The processes of a comparison: servers and load generators, pinned, and ended in every case."""
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+
+from comparison.series import Failure
+
+START_TIMEOUT_S = 10  # A server prints its line within milliseconds, a sanitizer build within 1 s.
+LOAD_PATIENCE_S = 60  # For opening the connections, on top of the time that was asked for.
+
+
+@dataclass(frozen=True)
+class Cores:
+    server: int | None
+    load: int | None
+
+    @staticmethod
+    def choose():
+        available = sorted(os.sched_getaffinity(0))
+        if len(available) < 2 or not shutil.which("taskset"):
+            return Cores(None, None)
+        return Cores(available[0], available[1])
+
+    def describe(self):
+        if self.server is None:
+            return "nothing is pinned, for that takes two cores and taskset: server and load share"
+        return f"server on core {self.server}, load on core {self.load}"
+
+
+def pinned(command, core):
+    """The command, on one core, and killed by the kernel should this script itself be killed."""
+    prefix = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+    if core is not None:
+        prefix += ["taskset", "--cpu-list", str(core)]
+    return prefix + [str(part) for part in command]
+
+
+class RunningServer:
+    """A server process, from its first line to its end. Ends it on every way out of the `with`.
+
+    setpriv and taskset replace themselves by the server, so the process started is the server.
+    """
+
+    def __init__(self, server, build, core):
+        self.server = server
+        self.path = build / server.path
+        self.words = tempfile.TemporaryFile()  # Its standard error, shown only if something breaks.
+        self.process = subprocess.Popen(
+            pinned([self.path, "--host", "127.0.0.1", "--port", "0"], core),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.words,
+            env=dict(os.environ, **dict(server.environment)))
+
+    def __enter__(self):
+        try:
+            self.host, self.port = self.wait_for_address()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        with contextlib.suppress(ProcessLookupError):
+            self.process.terminate()
+        try:
+            self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+        self.words.close()
+
+    def wait_for_address(self):
+        readable, _, _ = select.select([self.process.stdout], [], [], START_TIMEOUT_S)
+        if not readable:
+            raise Failure(f"{self.path} did not say where it listens within {START_TIMEOUT_S} s"
+                          + self.last_words())
+        line = self.process.stdout.readline().decode(errors="replace").strip()
+        prefix = "listening on "
+        host, colon, port = line.removeprefix(prefix).rpartition(":")
+        if line.startswith(prefix) and colon and port.isdigit():
+            return host.strip("[]"), int(port)
+        said = f"said `{line}` instead of `listening on HOST:PORT`" if line else "said nothing"
+        raise Failure(f"{self.path} did not start: it {said}{self.last_words()}")
+
+    def last_words(self):
+        """How the process ended, if it did, and what it wrote on standard error."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=0.2)
+        status = self.process.returncode
+        self.words.seek(0)
+        text = self.words.read().decode(errors="replace").strip()
+        ended = "" if status is None else f"; it ended with status {status}"
+        return ended + (f"; it wrote: {text[-1000:]}" if text else "")
+
+
+def run_load(server, workload, options, cores):
+    """One measured window. Returns the load generator's result, or raises why there is none."""
+    command = [options.build / "bench/load", "--host", server.host, "--port", server.port,
+               "--connections", workload.connections, "--size", workload.size,
+               "--depth", options.depth, "--duration", options.seconds, "--warmup", options.warmup,
+               "--pid", server.process.pid, "--json", "-"]
+    patience = options.seconds + options.warmup + LOAD_PATIENCE_S
+    load = subprocess.Popen(pinned(command, cores.load), stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        output, words = load.communicate(timeout=patience)
+    except subprocess.TimeoutExpired:
+        raise Failure(f"the load on {server.server.title} ({workload.title}) did not end within "
+                      f"{patience:.0f} s{server.last_words()}") from None
+    finally:
+        if load.poll() is None:
+            load.kill()
+            load.wait()
+    try:
+        result = json.loads(output)
+    except ValueError:
+        result = None
+    if load.returncode == 0 and result is not None:
+        if result["server_cpu_ns_per_message"] is None:
+            raise Failure("the load generator did not report the server's CPU time")
+        return result
+    reason = describe_errors(result) or words.decode(errors="replace").strip() or "no reason given"
+    raise Failure(f"the load on {server.server.title} ({workload.title}) failed with status "
+                  f"{load.returncode}: {reason}{server.last_words()}")
+
+
+def describe_errors(result):
+    if result is None:
+        return ""
+    kinds = [f"{kind} ({count} times)" for kind, count in result["errors"].items()]
+    if result["wrong_bytes"]:
+        kinds.append(f"{result['wrong_bytes']} bytes came back wrong")
+    return ", ".join(kinds)

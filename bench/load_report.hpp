@@ -1,0 +1,104 @@
+// The result of one run of the load generator: as JSON for compare.py, as a few lines for people.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include <cstdint>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <map>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include "histogram.hpp"
+#include "load_options.hpp"
+
+namespace bench {
+
+struct load_report {
+  double duration_s = 0;                        // As measured, not as asked for.
+  histogram latency_ns;                         // One value per message that ended in the window.
+  std::optional<std::uint64_t> server_cpu_ns;   // Spent by the server in the window.
+  std::uint64_t load_cpu_ns = 0;                // Spent by this process in the window.
+  std::uint64_t wrong_bytes = 0;                // Bytes that came back other than they went out.
+  std::map<std::string, std::uint64_t> errors;  // "connect: Connection refused" -> how often.
+
+  /// A run counts only if nothing went wrong in it and something was measured.
+  bool is_good() const { return errors.empty() && wrong_bytes == 0 && latency_ns.count() > 0; }
+  int exit_status() const { return is_good() ? 0 : 1; }
+};
+
+inline nlohmann::json to_json(const load_options& options, const load_report& report) {
+  const auto& latency = report.latency_ns;
+  const auto messages = static_cast<double>(latency.count());
+  const auto per_message = [&](std::uint64_t total) -> nlohmann::json {
+    if (latency.count() == 0) return nullptr;
+    return static_cast<double>(total) / messages;
+  };
+  return {
+      {"connections", options.connections},
+      {"size", options.size},
+      {"depth", options.depth},
+      {"duration_s", report.duration_s},
+      {"messages", latency.count()},
+      {"messages_per_s", messages / report.duration_s},
+      {"bytes_per_s", messages * static_cast<double>(options.size) / report.duration_s},
+      {"latency_ns",
+       {{"p50", latency.percentile(50)},
+        {"p90", latency.percentile(90)},
+        {"p99", latency.percentile(99)},
+        {"p99_9", latency.percentile(99.9)},
+        {"max", latency.max()},
+        {"mean", latency.mean()}}},
+      {"server_cpu_ns_per_message",
+       report.server_cpu_ns ? per_message(*report.server_cpu_ns) : nlohmann::json(nullptr)},
+      {"load_cpu_ns_per_message", per_message(report.load_cpu_ns)},
+      {"errors", report.errors},
+      {"wrong_bytes", report.wrong_bytes},
+      {"exit", report.exit_status()},
+  };
+}
+
+inline void print(const load_options& options, const load_report& report) {
+  const auto& latency = report.latency_ns;
+  const auto microseconds = [&](double percent) {
+    return static_cast<double>(latency.percentile(percent)) / 1000;
+  };
+  const double per_s = static_cast<double>(latency.count()) / report.duration_s;
+  std::printf("%zu connections, %zu bytes, depth %zu, %.2f s\n", options.connections, options.size,
+              options.depth, report.duration_s);
+  std::printf("  %.0f messages/s, %.1f MB/s each way\n", per_s,
+              per_s * static_cast<double>(options.size) / 1e6);
+  std::printf("  latency us: p50 %.1f, p99 %.1f, p99.9 %.1f, max %.1f\n", microseconds(50),
+              microseconds(99), microseconds(99.9), microseconds(100));
+  if (report.server_cpu_ns && latency.count() > 0) {
+    std::printf("  server CPU: %.0f ns per message\n",
+                static_cast<double>(*report.server_cpu_ns) / static_cast<double>(latency.count()));
+  }
+  for (const auto& [kind, times] : report.errors) {
+    std::fprintf(stderr, "  %s (%llu times)\n", kind.c_str(),
+                 static_cast<unsigned long long>(times));
+  }
+  if (report.wrong_bytes > 0) {
+    std::fprintf(stderr, "  %llu bytes came back wrong\n",
+                 static_cast<unsigned long long>(report.wrong_bytes));
+  }
+}
+
+/// Writes the report where the options say. Throws std::runtime_error when that is impossible.
+inline void write_report(const load_options& options, const load_report& report) {
+  if (options.json_path != "-") print(options, report);
+  if (options.json_path.empty()) return;
+  const std::string text = to_json(options, report).dump(2) + "\n";
+  if (options.json_path == "-") {
+    std::cout << text << std::flush;
+    return;
+  }
+  std::ofstream file(options.json_path);
+  file << text << std::flush;
+  if (!file) throw std::runtime_error("cannot write " + options.json_path);
+}
+
+}  // namespace bench

@@ -1,0 +1,63 @@
+// Leases, and the memory behind them.
+#include <ringlet/assert.hpp>
+#include <ringlet/buffer_pool.hpp>
+#include <ringlet/detail/sanitizers.hpp>
+#include <ringlet/engine.hpp>
+
+#include <sys/mman.h>
+
+#include <new>
+
+namespace ringlet {
+
+buffer_pool::buffer_pool(engine& owner, std::uint32_t count, std::uint32_t size)
+    : owner_(&owner), count_(count), size_(size) {
+  // Mapped, not allocated: pages that no connection has needed yet cost nothing.
+  void* memory = ::mmap(nullptr, std::size_t{count} * size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  memory_ = static_cast<std::byte*>(memory);
+  detail::poison(memory_, std::size_t{count} * size);
+}
+
+buffer_pool::~buffer_pool() {
+  detail::unpoison(memory_, std::size_t{count_} * size_);
+  ::munmap(memory_, std::size_t{count_} * size_);
+}
+
+buffer buffer_pool::lend(std::int32_t id, std::uint32_t filled) noexcept {
+  ++on_lease_;
+  detail::unpoison(at(id), filled);
+  return buffer(*this, id, at(id), filled);
+}
+
+std::byte* buffer_pool::allocate_private() {
+  return static_cast<std::byte*>(::operator new(size_));
+}
+
+buffer buffer_pool::lend_private(std::byte* memory, std::uint32_t filled) noexcept {
+  ++on_lease_;
+  return buffer(*this, private_id, memory, filled);
+}
+
+void buffer_pool::free_private(std::byte* memory) noexcept { ::operator delete(memory); }
+
+void buffer_pool::give_back(std::int32_t id, std::byte* memory) noexcept {
+  --on_lease_;
+  if (id == private_id) {
+    free_private(memory);
+  } else {
+    detail::poison(memory, size_);
+    if (owner_ != nullptr) owner_->give_back(id);
+  }
+  if (owner_ == nullptr && on_lease_ == 0) delete this;
+}
+
+void buffer_pool::abandon() noexcept {
+  owner_ = nullptr;
+  if (on_lease_ == 0) delete this;
+}
+
+void buffer::give_back() noexcept { pool_->give_back(id_, data_); }
+
+}  // namespace ringlet

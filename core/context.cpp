@@ -1,0 +1,96 @@
+// Interruptions: kills, given exceptions and cancelled scopes, and which of them comes first.
+#include <ringlet/context.hpp>
+
+#include <memory>
+#include <utility>
+
+namespace ringlet {
+
+const wait_type ready_wait{"ready to run", nullptr, nullptr};
+
+// A given exception on its way. The one allocation that an interruption makes: the exception came
+// from the heap, too.
+struct context::pending_error {
+  std::exception_ptr error;
+  pending_error* next;
+};
+
+scope::scope(context& owner) noexcept : owner_(&owner), outer_(owner.innermost_) {
+  owner.innermost_ = this;
+}
+
+scope::~scope() {
+  if (owner_ == nullptr) return;
+  RINGLET_ASSERT(owner_->innermost_ == this, "scopes must end in the reverse order of their begin");
+  owner_->innermost_ = outer_;
+  owner_->update_interrupted();
+}
+
+void scope::cancel() noexcept {
+  if (std::exchange(cancelled_, true)) return;
+  if (owner_ != nullptr) owner_->interrupt();
+}
+
+context::context(ready_queue& home) noexcept : home_(&home), innermost_(&home.root_scope()) {
+  update_interrupted();
+}
+
+context::~context() {
+  while (errors_ != nullptr) delete std::exchange(errors_, errors_->next);
+}
+
+void context::update_interrupted() noexcept {
+  interrupted_ = kills_ != 0 || errors_ != nullptr;
+  for (const scope* s = innermost_; s != nullptr && !interrupted_; s = s->outer_) {
+    interrupted_ = s->cancelled_;
+  }
+}
+
+void context::throw_interruption() {
+  if (errors_ != nullptr) {
+    const std::unique_ptr<pending_error> first(std::exchange(errors_, errors_->next));
+    update_interrupted();
+    std::rethrow_exception(first->error);
+  }
+  if (kills_ != 0) {
+    --kills_;
+    update_interrupted();
+    throw cancelled();
+  }
+  const scope* outermost = nullptr;
+  for (const scope* s = innermost_; s != nullptr; s = s->outer_) {
+    if (s->cancelled_) outermost = s;
+  }
+  RINGLET_ASSERT(outermost != nullptr, "an interruption was delivered that nobody asked for");
+  throw cancelled(outermost);
+}
+
+void context::kill() noexcept {
+  ++kills_;
+  interrupt();
+}
+
+void context::interrupt_with(std::exception_ptr error) {
+  pending_error** last = &errors_;
+  while (*last != nullptr) last = &(*last)->next;
+  *last = new pending_error{std::move(error), nullptr};
+  interrupt();
+}
+
+void context::interrupt() noexcept {
+  update_interrupted();
+  if (interrupted_ && wait_.type != nullptr && wait_.type->cancel != nullptr) {
+    wait_.type->cancel(*this, cancel_reason::interrupted);
+  }
+}
+
+void ready_queue::bounce(frame_record& next) noexcept {
+  context& chain = *next.chain;
+  chain.wait_.at = &next;
+  chain.wait_.type = &ready_wait;
+  chain.next_ready_ = head_;
+  if (head_ == nullptr) tail_ = &chain.next_ready_;
+  head_ = &chain;
+}
+
+}  // namespace ringlet

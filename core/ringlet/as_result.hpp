@@ -1,0 +1,63 @@
+// as_result: the outcome of a call as a result<T>, instead of an exception.
+#pragma once
+
+#include <ringlet/result.hpp>
+#include <ringlet/task.hpp>
+
+#include <coroutine>
+#include <memory>
+#include <system_error>
+#include <type_traits>
+
+namespace ringlet {
+
+/// An awaiter that can tell an error without throwing: all of the library's own.
+template <class A>
+concept quiet_awaiter = awaiter<A> && requires(A a) {
+  a.take();
+};
+
+/// Yields what A::take() yields; see as_result().
+template <quiet_awaiter A>
+class result_awaiter {
+ public:
+  explicit result_awaiter(A& inner) noexcept : inner_(&inner) {}
+  bool await_ready() noexcept { return inner_->await_ready(); }
+  template <class Promise>
+  decltype(auto) await_suspend(std::coroutine_handle<Promise> caller) {
+    return inner_->await_suspend(caller);
+  }
+  auto await_resume() { return inner_->take(); }
+  auto take() { return inner_->take(); }
+
+ private:
+  A* inner_;
+};
+
+/// `co_await as_result(stream.read_some(memory))` gives a result<T>: the value, or the error of the
+/// world (reset, refused, timed out, ...) that the plain call would throw. Nothing is thrown on the
+/// way. `cancelled` is no error of the world and passes through.
+/// Lifetime: borrows the call; await it in the same expression.
+template <class A>
+requires quiet_awaiter<std::remove_reference_t<A>>
+[[nodiscard]] result_awaiter<std::remove_reference_t<A>> as_result(A&& call) noexcept {
+  return result_awaiter<std::remove_reference_t<A>>(call);
+}
+
+/// The same for a task: a std::system_error that it throws becomes the error of the result; every
+/// other exception passes through.
+template <class T>
+[[nodiscard]] task<result<T>> as_result(task<T> call) {
+  try {
+    if constexpr (std::is_void_v<T>) {
+      co_await call;
+      co_return result<void>();
+    } else {
+      co_return result<T>(co_await call);
+    }
+  } catch (const std::system_error& error) {
+    co_return result<T>(error.code());
+  }
+}
+
+}  // namespace ringlet

@@ -1,0 +1,76 @@
+// buffer: memory that the engine lends for received bytes, given back when the lease ends.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <utility>
+
+namespace ringlet {
+
+class buffer_pool;
+
+/// Received bytes, lent. Converts to std::span and std::string_view, and to false when empty, which
+/// is how receive() tells the end of the stream.
+///
+/// Lifetime: the bytes stay valid and untouched until the buffer dies or is assigned to. Hold it as
+/// long as the bytes are needed and no longer: a scheduler has a bounded number of them (see
+/// options), and when all are on lease every further receive pays for an allocation.
+/// Thread: that of the scheduler which lent it. It may outlive the scheduler.
+class buffer {
+ public:
+  buffer() noexcept = default;
+  /// For engines: a lease of `size` bytes at `data`, returned to `pool` as number `id`.
+  buffer(buffer_pool& pool, std::int32_t id, std::byte* data, std::uint32_t size) noexcept
+      : pool_(&pool), data_(data), size_(size), id_(id) {}
+  buffer(buffer&& other) noexcept
+      : pool_(std::exchange(other.pool_, nullptr)),
+        data_(std::exchange(other.data_, nullptr)),
+        size_(std::exchange(other.size_, 0)),
+        id_(other.id_) {}
+  buffer& operator=(buffer&& other) noexcept {
+    if (this != &other) {
+      reset();
+      pool_ = std::exchange(other.pool_, nullptr);
+      data_ = std::exchange(other.data_, nullptr);
+      size_ = std::exchange(other.size_, 0);
+      id_ = other.id_;
+    }
+    return *this;
+  }
+  ~buffer() {
+    if (pool_ != nullptr) give_back();
+  }
+
+  /// Whether there are bytes in it.
+  explicit operator bool() const noexcept { return size_ != 0; }
+  bool empty() const noexcept { return size_ == 0; }
+  std::size_t size() const noexcept { return size_; }
+  std::byte* data() noexcept { return data_; }
+  const std::byte* data() const noexcept { return data_; }
+
+  std::span<std::byte> bytes() noexcept { return {data_, size_}; }
+  std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
+  operator std::span<const std::byte>() const noexcept { return bytes(); }
+  std::string_view text() const noexcept { return {reinterpret_cast<const char*>(data_), size_}; }
+  operator std::string_view() const noexcept { return text(); }
+
+  /// Ends the lease now.
+  void reset() noexcept {
+    if (pool_ != nullptr) give_back();
+    pool_ = nullptr;
+    data_ = nullptr;
+    size_ = 0;
+  }
+
+ private:
+  void give_back() noexcept;
+
+  buffer_pool* pool_ = nullptr;
+  std::byte* data_ = nullptr;
+  std::uint32_t size_ = 0;
+  std::int32_t id_ = 0;
+};
+
+}  // namespace ringlet

@@ -1,0 +1,57 @@
+// buffer_pool: the memory behind all buffers of one engine, and the count of those on lease.
+#pragma once
+
+#include <ringlet/buffer.hpp>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace ringlet {
+
+class engine;
+
+/// A fixed number of equal buffers, numbered from 0. Who is free at the moment is known to the
+/// engine; the pool knows where they are and how many are out, and lives until the last one has
+/// come back, so that a lease may outlive its engine. Thread: the engine's.
+class buffer_pool {
+ public:
+  /// The id of buffers that were allocated because the pool had run dry.
+  static constexpr std::int32_t private_id = -1;
+
+  /// Maps `count` buffers of `size` bytes; the system gives memory to those that are touched.
+  /// Throws std::bad_alloc.
+  buffer_pool(engine& owner, std::uint32_t count, std::uint32_t size);
+  buffer_pool(const buffer_pool&) = delete;
+  buffer_pool& operator=(const buffer_pool&) = delete;
+
+  std::uint32_t count() const noexcept { return count_; }
+  std::uint32_t size() const noexcept { return size_; }
+  std::byte* at(std::int32_t id) const noexcept {
+    return memory_ + static_cast<std::size_t>(id) * size_;
+  }
+  std::uint32_t on_lease() const noexcept { return on_lease_; }
+
+  /// Turns the engine's buffer `id`, filled with `filled` bytes, into a lease.
+  buffer lend(std::int32_t id, std::uint32_t filled) noexcept;
+  /// A lease of freshly allocated memory of size() bytes: for when the pool has run dry, which is
+  /// normal. Throws std::bad_alloc.
+  std::byte* allocate_private();
+  buffer lend_private(std::byte* memory, std::uint32_t filled) noexcept;
+  void free_private(std::byte* memory) noexcept;
+
+  /// Takes a lease back; called by the buffer.
+  void give_back(std::int32_t id, std::byte* memory) noexcept;
+  /// The engine ends. The pool ends with it, or with the last lease.
+  void abandon() noexcept;
+
+ private:
+  ~buffer_pool();
+
+  engine* owner_;
+  std::byte* memory_;
+  std::uint32_t count_;
+  std::uint32_t size_;
+  std::uint32_t on_lease_ = 0;
+};
+
+}  // namespace ringlet

@@ -1,0 +1,271 @@
+// The context: what a chain of coroutine calls is to whoever runs it. The base of a fiber.
+//
+// It answers three questions. What is being waited for: the wait, one at a time. Must the next wait
+// end at once: the interruptions, which are kills (delivered once each) and cancelled scopes (again
+// at every wait inside). And where does it go when it can continue: its ready queue.
+#pragma once
+
+#include <ringlet/assert.hpp>
+
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <source_location>
+#include <string>
+
+namespace ringlet {
+
+class context;
+class ready_queue;
+
+/// What every coroutine of a chain records, so that a suspended chain can be resumed and printed.
+struct frame_record {
+  /// The chain that the coroutine runs in; null until it is started.
+  context* chain = nullptr;
+  /// The coroutine that awaits this one; null for the root of a chain.
+  frame_record* parent = nullptr;
+  /// Resumes this coroutine.
+  std::coroutine_handle<> self;
+  /// Where this coroutine awaits, or awaited last.
+  std::source_location site;
+};
+
+/// Why a wait is asked to end early.
+enum class cancel_reason : std::uint8_t {
+  none,
+  /// The fiber was killed or a scope around it gave up.
+  interrupted,
+  /// The wait's own limit passed.
+  timed_out,
+  /// What it waits on was closed.
+  closed,
+};
+
+/// What all waits of one kind have in common.
+struct wait_type {
+  /// The word that dump() prints, such as "receive".
+  const char* name;
+  /// Asks the current wait of the context to end early. The wait ends through context::wake(), now
+  /// or, when the kernel has a say, later. Null for a wait that is over as soon as its turn comes.
+  void (*cancel)(context&, cancel_reason) noexcept;
+  /// Appends what exactly is waited for, such as "fd 7"; may be null.
+  void (*describe)(const void* object, std::string& out);
+};
+
+/// One suspension of a context.
+struct wait_record {
+  /// Null while the context runs.
+  const wait_type* type = nullptr;
+  /// The awaiter or other object that the type's functions know how to read.
+  void* object = nullptr;
+  /// The innermost coroutine of the chain: the one to resume.
+  frame_record* at = nullptr;
+  /// The steady time, in nanoseconds, of the turn in which the wait began.
+  std::int64_t since = 0;
+};
+
+/// Thrown at a wait of a fiber that was killed, or inside a scope that gave up.
+///
+/// Not a std::exception, so that handlers of errors let it pass. Catch it (or `...`) only to clean
+/// up, and rethrow: the code above relies on seeing it.
+class cancelled {
+ public:
+  /// `source` is the scope that gave up, or null for a kill.
+  explicit cancelled(const void* source = nullptr) noexcept : source_(source) {}
+  /// Whether that scope is the reason.
+  bool from(const void* source) const noexcept { return source != nullptr && source_ == source; }
+
+ private:
+  const void* source_;
+};
+
+/// A region of one fiber's calls that can be cancelled as a whole. Scopes nest; once a scope is
+/// cancelled every wait inside throws `cancelled`, however often. Thread: its context's.
+class scope {
+ public:
+  explicit scope(context& owner) noexcept;
+  /// The outermost scope of a ready queue: around all of its contexts.
+  scope() noexcept = default;
+  scope(const scope&) = delete;
+  scope& operator=(const scope&) = delete;
+  ~scope();
+
+  bool is_cancelled() const noexcept { return cancelled_; }
+  /// Ends the current wait of the owner, and every later one inside. Idempotent. For an outermost
+  /// scope, whoever holds the contexts interrupts them.
+  void cancel() noexcept;
+
+ private:
+  friend class context;
+  context* owner_ = nullptr;
+  scope* outer_ = nullptr;
+  bool cancelled_ = false;
+};
+
+/// The base of a fiber; see the head of this file. Thread: that of its ready queue.
+class context {
+ public:
+  explicit context(ready_queue& home) noexcept;
+  context(const context&) = delete;
+  context& operator=(const context&) = delete;
+
+  ready_queue& home() const noexcept { return *home_; }
+  const wait_record& current_wait() const noexcept { return wait_; }
+
+  /// Makes `root` the coroutine that the first resumption starts.
+  void set_root(frame_record& root) noexcept {
+    root.chain = this;
+    wait_.at = &root;
+  }
+
+  /// What a wait does first, before it takes anything: true when an interruption must be delivered
+  /// (by throw_interruption()) instead of waiting.
+  bool interrupted() const noexcept { return interrupted_; }
+  /// Throws the oldest kill, else `cancelled` from the outermost scope that gave up.
+  [[noreturn]] void throw_interruption();
+
+  /// Whether a wait that need not suspend may return at once. After 128 of those in one resumption
+  /// it must queue up instead (wake()), so that a loop over ready things cannot starve the others.
+  bool may_continue() noexcept { return --budget_ != 0; }
+
+  /// Records that the coroutine `at` suspends; whoever ends the wait calls wake() once.
+  void begin_wait(const wait_type& type, void* object, frame_record& at) noexcept;
+  /// Ends the current wait: queues the context to be resumed.
+  void wake() noexcept;
+
+  /// Delivers a kill: `cancelled` is thrown at the current wait or else at the next one.
+  void kill() noexcept;
+  /// Delivers that exception in the same way.
+  void interrupt_with(std::exception_ptr error);
+  /// Looks again whether something must be delivered, and if so ends the current wait. Called by
+  /// whoever changed a reason.
+  void interrupt() noexcept;
+
+  bool has_started() const noexcept { return started_; }
+
+ protected:
+  ~context();
+
+  /// Called when the root coroutine has returned or thrown, inside its final suspension. The
+  /// coroutine may be destroyed only after the resumption that led here has returned.
+  virtual void on_root_done() noexcept = 0;
+
+ private:
+  friend class scope;
+  friend class ready_queue;
+  template <class T>
+  friend class task;
+  friend struct final_awaiter;
+
+  struct pending_error;
+
+  void update_interrupted() noexcept;
+
+  context* next_ready_ = nullptr;
+  ready_queue* home_;
+  wait_record wait_;
+  scope* innermost_;
+  pending_error* errors_ = nullptr;  // given exceptions, oldest first
+  std::uint32_t kills_ = 0;          // plain kills that are still to be thrown
+  std::uint8_t budget_ = 0;
+  bool interrupted_ = false;
+  bool started_ = false;
+};
+
+/// First in, first out: the contexts that can continue. The base of a scheduler.
+class ready_queue {
+ public:
+  /// How far the stack may grow below the frame that resumes contexts before a chain of transfers
+  /// is cut and continued from that frame.
+  static constexpr std::size_t stack_growth_max = 64 * 1024;
+  /// Waits that need not suspend, per resumption.
+  static constexpr std::uint8_t budget = 128;
+
+  ready_queue() noexcept = default;
+  ready_queue(const ready_queue&) = delete;
+  ready_queue& operator=(const ready_queue&) = delete;
+
+  bool empty() const noexcept { return head_ == nullptr; }
+
+  void push(context& ready) noexcept {
+    ready.next_ready_ = nullptr;
+    *tail_ = &ready;
+    tail_ = &ready.next_ready_;
+  }
+
+  /// Continues `next` from the bottom of the stack, before anything else runs.
+  void bounce(frame_record& next) noexcept;
+
+  /// Resumes the first context in the queue and returns it. Precondition: not empty.
+  context& resume_first() noexcept {
+    context& first = *head_;
+    head_ = first.next_ready_;
+    if (head_ == nullptr) tail_ = &head_;
+    first.wait_.type = nullptr;
+    first.budget_ = budget;
+    first.started_ = true;
+    first.wait_.at->self.resume();
+    return first;
+  }
+
+  /// Takes the first context out without resuming it. Precondition: not empty.
+  context& pop_first() noexcept {
+    context& first = *head_;
+    head_ = first.next_ready_;
+    if (head_ == nullptr) tail_ = &head_;
+    return first;
+  }
+  context& first() noexcept { return *head_; }
+
+  /// Says from which stack address on chains are cut; called by the function that resumes.
+  void set_stack_base(const void* frame) noexcept {
+    stack_floor_ = reinterpret_cast<std::uintptr_t>(frame) - stack_growth_max;
+  }
+  std::uintptr_t stack_floor() const noexcept { return stack_floor_; }
+
+  /// The scope around all contexts of this queue.
+  scope& root_scope() noexcept { return root_; }
+
+  /// The steady time of this turn in nanoseconds: what waits record as their beginning.
+  std::int64_t turn_time() const noexcept { return turn_time_; }
+  void set_turn_time(std::int64_t now) noexcept { turn_time_ = now; }
+
+ private:
+  context* head_ = nullptr;
+  context** tail_ = &head_;
+  std::uintptr_t stack_floor_ = 0;
+  std::int64_t turn_time_ = 0;
+  scope root_;
+};
+
+inline void context::begin_wait(const wait_type& type, void* object, frame_record& at) noexcept {
+  wait_.type = &type;
+  wait_.object = object;
+  wait_.at = &at;
+  wait_.since = home_->turn_time();
+}
+
+/// The type of the wait of a context that is queued to run.
+extern const wait_type ready_wait;
+
+inline void context::wake() noexcept {
+  wait_.type = &ready_wait;
+  home_->push(*this);
+}
+
+/// Passes control to `next`, a coroutine of the same chain: every call and return of a task ends
+/// here. g++ makes no tail call of it without optimisation or under sanitizers, so past the floor
+/// the rest is handed to the ready queue, in every build alike: headers are compiled with the
+/// user's flags, and one body must be right under all of them.
+inline std::coroutine_handle<> transfer(frame_record& next) noexcept {
+  ready_queue& home = next.chain->home();
+  if (reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) < home.stack_floor())
+      [[unlikely]] {
+    home.bounce(next);
+    return std::noop_coroutine();
+  }
+  return next.self;
+}
+
+}  // namespace ringlet

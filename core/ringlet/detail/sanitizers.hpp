@@ -1,0 +1,40 @@
+// What AddressSanitizer is told about memory that nobody may touch: pooled frames, buffers that are
+// not on lease, and memory that the kernel is about to fill. Without a sanitizer it is nothing.
+#pragma once
+
+#include <cstddef>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define RINGLET_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define RINGLET_ASAN 1
+#endif
+#endif
+
+#ifdef RINGLET_ASAN
+extern "C" {
+void __asan_poison_memory_region(void const volatile* address, std::size_t size);
+void __asan_unpoison_memory_region(void const volatile* address, std::size_t size);
+}
+#endif
+
+namespace ringlet::detail {
+
+/// Makes every later access to the memory an error report, until unpoison().
+inline void poison([[maybe_unused]] const void* address,
+                   [[maybe_unused]] std::size_t size) noexcept {
+#ifdef RINGLET_ASAN
+  __asan_poison_memory_region(address, size);
+#endif
+}
+
+/// Allows access again.
+inline void unpoison([[maybe_unused]] const void* address,
+                     [[maybe_unused]] std::size_t size) noexcept {
+#ifdef RINGLET_ASAN
+  __asan_unpoison_memory_region(address, size);
+#endif
+}
+
+}  // namespace ringlet::detail

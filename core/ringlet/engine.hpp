@@ -1,0 +1,181 @@
+// engine: the only door to the world. It carries operations to the kernel and their completions
+// back, tells the time, draws random numbers and lends buffers.
+//
+// No other file makes a system call on a descriptor, reads a clock or draws a random number. That
+// is what lets a scripted engine test every contract phase by phase.
+#pragma once
+
+#include <ringlet/buffer_pool.hpp>
+#include <ringlet/operation.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <span>
+#include <string>
+
+namespace ringlet {
+
+/// Steady time in nanoseconds, on the clock of std::chrono::steady_clock.
+using steady_ns = std::int64_t;
+
+/// A point in time that never comes.
+inline constexpr steady_ns never = std::numeric_limits<steady_ns>::max();
+
+/// Work for an engine's thread, queued by any thread. It lives until run() was called.
+struct posted_work {
+  posted_work* next = nullptr;
+  void (*run)(posted_work&) noexcept = nullptr;
+};
+
+/// How an engine is built.
+struct engine_options {
+  /// Submission queue entries: requests that are started between two waits. A power of two.
+  std::uint32_t submission_entries = 512;
+  /// Completion queue entries: completions that fit between two waits before the kernel has to
+  /// allocate. A power of two, at least submission_entries.
+  std::uint32_t completion_entries = 8192;
+  /// Buffers to lend for receive(), a power of two up to 32,768. They are recycled first in, first
+  /// out, so more than what fits the L2 cache costs speed and buys tolerance.
+  std::uint32_t buffer_count = 256;
+  /// Bytes of one buffer: the most that one receive() yields.
+  std::uint32_t buffer_size = 4096;
+};
+
+/// What an engine has done so far.
+struct engine_statistics {
+  std::uint64_t system_calls = 0;  // enters and calls
+  std::uint64_t completions = 0;
+  std::uint64_t overflows = 0;    // times the completion queue was found to have overflowed
+  std::uint64_t buffers_dry = 0;  // completions that found no buffer to fill
+  std::uint64_t wakes = 0;        // by other threads
+};
+
+/// Thread: that of its making, but for post() and wake().
+class engine {
+ public:
+  virtual ~engine();
+  engine(const engine&) = delete;
+  engine& operator=(const engine&) = delete;
+
+  /// Such as "uring", with the features in use.
+  virtual std::string name() const = 0;
+
+  /// Starts an operation, which must be idle or done. Never fails and never completes it: what goes
+  /// wrong is the result of the completion, which a later wait() delivers.
+  virtual void start(operation& op) noexcept = 0;
+  /// Asks for the final completion of an operation soon, with -ECANCELED unless it is faster. Never
+  /// dropped, allocates nothing; on an operation that is not in flight it does nothing.
+  virtual void cancel(operation& op) noexcept = 0;
+  /// Makes a call that the kernel answers at once. Returns op.answer.
+  virtual std::int32_t call(operation& op) noexcept = 0;
+
+  /// Gives the kernel what was started, and takes out what has completed: at most out.size()
+  /// completions. Returns how many; sleeps for the first one until `until` when there is none, and
+  /// not at all when that has passed. A wake-up, a signal or posted work ends the sleep early.
+  /// Whoever calls it passes every completion to dispatch(), in order. Throws std::system_error
+  /// when the kernel gives up on the engine as a whole.
+  virtual std::size_t wait(steady_ns until, std::span<completion> out) = 0;
+  /// Ends a sleep in wait(), or the next one. Any thread; safe in a signal handler.
+  void wake() noexcept {
+    posting_.fetch_add(1, std::memory_order_seq_cst);
+    woken_.store(true, std::memory_order_seq_cst);
+    if (sleeping_.exchange(false, std::memory_order_seq_cst)) ring_bell();
+    posting_.fetch_sub(1, std::memory_order_release);
+  }
+
+  virtual steady_ns now() noexcept = 0;
+  virtual std::uint64_t random() noexcept = 0;
+
+  /// Takes a lent buffer back; called by the pool.
+  virtual void give_back(std::int32_t buffer) noexcept = 0;
+  /// How many buffers the kernel could still fill. Zero means that a receive would find none.
+  virtual std::uint32_t buffers_free() const noexcept = 0;
+  buffer_pool& buffers() noexcept { return *pool_; }
+
+  /// How many operations are between start and done.
+  std::size_t in_flight() const noexcept { return in_flight_; }
+  /// Counts what an operation of its own, that nobody waits for, adds to in_flight().
+  virtual std::size_t internal_operations() const noexcept { return 0; }
+  const engine_statistics& statistics() const noexcept { return statistics_; }
+
+  /// Hands a completion to its operation.
+  void dispatch(const completion& done) noexcept {
+    operation& op = *done.request;
+    op.answer = done.result;
+    if (!done.more) {
+      op.state_ = operation::state::done;
+      --in_flight_;
+    }
+    op.on_completion(op, done);
+  }
+
+  /// Queues work for this engine's thread, and ends its sleep. Any thread. First in, first out for
+  /// one thread. The engine may end as soon as the work has run.
+  void post(posted_work& work) noexcept;
+  /// Runs what was posted; returns how many there were.
+  std::size_t run_posted() noexcept;
+
+ protected:
+  engine() noexcept = default;
+
+  /// The rules of the life of an operation, for engines.
+  void mark_queued(operation& op) noexcept {
+    RINGLET_ASSERT(!op.in_flight(), "an operation was started while it was in flight");
+    op.state_ = operation::state::queued;
+    op.cancel_requested_ = false;
+    ++in_flight_;
+  }
+  static void mark_in_kernel(operation& op) noexcept { op.state_ = operation::state::in_kernel; }
+  /// False when there is nothing to cancel or it was asked for before.
+  static bool mark_cancelled(operation& op) noexcept {
+    if (!op.in_flight() || op.cancel_requested_) return false;
+    op.cancel_requested_ = true;
+    return true;
+  }
+  static bool is_cancelled(const operation& op) noexcept { return op.cancel_requested_; }
+
+  /// Says that the thread is about to sleep. False when there is posted work or a wake-up: then it
+  /// must not.
+  bool announce_sleep() noexcept {
+    sleeping_.store(true, std::memory_order_seq_cst);
+    const bool woken = woken_.exchange(false, std::memory_order_seq_cst);
+    if (!woken && posted_.load(std::memory_order_seq_cst) == nullptr) return true;
+    announce_awake();
+    return false;
+  }
+  void announce_awake() noexcept { sleeping_.store(false, std::memory_order_relaxed); }
+
+  /// For destructors, first: waits until no other thread is inside post() or wake(). Whoever posts
+  /// still has to ring the bell when its work has run and the engine may be ending.
+  void wait_for_posters() const noexcept;
+
+  /// Makes wait() return; called by any thread, or a signal handler, once per announced sleep.
+  virtual void ring_bell() noexcept = 0;
+
+  struct pool_closer {
+    void operator()(buffer_pool* pool) const noexcept { pool->abandon(); }
+  };
+
+  std::size_t in_flight_ = 0;
+  std::unique_ptr<buffer_pool, pool_closer> pool_;
+  engine_statistics statistics_;
+
+ private:
+  // Pushed by any thread, taken whole by the engine's. All three are sequentially consistent:
+  // either the poster (or waker) sees the sleeper, or the sleeper sees the work (or the flag).
+  std::atomic<posted_work*> posted_ = nullptr;
+  std::atomic<bool> woken_ = false;
+  std::atomic<bool> sleeping_ = false;
+  std::atomic<int> posting_ = 0;  // threads inside post() or wake()
+};
+
+/// The io_uring engine; needs what Linux 6.1 offers. Throws std::system_error with a sentence that
+/// names what refused io_uring (seccomp, sysctl, memory lock limit, old kernel) and what would
+/// allow it. A ring that is refused for memory is tried again with smaller queues and fewer
+/// buffers.
+std::unique_ptr<engine> make_uring_engine(const engine_options& options = {});
+
+}  // namespace ringlet

@@ -1,0 +1,57 @@
+// The errors that ringlet adds to those of the system, and how all of them are thrown.
+//
+// Errors of the world travel as std::error_code: what the kernel answers in
+// std::system_category(), what ringlet itself decides as ringlet::errc. Thrown, they are a
+// std::system_error; as_result() hands out the code instead.
+#pragma once
+
+#include <cstdint>
+#include <system_error>
+
+namespace ringlet {
+
+/// Outcomes that the kernel has no number for.
+enum class errc : std::uint8_t {
+  /// The stream or listener was closed on this side while, or before, the call waited.
+  closed = 1,
+  /// An earlier compound call in this direction (write_all, read_exact, connect) was cut short by a
+  /// cancellation, so nobody knows where in the stream of bytes the next one would start.
+  cut_short,
+  /// The limit (`until`) of the call passed. Equivalent to std::errc::timed_out.
+  timed_out,
+  /// The bytes ended before as many had come as were asked for.
+  end_of_stream,
+  /// The fiber was killed before it had a value.
+  exited,
+};
+
+/// The category of errc; its name is "ringlet".
+const std::error_category& ringlet_category() noexcept;
+
+/// Found by argument-dependent look-up, so that an errc converts to std::error_code.
+std::error_code make_error_code(errc code) noexcept;
+
+/// Thrown when the limit of a call or of with_timeout() passed: the std::system_error whose code is
+/// errc::timed_out, with a name of its own because it is caught by itself most often.
+class timed_out : public std::system_error {
+ public:
+  /// `what` names the call that ran out of time.
+  explicit timed_out(const char* what);
+};
+
+/// Throws `code` as timed_out or std::system_error; `what` names the call that failed.
+[[noreturn]] void throw_error(std::error_code code, const char* what);
+
+/// Turns a result of the kernel (a negated errno) into an error code.
+inline std::error_code system_error_code(int negated_errno) noexcept {
+  return {-negated_errno, std::system_category()};
+}
+
+/// Whether the error only says that the peer went away (reset, broken pipe, aborted, closed): daily
+/// bread of a server, worth counting but not printing.
+bool is_disconnect(const std::error_code& code) noexcept;
+
+}  // namespace ringlet
+
+template <>
+struct std::is_error_code_enum<ringlet::errc> : std::true_type {};

@@ -1,0 +1,87 @@
+// Where coroutine frames and fibers get their memory: free lists of a few sizes, one set per
+// thread.
+//
+// A block belongs to the thread that frees it, so nothing here is shared or locked. Blocks go back
+// to the system when their thread ends; until then a pool keeps the most that was ever in use.
+#pragma once
+
+#include <ringlet/detail/sanitizers.hpp>
+
+#include <bit>
+#include <cstddef>
+#include <new>
+
+namespace ringlet::detail {
+
+/// Steps of 32 bytes up to 1 KiB, then four steps per doubling up to 32 KiB. Frames are laid out by
+/// g++ before it optimises, so frames of several KiB are not rare; what is larger still is left to
+/// operator new.
+class frame_pool {
+ public:
+  static constexpr std::size_t step = 32;
+  static constexpr std::size_t fine_max = 1024;
+  static constexpr std::size_t pooled_max = 32 * 1024;
+  static constexpr std::size_t fine_classes = fine_max / step;
+  static constexpr std::size_t classes = fine_classes + 4 * 5;
+
+  /// The free list that serves blocks of `size` bytes, 1 to pooled_max.
+  static constexpr std::size_t class_of(std::size_t size) noexcept {
+    if (size <= fine_max) return (size + step - 1) / step - 1;
+    const auto doubling =
+        static_cast<std::size_t>(std::bit_width(size - 1)) - 11;  // 0 for 1,025 to 2,048 bytes
+    const std::size_t quarter = (size - 1) >> (doubling + 8);     // 4 to 7
+    return fine_classes + doubling * 4 + (quarter - 4);
+  }
+
+  /// How many bytes a block of that class has.
+  static constexpr std::size_t size_of(std::size_t index) noexcept {
+    if (index < fine_classes) return (index + 1) * step;
+    const std::size_t coarse = index - fine_classes;
+    return (coarse % 4 + 5) << (coarse / 4 + 8);
+  }
+
+  void* allocate(std::size_t size) {
+    if (size <= pooled_max) [[likely]] {
+      const std::size_t index = class_of(size);
+      if (block* first = free_[index]) [[likely]] {
+        unpoison(first, size_of(index));
+        free_[index] = first->next;
+        return first;
+      }
+    }
+    return allocate_slowly(size);
+  }
+
+  void deallocate(void* memory, std::size_t size) noexcept {
+    if (size <= pooled_max && open_) [[likely]] {
+      const std::size_t index = class_of(size);
+      free_[index] = ::new (memory) block{free_[index]};
+      poison(memory, size_of(index));
+      return;
+    }
+    deallocate_slowly(memory, size);
+  }
+
+  /// Gives every free block back to the system.
+  void trim() noexcept;
+
+ private:
+  struct block {
+    block* next;
+  };
+  friend struct frame_pool_closer;
+
+  void* allocate_slowly(std::size_t size);
+  void deallocate_slowly(void* memory, std::size_t size) noexcept;
+
+  // False before the thread's first allocation and again once the thread is ending: then blocks
+  // go straight to operator delete.
+  bool open_ = false;
+  block* free_[classes] = {};
+};
+
+// Initial-exec costs one instruction instead of a call, also in a shared library; the pool is small
+// enough for the static TLS reserve when the library is loaded late.
+extern thread_local constinit frame_pool frames __attribute__((tls_model("initial-exec")));
+
+}  // namespace ringlet::detail

@@ -1,0 +1,85 @@
+// result<T>: a value or the std::error_code that says why there is none.
+#pragma once
+
+#include <ringlet/assert.hpp>
+#include <ringlet/error.hpp>
+
+#include <system_error>
+#include <utility>
+#include <variant>
+
+namespace ringlet {
+
+/// What `co_await as_result(...)` gives: the value of a call, or its error, without throwing.
+///
+/// True exactly when there is a value. Reading the value of an error, or the error of a value, with
+/// operator* or error() is the caller's bug and aborts; value() throws the error instead.
+template <class T>
+class [[nodiscard]] result {
+ public:
+  using value_type = T;
+
+  result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
+  result(std::error_code error) noexcept : state_(std::in_place_index<1>, error) {}
+
+  explicit operator bool() const noexcept { return has_value(); }
+  bool has_value() const noexcept { return state_.index() == 0; }
+
+  T& operator*() & { return checked(); }
+  const T& operator*() const& { return const_cast<result*>(this)->checked(); }
+  T&& operator*() && { return std::move(checked()); }
+  T* operator->() { return &checked(); }
+  const T* operator->() const { return &const_cast<result*>(this)->checked(); }
+
+  std::error_code error() const noexcept {
+    RINGLET_ASSERT(!has_value(), "the error of a result was read although it holds a value");
+    return *std::get_if<1>(&state_);
+  }
+
+  /// The value; throws the error as std::system_error when there is none.
+  T& value() & { return or_throw(); }
+  T&& value() && { return std::move(or_throw()); }
+
+  /// The value, or `fallback` when there is none.
+  T value_or(T fallback) && { return has_value() ? std::move(checked()) : std::move(fallback); }
+
+ private:
+  T& checked() noexcept {
+    RINGLET_ASSERT(has_value(), "the value of a result was read although it holds an error");
+    return *std::get_if<0>(&state_);
+  }
+  T& or_throw() {
+    if (!has_value()) throw_error(error(), "result");
+    return checked();
+  }
+
+  std::variant<T, std::error_code> state_;
+};
+
+/// The result of a call that yields nothing: success or an error.
+template <>
+class [[nodiscard]] result<void> {
+ public:
+  using value_type = void;
+
+  result() noexcept = default;
+  result(std::error_code error) noexcept : error_(error) {}
+
+  explicit operator bool() const noexcept { return has_value(); }
+  bool has_value() const noexcept { return !error_; }
+  std::error_code error() const noexcept {
+    RINGLET_ASSERT(!has_value(), "the error of a result was read although it holds a value");
+    return error_;
+  }
+  void operator*() const noexcept {
+    RINGLET_ASSERT(has_value(), "the value of a result was read although it holds an error");
+  }
+  void value() const {
+    if (error_) throw_error(error_, "result");
+  }
+
+ private:
+  std::error_code error_;
+};
+
+}  // namespace ringlet

@@ -1,0 +1,261 @@
+// task<T>: a lazy coroutine call.
+#pragma once
+
+#include <ringlet/assert.hpp>
+#include <ringlet/context.hpp>
+#include <ringlet/frame_pool.hpp>
+
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+#include <exception>
+#include <memory>
+#include <new>
+#include <source_location>
+#include <type_traits>
+#include <utility>
+
+namespace ringlet {
+
+template <class T = void>
+class task;
+
+/// Something whose await_* functions fit a `co_await` in a task.
+template <class A>
+concept awaiter = requires(A a) {
+  a.await_ready();
+  a.await_resume();
+};
+
+/// Resumes the awaiting coroutine, or ends the chain.
+struct final_awaiter {
+  bool await_ready() const noexcept { return false; }
+  template <class Promise>
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> done) const noexcept {
+    frame_record& record = done.promise();
+    if (record.parent != nullptr) [[likely]]
+      return transfer(*record.parent);
+    record.chain->on_root_done();
+    return std::noop_coroutine();
+  }
+  void await_resume() const noexcept {}
+};
+
+/// What awaits a task: starts it, and yields what it returned.
+template <class T>
+class task_awaiter {
+ public:
+  using promise = typename task<T>::promise_type;
+
+  explicit task_awaiter(promise* callee) noexcept : callee_(callee) {}
+
+  bool await_ready() const noexcept { return false; }
+  template <class Promise>
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+    frame_record& record = caller.promise();
+    callee_->parent = &record;
+    callee_->chain = record.chain;
+    return transfer(*callee_);
+  }
+  T await_resume() { return callee_->take(); }
+
+ private:
+  promise* callee_;
+};
+
+/// Awaits an awaiter that lives in the caller's full expression. By value and by pointer: g++ 12
+/// copies awaiters that await_transform returns by reference.
+template <class A>
+class borrowed_awaiter {
+ public:
+  explicit borrowed_awaiter(A& inner) noexcept : inner_(&inner) {}
+  decltype(auto) await_ready() noexcept(noexcept(std::declval<A&>().await_ready())) {
+    return inner_->await_ready();
+  }
+  template <class Promise>
+  decltype(auto) await_suspend(std::coroutine_handle<Promise> caller) {
+    return inner_->await_suspend(caller);
+  }
+  decltype(auto) await_resume() { return inner_->await_resume(); }
+
+ private:
+  A* inner_;
+};
+
+/// What the promises of all tasks share.
+class task_promise_base : public frame_record {
+ public:
+  static void* operator new(std::size_t size) { return detail::frames.allocate(size); }
+  static void operator delete(void* frame, std::size_t size) noexcept {
+    detail::frames.deallocate(frame, size);
+  }
+
+  std::suspend_always initial_suspend() const noexcept { return {}; }
+  final_awaiter final_suspend() const noexcept { return {}; }
+
+  template <class U>
+  task_awaiter<U> await_transform(
+      task<U>&& callee, std::source_location where = std::source_location::current()) noexcept {
+    site = where;
+    return task_awaiter<U>(callee.promise_to_start());
+  }
+  template <class U>
+  task_awaiter<U> await_transform(
+      task<U>& callee, std::source_location where = std::source_location::current()) noexcept {
+    site = where;
+    return task_awaiter<U>(callee.promise_to_start());
+  }
+  template <awaiter A>
+  borrowed_awaiter<std::remove_reference_t<A>> await_transform(
+      A&& inner, std::source_location where = std::source_location::current()) noexcept {
+    site = where;
+    return borrowed_awaiter<std::remove_reference_t<A>>(inner);
+  }
+};
+
+/// Keeps what the coroutine returned or threw until it is taken.
+template <class T>
+class task_promise : public task_promise_base {
+ public:
+  task_promise() noexcept { self = std::coroutine_handle<task_promise>::from_promise(*this); }
+  task_promise(const task_promise&) = delete;
+  task_promise& operator=(const task_promise&) = delete;
+  ~task_promise() {
+    if (state_ == state::value) std::destroy_at(&value_);
+    if (state_ == state::error) std::destroy_at(&error_);
+  }
+
+  task<T> get_return_object() noexcept;
+
+  template <class U = T>
+  requires std::constructible_from<T, U&&>
+  void return_value(U&& value) noexcept(std::is_nothrow_constructible_v<T, U&&>) {
+    ::new (static_cast<void*>(std::addressof(value_))) T(std::forward<U>(value));
+    state_ = state::value;
+  }
+  void unhandled_exception() noexcept {
+    ::new (static_cast<void*>(&error_)) std::exception_ptr(std::current_exception());
+    state_ = state::error;
+  }
+
+  T take() {
+    if (state_ == state::error) [[unlikely]]
+      std::rethrow_exception(std::exchange(error_, {}));
+    return std::move(value_);
+  }
+  /// The exception that ended the coroutine, or null.
+  std::exception_ptr error() const noexcept {
+    return state_ == state::error ? error_ : std::exception_ptr();
+  }
+
+ private:
+  enum class state : unsigned char { empty, value, error };
+  union {
+    T value_;
+    std::exception_ptr error_;
+  };
+  state state_ = state::empty;
+};
+
+template <class T>
+class task_promise<T&> : public task_promise_base {
+ public:
+  task_promise() noexcept { self = std::coroutine_handle<task_promise>::from_promise(*this); }
+
+  task<T&> get_return_object() noexcept;
+  void return_value(T& value) noexcept { value_ = std::addressof(value); }
+  void unhandled_exception() noexcept { error_ = std::current_exception(); }
+
+  T& take() {
+    if (error_) [[unlikely]]
+      std::rethrow_exception(std::exchange(error_, {}));
+    return *value_;
+  }
+  std::exception_ptr error() const noexcept { return error_; }
+
+ private:
+  T* value_ = nullptr;
+  std::exception_ptr error_;
+};
+
+template <>
+class task_promise<void> : public task_promise_base {
+ public:
+  task_promise() noexcept { self = std::coroutine_handle<task_promise>::from_promise(*this); }
+
+  task<void> get_return_object() noexcept;
+  void return_void() const noexcept {}
+  void unhandled_exception() noexcept { error_ = std::current_exception(); }
+
+  void take() {
+    if (error_) [[unlikely]]
+      std::rethrow_exception(std::exchange(error_, {}));
+  }
+  std::exception_ptr error() const noexcept { return error_; }
+
+ private:
+  std::exception_ptr error_;
+};
+
+/// A coroutine call that has not run yet: `co_await` runs it in the caller's fiber, and yields what
+/// it returns or rethrows what it throws. Await it once; dropped unawaited, its body never runs.
+///
+/// Arguments that the coroutine takes by reference must outlive it, so write
+/// `co_await f(g())` freely, but keep a task in a variable only when its arguments live longer.
+/// A capturing lambda that is a coroutine reads its captures from the closure: the closure must
+/// outlive the task, too.
+///
+/// Awaiting a task is not a wait: it is neither a checkpoint nor a turn of anybody else. Calls may
+/// nest and return synchronously to any depth and in any number; the stack grows by 64 KiB at most.
+/// Thread: that of the fiber which awaits it. Frames come from a pool of that thread.
+template <class T>
+class [[nodiscard]] task {
+ public:
+  using value_type = T;
+  using promise_type = task_promise<T>;
+
+  task(task&& other) noexcept : promise_(std::exchange(other.promise_, nullptr)) {}
+  task& operator=(task&& other) noexcept {
+    if (this != &other) {
+      destroy();
+      promise_ = std::exchange(other.promise_, nullptr);
+    }
+    return *this;
+  }
+  ~task() { destroy(); }
+
+  /// For whoever awaits or spawns it: the promise of a call that nobody has started.
+  task_promise<T>* promise_to_start() const noexcept {
+    RINGLET_ASSERT(promise_ != nullptr, "an empty task (moved from) was awaited or spawned");
+    RINGLET_ASSERT(promise_->chain == nullptr, "a task was awaited or spawned twice");
+    return promise_;
+  }
+
+  /// For whoever runs it as the root of a chain: where the result is.
+  task_promise<T>& promise() const noexcept { return *promise_; }
+
+ private:
+  friend class task_promise<T>;
+  explicit task(task_promise<T>* promise) noexcept : promise_(promise) {}
+
+  void destroy() noexcept {
+    if (promise_ == nullptr) return;
+    RINGLET_ASSERT(promise_->chain == nullptr || promise_->self.done(),
+                   "a task was destroyed while it was suspended: fibers end by unwinding only");
+    promise_->self.destroy();
+  }
+
+  task_promise<T>* promise_;
+};
+
+template <class T>
+task<T> task_promise<T>::get_return_object() noexcept {
+  return task<T>(this);
+}
+template <class T>
+task<T&> task_promise<T&>::get_return_object() noexcept {
+  return task<T&>(this);
+}
+inline task<void> task_promise<void>::get_return_object() noexcept { return task<void>(this); }
+
+}  // namespace ringlet

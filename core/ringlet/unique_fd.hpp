@@ -1,0 +1,32 @@
+// unique_fd: the owner of one file descriptor.
+#pragma once
+
+#include <utility>
+
+namespace ringlet {
+
+/// Closes its descriptor when it goes. For descriptors that no operation is in flight on; what the
+/// kernel is still working on belongs to a descriptor object, which waits before it closes.
+class unique_fd {
+ public:
+  unique_fd() noexcept = default;
+  explicit unique_fd(int fd) noexcept : fd_(fd) {}
+  unique_fd(unique_fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  unique_fd& operator=(unique_fd&& other) noexcept {
+    reset(std::exchange(other.fd_, -1));
+    return *this;
+  }
+  ~unique_fd() { reset(); }
+
+  explicit operator bool() const noexcept { return fd_ >= 0; }
+  int get() const noexcept { return fd_; }
+  /// Gives the descriptor away: the caller closes it.
+  [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
+  /// Closes what is held and holds `fd` from now on.
+  void reset(int fd = -1) noexcept;
+
+ private:
+  int fd_ = -1;
+};
+
+}  // namespace ringlet

@@ -1,0 +1,9 @@
+// The version of ringlet that is being compiled against.
+//
+// Written by hand, because it must be found in the source tree, too; tests/tidy.py compares it with
+// meson.build.
+#pragma once
+
+#define RINGLET_VERSION_MAJOR 0
+#define RINGLET_VERSION_MINOR 1
+#define RINGLET_VERSION_PATCH 0

@@ -1,0 +1,244 @@
+// Submitting, waiting and reaping; see the header for what shapes it.
+#include "uring_engine.hpp"
+
+#include <ringlet/detail/sanitizers.hpp>
+
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <system_error>
+
+#include "direct_call.hpp"
+#include "uring_entry.hpp"
+
+namespace ringlet {
+namespace {
+
+// user_data of requests that are not operations. Operations are at least 8-byte aligned.
+constexpr std::uint64_t ignored = 0;
+constexpr std::uint64_t bell = 1;
+
+constexpr long nanoseconds_per_second = 1'000'000'000;
+// The longest sleep: a year. The kernel refuses times that overflow its clock.
+constexpr steady_ns sleep_max = 365LL * 24 * 3600 * nanoseconds_per_second;
+
+unsigned load_acquire(const unsigned* shared) noexcept {
+  return __atomic_load_n(shared, __ATOMIC_ACQUIRE);
+}
+void store_release(unsigned* shared, unsigned value) noexcept {
+  __atomic_store_n(shared, value, __ATOMIC_RELEASE);
+}
+unsigned load_relaxed(const unsigned* shared) noexcept {
+  return __atomic_load_n(shared, __ATOMIC_RELAXED);
+}
+
+}  // namespace
+
+io_uring_sqe* uring_engine::next_entry() noexcept {
+  const unsigned entries = *ring_.sq.kring_entries;
+  if (ring_.sq.sqe_tail - load_acquire(ring_.sq.khead) >= entries) {
+    // Full: a burst between two waits. The kernel takes the entries out during the call, because
+    // nobody polls the queue (no SQPOLL).
+    enter(0, 0, never);
+    if (ring_.sq.sqe_tail - load_acquire(ring_.sq.khead) >= entries) return nullptr;
+  }
+  return &ring_.sq.sqes[ring_.sq.sqe_tail++ & *ring_.sq.kring_mask];
+}
+
+bool uring_engine::submit_one(operation& op) noexcept {
+  io_uring_sqe* entry = next_entry();
+  if (entry == nullptr) return false;
+  fill_entry(*entry, op);
+  mark_in_kernel(op);
+  return true;
+}
+
+bool uring_engine::submit_cancel(operation& op) noexcept {
+  io_uring_sqe* entry = next_entry();
+  if (entry == nullptr) return false;
+  fill_cancel(*entry, op, ignored);
+  return true;
+}
+
+bool uring_engine::arm_bell() noexcept {
+  io_uring_sqe* entry = next_entry();
+  if (entry == nullptr) return false;
+  fill_bell(*entry, bell_fd_, bell);
+  return true;
+}
+
+void uring_engine::start(operation& op) noexcept {
+  mark_queued(op);
+  poison_target(op);
+  // In the order of their starts: nobody overtakes those that are waiting for room.
+  if (!unstarted_.empty() || !submit_one(op)) unstarted_.push_back(op);
+}
+
+void uring_engine::cancel(operation& op) noexcept {
+  if (!mark_cancelled(op)) return;
+  // Not yet handed over: the next wait() completes it.
+  if (op.current_state() == operation::state::queued) return;
+  if (!submit_cancel(op)) uncancelled_.push_back(op);
+}
+
+std::int32_t uring_engine::call(operation& op) noexcept {
+  ++statistics_.system_calls;
+  return op.answer = direct_call(op);
+}
+
+void uring_engine::retry_waiting() noexcept {
+  while (!uncancelled_.empty() && submit_cancel(uncancelled_.front())) uncancelled_.pop_front();
+  if (!bell_armed_) bell_armed_ = arm_bell();
+  while (!unstarted_.empty()) {
+    operation& op = unstarted_.front();
+    if (is_cancelled(op) || !submit_one(op)) return;  // reap() completes what was cancelled
+    op.unlink();
+  }
+}
+
+unsigned uring_engine::unsubmitted() const noexcept {
+  return ring_.sq.sqe_tail - load_acquire(ring_.sq.khead);
+}
+
+int uring_engine::enter(unsigned min_complete, unsigned flags, steady_ns timeout) noexcept {
+  store_release(ring_.sq.ktail, ring_.sq.sqe_tail);
+  ++statistics_.system_calls;
+  if (timeout == never) {
+    return io_uring_enter2(static_cast<unsigned>(ring_.enter_ring_fd), unsubmitted(), min_complete,
+                           flags | enter_flags_, nullptr, 0);
+  }
+  __kernel_timespec limit{};
+  limit.tv_sec = timeout / nanoseconds_per_second;
+  limit.tv_nsec = timeout % nanoseconds_per_second;
+  io_uring_getevents_arg argument{};
+  argument.ts = reinterpret_cast<std::uint64_t>(&limit);
+  return io_uring_enter2(static_cast<unsigned>(ring_.enter_ring_fd), unsubmitted(), min_complete,
+                         flags | enter_flags_ | IORING_ENTER_EXT_ARG,
+                         reinterpret_cast<sigset_t*>(&argument), sizeof argument);
+}
+
+void uring_engine::check(int entered) const {
+  if (entered >= 0) return;
+  switch (-entered) {
+    case EINTR:   // a signal ended the sleep
+    case ETIME:   // the limit passed
+    case EAGAIN:  // no memory for requests right now: reap, and try again at the next wait
+    case EBUSY:   // the completion queue overflowed (older kernels): reap, and try again
+      return;
+    default:
+      // EBADR says that completions were lost; nothing can be trusted after that.
+      throw std::system_error(-entered, std::system_category(), "io_uring_enter");
+  }
+}
+
+void uring_engine::sleep(steady_ns until) {
+  if (!announce_sleep()) {
+    check(enter(0, IORING_ENTER_GETEVENTS, never));
+    return;
+  }
+  const steady_ns timeout = until == never ? never : std::min(until - now(), sleep_max);
+  const int entered = timeout > 0 ? enter(1, IORING_ENTER_GETEVENTS, timeout)
+                                  : enter(0, IORING_ENTER_GETEVENTS, never);
+  announce_awake();
+  check(entered);
+  // After a real sleep the kernel ran just enough work for one completion.
+  if (load_relaxed(ring_.sq.kflags) & IORING_SQ_TASKRUN) {
+    check(enter(0, IORING_ENTER_GETEVENTS, never));
+  }
+}
+
+std::size_t uring_engine::wait(steady_ns until, std::span<completion> out) {
+  retry_waiting();
+  std::size_t count = reap(out);
+  if (count == 0 && until > 0 && unstarted_.empty()) {
+    sleep(until);
+  } else if (unsubmitted() != 0 ||
+             (load_relaxed(ring_.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0) {
+    check(enter(0, IORING_ENTER_GETEVENTS, never));
+  }
+  if (count < out.size()) count += reap(out.subspan(count));
+  return count;
+}
+
+std::size_t uring_engine::reap(std::span<completion> out) noexcept {
+  std::size_t count = 0;
+  while (count < out.size() && !unstarted_.empty() && is_cancelled(unstarted_.front())) {
+    operation& op = unstarted_.pop_front();
+    unpoison_target(op);
+    out[count++] = {&op, -ECANCELED, completion::no_buffer, false, false};
+  }
+  if (load_relaxed(ring_.sq.kflags) & IORING_SQ_CQ_OVERFLOW) ++statistics_.overflows;
+  unsigned head = *ring_.cq.khead;
+  const unsigned tail = load_acquire(ring_.cq.ktail);
+  while (count < out.size() && head != tail) {
+    if (translate(ring_.cq.cqes[head & *ring_.cq.kring_mask], out[count])) ++count;
+    ++head;
+  }
+  // Copied out: the kernel may have the entries back before any coroutine runs.
+  store_release(ring_.cq.khead, head);
+  statistics_.completions += count;
+  return count;
+}
+
+bool uring_engine::translate(const io_uring_cqe& entry, completion& out) noexcept {
+  if (entry.user_data == ignored) return false;
+  if (entry.user_data == bell) {
+    ++statistics_.wakes;
+    if ((entry.flags & IORING_CQE_F_MORE) == 0) bell_armed_ = false;
+    return false;
+  }
+  operation& op = *reinterpret_cast<operation*>(entry.user_data);
+  out.request = &op;
+  out.result = entry.res;
+  out.more = (entry.flags & IORING_CQE_F_MORE) != 0;
+  out.nonempty = (entry.flags & IORING_CQE_F_SOCK_NONEMPTY) != 0;
+  out.buffer = completion::no_buffer;
+  if (entry.flags & IORING_CQE_F_BUFFER) {
+    out.buffer = static_cast<std::int32_t>(entry.flags >> IORING_CQE_BUFFER_SHIFT);
+    --buffers_free_;
+  }
+  if (entry.res == -ENOBUFS && op.code == opcode::receive) ++statistics_.buffers_dry;
+  if (out.more) return true;
+  op.unlink();  // from the cancellations that wait for room: nothing is left to cancel
+  unpoison_target(op);
+  // A worker thread that was interrupted by our own cancellation says so in its own way.
+  if (entry.res == -EINTR && is_cancelled(op)) out.result = -ECANCELED;
+  return true;
+}
+
+void uring_engine::give_back(std::int32_t id) noexcept {
+  io_uring_buf_ring_add(buffer_ring_, pool_->at(id), pool_->size(), static_cast<unsigned short>(id),
+                        io_uring_buf_ring_mask(pool_->count()), 0);
+  io_uring_buf_ring_advance(buffer_ring_, 1);
+  ++buffers_free_;
+}
+
+void uring_engine::ring_bell() noexcept {
+  const std::uint64_t one = 1;
+  // Fails only when the counter is full, and then the bell has rung.
+  [[maybe_unused]] const ssize_t written = ::write(bell_fd_, &one, sizeof one);
+}
+
+steady_ns uring_engine::now() noexcept {
+  timespec time;
+  ::clock_gettime(CLOCK_MONOTONIC, &time);
+  return steady_ns{time.tv_sec} * nanoseconds_per_second + time.tv_nsec;
+}
+
+std::uint64_t uring_engine::random() noexcept {
+  if (random_state_ == 0 &&
+      ::getrandom(&random_state_, sizeof random_state_, GRND_NONBLOCK) != sizeof random_state_) {
+    random_state_ = static_cast<std::uint64_t>(now());
+  }
+  // SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
+  std::uint64_t mixed = (random_state_ += 0x9e3779b97f4a7c15);
+  mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9;
+  mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
+  return mixed ^ (mixed >> 31);
+}
+
+}  // namespace ringlet

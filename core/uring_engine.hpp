@@ -1,0 +1,69 @@
+// The engine on io_uring: one ring, used by the thread that made it.
+//
+// A turn of the scheduler makes one io_uring_enter(2), which submits what was started and reaps
+// what has completed, or none when there is nothing to do. What shapes it:
+//
+//   - With DEFER_TASKRUN completions appear only in an enter with GETEVENTS. After a real sleep the
+//     kernel hands out a single one, so one more pass follows a sleep. It is one and no loop,
+//     because IORING_SQ_TASKRUN, the flag that promises more, can be stale.
+//   - A request that finds the submission queue full and the kernel out of memory waits in a list
+//     and is tried again at each wait; so does a cancellation. Nothing is ever dropped.
+//   - Cancellation is by user_data, which is the operation's address. Requests are issued in order,
+//     so a cancellation cannot hit a later operation at the same address.
+#pragma once
+
+#include <ringlet/engine.hpp>
+
+#include "uring_constants.hpp"
+
+namespace ringlet {
+
+class uring_engine final : public engine {
+ public:
+  /// Throws std::system_error; see make_uring_engine().
+  explicit uring_engine(const engine_options& options);
+  ~uring_engine() override;
+
+  std::string name() const override;
+  void start(operation& op) noexcept override;
+  void cancel(operation& op) noexcept override;
+  std::int32_t call(operation& op) noexcept override;
+  std::size_t wait(steady_ns until, std::span<completion> out) override;
+  steady_ns now() noexcept override;
+  std::uint64_t random() noexcept override;
+  void give_back(std::int32_t buffer) noexcept override;
+  std::uint32_t buffers_free() const noexcept override { return buffers_free_; }
+
+ private:
+  void ring_bell() noexcept override;
+
+  void open_ring(const engine_options& options);
+  int try_ring(std::uint32_t submission_entries, std::uint32_t completion_entries) noexcept;
+  int try_buffers(std::uint32_t count, std::uint32_t size);
+  void drop_buffers() noexcept;
+  void close_ring() noexcept;
+
+  io_uring_sqe* next_entry() noexcept;
+  bool submit_one(operation& op) noexcept;
+  bool submit_cancel(operation& op) noexcept;
+  bool arm_bell() noexcept;
+  void retry_waiting() noexcept;
+  unsigned unsubmitted() const noexcept;
+  int enter(unsigned min_complete, unsigned flags, steady_ns timeout) noexcept;
+  void sleep(steady_ns until);
+  void check(int entered) const;
+  std::size_t reap(std::span<completion> out) noexcept;
+  bool translate(const io_uring_cqe& entry, completion& out) noexcept;
+
+  io_uring ring_ = {};
+  io_uring_buf_ring* buffer_ring_ = nullptr;
+  std::uint32_t buffers_free_ = 0;
+  unsigned enter_flags_ = 0;
+  int bell_fd_ = -1;
+  bool bell_armed_ = false;
+  std::uint64_t random_state_ = 0;
+  intrusive_list<operation> unstarted_;    // found no room in the submission queue, oldest first
+  intrusive_list<operation> uncancelled_;  // their cancellation found no room
+};
+
+}  // namespace ringlet

@@ -1,0 +1,128 @@
+// Fills submission queue entries: one function per kind of request. See io_uring_enter(2).
+#pragma once
+
+#include <ringlet/detail/sanitizers.hpp>
+#include <ringlet/operation.hpp>
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <cstring>
+
+#include "uring_constants.hpp"
+
+namespace ringlet {
+
+// The one group of provided buffers that a ring has.
+inline constexpr std::uint16_t buffer_group = 0;
+
+/// Whether the kernel writes into op.data until the operation is done.
+inline bool fills_memory(const operation& op) noexcept {
+  return op.code == opcode::recv || op.code == opcode::read;
+}
+
+/// Nobody but the kernel may touch the memory that it is going to fill.
+inline void poison_target(const operation& op) noexcept {
+  if (fills_memory(op)) detail::poison(op.data, op.length);
+}
+inline void unpoison_target(const operation& op) noexcept {
+  if (fills_memory(op)) detail::unpoison(op.data, op.length);
+}
+
+inline std::uint8_t kernel_opcode(opcode code) noexcept {
+  switch (code) {
+    case opcode::accept:
+      return IORING_OP_ACCEPT;
+    case opcode::connect:
+      return IORING_OP_CONNECT;
+    case opcode::receive:
+    case opcode::recv:
+      return IORING_OP_RECV;
+    case opcode::send:
+      return IORING_OP_SEND;
+    case opcode::send_message:
+      return IORING_OP_SENDMSG;
+    case opcode::read:
+      return IORING_OP_READ;
+    case opcode::write:
+      return IORING_OP_WRITE;
+    case opcode::poll:
+      return IORING_OP_POLL_ADD;
+    default:
+      return IORING_OP_NOP;
+  }
+}
+
+inline void fill_entry(io_uring_sqe& entry, const operation& op) noexcept {
+  std::memset(&entry, 0, sizeof entry);
+  entry.opcode = kernel_opcode(op.code);
+  entry.fd = op.fd;
+  entry.addr = reinterpret_cast<std::uint64_t>(op.data);
+  entry.len = op.length;
+  entry.user_data = reinterpret_cast<std::uint64_t>(&op);
+  switch (op.code) {
+    case opcode::accept:
+      entry.accept_flags = SOCK_CLOEXEC;
+      entry.len = 0;
+      if (op.multishot) entry.ioprio = IORING_ACCEPT_MULTISHOT;
+      break;
+    case opcode::connect:
+      entry.off = op.length;
+      entry.len = 0;
+      break;
+    case opcode::receive:
+      entry.flags = IOSQE_BUFFER_SELECT;
+      entry.buf_group = buffer_group;
+      [[fallthrough]];
+    case opcode::recv:
+      entry.msg_flags = static_cast<std::uint32_t>(op.flags);
+      if (op.poll_first) entry.ioprio = IORING_RECVSEND_POLL_FIRST;
+      break;
+    case opcode::send_message:
+      entry.len = 1;
+      [[fallthrough]];
+    case opcode::send:
+      entry.msg_flags = static_cast<std::uint32_t>(op.flags) | MSG_NOSIGNAL;
+      break;
+    case opcode::read:
+    case opcode::write:
+      entry.off = ~std::uint64_t{0};  // at the current position, as read(2) does
+      break;
+    case opcode::poll:
+      entry.poll32_events = static_cast<std::uint32_t>(op.flags);
+      entry.len = op.multishot ? IORING_POLL_ADD_MULTI : 0;
+      break;
+    default:
+      break;
+  }
+}
+
+inline void fill_cancel(io_uring_sqe& entry, const operation& target,
+                        std::uint64_t user_data) noexcept {
+  std::memset(&entry, 0, sizeof entry);
+  entry.opcode = IORING_OP_ASYNC_CANCEL;
+  entry.fd = -1;
+  entry.addr = reinterpret_cast<std::uint64_t>(&target);
+  entry.user_data = user_data;
+}
+
+/// Ends everything that is in flight on the ring.
+inline void fill_cancel_all(io_uring_sqe& entry, std::uint64_t user_data) noexcept {
+  std::memset(&entry, 0, sizeof entry);
+  entry.opcode = IORING_OP_ASYNC_CANCEL;
+  entry.fd = -1;
+  entry.cancel_flags = IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_ANY;
+  entry.user_data = user_data;
+}
+
+/// Reports every write to the event descriptor.
+inline void fill_bell(io_uring_sqe& entry, int fd, std::uint64_t user_data) noexcept {
+  std::memset(&entry, 0, sizeof entry);
+  entry.opcode = IORING_OP_POLL_ADD;
+  entry.fd = fd;
+  entry.poll32_events = POLLIN;
+  entry.len = IORING_POLL_ADD_MULTI;
+  entry.user_data = user_data;
+}
+
+}  // namespace ringlet

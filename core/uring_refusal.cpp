@@ -1,0 +1,87 @@
+// Finds out who refused io_uring. The errno alone does not tell: EPERM is a seccomp profile or the
+// sysctl, ENOSYS an old kernel or another seccomp profile (io_uring_setup(2), ERRORS).
+#include "uring_refusal.hpp"
+
+#include <sys/resource.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+
+namespace ringlet {
+namespace {
+
+// kernel.io_uring_disabled: 0, 1 (only the privileged) or 2 (nobody); -1 where there is no such
+// sysctl (before Linux 6.6).
+int sysctl_disabled() {
+  int value = -1;
+  std::ifstream("/proc/sys/kernel/io_uring_disabled") >> value;
+  return value;
+}
+
+// Whether this process runs under a seccomp filter (proc(5): mode 2).
+bool has_seccomp_filter() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.rfind("Seccomp:", 0) == 0) return line.find('2') != std::string::npos;
+  }
+  return false;
+}
+
+std::string who_denied() {
+  switch (sysctl_disabled()) {
+    case 2:
+      return "the sysctl kernel.io_uring_disabled is 2; `sysctl kernel.io_uring_disabled=0` allows "
+             "it";
+    case 1:
+      return "the sysctl kernel.io_uring_disabled is 1: run with CAP_SYS_ADMIN, join the group of "
+             "kernel.io_uring_group, or `sysctl kernel.io_uring_disabled=0`";
+    default:
+      break;
+  }
+  if (has_seccomp_filter()) {
+    return "a seccomp filter denies it, as the default profiles of Docker and containerd do; allow "
+           "io_uring_setup, io_uring_enter and io_uring_register in the profile (Docker: "
+           "--security-opt seccomp=PROFILE.json)";
+  }
+  return "a security module denies it";
+}
+
+std::string memory_lock_limit() {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_MEMLOCK, &limit);
+  if (limit.rlim_cur == RLIM_INFINITY) return "unlimited";
+  return std::to_string(limit.rlim_cur / 1024) + " KiB";
+}
+
+}  // namespace
+
+std::string explain_uring_refusal(const char* call, int error) {
+  std::string text = std::string("io_uring is not available: ") + call + " failed (" +
+                     std::strerror(error) + "): ";
+  switch (error) {
+    case EPERM:
+    case EACCES:
+      return text + who_denied();
+    case ENOSYS:
+    case EOPNOTSUPP:
+      return text + (has_seccomp_filter()
+                         ? "a seccomp filter hides it, as Podman's default profile does; allow "
+                           "io_uring_setup, io_uring_enter and io_uring_register in the profile"
+                         : "this kernel has no io_uring; Linux 6.1 or later has what is needed");
+    case EINVAL:
+      return text + "this kernel lacks a feature that is needed; Linux 6.1 or later has it";
+    case ENOMEM:
+      return text + "even the smallest ring was refused; the limit on locked memory is " +
+             memory_lock_limit() +
+             " for all processes of the user: raise it with `ulimit -l`, "
+             "LimitMEMLOCK= of systemd, or CAP_IPC_LOCK";
+    case EMFILE:
+    case ENFILE:
+      return text + "no file descriptor is left; raise the limit with `ulimit -n`";
+    default:
+      return text + "this errno is not expected here";
+  }
+}
+
+}  // namespace ringlet

@@ -1,0 +1,165 @@
+// Making a ring and its buffers, and taking them down again.
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+
+#include "uring_engine.hpp"
+#include "uring_entry.hpp"
+#include "uring_refusal.hpp"
+
+namespace ringlet {
+namespace {
+
+// SINGLE_ISSUER and DEFER_TASKRUN: the kernel does its part of a completion when we ask for it, in
+// batches, and not by interrupting us. COOP_TASKRUN and TASKRUN_FLAG: it says that there is such
+// work. SUBMIT_ALL: a request that is refused does not hold up those behind it. Never NO_SQARRAY:
+// liburing 2.3 would overwrite the ring header, and the process could not even be killed.
+constexpr unsigned setup_flags = IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE |
+                                 IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER |
+                                 IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_COOP_TASKRUN |
+                                 IORING_SETUP_TASKRUN_FLAG;
+constexpr std::uint32_t submission_entries_min = 8;
+constexpr std::uint32_t completion_entries_min = 16;
+constexpr std::uint32_t buffer_count_min = 8;
+
+[[noreturn]] void refuse(const char* call, int error) {
+  throw std::system_error(error, std::system_category(), explain_uring_refusal(call, error));
+}
+
+std::size_t buffer_ring_bytes(std::uint32_t count) noexcept {
+  return std::size_t{count} * sizeof(io_uring_buf);
+}
+
+}  // namespace
+
+int uring_engine::try_ring(std::uint32_t submission_entries,
+                           std::uint32_t completion_entries) noexcept {
+  io_uring_params params{};
+  params.flags = setup_flags;
+  params.cq_entries = completion_entries;
+  const int made = io_uring_queue_init_params(submission_entries, &ring_, &params);
+  if (made < 0) return -made;
+  // Entries are used in ring order, so the index array is written once and never again.
+  if (ring_.sq.array != nullptr) {
+    for (unsigned i = 0; i < *ring_.sq.kring_entries; ++i) ring_.sq.array[i] = i;
+  }
+  enter_flags_ = 0;
+  if (params.features & uring_constants::feature_no_iowait) {
+    enter_flags_ |= uring_constants::enter_no_iowait;
+  }
+  // Saves the kernel a look-up at each enter; refused, the ordinary descriptor does.
+  if (io_uring_register_ring_fd(&ring_) == 1) enter_flags_ |= IORING_ENTER_REGISTERED_RING;
+  return 0;
+}
+
+int uring_engine::try_buffers(std::uint32_t count, std::uint32_t size) {
+  void* memory = ::mmap(nullptr, buffer_ring_bytes(count), PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return ENOMEM;
+  io_uring_buf_reg registration{};
+  registration.ring_addr = reinterpret_cast<std::uint64_t>(memory);
+  registration.ring_entries = count;
+  registration.bgid = buffer_group;
+  const int registered = io_uring_register_buf_ring(&ring_, &registration, 0);
+  if (registered != 0) {
+    ::munmap(memory, buffer_ring_bytes(count));
+    return -registered;
+  }
+  buffer_ring_ = static_cast<io_uring_buf_ring*>(memory);
+  pool_.reset(new buffer_pool(*this, count, size));
+  for (std::uint32_t id = 0; id < count; ++id) give_back(static_cast<std::int32_t>(id));
+  return 0;
+}
+
+void uring_engine::drop_buffers() noexcept {
+  if (buffer_ring_ == nullptr) return;
+  io_uring_unregister_buf_ring(&ring_, buffer_group);
+  ::munmap(buffer_ring_, buffer_ring_bytes(pool_->count()));
+  buffer_ring_ = nullptr;
+}
+
+// Refused for memory (the limit on locked memory counts per user, so others may have used it up):
+// halve the completion queue, then the buffers, then the submission queue.
+void uring_engine::open_ring(const engine_options& options) {
+  std::uint32_t submissions = options.submission_entries;
+  std::uint32_t completions = options.completion_entries;
+  std::uint32_t buffers = options.buffer_count;
+  for (;;) {
+    const char* call = "io_uring_setup";
+    int error = try_ring(submissions, completions);
+    if (error == 0) {
+      call = "io_uring_register (buffer ring)";
+      error = try_buffers(buffers, options.buffer_size);
+      if (error == 0) return;
+      io_uring_queue_exit(&ring_);
+    }
+    if (error != ENOMEM) refuse(call, error);
+    if (completions > completion_entries_min && completions > submissions) {
+      completions /= 2;
+    } else if (buffers > buffer_count_min) {
+      buffers /= 2;
+    } else if (submissions > submission_entries_min) {
+      submissions /= 2;
+    } else {
+      refuse(call, error);
+    }
+  }
+}
+
+uring_engine::uring_engine(const engine_options& options) {
+  open_ring(options);
+  bell_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (bell_fd_ < 0) {
+    const int error = errno;
+    close_ring();
+    refuse("eventfd", error);
+  }
+  bell_armed_ = arm_bell();
+  // Some seccomp profiles allow the set-up and refuse the use: try one round now.
+  if (const int entered = enter(0, IORING_ENTER_GETEVENTS, never); entered < 0) {
+    ::close(bell_fd_);
+    close_ring();
+    refuse("io_uring_enter", -entered);
+  }
+}
+
+void uring_engine::close_ring() noexcept {
+  drop_buffers();
+  io_uring_queue_exit(&ring_);
+}
+
+// The kernel takes a ring down in its own time, and could touch memory meanwhile; so everything is
+// ended here first.
+uring_engine::~uring_engine() {
+  wait_for_posters();
+  RINGLET_ASSERT(in_flight() == 0, "an engine ended while operations were in flight");
+  if (bell_armed_) {
+    if (io_uring_sqe* entry = next_entry()) fill_cancel_all(*entry, 0);
+    completion none[1];
+    constexpr int rounds_max = 100;  // the bell ends in the first one
+    for (int round = 0; bell_armed_ && round < rounds_max; ++round) {
+      enter(1, IORING_ENTER_GETEVENTS, 10'000'000);
+      reap(none);
+    }
+  }
+  close_ring();
+  ::close(bell_fd_);
+}
+
+std::string uring_engine::name() const {
+  std::string text = "uring (" + std::to_string(*ring_.sq.kring_entries) + " submissions, " +
+                     std::to_string(*ring_.cq.kring_entries) + " completions, " +
+                     std::to_string(pool_->count()) + " buffers";
+  if (enter_flags_ & IORING_ENTER_REGISTERED_RING) text += ", registered ring";
+  if (enter_flags_ & uring_constants::enter_no_iowait) text += ", no iowait";
+  return text + ")";
+}
+
+std::unique_ptr<engine> make_uring_engine(const engine_options& options) {
+  return std::make_unique<uring_engine>(options);
+}
+
+}  // namespace ringlet

@@ -1,0 +1,61 @@
+// What a listener keeps while the kernel accepts for it.
+#pragma once
+
+#include <ringlet/operation.hpp>
+#include <ringlet/scheduler.hpp>
+#include <ringlet/tcp_listener.hpp>
+#include <ringlet/timer.hpp>
+#include <ringlet/wait.hpp>
+
+#include <deque>
+
+namespace ringlet {
+
+/// One multishot accept, armed while somebody waits or there is room for connections that nobody
+/// has asked for yet. It lives on the heap and outlives its listener until the kernel has let go.
+class listener_state final : public scheduler_guest,
+                             public descriptor_waiter,
+                             private operation,
+                             private timer {
+ public:
+  explicit listener_state(unique_fd socket);
+
+  int descriptor() const noexcept { return closing_ ? -1 : socket_.get(); }
+  scheduler& home() const noexcept;
+  std::int32_t call(operation& op) const noexcept;
+
+  /// A connection that is there, or -1.
+  int take_staged() noexcept;
+  void enqueue(accept_wait& wait) noexcept;
+  /// True when it is closed already.
+  bool close(close_listener_wait* waiter) noexcept;
+  void release() noexcept;
+
+ private:
+  ~listener_state() = default;
+  static void on_completion(operation& op, const completion& done) noexcept;
+  static void on_retry(timer& due) noexcept;
+  void on_descriptor_freed() noexcept override;
+  void on_shutdown() noexcept override;
+  void on_scheduler_gone() noexcept override;
+
+  void arm() noexcept;
+  void accepted(int made) noexcept;
+  void failed(std::int32_t error) noexcept;
+  void back_off(std::int32_t error) noexcept;
+  void retry() noexcept;
+  void close_staged() noexcept;
+  void finish_close() noexcept;
+
+  scheduler* home_;
+  unique_fd socket_;
+  wait_list waiters_;
+  std::deque<int> staged_;
+  close_listener_wait* closer_ = nullptr;
+  steady_ns pause_ = 0;  // of the last back-off; 0 when the last accept succeeded
+  bool closing_ = false;
+  bool released_ = false;
+  bool complained_ = false;
+};
+
+}  // namespace ringlet

@@ -1,0 +1,48 @@
+// Standard input and output: terminals, pipes, sockets and regular files.
+#pragma once
+
+#include <ringlet/descriptor.hpp>
+#include <ringlet/stream_waits.hpp>
+
+#include <cstddef>
+#include <span>
+#include <string_view>
+
+namespace ringlet {
+
+/// A descriptor that the program was started with. Fibers wait for it as for a socket; the rules of
+/// tcp_stream hold. It stays open when the object goes, and O_NONBLOCK is never set on it: other
+/// processes share it. Writing to a pipe that nobody reads raises SIGPIPE, as ever.
+class standard_stream {
+ public:
+  /// See standard_input() and standard_output().
+  explicit standard_stream(int fd) : state_(descriptor::make(fd, descriptor::kind::borrowed)) {}
+
+  /// As tcp_stream::read_some(): 0 is the end of the file, or Ctrl-D on a terminal.
+  read_some_wait read_some(std::span<std::byte> memory, until limit = forever) {
+    return read_some_wait(*state_, opcode::read, memory, limit);
+  }
+  /// As tcp_stream::read_exact().
+  read_exact_wait read_exact(std::span<std::byte> memory, until limit = forever) {
+    return read_exact_wait(*state_, opcode::read, memory, limit);
+  }
+  /// As tcp_stream::write_all().
+  write_all_wait write_all(std::span<const std::byte> bytes, until limit = forever) {
+    return write_all_wait(*state_, opcode::write, bytes, limit);
+  }
+  write_all_wait write_all(std::string_view text, until limit = forever) {
+    return write_all(std::as_bytes(std::span(text)), limit);
+  }
+
+  int native_handle() const noexcept { return state_->fd(); }
+
+ private:
+  descriptor::owner state_;
+};
+
+/// Descriptor 0. Make one object and keep it: two would not know of each other's reads.
+inline standard_stream standard_input() { return standard_stream(0); }
+/// Descriptor 1.
+inline standard_stream standard_output() { return standard_stream(1); }
+
+}  // namespace ringlet

@@ -1,0 +1,151 @@
+// tcp_stream: one end of a TCP connection.
+#pragma once
+
+#include <ringlet/address.hpp>
+#include <ringlet/descriptor.hpp>
+#include <ringlet/operation_wait.hpp>
+#include <ringlet/stream_waits.hpp>
+#include <ringlet/unique_fd.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace ringlet {
+
+class connect_wait;
+
+/// A connected TCP socket: from tcp_listener::accept() or connect(). TCP_NODELAY is on.
+///
+/// True of every call, and not repeated there:
+///
+///   Overlap       One read and one write may be in flight together. A second read during a read,
+///   or
+///                 a second write during a write, is the caller's bug and aborts.
+///   Lifetime      Memory is borrowed until the co_await returns. The stream may be moved, closed
+///                 and destroyed at any time: what is in flight then ends with errc::closed.
+///   Errors        std::system_error with the errno of the system, or as_result(). A peer that went
+///                 away: connection_reset, broken_pipe, timed_out (keepalive, TCP_USER_TIMEOUT).
+///                 Closed on this side: errc::closed. The limit passed: errc::timed_out.
+///   Cancellation  read_some() and receive() lose nothing: call again. write_all() and read_exact()
+///                 may be cut short in the middle; then their direction is unusable, further calls
+///                 there fail with errc::cut_short, and bytes_read() or bytes_written() tells how
+///                 far it came. The limit counts as a cancellation.
+///   Thread        That of the scheduler it was made on.
+///
+/// Signals: a write to a peer that is gone never raises SIGPIPE.
+/// See tcp(7), recv(2), send(2).
+class tcp_stream {
+ public:
+  /// No connection; every call but close() aborts.
+  tcp_stream() noexcept = default;
+  /// Takes over a connected stream socket that nobody else uses. Throws std::bad_alloc.
+  explicit tcp_stream(unique_fd fd);
+
+  /// Connects to `peer`. `co_await tcp_stream::connect(address::parse("127.0.0.1:9090"), 5s)`.
+  /// Errors        connection_refused, network_unreachable, no descriptors (EMFILE), ...
+  /// Cancellation  The attempt is given up and its socket closed.
+  static connect_wait connect(const address& peer, until limit = forever);
+
+  explicit operator bool() const noexcept { return state_ != nullptr; }
+
+  /// Waits for bytes and lends them: at most options.sizes.buffer_size. An empty buffer, again and
+  /// again, is the end of the stream. While it waits, the connection holds no memory for it.
+  receive_wait receive(until limit = forever) { return receive_wait(checked(), limit); }
+
+  /// Waits for bytes and puts them at the front of `memory`, which must not be empty. Returns how
+  /// many, at least 1; or 0, again and again, at the end of the stream.
+  read_some_wait read_some(std::span<std::byte> memory, until limit = forever) {
+    return read_some_wait(checked(), opcode::recv, memory, limit);
+  }
+
+  /// Fills `memory`. errc::end_of_stream when the stream ends before that: what came is in front,
+  /// and bytes_read() tells how much.
+  read_exact_wait read_exact(std::span<std::byte> memory, until limit = forever) {
+    return read_exact_wait(checked(), opcode::recv, memory, limit);
+  }
+
+  /// Writes all bytes, in as many steps as it takes; they are then in the system's hands, not yet
+  /// the peer's.
+  write_all_wait write_all(std::span<const std::byte> bytes, until limit = forever) {
+    return write_all_wait(checked(), opcode::send, bytes, limit);
+  }
+  write_all_wait write_all(std::string_view text, until limit = forever) {
+    return write_all(std::as_bytes(std::span(text)), limit);
+  }
+  write_all_wait write_all(const buffer& data, until limit = forever) {
+    return write_all(data.bytes(), limit);
+  }
+  /// Writes several pieces as if they were one. The list is copied, the bytes are borrowed.
+  gather_wait write_all(std::span<const std::span<const std::byte>> parts, until limit = forever) {
+    return gather_wait(checked(), parts, limit);
+  }
+
+  /// Tells the peer that no more will be written; reading goes on. Throws std::system_error.
+  void shutdown_write();
+  /// Ends the connection: what is in flight ends with errc::closed, then the descriptor is closed.
+  /// Bytes written before still reach the peer, unless it has sent some that were not read: then
+  /// TCP resets the connection. Closing twice is fine. The destructor does the same without
+  /// waiting.
+  close_wait close() noexcept { return close_wait(state_.get()); }
+
+  address local_address() const;
+  /// Errors  not_connected when the peer is gone already.
+  address peer_address() const;
+
+  /// TCP_NODELAY: send small writes at once. On unless switched off.
+  void set_no_delay(bool on);
+  /// SO_KEEPALIVE with a first probe after `idle`, rounded up to seconds; zero switches it off.
+  void set_keep_alive(std::chrono::seconds idle);
+  /// SO_RCVBUF and SO_SNDBUF: the sizes of the system's buffers in bytes; it doubles what is asked
+  /// for and has limits of its own (socket(7)).
+  void set_receive_buffer(int bytes);
+  void set_send_buffer(int bytes);
+  /// With zero: close() resets the connection and drops what was not sent. Off unless set.
+  void set_reset_on_close(bool on);
+
+  /// Bytes that went through read and write calls so far.
+  std::uint64_t bytes_read() const noexcept { return checked().count(direction::read); }
+  std::uint64_t bytes_written() const noexcept { return checked().count(direction::write); }
+
+  /// The descriptor, for calls that are not wrapped here, or -1 once closed. Stays owned.
+  int native_handle() const noexcept { return state_ ? state_->fd() : -1; }
+
+ private:
+  descriptor& checked() const noexcept {
+    RINGLET_ASSERT(state_ != nullptr, "a stream without a connection (moved from) was used");
+    return *state_;
+  }
+  void set_option(int level, int name, int value, const char* what);
+
+  descriptor::owner state_;
+};
+
+/// See tcp_stream::connect().
+class [[nodiscard]] connect_wait : public operation_wait {
+ public:
+  connect_wait(const address& peer, until limit) noexcept
+      : operation_wait(opcode::connect, &operation_wait::on_done, limit), peer_(peer) {}
+
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+    return begin(caller.promise());
+  }
+  result<tcp_stream> take();
+  tcp_stream await_resume();
+
+ private:
+  bool begin(frame_record& at) noexcept;
+  static void describe(const void* object, std::string& out);
+  static const wait_type type;
+  address peer_;
+  unique_fd socket_;
+};
+
+inline connect_wait tcp_stream::connect(const address& peer, until limit) {
+  return connect_wait(peer, limit);
+}
+
+}  // namespace ringlet

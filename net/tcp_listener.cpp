@@ -1,0 +1,137 @@
+// Making a listening socket, and waiting for connections.
+#include <ringlet/fiber.hpp>
+#include <ringlet/tcp_listener.hpp>
+
+#include <netinet/tcp.h>
+
+#include <cerrno>
+
+#include "listener_state.hpp"
+
+namespace ringlet {
+namespace {
+
+void set_option(engine& carrier, int fd, int level, int name, int value) {
+  operation op(opcode::set_option, nullptr);
+  op.fd = fd;
+  op.flags = level;
+  op.detail = static_cast<std::uint16_t>(name);
+  op.data = &value;
+  op.length = sizeof value;
+  const std::int32_t answer = carrier.call(op);
+  if (answer < 0) throw_error(system_error_code(answer), "setsockopt");
+}
+
+}  // namespace
+
+const wait_type accept_wait::type{"accept", &accept_wait::cancel, &accept_wait::describe};
+
+tcp_listener tcp_listener::bind(std::string_view host_and_port, const listen_options& options) {
+  return bind(address::parse(host_and_port), options);
+}
+
+tcp_listener tcp_listener::bind(const address& where, const listen_options& options) {
+  engine& carrier = current_scheduler().carrier();
+  address target = where;
+  const auto must = [&](std::int32_t answer) {
+    if (answer >= 0) return answer;
+    throw_error(system_error_code(answer), ("cannot listen on " + target.to_string()).c_str());
+  };
+  operation open(opcode::open_socket, nullptr);
+  open.fd = target.is_ipv6() ? AF_INET6 : AF_INET;
+  open.length = SOCK_STREAM;
+  open.flags = IPPROTO_TCP;
+  unique_fd socket(must(carrier.call(open)));
+  if (options.reuse_address) set_option(carrier, socket.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+  if (options.reuse_port) set_option(carrier, socket.get(), SOL_SOCKET, SO_REUSEPORT, 1);
+  if (target.is_ipv6()) {
+    set_option(carrier, socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, options.ipv6_only);
+  }
+  // Accepted sockets inherit it, which saves a system call for each.
+  set_option(carrier, socket.get(), IPPROTO_TCP, TCP_NODELAY, 1);
+
+  operation bind(opcode::bind, nullptr);
+  bind.fd = socket.get();
+  bind.data = target.data();
+  bind.length = target.size();
+  must(carrier.call(bind));
+  operation listen(opcode::listen, nullptr);
+  listen.fd = socket.get();
+  listen.length = static_cast<std::uint32_t>(options.backlog);
+  must(carrier.call(listen));
+  return tcp_listener(std::move(socket));
+}
+
+tcp_listener::tcp_listener(unique_fd fd) : state_(new listener_state(std::move(fd))) {}
+
+void tcp_listener::releaser::operator()(listener_state* released) const noexcept {
+  released->release();
+}
+
+address tcp_listener::local_address() const {
+  address found;
+  operation op(opcode::local_name, nullptr);
+  op.data = found.data();
+  op.length = address::capacity;
+  const std::int32_t answer = checked().call(op);
+  if (answer < 0) throw_error(system_error_code(answer), "local_address");
+  return found;
+}
+
+int tcp_listener::native_handle() const noexcept { return checked().descriptor(); }
+
+bool accept_wait::begin(frame_record& at) noexcept {
+  if (!enter(at)) return continue_or_yield(at);
+  if (from_->descriptor() < 0) {
+    reason_ = cancel_reason::closed;
+    answer_ = -ECANCELED;
+    return continue_or_yield(at);
+  }
+  answer_ = from_->take_staged();
+  if (answer_ >= 0) return continue_or_yield(at);
+  suspend(type, at);
+  fiber_->home().add_hope();
+  from_->enqueue(*this);
+  return true;
+}
+
+void accept_wait::deliver(std::int32_t answer) noexcept {
+  answer_ = answer;
+  fiber_->home().remove_hope();
+  complete();
+}
+
+void accept_wait::cancel(context& who, cancel_reason reason) noexcept {
+  auto& self = static_cast<accept_wait&>(*static_cast<wait_base*>(who.current_wait().object));
+  self.reason_ = reason;
+  self.deliver(-ECANCELED);
+}
+
+result<tcp_stream> accept_wait::take() {
+  rethrow_interruption();
+  if (answer_ >= 0) return tcp_stream(unique_fd(answer_));
+  if (reason_ == cancel_reason::closed) return make_error_code(errc::closed);
+  if (reason_ == cancel_reason::timed_out) return make_error_code(errc::timed_out);
+  return system_error_code(answer_);
+}
+
+tcp_stream accept_wait::await_resume() {
+  auto taken = take();
+  if (!taken) throw_error(taken.error(), type.name);
+  return std::move(*taken);
+}
+
+void accept_wait::describe(const void* object, std::string& out) {
+  const auto& self = static_cast<const accept_wait&>(*static_cast<const wait_base*>(object));
+  out += "fd " + std::to_string(self.from_->descriptor());
+}
+
+bool close_listener_wait::begin(frame_record& at) noexcept {
+  if (!enter(at)) return continue_or_yield(at);
+  if (closed_ == nullptr || closed_->close(this)) return continue_or_yield(at);
+  static constexpr wait_type type{"close", nullptr, nullptr};
+  suspend(type, at);
+  return true;
+}
+
+}  // namespace ringlet

@@ -1,0 +1,122 @@
+// Connecting, names and options of TCP sockets.
+#include <ringlet/tcp_stream.hpp>
+
+#include <netinet/tcp.h>
+
+#include <cerrno>
+
+namespace ringlet {
+
+const wait_type connect_wait::type{"connect", &operation_wait::cancel, &connect_wait::describe};
+
+tcp_stream::tcp_stream(unique_fd fd)
+    : state_(descriptor::make(fd.get(), descriptor::kind::connection)) {
+  [[maybe_unused]] const int owned_now = fd.release();
+}
+
+void tcp_stream::shutdown_write() {
+  operation op(opcode::shutdown, nullptr);
+  op.flags = SHUT_WR;
+  const std::int32_t answer = checked().call(op);
+  if (answer < 0) throw_error(system_error_code(answer), "shutdown_write");
+}
+
+address tcp_stream::local_address() const {
+  address found;
+  operation op(opcode::local_name, nullptr);
+  op.data = found.data();
+  op.length = address::capacity;
+  const std::int32_t answer = checked().call(op);
+  if (answer < 0) throw_error(system_error_code(answer), "local_address");
+  return found;
+}
+
+address tcp_stream::peer_address() const {
+  address found;
+  operation op(opcode::peer_name, nullptr);
+  op.data = found.data();
+  op.length = address::capacity;
+  const std::int32_t answer = checked().call(op);
+  if (answer < 0) throw_error(system_error_code(answer), "peer_address");
+  return found;
+}
+
+void tcp_stream::set_option(int level, int name, int value, const char* what) {
+  operation op(opcode::set_option, nullptr);
+  op.flags = level;
+  op.detail = static_cast<std::uint16_t>(name);
+  op.data = &value;
+  op.length = sizeof value;
+  const std::int32_t answer = checked().call(op);
+  if (answer < 0) throw_error(system_error_code(answer), what);
+}
+
+void tcp_stream::set_no_delay(bool on) { set_option(IPPROTO_TCP, TCP_NODELAY, on, "set_no_delay"); }
+
+void tcp_stream::set_keep_alive(std::chrono::seconds idle) {
+  set_option(SOL_SOCKET, SO_KEEPALIVE, idle.count() != 0, "set_keep_alive");
+  if (idle.count() == 0) return;
+  set_option(IPPROTO_TCP, TCP_KEEPIDLE, static_cast<int>(idle.count()), "set_keep_alive");
+}
+
+void tcp_stream::set_receive_buffer(int bytes) {
+  set_option(SOL_SOCKET, SO_RCVBUF, bytes, "set_receive_buffer");
+}
+
+void tcp_stream::set_send_buffer(int bytes) {
+  set_option(SOL_SOCKET, SO_SNDBUF, bytes, "set_send_buffer");
+}
+
+void tcp_stream::set_reset_on_close(bool on) {
+  linger how{on, 0};
+  operation op(opcode::set_option, nullptr);
+  op.flags = SOL_SOCKET;
+  op.detail = SO_LINGER;
+  op.data = &how;
+  op.length = sizeof how;
+  const std::int32_t answer = checked().call(op);
+  if (answer < 0) throw_error(system_error_code(answer), "set_reset_on_close");
+}
+
+bool connect_wait::begin(frame_record& at) noexcept {
+  if (!enter(at)) return continue_or_yield(at);
+  operation open(opcode::open_socket, nullptr);
+  open.fd = peer_.is_ipv6() ? AF_INET6 : AF_INET;
+  open.length = SOCK_STREAM;
+  open.flags = IPPROTO_TCP;
+  answer = carrier().call(open);
+  if (answer < 0) return continue_or_yield(at);
+  socket_.reset(answer);
+  fd = answer;
+  data = peer_.data();
+  length = peer_.size();
+  return operation_wait::begin(type, at);
+}
+
+result<tcp_stream> connect_wait::take() {
+  rethrow_interruption_before_start();
+  if (answer < 0) {
+    // A socket whose attempt was given up may still connect: it is never used again.
+    if (socket_) {
+      socket_.reset();
+      fiber_->home().descriptor_freed();
+    }
+    return failure();
+  }
+  tcp_stream made(std::move(socket_));
+  made.set_no_delay(true);
+  return made;
+}
+
+tcp_stream connect_wait::await_resume() {
+  auto taken = take();
+  if (!taken) throw_error(taken.error(), ("connect to " + peer_.to_string()).c_str());
+  return std::move(*taken);
+}
+
+void connect_wait::describe(const void* object, std::string& out) {
+  const auto& self = static_cast<const connect_wait&>(*static_cast<const wait_base*>(object));
+  out += "to " + self.peer_.to_string();
+}
+
+}  // namespace ringlet

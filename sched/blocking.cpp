@@ -1,0 +1,40 @@
+// Handing a call to the workers, and its answer back to the fiber.
+#include <ringlet/blocking.hpp>
+
+namespace ringlet {
+
+const wait_type blocking_wait_base::type{"blocking call", &blocking_wait_base::cancel, nullptr};
+
+bool blocking_wait_base::begin(frame_record& at) {
+  if (!enter(at)) return continue_or_yield(at);
+  home = &fiber_->home().carrier();
+  run = &blocking_wait_base::on_answer;
+  // First the worker, which may not exist and then throws into the caller; the answer cannot come
+  // before this thread returns to its engine.
+  blocking_pool::instance().submit(*this);
+  suspend(type, at);
+  fiber_->home().add_hope();
+  return true;
+}
+
+void blocking_wait_base::on_answer(posted_work& job) noexcept {
+  auto& self = static_cast<blocking_wait_base&>(static_cast<blocking_job&>(job));
+  self.fiber_->home().remove_hope();
+  self.wake();
+}
+
+void blocking_wait_base::cancel(context& who, cancel_reason reason) noexcept {
+  auto& self =
+      static_cast<blocking_wait_base&>(*static_cast<wait_base*>(who.current_wait().object));
+  if (self.withdrawn_ || !blocking_pool::instance().withdraw(self)) return;
+  self.withdrawn_ = true;
+  self.reason_ = reason;
+  on_answer(self);
+}
+
+void blocking_wait_base::check() {
+  rethrow_interruption();
+  if (withdrawn_) throw timed_out("blocking call");
+}
+
+}  // namespace ringlet

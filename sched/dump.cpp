@@ -1,0 +1,65 @@
+// Walks the registry and the chains of frames.
+#include <ringlet/dump.hpp>
+#include <ringlet/fiber.hpp>
+
+#include <fmt/format.h>
+
+#include <iterator>
+
+namespace ringlet {
+namespace {
+
+constexpr double nanoseconds_per_second = 1e9;
+
+void print_wait(const fiber_base& who, steady_ns now, std::string& out) {
+  const wait_record& wait = who.current_wait();
+  if (wait.type == nullptr) {
+    out += "running";
+    return;
+  }
+  out += wait.type->name;
+  if (wait.type->describe != nullptr) {
+    out += ' ';
+    wait.type->describe(wait.object, out);
+  }
+  if (wait.since != 0) {
+    fmt::format_to(std::back_inserter(out), ", for {:.3f} s",
+                   static_cast<double>(now - wait.since) / nanoseconds_per_second);
+  }
+}
+
+void print_chain(const fiber_base& who, std::string& out) {
+  if (who.current_wait().type == nullptr || !who.has_started()) return;
+  for (const frame_record* frame = who.current_wait().at; frame; frame = frame->parent) {
+    fmt::format_to(std::back_inserter(out), "    at {}:{} in {}\n", frame->site.file_name(),
+                   frame->site.line(), frame->site.function_name());
+  }
+}
+
+void print_fiber(const fiber_base& who, steady_ns now, std::string& out) {
+  fmt::format_to(std::back_inserter(out), "fiber {}", who.id());
+  if (!who.name().empty()) fmt::format_to(std::back_inserter(out), " \"{}\"", who.name());
+  out += ": ";
+  print_wait(who, now, out);
+  fmt::format_to(std::back_inserter(out), "\n    spawned at {}:{}", who.spawned_at().file_name(),
+                 who.spawned_at().line());
+  if (who.parent_id() != 0) {
+    fmt::format_to(std::back_inserter(out), " by fiber {}", who.parent_id());
+  }
+  out += '\n';
+  print_chain(who, out);
+}
+
+}  // namespace
+
+std::string scheduler::dump() {
+  std::string out = fmt::format("scheduler{}{}: {}, {} fibers\n", options_.name.empty() ? "" : " ",
+                                options_.name, engine_.name(), live_fibers_);
+  const steady_ns time = now();
+  for_each_fiber([&](const fiber_base& who) { print_fiber(who, time, out); });
+  return out;
+}
+
+std::string dump() { return current_scheduler().dump(); }
+
+}  // namespace ringlet

@@ -1,0 +1,93 @@
+// blocking: a call that has no asynchronous form, made on another thread.
+#pragma once
+
+#include <ringlet/blocking_pool.hpp>
+#include <ringlet/fiber.hpp>
+#include <ringlet/result.hpp>
+#include <ringlet/wait.hpp>
+
+#include <coroutine>
+#include <exception>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+namespace ringlet {
+
+/// The part of blocking() that does not depend on the function.
+class blocking_wait_base : public wait_base, protected blocking_job {
+ protected:
+  explicit blocking_wait_base(until limit) noexcept : wait_base(limit) {}
+
+  bool begin(frame_record& at);
+  /// Throws unless the call was made.
+  void check();
+
+ private:
+  static void cancel(context& who, cancel_reason reason) noexcept;
+  static void on_answer(posted_work& job) noexcept;
+  static const wait_type type;
+  bool withdrawn_ = false;
+};
+
+/// See blocking().
+template <class F>
+class [[nodiscard]] blocking_wait : public blocking_wait_base {
+  using value = std::invoke_result_t<F&>;
+  static constexpr bool is_void = std::is_void_v<value>;
+  using stored = std::conditional_t<is_void, std::monostate, value>;
+
+ public:
+  blocking_wait(F&& function, until limit) noexcept
+      : blocking_wait_base(limit), function_(std::forward<F>(function)) {
+    work = &blocking_wait::make_call;
+  }
+
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> caller) {
+    return begin(caller.promise());
+  }
+  value await_resume() {
+    check();
+    if (error_) std::rethrow_exception(error_);
+    if constexpr (!is_void) return std::move(*value_);
+  }
+
+ private:
+  static void make_call(blocking_job& job) noexcept {
+    auto& self = static_cast<blocking_wait&>(job);
+    try {
+      if constexpr (is_void) {
+        self.function_();
+      } else {
+        self.value_.emplace(self.function_());
+      }
+    } catch (...) {
+      self.error_ = std::current_exception();
+    }
+  }
+
+  F function_;  // a reference when an lvalue was given
+  std::optional<stored> value_;
+  std::exception_ptr error_;
+};
+
+/// Calls `f()` on a worker thread and yields what it returns, or rethrows what it throws; meanwhile
+/// the other fibers of this thread run. At most blocking_pool::threads_max calls run at once in a
+/// process; more wait in line. `f` must not use this thread's scheduler.
+///
+/// Cancellation: a call that has not begun is not made; one that runs cannot be stopped, so the
+/// wait ends when it does, and success wins. The same holds for the limit (timed_out).
+/// With g++ 12 a capturing lambda must be named first and passed as an lvalue: the compiler
+/// destroys such temporaries twice inside a co_await expression (GCC bug 100611).
+template <class F>
+blocking_wait<F> blocking(F&& f, until limit = forever) noexcept {
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
+  static_assert(std::is_lvalue_reference_v<F> || std::is_trivially_destructible_v<F>,
+                "g++ before 13 destroys this temporary twice: name the callable first, "
+                "auto f = [...] {...}; co_await blocking(f);");
+#endif
+  return blocking_wait<F>(std::forward<F>(f), limit);
+}
+
+}  // namespace ringlet

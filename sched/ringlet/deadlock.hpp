@@ -1,0 +1,16 @@
+// deadlock: what is thrown when nothing can ever wake a fiber again.
+#pragma once
+
+#include <stdexcept>
+
+namespace ringlet {
+
+/// Thrown at the current wait of the main task when no fiber is ready, no timer is armed, every
+/// fiber waits for another fiber (or a lock, queue or event) of this scheduler, and no `remote`
+/// handle is alive that could post work. what() lists every fiber and what it waits for.
+class deadlock : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+}  // namespace ringlet

@@ -1,0 +1,420 @@
+// fiber: a scheduled call chain of tasks, and the handle to it.
+#pragma once
+
+#include <ringlet/context.hpp>
+#include <ringlet/error.hpp>
+#include <ringlet/result.hpp>
+#include <ringlet/scheduler.hpp>
+#include <ringlet/task.hpp>
+#include <ringlet/wait.hpp>
+
+#include <atomic>
+#include <concepts>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <source_location>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+namespace ringlet {
+
+/// How a fiber ended.
+enum class outcome : std::uint8_t {
+  /// It has not.
+  pending,
+  /// Its task returned.
+  value,
+  /// Its task threw.
+  error,
+  /// It was killed, and let the `cancelled` through; or was killed before it began.
+  exited,
+};
+
+/// A fiber without its result: what schedulers and handles share. Made by spawn().
+class fiber_base : public context, private timer, public list_hook<registry_tag> {
+ public:
+  fiber_base(scheduler& home, const std::source_location& spawned_at);
+
+  scheduler& home() const noexcept { return static_cast<scheduler&>(context::home()); }
+  std::uint64_t id() const noexcept { return id_; }
+  std::uint64_t parent_id() const noexcept { return parent_id_; }
+  const std::source_location& spawned_at() const noexcept { return spawned_at_; }
+  std::string_view name() const noexcept { return name_ ? *name_ : std::string_view(); }
+  void set_name(std::string_view name) { name_ = std::make_unique<std::string>(name); }
+
+  outcome result() const noexcept { return outcome_; }
+  bool done() const noexcept { return outcome_ != outcome::pending; }
+  /// The exception that ended it, or null; now somebody has looked.
+  std::exception_ptr error() noexcept {
+    observed_ = true;
+    return error_;
+  }
+
+  /// A limit for the current wait: at `deadline` its type's cancel is called with timed_out.
+  void arm_limit(steady_ns deadline) noexcept { home().timers().arm(*this, deadline); }
+  void disarm_limit() noexcept { home().timers().disarm(*this); }
+
+  /// Ends a fiber that was killed before it began; its body never runs.
+  void finish_unstarted() noexcept;
+  /// After the root coroutine has ended and its resumption has returned: frees its frame, wakes
+  /// those who join.
+  void retire() noexcept;
+
+  void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+  void drop_reference() noexcept {
+    // The last owner needs no atomic subtraction: nobody is left to race with.
+    if (references_.load(std::memory_order_acquire) == 1 ||
+        references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      release();
+    }
+  }
+
+ protected:
+  virtual ~fiber_base();
+  /// Frees the memory, as the class that was made.
+  virtual void destroy() noexcept = 0;
+  /// Takes the result from the root coroutine, and destroys it.
+  virtual void collect() noexcept = 0;
+
+  void set_outcome(outcome how, std::exception_ptr error = {}) noexcept {
+    outcome_ = how;
+    error_ = std::move(error);
+  }
+  void set_failure(std::exception_ptr error) noexcept;
+
+ private:
+  friend class join_wait;
+  static void on_limit(timer& due) noexcept;
+  void on_root_done() noexcept override;
+  void release() noexcept;
+
+  std::exception_ptr error_;
+  std::uint64_t id_;
+  std::uint64_t parent_id_;
+  std::source_location spawned_at_;
+  std::unique_ptr<std::string> name_;
+  wait_list joiners_;
+  std::atomic<std::uint32_t> references_ = 2;  // the scheduler's and the first handle's
+  outcome outcome_ = outcome::pending;
+  bool observed_ = false;
+};
+
+template <class F>
+void scheduler::for_each_fiber(F&& visit) {
+  for (fiber_base* f = registry_.next(nullptr); f != nullptr; f = registry_.next(f)) visit(*f);
+}
+
+/// Where a fiber keeps the value of its task, for handles that may outlive it.
+template <class T>
+class fiber_value {
+ public:
+  using type = T;
+  void keep(task_promise<T>& root) { value_.emplace(root.take()); }
+  const T& get() const noexcept { return *value_; }
+  T move_out() {
+    RINGLET_ASSERT(value_.has_value(), "the value of a fiber was moved out twice");
+    T moved = std::move(*value_);
+    value_.reset();
+    return moved;
+  }
+
+ private:
+  std::optional<T> value_;
+};
+
+template <class T>
+class fiber_value<T&> {
+ public:
+  void keep(task_promise<T&>& root) { value_ = std::addressof(root.take()); }
+  T& get() const noexcept { return *value_; }
+  T& move_out() const noexcept { return *value_; }
+
+ private:
+  T* value_ = nullptr;
+};
+
+template <>
+class fiber_value<void> {
+ public:
+  void keep(task_promise<void>& root) { root.take(); }
+  void get() const noexcept {}
+  void move_out() const noexcept {}
+};
+
+/// A fiber whose task yields a T.
+template <class T>
+class fiber_state final : public fiber_base {
+ public:
+  fiber_state(scheduler& home, task<T>&& root, const std::source_location& spawned_at)
+      : fiber_base(home, spawned_at), root_(std::move(root)) {
+    set_root(*root_.promise_to_start());
+  }
+
+  static void* operator new(std::size_t size) { return detail::frames.allocate(size); }
+  static void operator delete(void* memory, std::size_t size) noexcept {
+    detail::frames.deallocate(memory, size);
+  }
+
+  /// The value of a fiber whose outcome is value.
+  fiber_value<T>& value() noexcept { return value_; }
+
+ private:
+  void destroy() noexcept override { delete this; }
+
+  void collect() noexcept override {
+    const task<T> root = std::move(root_);  // its frame goes at the end of this call
+    if (!has_started()) {
+      root.promise().chain = nullptr;
+      return set_outcome(outcome::exited);
+    }
+    try {
+      value_.keep(root.promise());
+      set_outcome(outcome::value);
+    } catch (const cancelled&) {
+      set_outcome(outcome::exited);
+    } catch (...) {
+      set_failure(std::current_exception());
+    }
+  }
+
+  task<T> root_;
+  [[no_unique_address]] fiber_value<T> value_;
+};
+
+/// Waits for the end of a fiber; see fiber<T>::join().
+class join_wait : public list_wait {
+ public:
+  /// The handle that made it keeps the target alive.
+  join_wait(fiber_base& target, until limit) noexcept : list_wait(limit), target_(&target) {}
+
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+    return begin(caller.promise());
+  }
+  /// True when the fiber has ended, false when the limit passed first.
+  result<bool> take() {
+    rethrow_interruption();
+    return target_->done();
+  }
+  bool await_resume() {
+    rethrow_interruption();
+    return target_->done();
+  }
+
+ protected:
+  bool begin(frame_record& at) noexcept;
+
+  fiber_base* target_;
+
+ private:
+  static void describe(const void* object, std::string& out);
+  static const wait_type type;
+};
+
+/// A join that asks the fiber to end first; see fiber<T>::kill().
+class kill_wait : public join_wait {
+ public:
+  using join_wait::join_wait;
+
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+    return begin_kill(caller.promise());
+  }
+
+ private:
+  bool begin_kill(frame_record& at) noexcept;
+};
+
+/// The error that get() throws for a fiber that ended without a value.
+[[noreturn]] void throw_failure(fiber_base& failed);
+
+/// Waits for the end of a fiber and yields its value; see fiber<T>::get().
+template <class T, bool MoveOut>
+class get_wait : public join_wait {
+ public:
+  using value_type =
+      std::conditional_t<MoveOut || std::is_void_v<T> || std::is_reference_v<T>, T, const T&>;
+
+  get_wait(fiber_state<T>& target, until limit) noexcept : join_wait(target, limit) {
+    if (MoveOut) target.add_reference();  // the handle may be a temporary
+  }
+  ~get_wait() {
+    if (MoveOut) target_->drop_reference();
+  }
+
+  value_type await_resume() {
+    rethrow_interruption();
+    if (!target_->done()) throw timed_out("get");
+    if (target_->result() != outcome::value) throw_failure(*target_);
+    auto& state = static_cast<fiber_state<T>&>(*target_);
+    if constexpr (MoveOut) {
+      return state.value().move_out();
+    } else {
+      return state.value().get();
+    }
+  }
+};
+
+/// A handle to a fiber: copyable, cheap, and no owner: dropping it detaches nothing, and the fiber
+/// goes on. The result stays as long as a handle does, also after run() has returned.
+///
+/// Thread: the scheduler's; only copying, dropping and asking for the result of a fiber that has
+/// ended (done() was seen to be true on the scheduler's thread) are allowed elsewhere.
+template <class T = void>
+class fiber {
+ public:
+  using value_type = T;
+
+  /// No fiber.
+  fiber() noexcept = default;
+  /// Takes over one reference.
+  explicit fiber(fiber_state<T>& adopted) noexcept : state_(&adopted) {}
+  fiber(const fiber& other) noexcept : state_(other.state_) {
+    if (state_ != nullptr) state_->add_reference();
+  }
+  fiber(fiber&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+  fiber& operator=(fiber other) noexcept {
+    std::swap(state_, other.state_);
+    return *this;
+  }
+  ~fiber() {
+    if (state_ != nullptr) state_->drop_reference();
+  }
+
+  explicit operator bool() const noexcept { return state_ != nullptr; }
+  friend bool operator==(const fiber& a, const fiber& b) noexcept { return a.state_ == b.state_; }
+
+  /// Waits until the fiber has ended, however: its error is neither thrown nor counted as looked
+  /// at. Returns false when the limit passed first. Joining oneself aborts: it could never end.
+  join_wait join(until limit = forever) const noexcept { return join_wait(checked(), limit); }
+
+  /// Waits until the fiber has ended and yields its value: a reference into the fiber, valid as
+  /// long as a handle is. Again and again, if called so.
+  /// Errors  What the task threw, rethrown each time; errc::exited when it was killed; timed_out.
+  get_wait<T, false> get(until limit = forever) const& noexcept {
+    return get_wait<T, false>(checked(), limit);
+  }
+  /// The same for a handle that is given up: moves the value out. Twice is a bug and aborts.
+  get_wait<T, true> get(until limit = forever) && noexcept {
+    return get_wait<T, true>(checked(), limit);
+  }
+
+  /// Asks the fiber to end: throws `cancelled` at its wait, at once, or at its next one; before it
+  /// has begun, its body never runs. Asking twice throws twice. A fiber may catch it and go on.
+  void request_kill() const noexcept { checked().kill(); }
+  /// The same, and waits for the end, like join().
+  kill_wait kill(until limit = forever) const noexcept { return kill_wait(checked(), limit); }
+
+  bool done() const noexcept { return checked().done(); }
+  /// How it ended, or pending.
+  outcome result() const noexcept { return checked().result(); }
+  /// The exception that ended it, or null. Counts as having looked at it.
+  std::exception_ptr error() const noexcept { return checked().error(); }
+
+  /// Unique among the fibers of its scheduler, counting from 1, the main one.
+  std::uint64_t id() const noexcept { return checked().id(); }
+  /// What dump() and messages call it; empty unless set.
+  std::string_view name() const noexcept { return checked().name(); }
+  void set_name(std::string_view name) const { checked().set_name(name); }
+
+  /// For other parts of the library.
+  fiber_state<T>& state() const noexcept { return checked(); }
+
+ private:
+  fiber_state<T>& checked() const noexcept {
+    RINGLET_ASSERT(state_ != nullptr, "an empty fiber handle was used");
+    return *state_;
+  }
+
+  fiber_state<T>* state_ = nullptr;
+};
+
+/// Makes a fiber of a task: it is queued, and begins when its turn comes. The scheduler owns it.
+/// Aborts outside of run().
+template <class T>
+fiber<T> spawn(task<T> root, std::source_location where = std::source_location::current()) {
+  scheduler& home = current_scheduler();
+  auto* state = new fiber_state<T>(home, std::move(root), where);
+  home.adopt(*state);
+  return fiber<T>(*state);
+}
+
+namespace detail {
+
+template <class T>
+inline constexpr bool is_task = false;
+template <class T>
+inline constexpr bool is_task<task<T>> = true;
+
+// Keeps the callable and the arguments in the frame of the fiber's root.
+template <class F, class... Args>
+std::invoke_result_t<F, Args...> call_inside(F f, Args... args) {
+  co_return co_await std::invoke(std::move(f), std::move(args)...);
+}
+
+template <class F, class... Args>
+concept makes_task = std::invocable<std::decay_t<F>, std::decay_t<Args>...> &&
+    is_task<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>>;
+
+template <class F, class... Args>
+auto spawn_call(const std::source_location& where, F&& f, Args&&... args) {
+  using callable = std::decay_t<F>;
+  if constexpr (sizeof...(Args) == 0 &&
+                (std::is_pointer_v<callable> || std::is_empty_v<callable>)) {
+    return spawn(f(), where);  // nothing to keep
+  } else {
+    return spawn(call_inside<callable, std::decay_t<Args>...>(std::forward<F>(f),
+                                                              std::forward<Args>(args)...),
+                 where);
+  }
+}
+
+}  // namespace detail
+
+/// Calls `f(args...)`, which must return a task, in a new fiber. `f` and `args` are copied or moved
+/// into the fiber and live as long as it does, so that a capturing lambda and parameters by
+/// reference are safe here; wrap in std::ref() what shall be shared. Called when the fiber begins.
+///
+/// With g++ 12, call it outside of a co_await expression: the compiler destroys temporaries such as
+/// capturing lambdas twice there (GCC bug 100611).
+template <class F>
+requires detail::makes_task<F>
+auto spawn(F&& f, std::source_location where = std::source_location::current()) {
+  return detail::spawn_call(where, std::forward<F>(f));
+}
+// One overload a count, because a default argument, the place of the call, cannot follow a pack.
+template <class F, class A>
+requires detail::makes_task<F, A>
+auto spawn(F&& f, A&& a, std::source_location where = std::source_location::current()) {
+  return detail::spawn_call(where, std::forward<F>(f), std::forward<A>(a));
+}
+template <class F, class A, class B>
+requires detail::makes_task<F, A, B>
+auto spawn(F&& f, A&& a, B&& b, std::source_location where = std::source_location::current()) {
+  return detail::spawn_call(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b));
+}
+template <class F, class A, class B, class C>
+requires detail::makes_task<F, A, B, C>
+auto spawn(F&& f, A&& a, B&& b, C&& c,
+           std::source_location where = std::source_location::current()) {
+  return detail::spawn_call(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
+                            std::forward<C>(c));
+}
+// With four arguments and more the place that is recorded is this one.
+template <class F, class A, class B, class C, class D, class... More>
+requires detail::makes_task<F, A, B, C, D, More...>
+auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d, More&&... more) {
+  return detail::spawn_call(std::source_location::current(), std::forward<F>(f), std::forward<A>(a),
+                            std::forward<B>(b), std::forward<C>(c), std::forward<D>(d),
+                            std::forward<More>(more)...);
+}
+
+/// The fiber that calls it; aborts outside of one.
+fiber_base& current();
+
+}  // namespace ringlet

@@ -1,0 +1,55 @@
+// A wait for one operation of the engine.
+#pragma once
+
+#include <ringlet/engine.hpp>
+#include <ringlet/fiber.hpp>
+#include <ringlet/operation.hpp>
+#include <ringlet/wait.hpp>
+
+#include <cstdint>
+#include <string>
+#include <system_error>
+
+namespace ringlet {
+
+/// The base of awaiters that start an operation and resume when it is done.
+///
+/// A derived class fills the operation's fields, and may give a handler of its own that looks at
+/// completions before the fiber does; the handler ends the wait with finish().
+class operation_wait : public wait_base, protected operation {
+ public:
+  /// Asks the operation to end because what it works on is being closed.
+  void cancel_for_close() noexcept;
+
+ protected:
+  operation_wait(opcode kind, handler completed, until limit) noexcept
+      : wait_base(limit), operation(kind, completed) {}
+
+  /// For await_suspend: the checkpoint, and the start. A derived class that has to refuse does so
+  /// before.
+  bool begin(const wait_type& type, frame_record& at) noexcept;
+  /// Starts the operation again, from its handler: the wait goes on. False when the wait has been
+  /// asked to end, which is then to be finished.
+  bool restart() noexcept;
+  /// Ends the wait.
+  void finish() noexcept;
+
+  /// For the end of a wait, first: throws when an interruption kept the operation from being
+  /// started.
+  void rethrow_interruption_before_start();
+  /// What a failed operation's negative result means; throws when an interruption ended it.
+  std::error_code failure();
+  /// Whether the wait was asked to end, and by what.
+  cancel_reason asked_to_end() const noexcept { return reason_; }
+  engine& carrier() const noexcept { return fiber_->home().carrier(); }
+
+  /// The handler of operations that complete once and need no second look.
+  static void on_done(operation& op, const completion&) noexcept {
+    static_cast<operation_wait&>(op).finish();
+  }
+  /// The cancel and the describe of their wait types.
+  static void cancel(context& who, cancel_reason reason) noexcept;
+  static void describe_fd(const void* object, std::string& out);
+};
+
+}  // namespace ringlet

@@ -1,0 +1,45 @@
+// options: what run() can be told.
+#pragma once
+
+#include <ringlet/engine.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace ringlet {
+
+/// Which engine carries operations to the kernel.
+enum class engine_kind : std::uint8_t {
+  /// The best one that works.
+  automatic,
+  uring,
+};
+
+/// A fiber that failed, and whose failure nobody looked at before its last handle went.
+struct unobserved_error {
+  std::uint64_t id;
+  std::string_view name;  // empty when it has none
+  std::exception_ptr error;
+};
+
+/// Options of run() and run_main(). All have safe defaults.
+struct options {
+  engine_kind engine = engine_kind::automatic;
+  /// Sizes of the ring and of the buffers that receive() lends.
+  engine_options sizes = {};
+  /// What fibers that are left when the main task has ended get to clean up: after this time they
+  /// are listed on standard error, and after as much again the program ends.
+  std::chrono::nanoseconds grace = std::chrono::seconds(5);
+  /// Called on the scheduler's thread for each failure that nobody looked at; must not throw. The
+  /// default prints at most 10 lines a second to standard error and counts the rest; peers that
+  /// went away (is_disconnect()) are not printed.
+  std::function<void(const unobserved_error&)> on_unobserved = {};
+  /// What dump() and messages call this scheduler.
+  std::string name = {};
+};
+
+}  // namespace ringlet

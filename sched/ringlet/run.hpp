@@ -1,0 +1,65 @@
+// run and run_main: where a program enters the world of fibers.
+#pragma once
+
+#include <ringlet/fiber.hpp>
+#include <ringlet/options.hpp>
+#include <ringlet/task.hpp>
+
+#include <memory>
+#include <source_location>
+#include <utility>
+
+namespace ringlet {
+
+namespace detail {
+
+std::unique_ptr<engine> make_engine(const options& settings);
+
+// Runs `main` on that engine; `prepare` sees the scheduler first.
+template <class T>
+T run_on(engine& carrier, task<T> main, options settings, const std::source_location& where,
+         void (*prepare)(scheduler&) = nullptr) {
+  scheduler home(carrier, std::move(settings));
+  if (prepare != nullptr) prepare(home);
+  fiber<T> root(*new fiber_state<T>(home, std::move(main), where));
+  home.run(root.state());
+  if (root.result() != outcome::value) throw_failure(root.state());
+  if constexpr (std::is_reference_v<T>) {
+    return root.state().value().get();
+  } else {
+    return root.state().value().move_out();
+  }
+}
+
+}  // namespace detail
+
+/// Runs `main` as the first fiber of a new scheduler on this thread; returns what it returns, or
+/// rethrows what it throws, when all fibers have ended.
+///
+/// When the main task has ended, all other fibers are cancelled, at every wait. Those that are left
+/// after options.grace are listed on standard error, and after as much time again the program
+/// aborts: run() never returns with a fiber alive. Touches no signals. Several threads may run one
+/// each, and again afterwards; inside a fiber it aborts.
+/// Errors  std::system_error when the engine cannot be made: its sentence says who refused it and
+///         what would allow it. errc::exited when the main task was killed. deadlock.
+/// Kernel  Linux 6.1.
+template <class T>
+T run(task<T> main, options settings = {},
+      std::source_location where = std::source_location::current()) {
+  const std::unique_ptr<engine> carrier = detail::make_engine(settings);
+  return detail::run_on(*carrier, std::move(main), std::move(settings), where);
+}
+
+/// For `int main()`: runs the task and returns the exit code of the program.
+///
+/// SIGINT and SIGTERM kill the main task; when that ends it, the code is 130 or 143. A second
+/// signal ends the process at once with that code. An uncaught error becomes one sentence on
+/// standard error and code 1. Fibers that refuse to end (see run()) are listed, and the code is 70.
+/// The signal dispositions are put back before it returns. One at a time in a process.
+int run_main(task<> main, options settings = {},
+             std::source_location where = std::source_location::current());
+/// The same; what the task returns is the code.
+int run_main(task<int> main, options settings = {},
+             std::source_location where = std::source_location::current());
+
+}  // namespace ringlet

@@ -1,0 +1,161 @@
+// scheduler: one thread's run queue, timers and engine.
+//
+// A turn resumes what is ready, at most 256 fibers, then expires timers, then lets the engine
+// submit and reap once. Programs do not use it directly: run() makes one, and the calls of this
+// library find it. It is public for those who add waits of their own.
+#pragma once
+
+#include <ringlet/context.hpp>
+#include <ringlet/engine.hpp>
+#include <ringlet/intrusive_list.hpp>
+#include <ringlet/options.hpp>
+#include <ringlet/timer.hpp>
+#include <ringlet/until.hpp>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <string>
+
+namespace ringlet {
+
+class fiber_base;
+class scheduler;
+
+/// Hands a failure that nobody looked at to the options of this thread's scheduler; to the default
+/// handler where there is none. See options::on_unobserved.
+void report_unobserved(const unobserved_error& failure) noexcept;
+
+/// What lists a scheduler's fibers.
+struct registry_tag;
+
+/// The scheduler that runs on this thread. Aborts when there is none: the call was made outside of
+/// run(). Out of line, because the address of a thread_local may not live across a suspension.
+scheduler& current_scheduler();
+/// The same, or null.
+scheduler* current_scheduler_or_null() noexcept;
+
+/// Something that must be told before the scheduler's engine goes away: objects that hold a
+/// descriptor and may outlive run().
+class scheduler_guest : public list_hook<> {
+ public:
+  /// Ends everything in flight; called when all fibers have ended. The scheduler then completes
+  /// what was cancelled and calls on_scheduler_gone().
+  virtual void on_shutdown() noexcept = 0;
+  /// The scheduler is about to be destroyed.
+  virtual void on_scheduler_gone() noexcept = 0;
+
+ protected:
+  ~scheduler_guest() = default;
+};
+
+/// What lists those who wait for a free descriptor.
+struct starved_tag;
+
+/// Somebody who ran out of descriptors, in the list of those to be told when one is closed.
+class descriptor_waiter : public list_hook<starved_tag> {
+ public:
+  /// A descriptor was closed by ringlet: try again. Called once; the waiter has left the list.
+  virtual void on_descriptor_freed() noexcept = 0;
+
+ protected:
+  ~descriptor_waiter() = default;
+};
+
+/// Thread: that of its making, but where said otherwise.
+class scheduler : public ready_queue {
+ public:
+  /// Becomes this thread's scheduler; there may be one at a time.
+  scheduler(engine& carrier, options settings);
+  ~scheduler();
+
+  /// Adopts `main`, and runs until it and everything that it left behind has ended. See run().
+  void run(fiber_base& main);
+
+  engine& carrier() noexcept { return engine_; }
+  timer_queue& timers() noexcept { return timers_; }
+  const options& settings() const noexcept { return options_; }
+  steady_ns now() noexcept { return engine_.now(); }
+
+  /// Puts a new fiber into the registry and the run queue.
+  void adopt(fiber_base& added) noexcept;
+  /// How many fibers have not ended.
+  std::size_t live_fibers() const noexcept { return live_fibers_; }
+  std::uint64_t next_id() noexcept { return ++ids_; }
+  /// The fiber that is running; null between fibers.
+  fiber_base* running() const noexcept { return running_; }
+  /// Calls `visit` for each live fiber, oldest first.
+  template <class F>
+  void for_each_fiber(F&& visit);
+  /// The fibers and what they wait for; see ringlet::dump().
+  std::string dump();
+
+  /// Something that could wake a fiber from outside of this thread begins or ends: while there is
+  /// hope, a scheduler with nothing to do is idle and not deadlocked.
+  void add_hope() noexcept { ++hopes_; }
+  void remove_hope() noexcept { --hopes_; }
+
+  void add_guest(scheduler_guest& guest) noexcept { guests_.push_back(guest); }
+  void add_starved(descriptor_waiter& waiter) noexcept { starved_.push_back(waiter); }
+  /// To be called after each close of a descriptor.
+  void descriptor_freed() noexcept {
+    if (!starved_.empty()) starved_.pop_front().on_descriptor_freed();
+  }
+
+  /// For remote handles: shared with other threads, and told when the scheduler goes.
+  struct remote_state {
+    std::mutex mutex;
+    engine* target = nullptr;  // null once the scheduler has ended
+    std::size_t handles = 0;
+  };
+  const std::shared_ptr<remote_state>& remotes() const noexcept { return remotes_; }
+  /// Whether posted work may still run: false once all fibers have ended.
+  bool accepts_posts() const noexcept { return live_fibers_ != 0; }
+
+  /// What ends the program when fibers outlast both grace times; std::abort() unless set.
+  void set_stuck_handler(void (*handler)()) noexcept { on_stuck_ = handler; }
+
+  /// Looked at once a turn: when it becomes non-zero the main fiber is killed, once.
+  void watch_signal(const std::atomic<int>& signal) noexcept { signal_ = &signal; }
+
+  /// Called by a fiber whose root coroutine has ended.
+  void finish(fiber_base& done) noexcept { finished_ = &done; }
+
+ private:
+  static constexpr int batch_max = 256;
+
+  void turn();
+  void run_batch();
+  void retire(fiber_base& done) noexcept;
+  void poll(steady_ns limit);
+  void begin_ending() noexcept;
+  bool grace_is_over();
+  bool is_deadlocked() const;
+  void throw_deadlock();
+  void drain() noexcept;
+  void check_signal() noexcept;
+
+  engine& engine_;
+  options options_;
+  timer_queue timers_;
+  intrusive_list<fiber_base, registry_tag> registry_;
+  intrusive_list<scheduler_guest> guests_;
+  intrusive_list<descriptor_waiter, starved_tag> starved_;
+  std::shared_ptr<remote_state> remotes_;
+  const std::atomic<int>* signal_ = nullptr;
+  fiber_base* main_ = nullptr;
+  fiber_base* running_ = nullptr;
+  fiber_base* finished_ = nullptr;
+  std::size_t live_fibers_ = 0;
+  std::size_t hopes_ = 0;
+  std::uint64_t ids_ = 0;
+  steady_ns grace_end_ = never;
+  void (*on_stuck_)();
+  int graces_over_ = 0;
+  bool ending_ = false;
+};
+
+}  // namespace ringlet

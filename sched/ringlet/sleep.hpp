@@ -1,0 +1,67 @@
+// sleep, sleep_until and yield: letting time pass, or only the others run.
+#pragma once
+
+#include <ringlet/result.hpp>
+#include <ringlet/wait.hpp>
+
+#include <chrono>
+#include <coroutine>
+
+namespace ringlet {
+
+/// See sleep().
+class [[nodiscard]] sleep_wait : public wait_base {
+ public:
+  explicit sleep_wait(until limit) noexcept : wait_base(limit) {}
+
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+    return begin(caller.promise());
+  }
+  result<void> take() {
+    rethrow_interruption();
+    return {};
+  }
+  void await_resume() { rethrow_interruption(); }
+
+ private:
+  bool begin(frame_record& at) noexcept;
+  static void cancel(context& who, cancel_reason reason) noexcept;
+  static const wait_type type;
+};
+
+/// See yield().
+class [[nodiscard]] yield_wait : public wait_base {
+ public:
+  yield_wait() noexcept : wait_base(forever) {}
+
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+    return begin(caller.promise());
+  }
+  result<void> take() {
+    rethrow_interruption();
+    return {};
+  }
+  void await_resume() { rethrow_interruption(); }
+
+ private:
+  bool begin(frame_record& at) noexcept;
+};
+
+/// Suspends the fiber for at least that long. Zero and less wait for the next turn: all that is
+/// ready runs, then timers that are due. Cancellation loses nothing.
+template <class Rep, class Period>
+sleep_wait sleep(std::chrono::duration<Rep, Period> time) noexcept {
+  return sleep_wait(until(time));
+}
+
+/// Suspends the fiber until that point in time has come.
+inline sleep_wait sleep_until(std::chrono::steady_clock::time_point deadline) noexcept {
+  return sleep_wait(until(deadline));
+}
+
+/// Goes to the end of the run queue: all that is ready now runs first.
+inline yield_wait yield() noexcept { return {}; }
+
+}  // namespace ringlet

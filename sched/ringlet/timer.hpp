@@ -1,0 +1,86 @@
+// Timers in user space: a heap of deadlines, of which the engine is told only the nearest.
+#pragma once
+
+#include <ringlet/assert.hpp>
+#include <ringlet/engine.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace ringlet {
+
+class timer_queue;
+
+/// Something that happens at a point in time. Its place in the queue is reserved when it is made,
+/// so arming and disarming never allocate. Thread: the queue's.
+class timer {
+ public:
+  using handler = void (*)(timer&) noexcept;
+
+  /// Throws std::bad_alloc when the place cannot be reserved.
+  timer(timer_queue& queue, handler on_expiry);
+  timer(const timer&) = delete;
+  timer& operator=(const timer&) = delete;
+
+  bool armed() const noexcept { return index_ != unarmed; }
+
+ protected:
+  ~timer() { RINGLET_ASSERT(!armed(), "a timer was destroyed while it was armed"); }
+
+ private:
+  friend class timer_queue;
+  static constexpr std::uint32_t unarmed = ~std::uint32_t{0};
+
+  handler on_expiry_;
+  std::uint32_t index_ = unarmed;
+};
+
+/// A 4-ary heap: deadlines that are mostly later than those before cost one comparison to add.
+/// Equal deadlines expire in the order in which they were armed.
+class timer_queue {
+ public:
+  timer_queue() = default;
+  timer_queue(const timer_queue&) = delete;
+  timer_queue& operator=(const timer_queue&) = delete;
+
+  void arm(timer& added, steady_ns deadline) noexcept;
+  void disarm(timer& removed) noexcept {
+    if (removed.armed()) remove(removed);
+  }
+
+  bool empty() const noexcept { return heap_.empty(); }
+  /// The nearest deadline, or never.
+  steady_ns next() const noexcept { return heap_.empty() ? never : heap_.front().deadline; }
+  /// Calls what is due at `now`.
+  void expire(steady_ns now) noexcept;
+
+  /// Makes room for one more timer than there were; give_place() takes it back.
+  void reserve_place();
+  void give_place() noexcept { --places_; }
+
+ private:
+  struct entry {
+    steady_ns deadline;
+    std::uint64_t order;
+    timer* owner;
+    bool before(const entry& other) const noexcept {
+      return deadline != other.deadline ? deadline < other.deadline : order < other.order;
+    }
+  };
+  static constexpr std::size_t arity = 4;
+
+  void put(std::size_t index, const entry& moved) noexcept {
+    heap_[index] = moved;
+    moved.owner->index_ = static_cast<std::uint32_t>(index);
+  }
+  void sift_up(std::size_t index, const entry& moved) noexcept;
+  void sift_down(std::size_t index, const entry& moved) noexcept;
+  void remove(timer& removed) noexcept;
+
+  std::vector<entry> heap_;
+  std::size_t places_ = 0;
+  std::uint64_t armed_so_far_ = 0;
+};
+
+}  // namespace ringlet

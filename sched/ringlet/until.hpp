@@ -1,0 +1,60 @@
+// until: how long a wait may take.
+#pragma once
+
+#include <ringlet/engine.hpp>
+
+#include <chrono>
+#include <concepts>
+#include <ratio>
+
+namespace ringlet {
+
+/// The limit of a wait: a duration from the moment the wait begins, a steady point in time, or
+/// `forever`. A limit that has passed lets the call succeed only if it can do so at once.
+///
+/// Converts from any std::chrono duration and from std::chrono::steady_clock::time_point. Durations
+/// of 146 years or more count as forever.
+class until {
+ public:
+  template <class Rep, class Period>
+  constexpr until(std::chrono::duration<Rep, Period> timeout) noexcept
+      : value_(encode(std::chrono::duration<double, std::nano>(timeout).count() >= limit
+                          ? never
+                          : nanoseconds_rounded_up(timeout))) {}
+  constexpr until(std::chrono::steady_clock::time_point deadline) noexcept
+      : value_(deadline.time_since_epoch().count() < 0 ? 0 : deadline.time_since_epoch().count()) {}
+
+  static constexpr until at(steady_ns deadline) noexcept { return until(deadline); }
+
+  constexpr bool is_forever() const noexcept { return value_ == never; }
+
+  /// The deadline, for a wait that begins at `now`.
+  constexpr steady_ns resolve(steady_ns now) const noexcept {
+    if (value_ >= 0) return value_;
+    const steady_ns timeout = -(value_ + 1);
+    return timeout >= never - now ? never : now + timeout;
+  }
+
+ private:
+  static constexpr double limit = 4.6e18;
+
+  explicit constexpr until(steady_ns deadline) noexcept : value_(deadline) {}
+
+  template <class Rep, class Period>
+  static constexpr steady_ns nanoseconds_rounded_up(
+      std::chrono::duration<Rep, Period> timeout) noexcept {
+    return std::chrono::ceil<std::chrono::nanoseconds>(timeout).count();
+  }
+  // Timeouts are stored as negative numbers, so that a limit costs a wait eight bytes.
+  static constexpr steady_ns encode(steady_ns timeout) noexcept {
+    if (timeout == never) return never;
+    return timeout <= 0 ? -1 : -timeout - 1;
+  }
+
+  steady_ns value_;
+};
+
+/// No limit.
+inline constexpr until forever = until::at(never);
+
+}  // namespace ringlet

@@ -1,0 +1,77 @@
+// What the library's waits share: the checkpoint at the beginning, the limit, and how a wait that
+// ended early tells why.
+#pragma once
+
+#include <ringlet/context.hpp>
+#include <ringlet/error.hpp>
+#include <ringlet/intrusive_list.hpp>
+#include <ringlet/until.hpp>
+
+#include <coroutine>
+#include <system_error>
+
+namespace ringlet {
+
+class fiber_base;
+
+/// The base of awaiters that suspend a fiber.
+///
+/// True of every wait of this library, and not repeated there:
+///
+///   Checkpoint    It first delivers a pending interruption, before it takes anything, also when it
+///                 need not suspend; and after 128 waits that need not suspend it yields.
+///   Overlap       A fiber waits for one thing at a time.
+///   Limit         `until` counts from the moment of the co_await. Calls that yield a value throw
+///                 timed_out; join and wait return false.
+///   Cancellation  What is thrown is `cancelled` or the exception that the fiber was killed with.
+///                 Success wins: a wait that had succeeded when it was cancelled yields its value,
+///                 and the interruption stays pending for the next wait.
+///   Lifetime      The awaiter lives in the frame of the caller; use it in the expression that
+///                 makes it.
+///   Thread        That of the fiber, which also resumes there, from its scheduler's run queue.
+class wait_base {
+ public:
+  wait_base(const wait_base&) = delete;
+  wait_base& operator=(const wait_base&) = delete;
+
+  bool await_ready() const noexcept { return false; }
+
+ protected:
+  explicit wait_base(until limit) noexcept : limit_(limit) {}
+
+  /// Remembers the fiber. False when an interruption is pending: then `return
+  /// continue_or_yield(at)`, and the resumption that follows throws. (So that a fiber which
+  /// swallows `cancelled` in a loop still lets the others run.)
+  bool enter(const frame_record& at) noexcept;
+  /// Suspends: from here on the type's cancel may be called, and wake() must be called once.
+  void suspend(const wait_type& type, frame_record& at) noexcept;
+  /// Ends the suspension.
+  void wake() noexcept;
+  /// Returns to the caller without suspending if the budget allows it, else queues up once.
+  bool continue_or_yield(frame_record& at) noexcept;
+
+  /// What an ended wait does first: throws when an interruption ended it.
+  void rethrow_interruption();
+
+  fiber_base* fiber_ = nullptr;
+  until limit_;
+  cancel_reason reason_ = cancel_reason::none;
+};
+
+/// A wait in a list of waits that are ended in their order by whoever has what they wait for.
+class list_wait : public wait_base, public list_hook<> {
+ public:
+  /// Takes it out of its list and resumes its fiber.
+  void complete() noexcept;
+
+ protected:
+  using wait_base::wait_base;
+  ~list_wait() = default;
+
+  /// Leaves the list when asked to end early.
+  static void cancel(context& who, cancel_reason reason) noexcept;
+};
+
+using wait_list = intrusive_list<list_wait>;
+
+}  // namespace ringlet

@@ -1,0 +1,93 @@
+// Choosing the engine, and what run_main does about signals and errors.
+#include <ringlet/run.hpp>
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+
+namespace ringlet {
+namespace {
+
+constexpr int exit_failure = 1;
+constexpr int exit_software = 70;  // EX_SOFTWARE of sysexits(3)
+constexpr int exit_signal_base = 128;
+
+// What the handler may touch: lock-free atomics, and the engine's bell.
+std::atomic<int> received_signal = 0;
+std::atomic<engine*> engine_to_wake = nullptr;
+
+void on_signal(int number) {
+  const int saved_errno = errno;
+  if (received_signal.exchange(number) != 0) ::_exit(exit_signal_base + number);
+  if (engine* sleeper = engine_to_wake.load()) sleeper->wake();
+  errno = saved_errno;
+}
+
+// Signals are ours from construction to destruction.
+class signal_watch {
+ public:
+  explicit signal_watch(engine& woken) {
+    received_signal = 0;
+    RINGLET_ASSERT(engine_to_wake.exchange(&woken) == nullptr,
+                   "run_main() was called while another run_main() was running");
+    struct sigaction action = {};
+    action.sa_handler = &on_signal;
+    ::sigemptyset(&action.sa_mask);
+    ::sigaction(SIGINT, &action, &before_interrupt_);
+    ::sigaction(SIGTERM, &action, &before_terminate_);
+  }
+  ~signal_watch() {
+    ::sigaction(SIGINT, &before_interrupt_, nullptr);
+    ::sigaction(SIGTERM, &before_terminate_, nullptr);
+    engine_to_wake = nullptr;
+  }
+  signal_watch(const signal_watch&) = delete;
+  signal_watch& operator=(const signal_watch&) = delete;
+
+ private:
+  struct sigaction before_interrupt_;
+  struct sigaction before_terminate_;
+};
+
+void watch_signals(scheduler& home) {
+  home.watch_signal(received_signal);
+  home.set_stuck_handler([] { ::_exit(exit_software); });
+}
+
+task<int> with_code_zero(task<> main) {
+  co_await main;
+  co_return 0;
+}
+
+}  // namespace
+
+std::unique_ptr<engine> detail::make_engine(const options& settings) {
+  return make_uring_engine(settings.sizes);
+}
+
+int run_main(task<int> main, options settings, std::source_location where) {
+  try {
+    const std::unique_ptr<engine> carrier = detail::make_engine(settings);
+    const signal_watch watch(*carrier);
+    return detail::run_on(*carrier, std::move(main), std::move(settings), where, &watch_signals);
+  } catch (const std::system_error& error) {
+    if (error.code() == errc::exited && received_signal != 0) {
+      return exit_signal_base + received_signal;
+    }
+    std::fprintf(stderr, "%s\n", error.what());
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+  } catch (...) {
+    std::fprintf(stderr, "the main task ended with an exception that is not a std::exception\n");
+  }
+  return exit_failure;
+}
+
+int run_main(task<> main, options settings, std::source_location where) {
+  return run_main(with_code_zero(std::move(main)), std::move(settings), where);
+}
+
+}  // namespace ringlet

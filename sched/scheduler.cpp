@@ -1,0 +1,166 @@
+// The turn, the detection of deadlocks, and the ending.
+#include <ringlet/deadlock.hpp>
+#include <ringlet/fiber.hpp>
+#include <ringlet/scheduler.hpp>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <utility>
+
+namespace ringlet {
+namespace {
+
+thread_local constinit scheduler* scheduler_of_this_thread = nullptr;
+
+// Completions that one turn takes out of the engine before it resumes anybody.
+constexpr std::size_t completions_max = 256;
+
+}  // namespace
+
+scheduler* current_scheduler_or_null() noexcept { return scheduler_of_this_thread; }
+
+scheduler& current_scheduler() {
+  RINGLET_ASSERT(scheduler_of_this_thread != nullptr,
+                 "a call that needs a scheduler was made outside of run()");
+  return *scheduler_of_this_thread;
+}
+
+scheduler::scheduler(engine& carrier, options settings)
+    : engine_(carrier),
+      options_(std::move(settings)),
+      remotes_(std::make_shared<remote_state>()),
+      on_stuck_(&std::abort) {
+  RINGLET_ASSERT(scheduler_of_this_thread == nullptr,
+                 "run() was called inside run(): await the task, or spawn it");
+  scheduler_of_this_thread = this;
+  remotes_->target = &engine_;
+  set_turn_time(engine_.now());
+}
+
+scheduler::~scheduler() {
+  drain();
+  scheduler_of_this_thread = nullptr;
+}
+
+void scheduler::adopt(fiber_base& added) noexcept {
+  registry_.push_back(added);
+  ++live_fibers_;
+  push(added);
+}
+
+void scheduler::run(fiber_base& main) {
+  main_ = &main;
+  adopt(main);
+  set_stack_base(__builtin_frame_address(0));
+  while (live_fibers_ != 0) turn();
+  main_ = nullptr;
+}
+
+void scheduler::turn() {
+  run_batch();
+  if (!timers_.empty()) timers_.expire(turn_time());
+  if (main_->done() && !ending_) begin_ending();
+  if (live_fibers_ == 0) return;
+  if (signal_ != nullptr) check_signal();
+  if (!empty()) {
+    poll(0);
+  } else if (is_deadlocked()) {
+    throw_deadlock();
+  } else {
+    poll(std::min(timers_.next(), grace_end_));
+  }
+  if (ending_ && grace_is_over()) begin_ending();
+}
+
+void scheduler::run_batch() {
+  for (int count = 0; count < batch_max && !empty(); ++count) {
+    fiber_base& next = static_cast<fiber_base&>(first());
+    if (next.interrupted() && !next.has_started()) [[unlikely]] {
+      pop_first();
+      retire(next);
+      continue;
+    }
+    running_ = &next;
+    resume_first();
+    if (finished_ != nullptr) retire(*std::exchange(finished_, nullptr));
+  }
+  running_ = nullptr;
+}
+
+void scheduler::retire(fiber_base& done) noexcept {
+  done.unlink();
+  --live_fibers_;
+  done.retire();
+  done.drop_reference();
+}
+
+void scheduler::poll(steady_ns limit) {
+  std::array<completion, completions_max> completions;
+  const std::size_t count = engine_.wait(limit, completions);
+  set_turn_time(engine_.now());
+  for (std::size_t i = 0; i < count; ++i) engine_.dispatch(completions[i]);
+  engine_.run_posted();
+}
+
+void scheduler::check_signal() noexcept {
+  if (signal_->load(std::memory_order_relaxed) == 0) return;
+  signal_ = nullptr;
+  if (!main_->done()) main_->kill();
+}
+
+bool scheduler::is_deadlocked() const {
+  if (hopes_ != 0 || !timers_.empty()) return false;
+  const std::lock_guard lock(remotes_->mutex);
+  return remotes_->handles == 0;
+}
+
+void scheduler::throw_deadlock() {
+  if (main_->done()) {
+    // Only what refuses to die is left, and nothing will ever wake it: no need to wait for grace.
+    grace_end_ = 0;
+    return;
+  }
+  main_->interrupt_with(
+      std::make_exception_ptr(deadlock("deadlock: every fiber waits for another one\n" + dump())));
+}
+
+// The main task has ended: everything else is asked to end, again at every wait.
+void scheduler::begin_ending() noexcept {
+  if (!std::exchange(ending_, true)) {
+    grace_end_ = turn_time() + options_.grace.count();
+    root_scope().cancel();
+  }
+  for_each_fiber([](fiber_base& left) { left.interrupt(); });
+}
+
+bool scheduler::grace_is_over() {
+  if (live_fibers_ == 0 || turn_time() < grace_end_) return false;
+  std::fprintf(
+      stderr, "ringlet: these fibers did not end within %.1f s after the main task had ended:\n%s",
+      static_cast<double>(options_.grace.count()) / 1e9 * (graces_over_ + 1), dump().c_str());
+  if (++graces_over_ == 2) on_stuck_();
+  grace_end_ = turn_time() + options_.grace.count();
+  return true;
+}
+
+// Nothing may be in flight when the engine goes: the kernel would write into freed memory. What is
+// left belongs to objects that outlive the run, such as a listener in a global variable.
+void scheduler::drain() noexcept {
+  {
+    const std::lock_guard lock(remotes_->mutex);
+    remotes_->target = nullptr;
+  }
+  for (scheduler_guest* g = guests_.next(nullptr); g != nullptr; g = guests_.next(g)) {
+    g->on_shutdown();
+  }
+  engine_.run_posted();
+  while (engine_.in_flight() != 0) {
+    poll(never);
+  }
+  engine_.run_posted();
+  while (!starved_.empty()) starved_.pop_front();
+  while (!guests_.empty()) guests_.pop_front().on_scheduler_gone();
+}
+
+}  // namespace ringlet

@@ -1,0 +1,34 @@
+// A sleep is a wait that its limit ends.
+#include <ringlet/fiber.hpp>
+#include <ringlet/sleep.hpp>
+
+namespace ringlet {
+namespace {
+
+constexpr wait_type yield_type{"yield", nullptr, nullptr};
+
+}  // namespace
+
+const wait_type sleep_wait::type{"sleep", &sleep_wait::cancel, nullptr};
+
+bool sleep_wait::begin(frame_record& at) noexcept {
+  if (!enter(at)) return continue_or_yield(at);
+  suspend(type, at);
+  return true;
+}
+
+void sleep_wait::cancel(context& who, cancel_reason reason) noexcept {
+  auto& self = static_cast<sleep_wait&>(*static_cast<wait_base*>(who.current_wait().object));
+  // When its time has come that is the success, and success wins.
+  if (reason == cancel_reason::interrupted) self.reason_ = reason;
+  self.wake();
+}
+
+bool yield_wait::begin(frame_record& at) noexcept {
+  if (!enter(at)) return continue_or_yield(at);
+  fiber_->begin_wait(yield_type, this, at);
+  fiber_->home().push(*fiber_);
+  return true;
+}
+
+}  // namespace ringlet

@@ -1,0 +1,73 @@
+// The heap behind the timers.
+#include <ringlet/timer.hpp>
+
+#include <algorithm>
+
+namespace ringlet {
+
+timer::timer(timer_queue& queue, handler on_expiry) : on_expiry_(on_expiry) {
+  queue.reserve_place();
+}
+
+void timer_queue::reserve_place() {
+  constexpr std::size_t least = 64;
+  if (places_ >= heap_.capacity()) heap_.reserve(std::max(least, 2 * heap_.capacity()));
+  ++places_;
+}
+
+void timer_queue::arm(timer& added, steady_ns deadline) noexcept {
+  disarm(added);
+  const entry last{deadline, armed_so_far_++, &added};
+  heap_.push_back(last);  // has a reserved place, so it does not allocate
+  sift_up(heap_.size() - 1, last);
+}
+
+void timer_queue::remove(timer& removed) noexcept {
+  const std::size_t index = removed.index_;
+  removed.index_ = timer::unarmed;
+  const entry last = heap_.back();
+  heap_.pop_back();
+  if (index == heap_.size()) return;
+  // The last entry takes the free place and moves to where it belongs, in one of two directions.
+  if (index > 0 && last.before(heap_[(index - 1) / arity])) {
+    sift_up(index, last);
+  } else {
+    sift_down(index, last);
+  }
+}
+
+void timer_queue::sift_up(std::size_t index, const entry& moved) noexcept {
+  while (index > 0) {
+    const std::size_t parent = (index - 1) / arity;
+    if (!moved.before(heap_[parent])) break;
+    put(index, heap_[parent]);
+    index = parent;
+  }
+  put(index, moved);
+}
+
+void timer_queue::sift_down(std::size_t index, const entry& moved) noexcept {
+  for (;;) {
+    const std::size_t first = index * arity + 1;
+    if (first >= heap_.size()) break;
+    const std::size_t end = std::min(first + arity, heap_.size());
+    std::size_t least = first;
+    for (std::size_t child = first + 1; child < end; ++child) {
+      if (heap_[child].before(heap_[least])) least = child;
+    }
+    if (!heap_[least].before(moved)) break;
+    put(index, heap_[least]);
+    index = least;
+  }
+  put(index, moved);
+}
+
+void timer_queue::expire(steady_ns now) noexcept {
+  while (!heap_.empty() && heap_.front().deadline <= now) {
+    timer& due = *heap_.front().owner;
+    remove(due);
+    due.on_expiry_(due);
+  }
+}
+
+}  // namespace ringlet

@@ -1,0 +1,280 @@
+#!/usr/bin/env python3
+"""Checks the house rules that a program can check, and says what to do where one is broken.
+
+usage: tidy.py SOURCE_ROOT
+
+A rule is a function that takes the tree of sources and yields (path, line, message). Only what lies
+in FOLDERS, and the files beside them, is read: scratch files elsewhere disturb nobody.
+"""
+
+import fnmatch
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+LAYERS = ["core", "sched", "net"]  # Lowest first.
+FOLDERS = [*LAYERS, "examples", "bench", "tests", ".ci"]
+LINE_COLUMNS_MAX = 100
+FUNCTION_LINES_MAX = 70
+
+# Public headers without a test file of their own, and why.
+UNTESTED_HEADERS = {
+    "ringlet.hpp": "nothing but includes, and the header test compiles it",
+    "version.hpp": "three numbers, compared with meson.build below",
+}
+
+# The only files of the library that may ask the kernel about descriptors, time and chance.
+DOORS = [
+    "core/*engine*.cpp",
+    "core/blocking*.cpp",
+    "core/direct_call.cpp",
+    "core/unique_fd*",
+    "core/uring_*.cpp",
+]
+
+LIBRARY = ("core/*", "sched/*", "net/*")
+PUBLIC = ("core/ringlet/*", "sched/ringlet/*", "net/ringlet/*")
+
+# What must not be written, where, and the remedy. Looked for in code, not in comments and literals.
+CALLS_ON_DESCRIPTORS = (
+    "accept4? bind close connect dup[23]? epoll_\\w+ eventfd fcntl fstat ftruncate getpeername"
+    " getsockname getsockopt ioctl listen open openat p?poll pipe2? p?readv? p?writev? recv"
+    " recvfrom recvmsg select send sendfile sendmsg sendto setsockopt shutdown signalfd socket"
+    " socketpair splice timerfd_\\w+"
+).replace(" ", "|")
+BANNED = [
+    (r"\busing\s+namespace\b", ("*.hpp",), "write full names: users may not want all of ours"),
+    (r"\bstd::(cout|cerr|clog)\b|#include <iostream>", LIBRARY, "use fmt::print in a .cpp file"),
+    (r"#include <(liburing|fmt/)", PUBLIC, "include it in the .cpp file, forward-declare here"),
+]
+BANNED_OUTSIDE_DOORS = [
+    (rf"(?<![\w>])::({CALLS_ON_DESCRIPTORS})\s*\(", "a system call: give the engine an operation"),
+    (r"_clock::now\b|\b(clock_gettime|gettimeofday)\b", "reads a clock: ask the engine, its now()"),
+    (r"\bstd::(random_device|mt19937)|\bgetrandom\b|\bs?rand\(", "draws a number: ask the engine"),
+]
+
+
+class Tree:
+    """The texts of the project by their path from its root."""
+
+    def __init__(self, root):
+        self.root = root
+        paths = [path for path in root.iterdir() if path.is_file()]
+        for folder in FOLDERS:
+            paths += [path for path in (root / folder).rglob("*") if path.is_file()]
+        kinds = {".hpp", ".cpp", ".py", ".md", ".build", ".txt", ".in"}
+        self.texts = {
+            str(path.relative_to(root)): path.read_text()
+            for path in sorted(paths)
+            if path.suffix in kinds or path.name in {"dev", "run"}
+        }
+
+    def named(self, *patterns):
+        return [path for path in self.texts if any(fnmatch.fnmatch(path, p) for p in patterns)]
+
+    def text(self, path):
+        return self.texts.get(path, "")
+
+    def public_headers(self):
+        """(path, layer, name below ringlet/) of each, those in detail/ left out."""
+        for path in self.named(*PUBLIC):
+            layer, _, name = path.split("/", 2)
+            if "/" not in name:
+                yield path, layer, name
+
+
+def line_of(text, offset):
+    return text.count("\n", 0, offset) + 1
+
+
+def code_of(text):
+    """The text with comments and literals blanked; every line stays where it was."""
+    text = re.sub(r"\b\d[\w']*", lambda number: number[0].replace("'", "_"), text)
+    literal = r'R"(\w*)\(.*?\)\1"|"(\\.|[^"\\\n])*"|' + r"'(\\.|[^'\\\n])+'"
+    return re.sub(rf"//[^\n]*|/\*.*?\*/|{literal}", blanked, text, flags=re.S)
+
+
+def blanked(match):
+    return re.sub(r"[^\n]", " ", match[0])
+
+
+def plain_text(tree):
+    unfinished = re.compile(r"\bFIX" + r"ME\b")
+    for path, text in tree.texts.items():
+        for number, line in enumerate(text.split("\n"), 1):
+            if len(line) > LINE_COLUMNS_MAX and not path.endswith(".md"):
+                yield path, number, f"{len(line)} columns: break the line at {LINE_COLUMNS_MAX}"
+            if "\t" in line:
+                yield path, number, "a tab: use spaces"
+            if line != line.rstrip():
+                yield path, number, "trailing blanks: remove them"
+            if unfinished.search(line):
+                yield path, number, "left unfinished: do it now, or open an issue"
+
+
+def beginnings(tree):
+    openings = {".hpp": "//", ".cpp": "//", ".py": ("#", '"""'), ".build": "#"}
+    for path, text in tree.texts.items():
+        opening = openings.get(pathlib.PurePath(path).suffix)
+        if opening and not text.startswith(opening):
+            yield path, 1, "start the file with a comment that says what it is"
+        if path.endswith(".hpp") and not re.search(r"^#pragma once$", text, re.M):
+            yield path, 1, "a header without guard: put #pragma once below its head comment"
+
+
+def banned_words(tree):
+    outside_doors = set(tree.named(*LIBRARY)) - set(tree.named(*DOORS))
+    for path in tree.named("*.hpp", "*.cpp"):
+        code = code_of(tree.texts[path])
+        rules = [(pattern, remedy) for pattern, places, remedy in BANNED
+                 if any(fnmatch.fnmatch(path, place) for place in places)]  # fmt: skip
+        rules += BANNED_OUTSIDE_DOORS if path in outside_doors else []
+        for pattern, remedy in rules:
+            for match in re.finditer(pattern, code):
+                yield path, line_of(code, match.start()), f"{match[0].strip()}: {remedy}"
+
+
+def includes(tree):
+    layer_of = {name: layer for layer, name in (p.split("/", 1) for p in tree.named(*PUBLIC))}
+    for path in tree.named("*.hpp", "*.cpp"):
+        folder = path.rsplit("/", 1)[0]
+        # Tests of a layer see what the layer sees, its private headers and what supports tests.
+        layer = next((part for part in path.split("/")[:2] if part in LAYERS), None)
+        places = [folder, "tests", layer] if path.startswith("tests/") else [folder]
+        places = [] if fnmatch.fnmatch(path, "*/ringlet/*") else places
+        text = tree.texts[path]
+        for match in re.finditer(r'^#include ([<"])([^>"]+)', text, re.M):
+            quote, name = match.groups()
+            owner = layer_of.get(name)
+            line = line_of(text, match.start())
+            if quote == '"' and not any(f"{place}/{name}" in tree.texts for place in places):
+                yield path, line, f'"{name}" is no private header of this folder: write <...>'
+            if quote == "<" and any(f"{one}/{name}" in tree.texts for one in LAYERS if not owner):
+                yield path, line, f'<{name}> is private: write "{name}", in its own folder only'
+            if owner and layer and LAYERS.index(owner) > LAYERS.index(layer):
+                yield path, line, f"<{name}> belongs to {owner}, above {layer}: includes point down"
+
+
+def function_lengths(tree):
+    """A function is a brace after a parameter list, with qualifiers between, outside any other."""
+    qualifier = r"\s|&|const|noexcept(\(.*\))?|override|final|mutable|requires.*|->.*|:.*"
+    heading = re.compile(rf"\)({qualifier})*$", re.S)
+    for path in tree.named("*.hpp", "*.cpp"):
+        code = re.sub(r"^#(.*\\\n)*.*", blanked, code_of(tree.texts[path]), flags=re.M)
+        depth, depth_of_function, begin, end = 0, 0, 0, 0
+        for match in re.finditer(r"[{};]", code):
+            depth += {"{": 1, "}": -1, ";": 0}[match[0]]
+            head = code[end : match.start()]
+            if match[0] == "{" and depth_of_function == 0 and heading.search(head):
+                depth_of_function = depth
+                begin = line_of(code, end + len(head) - len(head.lstrip()))
+            elif match[0] == "}" and depth < depth_of_function:
+                depth_of_function = 0
+                lines = line_of(code, match.start()) - begin + 1
+                if lines > FUNCTION_LINES_MAX:
+                    remedy = f"split it, the limit is {FUNCTION_LINES_MAX}"
+                    yield path, begin, f"a function of {lines} lines: {remedy}"
+            end = match.end()
+
+
+def build_lists(tree):
+    for path in tree.named("*.cpp"):
+        folder, name = path.split("/", 1)
+        if f"'{name}'" not in tree.text(f"{folder}/meson.build"):
+            yield path, 1, f"is not built: list '{name}' in {folder}/meson.build"
+    for path in tree.named("*meson.build"):
+        previous = ""
+        for number, line in enumerate(tree.texts[path].split("\n"), 1):
+            entry = re.fullmatch(r" *'([^']+)',", line)
+            if entry and entry[1] < previous:
+                yield path, number, f"'{entry[1]}' belongs before '{previous}': lists are sorted"
+            previous = entry[1] if entry else ""
+
+
+def public_headers(tree):
+    umbrella = "net/ringlet/ringlet.hpp"
+    for path in tree.named(*PUBLIC):
+        layer, name = path.split("/", 1)
+        if f"'{name}'" not in tree.text(f"{layer}/meson.build"):
+            yield path, 1, f"is not installed: list '{name}' in {layer}/meson.build"
+    seen = {}
+    for path, layer, name in tree.public_headers():
+        if path != umbrella and f"#include <ringlet/{name}>\n" not in tree.text(umbrella):
+            yield path, 1, f"is not in the umbrella: include <ringlet/{name}> in {umbrella}"
+        test = f"tests/{layer}/{name.removesuffix('.hpp')}_test.cpp"
+        if name not in UNTESTED_HEADERS and test not in tree.texts:
+            yield path, 1, f"has no test: write {test}, or give a reason in tests/tidy.py"
+        if name in seen:
+            yield path, 1, f"has the name of {seen[name]}: users see one folder, rename one"
+        seen[name] = path
+
+
+def papers(tree):
+    for path in tree.named("*.md"):
+        prose = re.sub(r"^```.*?^```", blanked, tree.texts[path], flags=re.S | re.M)
+        titles = [line_of(prose, match.start()) for match in re.finditer(r"^# ", prose, re.M)]
+        if len(titles) != 1:
+            yield path, max(titles, default=1), f"{len(titles)} titles: a file has one '# ' line"
+    programs = re.findall(r"^```cpp\n(.*?)^```", tree.text("README.md"), re.S | re.M)
+    first = next((program for program in programs if "int main" in program), None)
+    if first is None or without_head(first) != without_head(tree.text("examples/echo.cpp")):
+        yield "README.md", 1, "its first program is not examples/echo.cpp: copy that file into it"
+
+
+def without_head(program):
+    """The head comment of a file is for those who meet it alone; the README has said it before."""
+    return re.sub(r"\A(//.*\n)*\n*", "", program)
+
+
+def versions(tree):
+    header = "core/ringlet/version.hpp"
+    macros = dict(re.findall(r"#define RINGLET_VERSION_(\w+) (\d+)", tree.text(header)))
+    written = ".".join(macros.get(part, "?") for part in ("MAJOR", "MINOR", "PATCH"))
+    built = re.search(r"version: '([^']+)'", tree.text("meson.build"))[1]
+    if written != built:
+        yield header, 1, f"says {written}, meson.build says {built}: make them agree"
+
+
+def format_of_clang(tree):
+    tools = [tool for tool in ("clang-format-14", "clang-format") if shutil.which(tool)]
+    versions = {tool: subprocess.check_output([tool, "--version"], text=True) for tool in tools}
+    tool = next((tool for tool, text in versions.items() if "version 14." in text), None)
+    if tool is None:
+        print("skipped: the format, because clang-format 14 is not installed")
+        return
+    command = [tool, "--dry-run", "--Werror", *tree.named("*.hpp", "*.cpp")]
+    report = subprocess.run(command, cwd=tree.root, text=True, stderr=subprocess.PIPE).stderr
+    seen = set()
+    for path, line in re.findall(r"^(\S+?):(\d+):\d+: error:", report, re.M):
+        if path not in seen:
+            yield path, int(line), f"not formatted: run {tool} -i {path}"
+        seen.add(path)
+
+
+RULES = [
+    plain_text,
+    beginnings,
+    banned_words,
+    includes,
+    function_lengths,
+    build_lists,
+    public_headers,
+    papers,
+    versions,
+    format_of_clang,
+]
+
+
+def main():
+    tree = Tree(pathlib.Path(sys.argv[1]))
+    findings = sorted(finding for rule in RULES for finding in rule(tree))
+    for path, line, message in findings:
+        print(f"{path}:{line}: {message}")
+    print(f"{len(findings)} findings in {len(tree.texts)} files")
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
