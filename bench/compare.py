@@ -139,9 +139,12 @@ def compare(options):
     cores = Cores.choose()
     found = conditions.collect(plan, options, cores)
     conditions.show(found)
+    bystanders = conditions.Bystanders()
     all_series = [measure(workload, keys, goals, options, cores) for workload, keys in plan]
     verdicts = report.judge(all_series, goals)
     report.table(all_series)
+    found["bystanders"] = bystanders.share()
+    bystanders.show()
     if any("ringlet" in keys and len(keys) > 1 for _, keys in plan):
         report.losses(all_series)
     report.goals(verdicts)

@@ -6,7 +6,10 @@ import json
 import os
 import pathlib
 import platform
+import resource
 import subprocess
+
+BYSTANDERS_SHARE_MAX = 0.1  # More than that, and the numbers are theirs as much as the servers'.
 
 
 def cpu_model():
@@ -44,6 +47,37 @@ def build_description(build):
         "lto": values.get("b_lto", False),
         "sanitize": values.get("b_sanitize", "none"),
     }
+
+
+class Bystanders:
+    """How much of the machine's CPU time went to processes that have nothing to do with this one.
+
+    Counts from its creation; children count as ours once they have ended and been waited for.
+    """
+
+    def __init__(self):
+        self.start = self.read()
+
+    @staticmethod
+    def read():
+        """(seconds the machine was busy, seconds that were ours, seconds there were)"""
+        with contextlib.suppress(OSError, ValueError):
+            ticks = [int(text) for text in pathlib.Path("/proc/stat").read_text().split()[1:9]]
+            idle = ticks[3] + ticks[4]  # proc_stat(5): idle and iowait are the fourth and fifth.
+            ours = sum(usage.ru_utime + usage.ru_stime for usage in
+                       map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+            per_s = os.sysconf("SC_CLK_TCK")
+            return (sum(ticks) - idle) / per_s, ours, sum(ticks) / per_s
+        return 0, 0, 0
+
+    def share(self):
+        busy, ours, total = (now - then for now, then in zip(self.read(), self.start))
+        return max(0, busy - ours) / total if total else 0
+
+    def show(self):
+        share = self.share()
+        warning = ": WARNING, too much to trust the numbers" if share > BYSTANDERS_SHARE_MAX else ""
+        print(f"Other processes used {share:.0%} of the machine meanwhile{warning}.\n")
 
 
 def collect(plan, options, cores):

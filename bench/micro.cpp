@@ -1,0 +1,193 @@
+// What the small things cost: nanoseconds per operation, the median of several rounds.
+//
+//     $ build/bench/micro
+//     spawn + join                 41.2 ns
+//     ...
+//
+// Workloads, one line each in the table: a fiber spawned and joined; yield with one fiber; a task
+// that is ready when awaited; a timer armed and cancelled in front of others; a nop through the
+// ring, alone and in batches; a wake-up from another thread, there and back.
+#include <ringlet/ringlet.hpp>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <deque>
+#include <fstream>
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+using namespace ringlet;
+
+namespace {
+
+constexpr int rounds = 11;
+
+struct figure {
+  const char* name;
+  double median;
+  double least;  // what it costs when nothing disturbs
+};
+
+double nanoseconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begin).count();
+}
+
+// The median and the minimum of `rounds` rounds of `count` operations each, in a scheduler of its
+// own.
+figure measure(const char* name, int count, task<> (*workload)(int)) {
+  std::array<double, rounds> each;
+  run([](int n, task<> (*work)(int), std::array<double, rounds>& results) -> task<> {
+    co_await work(n / 10 + 1);  // warm up: pools, caches
+    for (double& result : results) {
+      const auto begin = std::chrono::steady_clock::now();
+      co_await work(n);
+      result = nanoseconds_since(begin) / n;
+    }
+  }(count, workload, each));
+  std::sort(each.begin(), each.end());
+  return {name, each[rounds / 2], each.front()};
+}
+
+task<> nothing() { co_return; }
+task<int> ready(int value) { co_return value; }
+
+task<> spawn_and_join(int count) {
+  for (int i = 0; i < count; ++i) {
+    const fiber<> child = spawn(nothing());
+    co_await child.join();
+  }
+}
+
+task<> yields(int count) {
+  for (int i = 0; i < count; ++i) co_await yield();
+}
+
+task<> ready_tasks(int count) {
+  std::int64_t sum = 0;
+  for (int i = 0; i < count; ++i) sum += co_await ready(i);
+  if (sum < 0) std::puts("");  // the sum is used
+}
+
+task<> timers(int count) {
+  struct idle_timer : timer {
+    explicit idle_timer(timer_queue& queue) : timer(queue, [](timer&) noexcept {}), home(queue) {}
+    ~idle_timer() {
+      home.disarm(*this);
+      home.give_place();
+    }
+    timer_queue& home;
+  };
+  scheduler& here = current_scheduler();
+  std::deque<idle_timer> others;
+  constexpr int other_timers = 1000;
+  for (int i = 0; i < other_timers; ++i) {
+    here.timers().arm(others.emplace_back(here.timers()), here.now() + 1'000'000'000 + i);
+  }
+  idle_timer one(here.timers());
+  for (int i = 0; i < count; ++i) {
+    here.timers().arm(one,
+                      here.now() + 500'000'000);  // as a wait does, with a reading of the clock
+    here.timers().disarm(one);
+  }
+  co_return;
+}
+
+class nop_wait : public operation_wait {
+ public:
+  nop_wait() : operation_wait(opcode::nop, &operation_wait::on_done, forever) {}
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+    static constexpr wait_type type{"nop", &operation_wait::cancel, nullptr};
+    return begin(type, caller.promise());
+  }
+  void await_resume() { rethrow_interruption_before_start(); }
+};
+
+task<> nops(int count) {
+  for (int i = 0; i < count; ++i) co_await nop_wait();
+}
+
+task<> nops_in_batches(int count) {
+  constexpr int batch = 64;
+  std::vector<fiber<>> fibers;
+  for (int i = 0; i < batch; ++i) fibers.push_back(spawn(nops(count / batch)));
+  co_await joinall(fibers);
+}
+
+// A wait that posted work ends.
+class gate_wait : public list_wait {
+ public:
+  explicit gate_wait(wait_list& gate) : list_wait(forever), gate_(gate) {}
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+    static constexpr wait_type type{"gate", &list_wait::cancel, nullptr};
+    frame_record& at = caller.promise();
+    if (!enter(at)) return continue_or_yield(at);
+    gate_.push_back(*this);
+    suspend(type, at);
+    return true;
+  }
+  void await_resume() { rethrow_interruption(); }
+
+ private:
+  wait_list& gate_;
+};
+
+// There and back: the fiber asks through an atomic, another thread posts the answer.
+task<> wakes(int count) {
+  std::atomic<int> asked = 0;
+  wait_list gate;
+  const auto open_gate = [&gate] { gate.front().complete(); };
+  std::thread other([&asked, open_gate, count, home = remote()] {
+    for (int i = 0; i < count; ++i) {
+      asked.wait(i);
+      home.post(open_gate);
+    }
+  });
+  for (int i = 1; i <= count; ++i) {
+    asked.store(i);
+    asked.notify_one();
+    co_await gate_wait(gate);
+  }
+  other.join();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::string json_path;
+  CLI::App app("Measures what small things cost");
+  app.add_option("--json", json_path, "File for the figures as JSON");
+  CLI11_PARSE(app, argc, argv);
+
+  const std::array figures = {
+      measure("spawn + join", 1'000'000, &spawn_and_join),
+      measure("yield", 5'000'000, &yields),
+      measure("ready task", 10'000'000, &ready_tasks),
+      measure("timer armed and cancelled", 2'000'000, &timers),
+      measure("nop through the ring", 200'000, &nops),
+      measure("nop through the ring, 64 at once", 1'000'000, &nops_in_batches),
+      measure("wake from another thread", 5'000, &wakes),
+  };
+  nlohmann::json json;
+  std::printf("compiler %s\n%-34s %10s %10s\n", __VERSION__, "ns per operation", "median", "least");
+  for (const auto& [name, median, least] : figures) {
+    std::printf("%-34s %10.1f %10.1f\n", name, median, least);
+    json[name] = {{"median_ns", median}, {"least_ns", least}};
+  }
+  if (json_path.empty()) return 0;
+  std::ofstream file(json_path);
+  file << json.dump(2) << '\n' << std::flush;
+  if (file) return 0;
+  std::fprintf(stderr, "cannot write %s\n", json_path.c_str());
+  return 1;
+}

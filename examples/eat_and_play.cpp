@@ -1,0 +1,50 @@
+// Two things at once on one thread: the first program of every gevent tutorial.
+//
+//     $ ./build/examples/eat_and_play
+//     eating ...
+//     playing ...
+//     done playing
+//     done eating
+//     1.5 s passed, not 2.5 s
+//
+// Shows: spawn() starts a fiber, joinall() waits for several. A fiber that sleeps lets the others
+// run, so the whole takes as long as the longest part, not as long as the sum.
+// Leaves out: results and errors of fibers (fiber<T>::get()), stopping them (fiber<T>::kill()).
+#include <ringlet/ringlet.hpp>
+
+#include <chrono>
+#include <cstdio>
+
+using namespace ringlet;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto meal_time = 1500ms;
+constexpr auto game_time = 1000ms;
+
+double seconds(std::chrono::duration<double> time) { return time.count(); }
+
+task<> eat() {
+  std::puts("eating ...");
+  co_await sleep(meal_time);
+  std::puts("done eating");
+}
+
+task<> play() {
+  std::puts("playing ...");
+  co_await sleep(game_time);
+  std::puts("done playing");
+}
+
+task<> afternoon() {
+  const auto begin = std::chrono::steady_clock::now();
+  auto a = spawn(eat), b = spawn(play);
+  co_await joinall(a, b);
+  const auto passed = std::chrono::steady_clock::now() - begin;
+  std::printf("%.1f s passed, not %.1f s\n", seconds(passed), seconds(meal_time + game_time));
+}
+
+}  // namespace
+
+int main() { return run_main(afternoon()); }

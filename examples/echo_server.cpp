@@ -1,0 +1,63 @@
+// An echo server with options: sends every byte back to whoever sent it.
+//
+//     $ ./build/examples/echo_server --port 9090
+//     listening on 127.0.0.1:9090
+//     $ printf 'hello\n' | nc -N 127.0.0.1 9090      (in a second terminal)
+//     hello
+//
+// Ctrl-C ends it, connections and all. Port 0 takes a free port, and the first line tells which.
+//
+// Shows: one fiber per connection, as many connections as the system allows, errors that concern
+// one connection and no other: a peer that vanishes ends its own fiber, and nobody prints anything.
+// Leaves out: limits on time and on the number of connections. A peer that says nothing is kept for
+// ever, and costs a descriptor and a few hundred bytes.
+#include <ringlet/ringlet.hpp>
+
+#include <CLI/CLI.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <string>
+
+using namespace ringlet;
+
+namespace {
+
+// Every connection is a descriptor. Ten thousand are no feat any more, but the usual soft limit of
+// 1,024, made for select(2), stands in their way.
+constexpr std::size_t descriptors_wanted = 10'000;
+
+task<> echo(tcp_stream peer) {
+  while (buffer data = co_await peer.receive()) co_await peer.write_all(data);
+}
+
+task<> serve(std::string host, std::uint16_t port) {
+  auto listener = tcp_listener::bind(address::parse(host, port));
+  std::printf("listening on %s\n", listener.local_address().to_string().c_str());
+  std::fflush(stdout);  // a script that waits for the line reads a pipe
+  for (;;) spawn(echo(co_await listener.accept()));
+}
+
+void make_room_for_connections() {
+  const std::size_t descriptors = raise_descriptor_limit();
+  if (descriptors >= descriptors_wanted) return;
+  std::fprintf(stderr,
+               "only %zu descriptors are allowed, and each connection takes one; further ones will "
+               "wait (the hard limit, ulimit -Hn, is what to raise)\n",
+               descriptors);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::string host = "127.0.0.1";
+  std::uint16_t port = 9090;
+  CLI::App app("Sends every byte back to whoever sent it.");
+  app.add_option("--host", host, "Numeric address to listen on")->capture_default_str();
+  app.add_option("--port", port, "Port to listen on, 0 for any free one")->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+
+  make_room_for_connections();
+  return run_main(serve(host, port));
+}
