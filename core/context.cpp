@@ -12,6 +12,7 @@ const wait_type ready_wait{"ready to run", nullptr, nullptr};
 // from the heap, too.
 struct context::pending_error {
   std::exception_ptr error;
+  std::uint32_t kills_before;  // plain kills that came since the exception given before
   pending_error* next;
 };
 
@@ -47,15 +48,16 @@ void context::update_interrupted() noexcept {
 }
 
 void context::throw_interruption() {
+  std::uint32_t& kills = errors_ != nullptr ? errors_->kills_before : kills_;
+  if (kills != 0) {
+    --kills;
+    update_interrupted();
+    throw cancelled();
+  }
   if (errors_ != nullptr) {
     const std::unique_ptr<pending_error> first(std::exchange(errors_, errors_->next));
     update_interrupted();
     std::rethrow_exception(first->error);
-  }
-  if (kills_ != 0) {
-    --kills_;
-    update_interrupted();
-    throw cancelled();
   }
   const scope* outermost = nullptr;
   for (const scope* s = innermost_; s != nullptr; s = s->outer_) {
@@ -73,7 +75,7 @@ void context::kill() noexcept {
 void context::interrupt_with(std::exception_ptr error) {
   pending_error** last = &errors_;
   while (*last != nullptr) last = &(*last)->next;
-  *last = new pending_error{std::move(error), nullptr};
+  *last = new pending_error{std::move(error), std::exchange(kills_, 0), nullptr};
   interrupt();
 }
 
@@ -82,15 +84,6 @@ void context::interrupt() noexcept {
   if (interrupted_ && wait_.type != nullptr && wait_.type->cancel != nullptr) {
     wait_.type->cancel(*this, cancel_reason::interrupted);
   }
-}
-
-void ready_queue::bounce(frame_record& next) noexcept {
-  context& chain = *next.chain;
-  chain.wait_.at = &next;
-  chain.wait_.type = &ready_wait;
-  chain.next_ready_ = head_;
-  if (head_ == nullptr) tail_ = &chain.next_ready_;
-  head_ = &chain;
 }
 
 }  // namespace ringlet

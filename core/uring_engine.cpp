@@ -21,6 +21,10 @@ namespace {
 // user_data of requests that are not operations. Operations are at least 8-byte aligned.
 constexpr std::uint64_t ignored = 0;
 constexpr std::uint64_t bell = 1;
+constexpr std::uint64_t cancellation = 2;
+
+// Operations whose memory is asked for ahead of their use: no more than the cache takes.
+constexpr unsigned prefetched_max = 64;
 
 constexpr long nanoseconds_per_second = 1'000'000'000;
 // The longest sleep: a year. The kernel refuses times that overflow its clock.
@@ -39,17 +43,16 @@ unsigned load_relaxed(const unsigned* shared) noexcept {
 }  // namespace
 
 io_uring_sqe* uring_engine::next_entry() noexcept {
-  const unsigned entries = *ring_.sq.kring_entries;
-  if (ring_.sq.sqe_tail - load_acquire(ring_.sq.khead) >= entries) {
+  if (ring_.sq.sqe_tail - load_acquire(ring_.sq.khead) >= *ring_.sq.kring_entries) [[unlikely]] {
     // Full: a burst between two waits. The kernel takes the entries out during the call, because
     // nobody polls the queue (no SQPOLL).
     enter(0, 0, never);
-    if (ring_.sq.sqe_tail - load_acquire(ring_.sq.khead) >= entries) return nullptr;
+    if (unsubmitted() >= *ring_.sq.kring_entries) return nullptr;
   }
   return &ring_.sq.sqes[ring_.sq.sqe_tail++ & *ring_.sq.kring_mask];
 }
 
-bool uring_engine::submit_one(operation& op) noexcept {
+inline bool uring_engine::submit_one(operation& op) noexcept {
   io_uring_sqe* entry = next_entry();
   if (entry == nullptr) return false;
   fill_entry(*entry, op);
@@ -60,7 +63,8 @@ bool uring_engine::submit_one(operation& op) noexcept {
 bool uring_engine::submit_cancel(operation& op) noexcept {
   io_uring_sqe* entry = next_entry();
   if (entry == nullptr) return false;
-  fill_cancel(*entry, op, ignored);
+  fill_cancel(*entry, op, cancellation);
+  cancelling_.push_back(op);
   return true;
 }
 
@@ -91,7 +95,12 @@ std::int32_t uring_engine::call(operation& op) noexcept {
 }
 
 void uring_engine::retry_waiting() noexcept {
-  while (!uncancelled_.empty() && submit_cancel(uncancelled_.front())) uncancelled_.pop_front();
+  while (!uncancelled_.empty()) {
+    operation& op = uncancelled_.pop_front();
+    if (submit_cancel(op)) continue;
+    uncancelled_.push_front(op);
+    break;
+  }
   if (!bell_armed_) bell_armed_ = arm_bell();
   while (!unstarted_.empty()) {
     operation& op = unstarted_.front();
@@ -154,7 +163,9 @@ void uring_engine::sleep(steady_ns until) {
 std::size_t uring_engine::wait(steady_ns until, std::span<completion> out) {
   retry_waiting();
   std::size_t count = reap(out);
-  if (count == 0 && until > 0 && unstarted_.empty()) {
+  // Not while something waits for room: nobody might ever wake us for it.
+  const bool all_handed_over = unstarted_.empty() && uncancelled_.empty() && bell_armed_;
+  if (count == 0 && until > 0 && all_handed_over) {
     sleep(until);
   } else if (unsubmitted() != 0 ||
              (load_relaxed(ring_.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0) {
@@ -171,24 +182,41 @@ std::size_t uring_engine::reap(std::span<completion> out) noexcept {
     unpoison_target(op);
     out[count++] = {&op, -ECANCELED, completion::no_buffer, false, false};
   }
-  if (load_relaxed(ring_.sq.kflags) & IORING_SQ_CQ_OVERFLOW) ++statistics_.overflows;
+  const bool overflowed = (load_relaxed(ring_.sq.kflags) & IORING_SQ_CQ_OVERFLOW) != 0;
+  if (overflowed) ++statistics_.overflows;
+  const unsigned mask = *ring_.cq.kring_mask;
   unsigned head = *ring_.cq.khead;
   const unsigned tail = load_acquire(ring_.cq.ktail);
+  // Thousands of connections do not fit the cache: have the operations fetched while the first
+  // ones are looked at.
+  for (unsigned i = head; i != tail && i != head + prefetched_max; ++i) {
+    __builtin_prefetch(reinterpret_cast<void*>(ring_.cq.cqes[i & mask].user_data), 1);
+  }
   while (count < out.size() && head != tail) {
-    if (translate(ring_.cq.cqes[head & *ring_.cq.kring_mask], out[count])) ++count;
+    if (translate(ring_.cq.cqes[head & mask], out[count])) ++count;
     ++head;
   }
   // Copied out: the kernel may have the entries back before any coroutine runs.
   store_release(ring_.cq.khead, head);
+  if (cancel_missed_ && head == tail && !overflowed) {
+    cancel_missed_ = false;
+    uncancelled_.splice_back(cancelling_);
+  }
   statistics_.completions += count;
   return count;
 }
 
-bool uring_engine::translate(const io_uring_cqe& entry, completion& out) noexcept {
+inline bool uring_engine::translate(const io_uring_cqe& entry, completion& out) noexcept {
   if (entry.user_data == ignored) return false;
   if (entry.user_data == bell) {
     ++statistics_.wakes;
     if ((entry.flags & IORING_CQE_F_MORE) == 0) bell_armed_ = false;
+    return false;
+  }
+  if (entry.user_data == cancellation) {
+    // Not found: the operation has completed, or it was on its way from one queue of the kernel to
+    // another, where nobody looks (a poll that was found ready while it was armed).
+    if (entry.res == -ENOENT) cancel_missed_ = true;
     return false;
   }
   operation& op = *reinterpret_cast<operation*>(entry.user_data);
@@ -203,7 +231,7 @@ bool uring_engine::translate(const io_uring_cqe& entry, completion& out) noexcep
   }
   if (entry.res == -ENOBUFS && op.code == opcode::receive) ++statistics_.buffers_dry;
   if (out.more) return true;
-  op.unlink();  // from the cancellations that wait for room: nothing is left to cancel
+  op.unlink();  // from the cancellations: nothing is left to cancel
   unpoison_target(op);
   // A worker thread that was interrupted by our own cancellation says so in its own way.
   if (entry.res == -EINTR && is_cancelled(op)) out.result = -ECANCELED;

@@ -9,7 +9,9 @@
 //   - A request that finds the submission queue full and the kernel out of memory waits in a list
 //     and is tried again at each wait; so does a cancellation. Nothing is ever dropped.
 //   - Cancellation is by user_data, which is the operation's address. Requests are issued in order,
-//     so a cancellation cannot hit a later operation at the same address.
+//     so a cancellation cannot hit a later operation at the same address. The kernel may fail to
+//     find an operation that it is just moving between two queues: it is then asked again, once all
+//     completions have been taken out and the operation is not among them.
 #pragma once
 
 #include <ringlet/engine.hpp>
@@ -61,9 +63,11 @@ class uring_engine final : public engine {
   unsigned enter_flags_ = 0;
   int bell_fd_ = -1;
   bool bell_armed_ = false;
+  bool cancel_missed_ = false;  // a cancellation did not find its operation
   std::uint64_t random_state_ = 0;
   intrusive_list<operation> unstarted_;    // found no room in the submission queue, oldest first
-  intrusive_list<operation> uncancelled_;  // their cancellation found no room
+  intrusive_list<operation> uncancelled_;  // their cancellation found no room, or not them
+  intrusive_list<operation> cancelling_;   // their cancellation was handed over
 };
 
 }  // namespace ringlet

@@ -14,6 +14,10 @@ namespace ringlet {
 namespace {
 
 [[noreturn]] void refuse(std::string_view text, const char* reason) {
+  if (const std::size_t zero = text.find('\0'); zero != std::string_view::npos) {
+    text = text.substr(0, zero);
+    reason = "a zero byte follows";
+  }
   throw_error(std::make_error_code(std::errc::invalid_argument),
               ("\"" + std::string(text) + "\" is not an address: " + reason).c_str());
 }
@@ -70,6 +74,8 @@ address address::parse(std::string_view text) {
 address address::parse(std::string_view host, std::uint16_t port) {
   address made = any(port);
   const std::string text(host);
+  // The functions below would read up to there.
+  if (text.find('\0') != std::string::npos) refuse(host, "");
   if (::inet_pton(AF_INET, text.c_str(), &made.storage_.ipv4.sin_addr) == 1) return made;
 
   const std::size_t percent = text.find('%');

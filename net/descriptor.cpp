@@ -31,21 +31,9 @@ std::int32_t descriptor::call(operation& op) noexcept {
   return home_->carrier().call(op);
 }
 
-void descriptor::enter(io_wait& wait, direction which) noexcept {
-  RINGLET_ASSERT(home_ != nullptr, "a stream was used after its scheduler had ended");
-  RINGLET_ASSERT(which != direction::read || in_flight_[0] == nullptr,
-                 "a second read was begun while one was in flight on the same stream");
-  RINGLET_ASSERT(which != direction::write || in_flight_[1] == nullptr,
-                 "a second write was begun while one was in flight on the same stream");
-  in_flight_[index(which)] = &wait;
-}
-
-void descriptor::leave(direction which) noexcept {
-  in_flight_[index(which)] = nullptr;
-  if (closing_ && idle()) finish_close();
-}
-
 bool descriptor::close(close_wait* waiter) noexcept {
+  RINGLET_ASSERT(home_ == nullptr || home_ == current_scheduler_or_null(),
+                 "a stream was closed or destroyed on another thread than that of its scheduler");
   if (closing_) return true;
   closing_ = true;
   if (kind_ == kind::connection && home_ != nullptr) {
@@ -106,19 +94,12 @@ void descriptor::on_shutdown() noexcept {
 
 void descriptor::on_scheduler_gone() noexcept { home_ = nullptr; }
 
-bool io_wait::begin(const wait_type& type, frame_record& at) noexcept {
-  if (on_->fd() < 0 || on_->is_cut_short(which_)) {
-    if (!enter(at)) return continue_or_yield(at);
-    refused_ = true;
-    answer = -EBADF;
-    return continue_or_yield(at);
-  }
-  fd = on_->fd();
-  if (!at.chain->interrupted()) {
-    on_->enter(*this, which_);
-    entered_ = true;
-  }
-  return operation_wait::begin(type, at);
+bool io_wait::refuse(frame_record& at) noexcept {
+  if (!enter(at)) return continue_or_yield(at);
+  // Decided now: when this fiber has its turn, the descriptor may be gone.
+  refusal_ = on_->is_cut_short(which_) ? errc::cut_short : errc::closed;
+  answer = -EBADF;
+  return continue_or_yield(at);
 }
 
 bool io_wait::begin_nothing(frame_record& at) noexcept {
@@ -126,15 +107,8 @@ bool io_wait::begin_nothing(frame_record& at) noexcept {
   return continue_or_yield(at);
 }
 
-bool io_wait::try_again(const completion& done) noexcept {
-  if (done.result != -EAGAIN && done.result != -EINTR) return false;
-  poll_first = true;
-  return restart();
-}
-
 std::error_code io_wait::failure() {
-  if (!refused_) return operation_wait::failure();
-  return on_->is_cut_short(which_) ? errc::cut_short : errc::closed;
+  return refusal_ == errc{} ? operation_wait::failure() : refusal_;
 }
 
 bool close_wait::begin(frame_record& at) noexcept {

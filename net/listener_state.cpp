@@ -79,6 +79,7 @@ void listener_state::on_completion(operation& op, const completion& done) noexce
   }
   if (done.more) return;
   if (self.closing_) return self.finish_close();
+  if (is_final(done.result)) return;  // it would fail at once, and again: until somebody asks
   if (!self.waiters_.empty() || self.staged_.size() < staged_max) self.arm();
 }
 
@@ -159,7 +160,7 @@ bool listener_state::close(close_listener_wait* waiter) noexcept {
 void listener_state::finish_close() noexcept {
   socket_.reset();
   if (home_ != nullptr) home_->descriptor_freed();
-  if (close_listener_wait* waiter = std::exchange(closer_, nullptr)) waiter->wake();
+  if (close_listener_wait* waiter = std::exchange(closer_, nullptr)) waiter->finish();
   if (released_) {
     if (home_ != nullptr) home_->timers().give_place();
     scheduler_guest::unlink();

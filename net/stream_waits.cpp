@@ -292,6 +292,7 @@ result<void> gather_wait::take() {
   const leaving last(*this);
   rethrow_interruption_before_start();
   if (left_ == 0) return {};
+  if (answer == 0) answer = -EPIPE;  // a descriptor that takes nothing
   if (answer == -ECANCELED && begun_) on_->set_cut_short(direction::write);
   return failure();
 }

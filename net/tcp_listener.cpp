@@ -131,7 +131,13 @@ bool close_listener_wait::begin(frame_record& at) noexcept {
   if (closed_ == nullptr || closed_->close(this)) return continue_or_yield(at);
   static constexpr wait_type type{"close", nullptr, nullptr};
   suspend(type, at);
+  fiber_->home().add_hope();  // for the end of the accept that is in flight
   return true;
+}
+
+void close_listener_wait::finish() noexcept {
+  fiber_->home().remove_hope();
+  wake();
 }
 
 }  // namespace ringlet

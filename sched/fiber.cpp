@@ -16,6 +16,13 @@ fiber_base::fiber_base(scheduler& home, const std::source_location& spawned_at)
 
 fiber_base::~fiber_base() = default;
 
+void fiber_base::kill() noexcept {
+  if (done()) return;
+  RINGLET_ASSERT(current_scheduler_or_null() == &home(),
+                 "a fiber was killed on a thread that is not its scheduler's");
+  context::kill();
+}
+
 void fiber_base::on_limit(timer& due) noexcept {
   auto& self = static_cast<fiber_base&>(due);
   const wait_type* type = self.current_wait().type;
@@ -56,7 +63,7 @@ bool join_wait::begin(frame_record& at) noexcept {
 
 bool kill_wait::begin_kill(frame_record& at) noexcept {
   if (!enter(at)) return continue_or_yield(at);
-  if (!target_->done()) target_->kill();
+  target_->kill();
   if (fiber_ == target_) {  // killed by itself: throws at once
     reason_ = cancel_reason::interrupted;
     return continue_or_yield(at);

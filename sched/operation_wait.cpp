@@ -5,25 +5,6 @@
 
 namespace ringlet {
 
-bool operation_wait::begin(const wait_type& type, frame_record& at) noexcept {
-  if (!enter(at)) return continue_or_yield(at);
-  suspend(type, at);
-  fiber_->home().add_hope();
-  carrier().start(*this);
-  return true;
-}
-
-bool operation_wait::restart() noexcept {
-  if (reason_ != cancel_reason::none) return false;
-  carrier().start(*this);
-  return true;
-}
-
-void operation_wait::finish() noexcept {
-  fiber_->home().remove_hope();
-  wake();
-}
-
 void operation_wait::cancel(context& who, cancel_reason reason) noexcept {
   auto& self = static_cast<operation_wait&>(*static_cast<wait_base*>(who.current_wait().object));
   // An interruption is pending in the context, too; it is thrown whatever is remembered here.
@@ -39,10 +20,6 @@ std::error_code operation_wait::failure() {
     fiber_->throw_interruption();
   }
   return reason_ == cancel_reason::closed ? errc::closed : errc::timed_out;
-}
-
-void operation_wait::rethrow_interruption_before_start() {
-  if (current_state() == state::idle) rethrow_interruption();
 }
 
 void operation_wait::describe_fd(const void* object, std::string& out) {

@@ -3,7 +3,6 @@
 #include <ringlet/fiber.hpp>
 #include <ringlet/scheduler.hpp>
 
-#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <utility>
@@ -12,9 +11,6 @@ namespace ringlet {
 namespace {
 
 thread_local constinit scheduler* scheduler_of_this_thread = nullptr;
-
-// Completions that one turn takes out of the engine before it resumes anybody.
-constexpr std::size_t completions_max = 256;
 
 }  // namespace
 
@@ -82,6 +78,7 @@ void scheduler::run_batch() {
       continue;
     }
     running_ = &next;
+    prefetch_second();
     resume_first();
     if (finished_ != nullptr) retire(*std::exchange(finished_, nullptr));
   }
@@ -96,10 +93,9 @@ void scheduler::retire(fiber_base& done) noexcept {
 }
 
 void scheduler::poll(steady_ns limit) {
-  std::array<completion, completions_max> completions;
-  const std::size_t count = engine_.wait(limit, completions);
+  const std::size_t count = engine_.wait(limit, completions_);
   set_turn_time(engine_.now());
-  for (std::size_t i = 0; i < count; ++i) engine_.dispatch(completions[i]);
+  for (std::size_t i = 0; i < count; ++i) engine_.dispatch(completions_[i]);
   engine_.run_posted();
 }
 
@@ -112,7 +108,8 @@ void scheduler::check_signal() noexcept {
 bool scheduler::is_deadlocked() const {
   if (hopes_ != 0 || !timers_.empty()) return false;
   const std::lock_guard lock(remotes_->mutex);
-  return remotes_->handles == 0;
+  // In this order: the last handle may have posted before it went.
+  return remotes_->handles == 0 && !engine_.has_posted();
 }
 
 void scheduler::throw_deadlock() {

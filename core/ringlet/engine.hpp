@@ -38,10 +38,11 @@ struct engine_options {
   /// allocate. A power of two, at least submission_entries.
   std::uint32_t completion_entries = 8192;
   /// Buffers to lend for receive(), a power of two up to 32,768. They are recycled first in, first
-  /// out, so more than what fits the L2 cache costs speed and buys tolerance.
-  std::uint32_t buffer_count = 256;
-  /// Bytes of one buffer: the most that one receive() yields.
-  std::uint32_t buffer_size = 4096;
+  /// out, so more of them than what fits the L2 cache costs speed and buys tolerance.
+  std::uint32_t buffer_count = 128;
+  /// Bytes of one buffer: the most that one receive() yields. Memory is taken for what was ever
+  /// filled, a page at a time.
+  std::uint32_t buffer_size = 16 * 1024;
 };
 
 /// What an engine has done so far.
@@ -115,6 +116,8 @@ class engine {
   /// Queues work for this engine's thread, and ends its sleep. Any thread. First in, first out for
   /// one thread. The engine may end as soon as the work has run.
   void post(posted_work& work) noexcept;
+  /// Whether there is posted work that run_posted() has not seen.
+  bool has_posted() const noexcept { return posted_.load(std::memory_order_acquire) != nullptr; }
   /// Runs what was posted; returns how many there were.
   std::size_t run_posted() noexcept;
 

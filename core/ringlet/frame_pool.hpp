@@ -1,8 +1,12 @@
 // Where coroutine frames and fibers get their memory: free lists of a few sizes, one set per
 // thread.
 //
-// A block belongs to the thread that frees it, so nothing here is shared or locked. Blocks go back
-// to the system when their thread ends; until then a pool keeps the most that was ever in use.
+// A block belongs to the thread that frees it, so nothing here is shared or locked. When a thread
+// ends, its free blocks go to a common store, from which other threads take before they ask the
+// system. So a process keeps the most that was ever in use.
+//
+// Small blocks are cut from slabs that begin at a cache line: those whose size is a multiple of 64
+// bytes never straddle one more line than they must.
 #pragma once
 
 #include <ringlet/detail/sanitizers.hpp>
@@ -62,8 +66,8 @@ class frame_pool {
     deallocate_slowly(memory, size);
   }
 
-  /// Gives every free block back to the system.
-  void trim() noexcept;
+  /// Moves every free block to the common store.
+  void hand_over() noexcept;
 
  private:
   struct block {
@@ -71,6 +75,9 @@ class frame_pool {
   };
   friend struct frame_pool_closer;
 
+  struct common_store;
+  static common_store& store() noexcept;
+  void refill(std::size_t index);
   void* allocate_slowly(std::size_t size);
   void deallocate_slowly(void* memory, std::size_t size) noexcept;
 

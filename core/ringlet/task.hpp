@@ -34,7 +34,7 @@ struct final_awaiter {
   std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> done) const noexcept {
     frame_record& record = done.promise();
     if (record.parent != nullptr) [[likely]]
-      return transfer(*record.parent);
+      return transfer(*record.parent, record.parent->self);
     record.chain->on_root_done();
     return std::noop_coroutine();
   }
@@ -55,7 +55,7 @@ class task_awaiter {
     frame_record& record = caller.promise();
     callee_->parent = &record;
     callee_->chain = record.chain;
-    return transfer(*callee_);
+    return transfer(*callee_, std::coroutine_handle<promise>::from_promise(*callee_));
   }
   T await_resume() { return callee_->take(); }
 
@@ -240,9 +240,10 @@ class [[nodiscard]] task {
 
   void destroy() noexcept {
     if (promise_ == nullptr) return;
-    RINGLET_ASSERT(promise_->chain == nullptr || promise_->self.done(),
+    RINGLET_ASSERT(promise_->chain == nullptr ||
+                       std::coroutine_handle<task_promise<T>>::from_promise(*promise_).done(),
                    "a task was destroyed while it was suspended: fibers end by unwinding only");
-    promise_->self.destroy();
+    std::coroutine_handle<task_promise<T>>::from_promise(*promise_).destroy();
   }
 
   task_promise<T>* promise_;

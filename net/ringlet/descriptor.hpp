@@ -10,6 +10,7 @@
 #include <ringlet/operation_wait.hpp>
 #include <ringlet/scheduler.hpp>
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -67,8 +68,8 @@ class descriptor final : public scheduler_guest {
   /// Gives the number away, unclosed. Aborts while something is in flight.
   int release_fd() noexcept;
 
-  /// A wait begins and ends.
-  void enter(io_wait& wait, direction which) noexcept;
+  /// A wait of a fiber of `runner` begins, and ends.
+  void enter(io_wait& wait, direction which, const ready_queue& runner) noexcept;
   void leave(direction which) noexcept;
 
  private:
@@ -120,13 +121,17 @@ class io_wait : public operation_wait {
   };
   /// From the handler: whether the kernel asks to try again, and was.
   bool try_again(const completion& done) noexcept;
+  /// Ends the wait.
+  void finish() noexcept;
   std::error_code failure();
 
   descriptor* on_;
   direction which_;
 
  private:
-  bool refused_ = false;
+  bool refuse(frame_record& at) noexcept;
+
+  errc refusal_ = {};  // why it was not begun, if it was not
   bool entered_ = false;
 };
 
@@ -150,5 +155,47 @@ class [[nodiscard]] close_wait : public wait_base {
   bool begin(frame_record& at) noexcept;
   descriptor* closed_;
 };
+
+inline void descriptor::enter(io_wait& wait, direction which, const ready_queue& runner) noexcept {
+  RINGLET_ASSERT(home_ != nullptr, "a stream was used after its scheduler had ended");
+  RINGLET_ASSERT(home_ == &runner, "a stream was used by a fiber of another scheduler");
+  RINGLET_ASSERT(which != direction::read || in_flight_[0] == nullptr,
+                 "a second read was begun while one was in flight on the same stream");
+  RINGLET_ASSERT(which != direction::write || in_flight_[1] == nullptr,
+                 "a second write was begun while one was in flight on the same stream");
+  in_flight_[index(which)] = &wait;
+}
+
+inline void descriptor::leave(direction which) noexcept {
+  in_flight_[index(which)] = nullptr;
+  if (closing_ && idle()) finish_close();
+}
+
+inline bool io_wait::begin(const wait_type& type, frame_record& at) noexcept {
+  if (on_->fd() < 0 || on_->is_cut_short(which_)) [[unlikely]] {
+    return refuse(at);
+  }
+  fd = on_->fd();
+  if (!at.chain->interrupted()) {
+    on_->enter(*this, which_, at.chain->home());
+    entered_ = true;
+  }
+  return operation_wait::begin(type, at);
+}
+
+inline bool io_wait::try_again(const completion& done) noexcept {
+  if (done.result != -EAGAIN && done.result != -EINTR) return false;
+  poll_first = true;
+  if (restart()) return true;
+  answer = -ECANCELED;
+  return false;
+}
+
+inline void io_wait::finish() noexcept {
+  // The shutdown(2) that begins a close may answer before the cancellation does: as the end of the
+  // stream or a broken pipe, which are not the peer's doing.
+  if (on_->fd() < 0 && answer <= 0) answer = -ECANCELED;
+  operation_wait::finish();
+}
 
 }  // namespace ringlet

@@ -18,6 +18,7 @@
 #include <source_location>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <type_traits>
 #include <utility>
 
@@ -54,6 +55,9 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
     observed_ = true;
     return error_;
   }
+
+  /// See fiber<T>::request_kill(). Aborts on another thread than the scheduler's.
+  void kill() noexcept;
 
   /// A limit for the current wait: at `deadline` its type's cancel is called with timed_out.
   void arm_limit(steady_ns deadline) noexcept { home().timers().arm(*this, deadline); }
@@ -104,6 +108,34 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
   bool observed_ = false;
 };
 
+// The waits' way to the fiber. Inline, because every message of a server takes it twice.
+
+inline bool wait_base::enter(const frame_record& at) noexcept {
+  fiber_ = static_cast<fiber_base*>(at.chain);
+  if (!fiber_->interrupted()) [[likely]]
+    return true;
+  reason_ = cancel_reason::interrupted;
+  return false;
+}
+
+inline void wait_base::suspend(const wait_type& type, frame_record& at) noexcept {
+  fiber_->begin_wait(type, this, at);
+  if (!limit_.is_forever()) fiber_->arm_limit(limit_.resolve(fiber_->home().now()));
+}
+
+inline void wait_base::wake() noexcept {
+  fiber_->disarm_limit();
+  fiber_->wake();
+}
+
+inline bool wait_base::continue_or_yield(frame_record& at) noexcept {
+  return !fiber_->may_continue() && yield_for_budget(at);
+}
+
+inline void wait_base::rethrow_interruption() {
+  if (reason_ == cancel_reason::interrupted) fiber_->throw_interruption();
+}
+
 template <class F>
 void scheduler::for_each_fiber(F&& visit) {
   for (fiber_base* f = registry_.next(nullptr); f != nullptr; f = registry_.next(f)) visit(*f);
@@ -115,7 +147,10 @@ class fiber_value {
  public:
   using type = T;
   void keep(task_promise<T>& root) { value_.emplace(root.take()); }
-  const T& get() const noexcept { return *value_; }
+  const T& get() const noexcept {
+    RINGLET_ASSERT(value_.has_value(), "the value of a fiber was read after it had been moved out");
+    return *value_;
+  }
   T move_out() {
     RINGLET_ASSERT(value_.has_value(), "the value of a fiber was moved out twice");
     T moved = std::move(*value_);
@@ -237,8 +272,8 @@ class kill_wait : public join_wait {
 template <class T, bool MoveOut>
 class get_wait : public join_wait {
  public:
-  using value_type =
-      std::conditional_t<MoveOut || std::is_void_v<T> || std::is_reference_v<T>, T, const T&>;
+  using value_type = std::conditional_t<MoveOut || std::is_void_v<T> || std::is_reference_v<T>, T,
+                                        std::add_lvalue_reference_t<const T>>;
 
   get_wait(fiber_state<T>& target, until limit) noexcept : join_wait(target, limit) {
     if (MoveOut) target.add_reference();  // the handle may be a temporary
@@ -247,9 +282,32 @@ class get_wait : public join_wait {
     if (MoveOut) target_->drop_reference();
   }
 
+  /// A copy of the value, or the std::system_error that the task threw; what else it threw passes
+  /// through. Only for values that a result can hold.
+  result<std::remove_cvref_t<value_type>> take() requires(
+      std::is_void_v<T> ||
+      (!std::is_reference_v<T> && std::is_constructible_v<std::remove_cv_t<T>, value_type>)) {
+    rethrow_interruption();
+    if (!target_->done()) return make_error_code(errc::timed_out);
+    try {
+      if constexpr (std::is_void_v<T>) {
+        yield_value();
+        return {};
+      } else {
+        return yield_value();
+      }
+    } catch (const std::system_error& error) {
+      return error.code();
+    }
+  }
   value_type await_resume() {
     rethrow_interruption();
     if (!target_->done()) throw timed_out("get");
+    return yield_value();
+  }
+
+ private:
+  value_type yield_value() {
     if (target_->result() != outcome::value) throw_failure(*target_);
     auto& state = static_cast<fiber_state<T>&>(*target_);
     if constexpr (MoveOut) {

@@ -26,7 +26,8 @@ concept fiber_or_limit = is_fiber<std::remove_cvref_t<T>> || std::convertible_to
 
 // `handles` keeps the targets alive.
 template <class Handles>
-task<bool> join_each(Handles handles, std::vector<fiber_base*> targets, until limit) {
+task<bool> join_each([[maybe_unused]] Handles handles, std::vector<fiber_base*> targets,
+                     until limit) {
   const until deadline = until::at(limit.resolve(current_scheduler().now()));
   for (fiber_base* target : targets) {
     const bool ended = co_await join_wait(*target, deadline);

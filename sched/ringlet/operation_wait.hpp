@@ -52,4 +52,27 @@ class operation_wait : public wait_base, protected operation {
   static void describe_fd(const void* object, std::string& out);
 };
 
+inline bool operation_wait::begin(const wait_type& type, frame_record& at) noexcept {
+  if (!enter(at)) return continue_or_yield(at);
+  suspend(type, at);
+  fiber_->home().add_hope();
+  carrier().start(*this);
+  return true;
+}
+
+inline bool operation_wait::restart() noexcept {
+  if (reason_ != cancel_reason::none) return false;
+  carrier().start(*this);
+  return true;
+}
+
+inline void operation_wait::finish() noexcept {
+  fiber_->home().remove_hope();
+  wake();
+}
+
+inline void operation_wait::rethrow_interruption_before_start() {
+  if (current_state() == state::idle) rethrow_interruption();
+}
+
 }  // namespace ringlet

@@ -12,6 +12,7 @@
 #include <ringlet/timer.hpp>
 #include <ringlet/until.hpp>
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -126,6 +127,8 @@ class scheduler : public ready_queue {
 
  private:
   static constexpr int batch_max = 256;
+  // Completions that one turn takes out of the engine before it resumes anybody.
+  static constexpr std::size_t completions_max = 256;
 
   void turn();
   void run_batch();
@@ -154,6 +157,7 @@ class scheduler : public ready_queue {
   std::uint64_t ids_ = 0;
   steady_ns grace_end_ = never;
   void (*on_stuck_)();
+  std::array<completion, completions_max> completions_;
   int graces_over_ = 0;
   bool ending_ = false;
 };

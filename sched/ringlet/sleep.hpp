@@ -40,10 +40,10 @@ class [[nodiscard]] yield_wait : public wait_base {
     return begin(caller.promise());
   }
   result<void> take() {
-    rethrow_interruption();
+    await_resume();
     return {};
   }
-  void await_resume() { rethrow_interruption(); }
+  void await_resume();
 
  private:
   bool begin(frame_record& at) noexcept;
@@ -61,7 +61,8 @@ inline sleep_wait sleep_until(std::chrono::steady_clock::time_point deadline) no
   return sleep_wait(until(deadline));
 }
 
-/// Goes to the end of the run queue: all that is ready now runs first.
+/// Goes to the end of the run queue: all that is ready now runs first. A kill that comes meanwhile
+/// is thrown here.
 inline yield_wait yield() noexcept { return {}; }
 
 }  // namespace ringlet

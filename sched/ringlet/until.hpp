@@ -18,9 +18,7 @@ class until {
  public:
   template <class Rep, class Period>
   constexpr until(std::chrono::duration<Rep, Period> timeout) noexcept
-      : value_(encode(std::chrono::duration<double, std::nano>(timeout).count() >= limit
-                          ? never
-                          : nanoseconds_rounded_up(timeout))) {}
+      : value_(encode(nanoseconds_rounded_up(timeout))) {}
   constexpr until(std::chrono::steady_clock::time_point deadline) noexcept
       : value_(deadline.time_since_epoch().count() < 0 ? 0 : deadline.time_since_epoch().count()) {}
 
@@ -43,12 +41,15 @@ class until {
   template <class Rep, class Period>
   static constexpr steady_ns nanoseconds_rounded_up(
       std::chrono::duration<Rep, Period> timeout) noexcept {
+    // Looked at as a double first: many durations, above and below zero, do not fit nanoseconds.
+    if (!(timeout > timeout.zero())) return 0;
+    if (std::chrono::duration<double, std::nano>(timeout).count() >= limit) return never;
     return std::chrono::ceil<std::chrono::nanoseconds>(timeout).count();
   }
   // Timeouts are stored as negative numbers, so that a limit costs a wait eight bytes.
   static constexpr steady_ns encode(steady_ns timeout) noexcept {
     if (timeout == never) return never;
-    return timeout <= 0 ? -1 : -timeout - 1;
+    return -timeout - 1;
   }
 
   steady_ns value_;

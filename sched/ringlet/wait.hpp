@@ -53,6 +53,8 @@ class wait_base {
   /// What an ended wait does first: throws when an interruption ended it.
   void rethrow_interruption();
 
+  bool yield_for_budget(frame_record& at) noexcept;
+
   fiber_base* fiber_ = nullptr;
   until limit_;
   cancel_reason reason_ = cancel_reason::none;
