@@ -76,6 +76,7 @@ void tcp_stream::set_reset_on_close(bool on) {
   op.length = sizeof how;
   const std::int32_t answer = checked().call(op);
   if (answer < 0) throw_error(system_error_code(answer), "set_reset_on_close");
+  checked().set_reset_on_close(on);
 }
 
 bool connect_wait::begin(frame_record& at) noexcept {
@@ -103,9 +104,16 @@ result<tcp_stream> connect_wait::take() {
     }
     return failure();
   }
-  tcp_stream made(std::move(socket_));
-  made.set_no_delay(true);
-  return made;
+  // Its failure would be no reason to give the connection up, and nothing may be thrown here.
+  int on = 1;
+  operation no_delay(opcode::set_option, nullptr);
+  no_delay.fd = socket_.get();
+  no_delay.flags = IPPROTO_TCP;
+  no_delay.detail = TCP_NODELAY;
+  no_delay.data = &on;
+  no_delay.length = sizeof on;
+  carrier().call(no_delay);
+  return tcp_stream(std::move(socket_));
 }
 
 tcp_stream connect_wait::await_resume() {

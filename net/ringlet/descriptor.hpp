@@ -65,6 +65,9 @@ class descriptor final : public scheduler_guest {
 
   /// Cancels what is in flight, and closes when that has ended: true when it has already.
   bool close(close_wait* waiter) noexcept;
+  /// Whether closing a connection leaves out the shutdown: its FIN would tell the peer of a proper
+  /// end, before the reset that SO_LINGER with zero asks for.
+  void set_reset_on_close(bool on) noexcept { kind_ = on ? kind::shared : kind::connection; }
   /// Gives the number away, unclosed. Aborts while something is in flight.
   int release_fd() noexcept;
 
