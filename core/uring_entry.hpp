@@ -90,6 +90,7 @@ inline void fill_entry(io_uring_sqe& entry, const operation& op) noexcept {
       break;
     case opcode::poll:
       entry.poll32_events = static_cast<std::uint32_t>(op.flags);
+      entry.addr = 0;
       entry.len = op.multishot ? IORING_POLL_ADD_MULTI : 0;
       break;
     default:

@@ -4,7 +4,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
+#include <new>
 #include <system_error>
+#include <thread>
+#include <utility>
 
 #include "uring_engine.hpp"
 #include "uring_entry.hpp"
@@ -24,6 +28,9 @@ constexpr unsigned setup_flags = IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE |
 constexpr std::uint32_t submission_entries_min = 8;
 constexpr std::uint32_t completion_entries_min = 16;
 constexpr std::uint32_t buffer_count_min = 8;
+// How often, and how long each time, to wait for the kernel to take down a ring that was closed.
+constexpr int teardown_rounds_max = 200;
+constexpr auto teardown_round = std::chrono::milliseconds(1);
 
 [[noreturn]] void refuse(const char* call, int error) {
   throw std::system_error(error, std::system_category(), explain_uring_refusal(call, error));
@@ -56,6 +63,12 @@ int uring_engine::try_ring(std::uint32_t submission_entries,
 }
 
 int uring_engine::try_buffers(std::uint32_t count, std::uint32_t size) {
+  decltype(pool_) pool;
+  try {
+    pool.reset(new buffer_pool(*this, count, size));
+  } catch (const std::bad_alloc&) {
+    return ENOMEM;
+  }
   void* memory = ::mmap(nullptr, buffer_ring_bytes(count), PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return ENOMEM;
@@ -69,7 +82,7 @@ int uring_engine::try_buffers(std::uint32_t count, std::uint32_t size) {
     return -registered;
   }
   buffer_ring_ = static_cast<io_uring_buf_ring*>(memory);
-  pool_.reset(new buffer_pool(*this, count, size));
+  pool_ = std::move(pool);
   for (std::uint32_t id = 0; id < count; ++id) give_back(static_cast<std::int32_t>(id));
   return 0;
 }
@@ -82,11 +95,13 @@ void uring_engine::drop_buffers() noexcept {
 }
 
 // Refused for memory (the limit on locked memory counts per user, so others may have used it up):
-// halve the completion queue, then the buffers, then the submission queue.
+// halve the completion queue, then the buffers, then the submission queue. A ring that was made and
+// closed again, because its buffers were refused, counts until the kernel has taken it down.
 void uring_engine::open_ring(const engine_options& options) {
   std::uint32_t submissions = options.submission_entries;
   std::uint32_t completions = options.completion_entries;
   std::uint32_t buffers = options.buffer_count;
+  int teardown_rounds = 0;
   for (;;) {
     const char* call = "io_uring_setup";
     int error = try_ring(submissions, completions);
@@ -95,6 +110,11 @@ void uring_engine::open_ring(const engine_options& options) {
       error = try_buffers(buffers, options.buffer_size);
       if (error == 0) return;
       io_uring_queue_exit(&ring_);
+      teardown_rounds = teardown_rounds_max;
+    } else if (error == ENOMEM && teardown_rounds > 0) {
+      --teardown_rounds;
+      std::this_thread::sleep_for(teardown_round);
+      continue;
     }
     if (error != ENOMEM) refuse(call, error);
     if (completions > completion_entries_min && completions > submissions) {

@@ -2,6 +2,7 @@
 #include <ringlet/descriptor.hpp>
 #include <ringlet/unique_fd.hpp>
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -105,6 +106,23 @@ bool io_wait::refuse(frame_record& at) noexcept {
 bool io_wait::begin_nothing(frame_record& at) noexcept {
   enter(at);
   return continue_or_yield(at);
+}
+
+void io_wait::retry(std::int32_t result) noexcept {
+  if (code == opcode::poll) {
+    // It is ready, or it cannot be waited for: the call itself will tell.
+    code = which_ == direction::read ? opcode::read : opcode::write;
+  } else if (result == -EAGAIN && (code == opcode::read || code == opcode::write)) {
+    // Somebody who shares the descriptor has set O_NONBLOCK, and older kernels then give up instead
+    // of waiting for a terminal or a pipe.
+    code = opcode::poll;
+    flags = which_ == direction::read ? POLLIN : POLLOUT;
+  } else {
+    poll_first = true;
+  }
+  if (restart()) return;
+  answer = -ECANCELED;
+  finish();
 }
 
 std::error_code io_wait::failure() {

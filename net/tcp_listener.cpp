@@ -11,14 +11,18 @@
 namespace ringlet {
 namespace {
 
-void set_option(engine& carrier, int fd, int level, int name, int value) {
+std::int32_t try_option(engine& carrier, int fd, int level, int name, int value) noexcept {
   operation op(opcode::set_option, nullptr);
   op.fd = fd;
   op.flags = level;
   op.detail = static_cast<std::uint16_t>(name);
   op.data = &value;
   op.length = sizeof value;
-  const std::int32_t answer = carrier.call(op);
+  return carrier.call(op);
+}
+
+void set_option(engine& carrier, int fd, int level, int name, int value) {
+  const std::int32_t answer = try_option(carrier, fd, level, name, value);
   if (answer < 0) throw_error(system_error_code(answer), "setsockopt");
 }
 
@@ -47,8 +51,6 @@ tcp_listener tcp_listener::bind(const address& where, const listen_options& opti
   if (target.is_ipv6()) {
     set_option(carrier, socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, options.ipv6_only);
   }
-  // Accepted sockets inherit it, which saves a system call for each.
-  set_option(carrier, socket.get(), IPPROTO_TCP, TCP_NODELAY, 1);
 
   operation bind(opcode::bind, nullptr);
   bind.fd = socket.get();
@@ -62,7 +64,11 @@ tcp_listener tcp_listener::bind(const address& where, const listen_options& opti
   return tcp_listener(std::move(socket));
 }
 
-tcp_listener::tcp_listener(unique_fd fd) : state_(new listener_state(std::move(fd))) {}
+tcp_listener::tcp_listener(unique_fd fd) : state_(new listener_state(std::move(fd))) {
+  // Accepted sockets inherit it, which saves a system call for each. A listening socket that was
+  // taken over may be of another family, and has no such option then.
+  try_option(state_->home().carrier(), state_->descriptor(), IPPROTO_TCP, TCP_NODELAY, 1);
+}
 
 void tcp_listener::releaser::operator()(listener_state* released) const noexcept {
   released->release();

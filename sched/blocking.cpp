@@ -32,9 +32,9 @@ void blocking_wait_base::cancel(context& who, cancel_reason reason) noexcept {
   on_answer(self);
 }
 
-void blocking_wait_base::check() {
+bool blocking_wait_base::call_was_made() {
   rethrow_interruption();
-  if (withdrawn_) throw timed_out("blocking call");
+  return !withdrawn_;
 }
 
 }  // namespace ringlet

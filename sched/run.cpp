@@ -1,5 +1,6 @@
 // Choosing the engine, and what run_main does about signals and errors.
 #include <ringlet/run.hpp>
+#include <ringlet/unique_fd.hpp>
 
 #include <signal.h>
 #include <unistd.h>
@@ -69,6 +70,7 @@ std::unique_ptr<engine> detail::make_engine(const options& settings) {
 }
 
 int run_main(task<int> main, options settings, std::source_location where) {
+  reserve_standard_descriptors();
   try {
     const std::unique_ptr<engine> carrier = detail::make_engine(settings);
     const signal_watch watch(*carrier);

@@ -42,7 +42,7 @@ scheduler::~scheduler() {
 void scheduler::adopt(fiber_base& added) noexcept {
   registry_.push_back(added);
   ++live_fibers_;
-  push(added);
+  added.wake();
 }
 
 void scheduler::run(fiber_base& main) {

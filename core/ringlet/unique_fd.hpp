@@ -29,4 +29,9 @@ class unique_fd {
   int fd_ = -1;
 };
 
+/// For programs, before they open anything: where one of the descriptors 0, 1 and 2 is missing,
+/// opens one there that can neither be read (0) nor written (1, 2). Otherwise the next socket would
+/// get that number, and become what others take for standard input or output.
+void reserve_standard_descriptors() noexcept;
+
 }  // namespace ringlet

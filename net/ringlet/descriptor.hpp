@@ -122,7 +122,7 @@ class io_wait : public operation_wait {
    private:
     io_wait& wait_;
   };
-  /// From the handler: whether the kernel asks to try again, and was.
+  /// From the handler, first: true when the kernel asked to try again, and all is done about it.
   bool try_again(const completion& done) noexcept;
   /// Ends the wait.
   void finish() noexcept;
@@ -133,6 +133,7 @@ class io_wait : public operation_wait {
 
  private:
   bool refuse(frame_record& at) noexcept;
+  void retry(std::int32_t result) noexcept;
 
   errc refusal_ = {};  // why it was not begun, if it was not
   bool entered_ = false;
@@ -187,11 +188,11 @@ inline bool io_wait::begin(const wait_type& type, frame_record& at) noexcept {
 }
 
 inline bool io_wait::try_again(const completion& done) noexcept {
-  if (done.result != -EAGAIN && done.result != -EINTR) return false;
-  poll_first = true;
-  if (restart()) return true;
-  answer = -ECANCELED;
-  return false;
+  if (done.result != -EAGAIN && done.result != -EINTR && code != opcode::poll) [[likely]] {
+    return false;
+  }
+  retry(done.result);
+  return true;
 }
 
 inline void io_wait::finish() noexcept {

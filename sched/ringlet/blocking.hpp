@@ -9,6 +9,7 @@
 #include <coroutine>
 #include <exception>
 #include <optional>
+#include <system_error>
 #include <type_traits>
 #include <utility>
 
@@ -20,8 +21,8 @@ class blocking_wait_base : public wait_base, protected blocking_job {
   explicit blocking_wait_base(until limit) noexcept : wait_base(limit) {}
 
   bool begin(frame_record& at);
-  /// Throws unless the call was made.
-  void check();
+  /// Throws when an interruption kept the call from being made; false when the limit did.
+  bool call_was_made();
 
  private:
   static void cancel(context& who, cancel_reason reason) noexcept;
@@ -47,8 +48,22 @@ class [[nodiscard]] blocking_wait : public blocking_wait_base {
   bool await_suspend(std::coroutine_handle<Promise> caller) {
     return begin(caller.promise());
   }
+  /// As await_resume(), but a std::system_error that the call threw is the error of the result.
+  result<value> take() {
+    if (!call_was_made()) return make_error_code(errc::timed_out);
+    try {
+      if (error_) std::rethrow_exception(error_);
+    } catch (const std::system_error& error) {
+      return error.code();
+    }
+    if constexpr (is_void) {
+      return {};
+    } else {
+      return std::move(*value_);
+    }
+  }
   value await_resume() {
-    check();
+    if (!call_was_made()) throw timed_out("blocking call");
     if (error_) std::rethrow_exception(error_);
     if constexpr (!is_void) return std::move(*value_);
   }
