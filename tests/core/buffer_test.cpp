@@ -1,0 +1,134 @@
+// A buffer as its holder sees it: bytes that stay until the lease ends, which is once.
+//
+// Method: the pool of a scripted engine, which aborts when a buffer comes back twice.
+#include <ringlet/buffer.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cstring>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "support/bytes.hpp"
+#include "support/scripted_engine.hpp"
+
+using namespace ringlet;
+using namespace ringlet::test;
+
+TEST_SUITE_BEGIN("buffer");
+
+namespace {
+
+// Lends a buffer with that text, through an operation, as an engine does.
+buffer lend(scripted_engine& engine, std::string_view words) {
+  static std::int32_t id;
+  static std::uint32_t filled;
+  operation op(opcode::receive, [](operation&, const completion& done) noexcept {
+    id = done.buffer;
+    filled = static_cast<std::uint32_t>(done.result);
+  });
+  engine.start(op);
+  engine.deliver(op, words);
+  completion done[1];
+  REQUIRE(engine.wait(0, done) == 1);
+  engine.dispatch(done[0]);
+  REQUIRE(id != completion::no_buffer);
+  return engine.buffers().lend(id, filled);
+}
+
+}  // namespace
+
+TEST_CASE("a buffer that was never filled is empty and false") {
+  const buffer none;
+  CHECK_FALSE(none);
+  CHECK(none.empty());
+  CHECK(none.size() == 0);
+  CHECK(none.text().empty());
+  CHECK(none.bytes().empty());
+}
+
+TEST_CASE("a lent buffer shows its bytes in every form") {
+  scripted_engine engine;
+  buffer data = lend(engine, "abc");
+  CHECK(data);
+  CHECK_FALSE(data.empty());
+  CHECK(data.size() == 3);
+  CHECK(data.text() == "abc");
+  const std::string_view as_text = data;
+  CHECK(as_text == "abc");
+  const std::span<const std::byte> as_bytes = data;
+  CHECK(text(as_bytes) == "abc");
+  CHECK(as_bytes.data() == data.data());
+}
+
+TEST_CASE("the bytes may be changed in place") {
+  scripted_engine engine;
+  buffer data = lend(engine, "abc");
+  data.bytes()[1] = std::byte{'B'};
+  CHECK(data.text() == "aBc");
+}
+
+TEST_CASE("the lease ends when the buffer dies") {
+  scripted_engine engine(2);
+  {
+    const buffer data = lend(engine, "abc");
+    CHECK(engine.buffers_free() == 1);
+    CHECK(engine.buffers().on_lease() == 1);
+  }
+  CHECK(engine.buffers_free() == 2);
+  CHECK(engine.buffers().on_lease() == 0);
+}
+
+TEST_CASE("reset ends the lease now, and once") {
+  scripted_engine engine(2);
+  buffer data = lend(engine, "abc");
+  data.reset();
+  CHECK_FALSE(data);
+  CHECK(data.data() == nullptr);
+  CHECK(engine.buffers_free() == 2);
+  data.reset();
+  CHECK(engine.buffers_free() == 2);
+}
+
+TEST_CASE("moving passes the lease on") {
+  scripted_engine engine(2);
+  buffer first = lend(engine, "abc");
+  {
+    const buffer second = std::move(first);
+    CHECK_FALSE(first);
+    CHECK(second.text() == "abc");
+    CHECK(engine.buffers().on_lease() == 1);
+  }
+  CHECK(engine.buffers_free() == 2);
+}
+
+TEST_CASE("assigning ends the lease that was held before") {
+  scripted_engine engine(2);
+  buffer data = lend(engine, "abc");
+  data = lend(engine, "xyz");
+  CHECK(data.text() == "xyz");
+  CHECK(engine.buffers_free() == 1);
+  data = buffer();
+  CHECK(engine.buffers_free() == 2);
+}
+
+TEST_CASE("assigning to itself changes nothing") {
+  scripted_engine engine(2);
+  buffer data = lend(engine, "abc");
+  buffer& same = data;
+  data = std::move(same);
+  CHECK(data.text() == "abc");
+  CHECK(engine.buffers().on_lease() == 1);
+}
+
+TEST_CASE("several leases are several memories") {
+  scripted_engine engine(3);
+  const buffer first = lend(engine, "first");
+  const buffer second = lend(engine, "second");
+  CHECK(first.text() == "first");
+  CHECK(second.text() == "second");
+}
+
+TEST_SUITE_END();

@@ -1,0 +1,158 @@
+// Calls that the kernel answers at once, through the real engine.
+#include <ringlet/engine.hpp>
+
+#include <doctest/doctest.h>
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <memory>
+#include <span>
+
+#include "support/aborts.hpp"
+#include "support/bytes.hpp"
+#include "support/sockets.hpp"
+#include "support/watched.hpp"
+
+using namespace ringlet;
+using namespace ringlet::test;
+
+TEST_SUITE_BEGIN("direct calls");
+
+namespace {
+
+// An operation on a descriptor with a value behind its data pointer.
+template <class T>
+std::int32_t call_with(engine& carrier, opcode code, int fd, T& value, int level = 0,
+                       std::uint16_t name = 0) {
+  watched op(code, fd);
+  op.data = &value;
+  op.length = sizeof value;
+  op.flags = level;
+  op.detail = name;
+  const std::int32_t answer = carrier.call(op);
+  CHECK(op.answer == answer);
+  CHECK(op.seen.empty());
+  CHECK_FALSE(op.in_flight());
+  return answer;
+}
+
+std::int32_t call(engine& carrier, opcode code, int fd, std::uint32_t length = 0, int flags = 0) {
+  watched op(code, fd);
+  op.length = length;
+  op.flags = flags;
+  return carrier.call(op);
+}
+
+sockaddr_in loopback() {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return address;
+}
+
+}  // namespace
+
+TEST_CASE("a listener is made, named and given options without a completion") {
+  const auto engine = make_uring_engine();
+  const unique_fd fd(call(*engine, opcode::open_socket, AF_INET, SOCK_STREAM));
+  REQUIRE(fd);
+  CHECK((::fcntl(fd.get(), F_GETFD) & FD_CLOEXEC) != 0);
+  int on = 1;
+  CHECK(call_with(*engine, opcode::set_option, fd.get(), on, SOL_SOCKET, SO_REUSEADDR) == 0);
+  int value = 0;
+  CHECK(call_with(*engine, opcode::get_option, fd.get(), value, SOL_SOCKET, SO_REUSEADDR) == 0);
+  CHECK(value == 1);
+  sockaddr_in address = loopback();
+  CHECK(call_with(*engine, opcode::bind, fd.get(), address) == 0);
+  CHECK(call(*engine, opcode::listen, fd.get(), 16) == 0);
+  sockaddr_in name{};
+  CHECK(call_with(*engine, opcode::local_name, fd.get(), name) == 0);
+  CHECK(name.sin_addr.s_addr == htonl(INADDR_LOOPBACK));
+  CHECK(name.sin_port != 0);
+  CHECK(engine->in_flight() == 0);
+}
+
+TEST_CASE("both ends of a connection have names") {
+  const auto engine = make_uring_engine();
+  const fd_pair pair = tcp_pair();
+  sockaddr_in local{}, peer{};
+  CHECK(call_with(*engine, opcode::local_name, pair.near.get(), local) == 0);
+  CHECK(call_with(*engine, opcode::peer_name, pair.far.get(), peer) == 0);
+  CHECK(local.sin_port == peer.sin_port);
+  int no_delay = 1;
+  CHECK(call_with(*engine, opcode::set_option, pair.near.get(), no_delay, IPPROTO_TCP,
+                  TCP_NODELAY) == 0);
+}
+
+TEST_CASE("receive_now takes what is there, and does not wait on a blocking socket") {
+  const auto engine = make_uring_engine();
+  fd_pair pair = socket_pair();
+  std::array<char, 16> memory{};
+  CHECK(call_with(*engine, opcode::receive_now, pair.near.get(), memory) == -EAGAIN);
+  put(pair.far, "abc");
+  CHECK(call_with(*engine, opcode::receive_now, pair.near.get(), memory) == 3);
+  CHECK(text(std::as_bytes(std::span(memory)), 3) == "abc");
+  pair.far.reset();
+  CHECK(call_with(*engine, opcode::receive_now, pair.near.get(), memory) == 0);
+}
+
+TEST_CASE("shutdown ends one side") {
+  const auto engine = make_uring_engine();
+  const fd_pair pair = socket_pair();
+  CHECK(call(*engine, opcode::shutdown, pair.near.get(), 0, SHUT_WR) == 0);
+  std::array<char, 1> memory{};
+  CHECK(call_with(*engine, opcode::receive_now, pair.far.get(), memory) == 0);
+  put(pair.far, "x");
+  CHECK(drain(pair.near) == "x");
+}
+
+TEST_CASE("close frees the number") {
+  const auto engine = make_uring_engine();
+  fd_pair pair = socket_pair();
+  const int fd = pair.near.release();
+  CHECK(call(*engine, opcode::close, fd) == 0);
+  CHECK(::fcntl(fd, F_GETFD) < 0);
+  CHECK(call(*engine, opcode::close, fd) == -EBADF);
+}
+
+TEST_CASE("errors come as negated errno") {
+  const auto engine = make_uring_engine();
+  sockaddr_in address = loopback();
+  int value = 0;
+  CHECK(call(*engine, opcode::open_socket, -1, SOCK_STREAM) == -EAFNOSUPPORT);
+  CHECK(call(*engine, opcode::listen, -1, 16) == -EBADF);
+  CHECK(call(*engine, opcode::shutdown, -1) == -EBADF);
+  CHECK(call_with(*engine, opcode::bind, -1, address) == -EBADF);
+  CHECK(call_with(*engine, opcode::local_name, -1, address) == -EBADF);
+  CHECK(call_with(*engine, opcode::peer_name, -1, address) == -EBADF);
+  CHECK(call_with(*engine, opcode::receive_now, -1, value) == -EBADF);
+  CHECK(call_with(*engine, opcode::set_option, -1, value, SOL_SOCKET, SO_REUSEADDR) == -EBADF);
+  CHECK(call_with(*engine, opcode::get_option, -1, value, SOL_SOCKET, SO_REUSEADDR) == -EBADF);
+  const unique_fd fd(call(*engine, opcode::open_socket, AF_INET, SOCK_STREAM));
+  CHECK(call_with(*engine, opcode::peer_name, fd.get(), address) == -ENOTCONN);
+  CHECK(call_with(*engine, opcode::get_option, fd.get(), value, SOL_SOCKET, 0xffff) ==
+        -ENOPROTOOPT);
+}
+
+TEST_CASE("each call is counted as a system call") {
+  const auto engine = make_uring_engine();
+  const std::uint64_t before = engine->statistics().system_calls;
+  call(*engine, opcode::shutdown, -1);
+  call(*engine, opcode::shutdown, -1);
+  CHECK(engine->statistics().system_calls == before + 2);
+}
+
+TEST_CASE("what takes time cannot be called, and says so") {
+  CHECK(aborts_with("an operation that takes time was made as a direct call", [] {
+    const auto engine = make_uring_engine();
+    call(*engine, opcode::recv, -1);
+  }));
+}
+
+TEST_SUITE_END();

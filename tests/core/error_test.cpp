@@ -1,0 +1,115 @@
+// ringlet's own error codes, how they compare with those of the system, and how they are thrown.
+#include <ringlet/error.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cerrno>
+#include <ostream>
+#include <set>
+#include <string>
+#include <system_error>
+
+using namespace ringlet;
+
+TEST_SUITE_BEGIN("error");
+
+namespace {
+
+constexpr errc all_codes[] = {errc::closed, errc::cut_short, errc::timed_out, errc::end_of_stream,
+                              errc::exited};
+
+}  // namespace
+
+TEST_CASE("every code has a category, a sentence of its own, and is an error") {
+  std::set<std::string> sentences;
+  for (const errc code : all_codes) {
+    const std::error_code error = code;
+    CHECK(error);
+    CHECK(&error.category() == &ringlet_category());
+    CHECK(std::string(error.category().name()) == "ringlet");
+    CHECK(error.message().find("unknown") == std::string::npos);
+    sentences.insert(error.message());
+  }
+  CHECK(sentences.size() == std::size(all_codes));
+}
+
+TEST_CASE("a number that is no code is told as unknown") {
+  CHECK(std::error_code(99, ringlet_category()).message() == "unknown ringlet error");
+}
+
+TEST_CASE("timed_out is std::errc::timed_out, and no other code is") {
+  for (const errc code : all_codes) {
+    CHECK((std::error_code(code) == std::errc::timed_out) == (code == errc::timed_out));
+  }
+}
+
+TEST_CASE("a code equals itself only") {
+  for (const errc one : all_codes) {
+    for (const errc other : all_codes) {
+      CHECK((std::error_code(one) == std::error_code(other)) == (one == other));
+    }
+  }
+}
+
+TEST_CASE("a code of the kernel is not mistaken for one of ringlet") {
+  for (const errc code : all_codes) {
+    CHECK(std::error_code(code) != system_error_code(-static_cast<int>(code)));
+  }
+}
+
+TEST_CASE("a negated errno becomes the code of the system") {
+  CHECK(system_error_code(-ECONNRESET) == std::errc::connection_reset);
+  CHECK(&system_error_code(-EPIPE).category() == &std::system_category());
+}
+
+TEST_CASE("throw_error throws a system_error with the code and the name of the call") {
+  try {
+    throw_error(system_error_code(-ECONNREFUSED), "connect");
+    FAIL("nothing was thrown");
+  } catch (const std::system_error& error) {
+    CHECK(error.code() == std::errc::connection_refused);
+    CHECK(std::string(error.what()).rfind("connect", 0) == 0);
+  }
+}
+
+TEST_CASE("a passed limit is thrown as timed_out, which is a system_error") {
+  CHECK_THROWS_AS(throw_error(errc::timed_out, "receive"), timed_out);
+  try {
+    throw_error(errc::timed_out, "receive");
+  } catch (const std::system_error& error) {
+    CHECK(error.code() == errc::timed_out);
+    CHECK(std::string(error.what()).rfind("receive", 0) == 0);
+  }
+}
+
+TEST_CASE("other codes are not thrown as timed_out") {
+  for (const errc code : all_codes) {
+    if (code == errc::timed_out) continue;
+    bool was_timed_out = false;
+    try {
+      throw_error(code, "call");
+    } catch (const timed_out&) {
+      was_timed_out = true;
+    } catch (const std::system_error& error) {
+      CHECK(error.code() == code);
+    }
+    CHECK_FALSE(was_timed_out);
+  }
+}
+
+TEST_CASE("disconnects are what says that the peer went away, and nothing else") {
+  for (const int error : {ECONNRESET, EPIPE, ECONNABORTED, ENOTCONN}) {
+    CHECK(is_disconnect(system_error_code(-error)));
+  }
+  CHECK(is_disconnect(errc::closed));
+  CHECK(is_disconnect(errc::end_of_stream));
+  for (const int error : {ECONNREFUSED, EMFILE, ETIMEDOUT, EINVAL, ENOMEM}) {
+    CHECK_FALSE(is_disconnect(system_error_code(-error)));
+  }
+  for (const errc code : {errc::cut_short, errc::timed_out, errc::exited}) {
+    CHECK_FALSE(is_disconnect(code));
+  }
+  CHECK_FALSE(is_disconnect(std::error_code()));
+}
+
+TEST_SUITE_END();

@@ -1,0 +1,172 @@
+// Calls may nest and return to any depth and in any number; the stack grows by 64 KiB at most.
+//
+// Method: every coroutine here notes how far the stack has grown below the loop. g++ makes a tail
+// call of a transfer only when it optimises, so this file is compiled once more for each of the
+// programs test_stack_*, with other flags than the library has, as users do.
+#include <ringlet/task.hpp>
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "support/chain.hpp"
+#include "support/sanitized.hpp"
+
+using namespace ringlet;
+using namespace ringlet::test;
+
+TEST_SUITE_BEGIN("stack growth");
+
+namespace {
+
+// Sanitizers cost tenfold in time and in memory.
+constexpr int many = sanitized ? 100'000 : 1'000'000;
+// A few nanoseconds each when optimised, half a second all in all.
+constexpr int switches = sanitized ? 200'000 : 10'000'000;
+
+// Beyond the 64 KiB: the frames that lead from the loop to the first coroutine, and those of the
+// last one, which finds that it is too far.
+constexpr std::size_t margin = 8 * 1024;
+constexpr std::size_t growth_max = ready_queue::stack_growth_max + margin;
+
+std::uintptr_t lowest;
+
+[[gnu::always_inline]] inline void note_stack() {
+  lowest = std::min(lowest, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));
+}
+
+// Runs the task and returns how far the stack grew meanwhile.
+template <class T>
+std::size_t growth_of(task<T> root) {
+  lowest = UINTPTR_MAX;
+  const auto base = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  run_alone(std::move(root));
+  return base - lowest;
+}
+
+task<int> ready_value(int value) {
+  note_stack();
+  co_return value;
+}
+
+task<std::int64_t> sum_of_calls(int count) {
+  std::int64_t sum = 0;
+  for (int i = 0; i < count; ++i) sum += co_await ready_value(i);
+  note_stack();
+  co_return sum;
+}
+
+task<int> depth(int levels) {
+  note_stack();
+  if (levels == 0) co_return 0;
+  const int below = co_await depth(levels - 1);
+  note_stack();
+  co_return below + 1;
+}
+
+task<int> depth_around_a_wait(int levels) {
+  note_stack();
+  if (levels == 0) {
+    co_await yield_wait();
+    co_return 0;
+  }
+  const int below = co_await depth_around_a_wait(levels - 1);
+  note_stack();
+  co_return below + 1;
+}
+
+task<> throw_from(int levels) {
+  note_stack();
+  if (levels == 0) throw levels;
+  co_await throw_from(levels - 1);
+}
+
+task<> yield_often(int count) {
+  for (int i = 0; i < count; ++i) {
+    note_stack();
+    co_await yield_wait();
+  }
+}
+
+task<> call_and_yield(int count) {
+  for (int i = 0; i < count; ++i) {
+    co_await ready_value(i);
+    co_await yield_wait();
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a million calls that return at once") {
+  std::int64_t sum = 0;
+  const std::size_t growth =
+      growth_of([](std::int64_t& to) -> task<> { to = co_await sum_of_calls(many); }(sum));
+  CHECK(sum == std::int64_t{many} * (many - 1) / 2);
+  CHECK(growth <= growth_max);
+}
+
+TEST_CASE("a call that is a million calls deep, and returns through all of them") {
+  int levels = 0;
+  const std::size_t growth =
+      growth_of([](int& to) -> task<> { to = co_await depth(many); }(levels));
+  CHECK(levels == many);
+  CHECK(growth <= growth_max);
+}
+
+TEST_CASE("the same with a wait at the bottom: the way back starts on an empty stack") {
+  int levels = 0;
+  const std::size_t growth =
+      growth_of([](int& to) -> task<> { to = co_await depth_around_a_wait(many); }(levels));
+  CHECK(levels == many);
+  CHECK(growth <= growth_max);
+}
+
+TEST_CASE("an exception through ten thousand calls") {
+  lowest = UINTPTR_MAX;
+  const auto base = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  CHECK_THROWS_AS(run_alone(throw_from(10'000)), int);
+  CHECK(base - lowest <= growth_max);
+}
+
+TEST_CASE("ten million switches between two contexts") {
+  ready_queue queue;
+  chain<> ping(queue, yield_often(switches / 2));
+  chain<> pong(queue, yield_often(switches / 2));
+  lowest = UINTPTR_MAX;
+  const auto base = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  run_ready(queue);
+  CHECK(ping.done());
+  CHECK(pong.done());
+  CHECK(base - lowest <= margin);
+}
+
+TEST_CASE("a million switches with a call in each") {
+  ready_queue queue;
+  chain<> ping(queue, call_and_yield(many / 2));
+  chain<> pong(queue, call_and_yield(many / 2));
+  lowest = UINTPTR_MAX;
+  const auto base = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  run_ready(queue);
+  CHECK(ping.done());
+  CHECK(pong.done());
+  CHECK(base - lowest <= margin);
+}
+
+TEST_CASE("a chain that is cut goes on before anybody else") {
+  ready_queue queue;
+  std::string order;
+  const auto body = [](std::string& text, char letter) -> task<> {
+    text += letter;
+    co_await depth(10'000);
+    text += letter;
+  };
+  chain<> a(queue, body(order, 'a'));
+  chain<> b(queue, body(order, 'b'));
+  run_ready(queue);
+  CHECK(order == "aabb");
+}
+
+TEST_SUITE_END();

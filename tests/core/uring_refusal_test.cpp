@@ -1,0 +1,256 @@
+// When io_uring is refused: who is named, what is proposed, and that a smaller ring is tried where
+// only memory was refused.
+//
+// Method: what cannot be taken back (a seccomp filter, a limit, another user) happens in a forked
+// child, which prints the sentence that it got. Its descriptors are counted before and after.
+#include "uring_refusal.hpp"
+
+#include <ringlet/engine.hpp>
+
+#include <doctest/doctest.h>
+
+#include <grp.h>
+#include <linux/filter.h>
+#include <linux/io_uring.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <fstream>
+#include <functional>
+#include <string>
+#include <system_error>
+
+#include "support/child.hpp"
+#include "support/sanitized.hpp"
+#include "support/sockets.hpp"
+#include "support/watched.hpp"
+
+using namespace ringlet;
+using namespace ringlet::test;
+
+TEST_SUITE_BEGIN("uring: refused");
+
+namespace {
+
+bool contains(const std::string& text, const char* part) {
+  return text.find(part) != std::string::npos;
+}
+
+// From here on the call fails with that errno in this process, for all values of its second
+// argument or for one.
+void deny(int call, int error, int second_argument = -1) {
+  const auto number = static_cast<std::uint32_t>(call);
+  const std::uint32_t denied = SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(error);
+  const std::uint32_t wanted = static_cast<std::uint32_t>(second_argument);
+  const auto any = static_cast<std::uint8_t>(second_argument < 0 ? 2 : 0);
+  std::array<sock_filter, 7> program{{
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 4),
+      BPF_JUMP(BPF_JMP | BPF_JA, any, 0, 0),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args) + sizeof(std::uint64_t)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, wanted, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, denied),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  }};
+  sock_fprog filter{static_cast<unsigned short>(program.size()), program.data()};
+  ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) std::perror("seccomp");
+}
+
+// Makes an engine and uses it; prints its name or the error. Then whether descriptors were left.
+void report_engine(const engine_options& options = {}) {
+  const std::size_t before = count_open_descriptors();
+  try {
+    const auto engine = make_uring_engine(options);
+    watched op;
+    engine->start(op);
+    finish(*engine, op);
+    std::fprintf(stderr, "made %s\n", engine->name().c_str());
+  } catch (const std::system_error& error) {
+    std::fprintf(stderr, "errno %d: %s\n", error.code().value(), error.what());
+  }
+  if (count_open_descriptors() != before) std::fprintf(stderr, "descriptors were left open\n");
+}
+
+// What report_engine() prints in a process that `restrict` has restricted.
+std::string report_under(const std::function<void()>& restrict) {
+  const child_end end = run_in_child([&] {
+    restrict();
+    report_engine();
+  });
+  CHECK(end.status == 0);
+  CHECK_FALSE(contains(end.errors, "descriptors were left open"));
+  return end.errors;
+}
+
+bool has_sysctl_switch() {
+  int value = 0;
+  std::ifstream("/proc/sys/kernel/io_uring_disabled") >> value;
+  return value != 0;
+}
+
+}  // namespace
+
+TEST_CASE("every errno of io_uring_setup gets a sentence with the call, and what to do") {
+  CHECK(contains(explain_uring_refusal("io_uring_setup", ENOSYS), "6.1"));
+  CHECK(contains(explain_uring_refusal("io_uring_setup", EINVAL), "6.1"));
+  CHECK(contains(explain_uring_refusal("io_uring_setup", ENOMEM), "ulimit -l"));
+  CHECK(contains(explain_uring_refusal("io_uring_setup", EMFILE), "ulimit -n"));
+  CHECK(contains(explain_uring_refusal("io_uring_setup", ENFILE), "ulimit -n"));
+  for (const int error : {EPERM, EACCES, ENOSYS, EOPNOTSUPP, EINVAL, ENOMEM, EMFILE, EIO}) {
+    const std::string text = explain_uring_refusal("io_uring_setup", error);
+    CHECK(text.rfind("io_uring is not available: io_uring_setup failed (", 0) == 0);
+    CHECK(contains(text, std::system_category().message(error).c_str()));
+  }
+}
+
+TEST_CASE("without a filter or a sysctl it is not said that there is one") {
+  const bool filtered = ::prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != 0;
+  CHECK(contains(explain_uring_refusal("io_uring_setup", ENOSYS), "seccomp") == filtered);
+  if (filtered || has_sysctl_switch()) return;
+  CHECK(contains(explain_uring_refusal("io_uring_setup", EPERM), "a security module denies it"));
+}
+
+TEST_CASE("a seccomp filter that denies io_uring is named, with the calls to allow") {
+  const std::string text = report_under([] { deny(SYS_io_uring_setup, EPERM); });
+  CHECK(contains(text, "errno 1: io_uring is not available: io_uring_setup failed"));
+  if (has_sysctl_switch()) return;
+  CHECK(contains(text, "seccomp"));
+  CHECK(contains(text, "io_uring_setup, io_uring_enter and io_uring_register"));
+}
+
+TEST_CASE("a seccomp filter that hides io_uring is not mistaken for an old kernel") {
+  const std::string text = report_under([] { deny(SYS_io_uring_setup, ENOSYS); });
+  CHECK(contains(text, "a seccomp filter hides it"));
+}
+
+TEST_CASE("a filter that allows the set-up and denies the use is found at once") {
+  const std::string text = report_under([] { deny(SYS_io_uring_enter, EPERM); });
+  CHECK(contains(text, "errno 1: io_uring is not available: io_uring_enter failed"));
+}
+
+TEST_CASE("a kernel without buffer rings is too old") {
+  const std::string text =
+      report_under([] { deny(SYS_io_uring_register, EINVAL, IORING_REGISTER_PBUF_RING); });
+  CHECK(contains(text, "errno 22: io_uring is not available: io_uring_register (buffer ring)"));
+  CHECK(contains(text, "6.1"));
+}
+
+TEST_CASE("a kernel that registers no ring descriptor does without") {
+  const std::string text =
+      report_under([] { deny(SYS_io_uring_register, EINVAL, IORING_REGISTER_RING_FDS); });
+  CHECK(contains(text, "made uring"));
+  CHECK_FALSE(contains(text, "registered ring"));
+}
+
+TEST_CASE("no descriptor left: for the ring, or for the bell beside it") {
+  for (const bool for_ring : {true, false}) {
+    const std::string text = report_under([for_ring] {
+      const int next = ::dup(STDERR_FILENO);
+      ::close(next);
+      rlimit limit{};
+      ::getrlimit(RLIMIT_NOFILE, &limit);
+      limit.rlim_cur = static_cast<rlim_t>(next) + (for_ring ? 0 : 1);
+      ::setrlimit(RLIMIT_NOFILE, &limit);
+    });
+    CHECK(contains(text, "errno 24: io_uring is not available"));
+    CHECK(contains(text, "ulimit -n"));
+    CHECK(contains(text, for_ring ? "io_uring_setup failed" : "eventfd failed"));
+  }
+}
+
+TEST_SUITE_END();
+
+TEST_SUITE_BEGIN("uring: short of memory");
+
+namespace {
+
+constexpr rlim_t kibibyte = 1024;
+
+// A user of its own, without privileges, who may lock that much memory. Others have nothing to do
+// with it: the kernel counts per user.
+void limit_locked_memory(rlim_t bytes) {
+  const rlimit limit{bytes, bytes};
+  const auto user = static_cast<uid_t>(4'242'000 + ::getpid());
+  if (::setrlimit(RLIMIT_MEMLOCK, &limit) != 0 || ::setgroups(0, nullptr) != 0 ||
+      ::setresgid(user, user, user) != 0 || ::setresuid(user, user, user) != 0) {
+    std::perror("limit_locked_memory");
+  }
+}
+
+// Whether this kernel counts rings at all: some versions did not.
+bool counts_rings() {
+  const child_end end = run_in_child([] {
+    limit_locked_memory(0);
+    io_uring_params params{};
+    if (::syscall(SYS_io_uring_setup, 8, &params) < 0) std::fprintf(stderr, "refused");
+  });
+  return end.errors == "refused";
+}
+
+// Only root can become another user.
+const bool cannot_change_user = ::geteuid() != 0;
+
+}  // namespace
+
+TEST_CASE("with no memory to lock even the smallest ring is refused, and the limit is named" *
+          doctest::skip(cannot_change_user)) {
+  if (!counts_rings()) {
+    MESSAGE("skipped: this kernel does not count rings as locked memory");
+    return;
+  }
+  const std::string text = report_under([] { limit_locked_memory(0); });
+  CHECK(contains(text, "errno 12: io_uring is not available"));
+  CHECK(contains(text, "even the smallest ring was refused; the limit on locked memory is 0 KiB"));
+}
+
+// A ring that was given up because of its buffers is still counted for a while. The smaller ones
+// behind it used to be refused for that.
+TEST_CASE("a limit that fits a smaller ring gives a smaller ring, whatever the limit" *
+          doctest::skip(cannot_change_user)) {
+  if (!counts_rings()) {
+    MESSAGE("skipped: this kernel does not count rings as locked memory");
+    return;
+  }
+  bool made_before = false;
+  for (rlim_t limit = 4 * kibibyte; limit <= 128 * kibibyte; limit += 4 * kibibyte) {
+    const std::string text = report_under([limit] { limit_locked_memory(limit); });
+    const bool made = contains(text, "made uring (");
+    INFO(text);
+    CHECK((made || !made_before));
+    CHECK_FALSE(contains(text, "8192 completions"));
+    made_before = made;
+  }
+  CHECK(made_before);
+}
+
+TEST_CASE("a limit that fits all gives all" * doctest::skip(cannot_change_user)) {
+  const std::string text = report_under([] { limit_locked_memory(8192 * kibibyte); });
+  CHECK(contains(text, "made uring (512 submissions, 8192 completions, 128 buffers"));
+}
+
+// Skipped under sanitizers: they need terabytes of address space themselves.
+TEST_CASE("buffers that do not fit the address space become fewer" * doctest::skip(sanitized)) {
+  for (const rlim_t room : {64 * kibibyte, 512 * kibibyte, 1024 * kibibyte, 65'536 * kibibyte}) {
+    const std::string text = report_under([room] {
+      std::size_t pages = 0;
+      std::ifstream("/proc/self/statm") >> pages;
+      const rlim_t bytes = pages * static_cast<rlim_t>(::getpagesize()) + room;
+      const rlimit limit{bytes, bytes};
+      ::setrlimit(RLIMIT_AS, &limit);
+    });
+    INFO(text);
+    CHECK((contains(text, "made uring (") || contains(text, "errno 12")));
+    CHECK(contains(text, "128 buffers") == (room > 4096 * kibibyte));
+  }
+}
+
+TEST_SUITE_END();

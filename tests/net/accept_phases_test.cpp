@@ -1,0 +1,458 @@
+// What accept() promises in every phase of its life, on a scripted engine: no connection is lost,
+// whoever waits longest is served first, and the listener is armed only while there is room.
+//
+// Method: accepted "connections" are real descriptors of /dev/null, so that a forgotten one shows.
+#include <ringlet/tcp_listener.hpp>
+
+#include <doctest/doctest.h>
+
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "support/aborts.hpp"
+#include "support/loopback.hpp"
+#include "support/stage.hpp"
+
+using namespace ringlet;
+using namespace ringlet::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::string_view closed = "closed on this side";
+constexpr std::size_t staged_max = 64;
+
+int fresh_fd() {
+  const int fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  REQUIRE(fd >= 0);
+  return fd;
+}
+
+// A listener on a scripted engine, which closes what is a stream's.
+struct hall {
+  explicit hall(scripted_engine& carrier) : engine(carrier) {
+    engine.answer(opcode::close, [](operation& op) {
+      unique_fd(op.fd).reset();
+      return 0;
+    });
+  }
+
+  scripted_engine& engine;
+  int listening_fd = fresh_fd();
+  std::optional<tcp_listener> listener{std::in_place, unique_fd(listening_fd)};
+
+  operation& armed() { return engine.oldest(opcode::accept); }
+  bool is_armed() const { return engine.is_waiting(opcode::accept); }
+  // A connection comes, and the accept goes on.
+  int connect() {
+    const int fd = fresh_fd();
+    engine.complete(armed(), fd, {.more = true});
+    return fd;
+  }
+  // Of a fiber that accepts one and keeps it for the test: its number is not used again.
+  fiber<std::string> accepting(until limit = forever) { return spawn(accept_one(*this, limit)); }
+
+  std::vector<tcp_stream> kept;
+
+ private:
+  static task<std::string> accept_one(hall& h, until limit) {
+    co_return co_await outcome_of([&h, limit] { return h.listener->accept(limit); });
+  }
+};
+
+template <class F>
+task<> in_new_hall(scripted_engine& engine, F& body) {
+  hall made(engine);
+  co_await body(made);
+}
+
+// Runs the task that `body(hall&)` makes.
+template <class F>
+void in_hall(F body) {
+  scripted_engine engine;
+  detail::run_on(engine, in_new_hall(engine, body), {}, std::source_location::current());
+  CHECK(engine.called(opcode::shutdown) == engine.called(opcode::close));  // streams only
+}
+
+std::string stream_of(int fd) { return "fd " + std::to_string(fd); }
+
+}  // namespace
+
+TEST_SUITE_BEGIN("accept phases");
+
+TEST_CASE("a listener is armed once, when the first fiber waits") {
+  in_hall([](hall& h) -> task<> {
+    co_await settle();
+    CHECK(h.engine.started(opcode::accept) == 0);
+    const auto first = h.accepting();
+    const auto second = h.accepting();
+    co_await settle();
+    CHECK(h.engine.started(opcode::accept) == 1);
+    CHECK(h.armed().multishot);
+    CHECK(h.armed().fd == h.listening_fd);
+    const int a = h.connect();
+    const int b = h.connect();
+    const std::string first_words = co_await first.get();
+    const std::string second_words = co_await second.get();
+    CHECK(first_words == stream_of(a));
+    CHECK(second_words == stream_of(b));
+    CHECK(h.engine.started(opcode::accept) == 1);
+  });
+}
+
+TEST_CASE("who waits longest is served first, and who gave up is passed over") {
+  in_hall([](hall& h) -> task<> {
+    const auto a = h.accepting();
+    const auto b = h.accepting();
+    const auto c = h.accepting(5ms);
+    const auto d = h.accepting();
+    co_await settle();
+    b.request_kill();
+    co_await sleep(6ms);
+    const int first = h.connect();
+    const int second = h.connect();
+    std::string words = co_await a.get();
+    CHECK(words == stream_of(first));
+    words = co_await b.get();
+    CHECK(words == "cancelled");
+    words = co_await c.get();
+    CHECK(words == "timed out");
+    words = co_await d.get();
+    CHECK(words == stream_of(second));
+    CHECK(h.engine.cancelled(opcode::accept) == 0);
+  });
+}
+
+TEST_CASE("an accept that the system ended is armed again") {
+  in_hall([](hall& h) -> task<> {
+    const auto first = h.accepting();
+    co_await settle();
+    const int fd = fresh_fd();
+    h.engine.complete(h.armed(), fd);  // the last of this request, as when its queue is full
+    const std::string words = co_await first.get();
+    CHECK(words == stream_of(fd));
+    CHECK(h.engine.started(opcode::accept) == 2);
+  });
+}
+
+TEST_CASE("connections that nobody has asked for wait, in their order") {
+  in_hall([](hall& h) -> task<> {
+    const auto first = h.accepting();
+    co_await settle();
+    std::vector<int> made;
+    for (int i = 0; i < 5; ++i) made.push_back(h.connect());
+    std::string words = co_await first.get();
+    CHECK(words == stream_of(made[0]));
+    for (int i = 1; i < 5; ++i) {
+      const auto next = h.accepting(0s);  // the limit has passed, but it need not wait
+      words = co_await next.get();
+      CHECK(words == stream_of(made[static_cast<std::size_t>(i)]));
+    }
+    CHECK(h.engine.started(opcode::accept) == 1);
+  });
+}
+
+TEST_CASE("with 64 connections that nobody has asked for the accept is cancelled, with 31 armed") {
+  in_hall([](hall& h) -> task<> {
+    const auto first = h.accepting();
+    co_await settle();
+    h.connect();
+    co_await first.join();
+    h.engine.hold_cancellations(true);
+    for (std::size_t i = 0; i < staged_max; ++i) {
+      CHECK(h.engine.cancelled(opcode::accept) == 0);
+      h.connect();
+      co_await settle();
+    }
+    CHECK(h.engine.cancelled(opcode::accept) == 1);
+    h.connect();  // comes before the cancellation does
+    h.engine.hold_cancellations(false);
+    co_await settle();
+    CHECK_FALSE(h.is_armed());
+
+    for (std::size_t left = staged_max; left >= staged_max / 2; --left) {
+      CHECK_FALSE(h.is_armed());
+      co_await h.accepting().join();
+    }
+    co_await settle();
+    CHECK(h.is_armed() == false);
+    co_await h.accepting().join();
+    CHECK(h.is_armed());
+    CHECK(h.engine.started(opcode::accept) == 2);
+  });
+}
+
+// Cancellation
+
+TEST_CASE("no connection is lost when the fiber that waits for it is killed") {
+  in_hall([](hall& h) -> task<> {
+    // It has come, and has not been delivered: the next one gets it.
+    const auto early = h.accepting();
+    co_await settle();
+    const int a = h.connect();
+    early.request_kill();
+    std::string words = co_await early.get();
+    CHECK(words == "cancelled");
+    words = co_await h.accepting().get();
+    CHECK(words == stream_of(a));
+
+    // It has been delivered: success wins.
+    const auto late = h.accepting();
+    co_await settle();
+    const int b = h.connect();
+    co_await sleep(0s);
+    late.request_kill();
+    words = co_await late.get();
+    CHECK(words == stream_of(b) + ", then cancelled");
+
+    // It comes afterwards.
+    const auto before = h.accepting();
+    co_await settle();
+    before.request_kill();
+    words = co_await before.get();
+    CHECK(words == "cancelled");
+    const int c = h.connect();
+    co_await settle();
+    CHECK(is_open(c));
+    words = co_await h.accepting().get();
+    CHECK(words == stream_of(c));
+  });
+}
+
+TEST_CASE("no connection is lost when the limit passes as it comes") {
+  in_hall([](hall& h) -> task<> {
+    const auto both = h.accepting(5ms);
+    co_await settle();
+    const int a = h.connect();
+    h.engine.advance(5'000'000);
+    std::string words = co_await both.get();
+    const bool delivered = words == stream_of(a);
+    if (!delivered) {
+      CHECK(words == "timed out");
+      words = co_await h.accepting().get();
+      CHECK(words == stream_of(a));
+    }
+  });
+}
+
+TEST_CASE("a fiber that was killed before it accepts takes nothing") {
+  in_hall([](hall& h) -> task<> {
+    const auto first = h.accepting();
+    co_await settle();
+    h.connect();
+    const int waiting = h.connect();
+    co_await first.join();
+    current().kill();
+    std::string words = co_await outcome_of([&] { return h.listener->accept(); });
+    CHECK(words == "cancelled");
+    words = co_await h.accepting().get();
+    CHECK(words == stream_of(waiting));
+  });
+}
+
+TEST_CASE("when the run ends those who accept are cancelled, and what waits is closed") {
+  scripted_engine engine;
+  std::string words;
+  int listening = -1;
+  int waiting = -1;
+  const auto main = [&]() -> task<> {
+    const auto server = [&]() -> task<> {
+      hall h(engine);
+      listening = h.listening_fd;
+      const auto first = h.accepting();
+      co_await settle();
+      h.connect();
+      co_await first.join();
+      waiting = h.connect();
+      co_await settle();
+      const auto second = h.accepting();
+      co_await second.join();
+      words = co_await outcome_of([&] { return h.listener->accept(); });
+    };
+    spawn(server);
+    co_await sleep(1s);
+    CHECK(is_open(listening));
+  };
+  detail::run_on(engine, main(), {}, std::source_location::current());
+  CHECK(words == "cancelled, then cancelled");
+  CHECK_FALSE(is_open(listening));
+  CHECK_FALSE(is_open(waiting));
+}
+
+// Closing
+
+TEST_CASE("closing ends those who wait with closed, at once, and the descriptor afterwards") {
+  in_hall([](hall& h) -> task<> {
+    const auto first = h.accepting();
+    const auto second = h.accepting();
+    co_await settle();
+    h.engine.hold_cancellations(true);
+    const auto closing = spawn(outcome_of([&h] { return h.listener->close(); }));
+    co_await settle();
+    std::string words = co_await first.get();
+    CHECK(words == closed);
+    words = co_await second.get();
+    CHECK(words == closed);
+    // While the system still accepts, the number is ours; what it accepts is closed.
+    CHECK(is_open(h.listening_fd));
+    CHECK(h.listener->native_handle() == -1);
+    CHECK_FALSE(closing.done());
+    const int late = h.connect();
+    co_await settle();
+    CHECK_FALSE(is_open(late));
+    h.engine.hold_cancellations(false);
+    words = co_await closing.get();
+    CHECK(words == "done");
+    CHECK_FALSE(is_open(h.listening_fd));
+    words = co_await h.accepting().get();
+    CHECK(words == closed);
+    words = co_await outcome_of([&] { return h.listener->close(); });
+    CHECK(words == "done");
+  });
+}
+
+TEST_CASE("closing closes the connections that nobody has asked for, delivered or not") {
+  in_hall([](hall& h) -> task<> {
+    const auto first = h.accepting();
+    co_await settle();
+    h.connect();
+    const int delivered = h.connect();
+    co_await first.join();
+    const int undelivered = h.connect();
+    co_await h.listener->close();
+    CHECK_FALSE(is_open(delivered));
+    CHECK_FALSE(is_open(undelivered));
+    CHECK_FALSE(is_open(h.listening_fd));
+  });
+}
+
+TEST_CASE("a connection that was delivered when the listener is closed belongs to its fiber") {
+  in_hall([](hall& h) -> task<> {
+    const auto first = h.accepting();
+    co_await settle();
+    const int made = h.connect();
+    co_await sleep(0s);
+    co_await h.listener->close();
+    const std::string words = co_await first.get();
+    CHECK(words == stream_of(made));
+  });
+}
+
+TEST_CASE("destroying a listener does the same") {
+  in_hall([](hall& h) -> task<> {
+    const auto first = h.accepting();
+    co_await settle();
+    h.engine.hold_cancellations(true);
+    h.listener.reset();
+    const std::string words = co_await first.get();
+    CHECK(words == closed);
+    CHECK(is_open(h.listening_fd));
+    const int late = h.connect();
+    co_await settle();
+    CHECK_FALSE(is_open(late));
+    h.engine.hold_cancellations(false);
+    co_await settle();
+    CHECK_FALSE(is_open(h.listening_fd));
+  });
+}
+
+TEST_CASE("destroying a listener that nobody waits on, or that is being closed, is fine") {
+  in_hall([](hall& h) -> task<> {
+    h.listener.reset();
+    CHECK_FALSE(is_open(h.listening_fd));
+    co_return;
+  });
+  in_hall([](hall& h) -> task<> {
+    const auto first = h.accepting();
+    co_await settle();
+    h.engine.hold_cancellations(true);
+    const auto closing = spawn(outcome_of([&h] { return h.listener->close(); }));
+    co_await settle();
+    h.listener.reset();
+    h.engine.hold_cancellations(false);
+    const std::string words = co_await closing.get();
+    CHECK(words == "done");
+    CHECK_FALSE(is_open(h.listening_fd));
+  });
+}
+
+TEST_CASE("a moved listener keeps those who wait") {
+  in_hall([](hall& h) -> task<> {
+    const auto first = h.accepting();
+    co_await settle();
+    tcp_listener elsewhere = std::move(*h.listener);
+    const int made = h.connect();
+    const std::string words = co_await first.get();
+    CHECK(words == stream_of(made));
+    *h.listener = std::move(elsewhere);
+    CHECK(is_open(h.listening_fd));
+  });
+}
+
+// Errors
+
+TEST_CASE("a connection that failed before it was accepted is passed over") {
+  in_hall([](hall& h) -> task<> {
+    const auto first = h.accepting();
+    for (const int error : {ECONNABORTED, EPROTO, ENETDOWN, EHOSTUNREACH, EINTR, EAGAIN}) {
+      co_await settle();
+      CHECK_FALSE(first.done());
+      h.engine.complete(h.armed(), -error);
+    }
+    co_await settle();
+    const int made = h.connect();
+    const std::string words = co_await first.get();
+    CHECK(words == stream_of(made));
+  });
+}
+
+TEST_CASE("when the listener itself is unusable all are told, and nothing is tried for nobody") {
+  for (const int error : {EINVAL, EBADF, ENOTSOCK, EOPNOTSUPP}) {
+    in_hall([error](hall& h) -> task<> {
+      h.engine.on_start = [&h, error](operation& op) {
+        if (h.engine.started(opcode::accept) < 100) h.engine.complete(op, -error);
+      };
+      const auto first = h.accepting();
+      const auto second = h.accepting();
+      std::string words = co_await first.get();
+      CHECK(words == std::system_category().message(error));
+      words = co_await second.get();
+      CHECK(words == std::system_category().message(error));
+      co_await sleep(1s);
+      CHECK(h.engine.started(opcode::accept) <= 2);
+      words = co_await h.accepting().get();
+      CHECK(words == std::system_category().message(error));
+      CHECK(h.engine.started(opcode::accept) <= 3);
+    });
+  }
+}
+
+TEST_CASE("an accept that waits is no deadlock") {
+  in_hall([](hall& h) -> task<> {
+    bool asked = false;
+    int made = -1;
+    h.engine.on_idle = [&] {
+      if (std::exchange(asked, true)) return false;
+      made = h.connect();
+      return true;
+    };
+    const std::string words = co_await outcome_of([&] { return h.listener->accept(); });
+    CHECK(words == stream_of(made));
+  });
+}
+
+TEST_CASE("a listener that was moved from aborts and says so") {
+  CHECK(aborts_with("a listener that was moved from was used", [] {
+    in_hall([](hall& h) -> task<> {
+      const tcp_listener elsewhere = std::move(*h.listener);
+      co_await h.listener->accept();
+    });
+  }));
+}
+
+TEST_SUITE_END();

@@ -1,0 +1,282 @@
+"""What the scripts beside this file share: starting the programs of a build, waiting for conditions
+with a deadline, looking at a process from outside, skipping with a reason.
+
+A script is run as `NAME.py BUILD_ROOT [TEST...]`. Nothing here sleeps in the hope that something
+has happened by then: wait_until() polls for the condition itself. Only loopback is used, only ports
+that the system chose, and only processes that were started here are ended.
+"""
+
+import functools
+import json
+import os
+import pathlib
+import resource
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+SKIPPED = 77  # What Meson takes for "skipped".
+DEADLINE = 30.0  # Seconds. For what takes milliseconds unless it never happens.
+
+# Set by somebody who has no time: less data, shorter observations.
+FAST = bool(os.environ.get("RINGLET_TEST_FAST"))
+
+build_root = None
+
+
+def main():
+    """Runs the tests of the script; the last line says why when all of them were skipped."""
+    global build_root
+    if len(sys.argv) < 2:
+        sys.exit(f"usage: {sys.argv[0]} BUILD_ROOT [TEST...]")
+    build_root = pathlib.Path(sys.argv.pop(1)).resolve()
+    reason = why_nothing_runs()
+    if reason:
+        print(f"skipped: {reason}")
+        sys.exit(SKIPPED)
+    runner = unittest.TextTestRunner(stream=sys.stdout, verbosity=2)
+    result = unittest.main(exit=False, testRunner=runner).result
+    for test, reason in result.skipped:
+        print(f"skipped: {test.id().rpartition('.')[2]}: {reason}")
+    if not result.wasSuccessful():
+        sys.exit(1)
+    sys.exit(SKIPPED if result.testsRun == len(result.skipped) else 0)
+
+
+def why_nothing_runs():
+    """A reason to skip everything: examples were not built, or the system refuses io_uring."""
+    if not program_path("echo_server").exists():
+        return "echo_server was not built: it needs CLI11 (libcli11-dev)"
+    with Program(program_path("echo_server"), "--port", "0") as probe:
+        line = probe.process.stdout.readline()
+        if not line and probe.wait() == 1 and "io_uring" in probe.stderr:
+            return probe.stderr.strip().splitlines()[-1]
+    return None
+
+
+def program_path(name):
+    return build_root / "examples" / name
+
+
+@functools.cache
+def build_options():
+    text = (build_root / "meson-info" / "intro-buildoptions.json").read_text()
+    return {option["name"]: option["value"] for option in json.loads(text)}
+
+
+def is_sanitized():
+    return build_options()["b_sanitize"] not in ("none", "", [])
+
+
+def is_optimised():
+    return build_options()["optimization"] in ("2", "3", "s")
+
+
+def skip_unless_installed(*tools):
+    for tool in tools:
+        if shutil.which(tool) is None:
+            raise unittest.SkipTest(f"{tool} is not installed")
+
+
+def skip_unless_traceable():
+    skip_unless_installed("strace")
+    if subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True).returncode != 0:
+        raise unittest.SkipTest("strace may not trace here")
+
+
+def raise_descriptor_limit(wanted, why):
+    """Lets this process, and what it starts, open that many descriptors, or skips."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        raise unittest.SkipTest(f"{why} need {wanted} descriptors, the hard limit is {hard}")
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def wait_until(condition, what, seconds=DEADLINE):
+    """Returns the first true value of condition(); fails when there is none in time."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds:g} s: {what}")
+        time.sleep(0.005)
+
+
+class Program:
+    """A child process. What it says on standard error goes to a file, so that it never blocks."""
+
+    def __init__(self, *command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, **options):
+        # Meson sets this one: new memory is filled, and thereby taken, before anybody uses it.
+        environment = dict(options.pop("env", os.environ))
+        environment.pop("MALLOC_PERTURB_", None)
+        self.errors = tempfile.TemporaryFile()
+        self.name = pathlib.Path(command[0]).name
+        self.process = subprocess.Popen(
+            [str(word) for word in command],
+            stdin=stdin, stdout=stdout, stderr=self.errors, env=environment, **options,
+        )  # fmt: skip
+        self.pid = self.process.pid
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
+    @property
+    def stderr(self):
+        return os.pread(self.errors.fileno(), 1 << 20, 0).decode(errors="replace")
+
+    def is_running(self):
+        return self.process.poll() is None
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def wait(self, seconds=DEADLINE):
+        """The exit status, once it has ended; -N after signal N."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.name} has not ended within {seconds:g} s") from None
+
+    def end(self):
+        if self.is_running():
+            self.process.kill()
+            self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.errors):
+            if stream is not None:
+                stream.close()
+
+
+class Server(Program):
+    """A server that says `listening on HOST:PORT` in its first line."""
+
+    def __init__(self, *command, **options):
+        super().__init__(*command, **options)
+        line = self.process.stdout.readline().decode()
+        words = line.split()
+        if words[:2] != ["listening", "on"] or len(words) != 3:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"first line {line!r}, standard error: {self.stderr!r}")
+        self.host, _, port = words[2].rpartition(":")
+        self.host = self.host.strip("[]")
+        self.port = int(port)
+
+    def connect(self, receive_buffer=None, send_buffer=None):
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        made = socket.socket(family, socket.SOCK_STREAM)
+        if receive_buffer:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if send_buffer:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+        made.settimeout(DEADLINE)
+        made.connect((self.host, self.port))
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return made
+
+
+class Case(unittest.TestCase):
+    """A test that ends what it started, and checks how the server went."""
+
+    def start(self, name, *arguments, **options):
+        made = Program(program_path(name), *arguments, **options)
+        self.addCleanup(made.end)
+        return made
+
+    def start_server(self, *arguments, port=0, complaints="", before=(), **options):
+        """echo_server, on a free port unless told. When the test is over it must still run, end on
+        SIGTERM, and have said nothing but `complaints`, a pattern, on standard error."""
+        command = [*before, program_path("echo_server"), "--port", port, *arguments]
+        made = Server(*command, **options)
+        self.addCleanup(made.end)
+        self.addCleanup(self.check_server, made, complaints)
+        return made
+
+    def check_server(self, server, complaints):
+        if server.process.returncode is not None:
+            return  # The test has looked at how it ended.
+        self.assertTrue(server.is_running(), f"the server died: {server.stderr}")
+        server.signal(signal.SIGTERM)
+        self.assertEqual(server.wait(), 128 + signal.SIGTERM, server.stderr)
+        self.assertRegex(server.stderr, rf"\A{complaints}\Z")
+
+    def assert_echoes(self, sock, data):
+        sock.sendall(data)
+        self.assertEqual(receive_exactly(sock, len(data)), data)
+
+    def assert_serves(self, server):
+        """A new connection is served."""
+        with server.connect() as sock:
+            self.assert_echoes(sock, b"still there?")
+
+
+def receive_exactly(sock, count):
+    """`count` bytes, or fewer when the stream ends before."""
+    parts = []
+    while count > 0:
+        part = sock.recv(min(count, 1 << 20))
+        if not part:
+            break
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
+def receive_all(sock):
+    return receive_exactly(sock, sys.maxsize)
+
+
+def reset(sock):
+    """Closes it in such a way that the peer gets a reset."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def process_state(pid):
+    """A letter, see proc_pid_stat(5): R runs, S sleeps, T is stopped."""
+    return process_fields(pid)[0]
+
+
+def process_fields(pid):
+    """/proc/PID/stat from the state, the third field, on; the second one may contain blanks."""
+    return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def handles_signal(pid, number):
+    """Whether the process has installed a handler for it."""
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    line = next(line for line in text.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+
+
+def cpu_seconds(pid):
+    fields = process_fields(pid)
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def context_switches(pid):
+    """How often the first thread of the process has gone to sleep, or was made to wait."""
+    text = pathlib.Path(f"/proc/{pid}/task/{pid}/status").read_text()
+    return [line for line in text.splitlines() if "ctxt_switches" in line]
+
+
+def memory_bytes(pid):
+    """What the process takes in memory, shared pages counted by their share."""
+    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    line = next(line for line in text.splitlines() if line.startswith("Pss:"))
+    return int(line.split()[1]) * 1024
+
+
+def descriptor_count(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))

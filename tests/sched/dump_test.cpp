@@ -1,0 +1,303 @@
+// dump: the text that answers "what is everybody waiting for?".
+//
+// Method: fibers are brought into a state, and the lines about them are compared as a whole, but
+// for the names of files and functions, which compilers write differently. The scripted engine's
+// clock makes times exact.
+#include <ringlet/dump.hpp>
+#include <ringlet/joinall.hpp>
+#include <ringlet/remote.hpp>
+#include <ringlet/run.hpp>
+#include <ringlet/sleep.hpp>
+#include <ringlet/with_timeout.hpp>
+
+#include <doctest/doctest.h>
+
+#include <source_location>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "scripted_run.hpp"
+#include "support/aborts.hpp"
+
+using namespace ringlet;
+using namespace ringlet::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+std::uint32_t line(std::source_location where = std::source_location::current()) {
+  return where.line();
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream in(text);
+  for (std::string next; std::getline(in, next);) lines.push_back(next);
+  return lines;
+}
+
+// The lines about the fiber with that identity, the first of which begins with "fiber ID".
+std::vector<std::string> about(std::uint64_t id, const std::string& text) {
+  std::vector<std::string> found;
+  const std::string heading = "fiber " + std::to_string(id);
+  for (const std::string& each : lines_of(text)) {
+    const bool is_heading = each.starts_with("fiber ");
+    if (is_heading && !found.empty()) break;
+    if (!found.empty() || each.starts_with(heading + ":") || each.starts_with(heading + " ")) {
+      found.push_back(each);
+    }
+  }
+  return found;
+}
+
+std::string heading_of(std::uint64_t id, const std::string& text) {
+  const auto found = about(id, text);
+  return found.empty() ? "not listed" : found.front();
+}
+
+bool contains(const std::string& text, std::string_view part) {
+  return text.find(part) != std::string::npos;
+}
+
+std::uint32_t inner_line = 0;
+std::uint32_t middle_line = 0;
+std::uint32_t outer_line = 0;
+
+task<> innermost_call() {
+  inner_line = line() + 1;
+  co_await sleep(1h);
+}
+
+task<int> middle_call() {
+  middle_line = line() + 1;
+  co_await innermost_call();
+  co_return 1;
+}
+
+task<> outermost_call() {
+  outer_line = line() + 1;
+  co_await middle_call();
+}
+
+task<> go_deep(int depth) {
+  if (depth == 0) co_await sleep(1h);
+  if (depth > 0) co_await go_deep(depth - 1);
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("dump");
+
+TEST_CASE("the first line names the scheduler, its engine and how many fibers there are") {
+  const auto first_line = [](options settings) {
+    std::string text;
+    const auto main = [&]() -> task<> {
+      const auto other = spawn([]() -> task<> { co_return; });
+      text = dump();
+      co_return;
+    };
+    scripted_engine engine;
+    run_on(engine, main(), std::move(settings));
+    return lines_of(text).front();
+  };
+  CHECK(first_line({}) == "scheduler: scripted, 2 fibers");
+  CHECK(first_line({.name = "front"}) == "scheduler front: scripted, 2 fibers");
+}
+
+TEST_CASE("each kind of wait says what it waits for and since when") {
+  scripted_engine engine;
+  const auto main = [&]() -> task<> {
+    const auto sleeper = spawn([]() -> task<> { co_await sleep(1h); });
+    sleeper.set_name("dreamer");
+    const auto joiner = spawn([=]() -> task<> { co_await sleeper.join(); });
+    const auto getter = spawn([=]() -> task<> { co_await joiner.get(1h); });
+    const auto reader = spawn([]() -> task<> { co_await probe(9); });
+    co_await sleep(500ms);
+    const auto late = spawn([]() -> task<> { co_await sleep_until({}); });
+    const std::string before = dump();
+    co_await sleep(1250ms);
+    const std::string text = dump();
+    CHECK(heading_of(1, text) == "fiber 1: running");
+    CHECK(heading_of(2, text) == "fiber 2 \"dreamer\": sleep, for 1.750 s");
+    CHECK(heading_of(3, text) == "fiber 3: join fiber 2 \"dreamer\", for 1.750 s");
+    CHECK(heading_of(4, text) == "fiber 4: join fiber 3, for 1.750 s");
+    CHECK(heading_of(5, text) == "fiber 5: probe fd 9, for 1.750 s");
+    CHECK(heading_of(6, text) == "not listed");  // it has ended
+    CHECK(heading_of(2, before) == "fiber 2 \"dreamer\": sleep, for 0.500 s");
+    CHECK(heading_of(6, before) == "fiber 6: ready to run");  // it has not begun
+    co_return;
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("a fiber that is woken is ready, one that yields says so") {
+  scripted_engine engine;
+  const auto main = []() -> task<> {
+    const auto woken = spawn([]() -> task<> {
+      try {
+        co_await sleep(1h);
+      } catch (const cancelled&) {
+      }
+    });
+    const auto yielding = spawn([]() -> task<> { co_await yield(); });
+    co_await yield();
+    woken.request_kill();
+    const std::string text = dump();
+    CHECK(contains(heading_of(2, text), "fiber 2: ready to run"));
+    CHECK(contains(heading_of(3, text), "fiber 3: yield"));
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("it says where a fiber was spawned, and by whom") {
+  scripted_engine engine;
+  const auto main = []() -> task<> {
+    std::uint32_t grandchild_line = 0;
+    const std::uint32_t child_line = line() + 1;
+    const auto child = spawn([&]() -> task<> {
+      grandchild_line = line() + 1;
+      spawn([]() -> task<> { co_await sleep(1h); });
+      co_await sleep(1h);
+    });
+    co_await yield();
+    const std::string text = dump();
+    const std::string of_child = about(2, text).at(1);
+    CHECK(of_child.starts_with("    spawned at "));
+    CHECK(of_child.ends_with("dump_test.cpp:" + std::to_string(child_line) + " by fiber 1"));
+    const std::string of_grandchild = about(3, text).at(1);
+    CHECK(of_grandchild.ends_with("dump_test.cpp:" + std::to_string(grandchild_line) +
+                                  " by fiber 2"));
+    const std::string of_main = about(1, text).at(1);
+    CHECK(of_main.starts_with("    spawned at "));
+    CHECK_FALSE(contains(of_main, " by fiber"));
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("the place where run was called is that of the main fiber") {
+  std::string text;
+  const auto main = [&]() -> task<> {
+    text = dump();
+    co_return;
+  };
+  const std::uint32_t run_line = line() + 1;
+  run(main());
+  CHECK(about(1, text).at(1).ends_with("dump_test.cpp:" + std::to_string(run_line)));
+}
+
+TEST_CASE("it prints the chain of awaits, innermost first, with file, line and function") {
+  scripted_engine engine;
+  const auto main = []() -> task<> {
+    const auto waiting = spawn(outermost_call);
+    co_await yield();
+    const auto lines = about(2, dump());
+    REQUIRE(lines.size() == 5);
+    const auto expect = [&](std::size_t index, std::uint32_t where, std::string_view function) {
+      CAPTURE(lines[index]);
+      CHECK(lines[index].starts_with("    at "));
+      CHECK(contains(lines[index], "dump_test.cpp:" + std::to_string(where) + " in "));
+      CHECK(contains(lines[index], function));
+    };
+    expect(2, inner_line, "innermost_call");
+    expect(3, middle_line, "middle_call");
+    expect(4, outer_line, "outermost_call");
+    CHECK(inner_line != 0);
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("the place of an await changes as the fiber goes on") {
+  scripted_engine engine;
+  std::uint32_t first = 0;
+  std::uint32_t second = 0;
+  const auto main = [&]() -> task<> {
+    spawn([&]() -> task<> {
+      first = line() + 1;
+      co_await sleep(1ms);
+      second = line() + 1;
+      co_await sleep(1h);
+    });
+    co_await yield();
+    CHECK(contains(about(2, dump()).at(2), ":" + std::to_string(first) + " in "));
+    co_await sleep(2ms);
+    CHECK(contains(about(2, dump()).at(2), ":" + std::to_string(second) + " in "));
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("the running fiber and those that have not begun have no chain") {
+  scripted_engine engine;
+  const auto main = []() -> task<> {
+    const auto waiting = spawn(outermost_call);
+    const std::string text = dump();
+    CHECK(about(1, text).size() == 2);
+    CHECK(about(2, text).size() == 2);
+    co_return;
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("waits inside of library calls show the caller, too") {
+  scripted_engine engine;
+  const auto main = []() -> task<> {
+    const auto target = spawn([]() -> task<> { co_await sleep(1h); });
+    const auto waiting = spawn([=]() -> task<> { co_await with_timeout(1h, joinall(target)); });
+    co_await yield();
+    const auto lines = about(3, dump());
+    REQUIRE(lines.size() == 5 + 1);  // and call_inside, which keeps the lambda
+    CHECK(contains(lines[0], "join fiber 2"));
+    CHECK(contains(lines[2], "joinall.hpp:"));
+    CHECK(contains(lines[3], "with_timeout.hpp:"));
+    CHECK(contains(lines[4], "dump_test.cpp:"));
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("chains of any depth are printed") {
+  scripted_engine engine;
+  const auto main = []() -> task<> {
+    const auto deep = spawn(go_deep, 5000);
+    co_await yield();
+    const auto lines = about(2, dump());
+    CHECK(lines.size() == 2 + 5001 + 1);
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("fibers are listed oldest first") {
+  scripted_engine engine;
+  const auto main = []() -> task<> {
+    for (int i = 0; i < 5; ++i) spawn([]() -> task<> { co_await sleep(1h); });
+    co_await yield();
+    std::string order;
+    for (const std::string& each : lines_of(dump())) {
+      if (each.starts_with("fiber ")) order += each.at(6);
+    }
+    CHECK(order == "123456");
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("between fibers nobody runs, and dump works all the same") {
+  std::string text;
+  const auto main = [&]() -> task<> {
+    const remote here;
+    const auto waiting = spawn([&]() -> task<> { co_await sleep(1h); });
+    here.post([&] {
+      text = dump();
+      waiting.request_kill();
+    });
+    co_await waiting.join();
+  };
+  run(main());
+  CHECK(contains(heading_of(1, text), "fiber 1: join fiber 2"));
+  CHECK(contains(heading_of(2, text), "fiber 2: sleep"));
+}
+
+TEST_CASE("dump outside of run aborts") {
+  CHECK(aborts_with("a call that needs a scheduler was made outside of run()", [] { dump(); }));
+}
+
+TEST_SUITE_END();

@@ -1,0 +1,272 @@
+// Options: what happens to failures that nobody looked at, and where the other settings go. The
+// grace time is tested with the endings, in run_test.cpp.
+//
+// Method: a handler of the test notes failures. The default handler writes to standard error, so it
+// is watched in a child process, whose scripted clock decides what a second is.
+#include <ringlet/dump.hpp>
+#include <ringlet/options.hpp>
+#include <ringlet/run.hpp>
+#include <ringlet/sleep.hpp>
+
+#include <doctest/doctest.h>
+
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "scripted_run.hpp"
+#include "support/child.hpp"
+#include "support/sanitized.hpp"
+
+using namespace ringlet;
+using namespace ringlet::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+task<int> fail(const char* sentence) {
+  throw std::runtime_error(sentence);
+  co_return 0;
+}
+
+task<> fail_with(std::errc code) {
+  throw std::system_error(std::make_error_code(code));
+  co_return;
+}
+
+// Notes "ID name: sentence;" for each failure.
+options noting(std::string& log) {
+  options settings;
+  settings.on_unobserved = [&log](const unobserved_error& failure) {
+    log += std::to_string(failure.id) + " " + std::string(failure.name) + ": ";
+    try {
+      std::rethrow_exception(failure.error);
+    } catch (const std::exception& error) {
+      log += std::string(error.what()) + ";";
+    }
+  };
+  return settings;
+}
+
+// What the default handler prints in a child that runs this.
+template <class Main>
+std::string printed(const Main& main) {
+  const child_end end = run_in_child([&] {
+    scripted_engine engine;
+    run_on(engine, main());
+  });
+  CHECK(end.status == 0);
+  return end.errors;
+}
+
+std::size_t count(const std::string& text, const std::string& part) {
+  std::size_t found = 0;
+  for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++found;
+  return found;
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("options");
+
+// Failures that nobody looked at
+
+TEST_CASE("a failure that nobody looked at is handed over once, when the last handle goes") {
+  std::string log;
+  scripted_engine engine;
+  const auto main = [&]() -> task<> {
+    std::optional<fiber<int>> first = spawn(fail, "not seen");
+    std::optional<fiber<int>> second = first;
+    first->set_name("bad");
+    co_await first->join();
+    first.reset();
+    CHECK(log.empty());
+    second.reset();
+    CHECK(log == "2 bad: not seen;");
+  };
+  run_on(engine, main(), noting(log));
+  CHECK(log == "2 bad: not seen;");
+}
+
+TEST_CASE("without a handle it is handed over at the fiber's end") {
+  std::string log;
+  scripted_engine engine;
+  const auto main = [&]() -> task<> {
+    spawn(fail, "dropped");
+    co_await yield();
+    CHECK(log == "2 : dropped;");
+  };
+  run_on(engine, main(), noting(log));
+}
+
+TEST_CASE("a failure that was looked at is not handed over") {
+  std::string log;
+  scripted_engine engine;
+  const auto main = [&]() -> task<> {
+    {
+      const auto got = spawn(fail, "got");
+      CHECK_THROWS(co_await got.get());
+      const auto moved_out = spawn(fail, "got");
+      CHECK_THROWS(co_await fiber(moved_out).get());
+      const auto inspected = spawn(fail, "inspected");
+      co_await inspected.join();
+      CHECK(inspected.error() != nullptr);
+    }
+    CHECK_THROWS(co_await spawn(fail, "got from a temporary").get());
+    co_return;
+  };
+  run_on(engine, main(), noting(log));
+  CHECK(log.empty());
+}
+
+TEST_CASE("join and a get that timed out have not looked") {
+  std::string log;
+  scripted_engine engine;
+  const auto main = [&]() -> task<> {
+    const auto joined = spawn(fail, "joined");
+    co_await joined.join();
+    const auto late = spawn([]() -> task<> {
+      co_await sleep(5ms);
+      throw std::runtime_error("late");
+    });
+    CHECK_THROWS_AS(co_await late.get(1ms), timed_out);
+    co_await late.join();
+  };
+  run_on(engine, main(), noting(log));
+  CHECK(log == "3 : late;2 : joined;");
+}
+
+TEST_CASE("values, kills and what run rethrows are no such failures") {
+  std::string log;
+  scripted_engine engine;
+  const auto main = []() -> task<> {
+    spawn([]() -> task<int> { co_return 5; });
+    const auto killed = spawn([]() -> task<> { co_await sleep(1h); });
+    spawn([]() -> task<> { co_await sleep(1h); });  // cancelled when the main task ends
+    co_await yield();
+    killed.request_kill();
+    co_await killed.join();
+    throw std::runtime_error("seen by run");
+  };
+  CHECK_THROWS_WITH(run_on(engine, main(), noting(log)), "seen by run");
+  CHECK(log.empty());
+}
+
+TEST_CASE("failures during the ending are handed over, too") {
+  std::string log;
+  scripted_engine engine;
+  const auto main = []() -> task<> {
+    spawn([]() -> task<> {
+      try {
+        co_await sleep(1h);
+      } catch (const cancelled&) {
+        throw std::runtime_error("clean-up failed");
+      }
+    });
+    co_await yield();
+  };
+  run_on(engine, main(), noting(log));
+  CHECK(log == "2 : clean-up failed;");
+}
+
+// The default handler
+
+TEST_CASE("by default a sentence on standard error names the fiber and the error") {
+  const std::string text = printed([]() -> task<> {
+    const auto bad = spawn(fail, "no luck");
+    bad.set_name("worker");
+    spawn([]() -> task<> {
+      throw 42;
+      co_return;
+    });
+    co_await yield();
+  });
+  CHECK(count(text, "ringlet: fiber 2 \"worker\" failed: no luck\n") == 1);
+  CHECK(count(text, "ringlet: fiber 3 failed: an exception that is not a std::exception\n") == 1);
+}
+
+TEST_CASE("by default no more than ten lines a second are printed, and the rest is counted") {
+  const std::string text = printed([]() -> task<> {
+    co_await sleep_until(std::chrono::steady_clock::time_point(100s));
+    for (int i = 0; i < 25; ++i) spawn(fail, "first second");
+    co_await sleep(999ms);
+    spawn(fail, "first second");
+    co_await sleep(1ms);
+    for (int i = 0; i < 3; ++i) spawn(fail, "next second");
+    co_await sleep(1s);
+    spawn(fail, "last second");
+    co_await yield();
+  });
+  CHECK(count(text, "first second\n") == 10);
+  CHECK(count(text, "ringlet: 16 more failures of fibers were not printed\n") == 1);
+  CHECK(count(text, "next second\n") == 3);
+  CHECK(count(text, "last second\n") == 1);
+  CHECK(count(text, "not printed") == 1);
+}
+
+TEST_CASE("by default peers that went away are not worth a line") {
+  const std::string text = printed([]() -> task<> {
+    spawn(fail_with, std::errc::connection_reset);
+    spawn(fail_with, std::errc::broken_pipe);
+    spawn(fail_with, std::errc::connection_aborted);
+    spawn([]() -> task<> {
+      throw std::system_error(make_error_code(errc::end_of_stream));
+      co_return;
+    });
+    spawn(fail_with, std::errc::no_space_on_device);
+    co_await yield();
+  });
+  CHECK(count(text, "\n") == 1);
+  CHECK(count(text, "ringlet: fiber 6 failed") == 1);
+}
+
+TEST_CASE("a failure whose handle goes after run, or on another thread, is printed") {
+  // Its scheduler's options may be gone by then.
+  std::string log;
+  const auto drop = [&](bool on_thread) {
+    return run_in_child([&, on_thread] {
+      fiber<int> kept;
+      const auto main = [&]() -> task<> {
+        kept = spawn(fail, "found late");
+        kept.set_name("late");
+        co_await kept.join();
+        if (on_thread) std::thread([last = std::move(kept)] {}).join();
+      };
+      scripted_engine engine;
+      run_on(engine, main(), noting(log));
+    });
+  };
+  CHECK(count(drop(false).errors, "ringlet: fiber 2 \"late\" failed: found late\n") == 1);
+  if (sanitized) return;  // under ThreadSanitizer a forked child can start no threads
+  CHECK(count(drop(true).errors, "ringlet: fiber 2 \"late\" failed: found late\n") == 1);
+}
+
+// The others
+
+TEST_CASE("the sizes reach the engine") {
+  options settings;
+  settings.engine = engine_kind::uring;
+  settings.sizes.buffer_count = 8;
+  settings.sizes.buffer_size = 512;
+  const auto main = []() -> task<> {
+    engine& carrier = current_scheduler().carrier();
+    CHECK(carrier.buffers_free() == 8);
+    CHECK(carrier.buffers().size() == 512);
+    CHECK(carrier.name().starts_with("uring"));
+    co_return;
+  };
+  run(main(), settings);
+}
+
+TEST_CASE("the defaults are safe: five seconds of grace, a printing handler, no name") {
+  const options settings;
+  CHECK(settings.grace == 5s);
+  CHECK_FALSE(settings.on_unobserved);
+  CHECK(settings.name.empty());
+  CHECK(settings.engine == engine_kind::automatic);
+}
+
+TEST_SUITE_END();

@@ -1,0 +1,55 @@
+// A scheduler on an engine of the test's choice, and a wait that only the test can complete.
+#pragma once
+
+#include <ringlet/operation_wait.hpp>
+#include <ringlet/run.hpp>
+
+#include <coroutine>
+#include <cstdint>
+#include <source_location>
+#include <utility>
+
+#include "support/scripted_engine.hpp"
+
+namespace ringlet::test {
+
+/// run() on that engine.
+template <class T>
+T run_on(engine& carrier, task<T> main, options settings = {},
+         std::source_location where = std::source_location::current()) {
+  return detail::run_on(carrier, std::move(main), std::move(settings), where);
+}
+
+/// Reads from a descriptor that does not exist: the test completes it by hand. Yields the answer.
+class [[nodiscard]] probe_wait : public operation_wait {
+ public:
+  explicit probe_wait(std::int32_t descriptor = 7, until limit = forever) noexcept
+      : operation_wait(opcode::read, &operation_wait::on_done, limit) {
+    fd = descriptor;
+  }
+
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+    return begin(type, caller.promise());
+  }
+  result<std::int32_t> take() {
+    rethrow_interruption_before_start();
+    if (answer < 0) return failure();
+    return answer;
+  }
+  std::int32_t await_resume() {
+    const result<std::int32_t> taken = take();
+    if (!taken) throw_error(taken.error(), type.name);
+    return *taken;
+  }
+
+ private:
+  static constexpr wait_type type{"probe", &operation_wait::cancel, &operation_wait::describe_fd};
+};
+
+/// See probe_wait.
+inline probe_wait probe(std::int32_t descriptor = 7, until limit = forever) noexcept {
+  return probe_wait(descriptor, limit);
+}
+
+}  // namespace ringlet::test

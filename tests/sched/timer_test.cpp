@@ -1,0 +1,211 @@
+// The heap of deadlines: what is due, in which order, and that nothing is allocated on the way.
+//
+// Method: timers of the test note their names when they expire; the time is an argument. A random
+// history is compared with the same history in a std::multimap.
+#include <ringlet/timer.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cstddef>
+#include <deque>
+#include <map>
+#include <memory>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "allocations.hpp"
+#include "support/aborts.hpp"
+
+using namespace ringlet;
+using namespace ringlet::test;
+
+namespace {
+
+struct noted_timer : timer {
+  noted_timer(timer_queue& in, std::vector<int>& noted, int number)
+      : timer(in, &note), queue(in), log(noted), name(number) {}
+  ~noted_timer() {
+    queue.disarm(*this);
+    queue.give_place();
+  }
+  static void note(timer& due) noexcept {
+    auto& self = static_cast<noted_timer&>(due);
+    self.log.push_back(self.name);
+    if (self.next != nullptr) self.queue.arm(*self.next, self.next_deadline);
+    if (self.rival != nullptr) self.queue.disarm(*self.rival);
+  }
+
+  timer_queue& queue;
+  std::vector<int>& log;
+  int name;
+  noted_timer* next = nullptr;  // armed when this one expires
+  steady_ns next_deadline = 0;
+  noted_timer* rival = nullptr;  // disarmed when this one expires
+};
+
+struct alarms {
+  timer_queue queue;
+  std::vector<int> log;
+  noted_timer a{queue, log, 1}, b{queue, log, 2}, c{queue, log, 3};
+
+  std::vector<int> expire(steady_ns now) {
+    log.clear();
+    queue.expire(now);
+    return std::exchange(log, {});
+  }
+};
+
+using names = std::vector<int>;
+
+}  // namespace
+
+TEST_SUITE_BEGIN("timer");
+
+TEST_CASE("what is due expires, the earliest first, and the rest stays") {
+  alarms timers;
+  timers.queue.arm(timers.a, 30);
+  timers.queue.arm(timers.b, 10);
+  timers.queue.arm(timers.c, 20);
+  CHECK(timers.queue.next() == 10);
+
+  CHECK(timers.expire(9).empty());
+  CHECK(timers.expire(20) == names{2, 3});
+  CHECK(timers.queue.next() == 30);
+  CHECK(timers.a.armed());
+  CHECK_FALSE(timers.b.armed());
+  CHECK(timers.expire(never - 1) == names{1});
+  CHECK(timers.queue.empty());
+  CHECK(timers.queue.next() == never);
+}
+
+TEST_CASE("equal deadlines expire in the order in which they were armed") {
+  alarms timers;
+  timers.queue.arm(timers.c, 5);
+  timers.queue.arm(timers.a, 5);
+  timers.queue.arm(timers.b, 5);
+  CHECK(timers.expire(5) == names{3, 1, 2});
+}
+
+TEST_CASE("arming again moves a timer to its new deadline, behind its equals") {
+  alarms timers;
+  timers.queue.arm(timers.a, 5);
+  timers.queue.arm(timers.b, 5);
+  timers.queue.arm(timers.a, 5);
+  timers.queue.arm(timers.c, 1);
+  timers.queue.arm(timers.c, 6);
+  CHECK(timers.queue.next() == 5);
+  CHECK(timers.expire(6) == names{2, 1, 3});
+}
+
+TEST_CASE("a disarmed timer does not expire, and disarming twice changes nothing") {
+  alarms timers;
+  timers.queue.arm(timers.a, 1);
+  timers.queue.arm(timers.b, 2);
+  timers.queue.disarm(timers.a);
+  timers.queue.disarm(timers.a);
+  timers.queue.disarm(timers.c);
+  CHECK_FALSE(timers.a.armed());
+  CHECK(timers.expire(9) == names{2});
+}
+
+TEST_CASE("an expiring timer may disarm one that is due with it") {
+  alarms timers;
+  timers.a.rival = &timers.b;
+  timers.queue.arm(timers.a, 1);
+  timers.queue.arm(timers.b, 1);
+  timers.queue.arm(timers.c, 1);
+  CHECK(timers.expire(1) == names{1, 3});
+}
+
+TEST_CASE("an expiring timer may arm others, itself included") {
+  alarms timers;
+  timers.a.next = &timers.a;
+  timers.a.next_deadline = 9;
+  timers.b.next = &timers.c;
+  timers.b.next_deadline = 1;
+  timers.queue.arm(timers.a, 1);
+  timers.queue.arm(timers.b, 2);
+  CHECK(timers.expire(2) == names{1, 2, 3});
+  CHECK(timers.a.armed());
+  CHECK(timers.queue.next() == 9);
+}
+
+TEST_CASE("a random history of arming and disarming expires as a sorted list would") {
+  timer_queue queue;
+  names log;
+  std::deque<noted_timer> timers;
+  for (int name = 0; name < 200; ++name) timers.emplace_back(queue, log, name);
+  std::multimap<steady_ns, int> expected;  // keeps equals in the order of their arming
+  const auto forget = [&](int name) {
+    std::erase_if(expected, [&](const auto& one) { return one.second == name; });
+  };
+  std::mt19937 random(20);
+  steady_ns now = 0;
+  for (int step = 0; step < 20'000; ++step) {
+    const int name = static_cast<int>(random() % timers.size());
+    noted_timer& timer = timers[static_cast<std::size_t>(name)];
+    if (const auto action = random() % 8; action < 5) {
+      forget(name);
+      const steady_ns deadline = now + static_cast<steady_ns>(random() % 50);
+      expected.emplace(deadline, name);
+      queue.arm(timer, deadline);
+    } else if (action < 7) {
+      forget(name);
+      queue.disarm(timer);
+    } else {
+      now += static_cast<steady_ns>(random() % 10);
+      names due;
+      while (!expected.empty() && expected.begin()->first <= now) {
+        due.push_back(expected.begin()->second);
+        expected.erase(expected.begin());
+      }
+      log.clear();
+      queue.expire(now);
+      REQUIRE(log == due);
+    }
+    REQUIRE(queue.next() == (expected.empty() ? never : expected.begin()->first));
+  }
+}
+
+TEST_CASE("arming, disarming and expiring allocate nothing, however many are armed at once") {
+  timer_queue queue;
+  names log;
+  std::deque<noted_timer> timers;
+  for (int name = 0; name < 1000; ++name) timers.emplace_back(queue, log, name);
+  log.reserve(timers.size());
+
+  const std::size_t before = allocations();
+  for (noted_timer& timer : timers) queue.arm(timer, 1000 - timer.name);
+  for (noted_timer& timer : timers) {
+    if (timer.name % 3 == 0) queue.disarm(timer);
+  }
+  queue.expire(1000);
+  CHECK(allocations() == before);
+  CHECK(log.size() == 666);
+
+  const auto proof = std::make_unique<int>();  // that the count works
+  if (allocations_are_counted()) CHECK(allocations() == before + 1);
+}
+
+TEST_CASE("places that were given back are used again") {
+  timer_queue queue;
+  names log;
+  { const noted_timer first(queue, log, 0); }
+  const std::size_t before = allocations();
+  for (int i = 0; i < 1000; ++i) const noted_timer next(queue, log, i);
+  CHECK(allocations() == before);
+}
+
+TEST_CASE("a timer that dies while it is armed aborts") {
+  CHECK(aborts_with("a timer was destroyed while it was armed", [] {
+    struct careless : timer {
+      explicit careless(timer_queue& queue) : timer(queue, [](timer&) noexcept {}) {}
+    };
+    timer_queue queue;
+    careless timer(queue);
+    queue.arm(timer, 1);
+  }));
+}
+
+TEST_SUITE_END();

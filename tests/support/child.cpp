@@ -1,0 +1,66 @@
+// Forking a child and listening to its standard error.
+#include "support/child.hpp"
+
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+
+namespace ringlet::test {
+namespace {
+
+[[noreturn]] void be_the_child(const std::function<void()>& action, int errors_fd) {
+  ::dup2(errors_fd, STDERR_FILENO);
+  // doctest reports signals in the name of the whole test program; this one is expected.
+  std::signal(SIGABRT, SIG_DFL);
+  const rlimit no_core{0, 0};
+  ::setrlimit(RLIMIT_CORE, &no_core);
+  int status = 0;
+  try {
+    action();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    status = child_threw;
+  } catch (...) {
+    status = child_threw;
+  }
+  // Not exit(): what the parent left in its buffers and lists is the parent's.
+  std::fflush(stderr);
+  ::_exit(status);
+}
+
+}  // namespace
+
+child_end run_in_child(const std::function<void()>& action) {
+  std::array<int, 2> errors{};
+  if (::pipe(errors.data()) != 0) return {};
+  const pid_t child = ::fork();
+  if (child == 0) be_the_child(action, errors[1]);
+  ::close(errors[1]);
+  child_end end;
+  std::array<char, 4096> piece;
+  for (ssize_t count = 1; child > 0 && count > 0;) {
+    count = ::read(errors[0], piece.data(), piece.size());
+    if (count > 0) end.errors.append(piece.data(), static_cast<std::size_t>(count));
+    if (count < 0 && errno == EINTR) count = 1;
+  }
+  ::close(errors[0]);
+  int status = 0;
+  if (child < 0 || ::waitpid(child, &status, 0) != child) return end;
+  if (WIFEXITED(status)) end.status = WEXITSTATUS(status);
+  if (WIFSIGNALED(status)) end.signal = WTERMSIG(status);
+  return end;
+}
+
+void describe_unexpected(const child_end& end, std::string_view sentence) {
+  std::fprintf(stderr, "expected an abort with \"%.*s\", but: status %d, signal %d, errors:\n%s\n",
+               static_cast<int>(sentence.size()), sentence.data(), end.status, end.signal,
+               end.errors.c_str());
+}
+
+}  // namespace ringlet::test

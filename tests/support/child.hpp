@@ -1,0 +1,28 @@
+// Running a piece of a test in a process of its own: for aborts, limits and seccomp filters, which
+// cannot be taken back.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace ringlet::test {
+
+/// How a child ended, and what it wrote to standard error.
+struct child_end {
+  int status = -1;  // its exit status; -1 when a signal ended it
+  int signal = 0;
+  std::string errors;
+};
+
+/// The exit status of a child whose action threw.
+inline constexpr int child_threw = 99;
+
+/// Forks, runs `action` in the child, and waits for its end. When the action returns the status
+/// is 0, when it throws child_threw, and standard error has the what().
+child_end run_in_child(const std::function<void()>& action);
+
+/// Prints how a child ended that should have ended with `sentence`.
+void describe_unexpected(const child_end& end, std::string_view sentence);
+
+}  // namespace ringlet::test

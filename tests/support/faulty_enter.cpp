@@ -1,0 +1,40 @@
+// The io_uring_enter2() of the test programs.
+#include "support/faulty_enter.hpp"
+
+#include <liburing.h>
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+namespace ringlet::test {
+namespace {
+
+// Of this thread only: the others are not under test.
+thread_local faulty_enter* active = nullptr;
+
+}  // namespace
+
+faulty_enter::faulty_enter(std::function<int(const enter_call&)> fault) : fault_(std::move(fault)) {
+  active = this;
+}
+faulty_enter::~faulty_enter() { active = nullptr; }
+
+int enter_or_fail(unsigned fd, const enter_call& call, void* argument, std::size_t size) {
+  if (active != nullptr) {
+    ++active->calls_;
+    if (const int fault = active->fault_(call)) return fault;
+  }
+  const long result = ::syscall(SYS_io_uring_enter, fd, call.to_submit, call.min_complete,
+                                call.flags, argument, size);
+  return result < 0 ? -errno : static_cast<int>(result);
+}
+
+}  // namespace ringlet::test
+
+extern "C" int io_uring_enter2(unsigned fd, unsigned to_submit, unsigned min_complete,
+                               unsigned flags, sigset_t* argument, size_t size) {
+  return ringlet::test::enter_or_fail(fd, {to_submit, min_complete, flags}, argument, size);
+}

@@ -1,0 +1,58 @@
+// outcome_of: what a call came to, in words, so that a test can compare it with a sentence.
+#pragma once
+
+#include <ringlet/as_result.hpp>
+#include <ringlet/buffer.hpp>
+#include <ringlet/context.hpp>
+#include <ringlet/result.hpp>
+#include <ringlet/sleep.hpp>
+#include <ringlet/task.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <ostream>
+#include <string>
+#include <utility>
+
+#include "support/bytes.hpp"
+
+namespace ringlet::test {
+
+inline std::string in_words(const result<void>& got) {
+  return got ? "done" : got.error().message();
+}
+inline std::string in_words(const result<std::size_t>& got) {
+  return got ? std::to_string(*got) + " bytes" : got.error().message();
+}
+inline std::string in_words(const result<buffer>& got) {
+  return got ? std::to_string(got->size()) + " bytes" : got.error().message();
+}
+/// Of calls that yield a stream.
+template <class T>
+requires requires(T made) { made.native_handle(); }
+std::string in_words(const result<T>& got) {
+  return got ? "fd " + std::to_string(got->native_handle()) : got.error().message();
+}
+
+/// Awaits the wait that `make()` returns. "3 bytes", "done", "fd 7", the message of the error, or
+/// "cancelled"; with ", then cancelled" when an interruption is still pending afterwards.
+template <std::invocable Make>
+task<std::string> outcome_of(Make make) {
+  std::string words;
+  try {
+    const auto got = co_await as_result(make());
+    words = in_words(got);
+  } catch (const cancelled&) {
+    words = "cancelled";
+  }
+  bool pending = false;
+  try {
+    co_await yield();
+  } catch (const cancelled&) {
+    pending = true;
+  }
+  if (pending) words += ", then cancelled";
+  co_return words;
+}
+
+}  // namespace ringlet::test

@@ -1,0 +1,233 @@
+// The book-keeping of the scripted engine, and the sentences with which it ends a wrong test.
+#include "support/scripted_engine.hpp"
+
+#include <ringlet/assert.hpp>
+#include <ringlet/detail/sanitizers.hpp>
+
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <iterator>
+#include <utility>
+
+namespace ringlet::test {
+namespace {
+
+// A script that takes that many steps in a row without a completion goes round in circles.
+constexpr std::size_t idle_rounds_max = 100'000;
+
+}  // namespace
+
+scripted_engine::scripted_engine(std::uint32_t buffer_count, std::uint32_t buffer_size) {
+  pool_.reset(new buffer_pool(*this, buffer_count, buffer_size));
+  for (std::uint32_t id = 0; id < buffer_count; ++id) {
+    free_buffers_.push_back(static_cast<std::int32_t>(id));
+  }
+}
+
+scripted_engine::~scripted_engine() {
+  if (in_flight() != 0) fail("the engine ended while operations were in flight");
+}
+
+void scripted_engine::complete(operation& op, std::int32_t result, extras more) {
+  const auto found = std::find(waiting_.begin(), waiting_.end(), &op);
+  if (found == waiting_.end()) fail("an operation was completed that is not in flight");
+  if (!more.more) {
+    waiting_.erase(found);
+    std::erase(due_cancellations_, &op);  // success wins
+  }
+  ready_.push_back({&op, result, more.buffer, more.more, more.nonempty});
+}
+
+void scripted_engine::deliver(operation& op, std::string_view bytes, bool nonempty) {
+  if (op.code != opcode::receive) {
+    if (bytes.size() > op.length) fail("more bytes were delivered than were asked for");
+    std::memcpy(op.data, bytes.data(), bytes.size());
+    return complete(op, static_cast<std::int32_t>(bytes.size()), {.nonempty = nonempty});
+  }
+  if (bytes.empty()) return complete(op, 0);
+  if (bytes.size() > pool_->size()) fail("more bytes were delivered than a buffer holds");
+  if (free_buffers_.empty()) {
+    ++statistics_.buffers_dry;
+    return complete(op, -ENOBUFS);
+  }
+  const std::int32_t id = take_buffer();
+  detail::unpoison(pool_->at(id), bytes.size());
+  std::memcpy(pool_->at(id), bytes.data(), bytes.size());
+  complete(op, static_cast<std::int32_t>(bytes.size()), {.buffer = id, .nonempty = nonempty});
+}
+
+std::int32_t scripted_engine::take_buffer() {
+  if (free_buffers_.empty()) fail("a buffer was taken, and none is free");
+  const std::int32_t id = free_buffers_.front();
+  free_buffers_.pop_front();
+  return id;
+}
+
+bool scripted_engine::is_waiting(opcode code, std::int32_t fd) const noexcept {
+  return find(code, fd) != nullptr;
+}
+
+operation& scripted_engine::oldest(opcode code, std::int32_t fd) {
+  operation* found = find(code, fd);
+  if (found == nullptr) fail(std::string("the test looked for an operation: ") + name_of(code));
+  return *found;
+}
+
+operation& scripted_engine::last_started() {
+  if (waiting_.empty()) fail("the test looked for an operation, and none is in flight");
+  return *waiting_.back();
+}
+
+std::size_t scripted_engine::started(opcode code, std::int32_t fd) const noexcept {
+  return count(request_record::kind::start, code, fd);
+}
+std::size_t scripted_engine::cancelled(opcode code, std::int32_t fd) const noexcept {
+  return count(request_record::kind::cancel, code, fd);
+}
+std::size_t scripted_engine::called(opcode code, std::int32_t fd) const noexcept {
+  return count(request_record::kind::call, code, fd);
+}
+
+void scripted_engine::answer(opcode code, std::int32_t result) {
+  answers_[code] = [result](operation&) { return result; };
+}
+void scripted_engine::answer(opcode code, std::function<std::int32_t(operation&)> answerer) {
+  answers_[code] = std::move(answerer);
+}
+
+void scripted_engine::start(operation& op) noexcept {
+  mark_queued(op);
+  mark_in_kernel(op);
+  note(request_record::kind::start, op);
+  waiting_.push_back(&op);
+  if (on_start) on_start(op);
+}
+
+void scripted_engine::cancel(operation& op) noexcept {
+  if (!mark_cancelled(op)) return;
+  note(request_record::kind::cancel, op);
+  // Already completed, and only not yet delivered? Then there is nothing left to cancel.
+  if (std::find(waiting_.begin(), waiting_.end(), &op) != waiting_.end()) {
+    due_cancellations_.push_back(&op);
+  }
+}
+
+std::int32_t scripted_engine::call(operation& op) noexcept {
+  note(request_record::kind::call, op);
+  const auto found = answers_.find(op.code);
+  op.answer = found != answers_.end() ? found->second(op) : answer_by_default(op);
+  return op.answer;
+}
+
+std::int32_t scripted_engine::answer_by_default(operation& op) noexcept {
+  switch (op.code) {
+    case opcode::open_socket:
+      return next_fd_++;
+    case opcode::receive_now:
+      return -EAGAIN;
+    case opcode::local_name:
+    case opcode::peer_name: {
+      sockaddr_in name{};
+      name.sin_family = AF_INET;
+      name.sin_port = htons(4242);
+      name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+      std::memset(op.data, 0, op.length);
+      std::memcpy(op.data, &name, std::min<std::size_t>(op.length, sizeof name));
+      return 0;
+    }
+    case opcode::get_option:
+      std::memset(op.data, 0, op.length);
+      return 0;
+    default:
+      return 0;
+  }
+}
+
+std::size_t scripted_engine::wait(steady_ns until, std::span<completion> out) {
+  ++waits_;
+  const auto final_ones =
+      std::count_if(ready_.begin(), ready_.end(), [](const completion& one) { return !one.more; });
+  if (in_flight() != waiting_.size() + static_cast<std::size_t>(final_ones)) {
+    fail("wait() was called before all completions of the last one had been dispatched");
+  }
+  answer_cancellations();
+  if (ready_.empty() && until > now_) idle(until);
+  const std::size_t delivered = std::min(out.size(), ready_.size());
+  std::copy_n(ready_.begin(), delivered, out.begin());
+  ready_.erase(ready_.begin(), ready_.begin() + static_cast<std::ptrdiff_t>(delivered));
+  if (delivered != 0) idle_rounds_ = 0;
+  statistics_.completions += delivered;
+  return delivered;
+}
+
+void scripted_engine::idle(steady_ns until) {
+  if (!announce_sleep()) return;
+  const std::size_t bells_before = bells_;
+  if (on_idle && on_idle()) {
+    if (++idle_rounds_ > idle_rounds_max) fail("on_idle goes round in circles");
+    answer_cancellations();
+  } else if (ready_.empty() && bells_ == bells_before) {
+    if (until == never) fail("nothing is left to happen, and wait() would sleep for ever");
+    now_ = std::max(now_, until);
+  }
+  announce_awake();
+}
+
+void scripted_engine::answer_cancellations() {
+  if (holding_) return;
+  while (!due_cancellations_.empty()) complete(*due_cancellations_.front(), -ECANCELED);
+}
+
+void scripted_engine::give_back(std::int32_t buffer) noexcept {
+  const auto found = std::find(free_buffers_.begin(), free_buffers_.end(), buffer);
+  if (found != free_buffers_.end()) fail("a buffer was given back twice");
+  free_buffers_.push_back(buffer);
+}
+
+std::uint32_t scripted_engine::buffers_free() const noexcept {
+  return static_cast<std::uint32_t>(free_buffers_.size());
+}
+
+void scripted_engine::note(request_record::kind what, const operation& op) {
+  log_.push_back({what, op.code, op.fd, op.length, op.flags, op.detail, op.multishot});
+}
+
+std::size_t scripted_engine::count(request_record::kind what, opcode code,
+                                   std::int32_t fd) const noexcept {
+  return static_cast<std::size_t>(
+      std::count_if(log_.begin(), log_.end(), [&](const request_record& one) {
+        return one.what == what && one.code == code && (fd == any_fd || one.fd == fd);
+      }));
+}
+
+operation* scripted_engine::find(opcode code, std::int32_t fd) const noexcept {
+  for (operation* op : waiting_) {
+    if (op->code == code && (fd == any_fd || op->fd == fd)) return op;
+  }
+  return nullptr;
+}
+
+void scripted_engine::fail(const std::string& sentence) const {
+  std::string text = "scripted engine: " + sentence + "; in flight:";
+  for (const operation* op : waiting_) {
+    text += std::string(" ") + name_of(op->code) + "(fd " + std::to_string(op->fd) + ")";
+  }
+  if (waiting_.empty()) text += " nothing";
+  detail::broken_rule(text.c_str(), __FILE__, __LINE__);
+}
+
+const char* name_of(opcode code) noexcept {
+  constexpr const char* names[] = {
+      "nop",         "accept",       "connect",  "receive",     "recv",
+      "send",        "send_message", "read",     "write",       "poll",
+      "open_socket", "bind",         "listen",   "set_option",  "get_option",
+      "local_name",  "peer_name",    "shutdown", "receive_now", "close",
+  };
+  static_assert(std::size(names) == static_cast<std::size_t>(opcode::close) + 1);
+  return names[static_cast<std::size_t>(code)];
+}
+
+}  // namespace ringlet::test

@@ -1,0 +1,141 @@
+// scripted_engine: an engine that completes operations when the test says so, on a virtual clock.
+//
+//   scripted_engine engine;
+//   ... something starts an operation ...
+//   engine.complete(engine.oldest(opcode::accept), 7);   // the next wait() delivers it
+//
+// A wait() that finds nothing to deliver asks on_idle for the next step. Without one it moves the
+// clock to its deadline; and when it has none, it would sleep for ever: then the test is aborted
+// with a list of what is in flight. The rules of the life of an operation are checked in the same
+// way: one final completion for each start, none after that, nothing in flight at the end.
+//
+// What the real engine would decide, the script decides here:
+//
+//   cancel()   is answered with -ECANCELED at the next wait(), unless the test completed the
+//              operation before (success wins) or holds cancellations back.
+//   call()     is answered from a table; what is not in it succeeds.
+#pragma once
+
+#include <ringlet/engine.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ringlet::test {
+
+/// What a completion may carry beside its result.
+struct extras {
+  std::int32_t buffer = completion::no_buffer;
+  bool more = false;
+  bool nonempty = false;
+};
+
+/// What the engine was asked to do. The operation may be gone: only its fields at that moment.
+struct request_record {
+  enum class kind : std::uint8_t { start, cancel, call };
+  kind what;
+  opcode code;
+  std::int32_t fd;
+  std::uint32_t length;
+  std::int32_t flags;
+  std::uint16_t detail;
+  bool multishot;
+};
+
+class scripted_engine final : public engine {
+ public:
+  static constexpr std::int32_t first_fd = 1000;
+  static constexpr steady_ns start_time = 1'000'000'000;
+
+  explicit scripted_engine(std::uint32_t buffer_count = 4, std::uint32_t buffer_size = 64);
+  ~scripted_engine() override;
+
+  /// Completes an operation that is in flight: the next wait() delivers it. In the order of calls.
+  void complete(operation& op, std::int32_t result, extras more = {});
+  /// Completes a receive, recv or read with those bytes, through a lent buffer for a receive. With
+  /// no buffer free the result is -ENOBUFS, as the kernel's. No bytes are the end of the stream.
+  void deliver(operation& op, std::string_view bytes, bool nonempty = false);
+  /// Takes the free buffer that is longest free, as the kernel does; for complete(), or to let the
+  /// pool run dry. Aborts the test when there is none.
+  std::int32_t take_buffer();
+
+  /// The operations in flight that the test has not finally completed, oldest first.
+  const std::vector<operation*>& waiting() const noexcept { return waiting_; }
+  bool is_waiting(opcode code, std::int32_t fd = any_fd) const noexcept;
+  /// The oldest of that kind (on that descriptor). Aborts the test when there is none.
+  operation& oldest(opcode code, std::int32_t fd = any_fd);
+  /// The latest that was started and waits still. Aborts the test when there is none.
+  operation& last_started();
+
+  /// Everything that was asked for, in order, and how often.
+  const std::vector<request_record>& log() const noexcept { return log_; }
+  std::size_t started(opcode code, std::int32_t fd = any_fd) const noexcept;
+  std::size_t cancelled(opcode code, std::int32_t fd = any_fd) const noexcept;
+  std::size_t called(opcode code, std::int32_t fd = any_fd) const noexcept;
+  std::size_t closes(std::int32_t fd) const noexcept { return called(opcode::close, fd); }
+
+  /// While true, cancellations are recorded and not answered: the test completes the operation.
+  /// Set back to false, those that are still due are answered at the next wait().
+  void hold_cancellations(bool hold) noexcept { holding_ = hold; }
+  /// How call() answers from now on.
+  void answer(opcode code, std::int32_t result);
+  void answer(opcode code, std::function<std::int32_t(operation&)> answerer);
+
+  /// Called after each start; it may complete the operation.
+  std::function<void(operation&)> on_start;
+  /// The next step of the script, called when there is nothing to deliver and wait() would sleep.
+  /// False when there is no step left: then the clock moves on.
+  std::function<bool()> on_idle;
+
+  void advance(steady_ns by) noexcept { now_ += by; }
+  std::size_t waits() const noexcept { return waits_; }
+  std::size_t bells() const noexcept { return bells_; }
+
+  std::string name() const override { return "scripted"; }
+  void start(operation& op) noexcept override;
+  void cancel(operation& op) noexcept override;
+  std::int32_t call(operation& op) noexcept override;
+  std::size_t wait(steady_ns until, std::span<completion> out) override;
+  steady_ns now() noexcept override { return now_; }
+  std::uint64_t random() noexcept override { return ++random_ * 0x9e3779b97f4a7c15; }
+  void give_back(std::int32_t buffer) noexcept override;
+  std::uint32_t buffers_free() const noexcept override;
+
+ private:
+  static constexpr std::int32_t any_fd = -2;
+
+  void ring_bell() noexcept override { ++bells_; }
+  void note(request_record::kind what, const operation& op);
+  std::size_t count(request_record::kind what, opcode code, std::int32_t fd) const noexcept;
+  operation* find(opcode code, std::int32_t fd) const noexcept;
+  std::int32_t answer_by_default(operation& op) noexcept;
+  void answer_cancellations();
+  void idle(steady_ns until);
+  [[noreturn]] void fail(const std::string& sentence) const;
+
+  std::vector<operation*> waiting_;
+  std::vector<operation*> due_cancellations_;
+  std::deque<completion> ready_;
+  std::deque<std::int32_t> free_buffers_;
+  std::vector<request_record> log_;
+  std::map<opcode, std::function<std::int32_t(operation&)>> answers_;
+  steady_ns now_ = start_time;
+  std::uint64_t random_ = 0;
+  std::int32_t next_fd_ = first_fd;
+  std::size_t waits_ = 0;
+  std::size_t bells_ = 0;
+  std::size_t idle_rounds_ = 0;
+  bool holding_ = false;
+};
+
+/// Such as "accept".
+const char* name_of(opcode code) noexcept;
+
+}  // namespace ringlet::test

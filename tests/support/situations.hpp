@@ -1,0 +1,177 @@
+// One situation per kind of operation: something that it has to wait for, on real descriptors.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "support/bytes.hpp"
+#include "support/sockets.hpp"
+#include "support/watched.hpp"
+
+namespace ringlet::test {
+
+/// An operation that waits until make_ready(), and what it must have done then.
+struct situation {
+  explicit situation(opcode kind) : op(kind) {}
+  virtual ~situation() = default;
+  /// Lets the operation complete.
+  virtual void make_ready() = 0;
+  /// Checks that it has succeeded, and what it did.
+  virtual void check_success(engine& carrier) = 0;
+
+  watched op;
+};
+
+/// Has one end that is given to the operation and one that is the test's.
+struct paired : situation {
+  paired(opcode kind, fd_pair ends) : situation(kind), pair(std::move(ends)) {}
+  fd_pair pair;
+};
+
+/// recv or read of three bytes.
+struct reading : paired {
+  reading(opcode kind, fd_pair ends) : paired(kind, std::move(ends)) {
+    op.fd = pair.near.get();
+    op.data = memory.data();
+    op.length = static_cast<std::uint32_t>(memory.size());
+  }
+  void make_ready() override { put(pair.far, "abc"); }
+  void check_success(engine&) override {
+    CHECK(op.answer == 3);
+    CHECK(text(memory, 3) == "abc");
+  }
+  std::array<std::byte, 16> memory{};
+};
+
+/// receive of three bytes into a lent buffer.
+struct receiving : paired {
+  receiving() : paired(opcode::receive, socket_pair()) { op.fd = pair.near.get(); }
+  void make_ready() override { put(pair.far, "abc"); }
+  void check_success(engine& carrier) override {
+    CHECK(op.answer == 3);
+    const completion& last = op.seen.back();
+    REQUIRE(last.buffer != completion::no_buffer);
+    CHECK(carrier.buffers().lend(last.buffer, 3).text() == "abc");
+  }
+};
+
+/// send or write of three bytes into something that is full.
+struct writing : paired {
+  writing(opcode kind, fd_pair ends) : paired(kind, std::move(ends)) {
+    fill(pair.far);
+    op.fd = pair.far.get();
+    op.data = const_cast<char*>("abc");
+    op.length = 3;
+  }
+  void make_ready() override { CHECK(drain(pair.near).find("abc") == std::string::npos); }
+  void check_success(engine&) override {
+    CHECK(op.answer == 3);
+    CHECK(drain(pair.near) == "abc");
+  }
+};
+
+/// sendmsg of two pieces into a socket that is full.
+struct sending_message : writing {
+  sending_message() : writing(opcode::send_message, socket_pair()) {
+    message.msg_iov = pieces.data();
+    message.msg_iovlen = pieces.size();
+    op.data = &message;
+    op.length = 0;
+  }
+  std::array<iovec, 2> pieces{{{const_cast<char*>("ab"), 2}, {const_cast<char*>("c"), 1}}};
+  msghdr message{};
+};
+
+/// poll for input.
+struct polling : paired {
+  polling() : paired(opcode::poll, socket_pair()) {
+    op.fd = pair.near.get();
+    op.flags = POLLIN;
+  }
+  void make_ready() override { put(pair.far, "abc"); }
+  void check_success(engine&) override {
+    CHECK((op.answer & POLLIN) != 0);
+    CHECK(drain(pair.near) == "abc");
+  }
+};
+
+/// accept of one connection.
+struct accepting : situation {
+  accepting() : situation(opcode::accept) { op.fd = listener.fd.get(); }
+  void make_ready() override { client = connect_to(listener); }
+  void check_success(engine&) override {
+    const unique_fd server(op.answer);
+    REQUIRE(server);
+    put(client, "abc");
+    std::array<char, 3> memory{};
+    CHECK(::recv(server.get(), memory.data(), memory.size(), MSG_WAITALL) == 3);
+  }
+  loopback_listener listener;
+  unique_fd client;
+};
+
+/// connect to a Unix socket whose backlog is full: io_uring makes that call on a kernel thread.
+struct connecting : situation {
+  connecting() : situation(opcode::connect) {
+    listener = unique_fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    earlier = unique_fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    client = unique_fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    // Only the family: the kernel chooses a free abstract name.
+    address.sun_family = AF_UNIX;
+    auto* const generic = reinterpret_cast<sockaddr*>(&address);
+    REQUIRE(::bind(listener.get(), generic, sizeof address.sun_family) == 0);
+    REQUIRE(::listen(listener.get(), 0) == 0);
+    socklen_t size = sizeof address;
+    REQUIRE(::getsockname(listener.get(), generic, &size) == 0);
+    REQUIRE(::connect(earlier.get(), generic, size) == 0);
+    op.fd = client.get();
+    op.data = &address;
+    op.length = size;
+  }
+  void make_ready() override {
+    const unique_fd accepted(::accept(listener.get(), nullptr, nullptr));
+    CHECK(accepted);
+  }
+  void check_success(engine&) override {
+    CHECK(op.answer == 0);
+    const unique_fd server(::accept(listener.get(), nullptr, nullptr));
+    put(client, "abc");
+    CHECK(drain(server) == "abc");
+  }
+  unique_fd listener, earlier, client;
+  sockaddr_un address{};
+};
+
+/// Calls `body` with a new situation of each kind.
+inline void for_each_situation(const std::function<void(situation&)>& body) {
+  using maker = std::function<std::unique_ptr<situation>()>;
+  const std::pair<const char*, maker> kinds[] = {
+      {"recv", [] { return std::make_unique<reading>(opcode::recv, socket_pair()); }},
+      {"read", [] { return std::make_unique<reading>(opcode::read, pipe_pair()); }},
+      {"receive", [] { return std::make_unique<receiving>(); }},
+      {"send", [] { return std::make_unique<writing>(opcode::send, socket_pair()); }},
+      {"write", [] { return std::make_unique<writing>(opcode::write, pipe_pair()); }},
+      {"send_message", [] { return std::make_unique<sending_message>(); }},
+      {"poll", [] { return std::make_unique<polling>(); }},
+      {"accept", [] { return std::make_unique<accepting>(); }},
+      {"connect", [] { return std::make_unique<connecting>(); }},
+  };
+  for (const auto& [name, make] : kinds) {
+    INFO(name);
+    const std::unique_ptr<situation> made = make();
+    body(*made);
+  }
+}
+
+}  // namespace ringlet::test

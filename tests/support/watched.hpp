@@ -1,0 +1,57 @@
+// watched: an operation that remembers what was dispatched to it.
+#pragma once
+
+#include <ringlet/engine.hpp>
+#include <ringlet/operation.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace ringlet::test {
+
+struct watched : operation {
+  explicit watched(opcode kind = opcode::nop, int descriptor = -1) : operation(kind, &note) {
+    fd = descriptor;
+  }
+  watched(opcode kind, int descriptor, std::span<std::byte> memory) : watched(kind, descriptor) {
+    data = memory.data();
+    length = static_cast<std::uint32_t>(memory.size());
+  }
+  watched(opcode kind, int descriptor, std::span<const std::byte> memory)
+      : watched(kind, descriptor, std::span(const_cast<std::byte*>(memory.data()), memory.size())) {
+  }
+
+  bool done() const noexcept { return current_state() == state::done; }
+
+  std::vector<completion> seen;
+  state state_when_seen = state::idle;
+
+ private:
+  static void note(operation& op, const completion& done) noexcept {
+    auto& self = static_cast<watched&>(op);
+    self.seen.push_back(done);
+    self.state_when_seen = self.current_state();
+  }
+};
+
+/// Waits once and dispatches what came; returns how many completions that were.
+inline std::size_t turn(engine& carrier, steady_ns until = 0, std::size_t batch = 256) {
+  std::vector<completion> out(batch);
+  const std::size_t count = carrier.wait(until, out);
+  for (std::size_t i = 0; i < count; ++i) carrier.dispatch(out[i]);
+  return count;
+}
+
+/// Takes turns until the operation is done.
+inline void finish(engine& carrier, const operation& op) {
+  while (op.in_flight()) turn(carrier, never);
+}
+
+/// Takes turns until nothing is in flight.
+inline void finish_all(engine& carrier) {
+  while (carrier.in_flight() != 0) turn(carrier, never);
+}
+
+}  // namespace ringlet::test
