@@ -15,7 +15,7 @@ constexpr std::size_t slab_size = 16 * 1024;
 
 }  // namespace
 
-thread_local constinit frame_pool frames;
+thread_local constinit frame_pool_state frames_here;
 
 /// What threads left behind when they ended.
 struct frame_pool::common_store {
@@ -43,10 +43,10 @@ frame_pool::common_store& frame_pool::store() noexcept {
 /// Lives from a thread's first allocation to its end. Kept apart from the pool, because a
 /// thread_local with a destructor is guarded at every access.
 struct frame_pool_closer {
-  frame_pool_closer() noexcept { frames.open_ = true; }
+  frame_pool_closer() noexcept { frames_here.open = true; }
   ~frame_pool_closer() {
-    frames.open_ = false;
-    frames.hand_over();
+    frames_here.open = false;
+    frame_pool::hand_over();
   }
 };
 
@@ -54,7 +54,7 @@ void frame_pool::refill(std::size_t index) {
   common_store& common = store();
   {
     const std::lock_guard lock(common.mutex);
-    if ((free_[index] = common.free[index]) != nullptr) {
+    if ((frames_here.free[index] = common.free[index]) != nullptr) {
       common.free[index] = nullptr;
       return;
     }
@@ -68,8 +68,8 @@ void frame_pool::refill(std::size_t index) {
 #endif
   auto* slab = static_cast<std::byte*>(::operator new(count* size, std::align_val_t(cache_line)));
   for (std::size_t i = count; i-- > 0;) {  // the first one last, to be handed out in order
-    free_[index] = ::new (slab + i * size) block{free_[index]};
-    poison(free_[index], size);
+    frames_here.free[index] = ::new (slab + i * size) block{frames_here.free[index]};
+    poison(frames_here.free[index], size);
   }
 }
 
@@ -77,7 +77,7 @@ void* frame_pool::allocate_slowly(std::size_t size) {
   static thread_local frame_pool_closer closer;
   if (size > pooled_max) return ::operator new(size);
   const std::size_t index = class_of(size);
-  if (open_) {
+  if (frames_here.open) {
     refill(index);
     return allocate(size);
   }
@@ -96,9 +96,9 @@ void frame_pool::hand_over() noexcept {
   common_store& common = store();
   const std::lock_guard lock(common.mutex);
   for (std::size_t index = 0; index < classes; ++index) {
-    while (block* first = free_[index]) {
+    while (block* first = frames_here.free[index]) {
       unpoison(first, size_of(index));
-      free_[index] = first->next;
+      frames_here.free[index] = first->next;
       common.put(first, index);
     }
   }

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <new>
@@ -36,6 +37,16 @@ constexpr auto teardown_round = std::chrono::milliseconds(1);
   throw std::system_error(error, std::system_category(), explain_uring_refusal(call, error));
 }
 
+// A ring may be mapped where another thread's was. The kernel puts the one after the other; but
+// liburing maps by bare system calls, which ThreadSanitizer does not see, so that order is repeated
+// here: written before each unmapping, read after each mapping.
+std::atomic<unsigned> rings_closed = 0;
+
+void exit_ring(io_uring& ring) noexcept {
+  rings_closed.fetch_add(1, std::memory_order_release);
+  io_uring_queue_exit(&ring);
+}
+
 std::size_t buffer_ring_bytes(std::uint32_t count) noexcept {
   return std::size_t{count} * sizeof(io_uring_buf);
 }
@@ -49,6 +60,7 @@ int uring_engine::try_ring(std::uint32_t submission_entries,
   params.cq_entries = completion_entries;
   const int made = io_uring_queue_init_params(submission_entries, &ring_, &params);
   if (made < 0) return -made;
+  static_cast<void>(rings_closed.load(std::memory_order_acquire));
   // Entries are used in ring order, so the index array is written once and never again.
   if (ring_.sq.array != nullptr) {
     for (unsigned i = 0; i < *ring_.sq.kring_entries; ++i) ring_.sq.array[i] = i;
@@ -109,7 +121,7 @@ void uring_engine::open_ring(const engine_options& options) {
       call = "io_uring_register (buffer ring)";
       error = try_buffers(buffers, options.buffer_size);
       if (error == 0) return;
-      io_uring_queue_exit(&ring_);
+      exit_ring(ring_);
       teardown_rounds = teardown_rounds_max;
     } else if (error == ENOMEM && teardown_rounds > 0) {
       --teardown_rounds;
@@ -148,7 +160,7 @@ uring_engine::uring_engine(const engine_options& options) {
 
 void uring_engine::close_ring() noexcept {
   drop_buffers();
-  io_uring_queue_exit(&ring_);
+  exit_ring(ring_);
 }
 
 // The kernel takes a ring down in its own time, and could touch memory meanwhile; so everything is

@@ -56,7 +56,6 @@ void scheduler::run(fiber_base& main) {
 void scheduler::turn() {
   run_batch();
   if (!timers_.empty()) timers_.expire(turn_time());
-  if (main_->done() && !ending_) begin_ending();
   if (live_fibers_ == 0) return;
   if (signal_ != nullptr) check_signal();
   if (!empty()) {
@@ -89,6 +88,7 @@ void scheduler::retire(fiber_base& done) noexcept {
   done.unlink();
   --live_fibers_;
   done.retire();
+  if (&done == main_) begin_ending();
   done.drop_reference();
 }
 
@@ -125,7 +125,7 @@ void scheduler::throw_deadlock() {
 // The main task has ended: everything else is asked to end, again at every wait.
 void scheduler::begin_ending() noexcept {
   if (!std::exchange(ending_, true)) {
-    grace_end_ = turn_time() + options_.grace.count();
+    grace_end_ = until(options_.grace).resolve(turn_time());
     root_scope().cancel();
   }
   for_each_fiber([](fiber_base& left) { left.interrupt(); });
@@ -137,7 +137,7 @@ bool scheduler::grace_is_over() {
       stderr, "ringlet: these fibers did not end within %.1f s after the main task had ended:\n%s",
       static_cast<double>(options_.grace.count()) / 1e9 * (graces_over_ + 1), dump().c_str());
   if (++graces_over_ == 2) on_stuck_();
-  grace_end_ = turn_time() + options_.grace.count();
+  grace_end_ = until(options_.grace).resolve(turn_time());
   return true;
 }
 

@@ -20,6 +20,10 @@ namespace ringlet::detail {
 /// Steps of 32 bytes up to 1 KiB, then four steps per doubling up to 32 KiB. Frames are laid out by
 /// g++ before it optimises, so frames of several KiB are not rare; what is larger still is left to
 /// operator new.
+///
+/// All functions are static and name the thread's state itself. Through a `this` that points to a
+/// thread_local UBSan reports null pointers with g++ 12: it takes the zero flag from the addition
+/// that makes the address, and ld turns that addition into a lea, which sets no flags.
 class frame_pool {
  public:
   static constexpr std::size_t step = 32;
@@ -44,51 +48,62 @@ class frame_pool {
     return (coarse % 4 + 5) << (coarse / 4 + 8);
   }
 
-  void* allocate(std::size_t size) {
-    if (size <= pooled_max) [[likely]] {
-      const std::size_t index = class_of(size);
-      if (block* first = free_[index]) [[likely]] {
-        unpoison(first, size_of(index));
-        free_[index] = first->next;
-        return first;
-      }
-    }
-    return allocate_slowly(size);
-  }
+  static void* allocate(std::size_t size);
+  static void deallocate(void* memory, std::size_t size) noexcept;
 
-  void deallocate(void* memory, std::size_t size) noexcept {
-    if (size <= pooled_max && open_) [[likely]] {
-      const std::size_t index = class_of(size);
-      free_[index] = ::new (memory) block{free_[index]};
-      poison(memory, size_of(index));
-      return;
-    }
-    deallocate_slowly(memory, size);
-  }
-
-  /// Moves every free block to the common store.
-  void hand_over() noexcept;
+  /// Moves every free block of this thread to the common store.
+  static void hand_over() noexcept;
 
  private:
   struct block {
     block* next;
   };
   friend struct frame_pool_closer;
+  friend struct frame_pool_state;
 
   struct common_store;
   static common_store& store() noexcept;
-  void refill(std::size_t index);
-  void* allocate_slowly(std::size_t size);
-  void deallocate_slowly(void* memory, std::size_t size) noexcept;
+  static void refill(std::size_t index);
+  static void* allocate_slowly(std::size_t size);
+  static void deallocate_slowly(void* memory, std::size_t size) noexcept;
+};
 
+/// What a thread has.
+struct frame_pool_state {
   // False before the thread's first allocation and again once the thread is ending: then blocks
-  // go straight to operator delete.
-  bool open_ = false;
-  block* free_[classes] = {};
+  // go straight to the common store.
+  bool open = false;
+  frame_pool::block* free[frame_pool::classes] = {};
 };
 
 // Initial-exec costs one instruction instead of a call, also in a shared library; the pool is small
 // enough for the static TLS reserve when the library is loaded late.
-extern thread_local constinit frame_pool frames __attribute__((tls_model("initial-exec")));
+extern thread_local constinit frame_pool_state frames_here
+    __attribute__((tls_model("initial-exec")));
+
+/// The pool of the thread that calls.
+inline constexpr frame_pool frames;
+
+inline void* frame_pool::allocate(std::size_t size) {
+  if (size <= pooled_max) [[likely]] {
+    const std::size_t index = class_of(size);
+    if (block* first = frames_here.free[index]) [[likely]] {
+      unpoison(first, size_of(index));
+      frames_here.free[index] = first->next;
+      return first;
+    }
+  }
+  return allocate_slowly(size);
+}
+
+inline void frame_pool::deallocate(void* memory, std::size_t size) noexcept {
+  if (size <= pooled_max && frames_here.open) [[likely]] {
+    const std::size_t index = class_of(size);
+    frames_here.free[index] = ::new (memory) block{frames_here.free[index]};
+    poison(memory, size_of(index));
+    return;
+  }
+  deallocate_slowly(memory, size);
+}
 
 }  // namespace ringlet::detail

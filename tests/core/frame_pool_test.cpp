@@ -80,7 +80,7 @@ TEST_CASE("a block is not used for another class") {
 
 TEST_CASE("the whole of a block may be written, for every size around a class border") {
   for (std::size_t index = 0; index < frame_pool::classes; ++index) {
-    for (const std::size_t more : {0, 1}) {
+    for (const unsigned more : {0U, 1U}) {
       const std::size_t size = frame_pool::size_of(index) + more;
       void* const block = frames.allocate(size);
       std::memset(block, 0x5a, size);
@@ -110,7 +110,7 @@ TEST_CASE("blocks of whole cache lines begin at one") {
 }
 
 TEST_CASE("blocks do not overlap, also when many are in use") {
-  for (const std::size_t size : {32, 96, 1024, 20'000}) {
+  for (const unsigned size : {32U, 96U, 1024U, 20'000U}) {
     std::vector<unsigned char*> blocks;
     for (int i = 0; i < 1000; ++i) {
       blocks.push_back(static_cast<unsigned char*>(frames.allocate(size)));

@@ -8,6 +8,7 @@
 // every byte by its place. A killer draws victims, and now and then lets some of the others run, so
 // that kills come before, during and after everything. The numbers are the same in every run; the
 // order in which the kernel completes things is not.
+#include <ringlet/as_result.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/tcp_listener.hpp>
 #include <ringlet/tcp_stream.hpp>
@@ -19,7 +20,9 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "support/checked_bytes.hpp"
@@ -48,6 +51,33 @@ struct victim {
   std::uint64_t kills_sent = 0;
   std::uint64_t kills_thrown = 0;
   std::uint64_t successes = 0;
+
+  void kill() {
+    ++kills_sent;
+    self.request_kill();
+  }
+};
+
+// Where clients connect to. All addresses of the loopback network, because one of them has too few
+// ports for so many short connections.
+struct door {
+  tcp_listener listener = tcp_listener::bind("0.0.0.0:0");
+  std::vector<int> seen = {};  // how often each client was
+  std::uint64_t connects = 0;
+
+  address somewhere() {
+    const auto last = std::to_string(1 + ++connects % 200);
+    return address::parse("127.0.0." + last, listener.local_address().port());
+  }
+};
+
+// A stream that is given up when a call was cut short, and then made anew by a fiber of its own.
+struct renewable {
+  tcp_listener listener = tcp_listener::bind("127.0.0.1:0");
+  tcp_stream stream = {};
+  fiber<> partner = {};
+  fiber<> renewing = {};
+  std::uint64_t received = 0;  // by the partner, in the end
 };
 
 // What all share. Checks are counted and looked at in the end: a storm makes millions.
@@ -56,24 +86,32 @@ struct storm {
 
   random_numbers random;
   bool over = false;
-  tcp_listener listener = tcp_listener::bind("127.0.0.1:0");
-  std::vector<std::unique_ptr<victim>> victims;
-  std::vector<fiber<>> partners;
+  bool abandoned = false;  // by the run, which cancels at every wait
+  door numbered;
+  door anonymous;
+  std::vector<std::unique_ptr<victim>> victims = {};
+  std::vector<fiber<>> partners = {};
+  std::vector<std::unique_ptr<renewable>> renewables = {};
   std::uint64_t wrong_bytes = 0;
-  std::uint64_t surprises = 0;  // errors that nothing here should have caused
+  std::uint64_t surprises = 0;  // what nothing here should have caused
   std::uint64_t cuts = 0;
   std::uint64_t refusals = 0;
 
-  // A limit that rarely passes in time, often at once, or never.
+  std::chrono::microseconds up_to(std::size_t microseconds) {
+    return std::chrono::microseconds(static_cast<long>(random.below(microseconds)));
+  }
+  // A limit that has passed, that passes soon, or never.
   until some_limit() {
-    switch (random.below(4)) {
-      case 0:
-        return 0s;
-      case 1:
-        return std::chrono::microseconds(random.below(300));
-      default:
-        return forever;
-    }
+    const std::size_t kind = random.below(4);
+    if (kind == 0) return 0s;
+    if (kind == 1) return up_to(300);
+    return forever;
+  }
+  void surprise_unless(bool expected) {
+    if (!expected) ++surprises;
+  }
+  void check(std::uint64_t place, std::span<const std::byte> bytes) {
+    if (!are_bytes_from(place, bytes)) ++wrong_bytes;
   }
 };
 
@@ -82,15 +120,13 @@ template <class Call>
 task<> be_a_victim(victim& v, Call call) {
   while (!v.all.over) {
     try {
-      const bool succeeded = co_await call(v.all);
+      const bool succeeded = co_await call(v);
       if (succeeded) ++v.successes;
-      continue;
     } catch (const cancelled&) {
       ++v.kills_thrown;
     }
   }
-  // Those that are still pending.
-  for (bool pending = true; pending;) {
+  for (bool pending = !v.all.abandoned; pending;) {  // kills that have not been thrown yet
     try {
       co_await yield();
       pending = false;
@@ -107,207 +143,359 @@ void add_victim(storm& all, Call call) {
   v.self = spawn(be_a_victim(v, std::move(call)));
 }
 
-bool is_passed_limit(const std::error_code& code) { return code == errc::timed_out; }
-
 // Sleeping and joining
 
-task<bool> sleep_a_moment(storm& all) {
-  co_await sleep(std::chrono::microseconds(all.random.below(200)));
+task<bool> sleep_a_moment(victim& v) {
+  co_await sleep(v.all.up_to(200));
   co_return true;
 }
 
-task<bool> join_somebody(storm& all) {
-  const auto& other = all.victims[all.random.below(all.victims.size())]->self;
-  if (!other || other.id() == current().id()) {
+task<bool> join_somebody(victim& v) {
+  const auto& other = v.all.victims[v.all.random.below(v.all.victims.size())];
+  if (other.get() == &v) {
     co_await yield();
     co_return false;
   }
-  co_return co_await other.join(std::chrono::microseconds(all.random.below(300)));
+  const bool ended = co_await other->self.join(v.all.up_to(300));
+  v.all.surprise_unless(!ended || v.all.over);
+  co_return !ended;
 }
 
-// Reading: the partner writes without end; the reader must see every byte once.
+// Reading with calls that lose nothing: every byte must be seen once.
 
-struct read_stream {
-  tcp_stream stream;
-  std::uint64_t place = 0;
-  std::array<std::byte, 700> memory;
-};
-
-task<> write_until_the_end(storm& all, tcp_stream stream) {
+task<> write_without_end(storm& all, tcp_stream stream) {
   random_numbers random(all.random.next());
   std::uint64_t place = 0;
   while (!all.over) {
     const auto piece = bytes_from(place, 1 + random.below(3000));
     const auto written = co_await as_result(stream.write_all(piece));
-    if (!written) break;
+    if (!written) co_return;
     place += piece.size();
     if (random.once_in(2)) co_await sleep(std::chrono::microseconds(random.below(500)));
   }
 }
 
-task<bool> read_a_piece(storm& all, read_stream& from) {
-  if (all.random.once_in(2)) {
-    const auto lent = co_await as_result(from.stream.receive(all.some_limit()));
-    if (!lent) {
-      if (!is_passed_limit(lent.error())) ++all.surprises;
-      co_return false;
-    }
-    if (!are_bytes_from(from.place, *lent)) ++all.wrong_bytes;
-    from.place += lent->size();
-  } else {
-    const auto room = std::span(from.memory).first(1 + all.random.below(from.memory.size()));
-    const auto count = co_await as_result(from.stream.read_some(room, all.some_limit()));
-    if (!count) {
-      if (!is_passed_limit(count.error())) ++all.surprises;
-      co_return false;
-    }
-    if (!are_bytes_from(from.place, room.first(*count))) ++all.wrong_bytes;
-    from.place += *count;
+// Keeps its place by itself, to compare it with the stream's.
+struct read_stream {
+  tcp_stream stream;
+  std::uint64_t place = 0;
+  std::array<std::byte, 700> memory = {};
+};
+
+task<bool> receive_a_piece(victim& v, read_stream& from) {
+  const auto lent = co_await as_result(from.stream.receive(v.all.some_limit()));
+  if (!lent) {
+    v.all.surprise_unless(lent.error() == errc::timed_out);
+    co_return false;
   }
-  if (from.stream.bytes_read() != from.place) ++all.surprises;
+  v.all.check(from.place, *lent);
+  from.place += lent->size();
+  v.all.surprise_unless(from.stream.bytes_read() == from.place);
+  co_return true;
+}
+
+task<bool> read_a_piece(victim& v, read_stream& from) {
+  const auto room = std::span(from.memory).first(1 + v.all.random.below(from.memory.size()));
+  const auto count = co_await as_result(from.stream.read_some(room, v.all.some_limit()));
+  if (!count) {
+    v.all.surprise_unless(count.error() == errc::timed_out);
+    co_return false;
+  }
+  v.all.check(from.place, room.first(*count));
+  from.place += *count;
+  v.all.surprise_unless(from.stream.bytes_read() == from.place);
   co_return true;
 }
 
 task<> add_reader(storm& all) {
-  auto pair = co_await connected_through(all.listener);
-  all.partners.push_back(spawn(&write_until_the_end, std::ref(all), std::move(pair.far)));
-  auto from = std::make_shared<read_stream>();
-  from->stream = std::move(pair.near);
-  add_victim(all, [from](storm& s) { return read_a_piece(s, *from); });
+  auto pair = co_await connected_pair();
+  all.partners.push_back(spawn(&write_without_end, std::ref(all), std::move(pair.far)));
+  auto from = std::make_shared<read_stream>(read_stream{std::move(pair.near)});
+  add_victim(all, [from](victim& v) {
+    return v.all.random.once_in(2) ? receive_a_piece(v, *from) : read_a_piece(v, *from);
+  });
 }
 
-// Compound calls: cut short, they poison their direction, and the count tells how far they came. A
-// connection of its own for each.
+// Compound calls: cut short, they poison their direction, and the count tells how far they came.
+// Then a fiber that is not killed makes a new connection.
 
-task<bool> exact_or_cut(storm& all, tcp_stream& stream) {
-  std::array<std::byte, 2000> memory;
-  const std::uint64_t before = stream.bytes_read();
-  std::exception_ptr kill;
+// False while there is no connection; made by `renew`, which a kill does not stop.
+task<bool> has_connection(victim& v, renewable& one, task<> (*renew)(storm&, renewable&)) {
+  if (one.stream) co_return true;
+  if (!one.renewing) one.renewing = spawn(renew, std::ref(v.all), std::ref(one));
+  co_await one.renewing.join();
+  one.renewing = {};
+  co_return false;
+}
+
+// A call that is made after a cut must be refused.
+template <class Result>
+void count_cut(storm& all, const Result& refused) {
+  ++all.cuts;
+  if (!refused && refused.error() == errc::cut_short) ++all.refusals;
+}
+
+task<> renew_for_reading(storm& all, renewable& one) {
+  auto pair = co_await connected_through(one.listener);
+  one.partner = spawn(&write_without_end, std::ref(all), std::move(pair.far));
+  one.stream = std::move(pair.near);
+}
+
+task<bool> read_exact_or_cut(victim& v, renewable& one) {
+  const bool connected = co_await has_connection(v, one, &renew_for_reading);
+  if (!connected) co_return false;
+  std::array<std::byte, 2000> memory{};
+  const std::uint64_t before = one.stream.bytes_read();
   bool done = false;
   try {
-    const auto read = co_await as_result(stream.read_exact(memory, all.some_limit()));
+    const auto read = co_await as_result(one.stream.read_exact(memory, v.all.some_limit()));
     done = read.has_value();
-    if (!done && !is_passed_limit(read.error())) ++all.surprises;
+    v.all.surprise_unless(done || read.error() == errc::timed_out);
   } catch (const cancelled&) {
-    kill = std::current_exception();
+    ++v.kills_thrown;
   }
-  const std::uint64_t came = stream.bytes_read() - before;
-  if (!are_bytes_from(before, std::span(memory).first(came))) ++all.wrong_bytes;
-  if (done != (came == memory.size())) ++all.surprises;
-  if (!done && came != 0) {
-    ++all.cuts;
-    const auto refused = co_await as_result(stream.read_some(memory));
-    if (!refused && refused.error() == errc::cut_short) ++all.refusals;
-    stream = tcp_stream();
-  }
-  if (kill) std::rethrow_exception(kill);
-  co_return done;
+  const std::uint64_t came = one.stream.bytes_read() - before;
+  v.all.check(before, std::span(memory).first(came));
+  v.all.surprise_unless(done == (came == memory.size()));
+  if (done || came == 0) co_return done;
+  tcp_stream cut = std::exchange(one.stream, tcp_stream());
+  const auto refused = co_await as_result(cut.read_some(memory));
+  count_cut(v.all, refused);
+  co_return false;
 }
 
-task<> check_what_was_written(storm& all, tcp_stream stream, std::shared_ptr<std::uint64_t> count) {
-  std::uint64_t place = 0;
+task<> check_what_is_written(storm& all, renewable& one, tcp_stream stream) {
+  random_numbers random(all.random.next());
+  one.received = 0;
   for (;;) {
     const auto lent = co_await as_result(stream.receive());
-    if (!lent || !*lent) break;
-    if (!are_bytes_from(place, *lent)) ++all.wrong_bytes;
-    place += lent->size();
-    if (place % 3 == 0) co_await yield();
+    if (!lent || !*lent) co_return;
+    all.check(one.received, *lent);
+    one.received += lent->size();
+    if (random.once_in(4)) co_await sleep(std::chrono::microseconds(random.below(300)));
   }
-  *count = place;
 }
 
-struct written_stream {
-  tcp_stream stream;
-  std::shared_ptr<std::uint64_t> received;
-  fiber<> reader;
-};
+task<> renew_for_writing(storm& all, renewable& one) {
+  auto pair = co_await connected_through(one.listener);
+  pair.near.set_send_buffer(8192);
+  one.partner = spawn(&check_what_is_written, std::ref(all), std::ref(one), std::move(pair.far));
+  one.stream = std::move(pair.near);
+}
 
-task<bool> write_or_cut(storm& all, written_stream& to) {
-  const std::uint64_t before = to.stream.bytes_written();
-  const auto piece = bytes_from(before, 1 + all.random.below(100'000));
-  std::exception_ptr kill;
+// When a write was cut: what the peer gets must be what the count says.
+task<> compare_counts(storm& all, renewable& one, tcp_stream cut) {
+  const std::uint64_t written = cut.bytes_written();
+  co_await cut.close();
+  co_await one.partner.join();
+  all.surprise_unless(one.received == written);
+  co_await renew_for_writing(all, one);
+}
+
+task<bool> write_all_or_cut(victim& v, renewable& one) {
+  const bool connected = co_await has_connection(v, one, &renew_for_writing);
+  if (!connected) co_return false;
+  const std::uint64_t before = one.stream.bytes_written();
+  const auto piece = bytes_from(before, 1 + v.all.random.below(60'000));
   bool done = false;
   try {
-    const auto written = co_await as_result(to.stream.write_all(piece, all.some_limit()));
+    const auto written = co_await as_result(one.stream.write_all(piece, v.all.some_limit()));
     done = written.has_value();
-    if (!done && !is_passed_limit(written.error())) ++all.surprises;
+    v.all.surprise_unless(done || written.error() == errc::timed_out);
   } catch (const cancelled&) {
-    kill = std::current_exception();
+    ++v.kills_thrown;
   }
-  const std::uint64_t went = to.stream.bytes_written() - before;
-  if (done != (went == piece.size())) ++all.surprises;
-  if (!done && went != 0) {
-    ++all.cuts;
-    const auto refused = co_await as_result(to.stream.write_all("x"));
-    if (!refused && refused.error() == errc::cut_short) ++all.refusals;
-    const std::uint64_t written = to.stream.bytes_written();
-    to.stream = tcp_stream();
-    co_await to.reader.join();
-    if (*to.received != written) ++all.wrong_bytes;
+  const std::uint64_t went = one.stream.bytes_written() - before;
+  v.all.surprise_unless(done == (went == piece.size()));
+  if (done || went == 0) co_return done;
+  try {
+    const auto refused = co_await as_result(one.stream.write_all("x"));
+    count_cut(v.all, refused);
+  } catch (const cancelled&) {
+    ++v.kills_thrown;
   }
-  if (kill) std::rethrow_exception(kill);
-  co_return done;
+  one.renewing = spawn(&compare_counts, std::ref(v.all), std::ref(one), std::move(one.stream));
+  co_return false;
 }
 
 // Connecting and accepting: what a client says must reach exactly one of those who accept.
 
-struct door {
-  tcp_listener listener = tcp_listener::bind("127.0.0.1:0");
-  std::vector<int> seen;  // how often each client was
-};
-
-task<> take_the_number(door& d, tcp_stream stream) {
-  std::array<std::byte, 4> number;
+task<> take_the_number(storm& all, tcp_stream stream) {
+  std::array<std::byte, 4> number{};
   const auto read = co_await as_result(stream.read_exact(number));
+  all.surprise_unless(read.has_value());
   if (!read) co_return;
-  std::uint32_t client = 0;
-  for (const std::byte digit : number) client = client * 256 + std::to_integer<unsigned>(digit);
-  ++d.seen.at(client);
+  std::size_t client = 0;
+  for (const std::byte digit : number) client = client * 256 + std::to_integer<std::size_t>(digit);
+  ++all.numbered.seen.at(client);
 }
 
-task<bool> accept_one(storm& all, door& d) {
-  auto made = co_await as_result(d.listener.accept(all.some_limit()));
+task<bool> accept_one(victim& v) {
+  auto made = co_await as_result(v.all.numbered.listener.accept(v.all.some_limit()));
   if (!made) {
-    if (!is_passed_limit(made.error())) ++all.surprises;
+    v.all.surprise_unless(made.error() == errc::timed_out);
     co_return false;
   }
-  spawn(&take_the_number, std::ref(d), std::move(*made));
+  spawn(&take_the_number, std::ref(v.all), std::move(*made));
   co_return true;
 }
 
-task<> bring_numbers(storm& all, door& d) {
+task<> bring_numbers(storm& all) {
+  door& d = all.numbered;
   while (!all.over) {
-    const auto client = static_cast<std::uint32_t>(d.seen.size());
+    const std::size_t client = d.seen.size();
     d.seen.push_back(0);
-    auto stream = co_await tcp_stream::connect(d.listener.local_address());
-    std::array<std::byte, 4> number;
-    for (int i = 0; i < 4; ++i) number[i] = static_cast<std::byte>(client >> (24 - 8 * i));
+    auto stream = co_await tcp_stream::connect(d.somewhere());
+    std::array<std::byte, 4> number{};
+    for (std::size_t i = 0; i < 4; ++i) number[i] = static_cast<std::byte>(client >> (24 - 8 * i));
     co_await stream.write_all(number);
     stream.shutdown_write();
     const auto end = co_await as_result(stream.receive());  // until the number was taken
-    if (!end || *end) ++all.surprises;
+    all.surprise_unless(end && !*end);
   }
 }
 
-task<bool> connect_and_drop(storm& all, door& d) {
+task<bool> connect_and_drop(victim& v) {
+  co_await sleep(v.all.up_to(300));
   const auto made =
-      co_await as_result(tcp_stream::connect(d.listener.local_address(), all.some_limit()));
-  if (!made && !is_passed_limit(made.error())) ++all.surprises;
+      co_await as_result(tcp_stream::connect(v.all.anonymous.somewhere(), v.all.some_limit()));
+  v.all.surprise_unless(made || made.error() == errc::timed_out);
   co_return made.has_value();
 }
 
-task<> drop_all(storm& all, door& d) {
+// Until the listener is closed.
+template <class Take>
+task<> accept_all(storm& all, tcp_listener& listener, Take take) {
   for (;;) {
-    const auto made = co_await as_result(d.listener.accept());
+    auto made = co_await as_result(listener.accept());
     if (!made) {
-      if (made.error() != errc::closed) ++all.surprises;
+      all.surprise_unless(made.error() == errc::closed);
       co_return;
     }
+    take(std::move(*made));
   }
+}
+
+// The weather
+
+task<> rain_kills(storm& all) {
+  for (int sent = 0; sent < kills_per_storm; ++sent) {
+    all.victims[all.random.below(all.victims.size())]->kill();
+    const std::size_t pause = all.random.below(64);
+    if (pause == 0) co_await sleep(all.up_to(50));
+    if (pause == 1) co_await sleep(0s);
+    if (pause <= 8) co_await yield();
+  }
+}
+
+constexpr int of_each_kind = 12;
+
+renewable& new_renewable(storm& all) {
+  return *all.renewables.emplace_back(std::make_unique<renewable>());
+}
+
+task<> raise_storm(storm& all) {
+  for (int i = 0; i < of_each_kind; ++i) {
+    co_await add_reader(all);
+    add_victim(all, &sleep_a_moment);
+    add_victim(all, &join_somebody);
+    add_victim(all, &accept_one);
+    add_victim(all, &connect_and_drop);
+    add_victim(all, [&one = new_renewable(all)](victim& v) { return read_exact_or_cut(v, one); });
+    add_victim(all, [&one = new_renewable(all)](victim& v) { return write_all_or_cut(v, one); });
+    all.partners.push_back(spawn(&bring_numbers, std::ref(all)));
+  }
+  co_await yield();  // all have begun: a fiber that is killed before it begins never does
+}
+
+// Lets everybody come to an end: the victims, then those who wait for them.
+task<> calm_storm(storm& all) {
+  all.over = true;
+  for (const auto& v : all.victims) v->kill();
+  for (const auto& v : all.victims) co_await v->self.join();
+  for (const auto& one : all.renewables) {
+    if (one->renewing) co_await one->renewing.join();
+    one->stream = tcp_stream();
+    if (one->partner) co_await one->partner.join();
+  }
+  const auto take = [&all](tcp_stream made) {
+    spawn(&take_the_number, std::ref(all), std::move(made));
+  };
+  const auto sweeper = spawn(accept_all(all, all.numbered.listener, take));
+  co_await joinall(all.partners);
+  co_await all.numbered.listener.close();
+  co_await all.anonymous.listener.close();
+  co_await sweeper.join();
+}
+
+void check_storm(const storm& all) {
+  CHECK(all.wrong_bytes == 0);
+  CHECK(all.surprises == 0);
+  for (const auto& v : all.victims) {
+    CHECK(v->kills_thrown == v->kills_sent);
+    CHECK(v->self.result() == outcome::value);
+  }
+  for (const auto& partner : all.partners) CHECK(partner.result() == outcome::value);
+  CHECK(std::count(all.numbered.seen.begin(), all.numbered.seen.end(), 1) ==
+        static_cast<std::ptrdiff_t>(all.numbered.seen.size()));
+  // It was a storm: each kind of call was killed, and succeeded.
+  for (std::size_t kind = 0; kind < 7; ++kind) {
+    std::uint64_t successes = 0;
+    for (std::size_t i = kind; i < all.victims.size(); i += 7) {
+      successes += all.victims[i]->successes;
+    }
+    CAPTURE(kind);
+    CHECK(successes > 0);
+  }
+  CHECK(all.cuts > 0);
+  CHECK(all.refusals == all.cuts);
+}
+
+constexpr std::uint64_t seed = 0x5eed;
+
+task<> weather() {
+  storm all(seed);
+  co_await raise_storm(all);
+  const auto drop = [](tcp_stream) {};
+  const auto dropping = spawn(accept_all(all, all.anonymous.listener, drop));
+  co_await rain_kills(all);
+  co_await calm_storm(all);
+  co_await dropping.join();
+  check_storm(all);
 }
 
 }  // namespace
 
 TEST_SUITE_BEGIN("kill storm");
+
+TEST_CASE("a storm of kills loses no byte, no connection and no descriptor") {
+  const std::size_t before = open_descriptors();
+  MESSAGE(kills_per_storm, " kills with seed ", seed);
+  on_one_scheduler(&weather);
+  CHECK(open_descriptors() == before);
+}
+
+TEST_CASE("two storms at once on two threads neither") {
+  const std::size_t before = open_descriptors();
+  on_two_schedulers(&weather);
+  CHECK(open_descriptors() == before);
+}
+
+TEST_CASE("a run that ends in the middle of a storm leaves nothing behind") {
+  const std::size_t before = open_descriptors();
+  std::optional<storm> all;
+  const auto body = [&]() -> task<> {
+    all.emplace(seed);
+    co_await raise_storm(*all);
+    for (int i = 0; i < 1000; ++i) {
+      all->victims[all->random.below(all->victims.size())]->kill();
+      if (i % 8 == 0) co_await sleep(0s);
+    }
+    all->over = all->abandoned = true;
+  };
+  on_one_scheduler(body);
+  all.reset();
+  CHECK(open_descriptors() == before);
+}
 
 TEST_SUITE_END();

@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import pathlib
+import re
 import resource
 import shutil
 import signal
@@ -272,10 +273,11 @@ def context_switches(pid):
 
 
 def memory_bytes(pid):
-    """What the process takes in memory, shared pages counted by their share."""
+    """What the process takes in memory; shared pages count by their share (PSS). Pages of files are
+    left out: a program's share of them changes when another one that runs the same file ends."""
     text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
-    line = next(line for line in text.splitlines() if line.startswith("Pss:"))
-    return int(line.split()[1]) * 1024
+    sizes = dict(re.findall(r"^(\w+): +(\d+) kB$", text, re.M))
+    return (int(sizes["Pss"]) - int(sizes["Pss_File"])) * 1024
 
 
 def descriptor_count(pid):

@@ -37,6 +37,12 @@ child_end program(const Main& main, const options& settings = {}) {
   });
 }
 
+// Sends a signal to this process, and returns when its handler has run.
+void deliver(int number) {
+  ::raise(number);
+  ::usleep(0);  // ThreadSanitizer holds signals back until a call that may block
+}
+
 void say(const char* word) { std::fprintf(stderr, "%s\n", word); }
 
 task<> sleep_for_ever() { co_await sleep(std::chrono::hours(1)); }
@@ -129,7 +135,7 @@ TEST_CASE("SIGINT and SIGTERM kill the main task: 130 and 143, after its clean-u
   for (const int number : {SIGINT, SIGTERM}) {
     const auto main = [number]() -> task<> {
       spawn([number]() -> task<> {
-        ::kill(::getpid(), number);
+        deliver(number);
         co_return;
       });
       try {
@@ -162,7 +168,7 @@ TEST_CASE("a signal wakes a program that sleeps") {
 
 TEST_CASE("a signal is not lost when the main task does not wait for a while") {
   const auto main = []() -> task<> {
-    ::kill(::getpid(), SIGTERM);
+    deliver(SIGTERM);
     say("still here");
     co_await yield();
     co_await sleep_for_ever();
@@ -174,7 +180,7 @@ TEST_CASE("a signal is not lost when the main task does not wait for a while") {
 
 TEST_CASE("a main task may catch the kill and decide the code itself") {
   const auto main = []() -> task<int> {
-    ::kill(::getpid(), SIGTERM);
+    deliver(SIGTERM);
     try {
       co_await sleep_for_ever();
     } catch (const cancelled&) {
@@ -187,7 +193,7 @@ TEST_CASE("a main task may catch the kill and decide the code itself") {
 
 TEST_CASE("an error during the clean-up after a signal is an error: a sentence and code 1") {
   const auto main = []() -> task<> {
-    ::kill(::getpid(), SIGTERM);
+    deliver(SIGTERM);
     try {
       co_await sleep_for_ever();
     } catch (const cancelled&) {
@@ -201,12 +207,12 @@ TEST_CASE("an error during the clean-up after a signal is an error: a sentence a
 
 TEST_CASE("a second signal ends the process at once, with the code of that one") {
   const auto main = []() -> task<> {
-    ::kill(::getpid(), SIGINT);
+    deliver(SIGINT);
     try {
       co_await sleep_for_ever();
     } catch (const cancelled&) {
       say("cleaning up");
-      ::kill(::getpid(), SIGTERM);
+      deliver(SIGTERM);
       say("not here");
       throw;
     }
@@ -223,7 +229,7 @@ TEST_CASE("a signal when the main task has ended changes nothing, a second one e
         try {
           co_await sleep(1h);
         } catch (const cancelled&) {
-          for (int i = 0; i < signals; ++i) ::kill(::getpid(), SIGTERM);
+          for (int i = 0; i < signals; ++i) deliver(SIGTERM);
           say("cleaned up");
           throw;
         }
@@ -245,7 +251,7 @@ TEST_CASE("the dispositions are put back, whatever they were, and it can be call
     ::sigaction(SIGINT, &mine, nullptr);
     ::signal(SIGTERM, SIG_IGN);
     const auto signalled = []() -> task<int> {
-      ::kill(::getpid(), SIGINT);
+      deliver(SIGINT);
       co_await sleep_for_ever();
       co_return 0;
     };
@@ -261,7 +267,7 @@ TEST_CASE("the dispositions are put back, whatever they were, and it can be call
     RINGLET_ASSERT(now.sa_handler == &ignore, "SIGINT is as it was");
     ::sigaction(SIGTERM, nullptr, &now);
     RINGLET_ASSERT(now.sa_handler == SIG_IGN, "SIGTERM is as it was");
-    ::kill(::getpid(), SIGTERM);
+    deliver(SIGTERM);
   });
   CHECK(end.status == 0);
   CHECK(end.errors == "fails\n");

@@ -32,12 +32,13 @@ task<> storm(scripted_engine& engine, const bool& stop, int& steps) {
 }
 
 // Has an operation in flight that outlives all fibers.
-struct noting_guest : scheduler_guest {
+struct noting_guest final : scheduler_guest {
   noting_guest(scheduler& at, std::string& notes) : home(at), log(notes) {
     op.fd = 7;
     home.carrier().start(op);
     home.add_guest(*this);
   }
+  ~noting_guest() { unlink(); }
   void on_shutdown() noexcept override {
     log += "shutdown, ";
     home.carrier().cancel(op);
@@ -52,7 +53,7 @@ struct noting_guest : scheduler_guest {
   operation op{opcode::read, [](operation&, const completion&) noexcept {}};
 };
 
-struct noting_waiter : descriptor_waiter {
+struct noting_waiter final : descriptor_waiter {
   noting_waiter(std::string& notes, char letter) : log(notes), name(letter) {}
   void on_descriptor_freed() noexcept override { log += name; }
   std::string& log;

@@ -20,7 +20,7 @@ namespace ringlet::test {
 
 /// A task on a bare context, queued at once.
 template <class T = void>
-class chain : public context {
+class chain final : public context {
  public:
   chain(ready_queue& home, task<T> root) : context(home), root_(std::move(root)) {
     set_root(*root_.promise_to_start());
