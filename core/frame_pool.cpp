@@ -10,8 +10,17 @@ namespace ringlet::detail {
 namespace {
 
 constexpr std::size_t cache_line = 64;
-// Blocks that a slab of this size holds are made at once; larger ones one by one.
-constexpr std::size_t slab_size = 16 * 1024;
+
+// How many blocks are made at once.
+std::size_t blocks_of_slab([[maybe_unused]] std::size_t block_size) {
+#ifdef RINGLET_ASAN
+  // One by one, so that the sanitizer sees who writes past the end of a frame.
+  return 1;
+#else
+  constexpr std::size_t slab_size = 16 * 1024;
+  return std::max<std::size_t>(1, slab_size / block_size);
+#endif
+}
 
 }  // namespace
 
@@ -60,12 +69,7 @@ void frame_pool::refill(std::size_t index) {
     }
   }
   const std::size_t size = size_of(index);
-#ifdef RINGLET_ASAN
-  // One by one, so that the sanitizer sees who writes past the end of a frame.
-  const std::size_t count = 1;
-#else
-  const std::size_t count = std::max<std::size_t>(1, slab_size / size);
-#endif
+  const std::size_t count = blocks_of_slab(size);
   auto* slab = static_cast<std::byte*>(::operator new(count* size, std::align_val_t(cache_line)));
   for (std::size_t i = count; i-- > 0;) {  // the first one last, to be handed out in order
     frames_here.free[index] = ::new (slab + i * size) block{frames_here.free[index]};

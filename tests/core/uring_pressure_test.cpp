@@ -14,9 +14,11 @@
 #include <cerrno>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "support/aborts.hpp"
@@ -165,20 +167,36 @@ TEST_CASE("operations that find no room wait for it, and keep their order") {
   CHECK(faults.calls() > 0);
 }
 
-TEST_CASE("an operation that was cancelled while it waited for room ends without the kernel") {
+TEST_CASE("nobody overtakes those that wait for room, when there is room again") {
   const auto engine = make_small_engine();
-  const faulty_enter faults(refuse_bursts);
-  const fd_pair pair = socket_pair();
   std::vector<ordered*> done;
-  std::deque<ordered> nops, reads;
-  for (int i = 0; i < 8; ++i) engine->start(nops.emplace_back(done));
-  for (int i = 0; i < 3; ++i) engine->start(reads.emplace_back(done, pair.near.get()));
-  CHECK(reads.back().current_state() == operation::state::queued);
-  for (ordered& op : reads) engine->cancel(op);
+  std::deque<ordered> ops;
+  {
+    const faulty_enter faults(refuse_bursts);
+    for (int i = 0; i < 10; ++i) engine->start(ops.emplace_back(done));
+  }
+  for (int i = 0; i < 10; ++i) engine->start(ops.emplace_back(done));
   finish_all(*engine);
-  CHECK(done.size() == 11);
-  for (const ordered& op : reads) CHECK(op.answer == -ECANCELED);
-  for (const ordered& op : nops) CHECK(op.answer == 0);
+  CHECK(in_order(ops, done));
+}
+
+TEST_CASE("an operation that was cancelled while it waited for room never reaches the kernel") {
+  for (const bool room_again : {false, true}) {
+    const auto engine = make_small_engine();
+    std::optional<faulty_enter> faults(std::in_place, refuse_bursts);
+    const fd_pair pair = socket_pair();
+    std::vector<ordered*> done;
+    std::deque<ordered> nops, reads;
+    for (int i = 0; i < 8; ++i) engine->start(nops.emplace_back(done));
+    for (int i = 0; i < 3; ++i) engine->start(reads.emplace_back(done, pair.near.get()));
+    CHECK(reads.back().current_state() == operation::state::queued);
+    for (ordered& op : reads) engine->cancel(op);
+    if (room_again) faults.reset();
+    finish_all(*engine);
+    CHECK(done.size() == 11);
+    for (const ordered& op : reads) CHECK(op.answer == -ECANCELED);
+    for (const ordered& op : nops) CHECK(op.answer == 0);
+  }
 }
 
 // It used to sleep with the cancellation still in its list, for ever.

@@ -68,6 +68,23 @@ child_end on_scripted_engine_in_child(F body) {
   });
 }
 
+task<> run_out_and_close(scripted_engine& engine) {
+  starts tried(engine);
+  tried.fail_all();
+  tcp_stream stream{unique_fd(stream_fd)};
+  const address same = stream.peer_address();
+  RINGLET_ASSERT(same == stream.peer_address(), "an address changed");
+  tcp_listener listener{unique_fd(fresh_fd())};
+  const auto fiber = spawn(outcome_of_accept(listener));
+  co_await sleep(2s);
+  const std::size_t before = tried.times.size();
+  co_await sleep(1ms);
+  co_await stream.close();
+  co_await settle();
+  RINGLET_ASSERT(tried.times.size() == before + 1, "the close was not noticed");
+  RINGLET_ASSERT(tried.times.back() == 2001, "the close was not noticed at once");
+}
+
 }  // namespace
 
 TEST_SUITE_BEGIN("accept back-off");
@@ -110,21 +127,7 @@ TEST_CASE("with no descriptor left it is tried again after 10 ms, doubled each t
 }
 
 TEST_CASE("closing a stream lets the listener try again at once") {
-  const auto body = [](scripted_engine& engine) -> task<> {
-    starts tried(engine);
-    tried.fail_all();
-    tcp_stream stream{unique_fd(stream_fd)};
-    tcp_listener listener{unique_fd(fresh_fd())};
-    const auto fiber = spawn(outcome_of_accept(listener));
-    co_await sleep(2s);
-    const std::size_t before = tried.times.size();
-    co_await sleep(1ms);
-    co_await stream.close();
-    co_await settle();
-    RINGLET_ASSERT(tried.times.size() == before + 1, "the close was not noticed");
-    RINGLET_ASSERT(tried.times.back() == 2001, "the close was not noticed at once");
-  };
-  const child_end end = on_scripted_engine_in_child(body);
+  const child_end end = on_scripted_engine_in_child(&run_out_and_close);
   CHECK(end.status == 0);
   if (end.status != 0) MESSAGE(end.errors);
 }
@@ -194,11 +197,17 @@ task<> accept_with_few_descriptors() {
 }  // namespace
 
 TEST_CASE("a server that has run out of descriptors goes on with each one that it closes") {
-  const child_end end = run_in_child([] { on_one_scheduler(&accept_with_few_descriptors); });
+  const child_end end = run_in_child([] {
+    // UndefinedBehaviorSanitizer opens a pipe when it meets a class for the first time, which is
+    // too late without descriptors: so everything happens once before.
+    scripted_engine engine;
+    detail::run_on(engine, run_out_and_close(engine), {}, std::source_location::current());
+    on_one_scheduler(&accept_with_few_descriptors);
+  });
   CHECK(end.status == 0);
   if (end.status != 0) MESSAGE(end.errors);
-  CHECK(occurrences(end.errors, "ringlet: accept: Too many open files") == 1);
-  CHECK(occurrences(end.errors, "ulimit -n") == 1);
+  CHECK(occurrences(end.errors, "ringlet: accept: Too many open files") == 2);
+  CHECK(occurrences(end.errors, "ulimit -n") == 2);
 }
 
 TEST_SUITE_END();

@@ -115,7 +115,7 @@ TEST_CASE("bytes that are written and read one at a time all arrive") {
   on_schedulers([]() -> task<> {
     auto [near, far] = co_await connected_pair();
     constexpr std::uint64_t count = 10'000;
-    const auto write_each = [&near = near]() -> task<> {
+    const auto write_each = [&near]() -> task<> {
       for (std::uint64_t place = 0; place < count; ++place) {
         const std::array one{byte_at(place)};
         co_await near.write_all(one);
@@ -217,8 +217,7 @@ TEST_CASE("a peer that never reads holds up its own connection only, in bounded 
   on_schedulers([]() -> task<> {
     auto [stalled, silent] = co_await connected_with_small_buffers();
     const auto all = bytes_from(0, 16 << 20);
-    const auto writing =
-        spawn(outcome_of([&stalled = stalled, &all] { return stalled.write_all(all); }));
+    const auto writing = spawn(outcome_of([&stalled, &all] { return stalled.write_all(all); }));
     auto [near, far] = co_await connected_pair();
     for (int round = 0; round < 1000; ++round) {
       co_await near.write_all("ping");
@@ -234,7 +233,7 @@ TEST_CASE("a peer that never reads holds up its own connection only, in bounded 
     std::string words = co_await writing.get();
     CHECK(words == "cancelled");
     CHECK(stalled.bytes_written() >= before);
-    words = co_await outcome_of([&stalled = stalled] { return stalled.write_all("more"); });
+    words = co_await outcome_of([&stalled] { return stalled.write_all("more"); });
     CHECK(words.find("cut short") != std::string::npos);
     // What the count says is what the peer gets.
     const std::uint64_t written = stalled.bytes_written();
@@ -253,7 +252,7 @@ TEST_CASE("a write whose limit passes while the peer does not read is cut short 
     auto [near, far] = co_await connected_with_small_buffers();
     const auto all = bytes_from(0, 8 << 20);
     const std::string words =
-        co_await outcome_of([&near = near, &all] { return near.write_all(all, 5ms); });
+        co_await outcome_of([&near, &all] { return near.write_all(all, 5ms); });
     CHECK(words == "timed out");
     near.shutdown_write();
     const std::uint64_t received = co_await check_all_of(far);

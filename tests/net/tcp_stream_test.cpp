@@ -94,7 +94,7 @@ TEST_CASE("a read returns what has come, and waits for the first byte only") {
   on_schedulers([]() -> task<> {
     auto [near, far] = co_await connected_pair();
     std::array<std::byte, 16> memory{};
-    const auto reading = spawn(outcome_of([&far = far, &memory] { return far.read_some(memory); }));
+    const auto reading = spawn(outcome_of([&far, &memory] { return far.read_some(memory); }));
     co_await yield();
     CHECK_FALSE(reading.done());
     co_await near.write_all("ab");
@@ -149,10 +149,10 @@ TEST_CASE("a closed stream has no addresses and no options, and says so with an 
       }
       return std::error_code();
     };
-    CHECK(code_of([&near = near] { near.local_address(); }) == std::errc::bad_file_descriptor);
-    CHECK(code_of([&near = near] { near.peer_address(); }) == std::errc::bad_file_descriptor);
-    CHECK(code_of([&near = near] { near.set_no_delay(true); }) == std::errc::bad_file_descriptor);
-    CHECK(code_of([&near = near] { near.shutdown_write(); }) == std::errc::bad_file_descriptor);
+    CHECK(code_of([&near] { near.local_address(); }) == std::errc::bad_file_descriptor);
+    CHECK(code_of([&near] { near.peer_address(); }) == std::errc::bad_file_descriptor);
+    CHECK(code_of([&near] { near.set_no_delay(true); }) == std::errc::bad_file_descriptor);
+    CHECK(code_of([&near] { near.shutdown_write(); }) == std::errc::bad_file_descriptor);
   });
 }
 
@@ -177,7 +177,7 @@ TEST_CASE("each end can be finished first, and the other one goes on") {
     far.shutdown_write();
     const std::string answered = co_await all_of(near);
     CHECK(answered == "answer");
-    const std::string refused = co_await outcome_of([&near = near] { return near.write_all("x"); });
+    const std::string refused = co_await outcome_of([&near] { return near.write_all("x"); });
     CHECK(refused == "Broken pipe");
   });
 }
@@ -187,8 +187,7 @@ TEST_CASE("read_exact says that the stream has ended, and keeps what came") {
     auto [near, far] = co_await connected_pair();
     std::array<std::byte, 8> memory{};
     co_await near.write_all("abc");
-    const auto reading =
-        spawn(outcome_of([&far = far, &memory] { return far.read_exact(memory); }));
+    const auto reading = spawn(outcome_of([&far, &memory] { return far.read_exact(memory); }));
     while (far.bytes_read() != 3) co_await yield();
     near.shutdown_write();
     const std::string words = co_await reading.get();
@@ -230,10 +229,8 @@ TEST_CASE("a read or a write that was begun in the same turn as the close ends w
       auto [near, far] = co_await connected_through(listener);
       std::array<std::byte, 4> memory{};
       const std::string large(8 << 20, 'x');  // more than the system takes at once
-      const auto reading =
-          spawn(outcome_of([&near = near, &memory] { return near.read_some(memory); }));
-      const auto writing =
-          spawn(outcome_of([&near = near, &large] { return near.write_all(large); }));
+      const auto reading = spawn(outcome_of([&near, &memory] { return near.read_some(memory); }));
+      const auto writing = spawn(outcome_of([&near, &large] { return near.write_all(large); }));
       co_await yield();  // begun, and not yet in the kernel
       if (destroyed) near = tcp_stream();
       if (!destroyed) co_await near.close();
@@ -264,7 +261,7 @@ TEST_CASE("closing without having read what came ends the connection both ways")
     co_await near.close();
     const std::string got = co_await all_of(far);
     CHECK(got == "read");
-    const std::string words = co_await outcome_of([&far = far] { return far.write_all("more"); });
+    const std::string words = co_await outcome_of([&far] { return far.write_all("more"); });
     CHECK(words == "Broken pipe");
   });
 }
@@ -317,11 +314,11 @@ TEST_CASE("writing to a peer that is gone is an error, and no signal") {
     raw.reset();
     std::string words;
     for (int i = 0; i < 100 && (words.empty() || words == "done"); ++i) {
-      words = co_await outcome_of([&near = near] { return near.write_all("to nobody"); });
+      words = co_await outcome_of([&near] { return near.write_all("to nobody"); });
     }
     CHECK((words == "Broken pipe" || words == "Connection reset by peer"));
     const std::array parts{bytes("to"), bytes("nobody")};
-    words = co_await outcome_of([&near = near, &parts] { return near.write_all(parts); });
+    words = co_await outcome_of([&near, &parts] { return near.write_all(parts); });
     CHECK(words == "Broken pipe");
   };
   on_schedulers(body);
