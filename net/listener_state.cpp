@@ -137,6 +137,8 @@ void listener_state::close_staged() noexcept {
 }
 
 bool listener_state::close(close_listener_wait* waiter) noexcept {
+  RINGLET_ASSERT(home_ == nullptr || home_ == current_scheduler_or_null(),
+                 "a listener was closed or destroyed on another thread than that of its scheduler");
   if (closing_) return true;
   closing_ = true;
   if (home_ != nullptr) home_->timers().disarm(*this);

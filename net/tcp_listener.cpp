@@ -93,6 +93,8 @@ bool accept_wait::begin(frame_record& at) noexcept {
     answer_ = -ECANCELED;
     return continue_or_yield(at);
   }
+  RINGLET_ASSERT(&from_->home() == &at.chain->home(),
+                 "a listener was used by a fiber of another scheduler");
   answer_ = from_->take_staged();
   if (answer_ >= 0) return continue_or_yield(at);
   suspend(type, at);

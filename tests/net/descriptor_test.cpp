@@ -434,6 +434,8 @@ TEST_CASE("a stream that is used by a fiber of another scheduler aborts and says
     const auto body = [&]() -> task<> { co_await stream.receive(1ms); };
     detail::run_on(engine, body(), {}, std::source_location::current());
   }));
+  CHECK(aborts_with("a stream was closed or destroyed on another thread",
+                    [&] { stream = tcp_stream(); }));
   finished.set_value();
   owner.join();
 }

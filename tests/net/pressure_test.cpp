@@ -14,6 +14,8 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -46,6 +48,17 @@ std::size_t pairs_allowed(std::size_t wanted) {
   rlimit limit{};
   ::getrlimit(RLIMIT_NOFILE, &limit);
   return std::min<std::size_t>(wanted, (limit.rlim_cur - 100) / 2);
+}
+
+// Threads that the kernel has started because a request was not done in time.
+std::size_t kernel_workers() {
+  std::size_t count = 0;
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string name;
+    std::ifstream(thread.path() / "comm") >> name;
+    if (name.starts_with("iou-wrk")) ++count;
+  }
+  return count;
 }
 
 // Reads and checks the stream to its end, in pieces of odd sizes, and lets others run in between.
@@ -88,6 +101,23 @@ TEST_CASE("a large write through small socket buffers is complete and in order")
     CHECK(received == large);
     CHECK(near.bytes_written() == large);
     CHECK(far.bytes_read() == large);
+    CHECK(kernel_workers() == 0);
+  });
+}
+
+TEST_CASE("a large part is sent like a large write, and not on a thread of the kernel's") {
+  on_schedulers([]() -> task<> {
+    auto [near, far] = co_await connected_with_small_buffers();
+    const auto reading = spawn(check_all_of(far));
+    const auto all = bytes_from(0, 4 << 20);
+    const std::span<const std::byte> whole(all);
+    const std::array parts{whole.first(1000), whole.subspan(1000, 3 << 20),
+                           whole.subspan((3 << 20) + 1000)};
+    co_await near.write_all(parts);
+    near.shutdown_write();
+    const std::uint64_t received = co_await reading.get();
+    CHECK(received == all.size());
+    CHECK(kernel_workers() == 0);
   });
 }
 

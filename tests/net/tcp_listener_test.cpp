@@ -18,15 +18,20 @@
 #include <cerrno>
 #include <chrono>
 #include <functional>
+#include <future>
 #include <optional>
 #include <set>
+#include <source_location>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "support/aborts.hpp"
 #include "support/child.hpp"
 #include "support/loopback.hpp"
 #include "support/outcome.hpp"
 #include "support/schedulers.hpp"
+#include "support/scripted_engine.hpp"
 
 using namespace ringlet;
 using namespace ringlet::test;
@@ -193,12 +198,12 @@ TEST_CASE("with reuse_port several listeners share a port, and each connection i
 
 TEST_CASE("an IPv6 listener takes IPv4 connections unless it was told not to") {
   on_schedulers([]() -> task<> {
-    auto both = tcp_listener::bind("[::]:0");
+    const address four_in_six = address::parse("[::ffff:127.0.0.1]:0");
+    auto both = tcp_listener::bind(four_in_six);
     const unique_fd client = raw_connect(address::loopback(both.local_address().port()));
     CHECK(client);
-    auto six = tcp_listener::bind("[::]:0", {.ipv6_only = true});
-    const unique_fd refused = raw_connect(address::loopback(six.local_address().port()));
-    CHECK_FALSE(refused);
+    CHECK(complaint(four_in_six, {.ipv6_only = true}) ==
+          "cannot listen on [::ffff:127.0.0.1]:0: Invalid argument");
     co_return;
   });
 }
@@ -291,6 +296,51 @@ TEST_CASE("a listener that outlives its run closes its socket when it goes") {
   CHECK(left->native_handle() == -1);
   left.reset();
   CHECK_FALSE(is_open(fd));
+}
+
+TEST_CASE("a listener that is used after its scheduler has ended says so") {
+  const auto leave = [](std::optional<tcp_listener>& left) {
+    on_one_scheduler([&]() -> task<> {
+      left.emplace(tcp_listener::bind("127.0.0.1:0"));
+      co_return;
+    });
+  };
+  std::optional<tcp_listener> left;
+  leave(left);
+  on_one_scheduler([&]() -> task<> {
+    const std::string words = co_await accepting(*left).get();
+    CHECK(words == closed);
+    const std::string closing = co_await outcome_of([&] { return left->close(); });
+    CHECK(closing == "done");
+  });
+  CHECK(aborts_with("a listener was used after its scheduler had ended",
+                    [&] { left->local_address(); }));
+}
+
+TEST_CASE("a listener that is used on the thread of another scheduler aborts and says so") {
+  std::optional<tcp_listener> listener;
+  std::promise<void> made;
+  std::promise<void> finished;
+  std::thread owner([&] {
+    const auto body = [&]() -> task<> {
+      listener.emplace(tcp_listener::bind("127.0.0.1:0"));
+      made.set_value();
+      finished.get_future().wait();
+      listener.reset();
+      co_return;
+    };
+    run(body());
+  });
+  made.get_future().wait();
+  CHECK(aborts_with("a listener was used by a fiber of another scheduler", [&] {
+    scripted_engine engine;
+    const auto body = [&]() -> task<> { co_await listener->accept(1ms); };
+    detail::run_on(engine, body(), {}, std::source_location::current());
+  }));
+  CHECK(aborts_with("a listener was closed or destroyed on another thread",
+                    [&] { listener.reset(); }));
+  finished.set_value();
+  owner.join();
 }
 
 TEST_CASE("closing is not shutting down: a duplicate in another process still accepts") {

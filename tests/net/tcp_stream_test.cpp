@@ -156,6 +156,37 @@ TEST_CASE("a closed stream has no addresses and no options, and says so with an 
   });
 }
 
+TEST_CASE("with a limit that has passed a call succeeds if it can at once, and else times out") {
+  on_schedulers([]() -> task<> {
+    auto listener = tcp_listener::bind("127.0.0.1:0");
+    for (const until passed : {until(0s), until::at(1)}) {
+      auto near = co_await tcp_stream::connect(listener.local_address(), passed);
+      auto far = co_await listener.accept();
+      std::array<std::byte, 3> memory{};
+      // In both cases of the hint whether the socket was emptied last time.
+      for (int round = 0; round < 3; ++round) {
+        const auto receive = [&] { return far.receive(passed); };
+        const auto read_some = [&] { return far.read_some(memory, passed); };
+        const auto read_exact = [&] { return far.read_exact(memory, passed); };
+        std::string words = co_await outcome_of(receive);
+        CHECK(words == "timed out");
+        words = co_await outcome_of(read_some);
+        CHECK(words == "timed out");
+        words = co_await outcome_of(read_exact);
+        CHECK(words == "timed out");
+        words = co_await outcome_of([&] { return near.write_all("abcdefghi", passed); });
+        CHECK(words == "done");
+        words = co_await outcome_of(read_some);
+        CHECK(words == "3 bytes");
+        words = co_await outcome_of(read_exact);
+        CHECK(words == "done");
+        words = co_await outcome_of(receive);
+        CHECK(words == "3 bytes");
+      }
+    }
+  });
+}
+
 // The end of a stream
 
 TEST_CASE("each end can be finished first, and the other one goes on") {
@@ -390,12 +421,12 @@ TEST_CASE("connections work over IPv6") {
 
 TEST_CASE("connecting to a port where nobody listens is refused") {
   on_schedulers([]() -> task<> {
-    address nobody;
-    {
-      auto listener = tcp_listener::bind("127.0.0.1:0");
-      nobody = listener.local_address();
-      co_await listener.close();
-    }
+    // Taken, so that nobody else begins to listen there.
+    const unique_fd taken(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    address nobody = address::loopback(0);
+    REQUIRE(::bind(taken.get(), nobody.data(), nobody.size()) == 0);
+    socklen_t size = address::capacity;
+    ::getsockname(taken.get(), nobody.data(), &size);
     const std::string words =
         co_await outcome_of([&nobody] { return tcp_stream::connect(nobody); });
     CHECK(words == "Connection refused");
