@@ -39,6 +39,7 @@ namespace {
 child_end run_in_child(const std::function<void()>& action) {
   std::array<int, 2> errors{};
   if (::pipe(errors.data()) != 0) return {};
+  std::fflush(nullptr);  // ThreadSanitizer's _exit() writes what the child inherits
   const pid_t child = ::fork();
   if (child == 0) be_the_child(action, errors[1]);
   ::close(errors[1]);
