@@ -6,6 +6,8 @@
 
 namespace ringlet {
 
+thread_local constinit std::uintptr_t detail::stack_floor = 0;
+
 const wait_type ready_wait{"ready to run", nullptr, nullptr};
 
 // A given exception on its way. The one allocation that an interruption makes: the exception came
@@ -81,9 +83,7 @@ void context::interrupt_with(std::exception_ptr error) {
 
 void context::interrupt() noexcept {
   update_interrupted();
-  if (interrupted_ && wait_.type != nullptr && wait_.type->cancel != nullptr) {
-    wait_.type->cancel(*this, cancel_reason::interrupted);
-  }
+  if (interrupted_) cancel_wait(cancel_reason::interrupted);
 }
 
 }  // namespace ringlet

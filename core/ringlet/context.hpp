@@ -20,6 +20,14 @@ namespace ringlet {
 class context;
 class ready_queue;
 
+namespace detail {
+
+/// The stack address below which chains of this thread are cut. Not in the ready queue, because
+/// every call and return of a task looks at it: initial-exec makes that one instruction.
+extern thread_local constinit std::uintptr_t stack_floor __attribute__((tls_model("initial-exec")));
+
+}  // namespace detail
+
 /// What every coroutine of a chain records, so that a suspended chain can be resumed and printed.
 struct frame_record {
   /// The chain that the coroutine runs in; null until it is started.
@@ -134,6 +142,10 @@ class context {
   void begin_wait(const wait_type& type, void* object, frame_record& at) noexcept;
   /// Ends the current wait: queues the context to be resumed.
   void wake() noexcept;
+  /// Asks the current wait to end early; does nothing when there is none, or it has ended.
+  void cancel_wait(cancel_reason reason) noexcept {
+    if (wait_.type != nullptr && wait_.type->cancel != nullptr) wait_.type->cancel(*this, reason);
+  }
 
   /// Delivers a kill: `cancelled` is thrown at the current wait or else at the next one.
   void kill() noexcept;
@@ -225,11 +237,11 @@ class ready_queue {
   /// cache.
   void prefetch_second() const noexcept { __builtin_prefetch(head_->next_ready_, 1); }
 
-  /// Says from which stack address on chains are cut; called by the function that resumes.
-  void set_stack_base(const void* frame) noexcept {
-    stack_floor_ = reinterpret_cast<std::uintptr_t>(frame) - stack_growth_max;
+  /// Says from which stack address on chains of this thread are cut; called by the function that
+  /// resumes.
+  static void set_stack_base(const void* frame) noexcept {
+    detail::stack_floor = reinterpret_cast<std::uintptr_t>(frame) - stack_growth_max;
   }
-  std::uintptr_t stack_floor() const noexcept { return stack_floor_; }
 
   /// The scope around all contexts of this queue.
   scope& root_scope() noexcept { return root_; }
@@ -241,7 +253,6 @@ class ready_queue {
  private:
   context* head_ = nullptr;
   context** tail_ = &head_;
-  std::uintptr_t stack_floor_ = 0;
   std::coroutine_handle<> bounced_;
   std::int64_t turn_time_ = 0;
   scope root_;
@@ -271,10 +282,9 @@ inline void context::wake() noexcept {
 /// caller may know without looking it up.
 inline std::coroutine_handle<> transfer(frame_record& next,
                                         std::coroutine_handle<> handle) noexcept {
-  ready_queue& home = next.chain->home();
-  if (reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) < home.stack_floor())
+  if (reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) < detail::stack_floor)
       [[unlikely]] {
-    home.bounce(next);
+    next.chain->home().bounce(next);
     return std::noop_coroutine();
   }
   return handle;

@@ -240,10 +240,10 @@ class [[nodiscard]] task {
 
   void destroy() noexcept {
     if (promise_ == nullptr) return;
-    RINGLET_ASSERT(promise_->chain == nullptr ||
-                       std::coroutine_handle<task_promise<T>>::from_promise(*promise_).done(),
+    const auto call = std::coroutine_handle<task_promise<T>>::from_promise(*promise_);
+    RINGLET_ASSERT(call.done() || promise_->chain == nullptr,
                    "a task was destroyed while it was suspended: fibers end by unwinding only");
-    std::coroutine_handle<task_promise<T>>::from_promise(*promise_).destroy();
+    call.destroy();
   }
 
   task_promise<T>* promise_;
