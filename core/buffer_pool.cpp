@@ -11,7 +11,7 @@
 namespace ringlet {
 
 buffer_pool::buffer_pool(engine& owner, std::uint32_t count, std::uint32_t size)
-    : owner_(&owner), count_(count), size_(size) {
+    : owner_(&owner), filled_(std::make_unique<filled[]>(count)), count_(count), size_(size) {
   // Mapped, not allocated: pages that no connection has needed yet cost nothing.
   void* memory = ::mmap(nullptr, std::size_t{count} * size, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -25,19 +25,24 @@ buffer_pool::~buffer_pool() {
   ::munmap(memory_, std::size_t{count_} * size_);
 }
 
-buffer buffer_pool::lend(std::int32_t id, std::uint32_t filled) noexcept {
+buffer buffer_pool::lend(std::int32_t id, const filled& what) noexcept {
   ++on_lease_;
-  detail::unpoison(at(id), filled);
-  return buffer(*this, id, at(id), filled);
+  std::byte* begin = at(id) + what.begin;
+  detail::unpoison(begin, what.end - what.begin);
+  return buffer(*this, id, begin, what.end - what.begin);
+}
+
+void buffer_pool::give_back_unlent(std::int32_t id) noexcept {
+  if (owner_ != nullptr) owner_->give_back(id);
 }
 
 std::byte* buffer_pool::allocate_private() {
   return static_cast<std::byte*>(::operator new(size_));
 }
 
-buffer buffer_pool::lend_private(std::byte* memory, std::uint32_t filled) noexcept {
+buffer buffer_pool::lend_private(std::byte* memory, std::uint32_t bytes) noexcept {
   ++on_lease_;
-  return buffer(*this, private_id, memory, filled);
+  return buffer(*this, private_id, memory, bytes);
 }
 
 void buffer_pool::free_private(std::byte* memory) noexcept { ::operator delete(memory); }
@@ -47,7 +52,7 @@ void buffer_pool::give_back(std::int32_t id, std::byte* memory) noexcept {
   if (id == private_id) {
     free_private(memory);
   } else {
-    detail::poison(memory, size_);
+    detail::poison(at(id), size_);
     if (owner_ != nullptr) owner_->give_back(id);
   }
   if (owner_ == nullptr && on_lease_ == 0) delete this;

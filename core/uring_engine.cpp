@@ -231,7 +231,6 @@ inline bool uring_engine::translate(const io_uring_cqe& entry, completion& out) 
   }
   if (entry.res == -ENOBUFS && op.code == opcode::receive) ++statistics_.buffers_dry;
   if (out.more) return true;
-  op.unlink();  // from the cancellations: nothing is left to cancel
   unpoison_target(op);
   // A worker thread that was interrupted by our own cancellation says so in its own way.
   if (entry.res == -EINTR && is_cancelled(op)) out.result = -ECANCELED;

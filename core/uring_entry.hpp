@@ -73,10 +73,11 @@ inline void fill_entry(io_uring_sqe& entry, const operation& op) noexcept {
     case opcode::receive:
       entry.flags = IOSQE_BUFFER_SELECT;
       entry.buf_group = buffer_group;
+      if (op.multishot) entry.ioprio = IORING_RECV_MULTISHOT;
       [[fallthrough]];
     case opcode::recv:
       entry.msg_flags = static_cast<std::uint32_t>(op.flags);
-      if (op.poll_first) entry.ioprio = IORING_RECVSEND_POLL_FIRST;
+      if (op.poll_first) entry.ioprio |= IORING_RECVSEND_POLL_FIRST;
       break;
     case opcode::send_message:
       entry.len = 1;

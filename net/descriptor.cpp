@@ -1,4 +1,4 @@
-// Closing without letting the number be reused too early.
+// Receiving, and closing without letting the number be reused too early.
 #include <ringlet/descriptor.hpp>
 #include <ringlet/unique_fd.hpp>
 
@@ -18,7 +18,7 @@ void call_nothing(operation&, const completion&) noexcept {}
 }  // namespace
 
 descriptor::descriptor(scheduler& home, int fd, kind what) noexcept
-    : home_(&home), fd_(fd), kind_(what) {
+    : operation(opcode::receive, &descriptor::on_received), home_(&home), fd_(fd), kind_(what) {
   home.add_guest(*this);
 }
 
@@ -32,6 +32,53 @@ std::int32_t descriptor::call(operation& op) noexcept {
   return home_->carrier().call(op);
 }
 
+void descriptor::on_received(operation& op, const completion& done) noexcept {
+  auto& self = static_cast<descriptor&>(op);
+  engine& carrier = self.home_->carrier();
+  if (done.buffer != completion::no_buffer) {
+    if (done.result > 0 && (!self.closing_ || self.reader_ != nullptr)) {
+      self.arrived_.push(carrier.buffers(), done.buffer, static_cast<std::uint32_t>(done.result));
+    } else {
+      carrier.give_back(done.buffer);
+    }
+  }
+  if (!done.more && !self.closing_) {
+    // None of these is an end: the next call starts a request again.
+    const bool passing = done.result == -ECANCELED || done.result == -ENOBUFS ||
+                         done.result == -EAGAIN || done.result == -EINTR;
+    self.end_arrived_ = done.result <= 0 && !passing;
+  }
+  if (done.result != -ECANCELED) self.set_last_seen(done.nonempty);
+  if (self.reader_ != nullptr) {
+    std::exchange(self.reader_, nullptr)->on_arrival();
+  } else if (done.more && self.arrived_.size() > arrived_max) {
+    self.last_seen_ = fill::more;
+    self.cancel_receiving();
+  }
+  if (!done.more && self.closing_ && self.idle()) self.finish_close();
+}
+
+bool descriptor::take_buffer(std::int32_t& id, std::int32_t& size) noexcept {
+  if (arrived_.empty()) return false;
+  buffer_pool& pool = home_->carrier().buffers();
+  id = arrived_.pop(pool);
+  const buffer_pool::filled& what = pool.filled_at(id);
+  size = static_cast<std::int32_t>(what.end - what.begin);
+  return true;
+}
+
+bool descriptor::take_end(std::int32_t& result) noexcept {
+  if (!arrived_.empty() || !end_arrived_) return false;
+  end_arrived_ = false;
+  result = answer;
+  return true;
+}
+
+void descriptor::drop_arrived() noexcept {
+  if (!arrived_.empty()) arrived_.clear(home_->carrier().buffers());
+  end_arrived_ = false;
+}
+
 bool descriptor::close(close_wait* waiter) noexcept {
   RINGLET_ASSERT(home_ == nullptr || home_ == current_scheduler_or_null(),
                  "a stream was closed or destroyed on another thread than that of its scheduler");
@@ -43,14 +90,16 @@ bool descriptor::close(close_wait* waiter) noexcept {
     op.flags = SHUT_RDWR;
     home_->carrier().call(op);
   }
+  drop_arrived();
   if (idle()) {
     finish_close();
     return true;
   }
   closer_ = waiter;
-  for (io_wait* wait : in_flight_) {
-    if (wait != nullptr) wait->cancel_for_close();
+  for (context* caller : callers_) {
+    if (caller != nullptr) caller->cancel_wait(cancel_reason::closed);
   }
+  if (is_receiving()) cancel_receiving();
   return false;
 }
 
@@ -66,9 +115,9 @@ void descriptor::finish_close() noexcept {
       unique_fd(fd).reset();  // the engine is gone, and with it all that was in flight
     }
   }
-  if (close_wait* waiter = std::exchange(closer_, nullptr)) waiter->wake();
+  if (close_wait* waiter = std::exchange(closer_, nullptr)) waiter->finish();
   if (released_) {
-    unlink();
+    scheduler_guest::unlink();
     delete this;
   }
 }
@@ -78,7 +127,7 @@ void descriptor::release() noexcept {
   if (!closing_) {
     close(nullptr);
   } else if (idle()) {
-    unlink();
+    scheduler_guest::unlink();
     delete this;
   }
 }
@@ -90,17 +139,13 @@ int descriptor::release_fd() noexcept {
 }
 
 void descriptor::on_shutdown() noexcept {
-  RINGLET_ASSERT(idle(), "a read or write was in flight when the scheduler ended");
+  RINGLET_ASSERT(!has_callers(), "a read or write was in flight when the scheduler ended");
+  if (is_receiving()) cancel_receiving();
 }
 
-void descriptor::on_scheduler_gone() noexcept { home_ = nullptr; }
-
-bool io_wait::refuse(frame_record& at) noexcept {
-  if (!enter(at)) return continue_or_yield(at);
-  // Decided now: when this fiber has its turn, the descriptor may be gone.
-  refusal_ = on_->is_cut_short(which_) ? errc::cut_short : errc::closed;
-  answer = -EBADF;
-  return continue_or_yield(at);
+void descriptor::on_scheduler_gone() noexcept {
+  drop_arrived();
+  home_ = nullptr;
 }
 
 bool io_wait::begin_nothing(frame_record& at) noexcept {
@@ -111,12 +156,12 @@ bool io_wait::begin_nothing(frame_record& at) noexcept {
 void io_wait::retry(std::int32_t result) noexcept {
   if (code == opcode::poll) {
     // It is ready, or it cannot be waited for: the call itself will tell.
-    code = which_ == direction::read ? opcode::read : opcode::write;
+    code = claim_.which() == direction::read ? opcode::read : opcode::write;
   } else if (result == -EAGAIN && (code == opcode::read || code == opcode::write)) {
     // Somebody who shares the descriptor has set O_NONBLOCK, and older kernels then give up instead
     // of waiting for a terminal or a pipe.
     code = opcode::poll;
-    flags = which_ == direction::read ? POLLIN : POLLOUT;
+    flags = claim_.which() == direction::read ? POLLIN : POLLOUT;
   } else {
     poll_first = true;
   }
@@ -126,14 +171,20 @@ void io_wait::retry(std::int32_t result) noexcept {
 }
 
 std::error_code io_wait::failure() {
-  return refusal_ == errc{} ? operation_wait::failure() : refusal_;
+  return claim_.refusal() == errc{} ? operation_wait::failure() : claim_.refusal();
 }
 
 bool close_wait::begin(frame_record& at) noexcept {
   if (!enter(at)) return continue_or_yield(at);
   if (closed_ == nullptr || closed_->close(this)) return continue_or_yield(at);
   suspend(close_type, at);
+  fiber_->home().add_hope();
   return true;
+}
+
+void close_wait::finish() noexcept {
+  fiber_->home().remove_hope();
+  wake();
 }
 
 }  // namespace ringlet

@@ -22,11 +22,9 @@ std::uint32_t request_size(std::size_t left) noexcept {
 
 }  // namespace
 
-const wait_type receive_wait::type{"receive", &operation_wait::cancel,
-                                   &operation_wait::describe_fd};
-const wait_type read_some_wait::type{"read_some", &operation_wait::cancel,
-                                     &operation_wait::describe_fd};
-const wait_type read_exact_wait::type{"read_exact", &operation_wait::cancel,
+const wait_type receive_wait::type{"receive", &receive_wait::cancel, &receive_wait::describe};
+const wait_type read_some_wait::type{"read_some", &read_wait::cancel, &operation_wait::describe_fd};
+const wait_type read_exact_wait::type{"read_exact", &read_wait::cancel,
                                       &operation_wait::describe_fd};
 const wait_type write_all_wait::type{"write_all", &operation_wait::cancel,
                                      &operation_wait::describe_fd};
@@ -36,64 +34,90 @@ const wait_type gather_wait::type{"write_all", &operation_wait::cancel,
 // receive
 
 bool receive_wait::begin(frame_record& at) noexcept {
-  // A socket that was emptied last time is not tried first: that would be in vain, mostly. Nor when
-  // all buffers are out: then the kernel would give up before it looked whether there is data.
-  poll_first = on_->drained;
-  return io_wait::begin(type, at);
-}
-
-void receive_wait::on_completion(operation& op, const completion& done) noexcept {
-  auto& self = static_cast<receive_wait&>(op);
-  if (done.buffer != completion::no_buffer) {
-    if (done.result <= 0) {
-      self.carrier().give_back(done.buffer);
-    } else {
-      self.lent_ = done.buffer;
-    }
+  if (!claim_.is_allowed()) [[unlikely]] {
+    enter(at);
+    return continue_or_yield(at);
   }
-  if (self.try_again(done)) return;
-  if (done.result == -ENOBUFS && self.receive_privately()) return;
-  self.on_->drained = !done.nonempty;
-  self.finish();
+  if (!enter(at)) return continue_or_yield(at);
+  claim_.begin(*at.chain);
+  if (take_arrived()) return continue_or_yield(at);
+  suspend(type, at);
+  fiber_->home().add_hope();
+  claim_.on().await_arrival(*this);
+  return true;
 }
 
-// All buffers are on lease. If there is data it goes to memory of its own; if not, the request
-// waits for data without a buffer, and this is done again when there is some. True when it waits.
-bool receive_wait::receive_privately() noexcept {
-  buffer_pool& pool = carrier().buffers();
+bool receive_wait::take_arrived() noexcept {
+  return claim_.on().take_buffer(buffer_, answer_) || claim_.on().take_end(answer_);
+}
+
+void receive_wait::on_arrival() noexcept {
+  descriptor& on = claim_.on();
+  if (!take_arrived() && !(on.found_no_buffer() && take_privately())) {
+    // The request has ended without bringing anything: make another, unless this wait shall end.
+    if (reason_ == cancel_reason::none) return on.await_arrival(*this);
+  }
+  fiber_->home().remove_hope();
+  wake();
+}
+
+// All buffers are on lease. If there is data it goes to memory of its own. If there is none, the
+// next request waits for data without a buffer, and this is done again when there is some.
+bool receive_wait::take_privately() noexcept {
+  descriptor& on = claim_.on();
+  buffer_pool& pool = fiber_->home().carrier().buffers();
+  std::byte* memory = nullptr;
   try {
-    data = pool.allocate_private();
+    memory = pool.allocate_private();
   } catch (const std::bad_alloc&) {
-    answer = -ENOMEM;
-    return false;
+    answer_ = -ENOMEM;
+    return true;
   }
   operation now(opcode::receive_now, nullptr);
-  now.fd = fd;
-  now.data = data;
+  now.data = memory;
   now.length = pool.size();
-  answer = carrier().call(now);
-  if (answer > 0) {
-    lent_ = buffer_pool::private_id;
+  const std::int32_t received = on.call(now);
+  if (received > 0) {
+    memory_ = memory;
+  } else {
+    pool.free_private(memory);
+  }
+  if (received == -EAGAIN) {
+    on.set_last_seen(false);
     return false;
   }
-  pool.free_private(static_cast<std::byte*>(std::exchange(data, nullptr)));
-  if (answer != -EAGAIN) return false;
-  poll_first = true;
-  if (restart()) return true;
-  answer = -ECANCELED;
-  return false;
+  answer_ = received;
+  return true;
+}
+
+void receive_wait::cancel(context& who, cancel_reason reason) noexcept {
+  auto& self = static_cast<receive_wait&>(*static_cast<wait_base*>(who.current_wait().object));
+  // An interruption is pending in the context, too; it is thrown whatever is remembered here.
+  if (self.reason_ == cancel_reason::none) self.reason_ = reason;
+  self.claim_.on().cancel_receiving();
+}
+
+void receive_wait::describe(const void* object, std::string& out) {
+  const auto& self = static_cast<const receive_wait&>(*static_cast<const wait_base*>(object));
+  out += "fd " + std::to_string(self.claim_.on().fd());
 }
 
 result<buffer> receive_wait::take() {
-  const leaving last(*this);
-  rethrow_interruption_before_start();
-  if (answer < 0) return failure();
-  if (answer == 0) return buffer();
-  buffer_pool& pool = carrier().buffers();
-  const auto filled = static_cast<std::uint32_t>(answer);
-  on_->count(direction::read) += filled;
-  if (data != nullptr) return pool.lend_private(static_cast<std::byte*>(data), filled);
-  return pool.lend(lent_, filled);
+  const direction_claim::ending last(claim_);
+  if (!claim_.is_held()) {
+    rethrow_interruption();
+    return make_error_code(claim_.refusal());
+  }
+  if (answer_ > 0) [[likely]] {
+    const auto size = static_cast<std::uint32_t>(answer_);
+    claim_.on().count(direction::read) += size;
+    buffer_pool& pool = fiber_->home().carrier().buffers();
+    return memory_ == nullptr ? pool.lend_filled(buffer_) : pool.lend_private(memory_, size);
+  }
+  if (answer_ == 0) return buffer();
+  if (answer_ != -ECANCELED) return system_error_code(answer_);
+  if (reason_ == cancel_reason::interrupted || fiber_->interrupted()) fiber_->throw_interruption();
+  return make_error_code(reason_ == cancel_reason::timed_out ? errc::timed_out : errc::closed);
 }
 
 buffer receive_wait::await_resume() {
@@ -102,33 +126,69 @@ buffer receive_wait::await_resume() {
   return std::move(*taken);
 }
 
+// Reads into the caller's memory
+
+bool read_wait::begin(const wait_type& type, frame_record& at) noexcept {
+  const bool interrupted = at.chain->interrupted();
+  if (!interrupted && claim_.is_allowed() && (on().has_arrived() || on().is_receiving())) {
+    enter(at);
+    claim_.begin(*at.chain);
+    fd = on().fd();
+    if (take_arrived()) return continue_or_yield(at);
+    suspend(type, at);
+    fiber_->home().add_hope();
+    on_arrival();
+    return true;
+  }
+  poll_first = on().last_seen() == descriptor::fill::drained;
+  return io_wait::begin(type, at);
+}
+
+void read_wait::on_arrival() noexcept {
+  if (take_arrived()) return finish();
+  if (on().is_receiving()) return on().await_arrival(*this);
+  poll_first = on().last_seen() == descriptor::fill::drained;
+  if (restart()) return;
+  answer = -ECANCELED;
+  finish();
+}
+
+void read_wait::cancel(context& who, cancel_reason reason) noexcept {
+  auto& self = static_cast<read_wait&>(*static_cast<wait_base*>(who.current_wait().object));
+  if (!self.on().is_awaited_by(self)) return operation_wait::cancel(who, reason);
+  if (self.reason_ == cancel_reason::none) self.reason_ = reason;
+  self.on().cancel_receiving();
+}
+
 // read_some
 
 read_some_wait::read_some_wait(descriptor& on, opcode kind, std::span<std::byte> memory,
                                until limit) noexcept
-    : io_wait(on, direction::read, kind, &read_some_wait::on_completion, limit) {
+    : read_wait(on, kind, &read_some_wait::on_completion, limit) {
   RINGLET_ASSERT(!memory.empty(), "read_some() needs room for at least one byte");
   data = memory.data();
   length = request_size(memory.size());
 }
 
-bool read_some_wait::begin(frame_record& at) noexcept {
-  poll_first = on_->drained;
-  return io_wait::begin(type, at);
+bool read_some_wait::take_arrived() noexcept {
+  const std::size_t copied = on().copy_arrived({static_cast<std::byte*>(data), length});
+  if (copied == 0) return on().take_end(answer);
+  answer = static_cast<std::int32_t>(copied);
+  return true;
 }
 
 void read_some_wait::on_completion(operation& op, const completion& done) noexcept {
   auto& self = static_cast<read_some_wait&>(op);
   if (self.try_again(done)) return;
-  self.on_->drained = !done.nonempty;
+  self.on().set_last_seen(done.nonempty);
   self.finish();
 }
 
 result<std::size_t> read_some_wait::take() {
-  const leaving last(*this);
-  rethrow_interruption_before_start();
+  const direction_claim::ending last(claim_);
+  if (!claim_.is_held()) rethrow_interruption();
   if (answer < 0) return failure();
-  on_->count(direction::read) += static_cast<std::size_t>(answer);
+  on().count(direction::read) += static_cast<std::size_t>(answer);
   return static_cast<std::size_t>(answer);
 }
 
@@ -142,27 +202,32 @@ std::size_t read_some_wait::await_resume() {
 
 read_exact_wait::read_exact_wait(descriptor& on, opcode kind, std::span<std::byte> memory,
                                  until limit) noexcept
-    : io_wait(on, direction::read, kind, &read_exact_wait::on_completion, limit), memory_(memory) {}
+    : read_wait(on, kind, &read_exact_wait::on_completion, limit), memory_(memory) {
+  aim();
+}
 
 void read_exact_wait::aim() noexcept {
   data = memory_.data() + done_;
   length = request_size(memory_.size() - done_);
 }
 
-bool read_exact_wait::begin(frame_record& at) noexcept {
-  if (memory_.empty()) return begin_nothing(at);
+void read_exact_wait::add(std::size_t bytes) noexcept {
+  done_ += bytes;
+  on().count(direction::read) += bytes;
   aim();
-  return io_wait::begin(type, at);
+}
+
+bool read_exact_wait::take_arrived() noexcept {
+  add(on().copy_arrived(memory_.subspan(done_)));
+  return done_ == memory_.size() || on().take_end(answer);
 }
 
 void read_exact_wait::on_completion(operation& op, const completion& done) noexcept {
   auto& self = static_cast<read_exact_wait&>(op);
   if (self.try_again(done)) return;
   if (done.result > 0) {
-    self.done_ += static_cast<std::size_t>(done.result);
-    self.on_->count(direction::read) += static_cast<std::size_t>(done.result);
+    self.add(static_cast<std::size_t>(done.result));
     if (self.done_ < self.memory_.size()) {
-      self.aim();
       if (self.restart()) return;
       self.answer = -ECANCELED;
     }
@@ -171,13 +236,14 @@ void read_exact_wait::on_completion(operation& op, const completion& done) noexc
 }
 
 result<void> read_exact_wait::take() {
-  const leaving last(*this);
-  rethrow_interruption_before_start();
-  if (done_ == memory_.size()) return {};
-  if (answer == 0) return make_error_code(errc::end_of_stream);
+  const direction_claim::ending last(claim_);
+  if (done_ == memory_.size() && claim_.is_held()) return {};
   // Some of the bytes are taken, and go down with the caller: whoever reads next would read from
   // the middle of something.
-  if (answer == -ECANCELED && done_ != 0) on_->set_cut_short(direction::read);
+  if (answer == -ECANCELED && done_ != 0) on().set_cut_short(direction::read);
+  if (!claim_.is_held()) rethrow_interruption();
+  if (memory_.empty()) return {};
+  if (answer == 0) return make_error_code(errc::end_of_stream);
   return failure();
 }
 
@@ -190,18 +256,15 @@ void read_exact_wait::await_resume() {
 
 write_all_wait::write_all_wait(descriptor& on, opcode kind, std::span<const std::byte> bytes,
                                until limit) noexcept
-    : io_wait(on, direction::write, kind, &write_all_wait::on_completion, limit), bytes_(bytes) {
+    : io_wait(on, direction::write, kind, &write_all_wait::on_completion, limit),
+      left_(bytes.size()) {
+  data = const_cast<std::byte*>(bytes.data());
   flags = MSG_WAITALL;  // the kernel goes on after a short send
 }
 
-void write_all_wait::aim() noexcept {
-  data = const_cast<std::byte*>(bytes_.data()) + done_;
-  length = request_size(bytes_.size() - done_);
-}
-
 bool write_all_wait::begin(frame_record& at) noexcept {
-  if (bytes_.empty()) return begin_nothing(at);
-  aim();
+  if (left_ == 0) return begin_nothing(at);
+  length = request_size(left_);
   return io_wait::begin(type, at);
 }
 
@@ -209,10 +272,13 @@ void write_all_wait::on_completion(operation& op, const completion& done) noexce
   auto& self = static_cast<write_all_wait&>(op);
   if (self.try_again(done)) return;
   if (done.result > 0) {
-    self.done_ += static_cast<std::size_t>(done.result);
-    self.on_->count(direction::write) += static_cast<std::size_t>(done.result);
-    if (self.done_ < self.bytes_.size()) {
-      self.aim();
+    const auto sent = static_cast<std::size_t>(done.result);
+    self.begun_ = true;
+    self.left_ -= sent;
+    self.on().count(direction::write) += sent;
+    if (self.left_ != 0) {
+      self.data = static_cast<std::byte*>(self.data) + sent;
+      self.length = request_size(self.left_);
       if (self.restart()) return;
       self.answer = -ECANCELED;
     }
@@ -221,11 +287,11 @@ void write_all_wait::on_completion(operation& op, const completion& done) noexce
 }
 
 result<void> write_all_wait::take() {
-  const leaving last(*this);
-  rethrow_interruption_before_start();
-  if (done_ == bytes_.size()) return {};
+  const direction_claim::ending last(claim_);
+  if (!claim_.is_held()) rethrow_interruption();
+  if (left_ == 0) return {};
   if (answer == 0) answer = -EPIPE;  // a descriptor that takes nothing
-  if (answer == -ECANCELED && done_ != 0) on_->set_cut_short(direction::write);
+  if (answer == -ECANCELED && begun_) on().set_cut_short(direction::write);
   return failure();
 }
 
@@ -278,7 +344,7 @@ void gather_wait::on_completion(operation& op, const completion& done) noexcept 
   if (self.try_again(done)) return;
   if (done.result > 0) {
     self.advance(static_cast<std::size_t>(done.result));
-    self.on_->count(direction::write) += static_cast<std::size_t>(done.result);
+    self.on().count(direction::write) += static_cast<std::size_t>(done.result);
     if (self.left_ != 0) {
       self.aim();
       if (self.restart()) return;
@@ -289,11 +355,11 @@ void gather_wait::on_completion(operation& op, const completion& done) noexcept 
 }
 
 result<void> gather_wait::take() {
-  const leaving last(*this);
-  rethrow_interruption_before_start();
+  const direction_claim::ending last(claim_);
+  if (!claim_.is_held()) rethrow_interruption();
   if (left_ == 0) return {};
   if (answer == 0) answer = -EPIPE;  // a descriptor that takes nothing
-  if (answer == -ECANCELED && begun_) on_->set_cut_short(direction::write);
+  if (answer == -ECANCELED && begun_) on().set_cut_short(direction::write);
   return failure();
 }
 

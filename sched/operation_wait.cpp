@@ -12,8 +12,6 @@ void operation_wait::cancel(context& who, cancel_reason reason) noexcept {
   self.carrier().cancel(self);
 }
 
-void operation_wait::cancel_for_close() noexcept { cancel(*fiber_, cancel_reason::closed); }
-
 std::error_code operation_wait::failure() {
   if (answer != -ECANCELED || reason_ == cancel_reason::none) return system_error_code(answer);
   if (reason_ == cancel_reason::interrupted || fiber_->interrupted()) {

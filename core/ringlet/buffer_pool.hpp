@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 namespace ringlet {
 
@@ -31,12 +32,25 @@ class buffer_pool {
   }
   std::uint32_t on_lease() const noexcept { return on_lease_; }
 
-  /// Turns the engine's buffer `id`, filled with `filled` bytes, into a lease.
-  buffer lend(std::int32_t id, std::uint32_t filled) noexcept;
+  /// What a buffer_queue keeps of a filled buffer.
+  struct filled {
+    std::uint32_t begin = 0;
+    std::uint32_t end = 0;
+    std::int32_t next = 0;
+  };
+  filled& filled_at(std::int32_t id) noexcept { return filled_[static_cast<std::size_t>(id)]; }
+
+  /// Turns the engine's buffer `id` into a lease of its first `size` bytes, or of those that a
+  /// buffer_queue has left in it.
+  buffer lend(std::int32_t id, std::uint32_t size) noexcept { return lend(id, {0, size, 0}); }
+  buffer lend_filled(std::int32_t id) noexcept { return lend(id, filled_at(id)); }
+  /// Gives a buffer back that was filled and never lent.
+  void give_back_unlent(std::int32_t id) noexcept;
+
   /// A lease of freshly allocated memory of size() bytes: for when the pool has run dry, which is
   /// normal. Throws std::bad_alloc.
   std::byte* allocate_private();
-  buffer lend_private(std::byte* memory, std::uint32_t filled) noexcept;
+  buffer lend_private(std::byte* memory, std::uint32_t bytes) noexcept;
   void free_private(std::byte* memory) noexcept;
 
   /// Takes a lease back; called by the buffer.
@@ -46,9 +60,11 @@ class buffer_pool {
 
  private:
   ~buffer_pool();
+  buffer lend(std::int32_t id, const filled& what) noexcept;
 
   engine* owner_;
   std::byte* memory_;
+  std::unique_ptr<filled[]> filled_;
   std::uint32_t count_;
   std::uint32_t size_;
   std::uint32_t on_lease_ = 0;

@@ -107,6 +107,8 @@ class engine {
     operation& op = *done.request;
     op.answer = done.result;
     if (!done.more) {
+      // It may have been cancelled when this was on its way: nothing is left to cancel.
+      op.unlink();
       op.state_ = operation::state::done;
       --in_flight_;
     }

@@ -28,7 +28,7 @@ enum class opcode : std::uint8_t {
   nop,
   accept,        // of a listener; multishot: one completion a connection
   connect,       // data, length: the peer
-  receive,       // recv(2) into a buffer that the engine lends
+  receive,       // recv(2) into a buffer that the engine lends; multishot: one each completion
   recv,          // recv(2) into data, length
   send,          // send(2) of data, length
   send_message,  // sendmsg(2) of the msghdr at data
@@ -93,7 +93,7 @@ class operation : public list_hook<> {
   std::int32_t answer = 0;
   std::uint16_t detail = 0;
   opcode code;
-  /// accept, poll: complete again and again until cancelled or failed.
+  /// accept, receive, poll: complete again and again until cancelled or failed.
   bool multishot = false;
   /// receive, recv: do not try before the socket is readable (a hint that saves a futile try).
   bool poll_first = false;

@@ -6,6 +6,8 @@
 // on it: a stream can be moved, closed and destroyed at any time.
 #pragma once
 
+#include <ringlet/buffer.hpp>
+#include <ringlet/buffer_queue.hpp>
 #include <ringlet/frame_pool.hpp>
 #include <ringlet/operation_wait.hpp>
 #include <ringlet/scheduler.hpp>
@@ -14,18 +16,32 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <utility>
 
 namespace ringlet {
 
-class io_wait;
 class close_wait;
 
 /// The two ways that bytes flow. One wait each may be in flight.
 enum class direction : std::uint8_t { read, write };
 
+/// Somebody who waits for what a descriptor receives.
+class arrival_waiter {
+ public:
+  /// Something has arrived, or the request has ended without. Called once per await_arrival().
+  virtual void on_arrival() noexcept = 0;
+
+ protected:
+  ~arrival_waiter() = default;
+};
+
 /// For streams; thread: its scheduler's.
-class descriptor final : public scheduler_guest {
+///
+/// It is itself the operation that receives: with buffers of the engine, and multishot as long as
+/// the peer waits for answers: then one request serves many calls. What it brings between two calls
+/// is there for the next one. A peer that sends faster than it is read gets one request a call.
+class descriptor final : public scheduler_guest, private operation {
  public:
   enum class kind : std::uint8_t {
     /// A socket that ringlet alone owns: shut down first, so that the peer is told at once.
@@ -56,8 +72,39 @@ class descriptor final : public scheduler_guest {
   /// Whether an earlier call in that direction was cut short.
   bool is_cut_short(direction which) const noexcept { return cut_short_[index(which)]; }
   void set_cut_short(direction which) noexcept { cut_short_[index(which)] = true; }
-  /// A hint: the last receive emptied the socket, so the next one may wait at once.
-  bool drained = false;
+
+  /// What the last read told of the socket: a hint.
+  enum class fill : std::uint8_t {
+    unknown,
+    /// It was emptied: the next read had better wait at once.
+    drained,
+    /// There was more.
+    more,
+  };
+  fill last_seen() const noexcept { return last_seen_; }
+  void set_last_seen(bool nonempty) noexcept { last_seen_ = nonempty ? fill::more : fill::drained; }
+
+  /// Whether there are received bytes, or the end of the stream or an error, that nobody has taken.
+  bool has_arrived() const noexcept { return !arrived_.empty() || end_arrived_; }
+  /// Takes the end, if it is next: true, and 0 or the negated errno.
+  bool take_end(std::int32_t& result) noexcept;
+  /// Takes the oldest buffer, if there is one: its number and how many bytes are in it.
+  bool take_buffer(std::int32_t& id, std::int32_t& size) noexcept;
+  /// Moves the oldest bytes to the front of `memory`. Returns how many.
+  std::size_t copy_arrived(std::span<std::byte> memory) noexcept {
+    return arrived_.empty() ? 0 : arrived_.copy_to(memory, home_->carrier().buffers());
+  }
+  /// Whether a request is in flight that may bring something.
+  bool is_receiving() const noexcept { return operation::in_flight(); }
+  /// Whether the last request ended because all buffers of the engine were out.
+  bool found_no_buffer() const noexcept {
+    return !is_receiving() && answer == -ENOBUFS && !closing_;
+  }
+  /// Has the waiter told of the next arrival; starts a request if there is none.
+  void await_arrival(arrival_waiter& waiter) noexcept;
+  bool is_awaited_by(const arrival_waiter& waiter) const noexcept { return reader_ == &waiter; }
+  /// Cancels the request; the waiter is told of its end, unless something arrives before.
+  void cancel_receiving() noexcept { home_->carrier().cancel(*this); }
 
   /// An answer that comes at once; `op` is complete but for the descriptor. Returns its result, or
   /// -EBADF when closed.
@@ -71,20 +118,27 @@ class descriptor final : public scheduler_guest {
   /// Gives the number away, unclosed. Aborts while something is in flight.
   int release_fd() noexcept;
 
-  /// A wait of a fiber of `runner` begins, and ends.
-  void enter(io_wait& wait, direction which, const ready_queue& runner) noexcept;
+  /// A call of that fiber begins, and ends.
+  void enter(context& caller, direction which) noexcept;
   void leave(direction which) noexcept;
 
  private:
+  // So many received buffers may wait to be taken before the request is cancelled. What the kernel
+  // delivers before it sees that comes on top, at most 32.
+  static constexpr std::size_t arrived_max = 4;
+
   descriptor(scheduler& home, int fd, kind what) noexcept;
   ~descriptor() = default;
 
   static constexpr std::size_t index(direction which) noexcept {
     return static_cast<std::size_t>(which);
   }
-  bool idle() const noexcept { return in_flight_[0] == nullptr && in_flight_[1] == nullptr; }
+  bool has_callers() const noexcept { return callers_[0] != nullptr || callers_[1] != nullptr; }
+  bool idle() const noexcept { return !has_callers() && !is_receiving(); }
+  static void on_received(operation& op, const completion& done) noexcept;
   void release() noexcept;
   void finish_close() noexcept;
+  void drop_arrived() noexcept;
   void on_shutdown() noexcept override;
   void on_scheduler_gone() noexcept override;
 
@@ -93,50 +147,84 @@ class descriptor final : public scheduler_guest {
   kind kind_;
   bool closing_ = false;
   bool released_ = false;
+  bool end_arrived_ = false;  // its result is in `answer`
   bool cut_short_[2] = {};
-  io_wait* in_flight_[2] = {};
+  fill last_seen_ = fill::unknown;
+  buffer_queue arrived_;
+  arrival_waiter* reader_ = nullptr;
+  context* callers_[2] = {};
   close_wait* closer_ = nullptr;
   std::uint64_t counts_[2] = {};
 };
 
-/// The base of waits for bytes: one per direction and descriptor.
+/// The claim of a call on one direction of a descriptor, from its begin to its end.
+class direction_claim {
+ public:
+  direction_claim(descriptor& on, direction which) noexcept : on_(&on), which_(which) {}
+
+  descriptor& on() const noexcept { return *on_; }
+  direction which() const noexcept { return which_; }
+  /// False when calls there are refused, because it is closed or was cut short. Decided once: when
+  /// the fiber has its turn, the descriptor may be gone.
+  bool is_allowed() noexcept {
+    if (on_->fd() >= 0 && !on_->is_cut_short(which_)) [[likely]]
+      return true;
+    refusal_ = on_->is_cut_short(which_) ? errc::cut_short : errc::closed;
+    return false;
+  }
+  /// Why it was refused, or errc{}.
+  errc refusal() const noexcept { return refusal_; }
+
+  void begin(context& caller) noexcept {
+    on_->enter(caller, which_);
+    held_ = true;
+  }
+  bool is_held() const noexcept { return held_; }
+  /// The descriptor may be gone afterwards.
+  void end() noexcept {
+    if (std::exchange(held_, false)) on_->leave(which_);
+  }
+
+  /// For take(): the call is over when it is destroyed.
+  class ending {
+   public:
+    explicit ending(direction_claim& claim) noexcept : claim_(claim) {}
+    ending(const ending&) = delete;
+    ending& operator=(const ending&) = delete;
+    ~ending() { claim_.end(); }
+
+   private:
+    direction_claim& claim_;
+  };
+
+ private:
+  descriptor* on_;
+  direction which_;
+  bool held_ = false;
+  errc refusal_ = {};
+};
+
+/// The base of waits for bytes that are operations: one per direction and descriptor.
 class io_wait : public operation_wait {
  protected:
   io_wait(descriptor& on, direction which, opcode kind, handler completed, until limit) noexcept
-      : operation_wait(kind, completed, limit), on_(&on), which_(which) {}
+      : operation_wait(kind, completed, limit), claim_(on, which) {}
 
+  descriptor& on() const noexcept { return claim_.on(); }
   /// For await_suspend: refuses what is closed or cut short, else starts.
   bool begin(const wait_type& type, frame_record& at) noexcept;
   /// Without an operation: for calls that have nothing to do.
   bool begin_nothing(frame_record& at) noexcept;
-  /// For take(): the wait is over when it is destroyed, and then the descriptor may be, too.
-  class leaving {
-   public:
-    explicit leaving(io_wait& wait) noexcept : wait_(wait) {}
-    leaving(const leaving&) = delete;
-    leaving& operator=(const leaving&) = delete;
-    ~leaving() {
-      if (std::exchange(wait_.entered_, false)) wait_.on_->leave(wait_.which_);
-    }
-
-   private:
-    io_wait& wait_;
-  };
   /// From the handler, first: true when the kernel asked to try again, and all is done about it.
   bool try_again(const completion& done) noexcept;
   /// Ends the wait.
   void finish() noexcept;
   std::error_code failure();
 
-  descriptor* on_;
-  direction which_;
+  [[no_unique_address]] direction_claim claim_;  // lends its padding
 
  private:
-  bool refuse(frame_record& at) noexcept;
   void retry(std::int32_t result) noexcept;
-
-  errc refusal_ = {};  // why it was not begun, if it was not
-  bool entered_ = false;
 };
 
 /// See tcp_stream::close().
@@ -157,33 +245,42 @@ class [[nodiscard]] close_wait : public wait_base {
  private:
   friend class descriptor;
   bool begin(frame_record& at) noexcept;
+  void finish() noexcept;
   descriptor* closed_;
 };
 
-inline void descriptor::enter(io_wait& wait, direction which, const ready_queue& runner) noexcept {
+inline void descriptor::enter(context& caller, direction which) noexcept {
   RINGLET_ASSERT(home_ != nullptr, "a stream was used after its scheduler had ended");
-  RINGLET_ASSERT(home_ == &runner, "a stream was used by a fiber of another scheduler");
-  RINGLET_ASSERT(which != direction::read || in_flight_[0] == nullptr,
+  RINGLET_ASSERT(home_ == &caller.home(), "a stream was used by a fiber of another scheduler");
+  RINGLET_ASSERT(which != direction::read || callers_[0] == nullptr,
                  "a second read was begun while one was in flight on the same stream");
-  RINGLET_ASSERT(which != direction::write || in_flight_[1] == nullptr,
+  RINGLET_ASSERT(which != direction::write || callers_[1] == nullptr,
                  "a second write was begun while one was in flight on the same stream");
-  in_flight_[index(which)] = &wait;
+  callers_[index(which)] = &caller;
 }
 
 inline void descriptor::leave(direction which) noexcept {
-  in_flight_[index(which)] = nullptr;
+  callers_[index(which)] = nullptr;
   if (closing_ && idle()) finish_close();
 }
 
+inline void descriptor::await_arrival(arrival_waiter& waiter) noexcept {
+  reader_ = &waiter;
+  if (is_receiving()) return;
+  operation::fd = fd_;
+  // A request that stays would take in bulk faster than anybody reads it.
+  multishot = last_seen_ != fill::more;
+  poll_first = last_seen_ == fill::drained;
+  home_->carrier().start(*this);
+}
+
 inline bool io_wait::begin(const wait_type& type, frame_record& at) noexcept {
-  if (on_->fd() < 0 || on_->is_cut_short(which_)) [[unlikely]] {
-    return refuse(at);
+  if (!claim_.is_allowed()) [[unlikely]] {
+    answer = -EBADF;
+    return begin_nothing(at);
   }
-  fd = on_->fd();
-  if (!at.chain->interrupted()) {
-    on_->enter(*this, which_, at.chain->home());
-    entered_ = true;
-  }
+  fd = on().fd();
+  if (!at.chain->interrupted()) claim_.begin(*at.chain);
   return operation_wait::begin(type, at);
 }
 
@@ -198,7 +295,7 @@ inline bool io_wait::try_again(const completion& done) noexcept {
 inline void io_wait::finish() noexcept {
   // The shutdown(2) that begins a close may answer before the cancellation does: as the end of the
   // stream or a broken pipe, which are not the peer's doing.
-  if (on_->fd() < 0 && answer <= 0) answer = -ECANCELED;
+  if (on().fd() < 0 && answer <= 0) answer = -ECANCELED;
   operation_wait::finish();
 }
 

@@ -8,6 +8,7 @@
 #include <ringlet/blocking_pool.hpp>
 #include <ringlet/buffer.hpp>
 #include <ringlet/buffer_pool.hpp>
+#include <ringlet/buffer_queue.hpp>
 #include <ringlet/context.hpp>
 #include <ringlet/deadlock.hpp>
 #include <ringlet/descriptor.hpp>

@@ -8,18 +8,21 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include <cerrno>
 #include <coroutine>
 #include <cstddef>
+#include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace ringlet {
 
-/// See tcp_stream::receive().
-class [[nodiscard]] receive_wait : public io_wait {
+/// See tcp_stream::receive(). The request that it waits for belongs to the descriptor.
+class [[nodiscard]] receive_wait final : public wait_base, private arrival_waiter {
  public:
   receive_wait(descriptor& on, until limit) noexcept
-      : io_wait(on, direction::read, opcode::receive, &receive_wait::on_completion, limit) {}
+      : wait_base(limit), claim_(on, direction::read) {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
@@ -30,46 +33,71 @@ class [[nodiscard]] receive_wait : public io_wait {
 
  private:
   bool begin(frame_record& at) noexcept;
-  static void on_completion(operation& op, const completion& done) noexcept;
-  bool receive_privately() noexcept;
+  void on_arrival() noexcept override;
+  bool take_arrived() noexcept;
+  bool take_privately() noexcept;
+  static void cancel(context& who, cancel_reason reason) noexcept;
+  static void describe(const void* object, std::string& out);
   static const wait_type type;
-  std::int32_t lent_ = completion::no_buffer;
+
+  direction_claim claim_;
+  std::int32_t answer_ = -ECANCELED;
+  // The bytes: in a buffer of the pool, or in memory of their own.
+  std::int32_t buffer_ = completion::no_buffer;
+  std::byte* memory_ = nullptr;
+};
+
+/// The base of reads into the caller's memory. What has been received is taken first; as long as a
+/// request of receive() is in flight it is waited for, and no other is made.
+class read_wait : public io_wait, private arrival_waiter {
+ protected:
+  read_wait(descriptor& on, opcode kind, handler completed, until limit) noexcept
+      : io_wait(on, direction::read, kind, completed, limit) {}
+
+  bool begin(const wait_type& type, frame_record& at) noexcept;
+  static void cancel(context& who, cancel_reason reason) noexcept;
+
+ private:
+  void on_arrival() noexcept override;
+  /// Takes what has arrived. True when that ends the call; else data and length are what is left.
+  virtual bool take_arrived() noexcept = 0;
 };
 
 /// See tcp_stream::read_some().
-class [[nodiscard]] read_some_wait : public io_wait {
+class [[nodiscard]] read_some_wait final : public read_wait {
  public:
   read_some_wait(descriptor& on, opcode kind, std::span<std::byte> memory, until limit) noexcept;
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
-    return begin(caller.promise());
+    return begin(type, caller.promise());
   }
   result<std::size_t> take();
   std::size_t await_resume();
 
  private:
-  bool begin(frame_record& at) noexcept;
   static void on_completion(operation& op, const completion& done) noexcept;
+  bool take_arrived() noexcept override;
   static const wait_type type;
 };
 
 /// See tcp_stream::read_exact().
-class [[nodiscard]] read_exact_wait : public io_wait {
+class [[nodiscard]] read_exact_wait final : public read_wait {
  public:
   read_exact_wait(descriptor& on, opcode kind, std::span<std::byte> memory, until limit) noexcept;
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
-    return begin(caller.promise());
+    return memory_.empty() ? begin_nothing(caller.promise()) : begin(type, caller.promise());
   }
   result<void> take();
   void await_resume();
 
  private:
-  bool begin(frame_record& at) noexcept;
+  void add(std::size_t bytes) noexcept;
   void aim() noexcept;
   static void on_completion(operation& op, const completion& done) noexcept;
+  bool take_arrived() noexcept override;
   static const wait_type type;
   std::span<std::byte> memory_;
   std::size_t done_ = 0;
@@ -90,11 +118,10 @@ class [[nodiscard]] write_all_wait : public io_wait {
 
  private:
   bool begin(frame_record& at) noexcept;
-  void aim() noexcept;
   static void on_completion(operation& op, const completion& done) noexcept;
   static const wait_type type;
-  std::span<const std::byte> bytes_;
-  std::size_t done_ = 0;
+  bool begun_ = false;
+  std::size_t left_;
 };
 
 /// See tcp_stream::write_all() of several spans.

@@ -52,34 +52,37 @@ class tcp_stream {
   explicit operator bool() const noexcept { return state_ != nullptr; }
 
   /// Waits for bytes and lends them: at most options.sizes.buffer_size. An empty buffer, again and
-  /// again, is the end of the stream. While it waits, the connection holds no memory for it.
-  receive_wait receive(until limit = forever) { return receive_wait(checked(), limit); }
+  /// again, is the end of the stream. While it waits, the connection holds no memory for it. What
+  /// arrives between two calls is kept in a few buffers (4, or up to 32 more if it comes in one
+  /// burst); then the system keeps it, and TCP slows the peer down.
+  receive_wait receive(const until& limit = forever) { return receive_wait(checked(), limit); }
 
   /// Waits for bytes and puts them at the front of `memory`, which must not be empty. Returns how
   /// many, at least 1; or 0, again and again, at the end of the stream.
-  read_some_wait read_some(std::span<std::byte> memory, until limit = forever) {
+  read_some_wait read_some(std::span<std::byte> memory, const until& limit = forever) {
     return read_some_wait(checked(), opcode::recv, memory, limit);
   }
 
   /// Fills `memory`. errc::end_of_stream when the stream ends before that: what came is in front,
   /// and bytes_read() tells how much.
-  read_exact_wait read_exact(std::span<std::byte> memory, until limit = forever) {
+  read_exact_wait read_exact(std::span<std::byte> memory, const until& limit = forever) {
     return read_exact_wait(checked(), opcode::recv, memory, limit);
   }
 
   /// Writes all bytes, in as many steps as it takes; they are then in the system's hands, not yet
   /// the peer's.
-  write_all_wait write_all(std::span<const std::byte> bytes, until limit = forever) {
+  write_all_wait write_all(std::span<const std::byte> bytes, const until& limit = forever) {
     return write_all_wait(checked(), opcode::send, bytes, limit);
   }
-  write_all_wait write_all(std::string_view text, until limit = forever) {
+  write_all_wait write_all(std::string_view text, const until& limit = forever) {
     return write_all(std::as_bytes(std::span(text)), limit);
   }
-  write_all_wait write_all(const buffer& data, until limit = forever) {
+  write_all_wait write_all(const buffer& data, const until& limit = forever) {
     return write_all(data.bytes(), limit);
   }
   /// Writes several pieces as if they were one. The list is copied, the bytes are borrowed.
-  gather_wait write_all(std::span<const std::span<const std::byte>> parts, until limit = forever) {
+  gather_wait write_all(std::span<const std::span<const std::byte>> parts,
+                        const until& limit = forever) {
     return gather_wait(checked(), parts, limit);
   }
 
@@ -110,7 +113,8 @@ class tcp_stream {
   std::uint64_t bytes_read() const noexcept { return checked().count(direction::read); }
   std::uint64_t bytes_written() const noexcept { return checked().count(direction::write); }
 
-  /// The descriptor, for calls that are not wrapped here, or -1 once closed. Stays owned.
+  /// The descriptor, for calls that are not wrapped here, or -1 once closed. Stays owned. Do not
+  /// read from it after a receive(): its request may go on and take what comes.
   int native_handle() const noexcept { return state_ ? state_->fd() : -1; }
 
  private:

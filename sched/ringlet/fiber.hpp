@@ -124,7 +124,7 @@ inline void wait_base::suspend(const wait_type& type, frame_record& at) noexcept
 }
 
 inline void wait_base::wake() noexcept {
-  fiber_->disarm_limit();
+  if (!limit_.is_forever()) fiber_->disarm_limit();
   fiber_->wake();
 }
 

@@ -17,10 +17,6 @@ namespace ringlet {
 /// A derived class fills the operation's fields, and may give a handler of its own that looks at
 /// completions before the fiber does; the handler ends the wait with finish().
 class operation_wait : public wait_base, protected operation {
- public:
-  /// Asks the operation to end because what it works on is being closed.
-  void cancel_for_close() noexcept;
-
  protected:
   operation_wait(opcode kind, handler completed, until limit) noexcept
       : wait_base(limit), operation(kind, completed) {}

@@ -14,6 +14,9 @@ namespace ringlet {
 ///
 /// Converts from any std::chrono duration and from std::chrono::steady_clock::time_point. Durations
 /// of 146 years or more count as forever.
+///
+/// The calls that a connection makes for every message take it by reference: g++ keeps a copy of a
+/// default argument of class type in the frame of every caller.
 class until {
  public:
   template <class Rep, class Period>

@@ -406,4 +406,43 @@ TEST_CASE("read and write of a file go on from the current position") {
   CHECK(read_back == "abcdef");
 }
 
+namespace {
+
+// Gives up at its first completion.
+class impatient : public operation {
+ public:
+  impatient(engine& carrier, int from)
+      : operation(opcode::receive, &on_completion), carrier_(carrier) {
+    fd = from;
+    multishot = true;
+  }
+  int completions = 0;
+
+ private:
+  static void on_completion(operation& op, const completion& done) noexcept {
+    auto& self = static_cast<impatient&>(op);
+    if (done.buffer != completion::no_buffer) self.carrier_.give_back(done.buffer);
+    if (++self.completions == 1) self.carrier_.cancel(self);
+  }
+  engine& carrier_;
+};
+
+}  // namespace
+
+TEST_CASE("an operation may be cancelled while its final completion is on its way, and then die") {
+  const auto engine = make_uring_engine();
+  for (int round = 0; round < 3; ++round) {
+    const fd_pair pair = tcp_pair();
+    impatient op(*engine, pair.near.get());
+    put(pair.far, "abc");
+    ::shutdown(pair.far.get(), SHUT_WR);
+    engine->start(op);
+    finish(*engine, op);
+    CHECK(op.completions == 2);
+    CHECK(op.answer == 0);
+  }
+  turn(*engine);
+  CHECK(engine->in_flight() == 0);
+}
+
 TEST_SUITE_END();

@@ -74,7 +74,6 @@ class two_reads : public operation_wait {
     if (answer < 0) throw_error(failure(), type.name);
     return sum_;
   }
-  using operation_wait::cancel_for_close;
 
  private:
   static void on_completion(operation& op, const completion& done) noexcept {
@@ -309,10 +308,8 @@ TEST_CASE("a kill between the answer to a cancellation and the resumption is thr
 
 TEST_CASE("closing what an operation works on ends it with closed") {
   scripted_engine engine;
-  two_reads* wait = nullptr;
   const auto body = [&]() -> task<> {
     two_reads reads;
-    wait = &reads;
     try {
       co_await reads;
       FAIL("it must throw");
@@ -323,7 +320,7 @@ TEST_CASE("closing what an operation works on ends it with closed") {
   const auto main = [&]() -> task<> {
     const auto waiting = spawn(body);
     co_await yield();
-    wait->cancel_for_close();
+    waiting.state().cancel_wait(cancel_reason::closed);
     co_await waiting.join();
   };
   run_on(engine, main());

@@ -56,7 +56,8 @@ void scripted_engine::deliver(operation& op, std::string_view bytes, bool nonemp
   const std::int32_t id = take_buffer();
   detail::unpoison(pool_->at(id), bytes.size());
   std::memcpy(pool_->at(id), bytes.data(), bytes.size());
-  complete(op, static_cast<std::int32_t>(bytes.size()), {.buffer = id, .nonempty = nonempty});
+  complete(op, static_cast<std::int32_t>(bytes.size()),
+           {.buffer = id, .more = op.multishot, .nonempty = nonempty});
 }
 
 std::int32_t scripted_engine::take_buffer() {

@@ -61,6 +61,7 @@ class scripted_engine final : public engine {
   void complete(operation& op, std::int32_t result, extras more = {});
   /// Completes a receive, recv or read with those bytes, through a lent buffer for a receive. With
   /// no buffer free the result is -ENOBUFS, as the kernel's. No bytes are the end of the stream.
+  /// A multishot one lives on, but for the end and the lack of a buffer.
   void deliver(operation& op, std::string_view bytes, bool nonempty = false);
   /// Takes the free buffer that is longest free, as the kernel does; for complete(), or to let the
   /// pool run dry. Aborts the test when there is none.

@@ -69,13 +69,23 @@ struct byte_call {
     return code == opcode::read || code == opcode::write ? standard_fd : stream_fd;
   }
   bool on_tcp() const noexcept { return fd() == stream_fd; }
-  /// The operation that the call has in flight.
-  operation& in_flight(stage& s) const { return s.engine.oldest(code, fd()); }
-  bool is_in_flight(const stage& s) const { return s.engine.is_waiting(code, fd()); }
+  /// What is in flight for the call: its own operation; for a read, the request of an earlier
+  /// receive() where there is one.
+  opcode carrier_code(const stage& s) const {
+    const bool borrows = code == opcode::recv && s.engine.is_waiting(opcode::receive, fd());
+    return borrows ? opcode::receive : code;
+  }
+  operation& in_flight(stage& s) const { return s.engine.oldest(carrier_code(s), fd()); }
+  bool is_in_flight(const stage& s) const { return s.engine.is_waiting(carrier_code(s), fd()); }
   /// Lets it succeed: with the bytes or their number.
   void complete(stage& s, std::string_view text = "abc") const {
     if (is_read()) return s.engine.deliver(in_flight(s), text);
     s.engine.complete(in_flight(s), static_cast<std::int32_t>(text.size()));
+  }
+  /// The next call finds its success at once: it has arrived already, or comes with the start.
+  void succeed_at_once(stage& s) const {
+    if (is_in_flight(s)) return complete(s);
+    s.engine.on_start = [this, &s](operation&) { complete(s); };
   }
   void fail(stage& s, int error) const { s.engine.complete(in_flight(s), -error); }
 };

@@ -1,0 +1,38 @@
+// buffer_queue: filled buffers that nobody has taken yet, oldest first.
+#pragma once
+
+#include <ringlet/buffer_pool.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace ringlet {
+
+/// Links buffers of one pool, through the pool: adding and removing never allocate. Six bytes, and
+/// no pointer to the pool, because every connection has one. Clear it before it dies.
+/// Thread: the pool's.
+class buffer_queue {
+ public:
+  bool empty() const noexcept { return count_ == 0; }
+  std::size_t size() const noexcept { return count_; }
+
+  /// Adds the engine's buffer `id`, filled with `size` bytes, which must not be 0.
+  void push(buffer_pool& pool, std::int32_t id, std::uint32_t size) noexcept;
+  /// Takes the oldest one out; what copy_to() has left of it is in pool.filled_at(). Precondition:
+  /// not empty.
+  std::int32_t pop(buffer_pool& pool) noexcept;
+  /// Moves the oldest bytes to the front of `memory`, across buffers; gives back those that it has
+  /// emptied. Returns how many bytes.
+  std::size_t copy_to(std::span<std::byte> memory, buffer_pool& pool) noexcept;
+  /// Gives all of them back, unread.
+  void clear(buffer_pool& pool) noexcept;
+
+ private:
+  // A pool has 32,768 buffers at most.
+  std::uint16_t first_ = 0;
+  std::uint16_t last_ = 0;
+  std::uint16_t count_ = 0;
+};
+
+}  // namespace ringlet
