@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
+#include <thread>
 
 namespace ringlet {
 namespace {
@@ -19,11 +20,14 @@ constexpr int exit_signal_base = 128;
 // What the handler may touch: lock-free atomics, and the engine's bell.
 std::atomic<int> received_signal = 0;
 std::atomic<engine*> engine_to_wake = nullptr;
+std::atomic<int> handlers_running = 0;  // on any thread: the engine must outlive them
 
 void on_signal(int number) {
   const int saved_errno = errno;
   if (received_signal.exchange(number) != 0) ::_exit(exit_signal_base + number);
+  ++handlers_running;
   if (engine* sleeper = engine_to_wake.load()) sleeper->wake();
+  --handlers_running;
   errno = saved_errno;
 }
 
@@ -44,6 +48,7 @@ class signal_watch {
     ::sigaction(SIGINT, &before_interrupt_, nullptr);
     ::sigaction(SIGTERM, &before_terminate_, nullptr);
     engine_to_wake = nullptr;
+    while (handlers_running != 0) std::this_thread::yield();
   }
   signal_watch(const signal_watch&) = delete;
   signal_watch& operator=(const signal_watch&) = delete;

@@ -73,6 +73,7 @@ void scheduler::run_batch() {
     fiber_base& next = static_cast<fiber_base&>(first());
     if (next.interrupted() && !next.has_started()) [[unlikely]] {
       pop_first();
+      running_ = nullptr;  // the destructors of its arguments run in nobody's name
       retire(next);
       continue;
     }
@@ -93,7 +94,14 @@ void scheduler::retire(fiber_base& done) noexcept {
 }
 
 void scheduler::poll(steady_ns limit) {
-  const std::size_t count = engine_.wait(limit, completions_);
+  std::size_t count = 0;
+  try {
+    count = engine_.wait(limit, completions_);
+  } catch (const std::exception& error) {
+    // Operations in flight will never be answered, so no fiber can be ended in order.
+    std::fprintf(stderr, "ringlet: the engine failed, and nothing can go on: %s\n", error.what());
+    std::abort();
+  }
   set_turn_time(engine_.now());
   for (std::size_t i = 0; i < count; ++i) engine_.dispatch(completions_[i]);
   engine_.run_posted();

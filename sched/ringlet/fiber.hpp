@@ -63,8 +63,6 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
   void arm_limit(steady_ns deadline) noexcept { home().timers().arm(*this, deadline); }
   void disarm_limit() noexcept { home().timers().disarm(*this); }
 
-  /// Ends a fiber that was killed before it began; its body never runs.
-  void finish_unstarted() noexcept;
   /// After the root coroutine has ended and its resumption has returned: frees its frame, wakes
   /// those who join.
   void retire() noexcept;
@@ -222,9 +220,9 @@ class fiber_state final : public fiber_base {
 };
 
 /// Waits for the end of a fiber; see fiber<T>::join().
-class join_wait : public list_wait {
+class [[nodiscard]] join_wait : public list_wait {
  public:
-  /// The handle that made it keeps the target alive.
+  /// Nobody needs to keep the target: while it has not ended it lives, and afterwards nobody asks.
   join_wait(fiber_base& target, until limit) noexcept : list_wait(limit), target_(&target) {}
 
   template <class Promise>
@@ -232,13 +230,10 @@ class join_wait : public list_wait {
     return begin(caller.promise());
   }
   /// True when the fiber has ended, false when the limit passed first.
-  result<bool> take() {
-    rethrow_interruption();
-    return target_->done();
-  }
+  result<bool> take() { return await_resume(); }
   bool await_resume() {
     rethrow_interruption();
-    return target_->done();
+    return reason_ == cancel_reason::none;
   }
 
  protected:
@@ -252,7 +247,7 @@ class join_wait : public list_wait {
 };
 
 /// A join that asks the fiber to end first; see fiber<T>::kill().
-class kill_wait : public join_wait {
+class [[nodiscard]] kill_wait : public join_wait {
  public:
   using join_wait::join_wait;
 
@@ -270,17 +265,15 @@ class kill_wait : public join_wait {
 
 /// Waits for the end of a fiber and yields its value; see fiber<T>::get().
 template <class T, bool MoveOut>
-class get_wait : public join_wait {
+class [[nodiscard]] get_wait : public join_wait {
  public:
   using value_type = std::conditional_t<MoveOut || std::is_void_v<T> || std::is_reference_v<T>, T,
                                         std::add_lvalue_reference_t<const T>>;
 
   get_wait(fiber_state<T>& target, until limit) noexcept : join_wait(target, limit) {
-    if (MoveOut) target.add_reference();  // the handle may be a temporary
+    target.add_reference();  // the last handle may go while this waits
   }
-  ~get_wait() {
-    if (MoveOut) target_->drop_reference();
-  }
+  ~get_wait() { target_->drop_reference(); }
 
   /// A copy of the value, or the std::system_error that the task threw; what else it threw passes
   /// through. Only for values that a result can hold.

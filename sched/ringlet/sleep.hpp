@@ -5,6 +5,7 @@
 #include <ringlet/wait.hpp>
 
 #include <chrono>
+#include <concepts>
 #include <coroutine>
 
 namespace ringlet {
@@ -55,6 +56,11 @@ template <class Rep, class Period>
 sleep_wait sleep(std::chrono::duration<Rep, Period> time) noexcept {
   return sleep_wait(until(time));
 }
+
+/// Durations have units: sleep(1s). Without this, sleep(1) would be sleep(3), which stops the
+/// thread.
+template <std::integral T>
+sleep_wait sleep(T) = delete;
 
 /// Suspends the fiber until that point in time has come.
 inline sleep_wait sleep_until(std::chrono::steady_clock::time_point deadline) noexcept {

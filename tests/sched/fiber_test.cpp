@@ -642,4 +642,76 @@ TEST_CASE("a task that was spawned cannot be spawned or awaited again") {
   }));
 }
 
+// The last handle goes while somebody waits
+
+namespace {
+
+// Ends, and drops the only handle to itself.
+task<int> forgetful(fiber<int>& handle) {
+  co_await yield();
+  handle = {};
+  co_return 42;
+}
+
+template <class F>
+class last_act {
+ public:
+  explicit last_act(F action) : action_(action) {}
+  last_act(const last_act&) = delete;
+  last_act& operator=(const last_act&) = delete;
+  ~last_act() { action_(); }
+
+ private:
+  F action_;
+};
+
+}  // namespace
+
+TEST_CASE("a join, a kill and a get outlive the handle that began them") {
+  const auto main = []() -> task<> {
+    fiber<int> handle = spawn(forgetful, std::ref(handle));
+    const auto joining = spawn([&handle]() -> task<bool> { co_return co_await handle.join(); });
+    const auto getting = spawn([&handle]() -> task<int> { co_return co_await handle.get(); });
+    co_await getting.join();
+    const bool joined = co_await joining.get();
+    CHECK(joined);
+    const int value = co_await getting.get();
+    CHECK(value == 42);
+  };
+  run(main());
+  const auto killing = []() -> task<> {
+    fiber<int> handle;
+    const auto dropped_when_killed = [&handle]() -> task<int> {
+      const last_act drop([&handle] { handle = {}; });
+      for (;;) co_await yield();
+    };
+    handle = spawn(dropped_when_killed);
+    co_await yield();
+    const bool killed = co_await handle.kill();
+    CHECK(killed);
+  };
+  run(killing());
+}
+
+TEST_CASE("a fiber that is killed before it begins destroys its arguments in nobody's name") {
+  const auto main = []() -> task<> {
+    std::uint64_t parent = 99;
+    struct spawner {
+      std::uint64_t* parent;
+      explicit spawner(std::uint64_t* where) : parent(where) {}
+      spawner(spawner&& other) noexcept : parent(std::exchange(other.parent, nullptr)) {}
+      ~spawner() {
+        if (parent != nullptr) *parent = spawn(answer).state().parent_id();
+      }
+    };
+    const auto take = [](spawner) -> task<> { co_return; };
+    spawn(answer);  // ends right before the other one is retired, with no handle left
+    const auto killed = spawn(take, spawner(&parent));
+    killed.request_kill();
+    co_await killed.join();
+    CHECK(parent == 0);
+  };
+  run(main());
+}
+
 TEST_SUITE_END();

@@ -209,4 +209,18 @@ TEST_CASE("starting and ending sleeps allocates nothing") {
   run_on(engine, main());
 }
 
+namespace {
+
+template <class T>
+constexpr bool can_sleep_for = requires(T time) {
+  ringlet::sleep(time);
+};
+
+}  // namespace
+
+TEST_CASE("a number without a unit is no time to sleep") {
+  static_assert(!can_sleep_for<int> && !can_sleep_for<unsigned> && !can_sleep_for<long>);
+  static_assert(can_sleep_for<std::chrono::seconds>);
+}
+
 TEST_SUITE_END();
