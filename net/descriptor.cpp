@@ -51,11 +51,18 @@ void descriptor::on_received(operation& op, const completion& done) noexcept {
   if (done.result != -ECANCELED) self.set_last_seen(done.nonempty);
   if (self.reader_ != nullptr) {
     std::exchange(self.reader_, nullptr)->on_arrival();
-  } else if (done.more && self.arrived_.size() > arrived_max) {
+  } else if (done.more && self.has_too_much()) {
     self.last_seen_ = fill::more;
     self.cancel_receiving();
   }
   if (!done.more && self.closing_ && self.idle()) self.finish_close();
+}
+
+// A peer may have a few buffers filled while nobody reads, as long as there are enough for others.
+bool descriptor::has_too_much() const noexcept {
+  engine& carrier = home_->carrier();
+  const bool few_left = carrier.buffers_free() < carrier.buffers().count() / 4;
+  return arrived_.size() > (few_left ? 1 : arrived_max);
 }
 
 bool descriptor::take_buffer(std::int32_t& id, std::int32_t& size) noexcept {
@@ -104,6 +111,7 @@ bool descriptor::close(close_wait* waiter) noexcept {
 }
 
 void descriptor::finish_close() noexcept {
+  drop_arrived();  // a read that was ended by the close may have left some of a buffer
   const int fd = std::exchange(fd_, -1);
   if (fd >= 0 && kind_ != kind::borrowed) {
     if (home_ != nullptr) {
@@ -134,6 +142,7 @@ void descriptor::release() noexcept {
 
 int descriptor::release_fd() noexcept {
   RINGLET_ASSERT(idle(), "a descriptor was released while a read or write was in flight");
+  RINGLET_ASSERT(!has_arrived(), "a descriptor was released with received bytes that nobody took");
   closing_ = true;
   return std::exchange(fd_, -1);
 }

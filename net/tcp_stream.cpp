@@ -14,11 +14,18 @@ tcp_stream::tcp_stream(unique_fd fd)
   [[maybe_unused]] const int owned_now = fd.release();
 }
 
+// A call that is answered at once.
+void tcp_stream::call(operation& op, const char* what) const {
+  const bool is_open = checked().fd() >= 0;
+  const std::int32_t answer = checked().call(op);
+  if (answer >= 0) return;
+  throw_error(is_open ? system_error_code(answer) : make_error_code(errc::closed), what);
+}
+
 void tcp_stream::shutdown_write() {
   operation op(opcode::shutdown, nullptr);
   op.flags = SHUT_WR;
-  const std::int32_t answer = checked().call(op);
-  if (answer < 0) throw_error(system_error_code(answer), "shutdown_write");
+  call(op, "shutdown_write");
 }
 
 address tcp_stream::local_address() const {
@@ -26,8 +33,7 @@ address tcp_stream::local_address() const {
   operation op(opcode::local_name, nullptr);
   op.data = found.data();
   op.length = address::capacity;
-  const std::int32_t answer = checked().call(op);
-  if (answer < 0) throw_error(system_error_code(answer), "local_address");
+  call(op, "local_address");
   return found;
 }
 
@@ -36,8 +42,7 @@ address tcp_stream::peer_address() const {
   operation op(opcode::peer_name, nullptr);
   op.data = found.data();
   op.length = address::capacity;
-  const std::int32_t answer = checked().call(op);
-  if (answer < 0) throw_error(system_error_code(answer), "peer_address");
+  call(op, "peer_address");
   return found;
 }
 
@@ -47,8 +52,7 @@ void tcp_stream::set_option(int level, int name, int value, const char* what) {
   op.detail = static_cast<std::uint16_t>(name);
   op.data = &value;
   op.length = sizeof value;
-  const std::int32_t answer = checked().call(op);
-  if (answer < 0) throw_error(system_error_code(answer), what);
+  call(op, what);
 }
 
 void tcp_stream::set_no_delay(bool on) { set_option(IPPROTO_TCP, TCP_NODELAY, on, "set_no_delay"); }
@@ -74,8 +78,7 @@ void tcp_stream::set_reset_on_close(bool on) {
   op.detail = SO_LINGER;
   op.data = &how;
   op.length = sizeof how;
-  const std::int32_t answer = checked().call(op);
-  if (answer < 0) throw_error(system_error_code(answer), "set_reset_on_close");
+  call(op, "set_reset_on_close");
   checked().set_reset_on_close(on);
 }
 

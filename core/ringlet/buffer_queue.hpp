@@ -1,6 +1,7 @@
 // buffer_queue: filled buffers that nobody has taken yet, oldest first.
 #pragma once
 
+#include <ringlet/assert.hpp>
 #include <ringlet/buffer_pool.hpp>
 
 #include <cstddef>
@@ -14,6 +15,11 @@ namespace ringlet {
 /// Thread: the pool's.
 class buffer_queue {
  public:
+  buffer_queue() noexcept = default;
+  buffer_queue(const buffer_queue&) = delete;
+  buffer_queue& operator=(const buffer_queue&) = delete;
+  ~buffer_queue() { RINGLET_ASSERT(empty(), "a queue of buffers died with some in it"); }
+
   bool empty() const noexcept { return count_ == 0; }
   std::size_t size() const noexcept { return count_; }
 

@@ -110,12 +110,14 @@ class descriptor final : public scheduler_guest, private operation {
   /// -EBADF when closed.
   std::int32_t call(operation& op) noexcept;
 
-  /// Cancels what is in flight, and closes when that has ended: true when it has already.
+  /// Cancels what is in flight, and closes when that has ended: true when it has already, or when
+  /// somebody else is closing it.
   bool close(close_wait* waiter) noexcept;
   /// Whether closing a connection leaves out the shutdown: its FIN would tell the peer of a proper
   /// end, before the reset that SO_LINGER with zero asks for.
   void set_reset_on_close(bool on) noexcept { kind_ = on ? kind::shared : kind::connection; }
-  /// Gives the number away, unclosed. Aborts while something is in flight.
+  /// Gives the number away, unclosed. Aborts while something is in flight, also the request of an
+  /// earlier receive(), or was received and not taken.
   int release_fd() noexcept;
 
   /// A call of that fiber begins, and ends.
@@ -123,8 +125,8 @@ class descriptor final : public scheduler_guest, private operation {
   void leave(direction which) noexcept;
 
  private:
-  // So many received buffers may wait to be taken before the request is cancelled. What the kernel
-  // delivers before it sees that comes on top, at most 32.
+  // So many received buffers may wait to be taken; with one more the request is cancelled. What the
+  // kernel delivers before it sees that comes on top: up to 33 in each of the two passes of a turn.
   static constexpr std::size_t arrived_max = 4;
 
   descriptor(scheduler& home, int fd, kind what) noexcept;
@@ -136,6 +138,7 @@ class descriptor final : public scheduler_guest, private operation {
   bool has_callers() const noexcept { return callers_[0] != nullptr || callers_[1] != nullptr; }
   bool idle() const noexcept { return !has_callers() && !is_receiving(); }
   static void on_received(operation& op, const completion& done) noexcept;
+  bool has_too_much() const noexcept;
   void release() noexcept;
   void finish_close() noexcept;
   void drop_arrived() noexcept;

@@ -22,8 +22,7 @@ class connect_wait;
 /// True of every call, and not repeated there:
 ///
 ///   Overlap       One read and one write may be in flight together. A second read during a read,
-///   or
-///                 a second write during a write, is the caller's bug and aborts.
+///                 or a second write during a write, is the caller's bug and aborts.
 ///   Lifetime      Memory is borrowed until the co_await returns. The stream may be moved, closed
 ///                 and destroyed at any time: what is in flight then ends with errc::closed.
 ///   Errors        std::system_error with the errno of the system, or as_result(). A peer that went
@@ -53,8 +52,8 @@ class tcp_stream {
 
   /// Waits for bytes and lends them: at most options.sizes.buffer_size. An empty buffer, again and
   /// again, is the end of the stream. While it waits, the connection holds no memory for it. What
-  /// arrives between two calls is kept in a few buffers (4, or up to 32 more if it comes in one
-  /// burst); then the system keeps it, and TCP slows the peer down.
+  /// arrives between two calls is kept in a few buffers: 5, or what one burst fills; then the
+  /// system keeps it, and TCP slows the peer down.
   receive_wait receive(const until& limit = forever) { return receive_wait(checked(), limit); }
 
   /// Waits for bytes and puts them at the front of `memory`, which must not be empty. Returns how
@@ -90,8 +89,8 @@ class tcp_stream {
   void shutdown_write();
   /// Ends the connection: what is in flight ends with errc::closed, then the descriptor is closed.
   /// Bytes written before still reach the peer, unless it has sent some that were not read: then
-  /// TCP resets the connection. Closing twice is fine. The destructor does the same without
-  /// waiting.
+  /// TCP resets the connection. Closing twice is fine; only the first call waits. The
+  /// destructor does the same without waiting.
   close_wait close() noexcept { return close_wait(state_.get()); }
 
   address local_address() const;
@@ -100,7 +99,7 @@ class tcp_stream {
 
   /// TCP_NODELAY: send small writes at once. On unless switched off.
   void set_no_delay(bool on);
-  /// SO_KEEPALIVE with a first probe after `idle`, rounded up to seconds; zero switches it off.
+  /// SO_KEEPALIVE with a first probe after `idle`; zero switches it off.
   void set_keep_alive(std::chrono::seconds idle);
   /// SO_RCVBUF and SO_SNDBUF: the sizes of the system's buffers in bytes; it doubles what is asked
   /// for and has limits of its own (socket(7)).
@@ -122,6 +121,7 @@ class tcp_stream {
     RINGLET_ASSERT(state_ != nullptr, "a stream without a connection (moved from) was used");
     return *state_;
   }
+  void call(operation& op, const char* what) const;
   void set_option(int level, int name, int value, const char* what);
 
   descriptor::owner state_;

@@ -522,6 +522,23 @@ TEST_CASE("when more than four buffers wait, the request is cancelled once, and 
   });
 }
 
+TEST_CASE("when few buffers are left for others, a second one that waits cancels the request") {
+  on_wide_stage([](stage& s) -> task<> {
+    co_await begin_receiving(s);
+    std::vector<std::int32_t> in_use;
+    while (s.engine.buffers_free() > many_buffers / 4) in_use.push_back(s.engine.take_buffer());
+    deliver(s, {"0"});
+    co_await settle();
+    CHECK(cancellations(s) == 0);
+    deliver(s, {"1"});
+    co_await settle();
+    CHECK(cancellations(s) == 1);
+    for (const std::int32_t id : in_use) s.engine.give_back(id);
+    const std::string got = co_await exactly(s, 2);
+    CHECK(got == "01");
+  });
+}
+
 TEST_CASE("after a flood the request is for one buffer, after a drained answer for many again") {
   on_wide_stage([](stage& s) -> task<> {
     co_await begin_receiving(s);
@@ -934,6 +951,28 @@ TEST_CASE("a call that waits for the request ends with closed, when the stream i
         CHECK(s.engine.buffers_free() == 4);
       });
     }
+  }
+}
+
+TEST_CASE("a read that takes part of a buffer from a closing stream leaves the rest to nobody") {
+  for (const bool destroyed : {false, true}) {
+    on_stage([destroyed](stage& s) -> task<> {
+      co_await begin_receiving(s);
+      const auto reading = spawn(outcome_of_read_exact(s, forever));
+      co_await settle();
+      s.engine.hold_cancellations(true);
+      const auto closing = spawn(end_stream(s, destroyed));
+      co_await settle();
+      deliver(s, {"more than three"});
+      co_await settle();
+      s.engine.hold_cancellations(false);
+      const std::string words = co_await reading.get();
+      CHECK(words == "done");
+      co_await closing.join();
+      co_await settle();
+      CHECK(s.engine.closes(stream_fd) == 1);
+      CHECK(s.engine.buffers_free() == 4);
+    });
   }
 }
 
