@@ -27,7 +27,9 @@ struct load_options {
 inline void add_load_options(CLI::App& app, load_options& options) {
   const auto longer_than_nothing = CLI::Range(0.001, 86'400.0);
   app.add_option("--host", options.host, "Address of the echo server")->capture_default_str();
-  app.add_option("--port", options.port, "Its port")->capture_default_str();
+  app.add_option("--port", options.port, "Its port")
+      ->check(CLI::Range(1, 65535))
+      ->capture_default_str();
   app.add_option("--connections", options.connections, "How many connections to open")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
@@ -43,7 +45,8 @@ inline void add_load_options(CLI::App& app, load_options& options) {
   app.add_option("--warmup", options.warmup_s, "Seconds before that are not")
       ->check(CLI::Range(0.0, 86'400.0))
       ->capture_default_str();
-  app.add_option("--pid", options.server_pid, "Process whose CPU time per message is wanted");
+  app.add_option("--pid", options.server_pid, "Process whose CPU time per message is wanted")
+      ->check(CLI::PositiveNumber);
   app.add_option("--json", options.json_path, "File for the result as JSON, - for standard output");
 }
 

@@ -69,10 +69,14 @@ inline void print(const load_options& options, const load_report& report) {
   const double per_s = static_cast<double>(latency.count()) / report.duration_s;
   std::printf("%zu connections, %zu bytes, depth %zu, %.2f s\n", options.connections, options.size,
               options.depth, report.duration_s);
-  std::printf("  %.0f messages/s, %.1f MB/s each way\n", per_s,
-              per_s * static_cast<double>(options.size) / 1e6);
-  std::printf("  latency us: p50 %.1f, p99 %.1f, p99.9 %.1f, max %.1f\n", microseconds(50),
-              microseconds(99), microseconds(99.9), microseconds(100));
+  if (latency.count() > 0) {
+    std::printf("  %.0f messages/s, %.1f MB/s each way\n", per_s,
+                per_s * static_cast<double>(options.size) / 1e6);
+    std::printf("  latency us: p50 %.1f, p99 %.1f, p99.9 %.1f, max %.1f\n", microseconds(50),
+                microseconds(99), microseconds(99.9), microseconds(100));
+  } else {
+    std::printf("  no message came back\n");
+  }
   if (report.server_cpu_ns && latency.count() > 0) {
     std::printf("  server CPU: %.0f ns per message\n",
                 static_cast<double>(*report.server_cpu_ns) / static_cast<double>(latency.count()));

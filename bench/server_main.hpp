@@ -127,7 +127,9 @@ inline int server_main(int argc, char** argv, const char* description,
   std::uint16_t port = 9090;
   CLI::App app(description);
   app.add_option("--host", host, "Address to listen on")->capture_default_str();
-  app.add_option("--port", port, "Port to listen on, 0 for any free one")->capture_default_str();
+  app.add_option("--port", port, "Port to listen on, 0 for any free one")
+      ->check(CLI::Range(0, 65535))
+      ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
 
   raise_descriptor_limit();

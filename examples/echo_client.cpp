@@ -72,7 +72,9 @@ int main(int argc, char** argv) {
   std::uint16_t port = 9090;
   CLI::App app("Sends standard input to a server, and prints what comes back.");
   app.add_option("--host", host, "Numeric address of the server")->capture_default_str();
-  app.add_option("--port", port, "Port of the server")->capture_default_str();
+  app.add_option("--port", port, "Port of the server")
+      ->check(CLI::Range(1, 65535))
+      ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   return run_main(talk(host, port));
 }

@@ -2,7 +2,7 @@
 //
 //     $ ./build/examples/echo_server --port 9090
 //     listening on 127.0.0.1:9090
-//     $ printf 'hello\n' | nc -N 127.0.0.1 9090      (in a second terminal)
+//     $ printf 'hello\n' | nc -N 127.0.0.1 9090      # in a second terminal
 //     hello
 //
 // Ctrl-C ends it, connections and all. Port 0 takes a free port, and the first line tells which.
@@ -55,7 +55,9 @@ int main(int argc, char** argv) {
   std::uint16_t port = 9090;
   CLI::App app("Sends every byte back to whoever sent it.");
   app.add_option("--host", host, "Numeric address to listen on")->capture_default_str();
-  app.add_option("--port", port, "Port to listen on, 0 for any free one")->capture_default_str();
+  app.add_option("--port", port, "Port to listen on, 0 for any free one")
+      ->check(CLI::Range(0, 65535))
+      ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
 
   make_room_for_connections();
