@@ -4,7 +4,9 @@
 
 #include <fmt/format.h>
 
+#include <cstddef>
 #include <iterator>
+#include <string_view>
 
 namespace ringlet {
 namespace {
@@ -28,11 +30,27 @@ void print_wait(const fiber_base& who, steady_ns now, std::string& out) {
   }
 }
 
+// The name of a coroutine. g++ gives that of the function which it makes of the body:
+// "void NAME(NAME(ARGUMENTS)::_Z...Frame*)", of which only the inner part is worth reading.
+std::string_view name_of(const frame_record& frame) {
+  const std::string_view all = frame.site.function_name();
+  const std::size_t end = all.rfind("::_Z");
+  if (end == all.npos) return all;
+  const std::string_view text = all.substr(0, end);
+  // It begins behind the parenthesis that is open at its end.
+  int closed = 0;
+  for (std::size_t i = text.size(); i-- > 0;) {
+    if (text[i] == ')') ++closed;
+    if (text[i] == '(' && closed-- == 0) return text.substr(i + 1);
+  }
+  return all;
+}
+
 void print_chain(const fiber_base& who, std::string& out) {
   if (who.current_wait().type == nullptr || !who.has_started()) return;
   for (const frame_record* frame = who.current_wait().at; frame; frame = frame->parent) {
     fmt::format_to(std::back_inserter(out), "    at {}:{} in {}\n", frame->site.file_name(),
-                   frame->site.line(), frame->site.function_name());
+                   frame->site.line(), name_of(*frame));
   }
 }
 

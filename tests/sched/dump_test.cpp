@@ -227,6 +227,20 @@ TEST_CASE("the place of an await changes as the fiber goes on") {
   run_on(engine, main());
 }
 
+TEST_CASE("a function is called what it is called in the source, by every compiler") {
+  scripted_engine engine;
+  const auto main = []() -> task<> {
+    const auto waiting = spawn(outermost_call);
+    co_await yield();
+    const std::string text = dump();
+    CHECK(contains(text, "outermost_call("));
+    CHECK_FALSE(contains(text, "Frame*"));
+    CHECK_FALSE(contains(text, "::_Z"));
+    co_return;
+  };
+  run_on(engine, main());
+}
+
 TEST_CASE("the running fiber and those that have not begun have no chain") {
   scripted_engine engine;
   const auto main = []() -> task<> {
