@@ -11,13 +11,20 @@
 namespace ringlet {
 
 buffer_pool::buffer_pool(engine& owner, std::uint32_t count, std::uint32_t size)
-    : owner_(&owner), filled_(std::make_unique<filled[]>(count)), count_(count), size_(size) {
+    : owner_(&owner), count_(count), size_(size) {
+  const std::size_t bytes = std::size_t{count} * size;
   // Mapped, not allocated: pages that no connection has needed yet cost nothing.
-  void* memory = ::mmap(nullptr, std::size_t{count} * size, PROT_READ | PROT_WRITE,
+  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
+  try {
+    filled_ = std::make_unique<filled[]>(count);
+  } catch (...) {
+    ::munmap(memory, bytes);
+    throw;
+  }
   memory_ = static_cast<std::byte*>(memory);
-  detail::poison(memory_, std::size_t{count} * size);
+  detail::poison(memory_, bytes);
 }
 
 buffer_pool::~buffer_pool() {
