@@ -60,7 +60,7 @@ void buffer_pool::give_back(std::int32_t id, std::byte* memory) noexcept {
     free_private(memory);
   } else {
     detail::poison(at(id), size_);
-    if (owner_ != nullptr) owner_->give_back(id);
+    give_back_unlent(id);
   }
   if (owner_ == nullptr && on_lease_ == 0) delete this;
 }

@@ -97,11 +97,11 @@ bool descriptor::close(close_wait* waiter) noexcept {
     op.flags = SHUT_RDWR;
     home_->carrier().call(op);
   }
-  drop_arrived();
   if (idle()) {
     finish_close();
     return true;
   }
+  drop_arrived();
   closer_ = waiter;
   for (context* caller : callers_) {
     if (caller != nullptr) caller->cancel_wait(cancel_reason::closed);
@@ -123,7 +123,7 @@ void descriptor::finish_close() noexcept {
       unique_fd(fd).reset();  // the engine is gone, and with it all that was in flight
     }
   }
-  if (close_wait* waiter = std::exchange(closer_, nullptr)) waiter->finish();
+  if (close_wait* waiter = std::exchange(closer_, nullptr)) waiter->wake_with_hope();
   if (released_) {
     scheduler_guest::unlink();
     delete this;
@@ -186,14 +186,8 @@ std::error_code io_wait::failure() {
 bool close_wait::begin(frame_record& at) noexcept {
   if (!enter(at)) return continue_or_yield(at);
   if (closed_ == nullptr || closed_->close(this)) return continue_or_yield(at);
-  suspend(close_type, at);
-  fiber_->home().add_hope();
+  suspend_with_hope(close_type, at);
   return true;
-}
-
-void close_wait::finish() noexcept {
-  fiber_->home().remove_hope();
-  wake();
 }
 
 }  // namespace ringlet

@@ -162,7 +162,7 @@ bool listener_state::close(close_listener_wait* waiter) noexcept {
 void listener_state::finish_close() noexcept {
   socket_.reset();
   if (home_ != nullptr) home_->descriptor_freed();
-  if (close_listener_wait* waiter = std::exchange(closer_, nullptr)) waiter->finish();
+  if (close_listener_wait* waiter = std::exchange(closer_, nullptr)) waiter->wake_with_hope();
   if (released_) {
     if (home_ != nullptr) home_->timers().give_place();
     scheduler_guest::unlink();

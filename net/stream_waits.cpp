@@ -41,8 +41,7 @@ bool receive_wait::begin(frame_record& at) noexcept {
   if (!enter(at)) return continue_or_yield(at);
   claim_.begin(*at.chain);
   if (take_arrived()) return continue_or_yield(at);
-  suspend(type, at);
-  fiber_->home().add_hope();
+  suspend_with_hope(type, at);
   claim_.on().await_arrival(*this);
   return true;
 }
@@ -57,8 +56,7 @@ void receive_wait::on_arrival() noexcept {
     // The request has ended without bringing anything: make another, unless this wait shall end.
     if (reason_ == cancel_reason::none) return on.await_arrival(*this);
   }
-  fiber_->home().remove_hope();
-  wake();
+  wake_with_hope();
 }
 
 // All buffers are on lease. If there is data it goes to memory of its own. If there is none, the
@@ -92,8 +90,7 @@ bool receive_wait::take_privately() noexcept {
 
 void receive_wait::cancel(context& who, cancel_reason reason) noexcept {
   auto& self = static_cast<receive_wait&>(*static_cast<wait_base*>(who.current_wait().object));
-  // An interruption is pending in the context, too; it is thrown whatever is remembered here.
-  if (self.reason_ == cancel_reason::none) self.reason_ = reason;
+  self.remember(reason);
   self.claim_.on().cancel_receiving();
 }
 
@@ -116,8 +113,7 @@ result<buffer> receive_wait::take() {
   }
   if (answer_ == 0) return buffer();
   if (answer_ != -ECANCELED) return system_error_code(answer_);
-  if (reason_ == cancel_reason::interrupted || fiber_->interrupted()) fiber_->throw_interruption();
-  return make_error_code(reason_ == cancel_reason::timed_out ? errc::timed_out : errc::closed);
+  return cancellation_error();
 }
 
 buffer receive_wait::await_resume() {
@@ -129,26 +125,31 @@ buffer receive_wait::await_resume() {
 // Reads into the caller's memory
 
 bool read_wait::begin(const wait_type& type, frame_record& at) noexcept {
-  const bool interrupted = at.chain->interrupted();
-  if (!interrupted && claim_.is_allowed() && (on().has_arrived() || on().is_receiving())) {
-    enter(at);
-    claim_.begin(*at.chain);
-    fd = on().fd();
-    if (take_arrived()) return continue_or_yield(at);
-    suspend(type, at);
-    fiber_->home().add_hope();
-    on_arrival();
+  if (!claim_.is_allowed()) [[unlikely]] {
+    answer = -EBADF;
+    return begin_nothing(at);
+  }
+  if (!enter(at)) return continue_or_yield(at);
+  claim_.begin(*at.chain);
+  if (take_arrived()) return continue_or_yield(at);
+  fd = on().fd();
+  suspend_with_hope(type, at);
+  wait_on();
+  return true;
+}
+
+bool read_wait::wait_on() noexcept {
+  if (on().is_receiving()) {
+    on().await_arrival(*this);
     return true;
   }
-  poll_first = on().last_seen() == descriptor::fill::drained;
-  return io_wait::begin(type, at);
+  poll_first = on().is_drained();
+  return restart();
 }
 
 void read_wait::on_arrival() noexcept {
   if (take_arrived()) return finish();
-  if (on().is_receiving()) return on().await_arrival(*this);
-  poll_first = on().last_seen() == descriptor::fill::drained;
-  if (restart()) return;
+  if (wait_on()) return;
   answer = -ECANCELED;
   finish();
 }
@@ -156,7 +157,7 @@ void read_wait::on_arrival() noexcept {
 void read_wait::cancel(context& who, cancel_reason reason) noexcept {
   auto& self = static_cast<read_wait&>(*static_cast<wait_base*>(who.current_wait().object));
   if (!self.on().is_awaited_by(self)) return operation_wait::cancel(who, reason);
-  if (self.reason_ == cancel_reason::none) self.reason_ = reason;
+  self.remember(reason);
   self.on().cancel_receiving();
 }
 

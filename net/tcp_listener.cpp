@@ -97,16 +97,15 @@ bool accept_wait::begin(frame_record& at) noexcept {
                  "a listener was used by a fiber of another scheduler");
   answer_ = from_->take_staged();
   if (answer_ >= 0) return continue_or_yield(at);
-  suspend(type, at);
-  fiber_->home().add_hope();
+  suspend_with_hope(type, at);
   from_->enqueue(*this);
   return true;
 }
 
 void accept_wait::deliver(std::int32_t answer) noexcept {
   answer_ = answer;
-  fiber_->home().remove_hope();
-  complete();
+  unlink();
+  wake_with_hope();
 }
 
 void accept_wait::cancel(context& who, cancel_reason reason) noexcept {
@@ -138,14 +137,8 @@ bool close_listener_wait::begin(frame_record& at) noexcept {
   if (!enter(at)) return continue_or_yield(at);
   if (closed_ == nullptr || closed_->close(this)) return continue_or_yield(at);
   static constexpr wait_type type{"close", nullptr, nullptr};
-  suspend(type, at);
-  fiber_->home().add_hope();  // for the end of the accept that is in flight
+  suspend_with_hope(type, at);  // for the end of the accept that is in flight
   return true;
-}
-
-void close_listener_wait::finish() noexcept {
-  fiber_->home().remove_hope();
-  wake();
 }
 
 }  // namespace ringlet

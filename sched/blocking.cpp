@@ -12,15 +12,12 @@ bool blocking_wait_base::begin(frame_record& at) {
   // First the worker, which may not exist and then throws into the caller; the answer cannot come
   // before this thread returns to its engine.
   blocking_pool::instance().submit(*this);
-  suspend(type, at);
-  fiber_->home().add_hope();
+  suspend_with_hope(type, at);
   return true;
 }
 
 void blocking_wait_base::on_answer(posted_work& job) noexcept {
-  auto& self = static_cast<blocking_wait_base&>(static_cast<blocking_job&>(job));
-  self.fiber_->home().remove_hope();
-  self.wake();
+  static_cast<blocking_wait_base&>(static_cast<blocking_job&>(job)).wake_with_hope();
 }
 
 void blocking_wait_base::cancel(context& who, cancel_reason reason) noexcept {

@@ -7,17 +7,13 @@ namespace ringlet {
 
 void operation_wait::cancel(context& who, cancel_reason reason) noexcept {
   auto& self = static_cast<operation_wait&>(*static_cast<wait_base*>(who.current_wait().object));
-  // An interruption is pending in the context, too; it is thrown whatever is remembered here.
-  if (self.reason_ == cancel_reason::none) self.reason_ = reason;
+  self.remember(reason);
   self.carrier().cancel(self);
 }
 
 std::error_code operation_wait::failure() {
   if (answer != -ECANCELED || reason_ == cancel_reason::none) return system_error_code(answer);
-  if (reason_ == cancel_reason::interrupted || fiber_->interrupted()) {
-    fiber_->throw_interruption();
-  }
-  return reason_ == cancel_reason::closed ? errc::closed : errc::timed_out;
+  return cancellation_error();
 }
 
 void operation_wait::describe_fd(const void* object, std::string& out) {

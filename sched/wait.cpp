@@ -16,6 +16,13 @@ bool wait_base::yield_for_budget(frame_record& at) noexcept {
   return true;
 }
 
+std::error_code wait_base::cancellation_error() {
+  if (reason_ == cancel_reason::interrupted || fiber_->interrupted()) {
+    fiber_->throw_interruption();
+  }
+  return reason_ == cancel_reason::closed ? errc::closed : errc::timed_out;
+}
+
 void list_wait::complete() noexcept {
   unlink();
   wake();

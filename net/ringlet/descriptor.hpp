@@ -73,15 +73,8 @@ class descriptor final : public scheduler_guest, private operation {
   bool is_cut_short(direction which) const noexcept { return cut_short_[index(which)]; }
   void set_cut_short(direction which) noexcept { cut_short_[index(which)] = true; }
 
-  /// What the last read told of the socket: a hint.
-  enum class fill : std::uint8_t {
-    unknown,
-    /// It was emptied: the next read had better wait at once.
-    drained,
-    /// There was more.
-    more,
-  };
-  fill last_seen() const noexcept { return last_seen_; }
+  /// A hint: the last read emptied the socket, so the next one had better wait at once.
+  bool is_drained() const noexcept { return last_seen_ == fill::drained; }
   void set_last_seen(bool nonempty) noexcept { last_seen_ = nonempty ? fill::more : fill::drained; }
 
   /// Whether there are received bytes, or the end of the stream or an error, that nobody has taken.
@@ -128,6 +121,9 @@ class descriptor final : public scheduler_guest, private operation {
   // So many received buffers may wait to be taken; with one more the request is cancelled. What the
   // kernel delivers before it sees that comes on top: up to 33 in each of the two passes of a turn.
   static constexpr std::size_t arrived_max = 4;
+
+  /// What the last read told of the socket.
+  enum class fill : std::uint8_t { unknown, drained, more };
 
   descriptor(scheduler& home, int fd, kind what) noexcept;
   ~descriptor() = default;
@@ -248,7 +244,6 @@ class [[nodiscard]] close_wait : public wait_base {
  private:
   friend class descriptor;
   bool begin(frame_record& at) noexcept;
-  void finish() noexcept;
   descriptor* closed_;
 };
 
@@ -273,7 +268,7 @@ inline void descriptor::await_arrival(arrival_waiter& waiter) noexcept {
   operation::fd = fd_;
   // A request that stays would take in bulk faster than anybody reads it.
   multishot = last_seen_ != fill::more;
-  poll_first = last_seen_ == fill::drained;
+  poll_first = is_drained();
   home_->carrier().start(*this);
 }
 

@@ -59,6 +59,8 @@ class read_wait : public io_wait, private arrival_waiter {
 
  private:
   void on_arrival() noexcept override;
+  /// Waits for the request in flight, or makes its own: false when the wait has been asked to end.
+  bool wait_on() noexcept;
   /// Takes what has arrived. True when that ends the call; else data and length are what is left.
   virtual bool take_arrived() noexcept = 0;
 };

@@ -57,7 +57,6 @@ class [[nodiscard]] close_listener_wait : public wait_base {
  private:
   friend class listener_state;
   bool begin(frame_record& at) noexcept;
-  void finish() noexcept;
   listener_state* closed_;
 };
 

@@ -126,6 +126,16 @@ inline void wait_base::wake() noexcept {
   fiber_->wake();
 }
 
+inline void wait_base::suspend_with_hope(const wait_type& type, frame_record& at) noexcept {
+  suspend(type, at);
+  fiber_->home().add_hope();
+}
+
+inline void wait_base::wake_with_hope() noexcept {
+  fiber_->home().remove_hope();
+  wake();
+}
+
 inline bool wait_base::continue_or_yield(frame_record& at) noexcept {
   return !fiber_->may_continue() && yield_for_budget(at);
 }

@@ -35,8 +35,6 @@ class operation_wait : public wait_base, protected operation {
   void rethrow_interruption_before_start();
   /// What a failed operation's negative result means; throws when an interruption ended it.
   std::error_code failure();
-  /// Whether the wait was asked to end, and by what.
-  cancel_reason asked_to_end() const noexcept { return reason_; }
   engine& carrier() const noexcept { return fiber_->home().carrier(); }
 
   /// The handler of operations that complete once and need no second look.
@@ -50,8 +48,7 @@ class operation_wait : public wait_base, protected operation {
 
 inline bool operation_wait::begin(const wait_type& type, frame_record& at) noexcept {
   if (!enter(at)) return continue_or_yield(at);
-  suspend(type, at);
-  fiber_->home().add_hope();
+  suspend_with_hope(type, at);
   carrier().start(*this);
   return true;
 }
@@ -62,10 +59,7 @@ inline bool operation_wait::restart() noexcept {
   return true;
 }
 
-inline void operation_wait::finish() noexcept {
-  fiber_->home().remove_hope();
-  wake();
-}
+inline void operation_wait::finish() noexcept { wake_with_hope(); }
 
 inline void operation_wait::rethrow_interruption_before_start() {
   if (current_state() == state::idle) rethrow_interruption();

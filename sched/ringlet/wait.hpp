@@ -47,11 +47,23 @@ class wait_base {
   void suspend(const wait_type& type, frame_record& at) noexcept;
   /// Ends the suspension.
   void wake() noexcept;
+  /// The same two for a wait that something other than a fiber or a timer of this scheduler ends:
+  /// as long as it lasts there is hope; see scheduler::add_hope().
+  void suspend_with_hope(const wait_type& type, frame_record& at) noexcept;
+  void wake_with_hope() noexcept;
   /// Returns to the caller without suspending if the budget allows it, else queues up once.
   bool continue_or_yield(frame_record& at) noexcept;
 
   /// What an ended wait does first: throws when an interruption ended it.
   void rethrow_interruption();
+  /// For a cancel that takes effect later: the first reason is the one to be told. (An interruption
+  /// is pending in the context, too; it is thrown whatever is remembered here.)
+  void remember(cancel_reason reason) noexcept {
+    if (reason_ == cancel_reason::none) reason_ = reason;
+  }
+  /// What a wait that was cancelled ends with: errc::closed or errc::timed_out; throws instead when
+  /// an interruption ended it, or has come since.
+  std::error_code cancellation_error();
 
   bool yield_for_budget(frame_record& at) noexcept;
 
