@@ -1,18 +1,11 @@
 // Submitting, waiting and reaping; see the header for what shapes it.
 #include "uring_engine.hpp"
 
-#include <ringlet/detail/sanitizers.hpp>
-
-#include <sys/random.h>
-#include <time.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <system_error>
 
-#include "direct_call.hpp"
 #include "uring_entry.hpp"
 
 namespace ringlet {
@@ -25,10 +18,6 @@ constexpr std::uint64_t cancellation = 2;
 
 // Operations whose memory is asked for ahead of their use: no more than the cache takes.
 constexpr unsigned prefetched_max = 64;
-
-constexpr long nanoseconds_per_second = 1'000'000'000;
-// The longest sleep: a year. The kernel refuses times that overflow its clock.
-constexpr steady_ns sleep_max = 365LL * 24 * 3600 * nanoseconds_per_second;
 
 unsigned load_acquire(const unsigned* shared) noexcept {
   return __atomic_load_n(shared, __ATOMIC_ACQUIRE);
@@ -55,7 +44,7 @@ io_uring_sqe* uring_engine::next_entry() noexcept {
 inline bool uring_engine::submit_one(operation& op) noexcept {
   io_uring_sqe* entry = next_entry();
   if (entry == nullptr) return false;
-  fill_entry(*entry, op);
+  fill_entry(*entry, op, features_.multishot_receive);
   mark_in_kernel(op);
   return true;
 }
@@ -71,7 +60,7 @@ bool uring_engine::submit_cancel(operation& op) noexcept {
 bool uring_engine::arm_bell() noexcept {
   io_uring_sqe* entry = next_entry();
   if (entry == nullptr) return false;
-  fill_bell(*entry, bell_fd_, bell);
+  fill_bell(*entry, bell_descriptor(), bell);
   return true;
 }
 
@@ -87,11 +76,6 @@ void uring_engine::cancel(operation& op) noexcept {
   // Not yet handed over: the next wait() completes it.
   if (op.current_state() == operation::state::queued) return;
   if (!submit_cancel(op)) uncancelled_.push_back(op);
-}
-
-std::int32_t uring_engine::call(operation& op) noexcept {
-  ++statistics_.system_calls;
-  return op.answer = direct_call(op);
 }
 
 void uring_engine::retry_waiting() noexcept {
@@ -242,30 +226,6 @@ void uring_engine::give_back(std::int32_t id) noexcept {
                         io_uring_buf_ring_mask(pool_->count()), 0);
   io_uring_buf_ring_advance(buffer_ring_, 1);
   ++buffers_free_;
-}
-
-void uring_engine::ring_bell() noexcept {
-  const std::uint64_t one = 1;
-  // Fails only when the counter is full, and then the bell has rung.
-  [[maybe_unused]] const ssize_t written = ::write(bell_fd_, &one, sizeof one);
-}
-
-steady_ns uring_engine::now() noexcept {
-  timespec time;
-  ::clock_gettime(CLOCK_MONOTONIC, &time);
-  return steady_ns{time.tv_sec} * nanoseconds_per_second + time.tv_nsec;
-}
-
-std::uint64_t uring_engine::random() noexcept {
-  if (random_state_ == 0 &&
-      ::getrandom(&random_state_, sizeof random_state_, GRND_NONBLOCK) != sizeof random_state_) {
-    random_state_ = static_cast<std::uint64_t>(now());
-  }
-  // SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
-  std::uint64_t mixed = (random_state_ += 0x9e3779b97f4a7c15);
-  mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9;
-  mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
-  return mixed ^ (mixed >> 31);
 }
 
 }  // namespace ringlet

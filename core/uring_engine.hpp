@@ -14,36 +14,31 @@
 //     completions have been taken out and the operation is not among them.
 #pragma once
 
-#include <ringlet/engine.hpp>
-
+#include "kernel_engine.hpp"
 #include "uring_constants.hpp"
+#include "uring_features.hpp"
 
 namespace ringlet {
 
-class uring_engine final : public engine {
+class uring_engine final : public kernel_engine {
  public:
-  /// Throws std::system_error; see make_uring_engine().
-  explicit uring_engine(const engine_options& options);
+  /// Throws std::system_error; see make_uring_engine(). Makes use of no more than these features.
+  uring_engine(const engine_options& options, const uring_features& features);
   ~uring_engine() override;
 
-  std::string name() const override;
   void start(operation& op) noexcept override;
   void cancel(operation& op) noexcept override;
-  std::int32_t call(operation& op) noexcept override;
   std::size_t wait(steady_ns until, std::span<completion> out) override;
-  steady_ns now() noexcept override;
-  std::uint64_t random() noexcept override;
   void give_back(std::int32_t buffer) noexcept override;
   std::uint32_t buffers_free() const noexcept override { return buffers_free_; }
 
  private:
-  void ring_bell() noexcept override;
-
   void open_ring(const engine_options& options);
   int try_ring(std::uint32_t submission_entries, std::uint32_t completion_entries) noexcept;
   int try_buffers(std::uint32_t count, std::uint32_t size);
   void drop_buffers() noexcept;
   void close_ring() noexcept;
+  std::string describe() const;
 
   io_uring_sqe* next_entry() noexcept;
   bool submit_one(operation& op) noexcept;
@@ -57,14 +52,13 @@ class uring_engine final : public engine {
   std::size_t reap(std::span<completion> out) noexcept;
   bool translate(const io_uring_cqe& entry, completion& out) noexcept;
 
+  uring_features features_;
   io_uring ring_ = {};
   io_uring_buf_ring* buffer_ring_ = nullptr;
   std::uint32_t buffers_free_ = 0;
   unsigned enter_flags_ = 0;
-  int bell_fd_ = -1;
   bool bell_armed_ = false;
-  bool cancel_missed_ = false;  // a cancellation did not find its operation
-  std::uint64_t random_state_ = 0;
+  bool cancel_missed_ = false;             // a cancellation did not find its operation
   intrusive_list<operation> unstarted_;    // found no room in the submission queue, oldest first
   intrusive_list<operation> uncancelled_;  // their cancellation found no room, or not them
   intrusive_list<operation> cancelling_;   // their cancellation was handed over

@@ -1,7 +1,6 @@
 // Fills submission queue entries: one function per kind of request. See io_uring_enter(2).
 #pragma once
 
-#include <ringlet/detail/sanitizers.hpp>
 #include <ringlet/operation.hpp>
 
 #include <poll.h>
@@ -15,19 +14,6 @@ namespace ringlet {
 
 // The one group of provided buffers that a ring has.
 inline constexpr std::uint16_t buffer_group = 0;
-
-/// Whether the kernel writes into op.data until the operation is done.
-inline bool fills_memory(const operation& op) noexcept {
-  return op.code == opcode::recv || op.code == opcode::read;
-}
-
-/// Nobody but the kernel may touch the memory that it is going to fill.
-inline void poison_target(const operation& op) noexcept {
-  if (fills_memory(op)) detail::poison(op.data, op.length);
-}
-inline void unpoison_target(const operation& op) noexcept {
-  if (fills_memory(op)) detail::unpoison(op.data, op.length);
-}
 
 inline std::uint8_t kernel_opcode(opcode code) noexcept {
   switch (code) {
@@ -53,7 +39,7 @@ inline std::uint8_t kernel_opcode(opcode code) noexcept {
   }
 }
 
-inline void fill_entry(io_uring_sqe& entry, const operation& op) noexcept {
+inline void fill_entry(io_uring_sqe& entry, const operation& op, bool multishot_receive) noexcept {
   std::memset(&entry, 0, sizeof entry);
   entry.opcode = kernel_opcode(op.code);
   entry.fd = op.fd;
@@ -73,7 +59,7 @@ inline void fill_entry(io_uring_sqe& entry, const operation& op) noexcept {
     case opcode::receive:
       entry.flags = IOSQE_BUFFER_SELECT;
       entry.buf_group = buffer_group;
-      if (op.multishot) entry.ioprio = IORING_RECV_MULTISHOT;
+      if (op.multishot && multishot_receive) entry.ioprio = IORING_RECV_MULTISHOT;
       [[fallthrough]];
     case opcode::recv:
       entry.msg_flags = static_cast<std::uint32_t>(op.flags);

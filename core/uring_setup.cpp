@@ -1,7 +1,5 @@
 // Making a ring and its buffers, and taking them down again.
-#include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
@@ -66,11 +64,11 @@ int uring_engine::try_ring(std::uint32_t submission_entries,
     for (unsigned i = 0; i < *ring_.sq.kring_entries; ++i) ring_.sq.array[i] = i;
   }
   enter_flags_ = 0;
-  if (params.features & uring_constants::feature_no_iowait) {
-    enter_flags_ |= uring_constants::enter_no_iowait;
-  }
+  features_.no_iowait &= (params.features & uring_constants::feature_no_iowait) != 0;
+  if (features_.no_iowait) enter_flags_ |= uring_constants::enter_no_iowait;
   // Saves the kernel a look-up at each enter; refused, the ordinary descriptor does.
-  if (io_uring_register_ring_fd(&ring_) == 1) enter_flags_ |= IORING_ENTER_REGISTERED_RING;
+  features_.registered_ring &= io_uring_register_ring_fd(&ring_) == 1;
+  if (features_.registered_ring) enter_flags_ |= IORING_ENTER_REGISTERED_RING;
   return 0;
 }
 
@@ -108,12 +106,13 @@ void uring_engine::drop_buffers() noexcept {
 
 // Refused for memory (the limit on locked memory counts per user, so others may have used it up):
 // halve the completion queue, then the buffers, then the submission queue. A ring that was made and
-// closed again, because its buffers were refused, counts until the kernel has taken it down.
+// closed again, because its buffers were refused or it was there to find out what the kernel can
+// do, counts until the kernel has taken it down.
 void uring_engine::open_ring(const engine_options& options) {
   std::uint32_t submissions = options.submission_entries;
   std::uint32_t completions = options.completion_entries;
   std::uint32_t buffers = options.buffer_count;
-  int teardown_rounds = 0;
+  int teardown_rounds = rings_closed.load(std::memory_order_relaxed) != 0 ? teardown_rounds_max : 0;
   for (;;) {
     const char* call = "io_uring_setup";
     int error = try_ring(submissions, completions);
@@ -141,21 +140,16 @@ void uring_engine::open_ring(const engine_options& options) {
   }
 }
 
-uring_engine::uring_engine(const engine_options& options) {
+uring_engine::uring_engine(const engine_options& options, const uring_features& features)
+    : features_(features) {
   open_ring(options);
-  bell_fd_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (bell_fd_ < 0) {
-    const int error = errno;
-    close_ring();
-    refuse("eventfd", error);
-  }
   bell_armed_ = arm_bell();
   // Some seccomp profiles allow the set-up and refuse the use: try one round now.
   if (const int entered = enter(0, IORING_ENTER_GETEVENTS, never); entered < 0) {
-    ::close(bell_fd_);
     close_ring();
     refuse("io_uring_enter", -entered);
   }
+  statistics_.engine = describe();
 }
 
 void uring_engine::close_ring() noexcept {
@@ -178,20 +172,20 @@ uring_engine::~uring_engine() {
     }
   }
   close_ring();
-  ::close(bell_fd_);
 }
 
-std::string uring_engine::name() const {
+std::string uring_engine::describe() const {
   std::string text = "uring (" + std::to_string(*ring_.sq.kring_entries) + " submissions, " +
                      std::to_string(*ring_.cq.kring_entries) + " completions, " +
                      std::to_string(pool_->count()) + " buffers";
-  if (enter_flags_ & IORING_ENTER_REGISTERED_RING) text += ", registered ring";
-  if (enter_flags_ & uring_constants::enter_no_iowait) text += ", no iowait";
+  if (features_.multishot_receive) text += ", multishot receive";
+  if (features_.registered_ring) text += ", registered ring";
+  if (features_.no_iowait) text += ", no iowait";
   return text + ")";
 }
 
 std::unique_ptr<engine> make_uring_engine(const engine_options& options) {
-  return std::make_unique<uring_engine>(options);
+  return std::make_unique<uring_engine>(options, find_uring_features());
 }
 
 }  // namespace ringlet

@@ -20,6 +20,7 @@ void call_nothing(operation&, const completion&) noexcept {}
 descriptor::descriptor(scheduler& home, int fd, kind what) noexcept
     : operation(opcode::receive, &descriptor::on_received), home_(&home), fd_(fd), kind_(what) {
   home.add_guest(*this);
+  home.carrier().keep(fd);
 }
 
 descriptor::owner descriptor::make(int fd, kind what) {
@@ -113,7 +114,9 @@ bool descriptor::close(close_wait* waiter) noexcept {
 void descriptor::finish_close() noexcept {
   drop_arrived();  // a read that was ended by the close may have left some of a buffer
   const int fd = std::exchange(fd_, -1);
-  if (fd >= 0 && kind_ != kind::borrowed) {
+  if (fd >= 0 && kind_ == kind::borrowed) {
+    if (home_ != nullptr) home_->carrier().forget(fd);
+  } else if (fd >= 0) {
     if (home_ != nullptr) {
       operation op(opcode::close, &call_nothing);
       op.fd = fd;
@@ -144,6 +147,7 @@ int descriptor::release_fd() noexcept {
   RINGLET_ASSERT(idle(), "a descriptor was released while a read or write was in flight");
   RINGLET_ASSERT(!has_arrived(), "a descriptor was released with received bytes that nobody took");
   closing_ = true;
+  if (home_ != nullptr) home_->carrier().forget(fd_);
   return std::exchange(fd_, -1);
 }
 

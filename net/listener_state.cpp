@@ -40,6 +40,7 @@ listener_state::listener_state(unique_fd socket)
   operation::fd = socket_.get();
   multishot = true;
   home_->add_guest(*this);
+  home_->carrier().keep(socket_.get());
 }
 
 scheduler& listener_state::home() const noexcept {
@@ -160,8 +161,13 @@ bool listener_state::close(close_listener_wait* waiter) noexcept {
 
 // A listener is never shut down: that would end it for other processes that share it.
 void listener_state::finish_close() noexcept {
+  if (home_ != nullptr && socket_) {
+    operation op(opcode::close, nullptr);
+    op.fd = socket_.release();
+    home_->carrier().call(op);
+    home_->descriptor_freed();
+  }
   socket_.reset();
-  if (home_ != nullptr) home_->descriptor_freed();
   if (close_listener_wait* waiter = std::exchange(closer_, nullptr)) waiter->wake_with_hope();
   if (released_) {
     if (home_ != nullptr) home_->timers().give_place();

@@ -70,14 +70,10 @@ task<int> with_code_zero(task<> main) {
 
 }  // namespace
 
-std::unique_ptr<engine> detail::make_engine(const options& settings) {
-  return make_uring_engine(settings.sizes);
-}
-
 int run_main(task<int> main, options settings, std::source_location where) {
   reserve_standard_descriptors();
   try {
-    const std::unique_ptr<engine> carrier = detail::make_engine(settings);
+    const std::unique_ptr<engine> carrier = make_engine(settings.engine, settings.sizes);
     const signal_watch watch(*carrier);
     return detail::run_on(*carrier, std::move(main), std::move(settings), where, &watch_signals);
   } catch (const std::system_error& error) {

@@ -30,7 +30,15 @@ struct posted_work {
   void (*run)(posted_work&) noexcept = nullptr;
 };
 
-/// How an engine is built.
+/// Which engine carries operations to the kernel.
+enum class engine_kind : std::uint8_t {
+  /// io_uring, or epoll where that is refused.
+  automatic,
+  uring,
+  epoll,
+};
+
+/// How an engine is built. Only the buffers concern epoll.
 struct engine_options {
   /// Submission queue entries: requests that are started between two waits. A power of two.
   std::uint32_t submission_entries = 512;
@@ -45,8 +53,10 @@ struct engine_options {
   std::uint32_t buffer_size = 16 * 1024;
 };
 
-/// What an engine has done so far.
+/// What an engine is, and what it has done so far.
 struct engine_statistics {
+  /// "uring" or "epoll", and in parentheses its sizes and the optional features in use.
+  std::string engine;
   std::uint64_t system_calls = 0;  // enters and calls
   std::uint64_t completions = 0;
   std::uint64_t overflows = 0;    // times the completion queue was found to have overflowed
@@ -61,8 +71,8 @@ class engine {
   engine(const engine&) = delete;
   engine& operator=(const engine&) = delete;
 
-  /// Such as "uring", with the features in use.
-  virtual std::string name() const = 0;
+  /// statistics().engine.
+  const std::string& name() const noexcept { return statistics_.engine; }
 
   /// Starts an operation, which must be idle or done. Never fails and never completes it: what goes
   /// wrong is the result of the completion, which a later wait() delivers.
@@ -72,6 +82,13 @@ class engine {
   virtual void cancel(operation& op) noexcept = 0;
   /// Makes a call that the kernel answers at once. Returns op.answer.
   virtual std::int32_t call(operation& op) noexcept = 0;
+
+  /// Says that this descriptor will be waited for again and again, until it is closed by call() or
+  /// forget() is called: an engine may then remember things about it from one operation to the
+  /// next. Any other descriptor may be closed by anybody as soon as nothing is in flight on it.
+  virtual void keep(int fd) noexcept { static_cast<void>(fd); }
+  /// Takes keep() back: the descriptor goes to somebody else, unclosed. Nothing is in flight on it.
+  virtual void forget(int fd) noexcept { static_cast<void>(fd); }
 
   /// Gives the kernel what was started, and takes out what has completed: at most out.size()
   /// completions. Returns how many; sleeps for the first one until `until` when there is none, and
@@ -98,8 +115,6 @@ class engine {
 
   /// How many operations are between start and done.
   std::size_t in_flight() const noexcept { return in_flight_; }
-  /// Counts what an operation of its own, that nobody waits for, adds to in_flight().
-  virtual std::size_t internal_operations() const noexcept { return 0; }
   const engine_statistics& statistics() const noexcept { return statistics_; }
 
   /// Hands a completion to its operation.
@@ -177,10 +192,28 @@ class engine {
   std::atomic<int> posting_ = 0;  // threads inside post() or wake()
 };
 
-/// The io_uring engine; needs what Linux 6.1 offers. Throws std::system_error with a sentence that
-/// names what refused io_uring (seccomp, sysctl, memory lock limit, old kernel) and what would
-/// allow it. A ring that is refused for memory is tried again with smaller queues and fewer
-/// buffers.
+/// The engine on io_uring. It needs what Linux 6.1 offers: single_issuer, defer_taskrun,
+/// buffer_ring, multishot_accept and multishot_poll. Where the kernel has them it also uses
+/// multishot_receive, registered_ring and no_iowait (Linux 6.15). What the kernel can do is found
+/// out by trying, once per process, in about a millisecond. The environment variable
+/// RINGLET_DISABLE, a list of such names separated by commas, switches them off.
+///
+/// Throws std::system_error with a sentence that names what refused io_uring (seccomp, sysctl,
+/// memory lock limit, old kernel) and what would allow it; std::invalid_argument when
+/// RINGLET_DISABLE names something else. A ring that is refused for memory is tried again with
+/// smaller queues and fewer buffers.
 std::unique_ptr<engine> make_uring_engine(const engine_options& options = {});
+
+/// The engine on epoll(7), for where io_uring is refused: any Linux since 4.5. Regular files are
+/// read and written by the blocking workers. Throws std::system_error when there is no descriptor,
+/// std::bad_alloc when even the fewest buffers do not fit.
+std::unique_ptr<engine> make_epoll_engine(const engine_options& options = {});
+
+/// The engine that was asked for. With `automatic` the environment variable RINGLET_ENGINE, "uring"
+/// or "epoll", decides; without it, it is io_uring, or epoll if that is refused, and then one line
+/// on standard error (one in a process) says by whom, what would allow it, and that epoll is used.
+/// Throws as the two above, and std::invalid_argument when RINGLET_ENGINE is something else.
+/// Running out of file descriptors is never hidden by choosing epoll.
+std::unique_ptr<engine> make_engine(engine_kind kind, const engine_options& options = {});
 
 }  // namespace ringlet

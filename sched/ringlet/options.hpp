@@ -12,13 +12,6 @@
 
 namespace ringlet {
 
-/// Which engine carries operations to the kernel.
-enum class engine_kind : std::uint8_t {
-  /// The best one that works.
-  automatic,
-  uring,
-};
-
 /// A fiber that failed, and whose failure nobody looked at before its last handle went.
 struct unobserved_error {
   std::uint64_t id;
@@ -28,6 +21,7 @@ struct unobserved_error {
 
 /// Options of run() and run_main(). All have safe defaults.
 struct options {
+  /// See make_engine(). What a program names here, the environment does not change.
   engine_kind engine = engine_kind::automatic;
   /// Sizes of the ring and of the buffers that receive() lends.
   engine_options sizes = {};

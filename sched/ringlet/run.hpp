@@ -13,8 +13,6 @@ namespace ringlet {
 
 namespace detail {
 
-std::unique_ptr<engine> make_engine(const options& settings);
-
 // Runs `main` on that engine; `prepare` sees the scheduler first.
 template <class T>
 T run_on(engine& carrier, task<T> main, options settings, const std::source_location& where,
@@ -46,7 +44,7 @@ T run_on(engine& carrier, task<T> main, options settings, const std::source_loca
 template <class T>
 T run(task<T> main, options settings = {},
       std::source_location where = std::source_location::current()) {
-  const std::unique_ptr<engine> carrier = detail::make_engine(settings);
+  const std::unique_ptr<engine> carrier = make_engine(settings.engine, settings.sizes);
   return detail::run_on(*carrier, std::move(main), std::move(settings), where);
 }
 

@@ -66,8 +66,9 @@ struct hall {
 };
 
 template <class F>
-task<> in_new_hall(scripted_engine& engine, F& body) {
+task<> in_new_hall(scripted_engine& engine, F& body, int& listening_fd) {
   hall made(engine);
+  listening_fd = made.listening_fd;
   co_await body(made);
 }
 
@@ -75,8 +76,13 @@ task<> in_new_hall(scripted_engine& engine, F& body) {
 template <class F>
 void in_hall(F body) {
   scripted_engine engine;
-  detail::run_on(engine, in_new_hall(engine, body), {}, std::source_location::current());
-  CHECK(engine.called(opcode::shutdown) == engine.called(opcode::close));  // streams only
+  int listening_fd = -1;
+  detail::run_on(engine, in_new_hall(engine, body, listening_fd), {},
+                 std::source_location::current());
+  // A stream is shut down when it is closed, a listener never.
+  CHECK(engine.called(opcode::shutdown, listening_fd) == 0);
+  CHECK(engine.called(opcode::shutdown) ==
+        engine.called(opcode::close) - engine.closes(listening_fd));
 }
 
 std::string stream_of(int fd) { return "fd " + std::to_string(fd); }

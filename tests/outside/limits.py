@@ -122,20 +122,36 @@ class Descriptors(support.Case):
 
 
 class RefusedRing(support.Case):
-    """A seccomp filter, like that of a container, refuses io_uring."""
+    """A seccomp filter, like that of a container, refuses io_uring: epoll takes over."""
+
+    def setUp(self):
+        if os.environ.get("RINGLET_ENGINE"):
+            self.skipTest("RINGLET_ENGINE names an engine, so nothing takes over")
 
     def assert_says(self, error, says):
-        filtered = functools.partial(refuse_io_uring, error)
-        program = self.start("eat_and_play", preexec_fn=filtered)
-        self.assertEqual(program.process.stdout.read(), b"")
-        self.assertEqual(program.wait(), 1, program.stderr)
-        self.assertRegex(program.stderr, rf"\Aio_uring is not available: [^\n]*{says}[^\n]*\n\Z")
+        line = rf"ringlet: io_uring is not available: [^\n]*{says}[^\n]*; epoll is used instead"
+        server = self.start_server(
+            preexec_fn=functools.partial(refuse_io_uring, error),
+            complaints=rf"{line}[^\n]*\n",
+        )
+        self.assert_serves(server)
+        self.assertRegex(server.stderr, line)
 
     def test_as_docker_does(self):
         self.assert_says(errno.EPERM, "seccomp filter denies it")
 
     def test_as_podman_does(self):
         self.assert_says(errno.ENOSYS, "seccomp filter hides it")
+
+    def test_a_program_that_insists_is_told_why_not(self):
+        program = self.start(
+            "eat_and_play",
+            env={**os.environ, "RINGLET_ENGINE": "uring"},
+            preexec_fn=functools.partial(refuse_io_uring, errno.EPERM),
+        )
+        self.assertEqual(program.process.stdout.read(), b"")
+        self.assertEqual(program.wait(), 1, program.stderr)
+        self.assertRegex(program.stderr, r"\Aio_uring is not available: [^\n]*seccomp[^\n]*\n\Z")
 
 
 def refuse_io_uring(error):

@@ -21,6 +21,7 @@ constexpr std::size_t idle_rounds_max = 100'000;
 }  // namespace
 
 scripted_engine::scripted_engine(std::uint32_t buffer_count, std::uint32_t buffer_size) {
+  statistics_.engine = "scripted";
   pool_.reset(new buffer_pool(*this, buffer_count, buffer_size));
   for (std::uint32_t id = 0; id < buffer_count; ++id) {
     free_buffers_.push_back(static_cast<std::int32_t>(id));

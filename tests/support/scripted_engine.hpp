@@ -99,7 +99,6 @@ class scripted_engine final : public engine {
   std::size_t waits() const noexcept { return waits_; }
   std::size_t bells() const noexcept { return bells_; }
 
-  std::string name() const override { return "scripted"; }
   void start(operation& op) noexcept override;
   void cancel(operation& op) noexcept override;
   std::int32_t call(operation& op) noexcept override;

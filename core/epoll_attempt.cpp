@@ -1,0 +1,130 @@
+// One system call a kind of operation, told not to wait.
+#include "epoll_attempt.hpp"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace ringlet {
+namespace {
+
+// A terminal that can take something takes that much, or nearly: its driver calls itself writable
+// while fewer than 256 characters wait, and a pipe while a page is free (pipe(7), PIPE_BUF).
+constexpr std::size_t terminal_chunk = 256;
+
+// Repeats a call that a signal has interrupted.
+template <class Call>
+std::int32_t answer(Call call) noexcept {
+  for (;;) {
+    const ssize_t result = call();
+    if (result >= 0) return static_cast<std::int32_t>(result);
+    if (errno != EINTR) return -errno;
+  }
+}
+
+std::int32_t poll_now(int fd, short events) noexcept {
+  if (fd < 0) return -EBADF;
+  pollfd asked{fd, events, 0};
+  const std::int32_t ready = answer([&] { return ::poll(&asked, 1, 0); });
+  if (ready < 0) return ready;
+  if (asked.revents & POLLNVAL) return -EBADF;
+  return ready == 0 ? -EAGAIN : asked.revents;
+}
+
+std::int32_t attempt_connect(const operation& op) noexcept {
+  const int flags = ::fcntl(op.fd, F_GETFL);
+  if (flags < 0) return -errno;
+  const bool waits = (flags & O_NONBLOCK) == 0;
+  if (waits) ::fcntl(op.fd, F_SETFL, flags | O_NONBLOCK);
+  int error = EINPROGRESS;
+  // A second call tells how the first one goes on; the loopback device has answered by then.
+  for (int call = 0; call < 2 && error == EINPROGRESS; ++call) {
+    const int connected = ::connect(op.fd, static_cast<const sockaddr*>(op.data), op.length);
+    error = connected < 0 ? errno : 0;
+  }
+  if (waits) ::fcntl(op.fd, F_SETFL, flags);
+  return error == EALREADY || error == EINTR ? -EINPROGRESS : -error;
+}
+
+std::int32_t read_or_write_now(const operation& op) noexcept {
+  const iovec part{op.data, op.length};
+  return answer([&] {
+    return op.code == opcode::read ? ::preadv2(op.fd, &part, 1, -1, RWF_NOWAIT)
+                                   : ::pwritev2(op.fd, &part, 1, -1, RWF_NOWAIT);
+  });
+}
+
+std::int32_t read_when_ready(const operation& op) noexcept {
+  const std::int32_t ready = poll_now(op.fd, POLLIN);
+  return ready < 0 ? ready : read_or_write(op);
+}
+
+std::int32_t write_when_ready(const operation& op) noexcept {
+  const std::int32_t ready = poll_now(op.fd, POLLOUT);
+  if (ready < 0) return ready;
+  struct stat what = {};
+  if (::fstat(op.fd, &what) != 0) return -errno;
+  const std::size_t chunk = S_ISCHR(what.st_mode) ? terminal_chunk : PIPE_BUF;
+  const std::size_t size = std::min<std::size_t>(op.length, chunk);
+  return answer([&] { return ::write(op.fd, op.data, size); });
+}
+
+std::int32_t attempt_read_or_write(const operation& op, bool known_to_poll) noexcept {
+  const std::int32_t result = read_or_write_now(op);
+  // Terminals have no such call, nor have files on most file systems, nor pipes before Linux 6.4.
+  if (result != -EOPNOTSUPP && result != -ENOSYS && result != -EINVAL) return result;
+  if (!known_to_poll) return -EAGAIN;
+  return op.code == opcode::read ? read_when_ready(op) : write_when_ready(op);
+}
+
+}  // namespace
+
+std::int32_t attempt(operation& op, bool known_to_poll) noexcept {
+  switch (op.code) {
+    case opcode::recv:
+      return answer([&] { return ::recv(op.fd, op.data, op.length, op.flags | MSG_DONTWAIT); });
+    case opcode::send:
+      return answer([&] {
+        return ::send(op.fd, op.data, op.length, op.flags | MSG_DONTWAIT | MSG_NOSIGNAL);
+      });
+    case opcode::send_message:
+      return answer([&] {
+        const int flags = op.flags | MSG_DONTWAIT | MSG_NOSIGNAL;
+        return ::sendmsg(op.fd, static_cast<const msghdr*>(op.data), flags);
+      });
+    case opcode::accept:
+      return answer([&] { return ::accept4(op.fd, nullptr, nullptr, SOCK_CLOEXEC); });
+    case opcode::connect:
+      return attempt_connect(op);
+    case opcode::poll:
+      return poll_now(op.fd, static_cast<short>(op.flags));
+    case opcode::read:
+    case opcode::write:
+      return attempt_read_or_write(op, known_to_poll);
+    default:
+      RINGLET_ASSERT(false, "an operation that is answered at once was started");
+  }
+}
+
+std::int32_t stop_waiting(int listener) noexcept {
+  const int flags = ::fcntl(listener, F_GETFL);
+  if (flags < 0) return -errno;
+  if ((flags & O_NONBLOCK) != 0) return 0;
+  return ::fcntl(listener, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+std::int32_t read_or_write(const operation& op) noexcept {
+  return answer([&] {
+    return op.code == opcode::read ? ::read(op.fd, op.data, op.length)
+                                   : ::write(op.fd, op.data, op.length);
+  });
+}
+
+}  // namespace ringlet

@@ -1,0 +1,49 @@
+// What the engines on a real kernel share: the clock, chance, calls that are answered at once, and
+// the bell with which other threads end a sleep.
+#pragma once
+
+#include <ringlet/detail/sanitizers.hpp>
+#include <ringlet/engine.hpp>
+#include <ringlet/unique_fd.hpp>
+
+#include <cstdint>
+
+namespace ringlet {
+
+inline constexpr steady_ns nanoseconds_per_second = 1'000'000'000;
+/// The longest sleep: a year. Kernels refuse times that overflow their clocks.
+inline constexpr steady_ns sleep_max = 365LL * 24 * 3600 * nanoseconds_per_second;
+
+class kernel_engine : public engine {
+ public:
+  std::int32_t call(operation& op) noexcept override;
+  steady_ns now() noexcept override;
+  std::uint64_t random() noexcept override;
+
+ protected:
+  /// Throws std::system_error when there is no descriptor for the bell.
+  kernel_engine();
+
+  /// An eventfd(2) that is written to and never read: every write is an edge of its own.
+  int bell_descriptor() const noexcept { return bell_.get(); }
+  void ring_bell() noexcept override;
+
+  /// Nobody but the kernel may touch the memory that it is going to fill, until the operation is
+  /// done.
+  static void poison_target(const operation& op) noexcept {
+    if (fills_memory(op)) detail::poison(op.data, op.length);
+  }
+  static void unpoison_target(const operation& op) noexcept {
+    if (fills_memory(op)) detail::unpoison(op.data, op.length);
+  }
+
+ private:
+  static bool fills_memory(const operation& op) noexcept {
+    return op.code == opcode::recv || op.code == opcode::read;
+  }
+
+  unique_fd bell_;
+  std::uint64_t random_state_ = 0;
+};
+
+}  // namespace ringlet

@@ -1,0 +1,171 @@
+// Tries the features of io_uring on a ring of its own, and heeds RINGLET_DISABLE.
+//
+// Kernels are tried and not asked for their version: distributions bring features back to older
+// ones, and take them out of newer ones.
+#include "uring_features.hpp"
+
+#include <ringlet/unique_fd.hpp>
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+#include "uring_engine.hpp"
+#include "uring_refusal.hpp"
+
+namespace ringlet {
+namespace {
+
+// Long enough for a machine that is busy with something else, short enough for one that hangs.
+constexpr steady_ns patience = 1'000'000'000;
+
+struct trial : operation {
+  trial(opcode kind, int descriptor)
+      : operation(kind, [](operation& op, const completion& done) noexcept {
+          auto& self = static_cast<trial&>(op);
+          if (self.completions++ == 0) self.first = done;
+        }) {
+    fd = descriptor;
+  }
+  completion first;
+  int completions = 0;
+};
+
+[[noreturn]] void lacks(const char* what, int error) {
+  throw std::system_error(error, std::system_category(), explain_uring_refusal(what, error));
+}
+
+void turn(engine& ring, steady_ns until) {
+  std::array<completion, 8> done;
+  const std::size_t count = ring.wait(until, done);
+  for (const completion& one : std::span(done).first(count)) ring.dispatch(one);
+}
+
+// Starts it, and waits for its first completion.
+void attempt(engine& ring, trial& op) {
+  const steady_ns limit = ring.now() + patience;
+  ring.start(op);
+  while (op.completions == 0 && ring.now() < limit) turn(ring, limit);
+}
+
+// Ends it: the kernel must be through with it before it goes.
+void end(engine& ring, trial& op) {
+  ring.cancel(op);
+  while (op.in_flight()) turn(ring, never);
+}
+
+void try_nop(engine& ring) {
+  trial op(opcode::nop, -1);
+  attempt(ring, op);
+  const std::int32_t answer = op.completions != 0 ? op.answer : -ETIME;
+  end(ring, op);
+  if (answer < 0) lacks("a request that does nothing", -answer);
+}
+
+// Whether a multishot request for what is there already completes and lives on.
+bool lives_on(engine& ring, opcode kind, int fd) {
+  trial op(kind, fd);
+  op.multishot = true;
+  op.flags = kind == opcode::poll ? POLLIN : 0;
+  attempt(ring, op);
+  if (op.completions != 0 && op.first.buffer != completion::no_buffer) {
+    ring.give_back(op.first.buffer);
+  }
+  const bool alive = op.completions != 0 && op.first.result > 0 && op.first.more;
+  end(ring, op);
+  return alive;
+}
+
+// A service manager may allow io_uring and refuse sockets of this family. What cannot be tried is
+// taken for granted: the set-up flags have come later than what is tried with sockets.
+uring_features try_sockets(engine& ring) {
+  uring_features found;
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0) {
+    const unique_fd near(ends[0]), far(ends[1]);
+    if (::send(far.get(), "x", 1, MSG_NOSIGNAL) == 1) {
+      if (!lives_on(ring, opcode::poll, near.get())) lacks("multishot poll", EINVAL);
+      found.multishot_receive = lives_on(ring, opcode::receive, near.get());
+    }
+  }
+  const unique_fd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;  // and no path: the kernel chooses a free abstract name
+  auto* const generic = reinterpret_cast<sockaddr*>(&name);
+  if (listener && ::bind(listener.get(), generic, sizeof name.sun_family) == 0 &&
+      ::listen(listener.get(), 1) == 0) {
+    trial accept(opcode::accept, listener.get());
+    accept.multishot = true;
+    ring.start(accept);
+    end(ring, accept);
+    if (accept.answer != -ECANCELED) lacks("multishot accept", EINVAL);
+  }
+  return found;
+}
+
+uring_features try_kernel() {
+  uring_engine ring(
+      {.submission_entries = 8, .completion_entries = 16, .buffer_count = 8, .buffer_size = 64},
+      {});
+  try_nop(ring);
+  return try_sockets(ring);
+}
+
+constexpr std::array needed = {"single_issuer", "defer_taskrun", "buffer_ring", "multishot_accept",
+                               "multishot_poll"};
+
+struct optional_feature {
+  std::string_view name;
+  bool uring_features::*member;
+};
+constexpr std::array optional = {
+    optional_feature{"multishot_receive", &uring_features::multishot_receive},
+    optional_feature{"registered_ring", &uring_features::registered_ring},
+    optional_feature{"no_iowait", &uring_features::no_iowait},
+};
+
+void switch_off(std::string_view name, uring_features& features) {
+  for (const optional_feature& one : optional) {
+    if (name != one.name) continue;
+    features.*one.member = false;
+    return;
+  }
+  for (const std::string_view one : needed) {
+    if (name != one) continue;
+    throw std::system_error(EOPNOTSUPP, std::system_category(),
+                            "io_uring is not available: RINGLET_DISABLE switches off " +
+                                std::string(name) + ", which is needed");
+  }
+  std::string text = "RINGLET_DISABLE names '" + std::string(name) + "'; the names are";
+  for (const std::string_view one : needed) text.append(" ").append(one);
+  for (const optional_feature& one : optional) text.append(" ").append(one.name);
+  throw std::invalid_argument(text);
+}
+
+}  // namespace
+
+uring_features find_uring_features() {
+  uring_features allowed;
+  if (const char* const list = std::getenv("RINGLET_DISABLE")) {
+    for (std::string_view rest = list; !rest.empty();) {
+      const std::string_view name = rest.substr(0, rest.find(','));
+      rest.remove_prefix(std::min(name.size() + 1, rest.size()));
+      if (!name.empty()) switch_off(name, allowed);
+    }
+  }
+  // Tried again if it throws: a limit may have been raised since.
+  static const uring_features found = try_kernel();
+  for (const optional_feature& one : optional) allowed.*one.member &= found.*one.member;
+  return allowed;
+}
+
+}  // namespace ringlet
