@@ -54,7 +54,7 @@ def make_plan(options):
     if options.mode == "demo":
         return [(workload, ["ringlet", "limit", "threads"]) for workload in workloads]
     # What is no goal elsewhere is measured only where it is quoted, or where it was asked for.
-    everything = ["ringlet", "limit", "epoll", "threads"]
+    everything = ["ringlet", "limit", "ringlet-epoll", "epoll", "threads"]
     return [(workload, everything if workload == REPRESENTATIVE or len(workloads) == 1
              else ["ringlet", "limit"]) for workload in workloads]
 
@@ -68,6 +68,8 @@ def make_goals(plan, options):
             goals.append(Goal(workload, "limit", 1.05))
         if {"ringlet", "threads"} <= set(keys) and workload == REPRESENTATIVE:
             goals.append(Goal(workload, "threads", 0.5))
+        if {"ringlet-epoll", "epoll"} <= set(keys) and workload == REPRESENTATIVE:
+            goals.append(Goal(workload, "epoll", 1.05, subject="ringlet-epoll"))
     return goals
 
 
@@ -108,9 +110,10 @@ def run_round(series, keys, running, options, cores):
 
 
 def straddled(series, goals):
-    """Servers to which the ratio is still undecided: its interval lies on both sides of a goal."""
+    """Servers whose ratio is still undecided: its interval lies on both sides of a goal."""
     ratios = [(goal, series.goal_ratio(goal)) for goal in goals]
-    return [goal.base for goal, ratio in ratios if ratio and ratio.low <= goal.limit < ratio.high]
+    undecided = [goal for goal, ratio in ratios if ratio and ratio.low <= goal.limit < ratio.high]
+    return list(dict.fromkeys(key for goal in undecided for key in (goal.subject, goal.base)))
 
 
 def measure(workload, keys, goals, options, cores):
@@ -123,11 +126,11 @@ def measure(workload, keys, goals, options, cores):
         for _ in range(options.pairs):
             run_round(series, keys, running, options, cores)
         while len(series.rounds) < EXTENSION_FACTOR * options.pairs:
-            bases = straddled(series, goals)
-            if not bases:
+            undecided = straddled(series, goals)
+            if not undecided:
                 break
             for _ in range(EXTENSION_ROUNDS):
-                run_round(series, ["ringlet"] + bases, running, options, cores)
+                run_round(series, undecided, running, options, cores)
     progress("")
     return series
 

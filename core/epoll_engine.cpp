@@ -19,7 +19,8 @@ namespace ringlet {
 namespace {
 
 // How many descriptors one turn hears about, and how many connections it takes from one listener.
-constexpr int events_max = 256;
+// What is received is answered while it is in the cache: with 256 a message cost a third more.
+constexpr int events_max = 64;
 constexpr std::size_t accepts_max = 64;
 constexpr std::uint32_t buffer_count_min = 8;
 // A Unix socket whose peer's backlog is full is the one thing that epoll knows nothing about.

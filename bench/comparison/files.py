@@ -30,7 +30,8 @@ def write_json(path, conditions, all_series, verdicts):
         "conditions": conditions,
         "series": [{"connections": series.workload.connections, "size": series.workload.size,
                     "rounds": series.rounds} for series in all_series],
-        "goals": [{"workload": goal.workload.title, "base": goal.base, "limit": goal.limit,
+        "goals": [{"workload": goal.workload.title, "subject": goal.subject,
+                   "base": goal.base, "limit": goal.limit,
                    "median": ratio.median, "low": ratio.low, "high": ratio.high,
                    "verdict": verdict} for goal, ratio, verdict in verdicts],
     }

@@ -76,12 +76,12 @@ def judge(all_series, goals):
 def goals(verdicts):
     if not verdicts:
         return
-    print("Goals for the CPU per message of ringlet:")
+    print("Goals for the CPU per message:")
     for goal, ratio, verdict in verdicts:
         word = "PASS" if ratio.median <= goal.limit else "FAIL"
         doubt = " by the median, with the goal inside the interval" if verdict == "open" else ""
-        print(f"  {word}  {goal.workload.title:12} at most {goal.limit:.2f} x "
-              f"{SERVERS[goal.base].title:22} {ratio}{doubt}")
+        print(f"  {word}  {goal.workload.title:12} {SERVERS[goal.subject].title:17} at most "
+              f"{goal.limit:.2f} x {SERVERS[goal.base].title:22} {ratio}{doubt}")
     print()
 
 

@@ -31,8 +31,9 @@ class Server:
 @dataclass(frozen=True)
 class Goal:
     workload: Workload
-    base: str  # Key of the server that ringlet is compared with.
+    base: str  # Key of the server that is compared with.
     limit: float  # The largest ratio of CPU per message that meets the goal.
+    subject: str = "ringlet"
 
 
 SERVERS = {
@@ -113,4 +114,6 @@ class Series:
 
     def goal_ratio(self, goal):
         """What `goal` is about, or None when it is about another workload."""
-        return self.ratio("ringlet", goal.base, cpu_ns) if goal.workload == self.workload else None
+        if goal.workload != self.workload:
+            return None
+        return self.ratio(goal.subject, goal.base, cpu_ns)
