@@ -69,6 +69,10 @@ void context::throw_interruption() {
   throw cancelled(outermost);
 }
 
+std::exception_ptr context::first_given_error() const noexcept {
+  return errors_ != nullptr && errors_->kills_before == 0 ? errors_->error : nullptr;
+}
+
 void context::kill() noexcept {
   ++kills_;
   interrupt();

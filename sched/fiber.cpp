@@ -5,7 +5,7 @@
 
 namespace ringlet {
 
-const wait_type join_wait::type{"join", &list_wait::cancel, &join_wait::describe};
+const wait_type join_wait::type{"join", &join_wait::cancel, &join_wait::describe};
 
 fiber_base::fiber_base(scheduler& home, const std::source_location& spawned_at)
     : context(home),
@@ -23,6 +23,14 @@ void fiber_base::kill() noexcept {
   context::kill();
 }
 
+void fiber_base::kill_with(std::exception_ptr error) {
+  if (error == nullptr) return kill();
+  if (done()) return;
+  RINGLET_ASSERT(current_scheduler_or_null() == &home(),
+                 "a fiber was killed on a thread that is not its scheduler's");
+  context::interrupt_with(std::move(error));
+}
+
 void fiber_base::on_limit(timer& due) noexcept {
   auto& self = static_cast<fiber_base&>(due);
   const wait_type* type = self.current_wait().type;
@@ -35,12 +43,73 @@ void fiber_base::on_root_done() noexcept { home().finish(*this); }
 
 void fiber_base::retire() noexcept {
   collect();
-  while (!joiners_.empty()) joiners_.front().complete();
+  while (!watchers_.empty()) {
+    done_watcher& next = watchers_.pop_front();
+    next.on_done_(next);
+  }
   home().timers().give_place();
 }
 
 void fiber_base::set_failure(std::exception_ptr error) noexcept {
-  set_outcome(outcome::error, std::move(error));
+  try {
+    std::rethrow_exception(error);
+  } catch (const cancelled&) {
+    outcome_ = outcome::exited;
+  } catch (...) {
+    outcome_ = outcome::error;
+    error_ = std::move(error);
+  }
+}
+
+void fiber_base::set_never_started() noexcept {
+  if (std::exception_ptr given = first_given_error()) {
+    set_failure(std::move(given));
+  } else {
+    outcome_ = outcome::exited;
+  }
+}
+
+callback_id fiber_base::add_callback(std::unique_ptr<done_callback> added) {
+  RINGLET_ASSERT(current_scheduler_or_null() == &home(),
+                 "on_done() was called on another thread than that of the scheduler, or after it "
+                 "had ended");
+  done_callback& callback = *added.release();
+  callback.id_ = home().next_callback_id();
+  if (!done()) {
+    watch(callback);
+  } else {
+    callback.run = [](posted_work& work) noexcept {
+      done_callback::call_and_delete(static_cast<done_callback&>(work));
+    };
+    home().carrier().post(callback);
+  }
+  return callback.id_;
+}
+
+bool fiber_base::remove_callback(callback_id id) noexcept {
+  for (done_watcher* w = watchers_.next(nullptr); w != nullptr; w = watchers_.next(w)) {
+    if (w->on_done_ != &done_callback::on_ended) continue;
+    auto* const callback = static_cast<done_callback*>(w);
+    if (callback->id_ != id) continue;
+    callback->unlink();
+    delete callback;
+    return true;
+  }
+  return false;
+}
+
+void done_callback::on_ended(done_watcher& watcher) noexcept {
+  call_and_delete(static_cast<done_callback&>(watcher));
+}
+
+void done_callback::call_and_delete(done_callback& callback) noexcept {
+  const std::unique_ptr<done_callback> owner(&callback);
+  try {
+    callback.call();
+  } catch (...) {
+    const fiber_base& target = callback.target();
+    report_unobserved({target.id(), target.name(), std::current_exception()});
+  }
 }
 
 void fiber_base::release() noexcept {
@@ -56,14 +125,25 @@ bool join_wait::begin(frame_record& at) noexcept {
   if (target_->done()) return continue_or_yield(at);
   RINGLET_ASSERT(&target_->home() == &fiber_->home(),
                  "a fiber of another thread's scheduler cannot be joined");
-  target_->joiners_.push_back(*this);
+  target_->watch(*this);
   suspend(type, at);
   return true;
 }
 
-bool kill_wait::begin_kill(frame_record& at) noexcept {
+void join_wait::on_ended(done_watcher& watcher) noexcept {
+  static_cast<join_wait&>(watcher).wake();
+}
+
+void join_wait::cancel(context& who, cancel_reason reason) noexcept {
+  auto& self = static_cast<join_wait&>(*static_cast<wait_base*>(who.current_wait().object));
+  self.reason_ = reason;
+  self.unlink();
+  self.wake();
+}
+
+bool kill_wait::begin_kill(frame_record& at) {
   if (!enter(at)) return continue_or_yield(at);
-  target_->kill();
+  target_->kill_with(std::move(error_));
   if (fiber_ == target_) {  // killed by itself: throws at once
     reason_ = cancel_reason::interrupted;
     return continue_or_yield(at);

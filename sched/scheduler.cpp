@@ -80,7 +80,10 @@ void scheduler::run_batch() {
     running_ = &next;
     prefetch_second();
     resume_first();
-    if (finished_ != nullptr) retire(*std::exchange(finished_, nullptr));
+    if (finished_ != nullptr) {
+      running_ = nullptr;  // callbacks run in nobody's name, too
+      retire(*std::exchange(finished_, nullptr));
+    }
   }
   running_ = nullptr;
 }

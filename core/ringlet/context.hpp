@@ -160,6 +160,9 @@ class context {
  protected:
   ~context();
 
+  /// The exception that throw_interruption() would throw next, if it was given; else null.
+  std::exception_ptr first_given_error() const noexcept;
+
   /// Called when the root coroutine has returned or thrown, inside its final suspension. The
   /// coroutine may be destroyed only after the resumption that led here has returned.
   virtual void on_root_done() noexcept = 0;

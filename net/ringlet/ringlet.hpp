@@ -17,6 +17,7 @@
 #include <ringlet/engine.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/fiber.hpp>
+#include <ringlet/fiber_base.hpp>
 #include <ringlet/frame_pool.hpp>
 #include <ringlet/intrusive_list.hpp>
 #include <ringlet/joinall.hpp>
@@ -28,6 +29,7 @@
 #include <ringlet/run.hpp>
 #include <ringlet/scheduler.hpp>
 #include <ringlet/sleep.hpp>
+#include <ringlet/spawn_after.hpp>
 #include <ringlet/standard_streams.hpp>
 #include <ringlet/stream_waits.hpp>
 #include <ringlet/task.hpp>

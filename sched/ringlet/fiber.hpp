@@ -1,14 +1,11 @@
 // fiber: a scheduled call chain of tasks, and the handle to it.
 #pragma once
 
-#include <ringlet/context.hpp>
 #include <ringlet/error.hpp>
+#include <ringlet/fiber_base.hpp>
 #include <ringlet/result.hpp>
-#include <ringlet/scheduler.hpp>
 #include <ringlet/task.hpp>
-#include <ringlet/wait.hpp>
 
-#include <atomic>
 #include <concepts>
 #include <cstdint>
 #include <exception>
@@ -23,131 +20,6 @@
 #include <utility>
 
 namespace ringlet {
-
-/// How a fiber ended.
-enum class outcome : std::uint8_t {
-  /// It has not.
-  pending,
-  /// Its task returned.
-  value,
-  /// Its task threw.
-  error,
-  /// It was killed, and let the `cancelled` through; or was killed before it began.
-  exited,
-};
-
-/// A fiber without its result: what schedulers and handles share. Made by spawn().
-class fiber_base : public context, private timer, public list_hook<registry_tag> {
- public:
-  fiber_base(scheduler& home, const std::source_location& spawned_at);
-
-  scheduler& home() const noexcept { return static_cast<scheduler&>(context::home()); }
-  std::uint64_t id() const noexcept { return id_; }
-  std::uint64_t parent_id() const noexcept { return parent_id_; }
-  const std::source_location& spawned_at() const noexcept { return spawned_at_; }
-  std::string_view name() const noexcept { return name_ ? *name_ : std::string_view(); }
-  void set_name(std::string_view name) { name_ = std::make_unique<std::string>(name); }
-
-  outcome result() const noexcept { return outcome_; }
-  bool done() const noexcept { return outcome_ != outcome::pending; }
-  /// The exception that ended it, or null; now somebody has looked.
-  std::exception_ptr error() noexcept {
-    observed_ = true;
-    return error_;
-  }
-
-  /// See fiber<T>::request_kill(). Aborts on another thread than the scheduler's.
-  void kill() noexcept;
-
-  /// A limit for the current wait: at `deadline` its type's cancel is called with timed_out.
-  void arm_limit(steady_ns deadline) noexcept { home().timers().arm(*this, deadline); }
-  void disarm_limit() noexcept { home().timers().disarm(*this); }
-
-  /// After the root coroutine has ended and its resumption has returned: frees its frame, wakes
-  /// those who join.
-  void retire() noexcept;
-
-  void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
-  void drop_reference() noexcept {
-    // The last owner needs no atomic subtraction: nobody is left to race with.
-    if (references_.load(std::memory_order_acquire) == 1 ||
-        references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-      release();
-    }
-  }
-
- protected:
-  virtual ~fiber_base();
-  /// Frees the memory, as the class that was made.
-  virtual void destroy() noexcept = 0;
-  /// Takes the result from the root coroutine, and destroys it.
-  virtual void collect() noexcept = 0;
-
-  void set_outcome(outcome how, std::exception_ptr error = {}) noexcept {
-    outcome_ = how;
-    error_ = std::move(error);
-  }
-  void set_failure(std::exception_ptr error) noexcept;
-
- private:
-  friend class join_wait;
-  static void on_limit(timer& due) noexcept;
-  void on_root_done() noexcept override;
-  void release() noexcept;
-
-  std::exception_ptr error_;
-  std::uint64_t id_;
-  std::uint64_t parent_id_;
-  std::source_location spawned_at_;
-  std::unique_ptr<std::string> name_;
-  wait_list joiners_;
-  std::atomic<std::uint32_t> references_ = 2;  // the scheduler's and the first handle's
-  outcome outcome_ = outcome::pending;
-  bool observed_ = false;
-};
-
-// The waits' way to the fiber. Inline, because every message of a server takes it twice.
-
-inline bool wait_base::enter(const frame_record& at) noexcept {
-  fiber_ = static_cast<fiber_base*>(at.chain);
-  if (!fiber_->interrupted()) [[likely]]
-    return true;
-  reason_ = cancel_reason::interrupted;
-  return false;
-}
-
-inline void wait_base::suspend(const wait_type& type, frame_record& at) noexcept {
-  fiber_->begin_wait(type, this, at);
-  if (!limit_.is_forever()) fiber_->arm_limit(limit_.resolve(fiber_->home().now()));
-}
-
-inline void wait_base::wake() noexcept {
-  if (!limit_.is_forever()) fiber_->disarm_limit();
-  fiber_->wake();
-}
-
-inline void wait_base::suspend_with_hope(const wait_type& type, frame_record& at) noexcept {
-  suspend(type, at);
-  fiber_->home().add_hope();
-}
-
-inline void wait_base::wake_with_hope() noexcept {
-  fiber_->home().remove_hope();
-  wake();
-}
-
-inline bool wait_base::continue_or_yield(frame_record& at) noexcept {
-  return !fiber_->may_continue() && yield_for_budget(at);
-}
-
-inline void wait_base::rethrow_interruption() {
-  if (reason_ == cancel_reason::interrupted) fiber_->throw_interruption();
-}
-
-template <class F>
-void scheduler::for_each_fiber(F&& visit) {
-  for (fiber_base* f = registry_.next(nullptr); f != nullptr; f = registry_.next(f)) visit(*f);
-}
 
 /// Where a fiber keeps the value of its task, for handles that may outlive it.
 template <class T>
@@ -213,13 +85,11 @@ class fiber_state final : public fiber_base {
     const task<T> root = std::move(root_);  // its frame goes at the end of this call
     if (!has_started()) {
       root.promise().chain = nullptr;
-      return set_outcome(outcome::exited);
+      return set_never_started();
     }
     try {
       value_.keep(root.promise());
-      set_outcome(outcome::value);
-    } catch (const cancelled&) {
-      set_outcome(outcome::exited);
+      set_value();
     } catch (...) {
       set_failure(std::current_exception());
     }
@@ -230,10 +100,11 @@ class fiber_state final : public fiber_base {
 };
 
 /// Waits for the end of a fiber; see fiber<T>::join().
-class [[nodiscard]] join_wait : public list_wait {
+class [[nodiscard]] join_wait : public wait_base, private done_watcher {
  public:
   /// Nobody needs to keep the target: while it has not ended it lives, and afterwards nobody asks.
-  join_wait(fiber_base& target, until limit) noexcept : list_wait(limit), target_(&target) {}
+  join_wait(fiber_base& target, until limit) noexcept
+      : wait_base(limit), done_watcher(&join_wait::on_ended), target_(&target) {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
@@ -252,6 +123,8 @@ class [[nodiscard]] join_wait : public list_wait {
   fiber_base* target_;
 
  private:
+  static void on_ended(done_watcher& watcher) noexcept;
+  static void cancel(context& who, cancel_reason reason) noexcept;
   static void describe(const void* object, std::string& out);
   static const wait_type type;
 };
@@ -259,15 +132,19 @@ class [[nodiscard]] join_wait : public list_wait {
 /// A join that asks the fiber to end first; see fiber<T>::kill().
 class [[nodiscard]] kill_wait : public join_wait {
  public:
-  using join_wait::join_wait;
+  /// With that exception, or with `cancelled` when there is none.
+  kill_wait(fiber_base& target, std::exception_ptr error, until limit) noexcept
+      : join_wait(target, limit), error_(std::move(error)) {}
 
   template <class Promise>
-  bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+  bool await_suspend(std::coroutine_handle<Promise> caller) {
     return begin_kill(caller.promise());
   }
 
  private:
-  bool begin_kill(frame_record& at) noexcept;
+  bool begin_kill(frame_record& at);
+
+  std::exception_ptr error_;
 };
 
 /// The error that get() throws for a fiber that ended without a value.
@@ -368,8 +245,24 @@ class fiber {
   /// Asks the fiber to end: throws `cancelled` at its wait, at once, or at its next one; before it
   /// has begun, its body never runs. Asking twice throws twice. A fiber may catch it and go on.
   void request_kill() const noexcept { checked().kill(); }
-  /// The same, and waits for the end, like join().
-  kill_wait kill(until limit = forever) const noexcept { return kill_wait(checked(), limit); }
+  /// Throws that exception instead of `cancelled`. A fiber that had not begun ends with it, too.
+  void request_kill(std::exception_ptr error) const { checked().kill_with(std::move(error)); }
+  /// The same two, and waits for the end, like join(): false when the limit passed and the fiber
+  /// still lives. Killing oneself throws at once; killing what has ended does nothing.
+  kill_wait kill(until limit = forever) const noexcept { return {checked(), nullptr, limit}; }
+  kill_wait kill(std::exception_ptr error, until limit = forever) const noexcept {
+    return {checked(), std::move(error), limit};
+  }
+
+  /// Has `f(*this)`, or `f()`, called when the fiber has ended: on the scheduler's thread, between
+  /// fibers, so it must not wait; it may spawn. Callbacks and joins are served in the order of
+  /// their registration. On a fiber that has ended already it is called in a turn to come. What it
+  /// throws is reported like the failure of a fiber that nobody looks at, and does not keep the
+  /// others from being called. Aborts after the scheduler has ended.
+  template <class F>
+  callback_id on_done(F&& f) const;
+  /// Takes a callback back. True when it was there and will not be called.
+  bool remove_callback(callback_id id) const noexcept { return checked().remove_callback(id); }
 
   bool done() const noexcept { return checked().done(); }
   /// How it ended, or pending.
@@ -394,6 +287,38 @@ class fiber {
 
   fiber_state<T>* state_ = nullptr;
 };
+
+namespace detail {
+
+// The callback keeps the handle that it is called with, and with it the fiber.
+template <class T, class F>
+class done_function final : public done_callback {
+ public:
+  done_function(const fiber<T>& target, F function)
+      : target_(target), function_(std::move(function)) {}
+
+ private:
+  void call() override {
+    if constexpr (std::invocable<F&, const fiber<T>&>) {
+      function_(target_);
+    } else {
+      function_();
+    }
+  }
+  fiber_base& target() const noexcept override { return target_.state(); }
+
+  fiber<T> target_;
+  F function_;
+};
+
+}  // namespace detail
+
+template <class T>
+template <class F>
+callback_id fiber<T>::on_done(F&& f) const {
+  using function = detail::done_function<T, std::decay_t<F>>;
+  return checked().add_callback(std::make_unique<function>(*this, std::forward<F>(f)));
+}
 
 /// Makes a fiber of a task: it is queued, and begins when its turn comes. The scheduler owns it.
 /// Aborts outside of run().
@@ -474,8 +399,5 @@ auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d, More&&... more) {
                             std::forward<B>(b), std::forward<C>(c), std::forward<D>(d),
                             std::forward<More>(more)...);
 }
-
-/// The fiber that calls it; aborts outside of one.
-fiber_base& current();
 
 }  // namespace ringlet

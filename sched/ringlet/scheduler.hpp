@@ -26,6 +26,9 @@ namespace ringlet {
 class fiber_base;
 class scheduler;
 
+/// Names a callback of a fiber; see fiber<T>::on_done().
+enum class callback_id : std::uint64_t {};
+
 /// Hands a failure that nobody looked at to the options of this thread's scheduler; to the default
 /// handler where there is none. See options::on_unobserved.
 void report_unobserved(const unobserved_error& failure) noexcept;
@@ -86,6 +89,7 @@ class scheduler : public ready_queue {
   /// How many fibers have not ended.
   std::size_t live_fibers() const noexcept { return live_fibers_; }
   std::uint64_t next_id() noexcept { return ++ids_; }
+  callback_id next_callback_id() noexcept { return callback_id{++callback_ids_}; }
   /// The fiber that is running; null between fibers.
   fiber_base* running() const noexcept { return running_; }
   /// Calls `visit` for each live fiber, oldest first.
@@ -155,6 +159,7 @@ class scheduler : public ready_queue {
   std::size_t live_fibers_ = 0;
   std::size_t hopes_ = 0;
   std::uint64_t ids_ = 0;
+  std::uint64_t callback_ids_ = 0;
   steady_ns grace_end_ = never;
   void (*on_stuck_)();
   std::array<completion, completions_max> completions_;

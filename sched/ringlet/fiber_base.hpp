@@ -1,0 +1,188 @@
+// fiber_base: a fiber without its result, which is what schedulers, waits and handles share.
+#pragma once
+
+#include <ringlet/context.hpp>
+#include <ringlet/intrusive_list.hpp>
+#include <ringlet/scheduler.hpp>
+#include <ringlet/timer.hpp>
+#include <ringlet/wait.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <source_location>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace ringlet {
+
+/// How a fiber ended.
+enum class outcome : std::uint8_t {
+  /// It has not.
+  pending,
+  /// Its task returned.
+  value,
+  /// Its task threw.
+  error,
+  /// It was killed, and let the `cancelled` through; or was killed before it began.
+  exited,
+};
+
+/// Somebody to be told that a fiber has ended: a join, a callback, a group.
+class done_watcher : public list_hook<> {
+ protected:
+  /// Called once, on the scheduler's thread, between fibers; the watcher has left the list.
+  using handler = void (*)(done_watcher&) noexcept;
+
+  explicit done_watcher(handler told) noexcept : on_done_(told) {}
+  ~done_watcher() = default;
+
+ private:
+  friend class fiber_base;
+  handler on_done_;
+};
+
+/// A function to be called when a fiber has ended.
+class done_callback : public done_watcher, public posted_work {
+ public:
+  virtual ~done_callback() = default;
+
+ protected:
+  done_callback() noexcept : done_watcher(&done_callback::on_ended) {}
+  virtual void call() = 0;
+  virtual fiber_base& target() const noexcept = 0;
+
+ private:
+  friend class fiber_base;
+  static void on_ended(done_watcher& watcher) noexcept;
+  static void call_and_delete(done_callback& callback) noexcept;
+  callback_id id_ = {};
+};
+
+/// A fiber without its result. Made by spawn().
+class fiber_base : public context, private timer, public list_hook<registry_tag> {
+ public:
+  fiber_base(scheduler& home, const std::source_location& spawned_at);
+
+  scheduler& home() const noexcept { return static_cast<scheduler&>(context::home()); }
+  std::uint64_t id() const noexcept { return id_; }
+  std::uint64_t parent_id() const noexcept { return parent_id_; }
+  const std::source_location& spawned_at() const noexcept { return spawned_at_; }
+  std::string_view name() const noexcept { return name_ ? *name_ : std::string_view(); }
+  void set_name(std::string_view name) { name_ = std::make_unique<std::string>(name); }
+
+  outcome result() const noexcept { return outcome_; }
+  bool done() const noexcept { return outcome_ != outcome::pending; }
+  /// The exception that ended it, or null; now somebody has looked.
+  std::exception_ptr error() noexcept {
+    observed_ = true;
+    return error_;
+  }
+
+  /// See fiber<T>::request_kill(). Aborts on another thread than the scheduler's.
+  void kill() noexcept;
+  void kill_with(std::exception_ptr error);
+
+  /// Tells `added` when the fiber ends, which it has not. Watchers are told in the order in which
+  /// they came, those that come meanwhile included.
+  void watch(done_watcher& added) noexcept { watchers_.push_back(added); }
+
+  /// See fiber<T>::on_done().
+  callback_id add_callback(std::unique_ptr<done_callback> added);
+  bool remove_callback(callback_id id) noexcept;
+
+  /// A limit for the current wait: at `deadline` its type's cancel is called with timed_out.
+  void arm_limit(steady_ns deadline) noexcept { home().timers().arm(*this, deadline); }
+  void disarm_limit() noexcept { home().timers().disarm(*this); }
+
+  /// After the root coroutine has ended and its resumption has returned: frees its frame, tells
+  /// those who watch.
+  void retire() noexcept;
+
+  void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+  void drop_reference() noexcept {
+    // The last owner needs no atomic subtraction: nobody is left to race with.
+    if (references_.load(std::memory_order_acquire) == 1 ||
+        references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      release();
+    }
+  }
+
+ protected:
+  virtual ~fiber_base();
+  /// Frees the memory, as the class that was made.
+  virtual void destroy() noexcept = 0;
+  /// Takes the result from the root coroutine, and destroys it.
+  virtual void collect() noexcept = 0;
+
+  void set_value() noexcept { outcome_ = outcome::value; }
+  /// The outcome of a fiber that ended with that exception.
+  void set_failure(std::exception_ptr error) noexcept;
+  /// The outcome of one that was killed before it began.
+  void set_never_started() noexcept;
+
+ private:
+  static void on_limit(timer& due) noexcept;
+  void on_root_done() noexcept override;
+  void release() noexcept;
+
+  std::exception_ptr error_;
+  std::uint64_t id_;
+  std::uint64_t parent_id_;
+  std::source_location spawned_at_;
+  std::unique_ptr<std::string> name_;
+  intrusive_list<done_watcher> watchers_;
+  std::atomic<std::uint32_t> references_ = 2;  // the scheduler's and the first handle's
+  outcome outcome_ = outcome::pending;
+  bool observed_ = false;
+};
+
+// The waits' way to the fiber. Inline, because every message of a server takes it twice.
+
+inline bool wait_base::enter(const frame_record& at) noexcept {
+  fiber_ = static_cast<fiber_base*>(at.chain);
+  if (!fiber_->interrupted()) [[likely]]
+    return true;
+  reason_ = cancel_reason::interrupted;
+  return false;
+}
+
+inline void wait_base::suspend(const wait_type& type, frame_record& at) noexcept {
+  fiber_->begin_wait(type, this, at);
+  if (!limit_.is_forever()) fiber_->arm_limit(limit_.resolve(fiber_->home().now()));
+}
+
+inline void wait_base::wake() noexcept {
+  if (!limit_.is_forever()) fiber_->disarm_limit();
+  fiber_->wake();
+}
+
+inline void wait_base::suspend_with_hope(const wait_type& type, frame_record& at) noexcept {
+  suspend(type, at);
+  fiber_->home().add_hope();
+}
+
+inline void wait_base::wake_with_hope() noexcept {
+  fiber_->home().remove_hope();
+  wake();
+}
+
+inline bool wait_base::continue_or_yield(frame_record& at) noexcept {
+  return !fiber_->may_continue() && yield_for_budget(at);
+}
+
+inline void wait_base::rethrow_interruption() {
+  if (reason_ == cancel_reason::interrupted) fiber_->throw_interruption();
+}
+
+template <class F>
+void scheduler::for_each_fiber(F&& visit) {
+  for (fiber_base* f = registry_.next(nullptr); f != nullptr; f = registry_.next(f)) visit(*f);
+}
+
+/// The fiber that calls it; aborts outside of one.
+fiber_base& current();
+
+}  // namespace ringlet

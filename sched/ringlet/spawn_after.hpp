@@ -1,0 +1,84 @@
+// spawn_after and spawn_every: fibers that begin later, and again and again.
+#pragma once
+
+#include <ringlet/fiber.hpp>
+#include <ringlet/sleep.hpp>
+#include <ringlet/until.hpp>
+
+#include <chrono>
+#include <functional>
+#include <source_location>
+#include <type_traits>
+#include <utility>
+
+namespace ringlet {
+
+/// A time from now on, and the place in the program that says so. Converts from durations and, for
+/// spawn_after(), from std::chrono::steady_clock::time_point.
+class spawn_time {
+ public:
+  template <class Rep, class Period>
+  spawn_time(std::chrono::duration<Rep, Period> time,
+             std::source_location where = std::source_location::current()) noexcept
+      : when_(time), where_(where) {}
+  spawn_time(std::chrono::steady_clock::time_point time,
+             std::source_location where = std::source_location::current()) noexcept
+      : when_(time), where_(where) {}
+
+  const until& when() const noexcept { return when_; }
+  const std::source_location& where() const noexcept { return where_; }
+
+ private:
+  until when_;
+  std::source_location where_;
+};
+
+namespace detail {
+
+template <class F, class... Args>
+std::invoke_result_t<F, Args...> call_after(until start, F f, Args... args) {
+  co_await sleep_wait(start);
+  co_return co_await std::invoke(std::move(f), std::move(args)...);
+}
+
+/// The time of the tick after `tick`, of which those that have passed are left out.
+steady_ns next_tick(steady_ns tick, steady_ns period) noexcept;
+/// Aborts unless a task can be begun once a period.
+steady_ns checked_period(const until& period);
+
+template <class F, class... Args>
+task<> call_every(steady_ns period, F f, Args... args) {
+  for (steady_ns tick = current_scheduler().now() + period;; tick = next_tick(tick, period)) {
+    co_await sleep_wait(until::at(tick));
+    co_await std::invoke(f, args...);
+  }
+}
+
+}  // namespace detail
+
+/// As spawn(), but `f(args...)` is called only when that time has passed, counted from this call.
+/// Killed before, it never is. In dumps the fiber sleeps until then.
+template <class F, class... Args>
+requires detail::makes_task<F, Args...>
+auto spawn_after(const spawn_time& delay, F&& f, Args&&... args) {
+  const until start = until::at(delay.when().resolve(current_scheduler().now()));
+  return spawn(detail::call_after<std::decay_t<F>, std::decay_t<Args>...>(
+                   start, std::forward<F>(f), std::forward<Args>(args)...),
+               delay.where());
+}
+
+/// Calls `f(args...)` once a period, for the first time when one has passed, until it throws or the
+/// fiber is killed; the copies of `f` and `args` serve all calls. The next call begins on the grid
+/// of periods, however long one took; ticks that a long call has missed are left out, not made up
+/// for. The period must be above zero. A failure ends it, and is the fiber's.
+template <class F, class... Args>
+requires std::is_same_v < std::invoke_result_t < std::decay_t<F>
+&, std::decay_t<Args>&... >,
+    task < >> fiber<> spawn_every(const spawn_time& period, F&& f, Args&&... args) {
+  return spawn(
+      detail::call_every<std::decay_t<F>, std::decay_t<Args>...>(
+          detail::checked_period(period.when()), std::forward<F>(f), std::forward<Args>(args)...),
+      period.where());
+}
+
+}  // namespace ringlet

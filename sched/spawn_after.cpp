@@ -1,0 +1,19 @@
+// The grid of periods.
+#include <ringlet/spawn_after.hpp>
+
+namespace ringlet {
+
+steady_ns detail::next_tick(steady_ns tick, steady_ns period) noexcept {
+  const steady_ns now = current_scheduler().now();
+  const steady_ns missed = now < tick + period ? 0 : (now - tick) / period - 1;
+  return tick + (missed + 1) * period;
+}
+
+steady_ns detail::checked_period(const until& period) {
+  const steady_ns length = period.resolve(0);
+  RINGLET_ASSERT(length > 0 && !period.is_forever(),
+                 "spawn_every() needs a period above zero, and not one that is for ever");
+  return length;
+}
+
+}  // namespace ringlet
