@@ -34,7 +34,12 @@ void scope::cancel() noexcept {
   if (owner_ != nullptr) owner_->interrupt();
 }
 
-context::context(ready_queue& home) noexcept : home_(&home), innermost_(&home.root_scope()) {
+void scope::hold_back(bool on) noexcept {
+  holds_back_ = on;
+  owner_->interrupt();
+}
+
+context::context(ready_queue& home, scope& around) noexcept : home_(&home), innermost_(&around) {
   update_interrupted();
 }
 
@@ -42,31 +47,45 @@ context::~context() {
   while (errors_ != nullptr) delete std::exchange(errors_, errors_->next);
 }
 
+// The innermost scope that holds back what comes from outside; null when nothing is held back.
+const scope* context::holder() const noexcept {
+  const scope* s = innermost_;
+  while (s != nullptr && !s->holds_back_) s = s->outer_;
+  return s;
+}
+
 void context::update_interrupted() noexcept {
-  interrupted_ = kills_ != 0 || errors_ != nullptr;
-  for (const scope* s = innermost_; s != nullptr && !interrupted_; s = s->outer_) {
+  const scope* const end = holder();
+  interrupted_ = end == nullptr && (kills_ != 0 || errors_ != nullptr);
+  for (const scope* s = innermost_; s != end && !interrupted_; s = s->outer_) {
     interrupted_ = s->cancelled_;
   }
 }
 
 void context::throw_interruption() {
+  const scope* const end = holder();
   std::uint32_t& kills = errors_ != nullptr ? errors_->kills_before : kills_;
-  if (kills != 0) {
+  if (kills != 0 && end == nullptr) {
     --kills;
     update_interrupted();
     throw cancelled();
   }
-  if (errors_ != nullptr) {
+  if (errors_ != nullptr && end == nullptr) {
     const std::unique_ptr<pending_error> first(std::exchange(errors_, errors_->next));
     update_interrupted();
     std::rethrow_exception(first->error);
   }
   const scope* outermost = nullptr;
-  for (const scope* s = innermost_; s != nullptr; s = s->outer_) {
+  for (const scope* s = innermost_; s != end; s = s->outer_) {
     if (s->cancelled_) outermost = s;
   }
   RINGLET_ASSERT(outermost != nullptr, "an interruption was delivered that nobody asked for");
   throw cancelled(outermost);
+}
+
+void context::stop_holding_back() noexcept {
+  for (scope* s = innermost_; s != nullptr; s = s->outer_) s->holds_back_ = false;
+  interrupt();
 }
 
 std::exception_ptr context::first_given_error() const noexcept {

@@ -7,8 +7,8 @@ namespace ringlet {
 
 const wait_type join_wait::type{"join", &join_wait::cancel, &join_wait::describe};
 
-fiber_base::fiber_base(scheduler& home, const std::source_location& spawned_at)
-    : context(home),
+fiber_base::fiber_base(scheduler& home, scope& around, const std::source_location& spawned_at)
+    : context(home, around),
       timer(home.timers(), &fiber_base::on_limit),
       id_(home.next_id()),
       parent_id_(home.running() != nullptr ? home.running()->id() : 0),

@@ -149,6 +149,7 @@ bool scheduler::grace_is_over() {
       static_cast<double>(options_.grace.count()) / 1e9 * (graces_over_ + 1), dump().c_str());
   if (++graces_over_ == 2) on_stuck_();
   grace_end_ = until(options_.grace).resolve(turn_time());
+  for_each_fiber([](fiber_base& left) { left.stop_holding_back(); });
   return true;
 }
 

@@ -15,6 +15,13 @@ deadline_scope::~deadline_scope() {
   queue_.give_place();
 }
 
+bool deadline_scope::extend(until limit) noexcept {
+  if (has_passed()) return false;
+  queue_.disarm(*this);
+  if (!limit.is_forever()) queue_.arm(*this, limit.resolve(current_scheduler().now()));
+  return true;
+}
+
 void deadline_scope::on_expiry(timer& due) noexcept { static_cast<deadline_scope&>(due).cancel(); }
 
 }  // namespace ringlet

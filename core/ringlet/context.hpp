@@ -94,6 +94,8 @@ class cancelled {
 class scope {
  public:
   explicit scope(context& owner) noexcept;
+  /// A scope around several contexts, which are made inside it and name it; inside `outer`.
+  explicit scope(scope& outer) noexcept : outer_(&outer) {}
   /// The outermost scope of a ready queue: around all of its contexts.
   scope() noexcept = default;
   scope(const scope&) = delete;
@@ -101,21 +103,28 @@ class scope {
   ~scope();
 
   bool is_cancelled() const noexcept { return cancelled_; }
-  /// Ends the current wait of the owner, and every later one inside. Idempotent. For an outermost
-  /// scope, whoever holds the contexts interrupts them.
+  /// Ends the current wait of the owner, and every later one inside. Idempotent. For a scope around
+  /// several contexts, whoever holds them interrupts them.
   void cancel() noexcept;
+
+ protected:
+  /// Whether it holds back what comes from outside: kills, and cancelled scopes around it. They
+  /// stay pending. For a scope that has an owner.
+  void hold_back(bool on) noexcept;
 
  private:
   friend class context;
   context* owner_ = nullptr;
   scope* outer_ = nullptr;
   bool cancelled_ = false;
+  bool holds_back_ = false;
 };
 
 /// The base of a fiber; see the head of this file. Thread: that of its ready queue.
 class context {
  public:
-  explicit context(ready_queue& home) noexcept;
+  /// `around` is the root scope of `home`, or a scope inside it.
+  context(ready_queue& home, scope& around) noexcept;
   context(const context&) = delete;
   context& operator=(const context&) = delete;
 
@@ -154,6 +163,8 @@ class context {
   /// Looks again whether something must be delivered, and if so ends the current wait. Called by
   /// whoever changed a reason.
   void interrupt() noexcept;
+  /// Has all scopes that hold something back hold it back no longer.
+  void stop_holding_back() noexcept;
 
   bool has_started() const noexcept { return started_; }
 
@@ -177,6 +188,7 @@ class context {
   struct pending_error;
 
   void update_interrupted() noexcept;
+  const scope* holder() const noexcept;
 
   context* next_ready_ = nullptr;
   ready_queue* home_;

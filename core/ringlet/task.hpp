@@ -259,4 +259,23 @@ task<T&> task_promise<T&>::get_return_object() noexcept {
 }
 inline task<void> task_promise<void>::get_return_object() noexcept { return task<void>(this); }
 
+namespace detail {
+
+template <class T>
+inline constexpr bool is_task = false;
+template <class T>
+inline constexpr bool is_task<task<T>> = true;
+
+/// For calls that are awaited and take a callable as F&&: refuses what g++ 12 gets wrong.
+template <class F>
+constexpr void check_temporary() noexcept {
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
+  static_assert(std::is_lvalue_reference_v<F> || std::is_trivially_destructible_v<F>,
+                "g++ before 13 destroys this temporary twice inside a co_await expression (GCC bug "
+                "100611): name the callable first, auto f = [...] {...};");
+#endif
+}
+
+}  // namespace detail
+
 }  // namespace ringlet

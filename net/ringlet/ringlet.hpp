@@ -16,6 +16,7 @@
 #include <ringlet/dump.hpp>
 #include <ringlet/engine.hpp>
 #include <ringlet/error.hpp>
+#include <ringlet/ended_fibers.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/fiber_base.hpp>
 #include <ringlet/frame_pool.hpp>
@@ -28,6 +29,7 @@
 #include <ringlet/result.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/scheduler.hpp>
+#include <ringlet/shield.hpp>
 #include <ringlet/sleep.hpp>
 #include <ringlet/spawn_after.hpp>
 #include <ringlet/standard_streams.hpp>
@@ -35,6 +37,7 @@
 #include <ringlet/task.hpp>
 #include <ringlet/tcp_listener.hpp>
 #include <ringlet/tcp_stream.hpp>
+#include <ringlet/task_group.hpp>
 #include <ringlet/timer.hpp>
 #include <ringlet/unique_fd.hpp>
 #include <ringlet/until.hpp>

@@ -97,11 +97,7 @@ class [[nodiscard]] blocking_wait : public blocking_wait_base {
 /// destroys such temporaries twice inside a co_await expression (GCC bug 100611).
 template <class F>
 blocking_wait<F> blocking(F&& f, until limit = forever) noexcept {
-#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
-  static_assert(std::is_lvalue_reference_v<F> || std::is_trivially_destructible_v<F>,
-                "g++ before 13 destroys this temporary twice: name the callable first, "
-                "auto f = [...] {...}; co_await blocking(f);");
-#endif
+  detail::check_temporary<F>();
   return blocking_wait<F>(std::forward<F>(f), limit);
 }
 

@@ -65,8 +65,9 @@ class fiber_value<void> {
 template <class T>
 class fiber_state final : public fiber_base {
  public:
-  fiber_state(scheduler& home, task<T>&& root, const std::source_location& spawned_at)
-      : fiber_base(home, spawned_at), root_(std::move(root)) {
+  fiber_state(scheduler& home, scope& around, task<T>&& root,
+              const std::source_location& spawned_at)
+      : fiber_base(home, around, spawned_at), root_(std::move(root)) {
     set_root(*root_.promise_to_start());
   }
 
@@ -269,6 +270,11 @@ class fiber {
   outcome result() const noexcept { return checked().result(); }
   /// The exception that ended it, or null. Counts as having looked at it.
   std::exception_ptr error() const noexcept { return checked().error(); }
+  /// What its task returned; aborts unless result() is outcome::value.
+  decltype(auto) value() const noexcept {
+    RINGLET_ASSERT(result() == outcome::value, "the value of a fiber that has none was read");
+    return checked().value().get();
+  }
 
   /// Unique among the fibers of its scheduler, counting from 1, the main one.
   std::uint64_t id() const noexcept { return checked().id(); }
@@ -325,17 +331,12 @@ callback_id fiber<T>::on_done(F&& f) const {
 template <class T>
 fiber<T> spawn(task<T> root, std::source_location where = std::source_location::current()) {
   scheduler& home = current_scheduler();
-  auto* state = new fiber_state<T>(home, std::move(root), where);
+  auto* state = new fiber_state<T>(home, home.root_scope(), std::move(root), where);
   home.adopt(*state);
   return fiber<T>(*state);
 }
 
 namespace detail {
-
-template <class T>
-inline constexpr bool is_task = false;
-template <class T>
-inline constexpr bool is_task<task<T>> = true;
 
 // Keeps the callable and the arguments in the frame of the fiber's root.
 template <class F, class... Args>
@@ -347,16 +348,16 @@ template <class F, class... Args>
 concept makes_task = std::invocable<std::decay_t<F>, std::decay_t<Args>...> &&
     is_task<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>>;
 
+/// The task of a fiber that calls `f(args...)`.
 template <class F, class... Args>
-auto spawn_call(const std::source_location& where, F&& f, Args&&... args) {
+auto make_call(F&& f, Args&&... args) {
   using callable = std::decay_t<F>;
   if constexpr (sizeof...(Args) == 0 &&
                 (std::is_pointer_v<callable> || std::is_empty_v<callable>)) {
-    return spawn(f(), where);  // nothing to keep
+    return f();  // nothing to keep
   } else {
-    return spawn(call_inside<callable, std::decay_t<Args>...>(std::forward<F>(f),
-                                                              std::forward<Args>(args)...),
-                 where);
+    return call_inside<callable, std::decay_t<Args>...>(std::forward<F>(f),
+                                                        std::forward<Args>(args)...);
   }
 }
 
@@ -371,33 +372,35 @@ auto spawn_call(const std::source_location& where, F&& f, Args&&... args) {
 template <class F>
 requires detail::makes_task<F>
 auto spawn(F&& f, std::source_location where = std::source_location::current()) {
-  return detail::spawn_call(where, std::forward<F>(f));
+  return spawn(detail::make_call(std::forward<F>(f)), where);
 }
 // One overload a count, because a default argument, the place of the call, cannot follow a pack.
 template <class F, class A>
 requires detail::makes_task<F, A>
 auto spawn(F&& f, A&& a, std::source_location where = std::source_location::current()) {
-  return detail::spawn_call(where, std::forward<F>(f), std::forward<A>(a));
+  return spawn(detail::make_call(std::forward<F>(f), std::forward<A>(a)), where);
 }
 template <class F, class A, class B>
 requires detail::makes_task<F, A, B>
 auto spawn(F&& f, A&& a, B&& b, std::source_location where = std::source_location::current()) {
-  return detail::spawn_call(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b));
+  return spawn(detail::make_call(std::forward<F>(f), std::forward<A>(a), std::forward<B>(b)),
+               where);
 }
 template <class F, class A, class B, class C>
 requires detail::makes_task<F, A, B, C>
 auto spawn(F&& f, A&& a, B&& b, C&& c,
            std::source_location where = std::source_location::current()) {
-  return detail::spawn_call(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
-                            std::forward<C>(c));
+  return spawn(detail::make_call(std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
+                                 std::forward<C>(c)),
+               where);
 }
 // With four arguments and more the place that is recorded is this one.
 template <class F, class A, class B, class C, class D, class... More>
 requires detail::makes_task<F, A, B, C, D, More...>
 auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d, More&&... more) {
-  return detail::spawn_call(std::source_location::current(), std::forward<F>(f), std::forward<A>(a),
-                            std::forward<B>(b), std::forward<C>(c), std::forward<D>(d),
-                            std::forward<More>(more)...);
+  return spawn(detail::make_call(std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
+                                 std::forward<C>(c), std::forward<D>(d),
+                                 std::forward<More>(more)...));
 }
 
 }  // namespace ringlet

@@ -64,7 +64,7 @@ class done_callback : public done_watcher, public posted_work {
 /// A fiber without its result. Made by spawn().
 class fiber_base : public context, private timer, public list_hook<registry_tag> {
  public:
-  fiber_base(scheduler& home, const std::source_location& spawned_at);
+  fiber_base(scheduler& home, scope& around, const std::source_location& spawned_at);
 
   scheduler& home() const noexcept { return static_cast<scheduler&>(context::home()); }
   std::uint64_t id() const noexcept { return id_; }

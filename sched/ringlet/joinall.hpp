@@ -1,11 +1,16 @@
-// joinall: waits until several fibers have ended.
+// joinall, wait, killall: several fibers at once.
 #pragma once
 
+#include <ringlet/ended_fibers.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/task.hpp>
 #include <ringlet/until.hpp>
 
+#include <algorithm>
 #include <concepts>
+#include <cstddef>
+#include <exception>
+#include <limits>
 #include <ranges>
 #include <tuple>
 #include <type_traits>
@@ -13,6 +18,19 @@
 #include <vector>
 
 namespace ringlet {
+
+/// What to wait for, of several fibers.
+struct join_options {
+  static constexpr std::size_t all = std::numeric_limits<std::size_t>::max();
+
+  /// For all of them together.
+  until limit = forever;
+  /// Enough when so many have ended.
+  std::size_t count = all;
+  /// Throw the first failure, in the order of their ends, at once; the others go on. Counts as
+  /// having looked at that one.
+  bool raise = false;
+};
 
 namespace detail {
 
@@ -23,6 +41,21 @@ inline constexpr bool is_fiber<fiber<T>> = true;
 
 template <class T>
 concept fiber_or_limit = is_fiber<std::remove_cvref_t<T>> || std::convertible_to<T, until>;
+
+template <class Fibers>
+concept fiber_range =
+    std::ranges::input_range<Fibers> && is_fiber<std::ranges::range_value_t<Fibers>>;
+
+/// The handles, copied: they keep what is waited for; and what they stand for.
+template <class Handle>
+struct kept_fibers {
+  explicit kept_fibers(const fiber_range auto& fibers)
+      : handles(std::ranges::begin(fibers), std::ranges::end(fibers)) {
+    for (const Handle& handle : handles) targets.push_back(&handle.state());
+  }
+  std::vector<Handle> handles;
+  std::vector<fiber_base*> targets;
+};
 
 // `handles` keeps the targets alive.
 template <class Handles>
@@ -45,6 +78,22 @@ void sort_out(const T& argument, std::vector<fiber_base*>& targets, until& limit
   }
 }
 
+/// The indices of those that ended, in that order.
+task<std::vector<std::size_t>> wait_for_ends(std::vector<fiber_base*> targets,
+                                             join_options options);
+
+template <class Handle>
+task<bool> join_some(kept_fibers<Handle> kept, join_options options) {
+  const std::size_t wanted = std::min(options.count, kept.targets.size());
+  const std::vector<std::size_t> ended = co_await wait_for_ends(kept.targets, options);
+  co_return ended.size() >= wanted;
+}
+
+template <class Handle>
+task<std::vector<std::size_t>> wait_some(kept_fibers<Handle> kept, join_options options) {
+  co_return co_await wait_for_ends(kept.targets, options);
+}
+
 }  // namespace detail
 
 /// Waits until all the fibers have ended, however; the same one may be named more than once. A
@@ -64,15 +113,43 @@ requires(detail::fiber_or_limit<More>&&...) task<bool> joinall(const fiber<First
 }
 
 /// The same for a range of handles, which is copied.
-template <std::ranges::input_range Fibers>
-requires detail::is_fiber<std::ranges::range_value_t<Fibers>> task<bool> joinall(
-    const Fibers& fibers, until limit = forever) {
-  std::vector<std::ranges::range_value_t<Fibers>> handles(std::ranges::begin(fibers),
-                                                          std::ranges::end(fibers));
-  std::vector<fiber_base*> targets;
-  targets.reserve(handles.size());
-  for (const auto& handle : handles) targets.push_back(&handle.state());
-  return detail::join_each(std::move(handles), std::move(targets), limit);
+template <detail::fiber_range Fibers>
+task<bool> joinall(const Fibers& fibers, until limit = forever) {
+  detail::kept_fibers<std::ranges::range_value_t<Fibers>> kept(fibers);
+  return detail::join_each(std::move(kept.handles), std::move(kept.targets), limit);
+}
+
+/// The same, for some of them and with their errors if the options say so. True when enough have
+/// ended: `co_await joinall(fibers, {.count = 1})` is true when the first one has.
+template <detail::fiber_range Fibers>
+task<bool> joinall(const Fibers& fibers, join_options options) {
+  return detail::join_some(detail::kept_fibers<std::ranges::range_value_t<Fibers>>(fibers),
+                           options);
+}
+
+/// The same, and yields which have ended: their places in `fibers`, in the order of their ends.
+/// Those that have ended before come first.
+template <detail::fiber_range Fibers>
+task<std::vector<std::size_t>> wait(const Fibers& fibers, join_options options = {}) {
+  return detail::wait_some(detail::kept_fibers<std::ranges::range_value_t<Fibers>>(fibers),
+                           options);
+}
+
+/// Asks all of them to end, in their order and before any of them runs, so that those which have
+/// not begun never will; then waits like joinall(). False when the limit passed and one still
+/// lives.
+template <detail::fiber_range Fibers>
+task<bool> killall(const Fibers& fibers, until limit = forever) {
+  detail::kept_fibers<std::ranges::range_value_t<Fibers>> kept(fibers);
+  for (fiber_base* target : kept.targets) target->kill();
+  return detail::join_each(std::move(kept.handles), std::move(kept.targets), limit);
+}
+/// The same with that exception; see fiber<T>::request_kill().
+template <detail::fiber_range Fibers>
+task<bool> killall(const Fibers& fibers, std::exception_ptr error, until limit = forever) {
+  detail::kept_fibers<std::ranges::range_value_t<Fibers>> kept(fibers);
+  for (fiber_base* target : kept.targets) target->kill_with(error);
+  return detail::join_each(std::move(kept.handles), std::move(kept.targets), limit);
 }
 
 }  // namespace ringlet

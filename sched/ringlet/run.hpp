@@ -19,7 +19,7 @@ T run_on(engine& carrier, task<T> main, options settings, const std::source_loca
          void (*prepare)(scheduler&) = nullptr) {
   scheduler home(carrier, std::move(settings));
   if (prepare != nullptr) prepare(home);
-  fiber<T> root(*new fiber_state<T>(home, std::move(main), where));
+  fiber<T> root(*new fiber_state<T>(home, home.root_scope(), std::move(main), where));
   home.run(root.state());
   if (root.result() != outcome::value) throw_failure(root.state());
   if constexpr (std::is_reference_v<T>) {

@@ -1,4 +1,4 @@
-// with_timeout: a limit for a whole call, however many waits it makes.
+// with_timeout, timeout_or, move_on_after: a limit for a whole call, however many waits it makes.
 #pragma once
 
 #include <ringlet/context.hpp>
@@ -8,17 +8,26 @@
 #include <ringlet/timer.hpp>
 #include <ringlet/until.hpp>
 
+#include <concepts>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
 namespace ringlet {
 
-/// A scope that is cancelled when its time has come. Lives in the frame of the call it is around.
+/// A scope that is cancelled when its time has come. Lives in the frame of the call it is around;
+/// with_timeout(limit, f) hands it to `f`. Limits nest: the one that passes first ends what is
+/// inside it, and no other.
 class deadline_scope : public scope, private timer {
  public:
   /// Counts from now; around what the running fiber calls until it ends.
   explicit deadline_scope(until limit);
   ~deadline_scope();
+
+  /// Sets another limit instead, counted from now: later, earlier, or forever. False when it is too
+  /// late: the old one has passed, and what is inside is being ended.
+  bool extend(until limit) noexcept;
+  bool has_passed() const noexcept { return is_cancelled(); }
 
  private:
   static void on_expiry(timer& due) noexcept;
@@ -66,6 +75,66 @@ auto with_timeout(until limit, A&& call)
     if (!reason.from(&deadline)) throw;
   }
   throw timed_out("with_timeout");
+}
+
+namespace detail {
+
+template <class F>
+concept takes_deadline =
+    std::invocable<F&, deadline_scope&> && is_task<std::invoke_result_t<F&, deadline_scope&>>;
+
+}  // namespace detail
+
+/// Calls `f(deadline)`, which returns a task: the call may look at its limit, and extend it. Apart
+/// from that as above.
+/// Lifetime: borrows `f`; await it in the same expression. With g++ 12 name a capturing lambda
+/// first: the compiler destroys such temporaries twice inside a co_await expression (GCC bug
+/// 100611).
+template <detail::takes_deadline F>
+auto with_timeout(until limit, F&& f) -> std::invoke_result_t<F&, deadline_scope&> {
+  detail::check_temporary<F>();
+  deadline_scope deadline(limit);
+  try {
+    co_return co_await f(deadline);
+  } catch (const cancelled& reason) {
+    if (!reason.from(&deadline)) throw;
+  }
+  throw timed_out("with_timeout");
+}
+
+/// As with_timeout(), but when the limit passes first it yields `otherwise`. (A timed_out that the
+/// call itself throws is an error like any other.)
+template <class T, std::convertible_to<T> U>
+task<T> timeout_or(until limit, task<T> call, U otherwise) {
+  const deadline_scope deadline(limit);
+  try {
+    co_return co_await call;
+  } catch (const cancelled& reason) {
+    if (!reason.from(&deadline)) throw;
+  }
+  co_return std::move(otherwise);
+}
+
+/// As with_timeout(), but tells how it went: false, or no value, when the limit passed first.
+inline task<bool> move_on_after(until limit, task<> call) {
+  const deadline_scope deadline(limit);
+  try {
+    co_await call;
+    co_return true;
+  } catch (const cancelled& reason) {
+    if (!reason.from(&deadline)) throw;
+  }
+  co_return false;
+}
+template <class T>
+requires(!std::is_reference_v<T>) task<std::optional<T>> move_on_after(until limit, task<T> call) {
+  const deadline_scope deadline(limit);
+  try {
+    co_return std::optional<T>(co_await call);
+  } catch (const cancelled& reason) {
+    if (!reason.from(&deadline)) throw;
+  }
+  co_return std::nullopt;
 }
 
 }  // namespace ringlet

@@ -22,7 +22,8 @@ namespace ringlet::test {
 template <class T = void>
 class chain final : public context {
  public:
-  chain(ready_queue& home, task<T> root) : context(home), root_(std::move(root)) {
+  chain(ready_queue& home, task<T> root)
+      : context(home, home.root_scope()), root_(std::move(root)) {
     set_root(*root_.promise_to_start());
     wake();
   }

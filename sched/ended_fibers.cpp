@@ -1,0 +1,87 @@
+// Links to several fibers, and the wait for the next end.
+#include <ringlet/ended_fibers.hpp>
+#include <ringlet/joinall.hpp>
+
+#include <fmt/format.h>
+
+#include <iterator>
+
+namespace ringlet {
+
+const wait_type ended_fibers::next_wait::type{"join one of", &next_wait::cancel,
+                                              &next_wait::describe};
+
+ended_fibers::ended_fibers(const std::vector<fiber_base*>& targets)
+    : links_(std::make_unique<link[]>(targets.size())), count_(targets.size()) {
+  order_.reserve(count_);
+  for (std::size_t place = 0; place < count_; ++place) {
+    fiber_base& target = *targets[place];
+    if (target.done()) {
+      order_.push_back(place);
+      continue;
+    }
+    RINGLET_ASSERT(&target.home() == &current_scheduler(),
+                   "a fiber of another thread's scheduler cannot be joined");
+    RINGLET_ASSERT(&target != current_scheduler().running(),
+                   "a fiber joins itself, so it would wait for ever");
+    links_[place].owner = this;
+    target.watch(links_[place]);
+  }
+}
+
+ended_fibers::~ended_fibers() {
+  for (std::size_t place = 0; place < count_; ++place) links_[place].unlink();
+}
+
+void ended_fibers::link::on_ended(done_watcher& watcher) noexcept {
+  auto& self = static_cast<link&>(watcher);
+  ended_fibers& owner = *self.owner;
+  owner.order_.push_back(static_cast<std::size_t>(&self - owner.links_.get()));
+  if (next_wait* const waiter = std::exchange(owner.waiter_, nullptr)) waiter->wake();
+}
+
+bool ended_fibers::next_wait::begin(frame_record& at) noexcept {
+  if (!enter(at)) return continue_or_yield(at);
+  if (of_->yielded_ < of_->order_.size() || of_->yielded_ == of_->count_) {
+    return continue_or_yield(at);
+  }
+  RINGLET_ASSERT(of_->waiter_ == nullptr, "two fibers wait for the same ends");
+  of_->waiter_ = this;
+  suspend(type, at);
+  return true;
+}
+
+void ended_fibers::next_wait::cancel(context& who, cancel_reason reason) noexcept {
+  auto& self = static_cast<next_wait&>(*static_cast<wait_base*>(who.current_wait().object));
+  self.reason_ = reason;
+  self.of_->waiter_ = nullptr;
+  self.wake();
+}
+
+std::optional<std::size_t> ended_fibers::next_wait::await_resume() {
+  rethrow_interruption();
+  if (of_->yielded_ == of_->order_.size()) return std::nullopt;
+  return of_->order_[of_->yielded_++];
+}
+
+void ended_fibers::next_wait::describe(const void* object, std::string& out) {
+  const auto& self = static_cast<const next_wait&>(*static_cast<const wait_base*>(object));
+  fmt::format_to(std::back_inserter(out), "{} fibers", self.of_->count_ - self.of_->order_.size());
+}
+
+task<std::vector<std::size_t>> detail::wait_for_ends(std::vector<fiber_base*> targets,
+                                                     join_options options) {
+  const until deadline = until::at(options.limit.resolve(current_scheduler().now()));
+  ended_fibers ends(targets);
+  std::vector<std::size_t> places;
+  while (places.size() < std::min(options.count, targets.size())) {
+    const std::optional<std::size_t> place = co_await ends.next(deadline);
+    if (!place) break;
+    places.push_back(*place);
+    fiber_base& ended = *targets[*place];
+    if (options.raise && ended.result() == outcome::error) throw_failure(ended);
+  }
+  co_return places;
+}
+
+}  // namespace ringlet

@@ -1,0 +1,71 @@
+// ended_fibers: which of several fibers have ended, in the order in which they did.
+#pragma once
+
+#include <ringlet/fiber_base.hpp>
+#include <ringlet/result.hpp>
+#include <ringlet/until.hpp>
+#include <ringlet/wait.hpp>
+
+#include <coroutine>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace ringlet {
+
+/// Watches fibers from its making to its end, and yields their places in the list, first those that
+/// had ended already. Somebody else keeps the fibers. Thread: that of their scheduler.
+class ended_fibers {
+ public:
+  /// Allocates all that it will need. A fiber that is named twice is yielded twice.
+  explicit ended_fibers(const std::vector<fiber_base*>& targets);
+  ended_fibers(const ended_fibers&) = delete;
+  ended_fibers& operator=(const ended_fibers&) = delete;
+  ~ended_fibers();
+
+  class next_wait;
+  /// Waits for the next one and yields its place; nothing when the limit passed first, or when all
+  /// have been yielded.
+  next_wait next(until limit = forever) noexcept;
+
+ private:
+  struct link : done_watcher {
+    link() noexcept : done_watcher(&link::on_ended) {}
+    static void on_ended(done_watcher& watcher) noexcept;
+    ended_fibers* owner = nullptr;
+  };
+
+  std::unique_ptr<link[]> links_;
+  std::size_t count_;
+  std::vector<std::size_t> order_;
+  std::size_t yielded_ = 0;
+  next_wait* waiter_ = nullptr;
+};
+
+/// See ended_fibers::next().
+class [[nodiscard]] ended_fibers::next_wait : public wait_base {
+ public:
+  next_wait(ended_fibers& of, until limit) noexcept : wait_base(limit), of_(&of) {}
+
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+    return begin(caller.promise());
+  }
+  result<std::optional<std::size_t>> take() { return await_resume(); }
+  std::optional<std::size_t> await_resume();
+
+ private:
+  friend struct ended_fibers::link;
+  bool begin(frame_record& at) noexcept;
+  static void cancel(context& who, cancel_reason reason) noexcept;
+  static void describe(const void* object, std::string& out);
+  static const wait_type type;
+
+  ended_fibers* of_;
+};
+
+inline ended_fibers::next_wait ended_fibers::next(until limit) noexcept { return {*this, limit}; }
+
+}  // namespace ringlet

@@ -1,0 +1,194 @@
+// with_group: fibers that live no longer than the call which started them.
+#pragma once
+
+#include <ringlet/error.hpp>
+#include <ringlet/fiber.hpp>
+#include <ringlet/intrusive_list.hpp>
+#include <ringlet/task.hpp>
+#include <ringlet/wait.hpp>
+
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <optional>
+#include <source_location>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace ringlet {
+
+/// Thrown by with_group() when something in the group has failed: all errors, in the order in which
+/// they came, that of the body among them.
+class group_error : public std::exception {
+ public:
+  explicit group_error(std::vector<std::exception_ptr> errors);
+
+  const std::vector<std::exception_ptr>& errors() const noexcept { return errors_; }
+  /// Their number, and what each of them says.
+  const char* what() const noexcept override { return text_.c_str(); }
+
+ private:
+  std::vector<std::exception_ptr> errors_;
+  std::string text_;
+};
+
+/// The fibers of one with_group() call; see there. Thread: that of its fiber.
+class task_group {
+ public:
+  task_group(const task_group&) = delete;
+  task_group& operator=(const task_group&) = delete;
+
+  /// As the functions of that name; the fiber belongs to the group, and in one that is cancelled it
+  /// never begins.
+  template <class T>
+  fiber<T> spawn(task<T> root, std::source_location where = std::source_location::current()) {
+    auto* const state = new fiber_state<T>(home_, around_, std::move(root), where);
+    const fiber<T> made(*state);
+    add(*state);
+    return made;
+  }
+  template <class F>
+  requires detail::makes_task<F>
+  auto spawn(F&& f, std::source_location where = std::source_location::current()) {
+    return spawn(detail::make_call(std::forward<F>(f)), where);
+  }
+  template <class F, class A>
+  requires detail::makes_task<F, A>
+  auto spawn(F&& f, A&& a, std::source_location where = std::source_location::current()) {
+    return spawn(detail::make_call(std::forward<F>(f), std::forward<A>(a)), where);
+  }
+  // With two arguments and more the place that is recorded is this one.
+  template <class F, class A, class B, class... More>
+  requires detail::makes_task<F, A, B, More...>
+  auto spawn(F&& f, A&& a, B&& b, More&&... more) {
+    return spawn(detail::make_call(std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
+                                   std::forward<More>(more)...));
+  }
+
+  /// Ends the body and all fibers of the group, at every wait. with_group() then returns without an
+  /// error; if the body was to return a value and had none yet, it throws errc::exited. Idempotent.
+  void cancel() noexcept;
+  bool is_cancelled() const noexcept { return around_.is_cancelled(); }
+  /// How many fibers of the group have not ended.
+  std::size_t size() const noexcept { return alive_; }
+
+  // For with_group() and its kin.
+
+  /// What a failed fiber is to the group: a reason to cancel it, or an outcome like any other.
+  enum class failures : bool { end_the_group, are_outcomes };
+  explicit task_group(failures policy = failures::end_the_group);
+  ~task_group();
+
+  /// Around the body, in the fiber that calls it.
+  class body_scope : public scope {
+   public:
+    explicit body_scope(task_group& group);
+    ~body_scope();
+
+   private:
+    task_group& group_;
+  };
+
+  /// Waits until all fibers have ended, whatever happens: asked to end early it cancels the group,
+  /// and goes on waiting. Yields whether it was.
+  class [[nodiscard]] end_wait : public wait_base {
+   public:
+    explicit end_wait(task_group& group) noexcept : wait_base(forever), group_(&group) {}
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+      return begin(caller.promise());
+    }
+    bool await_resume() const noexcept { return reason_ != cancel_reason::none; }
+
+   private:
+    friend class task_group;
+    bool begin(frame_record& at) noexcept;
+    static void cancel(context& who, cancel_reason reason) noexcept;
+    static void describe(const void* object, std::string& out);
+    static const wait_type type;
+    task_group* group_;
+  };
+
+  void fail(std::exception_ptr error);
+  bool has_failed() const noexcept { return !failed_.empty() || !errors_.empty(); }
+  /// Throws a group_error if anything has failed. Afterwards all have been looked at.
+  void throw_errors();
+
+ private:
+  struct member;
+
+  void add(fiber_base& child);
+  void on_ended(member& ended) noexcept;
+
+  scheduler& home_;
+  scope around_;
+  scope* body_ = nullptr;
+  end_wait* waiter_ = nullptr;
+  intrusive_list<done_watcher> failed_;     // members that are kept for their errors
+  std::vector<std::exception_ptr> errors_;  // of the body
+  intrusive_list<member, task_group> members_;
+  std::size_t alive_ = 0;
+  failures policy_;
+};
+
+namespace detail {
+
+// `f` and `args` live in the expression that awaits.
+template <class R, class F, class... Args>
+task<R> run_group(F& f, Args&... args) {
+  task_group group;
+  std::optional<std::conditional_t<std::is_void_v<R>, std::monostate, R>> value;
+  std::exception_ptr outer;  // what ends the caller, too
+  {
+    const task_group::body_scope body(group);
+    try {
+      if constexpr (std::is_void_v<R>) {
+        co_await std::invoke(f, group, args...);
+        value.emplace();
+      } else {
+        value.emplace(co_await std::invoke(f, group, args...));
+      }
+    } catch (const cancelled& reason) {
+      if (!reason.from(&body)) outer = std::current_exception();
+    } catch (...) {
+      group.fail(std::current_exception());
+    }
+  }
+  if (outer || group.has_failed()) group.cancel();
+  const bool interrupted = co_await task_group::end_wait(group);
+  if (outer) std::rethrow_exception(outer);
+  if (interrupted) current().throw_interruption();
+  group.throw_errors();
+  if constexpr (!std::is_void_v<R>) {
+    if (!value) throw_error(errc::exited, "with_group");
+    co_return std::move(*value);
+  }
+}
+
+}  // namespace detail
+
+/// Calls `f(group, args...)`, which returns a task, and awaits it and every fiber that is spawned
+/// in the group, in the body or later by its fibers. Yields what the body returned. Nothing that
+/// was started inside is alive when it returns or throws.
+///
+/// The first failure, of a fiber or of the body, cancels all the others, at every wait; when all
+/// have ended group_error is thrown, with all errors. A fiber that was killed has not failed.
+/// What ends the caller, a kill or a scope around it, cancels the group, waits for it, and passes
+/// through; errors of fibers that came with it are reported as those nobody looked at. An exception
+/// that the caller is killed with is the body's error.
+/// Lifetime: borrows `f` and `args`; await it in the same expression.
+template <class F, class... Args>
+auto with_group(F&& f, Args&&... args)
+    -> task<typename std::invoke_result_t<F&, task_group&, Args&...>::value_type> {
+  detail::check_temporary<F>();
+  (detail::check_temporary<Args>(), ...);
+  return detail::run_group<typename std::invoke_result_t<F&, task_group&, Args&...>::value_type>(
+      f, args...);
+}
+
+}  // namespace ringlet
