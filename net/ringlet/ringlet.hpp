@@ -14,10 +14,13 @@
 #include <ringlet/descriptor.hpp>
 #include <ringlet/descriptor_limit.hpp>
 #include <ringlet/dump.hpp>
+#include <ringlet/duplex.hpp>
+#include <ringlet/elements_of.hpp>
 #include <ringlet/engine.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/frame_pool.hpp>
+#include <ringlet/generator.hpp>
 #include <ringlet/intrusive_list.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/operation.hpp>

@@ -3,6 +3,7 @@
 // Method: every coroutine here notes how far the stack has grown below the loop. g++ makes a tail
 // call of a transfer only when it optimises, so this file is compiled once more for each of the
 // programs test_stack_*, with other flags than the library has, as users do.
+#include <ringlet/generator.hpp>
 #include <ringlet/task.hpp>
 
 #include <doctest/doctest.h>
@@ -98,6 +99,21 @@ task<> call_and_yield(int count) {
   }
 }
 
+// Yields the depth on the way down at the deepest only, and on the way up everywhere.
+generator<int> nest(int levels) {
+  note_stack();
+  if (levels == 0) co_yield 0;
+  if (levels > 0) co_yield elements_of(nest(levels - 1));
+  note_stack();
+  co_yield levels;
+}
+
+generator<int> nest_that_throws(int levels) {
+  note_stack();
+  if (levels == 0) throw levels;
+  co_yield elements_of(nest_that_throws(levels - 1));
+}
+
 }  // namespace
 
 TEST_CASE("a million calls that return at once") {
@@ -152,6 +168,21 @@ TEST_CASE("a million switches with a call in each") {
   run_ready(queue);
   CHECK(ping.done());
   CHECK(pong.done());
+  CHECK(base - lowest <= margin);
+}
+
+TEST_CASE("generators nested a hundred thousand deep: down, through all values, and dropped") {
+  constexpr int levels = 100'000;
+  lowest = UINTPTR_MAX;
+  const auto base = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  int count = 0;
+  for (const int value : nest(levels)) count += value >= 0 ? 1 : 0;
+  CHECK(count == levels + 2);
+  {
+    auto dropped = nest(levels);
+    CHECK(*dropped.begin() == 0);
+  }
+  CHECK_THROWS_AS(nest_that_throws(levels).begin(), int);
   CHECK(base - lowest <= margin);
 }
 
