@@ -4,6 +4,7 @@
 #include <ringlet/address.hpp>
 #include <ringlet/as_result.hpp>
 #include <ringlet/assert.hpp>
+#include <ringlet/async_generator.hpp>
 #include <ringlet/blocking.hpp>
 #include <ringlet/blocking_pool.hpp>
 #include <ringlet/buffer.hpp>
