@@ -148,10 +148,11 @@ class duplex_promise final : public detail::yielding_promise<R, detail::duplex_n
 /// A call of a coroutine that talks with whoever holds it: `S in = co_yield out;` hands `out` to
 /// the holder and suspends until the holder sends the next value.
 ///
-///     duplex<double, double> mean() {            auto g = mean();
-///       double sum = 0;                          g.start();     // 0
-///       for (int n = 1;; ++n) {                  g.send(10);    // 10
-///         sum += co_yield n > 1 ? sum / (n - 1) : 0;    g.send(20);    // 15
+///     duplex<double, double> mean() {         auto g = mean();
+///       double sum = 0, mean = 0;             g.start();    // 0
+///       for (int count = 1;; ++count) {       g.send(10);   // 10
+///         sum += co_yield mean;               g.send(20);   // 15
+///         mean = sum / count;
 ///       }
 ///     }
 ///
