@@ -49,6 +49,17 @@ std::vector<int> all_of(G&& values) {
   return all;
 }
 
+struct same_name {
+  int await_transform;
+};
+template <class Promise>
+struct with_same_name : Promise, same_name {};
+template <class Promise>
+constexpr bool names_await_transform = !requires {
+  &with_same_name<Promise>::await_transform;
+};
+using generator_base = detail::yielding_promise<int>;
+
 // Where the free lists of this thread begin.
 std::array<const void*, detail::frame_pool::classes> free_blocks() {
   std::array<const void*, detail::frame_pool::classes> heads;
@@ -182,9 +193,14 @@ TEST_CASE("the frame comes from the pool and goes back to it") {
   CHECK(free_blocks() == before);
 }
 
+// Of a promise with a function of that name a coroutine may await what the function takes, and
+// this one takes nothing. To look for a name: another one of the base makes it ambiguous.
 TEST_CASE("co_await in a generator does not compile") {
+  CHECK(names_await_transform<generator_base>);
+  CHECK(names_await_transform<task_promise_base>);
+  CHECK_FALSE(names_await_transform<detail::returned<int>>);
   const auto can_await = []<class P>(P*) {
-    return requires(P promise, task<int> call) { promise.await_transform(std::move(call)); };
+    return requires(P promise, yield_wait wait) { promise.await_transform(wait); };
   };
   CHECK_FALSE(can_await(static_cast<generator<int>::promise_type*>(nullptr)));
   CHECK(can_await(static_cast<task<int>::promise_type*>(nullptr)));
