@@ -84,6 +84,7 @@ class duplex_part_awaiter : public part_awaiter<Part> {
 
 }  // namespace detail
 
+/// The promise of a duplex. What goes in and out stays where it is made, and is moved once.
 template <class Y, class S, class R>
 class duplex_promise final : public detail::yielding_promise<R, detail::duplex_node<S>> {
  public:

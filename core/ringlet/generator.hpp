@@ -17,6 +17,7 @@ namespace ringlet {
 template <class Y, class R = void>
 class generator;
 
+/// The promise of a generator. Points to what the body yields, where it stands in the frame.
 template <class Y, class R>
 class generator_promise final : public detail::yielding_promise<R> {
  public:

@@ -1,4 +1,5 @@
-// Calls may nest and return to any depth and in any number; the stack grows by 64 KiB at most.
+// Calls may nest and return to any depth and in any number; the stack grows by 64 KiB at most. Of
+// generators that nest it does not grow at all.
 //
 // Method: every coroutine here notes how far the stack has grown below the loop. g++ makes a tail
 // call of a transfer only when it optimises, so this file is compiled once more for each of the
