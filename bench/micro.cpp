@@ -5,8 +5,10 @@
 //     ...
 //
 // Workloads, one line each in the table: a fiber spawned and joined; yield with one fiber; a task
-// that is ready when awaited; a timer armed and cancelled in front of others; a nop through the
-// ring, alone and in batches; a wake-up from another thread, there and back.
+// that is ready when awaited; the next value of a generator, plain, from one that is nested ten
+// deep, and of one that is awaited; a value sent and answered; a timer armed and cancelled in front
+// of others; a nop through the ring, alone and in batches; a wake-up from another thread, there and
+// back.
 #include <ringlet/ringlet.hpp>
 
 #include <CLI/CLI.hpp>
@@ -75,6 +77,55 @@ task<> ready_tasks(int count) {
   std::int64_t sum = 0;
   for (int i = 0; i < count; ++i) sum += co_await ready(i);
   if (sum < 0) std::puts("");  // the sum is used
+}
+
+generator<int> numbers(int depth) {
+  if (depth > 0) co_yield elements_of(numbers(depth - 1));
+  for (int i = 0;; ++i) co_yield i;
+}
+
+// The values of `count` steps. The sum is used, so that no step can be left out.
+void take(generator<int> values, int count) {
+  std::int64_t sum = 0;
+  for (const int value : values) {
+    sum += value;
+    if (--count == 0) break;
+  }
+  if (sum < 0) std::puts("");
+}
+
+task<> generated(int count) {
+  take(numbers(0), count);
+  co_return;
+}
+
+task<> generated_deep(int count) {
+  take(numbers(10), count);
+  co_return;
+}
+
+async_generator<int> awaited_numbers() {
+  for (int i = 0;; ++i) co_yield i;
+}
+
+task<> generated_awaited(int count) {
+  std::int64_t sum = 0;
+  auto values = awaited_numbers();
+  for (int i = 0; i < count; ++i) sum += *co_await values.next();
+  if (sum < 0) std::puts("");
+}
+
+duplex<std::int64_t, int> adding() {
+  for (std::int64_t sum = 0;;) sum += co_yield +sum;
+}
+
+task<> sent(int count) {
+  auto sum = adding();
+  sum.start();
+  for (int i = 0; i < count; ++i) {
+    if (*sum.send(i) < 0) std::puts("");
+  }
+  co_return;
 }
 
 task<> timers(int count) {
@@ -173,6 +224,10 @@ int main(int argc, char** argv) {
       measure("spawn + join", 1'000'000, &spawn_and_join),
       measure("yield", 5'000'000, &yields),
       measure("ready task", 10'000'000, &ready_tasks),
+      measure("generator, next", 10'000'000, &generated),
+      measure("generator, next, 10 deep", 10'000'000, &generated_deep),
+      measure("async_generator, next", 10'000'000, &generated_awaited),
+      measure("duplex, send and answer", 10'000'000, &sent),
       measure("timer armed and cancelled", 2'000'000, &timers),
       measure("nop through the ring", 200'000, &nops),
       measure("nop through the ring, 64 at once", 1'000'000, &nops_in_batches),

@@ -106,4 +106,12 @@ inline void frame_pool::deallocate(void* memory, std::size_t size) noexcept {
   deallocate_slowly(memory, size);
 }
 
+/// The base of promises whose coroutine frames come from the pool.
+struct pooled_frame {
+  static void* operator new(std::size_t size) { return frames.allocate(size); }
+  static void operator delete(void* frame, std::size_t size) noexcept {
+    frames.deallocate(frame, size);
+  }
+};
+
 }  // namespace ringlet::detail

@@ -3,14 +3,10 @@
 
 #include <ringlet/assert.hpp>
 #include <ringlet/context.hpp>
+#include <ringlet/detail/returned.hpp>
 #include <ringlet/frame_pool.hpp>
 
-#include <concepts>
 #include <coroutine>
-#include <cstddef>
-#include <exception>
-#include <memory>
-#include <new>
 #include <source_location>
 #include <type_traits>
 #include <utility>
@@ -83,13 +79,8 @@ class borrowed_awaiter {
 };
 
 /// What the promises of all tasks share.
-class task_promise_base : public frame_record {
+class task_promise_base : public frame_record, public detail::pooled_frame {
  public:
-  static void* operator new(std::size_t size) { return detail::frames.allocate(size); }
-  static void operator delete(void* frame, std::size_t size) noexcept {
-    detail::frames.deallocate(frame, size);
-  }
-
   std::suspend_always initial_suspend() const noexcept { return {}; }
   final_awaiter final_suspend() const noexcept { return {}; }
 
@@ -113,88 +104,12 @@ class task_promise_base : public frame_record {
   }
 };
 
-/// Keeps what the coroutine returned or threw until it is taken.
+/// The promise of a task: what all share, and what this one returned or threw.
 template <class T>
-class task_promise : public task_promise_base {
+class task_promise : public task_promise_base, public detail::returned<T> {
  public:
   task_promise() noexcept { self = std::coroutine_handle<task_promise>::from_promise(*this); }
-  task_promise(const task_promise&) = delete;
-  task_promise& operator=(const task_promise&) = delete;
-  ~task_promise() {
-    if (state_ == state::value) std::destroy_at(&value_);
-    if (state_ == state::error) std::destroy_at(&error_);
-  }
-
-  task<T> get_return_object() noexcept;
-
-  template <class U = T>
-  requires std::constructible_from<T, U&&>
-  void return_value(U&& value) noexcept(std::is_nothrow_constructible_v<T, U&&>) {
-    ::new (static_cast<void*>(std::addressof(value_))) T(std::forward<U>(value));
-    state_ = state::value;
-  }
-  void unhandled_exception() noexcept {
-    ::new (static_cast<void*>(&error_)) std::exception_ptr(std::current_exception());
-    state_ = state::error;
-  }
-
-  T take() {
-    if (state_ == state::error) [[unlikely]]
-      std::rethrow_exception(std::exchange(error_, {}));
-    return std::move(value_);
-  }
-  /// The exception that ended the coroutine, or null.
-  std::exception_ptr error() const noexcept {
-    return state_ == state::error ? error_ : std::exception_ptr();
-  }
-
- private:
-  enum class state : unsigned char { empty, value, error };
-  union {
-    T value_;
-    std::exception_ptr error_;
-  };
-  state state_ = state::empty;
-};
-
-template <class T>
-class task_promise<T&> : public task_promise_base {
- public:
-  task_promise() noexcept { self = std::coroutine_handle<task_promise>::from_promise(*this); }
-
-  task<T&> get_return_object() noexcept;
-  void return_value(T& value) noexcept { value_ = std::addressof(value); }
-  void unhandled_exception() noexcept { error_ = std::current_exception(); }
-
-  T& take() {
-    if (error_) [[unlikely]]
-      std::rethrow_exception(std::exchange(error_, {}));
-    return *value_;
-  }
-  std::exception_ptr error() const noexcept { return error_; }
-
- private:
-  T* value_ = nullptr;
-  std::exception_ptr error_;
-};
-
-template <>
-class task_promise<void> : public task_promise_base {
- public:
-  task_promise() noexcept { self = std::coroutine_handle<task_promise>::from_promise(*this); }
-
-  task<void> get_return_object() noexcept;
-  void return_void() const noexcept {}
-  void unhandled_exception() noexcept { error_ = std::current_exception(); }
-
-  void take() {
-    if (error_) [[unlikely]]
-      std::rethrow_exception(std::exchange(error_, {}));
-  }
-  std::exception_ptr error() const noexcept { return error_; }
-
- private:
-  std::exception_ptr error_;
+  task<T> get_return_object() noexcept { return task<T>(this); }
 };
 
 /// A coroutine call that has not run yet: `co_await` runs it in the caller's fiber, and yields what
@@ -249,16 +164,6 @@ class [[nodiscard]] task {
   task_promise<T>* promise_;
 };
 
-template <class T>
-task<T> task_promise<T>::get_return_object() noexcept {
-  return task<T>(this);
-}
-template <class T>
-task<T&> task_promise<T&>::get_return_object() noexcept {
-  return task<T&>(this);
-}
-inline task<void> task_promise<void>::get_return_object() noexcept { return task<void>(this); }
-
 namespace detail {
 
 template <class T>
@@ -277,5 +182,4 @@ constexpr void check_temporary() noexcept {
 }
 
 }  // namespace detail
-
 }  // namespace ringlet

@@ -4,6 +4,7 @@
 #include <ringlet/address.hpp>
 #include <ringlet/as_result.hpp>
 #include <ringlet/assert.hpp>
+#include <ringlet/async_generator.hpp>
 #include <ringlet/blocking.hpp>
 #include <ringlet/blocking_pool.hpp>
 #include <ringlet/buffer.hpp>
@@ -14,12 +15,15 @@
 #include <ringlet/descriptor.hpp>
 #include <ringlet/descriptor_limit.hpp>
 #include <ringlet/dump.hpp>
+#include <ringlet/duplex.hpp>
+#include <ringlet/elements_of.hpp>
 #include <ringlet/engine.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/ended_fibers.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/fiber_base.hpp>
 #include <ringlet/frame_pool.hpp>
+#include <ringlet/generator.hpp>
 #include <ringlet/intrusive_list.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/operation.hpp>

@@ -1,8 +1,11 @@
-// Calls may nest and return to any depth and in any number; the stack grows by 64 KiB at most.
+// Calls may nest and return to any depth and in any number; the stack grows by 64 KiB at most. Of
+// generators that nest it does not grow at all.
 //
 // Method: every coroutine here notes how far the stack has grown below the loop. g++ makes a tail
 // call of a transfer only when it optimises, so this file is compiled once more for each of the
 // programs test_stack_*, with other flags than the library has, as users do.
+#include <ringlet/async_generator.hpp>
+#include <ringlet/generator.hpp>
 #include <ringlet/task.hpp>
 
 #include <doctest/doctest.h>
@@ -98,6 +101,50 @@ task<> call_and_yield(int count) {
   }
 }
 
+// Yields the depth on the way down at the deepest only, and on the way up everywhere.
+generator<int> nest(int levels) {
+  note_stack();
+  if (levels == 0) co_yield 0;
+  if (levels > 0) co_yield elements_of(nest(levels - 1));
+  note_stack();
+  co_yield levels;
+}
+
+generator<int> nest_that_throws(int levels) {
+  note_stack();
+  if (levels == 0) throw levels;
+  co_yield elements_of(nest_that_throws(levels - 1));
+}
+
+async_generator<int> ready_values(int count) {
+  for (int i = 0; i < count; ++i) {
+    note_stack();
+    co_yield i;
+  }
+}
+
+task<std::int64_t> sum_of_ready_values(int count) {
+  std::int64_t sum = 0;
+  auto values = ready_values(count);
+  while (auto value = co_await values.next()) sum += *value;
+  note_stack();
+  co_return sum;
+}
+
+// Passes on what the one below yields.
+async_generator<int> relay(int levels) {
+  note_stack();
+  if (levels == 0) {
+    co_yield 1;
+    co_await yield_wait();
+    co_yield 2;
+    co_return;
+  }
+  auto below = relay(levels - 1);
+  while (auto value = co_await below.next()) co_yield *value;
+  note_stack();
+}
+
 }  // namespace
 
 TEST_CASE("a million calls that return at once") {
@@ -153,6 +200,39 @@ TEST_CASE("a million switches with a call in each") {
   CHECK(ping.done());
   CHECK(pong.done());
   CHECK(base - lowest <= margin);
+}
+
+TEST_CASE("generators nested a hundred thousand deep: down, through all values, and dropped") {
+  constexpr int levels = 100'000;
+  lowest = UINTPTR_MAX;
+  const auto base = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  int count = 0;
+  for (const int value : nest(levels)) count += value >= 0 ? 1 : 0;
+  CHECK(count == levels + 2);
+  {
+    auto dropped = nest(levels);
+    CHECK(*dropped.begin() == 0);
+  }
+  CHECK_THROWS_AS(nest_that_throws(levels).begin(), int);
+  CHECK(base - lowest <= margin);
+}
+
+TEST_CASE("a million values of an async_generator that are ready at once") {
+  std::int64_t sum = 0;
+  const std::size_t growth =
+      growth_of([](std::int64_t& to) -> task<> { to = co_await sum_of_ready_values(many); }(sum));
+  CHECK(sum == std::int64_t{many} * (many - 1) / 2);
+  CHECK(growth <= growth_max);
+}
+
+TEST_CASE("values that pass through ten thousand async_generators") {
+  int sum = 0;
+  const std::size_t growth = growth_of([](int& to) -> task<> {
+    auto values = relay(10'000);
+    while (auto value = co_await values.next()) to += *value;
+  }(sum));
+  CHECK(sum == 3);
+  CHECK(growth <= growth_max);
 }
 
 TEST_CASE("a chain that is cut goes on before anybody else") {

@@ -1,0 +1,166 @@
+// async_generator<Y>: a coroutine that yields values and may wait between them.
+#pragma once
+
+#include <ringlet/assert.hpp>
+#include <ringlet/context.hpp>
+#include <ringlet/detail/returned.hpp>
+#include <ringlet/detail/yielded_copy.hpp>
+#include <ringlet/result.hpp>
+#include <ringlet/task.hpp>
+
+#include <concepts>
+#include <coroutine>
+#include <memory>
+#include <optional>
+#include <system_error>
+#include <type_traits>
+#include <utility>
+
+namespace ringlet {
+
+template <class Y>
+class async_generator;
+
+/// A coroutine of the chain of whoever awaits its next value, for as long as that takes: its parent
+/// and its chain are null in between.
+template <class Y>
+class async_generator_promise final : public task_promise_base, public detail::returned<void> {
+  /// Suspends and resumes who awaits.
+  struct return_to_consumer {
+    bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> at) const noexcept {
+      frame_record& record = at.promise();
+      frame_record& consumer = *std::exchange(record.parent, nullptr);
+      record.chain = nullptr;
+      return transfer(consumer, consumer.self);
+    }
+    void await_resume() const noexcept {}
+  };
+
+ public:
+  async_generator_promise() noexcept {
+    self = std::coroutine_handle<async_generator_promise>::from_promise(*this);
+  }
+  async_generator_promise(const async_generator_promise&) = delete;
+  async_generator_promise& operator=(const async_generator_promise&) = delete;
+  async_generator<Y> get_return_object() noexcept { return async_generator<Y>(this); }
+
+  return_to_consumer final_suspend() const noexcept { return {}; }
+  return_to_consumer yield_value(Y&& value) noexcept {
+    yield(value);
+    return {};
+  }
+  auto yield_value(const Y& value) requires std::copy_constructible<Y> {
+    return detail::yielded_copy<Y, return_to_consumer>(value, {});
+  }
+  void yield(Y& value) noexcept { yielded_ = std::addressof(value); }
+
+  bool is_running() const noexcept { return chain != nullptr; }
+  /// What the run that ended last has yielded, moved out; throws what it threw.
+  std::optional<Y> take_yielded() {
+    if (yielded_ != nullptr) {
+      return std::optional<Y>(std::in_place, std::move(*std::exchange(yielded_, nullptr)));
+    }
+    take();
+    return std::nullopt;
+  }
+
+ private:
+  Y* yielded_ = nullptr;
+};
+
+/// What async_generator::next() returns: await it.
+template <class Y>
+class [[nodiscard]] next_awaiter {
+ public:
+  explicit next_awaiter(async_generator_promise<Y>& body) noexcept : body_(&body) {}
+
+  bool await_ready() const noexcept {
+    RINGLET_ASSERT(!body_->is_running(),
+                   "the next value of an async_generator was awaited while it was running");
+    return body_->self.done();
+  }
+  template <class Promise>
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> consumer) noexcept {
+    frame_record& record = consumer.promise();
+    body_->parent = &record;
+    body_->chain = record.chain;
+    return transfer(*body_, body_->self);
+  }
+  std::optional<Y> await_resume() { return body_->take_yielded(); }
+  /// For as_result: a std::system_error of the body becomes the error.
+  result<std::optional<Y>> take() {
+    try {
+      return await_resume();
+    } catch (const std::system_error& error) {
+      return error.code();
+    }
+  }
+
+ private:
+  async_generator_promise<Y>* body_;
+};
+
+/// A call of a coroutine that yields values and may await whatever a task may:
+///
+///     async_generator<std::string> lines(tcp_stream& from);
+///
+///     auto all = lines(peer);
+///     while (auto line = co_await all.next()) co_await log(*line);
+///
+/// next() gives an optional and no pointer: the value is the caller's, moved out, and stays what it
+/// is however often the generator goes on. An empty one says that the body has returned, and says
+/// so at every later call. What the body throws comes out of next(), and ends it.
+///
+/// Lazy: the body runs only while next() is awaited, as a call of the fiber that awaits. Its waits
+/// are that fiber's: dump() prints it in the chain of calls, and a kill or a limit that ends a wait
+/// in it unwinds the body first and then comes out of next(); so a next() that is cut short, such
+/// as by with_timeout, ends the generator. Awaiting next() is itself neither a checkpoint nor a
+/// turn of anybody else.
+///
+/// It may be handed from fiber to fiber; one at a time may await next(), and the body itself may
+/// not. A generator that is dropped early is destroyed at its co_yield, with its locals, as if the
+/// scope had ended there. Dropping it during next() aborts. Do not keep a scope, such as a limit,
+/// across a co_yield: it would be around what the consumer does meanwhile.
+/// Thread: that of the fiber. The frame comes from the pool of the thread.
+template <class Y>
+class [[nodiscard]] async_generator {
+  static_assert(std::is_object_v<Y>, "yield a pointer, not a reference");
+
+ public:
+  using promise_type = async_generator_promise<Y>;
+
+  async_generator(async_generator&& other) noexcept
+      : promise_(std::exchange(other.promise_, nullptr)) {}
+  async_generator& operator=(async_generator&& other) noexcept {
+    if (this != &other) {
+      destroy();
+      promise_ = std::exchange(other.promise_, nullptr);
+    }
+    return *this;
+  }
+  ~async_generator() { destroy(); }
+
+  /// `co_await` it to run the body to its next value.
+  /// Errors and cancellation: those of the body, as above; what was yielded before is not lost.
+  next_awaiter<Y> next() noexcept {
+    RINGLET_ASSERT(promise_ != nullptr, "an empty async_generator (moved from) was used");
+    return next_awaiter<Y>(*promise_);
+  }
+
+ private:
+  friend promise_type;
+  explicit async_generator(promise_type* promise) noexcept : promise_(promise) {}
+
+  void destroy() noexcept {
+    if (promise_ == nullptr) return;
+    RINGLET_ASSERT(!promise_->is_running(),
+                   "an async_generator was destroyed while its next value was awaited");
+    promise_->self.destroy();
+  }
+
+  promise_type* promise_;
+};
+
+}  // namespace ringlet

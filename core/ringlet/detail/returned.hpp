@@ -1,0 +1,100 @@
+// What a coroutine returned or threw, kept in its promise until somebody takes it.
+#pragma once
+
+#include <concepts>
+#include <exception>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+namespace ringlet::detail {
+
+/// The base of a promise that gives it return_value() or return_void(), and unhandled_exception().
+template <class T>
+class returned {
+ public:
+  returned() noexcept {}
+  returned(const returned&) = delete;
+  returned& operator=(const returned&) = delete;
+  ~returned() {
+    if (state_ == state::value) std::destroy_at(&value_);
+    if (state_ == state::error) std::destroy_at(&error_);
+  }
+
+  template <class U = T>
+  requires std::constructible_from<T, U&&>
+  void return_value(U&& value) noexcept(std::is_nothrow_constructible_v<T, U&&>) {
+    ::new (static_cast<void*>(std::addressof(value_))) T(std::forward<U>(value));
+    state_ = state::value;
+  }
+  void unhandled_exception() noexcept {
+    ::new (static_cast<void*>(&error_)) std::exception_ptr(std::current_exception());
+    state_ = state::error;
+  }
+
+  /// Moves the value out, or throws the exception. Precondition: the coroutine has ended.
+  T take() {
+    rethrow();
+    return std::move(value_);
+  }
+  /// Throws the exception, if there is one that was not thrown yet.
+  void rethrow() {
+    if (state_ == state::error && error_) [[unlikely]]
+      std::rethrow_exception(std::exchange(error_, {}));
+  }
+  /// The exception that ended the coroutine, or null.
+  std::exception_ptr error() const noexcept {
+    return state_ == state::error ? error_ : std::exception_ptr();
+  }
+  bool has_value() const noexcept { return state_ == state::value; }
+
+ private:
+  enum class state : unsigned char { empty, value, error };
+  union {
+    T value_;
+    std::exception_ptr error_;
+  };
+  state state_ = state::empty;
+};
+
+template <class T>
+class returned<T&> {
+ public:
+  void return_value(T& value) noexcept { value_ = std::addressof(value); }
+  void unhandled_exception() noexcept { error_ = std::current_exception(); }
+
+  T& take() {
+    rethrow();
+    return *value_;
+  }
+  void rethrow() {
+    if (error_) [[unlikely]]
+      std::rethrow_exception(std::exchange(error_, {}));
+  }
+  std::exception_ptr error() const noexcept { return error_; }
+  bool has_value() const noexcept { return value_ != nullptr; }
+
+ private:
+  T* value_ = nullptr;
+  std::exception_ptr error_;
+};
+
+template <>
+class returned<void> {
+ public:
+  void return_void() const noexcept {}
+  void unhandled_exception() noexcept { error_ = std::current_exception(); }
+
+  void take() { rethrow(); }
+  void rethrow() {
+    if (error_) [[unlikely]]
+      std::rethrow_exception(std::exchange(error_, {}));
+  }
+  std::exception_ptr error() const noexcept { return error_; }
+
+ private:
+  std::exception_ptr error_;
+};
+
+}  // namespace ringlet::detail

@@ -1,0 +1,259 @@
+// duplex<Y, S, R>: a coroutine that yields values and is sent others in return.
+#pragma once
+
+#include <ringlet/assert.hpp>
+#include <ringlet/detail/yielded_copy.hpp>
+#include <ringlet/elements_of.hpp>
+
+#include <concepts>
+#include <coroutine>
+#include <exception>
+#include <optional>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+namespace ringlet {
+
+template <class Y, class S, class R = void>
+class duplex;
+
+/// Thrown at the co_yield of a duplex that is closed.
+///
+/// Not a std::exception, so that handlers of errors let it pass. Catch it (or `...`) to clean up or
+/// to return a result; yielding in answer to it aborts.
+class generator_exit {};
+
+namespace detail {
+
+/// What the promises of a nest of duplexes share: what is on its way to the leaf. Counts in the
+/// outermost.
+template <class S>
+class duplex_node : public nest_node {
+ public:
+  /// What co_yield gives to the leaf, or throws there.
+  S receive() {
+    duplex_node& all = whole();
+    if (all.thrown_) [[unlikely]]
+      std::rethrow_exception(std::exchange(all.thrown_, {}));
+    return std::move(*all.sent_);
+  }
+  bool nest_is_closing() const noexcept { return whole().closing_; }
+
+ protected:
+  using nest_node::nest_node;
+  S* sent_ = nullptr;  // the argument of send(), which does not return before it is taken
+  std::exception_ptr thrown_;
+  bool closing_ = false;
+
+ private:
+  duplex_node& whole() const noexcept { return static_cast<duplex_node&>(this->outermost()); }
+};
+
+/// Awaited by the co_yield of a value.
+template <class S>
+class exchange_awaiter {
+ public:
+  explicit exchange_awaiter(duplex_node<S>& leaf) noexcept : leaf_(&leaf) {}
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<>) const noexcept {}
+  S await_resume() { return leaf_->receive(); }
+
+ private:
+  duplex_node<S>* leaf_;
+};
+
+/// Awaited by the co_yield of a part. A part that answers the close by returning is closed; the
+/// coroutine around it has yet to be told.
+template <class Part, class S>
+class duplex_part_awaiter : public part_awaiter<Part> {
+ public:
+  duplex_part_awaiter(Part& part, duplex_node<S>& outer) noexcept
+      : part_awaiter<Part>(part), outer_(&outer) {}
+  decltype(auto) await_resume() {
+    if (outer_->nest_is_closing() && !this->part_->error()) {
+      this->part_->destroy_part();
+      throw generator_exit();
+    }
+    return part_awaiter<Part>::await_resume();
+  }
+
+ private:
+  duplex_node<S>* outer_;
+};
+
+}  // namespace detail
+
+/// The promise of a duplex. What goes in and out stays where it is made, and is moved once.
+template <class Y, class S, class R>
+class duplex_promise final : public detail::yielding_promise<R, detail::duplex_node<S>> {
+ public:
+  using element = std::conditional_t<std::is_void_v<Y>, std::monostate, Y>;
+  using answer = std::conditional_t<std::is_void_v<Y>, bool, std::optional<element>>;
+
+  duplex_promise() noexcept
+      : detail::yielding_promise<R, detail::duplex_node<S>>(
+            std::coroutine_handle<duplex_promise>::from_promise(*this)) {}
+  duplex<Y, S, R> get_return_object() noexcept { return duplex<Y, S, R>(this); }
+
+  auto yield_value(element&& value) noexcept {
+    this->yield(value);
+    return detail::exchange_awaiter<S>(*this);
+  }
+  auto yield_value(const element& value) requires(!std::is_void_v<Y> &&
+                                                  std::copy_constructible<element>) {
+    return detail::yielded_copy<element, detail::exchange_awaiter<S>>(
+        value, detail::exchange_awaiter<S>(*this));
+  }
+  template <class R2>
+  auto yield_value(elements_of<duplex<Y, S, R2>> part) noexcept {
+    duplex_promise<Y, S, R2>& promise = *part.whole().release();
+    RINGLET_ASSERT(promise.current_phase() != detail::nest_node::phase::suspended,
+                   "elements_of was given a duplex that had been started");
+    return detail::duplex_part_awaiter<duplex_promise<Y, S, R2>, S>(promise, *this);
+  }
+
+  answer advance() {
+    this->resume();
+    if (this->has_ended()) {
+      this->rethrow();
+      return answer();
+    }
+    if constexpr (std::is_void_v<Y>) {
+      return true;
+    } else {
+      return answer(std::in_place, std::move(*static_cast<Y*>(this->yielded())));
+    }
+  }
+  answer send(S& value) {
+    this->sent_ = &value;
+    return advance();
+  }
+  answer throw_into(std::exception_ptr error) {
+    this->thrown_ = std::move(error);
+    return advance();
+  }
+  void close() {
+    this->thrown_ = std::make_exception_ptr(generator_exit());
+    this->closing_ = true;
+    this->resume();
+    RINGLET_ASSERT(this->has_ended(),
+                   "a duplex yielded again when it was closed: let generator_exit pass, or return");
+    try {
+      this->rethrow();
+    } catch (const generator_exit&) {
+    }
+  }
+};
+
+/// A call of a coroutine that talks with whoever holds it: `S in = co_yield out;` hands `out` to
+/// the holder and suspends until the holder sends the next value.
+///
+///     duplex<double, double> mean() {         auto g = mean();
+///       double sum = 0, mean = 0;             g.start();    // 0
+///       for (int count = 1;; ++count) {       g.send(10);   // 10
+///         sum += co_yield mean;               g.send(20);   // 15
+///         mean = sum / count;
+///       }
+///     }
+///
+/// start(), send() and throw_into() run the body up to its next co_yield and return what it yields,
+/// moved out, or nothing when it has ended; what the body throws comes out of them and ends it. The
+/// body runs on the stack and the thread of whoever calls. It cannot wait: co_await in it does not
+/// compile.
+///
+/// For a coroutine that only receives, Y is void: it says `S in = co_yield {};`, and instead of an
+/// optional value the calls return whether it still takes more.
+///
+/// A duplex that is dropped early is destroyed at its co_yield, with its locals, as if the scope
+/// had ended there. close() ends it by an exception instead, so that the body can react.
+///
+/// Broken rules abort: a value sent before the start, a second start, and any of these calls
+/// inside the body that it is to resume. The frame comes from the pool of the thread.
+/// See elements_of for handing the conversation to another duplex, generator for values that only
+/// come out.
+template <class Y, class S, class R>
+class [[nodiscard]] duplex {
+  static_assert(std::is_void_v<Y> || std::is_object_v<Y>, "yield a pointer, not a reference");
+  static_assert(std::is_object_v<S>, "send a pointer, not a reference; to send nothing: generator");
+  using phase = detail::nest_node::phase;
+
+ public:
+  using promise_type = duplex_promise<Y, S, R>;
+  /// What the coroutine yields, if it has not ended: std::optional<Y>, or bool when Y is void.
+  using answer = typename promise_type::answer;
+
+  duplex(duplex&& other) noexcept : promise_(std::exchange(other.promise_, nullptr)) {}
+  duplex& operator=(duplex&& other) noexcept {
+    if (this != &other) {
+      if (promise_ != nullptr) promise_->destroy();
+      promise_ = std::exchange(other.promise_, nullptr);
+    }
+    return *this;
+  }
+  ~duplex() {
+    if (promise_ != nullptr) promise_->destroy();
+  }
+
+  /// Runs the body up to its first co_yield. Once, before anything is sent.
+  answer start() {
+    promise_type& body = promise();
+    RINGLET_ASSERT(body.current_phase() != phase::suspended, "a duplex was started twice");
+    return body.has_ended() ? answer() : body.advance();
+  }
+
+  /// Makes `value` the value of the co_yield. Dropped when the body has ended.
+  answer send(S value) {
+    promise_type& body = promise();
+    RINGLET_ASSERT(body.current_phase() != phase::fresh,
+                   "a value was sent to a duplex before its start()");
+    return body.has_ended() ? answer() : body.send(value);
+  }
+
+  /// Throws `error` out of the co_yield. When the body has not begun, or has ended, it has no
+  /// chance to catch it: then the duplex has ended, and this throws `error`.
+  answer throw_into(std::exception_ptr error) {
+    RINGLET_ASSERT(error, "throw_into() was given no exception");
+    promise_type& body = promise();
+    if (body.current_phase() == phase::fresh) body.end_unstarted();
+    if (body.has_ended()) std::rethrow_exception(std::move(error));
+    return body.throw_into(std::move(error));
+  }
+  template <class E>
+  requires(!std::convertible_to<E, std::exception_ptr>) answer throw_into(E&& error) {
+    return throw_into(std::make_exception_ptr(std::forward<E>(error)));
+  }
+
+  /// Throws generator_exit out of the co_yield, so that the body cleans up and ends. Throws what
+  /// else the body throws. Does nothing when it has ended; one that has not begun never does.
+  void close() {
+    promise_type& body = promise();
+    if (body.current_phase() == phase::fresh) body.end_unstarted();
+    if (!body.has_ended()) body.close();
+  }
+
+  /// Whether the body has ended, or will never begin.
+  bool done() const noexcept { return promise().has_ended(); }
+
+  /// Moves out what the body returned, also in answer to close(). Once, and not when it threw.
+  R result() requires(!std::is_void_v<R>) { return promise().take_result(); }
+
+  /// For elements_of: gives the frame away.
+  promise_type* release() noexcept {
+    promise();
+    return std::exchange(promise_, nullptr);
+  }
+
+ private:
+  friend promise_type;
+  explicit duplex(promise_type* promise) noexcept : promise_(promise) {}
+
+  promise_type& promise() const noexcept {
+    RINGLET_ASSERT(promise_ != nullptr, "an empty duplex (moved from) was used");
+    return *promise_;
+  }
+
+  promise_type* promise_;
+};
+
+}  // namespace ringlet

@@ -1,0 +1,152 @@
+// generator<Y, R>: a coroutine as a range of the values that it yields.
+#pragma once
+
+#include <ringlet/assert.hpp>
+#include <ringlet/detail/yielded_copy.hpp>
+#include <ringlet/elements_of.hpp>
+
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+#include <iterator>
+#include <type_traits>
+#include <utility>
+
+namespace ringlet {
+
+template <class Y, class R = void>
+class generator;
+
+/// The promise of a generator. Points to what the body yields, where it stands in the frame.
+template <class Y, class R>
+class generator_promise final : public detail::yielding_promise<R> {
+ public:
+  using element = std::remove_reference_t<Y>;
+  using reference = std::conditional_t<std::is_reference_v<Y>, Y, Y&&>;
+
+  generator_promise() noexcept
+      : detail::yielding_promise<R>(std::coroutine_handle<generator_promise>::from_promise(*this)) {
+  }
+  generator<Y, R> get_return_object() noexcept { return generator<Y, R>(this); }
+
+  std::suspend_always yield_value(reference value) noexcept {
+    this->yield(value);
+    return {};
+  }
+  auto yield_value(const element& value) requires(!std::is_reference_v<Y> &&
+                                                  std::copy_constructible<element>) {
+    return detail::yielded_copy<element, std::suspend_always>(value, {});
+  }
+  template <class R2>
+  auto yield_value(elements_of<generator<Y, R2>> part) noexcept {
+    return detail::part_awaiter<generator_promise<Y, R2>>(*part.whole().release());
+  }
+
+  /// Goes on to the next element; throws what the body throws.
+  void advance() {
+    this->resume();
+    if (this->has_ended()) this->rethrow();
+  }
+  reference current() const noexcept {
+    RINGLET_ASSERT(this->yielded() != nullptr, "an iterator of a generator was read at the end");
+    return static_cast<reference>(*static_cast<element*>(this->yielded()));
+  }
+};
+
+/// A call of a coroutine that yields values, as an input range of them:
+///
+///     generator<int> squares(int count) {
+///       for (int i = 0; i < count; ++i) co_yield i * i;
+///     }
+///     for (int square : squares(5)) ...
+///
+/// Lazy: the body begins to run with begin(), and runs only while begin() or ++ is called, on the
+/// stack and the thread of whoever calls. It cannot wait: co_await in it does not compile, and
+/// async_generator is for that. A generator that is dropped early is destroyed at its co_yield,
+/// with its locals, as if the scope had ended there; one whose body never ran never runs.
+///
+/// What comes out is what was yielded, not a copy: for an object type Y it is `Y&&`, which the
+/// loop may move from. An lvalue that the body yields is copied first, unless Y is a reference:
+/// `generator<const std::string&>` hands out the body's own. Either way it is valid until the next
+/// ++. Parameters taken by reference must outlive the generator, as with a task.
+///
+/// Ends when the body returns; an exception of the body comes out of begin() or ++, and ends it,
+/// too. A range of one pass: begin() at another time goes on behind the element of the last one, so
+/// a loop that was left by break is continued by another. After the end it gives end().
+///
+/// Broken rules abort: ++ at the end, or inside the body that it is to resume. The frame comes
+/// from the pool of the thread.
+/// See elements_of for generators that yield from others, and duplex for values that go in.
+template <class Y, class R>
+class [[nodiscard]] generator {
+ public:
+  using promise_type = generator_promise<Y, R>;
+
+  /// Points to the generator's frame, not to the generator: that may be moved.
+  class iterator {
+   public:
+    using iterator_concept = std::input_iterator_tag;
+    using value_type = std::remove_cvref_t<Y>;
+    using difference_type = std::ptrdiff_t;
+
+    iterator(iterator&& other) noexcept = default;
+    iterator& operator=(iterator&& other) noexcept = default;
+
+    typename promise_type::reference operator*() const noexcept { return promise_->current(); }
+    iterator& operator++() {
+      promise_->advance();
+      return *this;
+    }
+    void operator++(int) { promise_->advance(); }
+    friend bool operator==(const iterator& at, std::default_sentinel_t) noexcept {
+      return at.promise_->has_ended();
+    }
+
+   private:
+    friend class generator;
+    explicit iterator(promise_type* promise) noexcept : promise_(promise) {}
+    promise_type* promise_;
+  };
+
+  generator(generator&& other) noexcept : promise_(std::exchange(other.promise_, nullptr)) {}
+  generator& operator=(generator&& other) noexcept {
+    if (this != &other) {
+      if (promise_ != nullptr) promise_->destroy();
+      promise_ = std::exchange(other.promise_, nullptr);
+    }
+    return *this;
+  }
+  ~generator() {
+    if (promise_ != nullptr) promise_->destroy();
+  }
+
+  /// Runs the body to its next element.
+  iterator begin() {
+    promise_type& body = promise();
+    if (!body.has_ended()) body.advance();
+    return iterator(&body);
+  }
+  std::default_sentinel_t end() const noexcept { return {}; }
+
+  /// Moves out what the body returned. Once, after the end, and not when it threw.
+  R result() requires(!std::is_void_v<R>) { return promise().take_result(); }
+
+  /// For elements_of: gives the frame away.
+  promise_type* release() noexcept {
+    promise();
+    return std::exchange(promise_, nullptr);
+  }
+
+ private:
+  friend promise_type;
+  explicit generator(promise_type* promise) noexcept : promise_(promise) {}
+
+  promise_type& promise() const noexcept {
+    RINGLET_ASSERT(promise_ != nullptr, "an empty generator (moved from) was used");
+    return *promise_;
+  }
+
+  promise_type* promise_;
+};
+
+}  // namespace ringlet

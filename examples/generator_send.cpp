@@ -1,0 +1,92 @@
+// A consumer that is sent what a producer makes, and a tree as a range: generators as in Python.
+//
+//     $ ./build/examples/generator_send
+//     producing 1
+//     consuming 1
+//     the consumer answers: 200 OK
+//     producing 2
+//     consuming 2
+//     the consumer answers: 200 OK
+//     the consumer took 2 items
+//     apple banana cherry date: 4 names
+//
+// Shows: duplex, where `item = co_yield answer` is Python's `item = yield answer`; generator, which
+// a range-based for runs, and elements_of, which is `yield from`. All of it is plain calls on one
+// thread: nothing here waits, so there is no scheduler, and main() is an ordinary one.
+// Leaves out: exceptions that are thrown in (duplex::throw_into()), bodies that wait for something
+// between two values (async_generator).
+#include <ringlet/ringlet.hpp>
+
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+using namespace ringlet;
+
+namespace {
+
+// Yields strings, is sent integers, and returns how many those were.
+using conversation = duplex<std::string, int, int>;
+
+conversation consume() {
+  int count = 0;
+  std::string answer;
+  try {
+    for (;;) {
+      const int item = co_yield answer;
+      std::printf("consuming %d\n", item);
+      answer = "200 OK";
+      ++count;
+    }
+  } catch (const generator_exit&) {  // close() was called
+    co_return count;
+  }
+}
+
+void produce(int count, conversation& consumer) {
+  consumer.start();
+  for (int item = 1; item <= count; ++item) {
+    std::printf("producing %d\n", item);
+    const std::optional<std::string> answer = consumer.send(item);
+    if (!answer) return;  // the consumer has returned
+    std::printf("the consumer answers: %s\n", answer->c_str());
+  }
+  consumer.close();
+}
+
+struct tree {
+  std::string name;
+  std::unique_ptr<tree> left, right;
+};
+
+std::unique_ptr<tree> grow(std::string name, std::unique_ptr<tree> left = nullptr,
+                           std::unique_ptr<tree> right = nullptr) {
+  return std::make_unique<tree>(tree{std::move(name), std::move(left), std::move(right)});
+}
+
+// Yields the names in order, and returns their number.
+generator<const std::string&, int> names(const tree* root) {
+  if (root == nullptr) co_return 0;
+  const int before = co_yield elements_of(names(root->left.get()));
+  co_yield root->name;
+  const int behind = co_yield elements_of(names(root->right.get()));
+  co_return before + 1 + behind;
+}
+
+}  // namespace
+
+int main() {
+  conversation consumer = consume();
+  produce(2, consumer);
+  std::printf("the consumer took %d items\n", consumer.result());
+
+  const auto fruit = grow("cherry", grow("apple", nullptr, grow("banana")), grow("date"));
+  auto all = names(fruit.get());
+  const char* separator = "";
+  for (const std::string& name : all) {
+    std::printf("%s%s", std::exchange(separator, " "), name.c_str());
+  }
+  std::printf(": %d names\n", all.result());
+}

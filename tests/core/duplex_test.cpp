@@ -1,0 +1,450 @@
+// duplex<Y, S, R>: start, send, throw_into and close, how it ends, and what aborts. GN-02 to GN-07.
+//
+// Duplexes that yield from others are in elements_of_test.cpp.
+#include <ringlet/duplex.hpp>
+#include <ringlet/generator.hpp>
+
+#include <doctest/doctest.h>
+
+#include <deque>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "support/aborts.hpp"
+#include "support/counted.hpp"
+
+using namespace ringlet;
+using namespace ringlet::test;
+
+TEST_SUITE_BEGIN("duplex");
+
+namespace {
+
+duplex<double, double> mean() {
+  double sum = 0;
+  double last = 0;
+  for (int count = 1;; ++count) {
+    sum += co_yield last;
+    last = sum / count;
+  }
+}
+
+duplex<int, int, std::string> add_until_zero() {
+  int sum = 0;
+  while (const int sent = co_yield sum) sum += sent;
+  co_return std::to_string(sum) + " in all";
+}
+
+// Answers every exception by its text.
+duplex<std::string, int> catcher() {
+  for (std::string answer = "ready";;) {
+    try {
+      const int sent = co_yield answer;
+      answer = std::to_string(sent);
+    } catch (const std::exception& error) {
+      answer = error.what();
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("GN-02: the value that is sent is that of the co_yield, and the answer is the next one") {
+  auto numbers = mean();
+  CHECK(numbers.start() == 0);
+  CHECK(numbers.send(10) == 10);
+  CHECK(numbers.send(20) == 15);
+  CHECK_FALSE(numbers.done());
+}
+
+TEST_CASE("GN-02: the body runs when it is started, not before") {
+  bool ran = false;
+  auto call = [](bool& flag) -> duplex<int, int> {
+    flag = true;
+    co_yield 1;
+  }(ran);
+  CHECK_FALSE(ran);
+  CHECK_FALSE(call.done());
+  CHECK(call.start() == 1);
+  CHECK(ran);
+}
+
+TEST_CASE("GN-02: a body that ends answers with nothing, then and at every later call") {
+  auto sum = add_until_zero();
+  CHECK(sum.start() == 0);
+  CHECK(sum.send(3) == 3);
+  CHECK(sum.send(0) == std::nullopt);
+  CHECK(sum.done());
+  CHECK(sum.result() == "3 in all");
+  CHECK(sum.send(4) == std::nullopt);
+  CHECK(sum.start() == std::nullopt);
+
+  auto empty = []() -> duplex<int, int> { co_return; }();
+  CHECK(empty.start() == std::nullopt);
+}
+
+TEST_CASE("GN-02: values that can only be moved go in and come out") {
+  auto echo = []() -> duplex<std::unique_ptr<int>, std::unique_ptr<int>> {
+    std::unique_ptr<int> value = std::make_unique<int>(0);
+    for (;;) value = co_yield std::move(value);
+  }();
+  CHECK(**echo.start() == 0);
+  auto answer = echo.send(std::make_unique<int>(7));
+  CHECK(**answer == 7);
+}
+
+TEST_CASE("GN-02: what goes in and what comes out is destroyed once") {
+  life_count lives;
+  {
+    auto echo = [](life_count& of) -> duplex<counted, counted> {
+      counted kept(of, 0);
+      for (;;) {
+        // An lvalue is copied, and stays the body's own.
+        counted next = co_yield kept;
+        CHECK(kept.value() != -1);
+        kept = std::move(next);
+        counted other = co_yield counted(of, 9);
+        kept = std::move(other);
+      }
+    }(lives);
+    const auto value_of = [](const std::optional<counted>& answer) { return answer->value(); };
+    CHECK(value_of(echo.start()) == 0);
+    CHECK(value_of(echo.send(counted(lives, 1))) == 9);
+    CHECK(value_of(echo.send(counted(lives, 2))) == 2);
+    CHECK(value_of(echo.send(counted(lives, 3))) == 9);
+  }
+  CHECK(lives.made > 0);
+  CHECK(lives.alive() == 0);
+}
+
+TEST_CASE("GN-02: an exception of the body comes out of the call that resumed it, and ends it") {
+  auto failing = []() -> duplex<int, int> {
+    const int sent = co_yield 1;
+    throw std::runtime_error(std::to_string(sent));
+  }();
+  failing.start();
+  CHECK_THROWS_WITH_AS(failing.send(7), "7", std::runtime_error);
+  CHECK(failing.done());
+  CHECK(failing.send(8) == std::nullopt);
+
+  auto at_once = []() -> duplex<int, int> {
+    throw 7;
+    co_yield 1;
+  }();
+  CHECK_THROWS_AS(at_once.start(), int);
+  CHECK(at_once.done());
+}
+
+TEST_CASE("GN-03: an exception that is thrown in comes out of the co_yield") {
+  auto errors = catcher();
+  errors.start();
+  CHECK(errors.throw_into(std::runtime_error("first")) == "first");
+  CHECK(errors.throw_into(std::make_exception_ptr(std::logic_error("second"))) == "second");
+  CHECK(errors.send(7) == "7");
+}
+
+TEST_CASE("GN-03: an exception that the body does not catch comes back, and ends it") {
+  auto errors = catcher();
+  errors.start();
+  CHECK_THROWS_AS(errors.throw_into(7), int);
+  CHECK(errors.done());
+  CHECK_THROWS_WITH_AS(errors.throw_into(std::runtime_error("late")), "late", std::runtime_error);
+  CHECK(errors.send(1) == std::nullopt);
+}
+
+TEST_CASE("GN-03: an exception thrown into an unstarted duplex comes back, and it never runs") {
+  bool ran = false;
+  auto call = [](bool& flag) -> duplex<int, int> {
+    flag = true;
+    co_yield 1;
+  }(ran);
+  CHECK_THROWS_WITH_AS(call.throw_into(std::runtime_error("early")), "early", std::runtime_error);
+  CHECK(call.done());
+  CHECK(call.start() == std::nullopt);
+  CHECK(call.send(1) == std::nullopt);
+  CHECK_FALSE(ran);
+}
+
+TEST_CASE("GN-03: a body that answers an exception by returning answers with nothing") {
+  auto call = []() -> duplex<int, int, int> {
+    try {
+      co_yield 1;
+    } catch (const std::runtime_error&) {
+      co_return 7;
+    }
+    co_return 0;
+  }();
+  call.start();
+  CHECK(call.throw_into(std::runtime_error("stop")) == std::nullopt);
+  CHECK(call.result() == 7);
+}
+
+TEST_CASE("GN-04: close ends the body at its co_yield, and handlers of errors do not see it") {
+  life_count lives;
+  bool caught = false;
+  auto call = [](life_count& of, bool& flag) -> duplex<int, int> {
+    const counted local(of);
+    try {
+      co_yield 1;
+      FAIL_CHECK("nothing was sent");
+    } catch (const std::exception&) {
+      flag = true;
+    }
+  }(lives, caught);
+  call.start();
+  CHECK(lives.alive() == 1);
+  call.close();
+  CHECK(call.done());
+  CHECK(lives.alive() == 0);
+  CHECK_FALSE(caught);
+  CHECK(call.send(1) == std::nullopt);
+}
+
+TEST_CASE("GN-04: close again does nothing, nor does it after the end") {
+  auto errors = catcher();
+  errors.start();
+  errors.close();
+  errors.close();
+  CHECK(errors.done());
+  auto sum = add_until_zero();
+  sum.start();
+  sum.send(0);
+  sum.close();
+  CHECK(sum.result() == "0 in all");
+}
+
+TEST_CASE("GN-04: a duplex that is closed before its start never runs") {
+  bool ran = false;
+  auto call = [](bool& flag) -> duplex<int, int> {
+    flag = true;
+    co_yield 1;
+  }(ran);
+  call.close();
+  CHECK(call.done());
+  CHECK(call.start() == std::nullopt);
+  CHECK_FALSE(ran);
+}
+
+TEST_CASE("GN-04: a body may return a result in answer to close") {
+  auto sum = []() -> duplex<void, int, int> {
+    int total = 0;
+    try {
+      for (;;) total += co_yield {};
+    } catch (const generator_exit&) {
+      co_return total;
+    }
+  }();
+  sum.start();
+  sum.send(3);
+  sum.send(4);
+  sum.close();
+  CHECK(sum.result() == 7);
+}
+
+TEST_CASE("GN-04: what else a body throws in answer to close comes out") {
+  auto call = []() -> duplex<int, int> {
+    try {
+      co_yield 1;
+    } catch (const generator_exit&) {
+      throw std::runtime_error("not now");
+    }
+  }();
+  call.start();
+  CHECK_THROWS_WITH_AS(call.close(), "not now", std::runtime_error);
+  CHECK(call.done());
+  call.close();
+}
+
+TEST_CASE("GN-04: a duplex that is dropped destroys its locals, without an exception") {
+  life_count lives;
+  bool caught = false;
+  {
+    auto call = [](counted argument, bool& flag) -> duplex<int, int> {
+      const counted local = argument;
+      try {
+        co_yield local.value();
+      } catch (...) {
+        flag = true;
+      }
+    }(counted(lives, 7), caught);
+    CHECK(call.start() == 7);
+    CHECK(lives.alive() == 2);
+    const auto unstarted = [](counted) -> duplex<int, int> { co_yield 1; }(counted(lives));
+    CHECK(lives.alive() == 3);
+  }
+  CHECK(lives.alive() == 0);
+  CHECK_FALSE(caught);
+}
+
+TEST_CASE("GN-07: a consumer takes what a producer sends, and answers") {
+  std::string log;
+  auto consumer = [](std::string& text) -> duplex<std::string, int> {
+    for (std::string answer = "ready";; answer = "200 OK") {
+      text += "consuming " + std::to_string(co_yield answer) + "; ";
+    }
+  }(log);
+  log += *consumer.start() + "; ";
+  for (int item = 1; item <= 2; ++item) log += *consumer.send(item) + "; ";
+  consumer.close();
+  CHECK(log == "ready; consuming 1; 200 OK; consuming 2; 200 OK; ");
+}
+
+TEST_CASE("GN-07: a consumer that yields nothing says whether it takes more") {
+  std::vector<int> taken;
+  auto take_two = [](std::vector<int>& to) -> duplex<void, int> {
+    to.push_back(co_yield {});
+    to.push_back(co_yield {});
+  }(taken);
+  CHECK(std::is_same_v<decltype(take_two)::answer, bool>);
+  CHECK(take_two.start());
+  CHECK(take_two.send(1));
+  CHECK_FALSE(take_two.send(2));
+  CHECK_FALSE(take_two.send(3));
+  CHECK(taken == std::vector{1, 2});
+}
+
+TEST_CASE("GN-07: generators take turns on one thread without a scheduler") {
+  std::string log;
+  const auto count_down = [](std::string& text, char name, int from) -> generator<int> {
+    for (int i = from; i > 0; --i) {
+      text += name + std::to_string(i) + " ";
+      co_yield i;
+    }
+  };
+  std::deque<generator<int>> ready;
+  ready.push_back(count_down(log, 'a', 3));
+  ready.push_back(count_down(log, 'b', 1));
+  ready.push_back(count_down(log, 'c', 2));
+  while (!ready.empty()) {
+    generator<int> first = std::move(ready.front());
+    ready.pop_front();
+    if (first.begin() != first.end()) ready.push_back(std::move(first));
+  }
+  CHECK(log == "a3 b1 c2 a2 c1 a1 ");
+}
+
+TEST_CASE("a moved duplex is the same call, and can be moved and not copied") {
+  auto first = mean();
+  first.start();
+  auto second = std::move(first);
+  CHECK(second.send(4) == 4);
+  first = std::move(second);
+  CHECK(first.send(6) == 5);
+  CHECK(std::is_nothrow_move_constructible_v<duplex<int, int>>);
+  CHECK_FALSE(std::is_copy_constructible_v<duplex<int, int>>);
+}
+
+TEST_CASE("assigning destroys the conversation that was held before") {
+  life_count lives;
+  auto call = [](counted held) -> duplex<double, double> {
+    co_yield held.value();
+  }(counted(lives, 7));
+  call.start();
+  call = mean();
+  CHECK(lives.alive() == 0);
+  CHECK(call.start() == 0);
+}
+
+// The rest of the proof is in generator_test.cpp.
+TEST_CASE("co_await in a duplex does not compile") {
+  CHECK(std::is_base_of_v<detail::nest_node, duplex<int, int>::promise_type>);
+}
+
+TEST_SUITE_END();
+
+TEST_SUITE_BEGIN("duplex: broken rules");
+
+TEST_CASE("GN-02: a value that is sent before the start aborts and says so") {
+  CHECK(aborts_with("a value was sent to a duplex before its start()", [] { mean().send(1); }));
+}
+
+TEST_CASE("GN-02: a second start aborts and says so") {
+  CHECK(aborts_with("a duplex was started twice", [] {
+    auto numbers = mean();
+    numbers.start();
+    numbers.start();
+  }));
+}
+
+TEST_CASE("GN-03: throwing no exception aborts and says so") {
+  CHECK(aborts_with("throw_into() was given no exception", [] {
+    auto numbers = mean();
+    numbers.start();
+    numbers.throw_into(std::exception_ptr());
+  }));
+}
+
+TEST_CASE("GN-04: yielding again when closed aborts and says so") {
+  CHECK(aborts_with("a duplex yielded again when it was closed", [] {
+    auto stubborn = []() -> duplex<int, int> {
+      for (;;) {
+        try {
+          co_yield 1;
+        } catch (const generator_exit&) {
+        }
+      }
+    }();
+    stubborn.start();
+    stubborn.close();
+  }));
+}
+
+TEST_CASE("GN-06: any call inside the body that it is to resume aborts and says so") {
+  using self_call = void (*)(duplex<int, int>&);
+  for (const self_call call : {self_call([](duplex<int, int>& self) { self.send(1); }),
+                               self_call([](duplex<int, int>& self) { self.start(); }),
+                               self_call([](duplex<int, int>& self) { self.throw_into(1); }),
+                               self_call([](duplex<int, int>& self) { self.close(); })}) {
+    CHECK(aborts_with("a generator was resumed while it was running", [call] {
+      duplex<int, int>* self = nullptr;
+      auto numbers = [](duplex<int, int>*& own, self_call then) -> duplex<int, int> {
+        then(*own);
+        co_yield 1;
+      }(self, call);
+      self = &numbers;
+      numbers.start();
+    }));
+  }
+}
+
+TEST_CASE("destroying a duplex in its own body aborts and says so") {
+  CHECK(aborts_with("a generator was destroyed while it was running", [] {
+    std::unique_ptr<duplex<int, int>> call;
+    const auto drop = [](std::unique_ptr<duplex<int, int>>& self) -> duplex<int, int> {
+      self.reset();
+      co_yield 1;
+    };
+    call = std::make_unique<duplex<int, int>>(drop(call));
+    call->start();
+  }));
+}
+
+TEST_CASE("using an empty duplex aborts and says so") {
+  CHECK(aborts_with("an empty duplex (moved from) was used", [] {
+    auto first = mean();
+    const auto second = std::move(first);
+    first.start();
+  }));
+}
+
+TEST_CASE("the result of a duplex that was closed, or has not ended, aborts and says so") {
+  CHECK(aborts_with("a generator that threw or was closed has no result", [] {
+    auto sum = add_until_zero();
+    sum.start();
+    sum.close();
+    sum.result();
+  }));
+  CHECK(aborts_with("the result of a generator was taken before its end", [] {
+    auto sum = add_until_zero();
+    sum.start();
+    sum.result();
+  }));
+}
+
+TEST_SUITE_END();
