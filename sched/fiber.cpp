@@ -1,5 +1,6 @@
 // The life of a fiber between its spawn and its last handle.
 #include <ringlet/fiber.hpp>
+#include <ringlet/fiber_local.hpp>
 
 #include <fmt/format.h>
 
@@ -12,9 +13,30 @@ fiber_base::fiber_base(scheduler& home, scope& around, const std::source_locatio
       timer(home.timers(), &fiber_base::on_limit),
       id_(home.next_id()),
       parent_id_(home.running() != nullptr ? home.running()->id() : 0),
-      spawned_at_(spawned_at) {}
+      spawned_at_(spawned_at) {
+  if (home.running() == nullptr) return;
+  const fiber_extras* const inherited = home.running()->extras_.get();
+  if (inherited != nullptr && inherited->context_values != nullptr) {
+    extras().context_values = inherited->context_values;
+  }
+}
 
 fiber_base::~fiber_base() = default;
+
+std::string_view fiber_base::name() const noexcept {
+  return extras_ ? std::string_view(extras_->name) : std::string_view();
+}
+
+void fiber_base::set_name(std::string_view name) { extras().name = name; }
+
+fiber_extras& fiber_base::extras() {
+  if (extras_ == nullptr) extras_ = std::make_unique<fiber_extras>();
+  return *extras_;
+}
+
+std::shared_ptr<const detail::context_value> fiber_base::context_values() const noexcept {
+  return extras_ ? extras_->context_values : nullptr;
+}
 
 void fiber_base::kill() noexcept {
   if (done()) return;
@@ -43,6 +65,10 @@ void fiber_base::on_root_done() noexcept { home().finish(*this); }
 
 void fiber_base::retire() noexcept {
   collect();
+  if (extras_ != nullptr) {
+    extras_->locals.clear();
+    extras_->context_values = nullptr;
+  }
   while (!watchers_.empty()) {
     done_watcher& next = watchers_.pop_front();
     next.on_done_(next);

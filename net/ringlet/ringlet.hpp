@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ringlet/address.hpp>
+#include <ringlet/as_completed.hpp>
 #include <ringlet/as_result.hpp>
 #include <ringlet/assert.hpp>
 #include <ringlet/async_generator.hpp>
@@ -17,18 +18,21 @@
 #include <ringlet/dump.hpp>
 #include <ringlet/duplex.hpp>
 #include <ringlet/elements_of.hpp>
+#include <ringlet/ended_fibers.hpp>
 #include <ringlet/engine.hpp>
 #include <ringlet/error.hpp>
-#include <ringlet/ended_fibers.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/fiber_base.hpp>
+#include <ringlet/fiber_local.hpp>
 #include <ringlet/frame_pool.hpp>
 #include <ringlet/generator.hpp>
+#include <ringlet/group.hpp>
 #include <ringlet/intrusive_list.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/operation.hpp>
 #include <ringlet/operation_wait.hpp>
 #include <ringlet/options.hpp>
+#include <ringlet/pool.hpp>
 #include <ringlet/remote.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/run.hpp>
@@ -38,13 +42,15 @@
 #include <ringlet/spawn_after.hpp>
 #include <ringlet/standard_streams.hpp>
 #include <ringlet/stream_waits.hpp>
+#include <ringlet/supervise.hpp>
 #include <ringlet/task.hpp>
+#include <ringlet/task_group.hpp>
 #include <ringlet/tcp_listener.hpp>
 #include <ringlet/tcp_stream.hpp>
-#include <ringlet/task_group.hpp>
 #include <ringlet/timer.hpp>
 #include <ringlet/unique_fd.hpp>
 #include <ringlet/until.hpp>
 #include <ringlet/version.hpp>
 #include <ringlet/wait.hpp>
+#include <ringlet/when_all.hpp>
 #include <ringlet/with_timeout.hpp>

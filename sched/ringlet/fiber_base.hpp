@@ -12,11 +12,18 @@
 #include <exception>
 #include <memory>
 #include <source_location>
-#include <string>
 #include <string_view>
 #include <utility>
 
 namespace ringlet {
+
+struct fiber_extras;
+
+namespace detail {
+
+struct context_value;
+
+}  // namespace detail
 
 /// How a fiber ended.
 enum class outcome : std::uint8_t {
@@ -70,8 +77,13 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
   std::uint64_t id() const noexcept { return id_; }
   std::uint64_t parent_id() const noexcept { return parent_id_; }
   const std::source_location& spawned_at() const noexcept { return spawned_at_; }
-  std::string_view name() const noexcept { return name_ ? *name_ : std::string_view(); }
-  void set_name(std::string_view name) { name_ = std::make_unique<std::string>(name); }
+  std::string_view name() const noexcept;
+  void set_name(std::string_view name);
+
+  /// What only few fibers have, made when it is asked for.
+  fiber_extras& extras();
+  /// The values of context variables that it sees.
+  std::shared_ptr<const detail::context_value> context_values() const noexcept;
 
   outcome result() const noexcept { return outcome_; }
   bool done() const noexcept { return outcome_ != outcome::pending; }
@@ -132,7 +144,7 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
   std::uint64_t id_;
   std::uint64_t parent_id_;
   std::source_location spawned_at_;
-  std::unique_ptr<std::string> name_;
+  std::unique_ptr<fiber_extras> extras_;
   intrusive_list<done_watcher> watchers_;
   std::atomic<std::uint32_t> references_ = 2;  // the scheduler's and the first handle's
   outcome outcome_ = outcome::pending;

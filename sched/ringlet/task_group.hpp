@@ -140,8 +140,8 @@ namespace detail {
 
 // `f` and `args` live in the expression that awaits.
 template <class R, class F, class... Args>
-task<R> run_group(F& f, Args&... args) {
-  task_group group;
+task<R> run_group(task_group::failures policy, F& f, Args&... args) {
+  task_group group(policy);
   std::optional<std::conditional_t<std::is_void_v<R>, std::monostate, R>> value;
   std::exception_ptr outer;  // what ends the caller, too
   {
@@ -187,8 +187,8 @@ auto with_group(F&& f, Args&&... args)
     -> task<typename std::invoke_result_t<F&, task_group&, Args&...>::value_type> {
   detail::check_temporary<F>();
   (detail::check_temporary<Args>(), ...);
-  return detail::run_group<typename std::invoke_result_t<F&, task_group&, Args&...>::value_type>(
-      f, args...);
+  using value = typename std::invoke_result_t<F&, task_group&, Args&...>::value_type;
+  return detail::run_group<value>(task_group::failures::end_the_group, f, args...);
 }
 
 }  // namespace ringlet

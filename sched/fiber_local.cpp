@@ -1,0 +1,11 @@
+// Numbers for variables.
+#include <ringlet/fiber_local.hpp>
+
+namespace ringlet {
+
+std::uint64_t detail::next_variable() noexcept {
+  static std::atomic<std::uint64_t> variables = 0;
+  return ++variables;
+}
+
+}  // namespace ringlet

@@ -1,0 +1,38 @@
+// as_completed: several fibers, in the order in which they end.
+#pragma once
+
+#include <ringlet/async_generator.hpp>
+#include <ringlet/ended_fibers.hpp>
+#include <ringlet/joinall.hpp>
+
+#include <cstddef>
+#include <optional>
+#include <ranges>
+
+namespace ringlet {
+
+namespace detail {
+
+template <class Handle>
+async_generator<std::size_t> each_completed(kept_fibers<Handle> kept, until limit) {
+  const until deadline = until::at(limit.resolve(current_scheduler().now()));
+  ended_fibers ends(kept.targets);
+  while (const std::optional<std::size_t> place = co_await ends.next(deadline)) co_yield *place;
+}
+
+}  // namespace detail
+
+/// Yields the places in `fibers` of those that have ended, one by one in the order of their ends,
+/// until all have been yielded or the limit, which counts from the first next(), has passed:
+///
+///     auto ends = as_completed(fibers);
+///     while (auto place = co_await ends.next()) use(fibers[*place]);
+///
+/// The handles are copied. Given up early it leaves nothing behind; the fibers go on.
+template <detail::fiber_range Fibers>
+async_generator<std::size_t> as_completed(const Fibers& fibers, until limit = forever) {
+  return detail::each_completed(detail::kept_fibers<std::ranges::range_value_t<Fibers>>(fibers),
+                                limit);
+}
+
+}  // namespace ringlet

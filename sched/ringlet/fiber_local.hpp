@@ -1,0 +1,146 @@
+// fiber_local and context_var: variables of which each fiber has its own.
+#pragma once
+
+#include <ringlet/fiber_base.hpp>
+
+#include <atomic>
+#include <concepts>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
+
+namespace ringlet {
+
+namespace detail {
+
+/// A number that no other variable of this process has, ever.
+std::uint64_t next_variable() noexcept;
+
+struct stored_value {
+  virtual ~stored_value() = default;
+};
+template <class T>
+struct stored final : stored_value {
+  template <class... Args>
+  explicit stored(Args&&... args) : value(std::forward<Args>(args)...) {}
+  T value;
+};
+
+/// The values of context variables that a fiber sees: an immutable list, whose tail is shared with
+/// the fibers that were spawned in between.
+struct context_value {
+  std::uint64_t variable;
+  std::shared_ptr<const stored_value> value;
+  std::shared_ptr<const context_value> outer;
+};
+
+}  // namespace detail
+
+/// What few fibers have: a name, and variables of their own.
+struct fiber_extras {
+  struct local {
+    std::uint64_t variable;
+    std::unique_ptr<detail::stored_value> value;
+  };
+  std::string name;
+  std::vector<local> locals;
+  std::shared_ptr<const detail::context_value> context_values;
+};
+
+/// A variable of which each fiber has its own, made at its first use there and destroyed when the
+/// fiber has ended. The fibers that a fiber spawns begin with new ones.
+/// Lifetime: a value may outlive the variable. Thread: any; each fiber sees its own.
+template <class T>
+class fiber_local {
+ public:
+  /// Values begin value-initialised.
+  fiber_local() requires std::default_initializable<T> : make_([] { return new_value(T()); }) {}
+  /// Values begin as what `make` returns.
+  template <std::invocable Make>
+  requires std::constructible_from<T, std::invoke_result_t<Make&>>
+  explicit fiber_local(Make make) : make_([make]() mutable { return new_value(make()); }) {}
+  fiber_local(const fiber_local&) = delete;
+  fiber_local& operator=(const fiber_local&) = delete;
+
+  /// The value of the fiber that calls; aborts outside of one. Valid until the fiber ends.
+  T& get() const {
+    std::vector<fiber_extras::local>& all = current().extras().locals;
+    for (const auto& one : all) {
+      if (one.variable == variable_) return value_in(one);
+    }
+    all.push_back({variable_, make_()});
+    return value_in(all.back());
+  }
+  T& operator*() const { return get(); }
+  T* operator->() const { return &get(); }
+
+ private:
+  template <class U>
+  static std::unique_ptr<detail::stored_value> new_value(U&& value) {
+    return std::make_unique<detail::stored<T>>(std::forward<U>(value));
+  }
+  static T& value_in(const fiber_extras::local& at) noexcept {
+    return static_cast<detail::stored<T>&>(*at.value).value;
+  }
+
+  std::function<std::unique_ptr<detail::stored_value>()> make_;
+  const std::uint64_t variable_ = detail::next_variable();
+};
+
+/// A variable that fibers inherit: a new fiber sees the values that its spawner saw, such as the
+/// number of a request for the log, and setting one is seen by the fiber itself and by those that
+/// it spawns from then on. Thread: any; each fiber sees its own.
+template <class T>
+class context_var {
+ public:
+  /// What is seen where nothing was set.
+  explicit context_var(T otherwise = T()) : otherwise_(std::move(otherwise)) {}
+  context_var(const context_var&) = delete;
+  context_var& operator=(const context_var&) = delete;
+
+  /// The value that the calling fiber sees; aborts outside of one. Valid as long as it is set.
+  const T& get() const {
+    const detail::context_value* seen = current().context_values().get();
+    while (seen != nullptr && seen->variable != variable_) seen = seen->outer.get();
+    return seen == nullptr ? otherwise_ : static_cast<const detail::stored<T>&>(*seen->value).value;
+  }
+  const T& operator*() const { return get(); }
+  const T* operator->() const { return &get(); }
+
+  /// Puts back what was seen before, when it goes: in the fiber in which it was made, and in the
+  /// reverse order of others. Never across a co_yield.
+  class [[nodiscard]] setting {
+   public:
+    setting(const setting&) = delete;
+    setting& operator=(const setting&) = delete;
+    ~setting() {
+      RINGLET_ASSERT(fiber_.context_values() == mine_,
+                     "settings of context variables must end in the reverse order of their begin");
+      fiber_.extras().context_values = std::move(before_);
+    }
+
+   private:
+    friend class context_var;
+    setting(std::uint64_t variable, T&& value)
+        : fiber_(current()),
+          before_(fiber_.context_values()),
+          mine_(std::make_shared<detail::context_value>(detail::context_value{
+              variable, std::make_shared<const detail::stored<T>>(std::move(value)), before_})) {
+      fiber_.extras().context_values = mine_;
+    }
+    fiber_base& fiber_;
+    std::shared_ptr<const detail::context_value> before_;
+    std::shared_ptr<const detail::context_value> mine_;
+  };
+
+  /// Sets the value until the returned object goes: `const auto id = request_id.set(7);`
+  setting set(T value) const { return setting(variable_, std::move(value)); }
+
+ private:
+  T otherwise_;
+  const std::uint64_t variable_ = detail::next_variable();
+};
+
+}  // namespace ringlet

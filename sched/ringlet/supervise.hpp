@@ -1,0 +1,73 @@
+// supervise: calls something again when it has failed.
+#pragma once
+
+#include <ringlet/fiber.hpp>
+#include <ringlet/sleep.hpp>
+#include <ringlet/task.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <type_traits>
+#include <utility>
+
+namespace ringlet {
+
+/// How often a failing call is made again; see supervise().
+struct restart_options {
+  /// So many restarts within so much time; one more failure is passed on.
+  std::size_t restarts_max = 5;
+  std::chrono::nanoseconds per = std::chrono::minutes(1);
+  /// The pause before a restart: this, doubled with each further failure, at most that. A call that
+  /// went well for `per` begins anew.
+  std::chrono::nanoseconds pause_first = std::chrono::milliseconds(100);
+  std::chrono::nanoseconds pause_max = std::chrono::seconds(10);
+};
+
+namespace detail {
+
+/// Counts the failures of one supervised call. Thread: its scheduler's.
+class restart_count {
+ public:
+  explicit restart_count(const restart_options& options) : options_(options) {}
+  /// A call has failed that began at `begin`. Yields how long to wait before the next one, or
+  /// throws `error` when there were too many.
+  std::chrono::nanoseconds pause_after(steady_ns begin, const std::exception_ptr& error);
+
+ private:
+  restart_options options_;
+  std::deque<steady_ns> restarts_;
+  std::chrono::nanoseconds pause_{0};
+};
+
+}  // namespace detail
+
+/// Calls `f()`, which returns a task, and awaits it; when that fails, again after a pause, until
+/// one returns, whose value is yielded. Kills and scopes around it are no failures, and pass
+/// through. Failures that are followed by a restart go to options::on_unobserved, so that they are
+/// seen.
+///
+///     spawn([] { return supervise(poll_the_sensor, {.restarts_max = 10}); });
+///
+/// Errors  That of the last call, when there were more than restarts_max failures within `per`.
+template <class F>
+requires detail::makes_task<F> std::invoke_result_t<F&> supervise(F f,
+                                                                  restart_options options = {}) {
+  detail::restart_count restarts(options);
+  for (;;) {
+    const steady_ns begin = current_scheduler().now();
+    std::exception_ptr error;
+    try {
+      co_return co_await std::invoke(f);
+    } catch (const cancelled&) {
+      throw;
+    } catch (...) {
+      error = std::current_exception();
+    }
+    co_await sleep(restarts.pause_after(begin, error));
+  }
+}
+
+}  // namespace ringlet

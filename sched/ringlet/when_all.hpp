@@ -1,0 +1,94 @@
+// when_all and when_any: several calls at once, as children of the fiber that awaits them.
+#pragma once
+
+#include <ringlet/ended_fibers.hpp>
+#include <ringlet/fiber.hpp>
+#include <ringlet/task.hpp>
+#include <ringlet/task_group.hpp>
+
+#include <cstddef>
+#include <exception>
+#include <optional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace ringlet {
+
+/// What when_any() yields.
+template <class... T>
+struct any_of {
+  /// Which of the calls ended first.
+  std::size_t index;
+  /// All of them, ended: result(), value() and error() tell how. The others were cancelled, which a
+  /// call may have survived; a loser that succeeded is not dropped.
+  std::tuple<fiber<T>...> calls;
+};
+
+namespace detail {
+
+template <class T>
+using value_or_unit = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
+
+template <class T>
+value_or_unit<T> move_value_out(fiber_state<T>& ended) {
+  if constexpr (std::is_void_v<T>) {
+    return {};
+  } else {
+    return ended.value().move_out();
+  }
+}
+
+template <class... T>
+task<std::tuple<fiber<T>...>> spawn_all(task_group& group, task<T>&... calls) {
+  co_return std::tuple<fiber<T>...>{group.spawn(std::move(calls))...};
+}
+
+template <class... T>
+task<any_of<T...>> spawn_and_take_first(task_group& group, task<T>&... calls) {
+  std::tuple<fiber<T>...> all{group.spawn(std::move(calls))...};
+  std::vector<fiber_base*> targets;
+  std::apply([&](auto&... one) { (targets.push_back(&one.state()), ...); }, all);
+  ended_fibers ends(targets);
+  const std::optional<std::size_t> first = co_await ends.next();
+  group.cancel();
+  co_return any_of<T...>{*first, std::move(all)};
+}
+
+}  // namespace detail
+
+/// Runs all the calls at once, each in a fiber of its own, and yields a tuple of their values, with
+/// std::monostate for void. The first that fails cancels the others; when all have ended its
+/// exception is thrown, and those of the others are dropped. errc::exited when a call was killed.
+/// What ends the caller ends the calls first.
+template <class... T>
+requires(sizeof...(T) >
+         0) task<std::tuple<detail::value_or_unit<T>...>> when_all(task<T>... calls) {
+  std::optional<std::tuple<fiber<T>...>> all;
+  try {
+    all.emplace(co_await detail::run_group<std::tuple<fiber<T>...>>(
+        task_group::failures::end_the_group, detail::spawn_all<T...>, calls...));
+  } catch (const group_error& error) {
+    std::rethrow_exception(error.errors().front());
+  }
+  co_return std::apply(
+      [](auto&... one) {
+        ((one.result() != outcome::value ? throw_failure(one.state()) : void()), ...);
+        return std::tuple<detail::value_or_unit<T>...>{detail::move_value_out(one.state())...};
+      },
+      *all);
+}
+
+/// Runs all the calls at once, each in a fiber of its own, until the first has ended, however; then
+/// cancels the others, and yields which was first and the outcome of every call, when all have
+/// ended. Failures of the calls are outcomes and not thrown. What ends the caller ends the calls
+/// first.
+template <class... T>
+requires(sizeof...(T) > 0) task<any_of<T...>> when_any(task<T>... calls) {
+  co_return co_await detail::run_group<any_of<T...>>(task_group::failures::are_outcomes,
+                                                     detail::spawn_and_take_first<T...>, calls...);
+}
+
+}  // namespace ringlet
