@@ -5,7 +5,7 @@
 //     ...
 //
 // Workloads, one line each in the table: a fiber spawned and joined; yield with one fiber; a task
-// that is ready when awaited; a timer armed and cancelled in front of others; a nop through the
+// that is ready when awaited; a switch by hand; a timer armed and cancelled in front of others; a nop through the
 // ring, alone and in batches; a wake-up from another thread, there and back.
 #include <ringlet/ringlet.hpp>
 
@@ -74,6 +74,17 @@ task<> yields(int count) {
 task<> ready_tasks(int count) {
   std::int64_t sum = 0;
   for (int i = 0; i < count; ++i) sum += co_await ready(i);
+  if (sum < 0) std::puts("");  // the sum is used
+}
+
+// There and back: each round is two switches.
+task<> switches(int count) {
+  greenlet<int> echo([](int n) -> task<int> {
+    const greenlet_ref<int> caller = greenlet<int>::main();
+    for (;;) n = co_await caller.switch_to(n);
+  });
+  std::int64_t sum = 0;
+  for (int i = 0; i < count; i += 2) sum += co_await echo.switch_to(i);
   if (sum < 0) std::puts("");  // the sum is used
 }
 
@@ -173,6 +184,7 @@ int main(int argc, char** argv) {
       measure("spawn + join", 1'000'000, &spawn_and_join),
       measure("yield", 5'000'000, &yields),
       measure("ready task", 10'000'000, &ready_tasks),
+      measure("switch", 10'000'000, &switches),
       measure("timer armed and cancelled", 2'000'000, &timers),
       measure("nop through the ring", 200'000, &nops),
       measure("nop through the ring, 64 at once", 1'000'000, &nops_in_batches),

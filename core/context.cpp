@@ -34,6 +34,12 @@ void scope::cancel() noexcept {
   if (owner_ != nullptr) owner_->interrupt();
 }
 
+void scope::move_onto(const scope& old_base, scope& base) noexcept {
+  scope* outermost = this;
+  while (outermost->outer_ != &old_base) outermost = outermost->outer_;
+  outermost->outer_ = &base;
+}
+
 context::context(ready_queue& home) noexcept : home_(&home), innermost_(&home.root_scope()) {
   update_interrupted();
 }
@@ -47,6 +53,11 @@ void context::update_interrupted() noexcept {
   for (const scope* s = innermost_; s != nullptr && !interrupted_; s = s->outer_) {
     interrupted_ = s->cancelled_;
   }
+}
+
+void context::enter_scopes(scope& top) noexcept {
+  innermost_ = &top;
+  update_interrupted();
 }
 
 void context::throw_interruption() {

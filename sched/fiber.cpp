@@ -1,7 +1,10 @@
 // The life of a fiber between its spawn and its last handle.
+#include <ringlet/detail/greenlet_base.hpp>
 #include <ringlet/fiber.hpp>
 
 #include <fmt/format.h>
+
+#include <utility>
 
 namespace ringlet {
 
@@ -35,6 +38,7 @@ void fiber_base::on_root_done() noexcept { home().finish(*this); }
 
 void fiber_base::retire() noexcept {
   collect();
+  if (greenlets_ != nullptr) std::exchange(greenlets_, nullptr)->leave();
   while (!joiners_.empty()) joiners_.front().complete();
   home().timers().give_place();
 }

@@ -17,6 +17,7 @@
 #include <ringlet/engine.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/fiber.hpp>
+#include <ringlet/greenlet.hpp>
 #include <ringlet/frame_pool.hpp>
 #include <ringlet/intrusive_list.hpp>
 #include <ringlet/joinall.hpp>

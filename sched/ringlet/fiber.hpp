@@ -24,6 +24,10 @@
 
 namespace ringlet {
 
+namespace detail {
+struct greenlet_tree;
+}
+
 /// How a fiber ended.
 enum class outcome : std::uint8_t {
   /// It has not.
@@ -67,6 +71,9 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
   /// those who join.
   void retire() noexcept;
 
+  /// What its greenlets share; null when it has made none.
+  detail::greenlet_tree*& greenlets() noexcept { return greenlets_; }
+
   void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
   void drop_reference() noexcept {
     // The last owner needs no atomic subtraction: nobody is left to race with.
@@ -101,6 +108,7 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
   std::source_location spawned_at_;
   std::unique_ptr<std::string> name_;
   wait_list joiners_;
+  detail::greenlet_tree* greenlets_ = nullptr;
   std::atomic<std::uint32_t> references_ = 2;  // the scheduler's and the first handle's
   outcome outcome_ = outcome::pending;
   bool observed_ = false;
