@@ -5,8 +5,8 @@
 //     ...
 //
 // Workloads, one line each in the table: a fiber spawned and joined; yield with one fiber; a task
-// that is ready when awaited; a switch by hand; a timer armed and cancelled in front of others; a nop through the
-// ring, alone and in batches; a wake-up from another thread, there and back.
+// that is ready when awaited; a switch by hand; a timer armed and cancelled in front of others; a
+// nop through the ring, alone and in batches; a wake-up from another thread, there and back.
 #include <ringlet/ringlet.hpp>
 
 #include <CLI/CLI.hpp>

@@ -67,9 +67,12 @@ void greenlet_base::drop_reference() noexcept {
 
 greenlet_state greenlet_base::state() const noexcept {
   switch (life) {
-    case phase::created: return greenlet_state::created;
-    case phase::finished: return greenlet_state::finished;
-    case phase::alive: break;
+    case phase::created:
+      return greenlet_state::created;
+    case phase::finished:
+      return greenlet_state::finished;
+    case phase::alive:
+      break;
   }
   return tree->current == this ? greenlet_state::running : greenlet_state::suspended;
 }
@@ -115,6 +118,13 @@ void greenlet_base::suspend(frame_record& at, std::coroutine_handle<> caller,
   expects = has_own ? nullptr : type;  // scopes are entered the long way
 }
 
+std::coroutine_handle<> greenlet_base::switch_slowly(frame_record& at,
+                                                     std::coroutine_handle<> caller,
+                                                     const void* type, void* value,
+                                                     greenlet_base*& here) noexcept {
+  return send(at, caller, type, {arrival::value, value, type}, here);
+}
+
 std::coroutine_handle<> greenlet_base::send(frame_record& at, std::coroutine_handle<> caller,
                                             const void* type, parcel&& sent,
                                             greenlet_base*& here) noexcept {
@@ -155,8 +165,9 @@ void greenlet_base::abandon() noexcept {
   if (driver == nullptr) return;  // its making failed
   if (scopes == nullptr) return destroy_calls();
   context* fiber = tree->chain;
-  RINGLET_ASSERT(fiber != nullptr, "a greenlet that was suspended inside a scope, such as "
-                                   "with_timeout(), was destroyed after its fiber had ended");
+  RINGLET_ASSERT(fiber != nullptr,
+                 "a greenlet that was suspended inside a scope, such as "
+                 "with_timeout(), was destroyed after its fiber had ended");
   scope* before = fiber->innermost_scope();
   scopes->move_onto(*scopes_base, *before);
   fiber->enter_scopes(*scopes);
@@ -223,10 +234,10 @@ std::coroutine_handle<> greenlet_tree::deliver(greenlet_base& target, parcel&& s
   enter_scopes(*to);
   current = to;
   if (switch_hook_here != nullptr && to != &from) {
-    switch_hook_here({to->arrived.kind == arrival::thrown ? switch_kind::thrown
-                                                          : switch_kind::switched,
-                      static_cast<fiber_base*>(chain)->id(), from.id, to->id,
-                      at == nullptr ? std::source_location() : at->site});
+    switch_hook_here(
+        {to->arrived.kind == arrival::thrown ? switch_kind::thrown : switch_kind::switched,
+         static_cast<fiber_base*>(chain)->id(), from.id, to->id,
+         at == nullptr ? std::source_location() : at->site});
   }
   to->drop_reference();
   return transfer(*to, to->self);

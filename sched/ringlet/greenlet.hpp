@@ -206,10 +206,8 @@ class greenlet_handle {
   }
   /// The same with that exception; by default, asks the greenlet to end.
   template <class E = greenlet_exit>
-  requires(!std::convertible_to<E, std::exception_ptr>)
-  throw_wait<T> throw_into(E error = {}) const {
-    return {checked(), std::make_exception_ptr(std::move(error))};
-  }
+  requires(!std::convertible_to<E, std::exception_ptr>) throw_wait<T> throw_into(E error = {})
+  const { return {checked(), std::make_exception_ptr(std::move(error))}; }
 
   greenlet_state state() const noexcept { return checked().state(); }
 
@@ -272,16 +270,13 @@ greenlet_ref<T> greenlet_handle<T>::parent() const noexcept {
 namespace detail {
 
 template <class T, class F, class... Args>
-struct body_of {
-  static constexpr bool fits = std::is_same_v<std::invoke_result_t<F, Args..., T>, task<T>>;
-};
+struct body_of : std::invoke_result<F, Args..., T> {};
 template <class F, class... Args>
-struct body_of<void, F, Args...> {
-  static constexpr bool fits = std::is_same_v<std::invoke_result_t<F, Args...>, task<void>>;
-};
+struct body_of<void, F, Args...> : std::invoke_result<F, Args...> {};
 
 template <class T, class F, class... Args>
-concept greenlet_body = body_of<T, std::decay_t<F>, std::decay_t<Args>...>::fits;
+concept greenlet_body =
+    std::same_as<typename body_of<T, std::decay_t<F>, std::decay_t<Args>...>::type, task<T>>;
 
 /// The coroutine below the body: begins it with the first value, and passes on how it ended.
 struct greenlet_driver {
@@ -367,10 +362,7 @@ greenlet_driver drive(greenlet_base& me, F f, Args... args) {
 }
 
 template <class T>
-sent_type<T> greenlet_base::receive() {
-  if (received != nullptr) [[likely]] {
-    return std::move(*static_cast<sent_type<T>*>(received));
-  }
+sent_type<T> greenlet_base::receive_end() {
   auto& promise = *static_cast<task_promise<T>*>(receive_slowly());
   struct burial {
     greenlet_tree& tree;
@@ -398,15 +390,15 @@ sent_type<T> greenlet_base::receive() {
 /// or threw goes to the switch in which its parent is suspended; a parent that has not begun begins
 /// with it, but ends without having run if it is an exception or greenlet_exit.
 ///
-/// The end of the owner ends the greenlet. Unless it has finished its calls are destroyed where they
-/// are suspended, innermost first; nothing is thrown into them, and destructors cannot switch. One
-/// that runs, or in which its fiber is blocked, cannot be destroyed: that aborts.
+/// The end of the owner ends the greenlet. Unless it has finished its calls are destroyed where
+/// they are suspended, innermost first; nothing is thrown into them, and destructors cannot switch.
+/// One that runs, or in which its fiber is blocked, cannot be destroyed: that aborts.
 template <class T = void>
 class greenlet : public greenlet_handle<T> {
  public:
   /// Calls `f(args..., first)`, which must return a task<T>, at the first switch, with the value
-  /// that was sent; for void, `f(args...)`. `f` and `args` are copied or moved into the greenlet and
-  /// live as long as its body runs. The parent is the greenlet that runs now. Nothing runs yet.
+  /// that was sent; for void, `f(args...)`. `f` and `args` are copied or moved into the greenlet
+  /// and live as long as its body runs. The parent is the greenlet that runs now. Nothing runs yet.
   /// Aborts outside of a fiber.
   template <class F, class... Args>
   requires(!std::same_as<std::remove_cvref_t<F>, greenlet>) &&
@@ -420,8 +412,7 @@ class greenlet : public greenlet_handle<T> {
     this->base_->set_driver(driver->self, *driver);
   }
   /// Leaves `other` empty.
-  greenlet(greenlet&& other) noexcept
-      : greenlet_handle<T>(std::exchange(other.base_, nullptr)) {}
+  greenlet(greenlet&& other) noexcept : greenlet_handle<T>(std::exchange(other.base_, nullptr)) {}
   greenlet& operator=(greenlet&& other) noexcept {
     greenlet moved(std::move(other));
     std::swap(this->base_, moved.base_);

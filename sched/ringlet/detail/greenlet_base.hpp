@@ -61,7 +61,7 @@ enum class arrival : std::uint8_t {
 
 struct parcel {
   arrival kind = arrival::value;
-  void* value = nullptr;     // T*, or task_promise<T>* if it was returned
+  void* value = nullptr;       // T*, or task_promise<T>* if it was returned
   const void* type = nullptr;  // the tag of T
   std::exception_ptr error = {};
 };
@@ -90,6 +90,10 @@ struct greenlet_base : frame_record {
   /// `here` is set to the running greenlet: the one that receives what is sent to `at`.
   std::coroutine_handle<> switch_to(frame_record& at, std::coroutine_handle<> caller,
                                     const void* type, void* value, greenlet_base*& here) noexcept;
+  std::coroutine_handle<> switch_slowly(frame_record& at, std::coroutine_handle<> caller,
+                                        const void* type, void* value,
+                                        greenlet_base*& here) noexcept;
+  /// The same with something else than a value.
   std::coroutine_handle<> send(frame_record& at, std::coroutine_handle<> caller, const void* type,
                                parcel&& sent, greenlet_base*& here) noexcept;
   /// The end of the running greenlet, this one: what it leaves goes to its parent.
@@ -97,7 +101,13 @@ struct greenlet_base : frame_record {
 
   /// Yields what has arrived, or throws it.
   template <class T>
-  sent_type<T> receive();
+  sent_type<T> receive() {
+    if (received == nullptr) [[unlikely]]
+      return receive_end<T>();
+    return std::move(*static_cast<sent_type<T>*>(received));
+  }
+  template <class T>
+  [[gnu::noinline]] sent_type<T> receive_end();
   /// What arrived if it is not a value that the sender holds: throws it; if it was returned, yields
   /// where it is.
   void* receive_slowly();
@@ -117,9 +127,9 @@ struct greenlet_base : frame_record {
   const void* expects = nullptr;
   // What has been sent: the sender's T. Null for everything else: then look at `arrived`.
   void* received = nullptr;
-  greenlet_base* up = nullptr;  // the parent; null for the main greenlet of a fiber
-  const void* awaits;           // the type for which it waits, if `expects` does not tell
-  scope* scopes = nullptr;      // the innermost scope that it was suspended in, if that is its own
+  greenlet_base* up = nullptr;   // the parent; null for the main greenlet of a fiber
+  const void* awaits;            // the type for which it waits, if `expects` does not tell
+  scope* scopes = nullptr;       // the innermost scope that it was suspended in, if that is its own
   scope* scopes_base = nullptr;  // what was around the outermost of those
   std::coroutine_handle<> driver;
   frame_record* bottom = nullptr;  // of the driver
@@ -170,7 +180,7 @@ inline std::coroutine_handle<> greenlet_base::switch_to(frame_record& at,
   greenlet_tree& home = *tree;
   if (home.chain != at.chain || expects != type || home.base != at.chain->innermost_scope() ||
       switch_hook_here != nullptr) [[unlikely]] {
-    return send(at, caller, type, {arrival::value, value, type}, here);
+    return switch_slowly(at, caller, type, value, here);
   }
   greenlet_base& from = *home.current;
   from.parent = &at;
