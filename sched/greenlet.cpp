@@ -240,7 +240,7 @@ std::coroutine_handle<> greenlet_tree::deliver(greenlet_base& target, parcel&& s
          at == nullptr ? std::source_location() : at->site});
   }
   to->drop_reference();
-  return transfer(*to, to->self);
+  return transfer(*to->parent, to->self);
 }
 
 }  // namespace detail

@@ -17,8 +17,8 @@
 #include <ringlet/engine.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/fiber.hpp>
-#include <ringlet/greenlet.hpp>
 #include <ringlet/frame_pool.hpp>
+#include <ringlet/greenlet.hpp>
 #include <ringlet/intrusive_list.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/operation.hpp>

@@ -190,7 +190,7 @@ inline std::coroutine_handle<> greenlet_base::switch_to(frame_record& at,
   expects = nullptr;
   received = value;
   home.current = this;
-  return transfer(*this, self);
+  return transfer(*parent, self);
 }
 
 }  // namespace detail
