@@ -188,6 +188,25 @@ TEST_CASE("a limit inside of a greenlet concerns that one only, also while other
   CHECK(log == "again timed out over");
 }
 
+TEST_CASE("a limit around a switch holds inside of a limit that the greenlet began before, too") {
+  in_fiber([]() -> task<> {
+    const auto switch_and_sleep = [](int n) -> task<int> {
+      n = co_await greenlet<int>::main().switch_to(n);
+      co_await sleep(10ms);
+      co_return n;
+    };
+    const greenlet<int> limited([switch_and_sleep](int n) -> task<int> {
+      co_return co_await with_timeout(1h, switch_and_sleep(n));
+    });
+    co_await limited.switch_to(1);
+    const auto with_limit = [](const greenlet<int>& to) -> task<> {
+      co_await with_timeout(1ms, to.switch_to(2));
+    };
+    CHECK_THROWS_AS(co_await with_limit(limited), timed_out);
+    CHECK(limited.state() == greenlet_state::finished);
+  });
+}
+
 TEST_CASE("GR-13: a greenlet can be destroyed where it is suspended inside of a limit") {
   life_count lives;
   in_fiber([&]() -> task<> {
