@@ -118,15 +118,12 @@ TEST_CASE("a hundred thousand greenlets that begin and end") {
 TEST_CASE("a chain of parents, each of which begins by the end of its child") {
   int count = 0;
   const std::size_t growth = growth_of([](int& to) -> task<> {
-    greenlet_ref<int> above = greenlet<int>::main();
-    std::vector<greenlet<int>> all;
+    std::vector<greenlet<int>> all;  // each one the parent of the one before
     for (int i = 0; i < many / 10; ++i) {
       all.emplace_back(plus_one);
-      all.back().set_parent(above);
-      above = all.back();
+      if (i > 0) all[all.size() - 2].set_parent(all.back());
     }
-    to = co_await above.switch_to(0);
-    while (!all.empty()) all.pop_back();
+    to = co_await all.front().switch_to(0);
   }(count));
   CHECK(count == many / 10);
   CHECK(growth <= growth_max);
