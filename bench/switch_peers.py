@@ -4,9 +4,9 @@
 usage: switch_peers.py [BUILD_ROOT]
 
     $ bench/switch_peers.py build
-    ringlet            4.5 ns   1.00
-    boost.context      5.8 ns   1.29
-    Python's greenlet  144 ns   32
+    ringlet              6.80 ns   1.00
+    boost.context        6.50 ns  0.956
+    Python's greenlet    248. ns   36.4
 
 Prints nanoseconds per switch, and how many times what ringlet needs. Rounds of all three are
 interleaved; what counts is the median of each. Needs BUILD_ROOT/bench/switch_peers, which is built
