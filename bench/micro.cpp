@@ -5,10 +5,10 @@
 //     ...
 //
 // Workloads, one line each in the table: a fiber spawned and joined; yield with one fiber; a task
-// that is ready when awaited; the next value of a generator, plain, from one that is nested ten
-// deep, and of one that is awaited; a value sent and answered; a timer armed and cancelled in front
-// of others; a nop through the ring, alone and in batches; a wake-up from another thread, there and
-// back.
+// that is ready when awaited; a switch by hand; the next value of a generator, plain, from one that
+// is nested ten deep, and of one that is awaited; a value sent and answered; a timer armed and
+// cancelled in front of others; a nop through the ring, alone and in batches; a wake-up from
+// another thread, there and back.
 #include <ringlet/ringlet.hpp>
 
 #include <CLI/CLI.hpp>
@@ -128,6 +128,17 @@ task<> sent(int count) {
   co_return;
 }
 
+// There and back: each round is two switches.
+task<> switches(int count) {
+  greenlet<int> echo([](int n) -> task<int> {
+    const greenlet_ref<int> caller = greenlet<int>::main();
+    for (;;) n = co_await caller.switch_to(n);
+  });
+  std::int64_t sum = 0;
+  for (int i = 0; i < count; i += 2) sum += co_await echo.switch_to(i);
+  if (sum < 0) std::puts("");  // the sum is used
+}
+
 task<> timers(int count) {
   struct idle_timer : timer {
     explicit idle_timer(timer_queue& queue) : timer(queue, [](timer&) noexcept {}), home(queue) {}
@@ -224,6 +235,7 @@ int main(int argc, char** argv) {
       measure("spawn + join", 1'000'000, &spawn_and_join),
       measure("yield", 5'000'000, &yields),
       measure("ready task", 10'000'000, &ready_tasks),
+      measure("switch", 10'000'000, &switches),
       measure("generator, next", 10'000'000, &generated),
       measure("generator, next, 10 deep", 10'000'000, &generated_deep),
       measure("async_generator, next", 10'000'000, &generated_awaited),

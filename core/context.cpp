@@ -39,6 +39,12 @@ void scope::hold_back(bool on) noexcept {
   owner_->interrupt();
 }
 
+void scope::move_onto(const scope& old_base, scope& base) noexcept {
+  scope* outermost = this;
+  while (outermost->outer_ != &old_base) outermost = outermost->outer_;
+  outermost->outer_ = &base;
+}
+
 context::context(ready_queue& home, scope& around) noexcept : home_(&home), innermost_(&around) {
   update_interrupted();
 }
@@ -60,6 +66,11 @@ void context::update_interrupted() noexcept {
   for (const scope* s = innermost_; s != end && !interrupted_; s = s->outer_) {
     interrupted_ = s->cancelled_;
   }
+}
+
+void context::enter_scopes(scope& top) noexcept {
+  innermost_ = &top;
+  update_interrupted();
 }
 
 void context::throw_interruption() {

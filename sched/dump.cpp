@@ -49,6 +49,7 @@ std::string_view name_of(const frame_record& frame) {
 void print_chain(const fiber_base& who, std::string& out) {
   if (who.current_wait().type == nullptr || !who.has_started()) return;
   for (const frame_record* frame = who.current_wait().at; frame; frame = frame->parent) {
+    if (frame->site.line() == 0) continue;  // no call: the joint below a greenlet's calls
     fmt::format_to(std::back_inserter(out), "    at {}:{} in {}\n", frame->site.file_name(),
                    frame->site.line(), name_of(*frame));
   }

@@ -1,8 +1,11 @@
 // The life of a fiber between its spawn and its last handle.
+#include <ringlet/detail/greenlet_base.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/fiber_local.hpp>
 
 #include <fmt/format.h>
+
+#include <utility>
 
 namespace ringlet {
 
@@ -66,6 +69,7 @@ void fiber_base::on_root_done() noexcept { home().finish(*this); }
 void fiber_base::retire() noexcept {
   collect();
   if (extras_ != nullptr) {
+    if (extras_->greenlets != nullptr) std::exchange(extras_->greenlets, nullptr)->leave();
     extras_->locals.clear();
     extras_->context_values = nullptr;
   }

@@ -107,6 +107,9 @@ class scope {
   /// several contexts, whoever holds them interrupts them.
   void cancel() noexcept;
 
+  /// Moves the scopes from this one outwards, up to but without `old_base`, onto `base`.
+  void move_onto(const scope& old_base, scope& base) noexcept;
+
  protected:
   /// Whether it holds back what comes from outside: kills, and cancelled scopes around it. They
   /// stay pending. For a scope that has an owner.
@@ -167,6 +170,12 @@ class context {
   void stop_holding_back() noexcept;
 
   bool has_started() const noexcept { return started_; }
+
+  /// The innermost scope around what the context runs; at least that of its ready queue.
+  scope* innermost_scope() const noexcept { return innermost_; }
+  /// Goes on inside of other scopes: for calls that are switched by hand, each line of which has
+  /// scopes of its own. `top` is the innermost of them.
+  void enter_scopes(scope& top) noexcept;
 
  protected:
   ~context();

@@ -26,6 +26,7 @@
 #include <ringlet/fiber_local.hpp>
 #include <ringlet/frame_pool.hpp>
 #include <ringlet/generator.hpp>
+#include <ringlet/greenlet.hpp>
 #include <ringlet/group.hpp>
 #include <ringlet/intrusive_list.hpp>
 #include <ringlet/joinall.hpp>

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -38,13 +39,18 @@ struct context_value {
 
 }  // namespace detail
 
-/// What few fibers have: a name, and variables of their own.
+namespace detail {
+struct greenlet_tree;
+}
+
+/// What few fibers have: a name, greenlets, and variables of their own.
 struct fiber_extras {
   struct local {
     std::uint64_t variable;
     std::unique_ptr<detail::stored_value> value;
   };
   std::string name;
+  detail::greenlet_tree* greenlets = nullptr;
   std::vector<local> locals;
   std::shared_ptr<const detail::context_value> context_values;
 };

@@ -1,0 +1,123 @@
+// What runs the body of a greenlet: the coroutine at the bottom of its calls.
+#pragma once
+
+#include <ringlet/detail/greenlet_base.hpp>
+#include <ringlet/task.hpp>
+
+#include <concepts>
+#include <coroutine>
+#include <exception>
+#include <functional>
+#include <type_traits>
+#include <utility>
+
+namespace ringlet::detail {
+
+template <class T, class F, class... Args>
+struct body_of : std::invoke_result<F, Args..., T> {};
+template <class F, class... Args>
+struct body_of<void, F, Args...> : std::invoke_result<F, Args...> {};
+
+template <class T, class F, class... Args>
+concept greenlet_body =
+    std::same_as<typename body_of<T, std::decay_t<F>, std::decay_t<Args>...>::type, task<T>>;
+
+/// The coroutine below the body: begins it with the first value, and passes on how it ended.
+struct greenlet_driver {
+  struct promise_type : task_promise_base {
+    promise_type() noexcept { self = std::coroutine_handle<promise_type>::from_promise(*this); }
+    promise_type(const promise_type&) = delete;
+    promise_type& operator=(const promise_type&) = delete;
+
+    struct final_wait {
+      bool await_ready() const noexcept { return false; }
+      std::coroutine_handle<> await_suspend(
+          std::coroutine_handle<promise_type> ended) const noexcept {
+        return ended.promise().owner->die(
+            {arrival::thrown, nullptr, nullptr, std::move(ended.promise().failure)});
+      }
+      void await_resume() const noexcept {}
+    };
+
+    greenlet_driver get_return_object() noexcept { return {this}; }
+    final_wait final_suspend() const noexcept { return {}; }
+    void return_void() const noexcept {}
+    void unhandled_exception() noexcept { failure = std::current_exception(); }
+
+    greenlet_base* owner = nullptr;
+    std::exception_ptr failure;
+  };
+
+  promise_type* promise;
+};
+
+/// Runs the body, and leaves what it returned in its promise.
+template <class T>
+class body_wait {
+ public:
+  explicit body_wait(task<T>& body) noexcept : callee_(body.promise_to_start()) {}
+  bool await_ready() const noexcept { return false; }
+  template <class Promise>
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> caller) const noexcept {
+    return task_awaiter<T>(callee_).await_suspend(caller);
+  }
+  void await_resume() const {
+    if (const std::exception_ptr error = callee_->error()) std::rethrow_exception(error);
+  }
+
+ private:
+  task_promise<T>* callee_;
+};
+
+/// The end by return: nobody resumes it. The driver is destroyed when the value has been taken.
+template <class T>
+class last_wait {
+ public:
+  last_wait(greenlet_base& ended, task<T>& body) noexcept
+      : ended_(&ended), promise_(&body.promise()) {}
+  bool await_ready() const noexcept { return false; }
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<>) const noexcept {
+    return ended_->die({arrival::returned, promise_, &type_tag<T>});
+  }
+  void await_resume() const noexcept {}
+
+ private:
+  greenlet_base* ended_;
+  task_promise<T>* promise_;
+};
+
+template <class T, class F, class... Args>
+task<T> call_body(F& f, Args&... args, sent_type<T>& first) {
+  if constexpr (std::is_void_v<T>) {
+    return std::invoke(std::move(f), std::move(args)...);
+  } else {
+    return std::invoke(std::move(f), std::move(args)..., std::move(first));
+  }
+}
+
+// The callable, its arguments and the first value stay here while the body runs, so that it may
+// refer to them.
+template <class T, class F, class... Args>
+greenlet_driver drive(greenlet_base& me, F f, Args... args) {
+  [[maybe_unused]] sent_type<T> first = me.receive<T>();
+  task<T> body = call_body<T, F, Args...>(f, args..., first);
+  co_await body_wait<T>(body);
+  co_await last_wait<T>(me, body);
+}
+
+template <class T>
+sent_type<T> greenlet_base::receive_end() {
+  auto& promise = *static_cast<task_promise<T>*>(receive_slowly());
+  struct burial {
+    greenlet_tree& tree;
+    ~burial() { tree.bury(); }
+  } const last{*tree};
+  if constexpr (std::is_void_v<T>) {
+    promise.take();
+    return {};
+  } else {
+    return promise.take();
+  }
+}
+
+}  // namespace ringlet::detail
