@@ -123,6 +123,10 @@ class scheduler : public ready_queue {
   /// What ends the program when fibers outlast both grace times; std::abort() unless set.
   void set_stuck_handler(void (*handler)()) noexcept { on_stuck_ = handler; }
 
+  /// Whether shields may hold anything back: no longer once the main task has ended and the grace
+  /// time is over.
+  bool lets_hold_back() const noexcept { return graces_over_ == 0; }
+
   /// Looked at once a turn: when it becomes non-zero the main fiber is killed, once.
   void watch_signal(const std::atomic<int>& signal) noexcept { signal_ = &signal; }
 
