@@ -170,8 +170,8 @@ void join_wait::cancel(context& who, cancel_reason reason) noexcept {
 bool kill_wait::begin_kill(frame_record& at) {
   if (!enter(at)) return continue_or_yield(at);
   target_->kill_with(std::move(error_));
-  if (fiber_ == target_) {  // killed by itself: throws at once
-    reason_ = cancel_reason::interrupted;
+  if (fiber_ == target_) {  // killed by itself: throws at once, unless a shield holds it back
+    reason_ = fiber_->interrupted() ? cancel_reason::interrupted : cancel_reason::timed_out;
     return continue_or_yield(at);
   }
   return begin(at);

@@ -249,7 +249,8 @@ class fiber {
   /// Throws that exception instead of `cancelled`. A fiber that had not begun ends with it, too.
   void request_kill(std::exception_ptr error) const { checked().kill_with(std::move(error)); }
   /// The same two, and waits for the end, like join(): false when the limit passed and the fiber
-  /// still lives. Killing oneself throws at once; killing what has ended does nothing.
+  /// still lives. Killing oneself throws at once, or is false inside a shield; killing what has
+  /// ended does nothing.
   kill_wait kill(until limit = forever) const noexcept { return {checked(), nullptr, limit}; }
   kill_wait kill(std::exception_ptr error, until limit = forever) const noexcept {
     return {checked(), std::move(error), limit};
