@@ -49,7 +49,8 @@ void scheduler::run(fiber_base& main) {
   main_ = &main;
   adopt(main);
   set_stack_base(__builtin_frame_address(0));
-  while (live_fibers_ != 0) turn();
+  // Callbacks of fibers that ended before may be called after the last fiber, and may spawn.
+  while (live_fibers_ != 0 || engine_.run_posted() != 0) turn();
   main_ = nullptr;
 }
 
