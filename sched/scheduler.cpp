@@ -132,6 +132,7 @@ void scheduler::throw_deadlock() {
   }
   main_->interrupt_with(
       std::make_exception_ptr(deadlock("deadlock: every fiber waits for another one\n" + dump())));
+  main_->stop_holding_back();  // in a shield without a limit nothing else would ever end its wait
 }
 
 // The main task has ended: everything else is asked to end, again at every wait.
