@@ -15,6 +15,7 @@
 #include <doctest/doctest.h>
 
 #include <exception>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -313,7 +314,7 @@ TEST_CASE("W17: callbacks that are added while others are called are called, too
   CHECK(log == "a b joined added added by added ");
 }
 
-TEST_CASE("W16 GL-11: on a fiber that has ended a callback is called, in a turn to come") {
+TEST_CASE("W16 GL-11: on a fiber that has ended a callback is called, when the turn ends") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -332,6 +333,60 @@ TEST_CASE("W16 GL-11: on a fiber that has ended a callback is called, in a turn 
   };
   run_on(engine, main(), noting(log));
   CHECK(log == "main 42a 42b 42c [2 : late]");
+}
+
+TEST_CASE("W17: a callback on a fiber that has ended can be taken back, too, until it is called") {
+  scripted_engine engine;
+  std::string log;
+  fiber<int> target;
+  fiber<int> other;
+  callback_id last = {};
+  const auto main = [&]() -> task<> {
+    target = spawn(answer);
+    other = spawn(answer);
+    co_await other.join();
+    const callback_id a = target.on_done([&] { log += "a "; });
+    callback_id c = {};
+    const callback_id b = target.on_done([&] {
+      log += "b ";
+      CHECK(target.remove_callback(c));
+    });
+    c = target.on_done([&] { log += "c "; });
+    other.on_done([&] { log += "other "; });
+    CHECK_FALSE(other.remove_callback(a));
+    CHECK(target.remove_callback(a));
+    CHECK_FALSE(target.remove_callback(a));
+    co_await sleep(0s);
+    CHECK(log == "b other ");
+    CHECK_FALSE(target.remove_callback(b));
+    last = target.on_done([&] { log += "last"; });
+  };
+  run_on(engine, main());
+  CHECK(log == "b other last");
+  CHECK_FALSE(target.remove_callback(last));  // the scheduler is gone
+}
+
+TEST_CASE("W17: callbacks that add themselves again do not keep the others from running") {
+  scripted_engine engine;
+  int called = 0;
+  const auto main = [&]() -> task<> {
+    const auto target = spawn(answer);
+    co_await target.join();
+    std::function<void()> again = [&] {
+      if (++called < 1000) target.on_done(again);
+    };
+    target.on_done(again);
+    const auto reader = spawn([&]() -> task<> { co_await probe(); });
+    co_await yield();
+    engine.complete(engine.oldest(opcode::read), 1);
+    co_await reader.join();
+    CHECK(called > 0);
+    CHECK(called < 5);
+    const steady_ns begin = engine.now();
+    while (called < 1000) co_await sleep(0s);
+    CHECK(engine.now() == begin);
+  };
+  run_on(engine, main());
 }
 
 TEST_CASE("GL-11: callbacks of ended fibers are called although nothing else goes on") {
@@ -361,7 +416,7 @@ TEST_CASE("GL-11: a callback that comes with the end of the run is called, and m
     target.on_done([&, target] {
       log += "called ";
       born = spawn(nothing);
-      // And so on: each of these comes one turn after the other.
+      // And so on: each of these comes one turn after the one before.
       target.on_done([&, target] {
         log += "again ";
         target.on_done([&, target] {
