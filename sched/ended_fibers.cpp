@@ -73,8 +73,10 @@ task<std::vector<std::size_t>> detail::wait_for_ends(std::vector<fiber_base*> ta
                                                      join_options options) {
   const until deadline = until::at(options.limit.resolve(current_scheduler().now()));
   ended_fibers ends(targets);
+  const std::size_t wanted = std::min(options.count, targets.size());
   std::vector<std::size_t> places;
-  while (places.size() < std::min(options.count, targets.size())) {
+  places.reserve(wanted);  // so that no end that was taken can be lost
+  while (places.size() < wanted) {
     const std::optional<std::size_t> place = co_await ends.next(deadline);
     if (!place) break;
     places.push_back(*place);

@@ -105,22 +105,25 @@ callback_id fiber_base::add_callback(std::unique_ptr<done_callback> added) {
                  "had ended");
   done_callback& callback = *added.release();
   callback.id_ = home().next_callback_id();
-  if (!done()) {
-    watch(callback);
+  if (done()) {
+    home().tell_later(callback);
   } else {
-    callback.run = [](posted_work& work) noexcept {
-      done_callback::call_and_delete(static_cast<done_callback&>(work));
-    };
-    home().carrier().post(callback);
+    watch(callback);
   }
   return callback.id_;
 }
 
 bool fiber_base::remove_callback(callback_id id) noexcept {
-  for (done_watcher* w = watchers_.next(nullptr); w != nullptr; w = watchers_.next(w)) {
+  if (remove_from(watchers_, id)) return true;
+  // The scheduler may be gone, and with it all that was to be called later.
+  return done() && current_scheduler_or_null() == &home() && remove_from(home().told_later(), id);
+}
+
+bool fiber_base::remove_from(intrusive_list<done_watcher>& list, callback_id id) noexcept {
+  for (done_watcher* w = list.next(nullptr); w != nullptr; w = list.next(w)) {
     if (w->on_done_ != &done_callback::on_ended) continue;
     auto* const callback = static_cast<done_callback*>(w);
-    if (callback->id_ != id) continue;
+    if (callback->id_ != id || &callback->target() != this) continue;
     callback->unlink();
     delete callback;
     return true;
@@ -129,10 +132,7 @@ bool fiber_base::remove_callback(callback_id id) noexcept {
 }
 
 void done_callback::on_ended(done_watcher& watcher) noexcept {
-  call_and_delete(static_cast<done_callback&>(watcher));
-}
-
-void done_callback::call_and_delete(done_callback& callback) noexcept {
+  auto& callback = static_cast<done_callback&>(watcher);
   const std::unique_ptr<done_callback> owner(&callback);
   try {
     callback.call();
@@ -174,8 +174,8 @@ void join_wait::cancel(context& who, cancel_reason reason) noexcept {
 bool kill_wait::begin_kill(frame_record& at) {
   if (!enter(at)) return continue_or_yield(at);
   target_->kill_with(std::move(error_));
-  if (fiber_ == target_) {  // killed by itself: throws at once
-    reason_ = cancel_reason::interrupted;
+  if (fiber_ == target_) {  // killed by itself: throws at once, unless a shield holds it back
+    reason_ = fiber_->interrupted() ? cancel_reason::interrupted : cancel_reason::timed_out;
     return continue_or_yield(at);
   }
   return begin(at);

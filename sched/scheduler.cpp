@@ -49,16 +49,17 @@ void scheduler::run(fiber_base& main) {
   main_ = &main;
   adopt(main);
   set_stack_base(__builtin_frame_address(0));
-  while (live_fibers_ != 0) turn();
+  while (live_fibers_ != 0 || !told_later_.empty()) turn();
   main_ = nullptr;
 }
 
 void scheduler::turn() {
   run_batch();
   if (!timers_.empty()) timers_.expire(turn_time());
+  tell_late();
   if (live_fibers_ == 0) return;
   if (signal_ != nullptr) check_signal();
-  if (!empty()) {
+  if (!empty() || !told_later_.empty()) {
     poll(0);
   } else if (is_deadlocked()) {
     throw_deadlock();
@@ -86,6 +87,18 @@ void scheduler::run_batch() {
     }
   }
   running_ = nullptr;
+}
+
+void scheduler::tell_later(done_watcher& late) noexcept { told_later_.push_back(late); }
+
+// Those that come meanwhile have to wait for the next turn, or two of them could go on for ever.
+void scheduler::tell_late() noexcept {
+  std::size_t count = 0;
+  for (done_watcher* w = told_later_.next(nullptr); w != nullptr; w = told_later_.next(w)) ++count;
+  for (; count != 0 && !told_later_.empty(); --count) {
+    done_watcher& next = told_later_.pop_front();
+    next.on_done_(next);
+  }
 }
 
 void scheduler::retire(fiber_base& done) noexcept {
@@ -131,6 +144,7 @@ void scheduler::throw_deadlock() {
   }
   main_->interrupt_with(
       std::make_exception_ptr(deadlock("deadlock: every fiber waits for another one\n" + dump())));
+  main_->stop_holding_back();  // in a shield without a limit nothing else would ever end its wait
 }
 
 // The main task has ended: everything else is asked to end, again at every wait.

@@ -7,7 +7,7 @@ shield_scope::shield_scope(until limit)
     : scope(current()),
       timer(current_scheduler().timers(), &shield_scope::on_expiry),
       queue_(current_scheduler().timers()) {
-  hold_back(true);
+  hold_back(current_scheduler().lets_hold_back());
   if (!limit.is_forever()) queue_.arm(*this, limit.resolve(current_scheduler().now()));
 }
 

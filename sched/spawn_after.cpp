@@ -5,8 +5,10 @@ namespace ringlet {
 
 steady_ns detail::next_tick(steady_ns tick, steady_ns period) noexcept {
   const steady_ns now = current_scheduler().now();
-  const steady_ns missed = now < tick + period ? 0 : (now - tick) / period - 1;
-  return tick + (missed + 1) * period;
+  const steady_ns next = tick + period;
+  if (now <= next) return next;
+  const steady_ns missed = (now - next + period - 1) / period;
+  return next + missed * period;
 }
 
 steady_ns detail::checked_period(const until& period) {

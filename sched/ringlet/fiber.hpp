@@ -249,7 +249,8 @@ class fiber {
   /// Throws that exception instead of `cancelled`. A fiber that had not begun ends with it, too.
   void request_kill(std::exception_ptr error) const { checked().kill_with(std::move(error)); }
   /// The same two, and waits for the end, like join(): false when the limit passed and the fiber
-  /// still lives. Killing oneself throws at once; killing what has ended does nothing.
+  /// still lives. Killing oneself throws at once, or is false inside a shield; killing what has
+  /// ended does nothing.
   kill_wait kill(until limit = forever) const noexcept { return {checked(), nullptr, limit}; }
   kill_wait kill(std::exception_ptr error, until limit = forever) const noexcept {
     return {checked(), std::move(error), limit};
@@ -257,9 +258,9 @@ class fiber {
 
   /// Has `f(*this)`, or `f()`, called when the fiber has ended: on the scheduler's thread, between
   /// fibers, so it must not wait; it may spawn. Callbacks and joins are served in the order of
-  /// their registration. On a fiber that has ended already it is called in a turn to come. What it
-  /// throws is reported like the failure of a fiber that nobody looks at, and does not keep the
-  /// others from being called. Aborts after the scheduler has ended.
+  /// their registration. On a fiber that has ended already it is called at the end of this turn.
+  /// What it throws is reported like the failure of a fiber that nobody looks at, and does not keep
+  /// the others from being called. Aborts after the scheduler has ended.
   template <class F>
   callback_id on_done(F&& f) const;
   /// Takes a callback back. True when it was there and will not be called.

@@ -48,11 +48,12 @@ class done_watcher : public list_hook<> {
 
  private:
   friend class fiber_base;
+  friend class scheduler;
   handler on_done_;
 };
 
 /// A function to be called when a fiber has ended.
-class done_callback : public done_watcher, public posted_work {
+class done_callback : public done_watcher {
  public:
   virtual ~done_callback() = default;
 
@@ -64,7 +65,6 @@ class done_callback : public done_watcher, public posted_work {
  private:
   friend class fiber_base;
   static void on_ended(done_watcher& watcher) noexcept;
-  static void call_and_delete(done_callback& callback) noexcept;
   callback_id id_ = {};
 };
 
@@ -137,6 +137,7 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
 
  private:
   static void on_limit(timer& due) noexcept;
+  bool remove_from(intrusive_list<done_watcher>& list, callback_id id) noexcept;
   void on_root_done() noexcept override;
   void release() noexcept;
 

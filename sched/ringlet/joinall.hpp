@@ -49,9 +49,11 @@ concept fiber_range =
 /// The handles, copied: they keep what is waited for; and what they stand for.
 template <class Handle>
 struct kept_fibers {
-  explicit kept_fibers(const fiber_range auto& fibers)
-      : handles(std::ranges::begin(fibers), std::ranges::end(fibers)) {
-    for (const Handle& handle : handles) targets.push_back(&handle.state());
+  explicit kept_fibers(const fiber_range auto& fibers) {
+    for (const Handle& handle : fibers) {
+      handles.push_back(handle);
+      targets.push_back(&handle.state());
+    }
   }
   std::vector<Handle> handles;
   std::vector<fiber_base*> targets;

@@ -23,6 +23,7 @@
 
 namespace ringlet {
 
+class done_watcher;
 class fiber_base;
 class scheduler;
 
@@ -98,6 +99,12 @@ class scheduler : public ready_queue {
   /// The fibers and what they wait for; see ringlet::dump().
   std::string dump();
 
+  /// Tells `late` at the end of this turn, because its fiber has ended already. The run does not
+  /// end before.
+  void tell_later(done_watcher& late) noexcept;
+  /// Those that are to be told.
+  intrusive_list<done_watcher>& told_later() noexcept { return told_later_; }
+
   /// Something that could wake a fiber from outside of this thread begins or ends: while there is
   /// hope, a scheduler with nothing to do is idle and not deadlocked.
   void add_hope() noexcept { ++hopes_; }
@@ -123,6 +130,10 @@ class scheduler : public ready_queue {
   /// What ends the program when fibers outlast both grace times; std::abort() unless set.
   void set_stuck_handler(void (*handler)()) noexcept { on_stuck_ = handler; }
 
+  /// Whether shields may hold anything back: no longer once the main task has ended and the grace
+  /// time is over.
+  bool lets_hold_back() const noexcept { return graces_over_ == 0; }
+
   /// Looked at once a turn: when it becomes non-zero the main fiber is killed, once.
   void watch_signal(const std::atomic<int>& signal) noexcept { signal_ = &signal; }
 
@@ -144,11 +155,13 @@ class scheduler : public ready_queue {
   void throw_deadlock();
   void drain() noexcept;
   void check_signal() noexcept;
+  void tell_late() noexcept;
 
   engine& engine_;
   options options_;
   timer_queue timers_;
   intrusive_list<fiber_base, registry_tag> registry_;
+  intrusive_list<done_watcher> told_later_;
   intrusive_list<scheduler_guest> guests_;
   intrusive_list<descriptor_waiter, starved_tag> starved_;
   std::shared_ptr<remote_state> remotes_;

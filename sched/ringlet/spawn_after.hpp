@@ -47,8 +47,8 @@ steady_ns next_tick(steady_ns tick, steady_ns period) noexcept;
 steady_ns checked_period(const until& period);
 
 template <class F, class... Args>
-task<> call_every(steady_ns period, F f, Args... args) {
-  for (steady_ns tick = current_scheduler().now() + period;; tick = next_tick(tick, period)) {
+task<> call_every(steady_ns first, steady_ns period, F f, Args... args) {
+  for (steady_ns tick = first;; tick = next_tick(tick, period)) {
     co_await sleep_wait(until::at(tick));
     co_await std::invoke(f, args...);
   }
@@ -67,18 +67,19 @@ auto spawn_after(const spawn_time& delay, F&& f, Args&&... args) {
                delay.where());
 }
 
-/// Calls `f(args...)` once a period, for the first time when one has passed, until it throws or the
-/// fiber is killed; the copies of `f` and `args` serve all calls. The next call begins on the grid
-/// of periods, however long one took; ticks that a long call has missed are left out, not made up
-/// for. The period must be above zero. A failure ends it, and is the fiber's.
+/// Calls `f(args...)` once a period, for the first time one period after this call, until it throws
+/// or the fiber is killed; the copies of `f` and `args` serve all calls. The next call begins on
+/// the grid of periods, however long one took; ticks that a long call has missed are left out, not
+/// made up for. The period must be above zero. A failure ends it, and is the fiber's.
 template <class F, class... Args>
 requires std::is_same_v < std::invoke_result_t < std::decay_t<F>
 &, std::decay_t<Args>&... >,
     task < >> fiber<> spawn_every(const spawn_time& period, F&& f, Args&&... args) {
-  return spawn(
-      detail::call_every<std::decay_t<F>, std::decay_t<Args>...>(
-          detail::checked_period(period.when()), std::forward<F>(f), std::forward<Args>(args)...),
-      period.where());
+  const steady_ns length = detail::checked_period(period.when());
+  return spawn(detail::call_every<std::decay_t<F>, std::decay_t<Args>...>(
+                   current_scheduler().now() + length, length, std::forward<F>(f),
+                   std::forward<Args>(args)...),
+               period.where());
 }
 
 }  // namespace ringlet

@@ -2,16 +2,24 @@
 #include <ringlet/joinall.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>
+#include <ringlet/with_timeout.hpp>
 
 #include <doctest/doctest.h>
 
 #include <array>
+#include <exception>
+#include <functional>
 #include <list>
+#include <map>
 #include <memory>
+#include <ranges>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
+#include "allocations.hpp"
 #include "scripted_run.hpp"
+#include "support/aborts.hpp"
 
 using namespace ringlet;
 using namespace ringlet::test;
@@ -29,6 +37,30 @@ task<int> sleep_and_answer(std::chrono::milliseconds time, int number) {
 task<> fail() {
   throw std::runtime_error("not seen by joinall");
   co_return;
+}
+
+task<> fail_after(std::chrono::milliseconds time, const char* sentence) {
+  co_await sleep(time);
+  throw std::runtime_error(sentence);
+}
+
+std::vector<fiber<>> sleepers(std::initializer_list<int> times) {
+  std::vector<fiber<>> made;
+  for (const int time : times) made.push_back(spawn(sleep_for, std::chrono::milliseconds(time)));
+  return made;
+}
+
+using places = std::vector<std::size_t>;
+
+std::string sentence_of(const std::exception_ptr& error) {
+  if (error == nullptr) return "no error";
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& known) {
+    return known.what();
+  } catch (...) {
+    return "unknown";
+  }
 }
 
 }  // namespace
@@ -178,6 +210,471 @@ TEST_CASE("a killed joinall ends at once, and its fibers go on") {
     CHECK(joining.result() == outcome::exited);
     CHECK(co_await joinall(a, b));
     CHECK(a.result() == outcome::value);
+  };
+  run_on(engine, main());
+}
+
+// Some of them
+
+TEST_CASE("JN-01: joinall with a count is true when so many have ended, and the rest goes on") {
+  scripted_engine engine;
+  const auto main = [&]() -> task<> {
+    const auto fibers = sleepers({5, 1, 3});
+    CHECK(co_await joinall(fibers, {.count = 1}));
+    CHECK(engine.now() == scripted_engine::start_time + 1'000'000);
+    CHECK(co_await joinall(fibers, {.count = 1}));  // that one still counts
+    CHECK(engine.now() == scripted_engine::start_time + 1'000'000);
+    CHECK(co_await joinall(fibers, {.count = 2}));
+    CHECK(engine.now() == scripted_engine::start_time + 3'000'000);
+    CHECK_FALSE(fibers[0].done());
+    CHECK(co_await joinall(fibers, {}));
+    CHECK(fibers[0].done());
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("JN-01: a count of nothing is true at once, and one of more than all means all") {
+  scripted_engine engine;
+  const auto main = [&]() -> task<> {
+    const auto fibers = sleepers({5, 1});
+    CHECK(co_await joinall(fibers, {.limit = 0s, .count = 0}));
+    const places none = co_await wait(fibers, {.count = 0});
+    CHECK(none.empty());
+    CHECK(co_await joinall(fibers, {.count = 3}));
+    CHECK(engine.now() == scripted_engine::start_time + 5'000'000);
+    const std::vector<fiber<>> nobody;
+    CHECK(co_await joinall(nobody, {.count = 5}));
+    CHECK(co_await joinall(nobody, {.limit = 0s, .raise = true}));
+    const places of_nobody = co_await wait(nobody);
+    CHECK(of_nobody.empty());
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("W12 JN-01: the limit is one for all of them, and tells whether there were enough") {
+  scripted_engine engine;
+  const auto main = [&]() -> task<> {
+    const auto fibers = sleepers({4, 8, 12});
+    CHECK_FALSE(co_await joinall(fibers, {.limit = 5ms}));
+    CHECK(engine.now() == scripted_engine::start_time + 5'000'000);
+    CHECK_FALSE(co_await joinall(fibers, {.limit = 2ms, .count = 2}));
+    CHECK(co_await joinall(fibers, {.limit = 2ms, .count = 2}));
+    CHECK(engine.now() == scripted_engine::start_time + 8'000'000);
+    CHECK(co_await joinall(fibers, {.limit = 0s, .count = 2}));
+    CHECK_FALSE(co_await joinall(fibers, {.limit = -1h, .count = 3}));
+    CHECK(fibers[2].result() == outcome::pending);
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("W12 JN-02: wait yields the places in the order of the ends; those left go on") {
+  scripted_engine engine;
+  const auto main = [&]() -> task<> {
+    const auto fibers = sleepers({9, 2, 6, 1});
+    const places two = co_await wait(fibers, {.count = 2});
+    CHECK(two == places{3, 1});
+    const places in_time = co_await wait(fibers, {.limit = 5ms});
+    CHECK(in_time == places{1, 3, 2});  // those that had ended come first, in the order of the list
+    const places all = co_await wait(fibers);
+    CHECK(all == places{1, 2, 3, 0});
+    const places now = co_await wait(fibers, {.limit = 0s, .count = 3});
+    CHECK(now == places{0, 1, 2});
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("JN-02: the limit of wait counts from the co_await, and may be a point in time") {
+  scripted_engine engine;
+  const auto main = [&]() -> task<> {
+    const auto fibers = sleepers({8, 20});
+    auto waiting = wait(fibers, {.limit = 5ms});
+    co_await sleep(4ms);
+    const places in_time = co_await waiting;
+    CHECK(in_time == places{0});
+    const std::chrono::steady_clock::time_point deadline(std::chrono::nanoseconds(engine.now()) +
+                                                         3ms);
+    const places later = co_await wait(fibers, {.limit = deadline});
+    CHECK(later == places{0});
+    CHECK(std::chrono::nanoseconds(engine.now()) == deadline.time_since_epoch());
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("W48: the same fiber named twice counts twice") {
+  scripted_engine engine;
+  const auto main = []() -> task<> {
+    auto fibers = sleepers({2, 1});
+    fibers.push_back(fibers[1]);
+    const places two = co_await wait(fibers, {.count = 2});
+    CHECK(two == places{1, 2});
+    CHECK(co_await joinall(fibers, {.limit = 0s, .count = 2}));
+    CHECK(co_await joinall(fibers, {.raise = true}));
+    const std::vector<fiber<>> only = {fibers[0], fibers[0]};
+    const places both = co_await wait(only);
+    CHECK(both == places{0, 1});
+    CHECK(co_await killall(only));
+  };
+  run_on(engine, main());
+}
+
+// With their errors
+
+TEST_CASE("W13 JN-01: raise throws the failure that came first, at once, and the others go on") {
+  scripted_engine engine;
+  std::string reported;
+  options settings;
+  settings.on_unobserved = [&](const unobserved_error& failure) {
+    reported += sentence_of(failure.error);
+  };
+  const auto main = [&]() -> task<> {
+    auto fibers = sleepers({1, 9});
+    fibers.push_back(spawn(fail_after, 5ms, "later"));
+    fibers.push_back(spawn(fail_after, 3ms, "first"));
+    CHECK_THROWS_WITH(co_await joinall(fibers, {.raise = true}), "first");
+    CHECK(engine.now() == scripted_engine::start_time + 3'000'000);
+    CHECK(fibers[1].result() == outcome::pending);
+    CHECK(fibers[2].result() == outcome::pending);
+    CHECK(co_await joinall(fibers));
+    CHECK_THROWS_WITH((void)co_await wait(fibers, {.raise = true}), "later");  // now by the list
+    fibers.resize(2);
+    co_await yield();
+    CHECK(reported.empty());
+    fibers.push_back(spawn(fail_after, 1ms, "unseen"));
+    CHECK(co_await joinall(fibers, {.count = 3}));
+  };
+  run_on(engine, main(), settings);
+  CHECK(reported == "unseen");
+}
+
+TEST_CASE("W13 JN-01: raise looks at no more than it counts") {
+  scripted_engine engine;
+  options settings;
+  settings.on_unobserved = [](const unobserved_error&) {};
+  const auto main = []() -> task<> {
+    auto fibers = sleepers({1, 2});
+    fibers.push_back(spawn(fail_after, 3ms, "third"));
+    CHECK(co_await joinall(fibers, {.count = 2, .raise = true}));
+    CHECK_FALSE(co_await joinall(fibers, {.limit = 500us, .raise = true}));
+    co_await fibers[2].join();
+    CHECK(co_await joinall(fibers, {.count = 2, .raise = true}));
+    CHECK_THROWS_WITH(co_await joinall(fibers, {.limit = 0s, .raise = true}), "third");
+  };
+  run_on(engine, main(), settings);
+}
+
+TEST_CASE("W2 W13: who was killed has not failed: raise throws nothing") {
+  scripted_engine engine;
+  const auto main = []() -> task<> {
+    auto fibers = sleepers({5, 1});
+    fibers[0].request_kill();
+    co_await yield();
+    CHECK(co_await joinall(fibers, {.raise = true}));
+    const places order = co_await wait(fibers, {.raise = true});
+    CHECK(order == places{0, 1});
+    const auto given = spawn(sleep_for, 1h);
+    given.request_kill(std::make_exception_ptr(std::runtime_error("given")));
+    fibers.push_back(given);
+    CHECK_THROWS_WITH(co_await joinall(fibers, {.raise = true}), "given");
+  };
+  run_on(engine, main());
+}
+
+// Ranges
+
+TEST_CASE("JN-01: the range may be a view, a temporary, and goes before its fibers do") {
+  scripted_engine engine;
+  const auto main = []() -> task<> {
+    std::map<int, fiber<>> named;
+    for (const int time : {3, 1, 2})
+      named[time] = spawn(sleep_for, std::chrono::milliseconds(time));
+    const auto first_two = std::views::take(std::views::values(named), 2);
+    const places order = co_await wait(first_two);
+    CHECK(order == places{0, 1});
+    auto waiting = wait(std::views::values(named));
+    auto joining = joinall(std::views::values(named), {.count = 3});
+    named.clear();
+    const places all = co_await waiting;
+    CHECK(all == places{0, 1, 2});
+    CHECK(co_await joining);
+    auto of_temporary = joinall(sleepers({1, 2}), {.count = 2});
+    CHECK(co_await of_temporary);
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("JN-01: a range may end in another type than it begins with") {
+  scripted_engine engine;
+  const auto main = []() -> task<> {
+    const auto fibers = sleepers({1, 2, 9});
+    const auto counted = std::views::counted(fibers.begin(), 2) |
+                         std::views::take_while([](const fiber<>& each) { return bool(each); });
+    CHECK(co_await joinall(counted));
+    CHECK_FALSE(fibers[2].done());
+    CHECK(co_await killall(counted, 0s));
+  };
+  run_on(engine, main());
+}
+
+// Interrupted
+
+TEST_CASE("JN-01: who waits for some can be killed at any time, and the fibers go on") {
+  scripted_engine engine;
+  const auto main = [&]() -> task<> {
+    const auto fibers = sleepers({2, 4});
+    const auto waiting = spawn([&]() -> task<> {
+      const places both = co_await wait(fibers);
+      CHECK(both.empty());
+    });
+    SUBCASE("before it begins") {}
+    SUBCASE("before the first end") { co_await sleep(1ms); }
+    SUBCASE("between the ends") { co_await sleep(3ms); }
+    CHECK(co_await waiting.kill());
+    CHECK(waiting.result() == outcome::exited);
+    CHECK(co_await joinall(fibers));
+    CHECK(fibers[0].result() == outcome::value);
+    CHECK(fibers[1].result() == outcome::value);
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("JN-01: an end that came together with the kill is not lost: success wins") {
+  scripted_engine engine;
+  std::string log;
+  const auto main = [&]() -> task<> {
+    const auto fibers = sleepers({1, 9});
+    fiber<> waiting;
+    waiting = spawn([&]() -> task<> {
+      const places first = co_await wait(fibers, {.count = 1});
+      log += std::to_string(first.at(0));
+      co_await yield();
+      log += "not here";
+    });
+    co_await yield();
+    fibers[0].on_done([&] { waiting.request_kill(); });
+    co_await waiting.join();
+    CHECK(waiting.result() == outcome::exited);
+  };
+  run_on(engine, main());
+  CHECK(log == "0");
+}
+
+TEST_CASE("W7: a limit around joinall is not taken for its own") {
+  scripted_engine engine;
+  const auto main = []() -> task<> {
+    const auto fibers = sleepers({10});
+    CHECK_THROWS_AS(co_await with_timeout(1ms, joinall(fibers, {.limit = 5ms})), timed_out);
+    CHECK_THROWS_AS(co_await with_timeout(1ms, joinall(fibers, 5ms)), timed_out);
+    CHECK_THROWS_AS((void)co_await with_timeout(1ms, wait(fibers, {.limit = 5ms})), timed_out);
+    CHECK_FALSE(co_await with_timeout(5ms, joinall(fibers, {.limit = 1ms})));
+  };
+  run_on(engine, main());
+}
+
+// killall
+
+TEST_CASE("JN-06: killall ends all of them, begun or not, in their order, and waits") {
+  scripted_engine engine;
+  std::string log;
+  const auto main = [&]() -> task<> {
+    const auto body = [&](char name) -> task<> {
+      log += name;
+      try {
+        co_await sleep(1h);
+      } catch (const cancelled&) {
+        log += static_cast<char>(name - 'a' + 'A');
+        throw;
+      }
+    };
+    std::vector<fiber<>> fibers = {spawn(body, 'a'), spawn(body, 'b')};
+    co_await yield();
+    fibers.push_back(spawn(body, 'c'));
+    fibers.push_back(fibers[0]);
+    fibers.push_back(spawn(body, 'd'));
+    CHECK(co_await killall(fibers));
+    for (const auto& each : fibers) CHECK(each.result() == outcome::exited);
+    CHECK(co_await killall(fibers));  // they have ended
+    const std::vector<fiber<>> nobody;
+    CHECK(co_await killall(nobody));
+    CHECK(co_await killall(nobody, 0s));
+  };
+  run_on(engine, main());
+  CHECK(log == "abAB");
+  CHECK(engine.now() == scripted_engine::start_time);
+}
+
+TEST_CASE("W3 JN-06: none that has not begun begins, although the first to be killed waits") {
+  scripted_engine engine;
+  std::string log;
+  const auto main = [&]() -> task<> {
+    std::vector<fiber<>> fibers;
+    fibers.push_back(spawn([&]() -> task<> {
+      try {
+        co_await sleep(1h);
+      } catch (const cancelled&) {
+        log += "cleanup ";
+      }
+      co_await sleep(5ms);
+      log += "end ";
+    }));
+    co_await yield();
+    const auto body = [&]() -> task<> {
+      log += "not here ";
+      co_return;
+    };
+    fibers.push_back(spawn(body));
+    fibers[1].on_done([&] { log += "never began "; });
+    fibers.push_back(spawn(body));
+    CHECK(co_await killall(fibers));
+  };
+  run_on(engine, main());
+  // The one that had not begun was queued before the first was woken by its kill.
+  CHECK(log == "never began cleanup end ");
+}
+
+TEST_CASE("W5 JN-06: the limit of killall does not throw: it is false, and survivors go on") {
+  scripted_engine engine;
+  const auto main = [&]() -> task<> {
+    const auto stubborn = []() -> task<> {
+      try {
+        co_await sleep(1h);
+      } catch (const cancelled&) {
+      }
+      co_await sleep(10ms);
+    };
+    std::vector<fiber<>> fibers = {spawn(stubborn), spawn(sleep_for, 1h)};
+    co_await yield();
+    CHECK_FALSE(co_await killall(fibers, 4ms));
+    CHECK(engine.now() == scripted_engine::start_time + 4'000'000);
+    CHECK(fibers[0].result() == outcome::pending);
+    CHECK(fibers[1].result() == outcome::exited);
+    CHECK(co_await joinall(fibers, 7ms));
+    CHECK(fibers[0].result() == outcome::value);
+    CHECK(co_await killall(fibers, 0s));
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("JN-06 GL-09: killall with an exception: each one ends with it, begun or not") {
+  scripted_engine engine;
+  std::string log;
+  options settings;
+  settings.on_unobserved = [](const unobserved_error&) {};
+  const auto main = [&]() -> task<> {
+    const auto given = std::make_exception_ptr(std::runtime_error("given"));
+    std::vector<fiber<>> fibers = sleepers({1000, 2000});
+    fibers.push_back(spawn([&]() -> task<> {
+      try {
+        co_await sleep(1h);
+      } catch (const std::runtime_error& error) {
+        log += error.what();
+      }
+      co_await sleep(5ms);
+    }));
+    co_await yield();
+    fibers.push_back(spawn(sleep_for, 1h));
+    CHECK_FALSE(co_await killall(fibers, given, 1ms));
+    CHECK(fibers[2].result() == outcome::pending);
+    for (const std::size_t place : {0, 1, 3}) {
+      CHECK(fibers[place].result() == outcome::error);
+      CHECK(sentence_of(fibers[place].error()) == "given");
+    }
+    CHECK(co_await joinall(fibers));
+    CHECK(fibers[2].result() == outcome::value);
+    CHECK(co_await killall(fibers, given));
+    const auto plain = sleepers({1000});
+    CHECK(co_await killall(plain, std::exception_ptr()));
+    CHECK(plain[0].result() == outcome::exited);
+  };
+  run_on(engine, main(), settings);
+  CHECK(log == "given");
+}
+
+TEST_CASE("JN-06: a killall that is killed has killed all the same") {
+  scripted_engine engine;
+  const auto main = [&]() -> task<> {
+    const auto stubborn = []() -> task<> {
+      try {
+        co_await sleep(1h);
+      } catch (const cancelled&) {
+      }
+      co_await sleep(5ms);
+    };
+    const std::vector<fiber<>> fibers = {spawn(stubborn), spawn(sleep_for, 1h)};
+    co_await yield();
+    const auto killer = spawn([&]() -> task<> { co_await killall(fibers); });
+    co_await sleep(1ms);
+    CHECK(co_await killer.kill());
+    CHECK(killer.result() == outcome::exited);
+    CHECK(fibers[0].result() == outcome::pending);
+    CHECK(fibers[1].result() == outcome::exited);
+    co_await fibers[0].join();
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("JN-06: who names itself in a killall ends there, and the others end, too") {
+  scripted_engine engine;
+  const auto main = [&]() -> task<> {
+    std::vector<fiber<>> fibers = sleepers({1000});
+    fiber<> self;
+    self = spawn([&]() -> task<> {
+      fibers.push_back(self);
+      co_await killall(fibers);
+    });
+    co_await self.join();
+    CHECK(self.result() == outcome::exited);
+    co_await fibers[0].join();
+    CHECK(fibers[0].result() == outcome::exited);
+  };
+  run_on(engine, main());
+}
+
+// Misuse
+
+TEST_CASE("joining oneself in a list and empty handles abort") {
+  const auto with_itself = [](auto call) {
+    return [call] {
+      scripted_engine engine;
+      const auto main = [&]() -> task<> {
+        fiber<> self;
+        self = spawn([&]() -> task<> {
+          const std::vector<fiber<>> list = {self};
+          co_await call(list);
+        });
+        co_await self.join();
+      };
+      run_on(engine, main());
+    };
+  };
+  const auto join = [](const auto& list) { return joinall(list); };
+  const auto join_some = [](const auto& list) { return joinall(list, {.count = 1}); };
+  CHECK(aborts_with("a fiber joins itself", with_itself(join)));
+  CHECK(aborts_with("a fiber joins itself", with_itself(join_some)));
+  CHECK(aborts_with("an empty fiber handle was used", [] {
+    const std::vector<fiber<>> list(1);
+    (void)wait(list);
+  }));
+}
+
+// Memory
+
+TEST_CASE("once it waits, ends, kills and limits allocate nothing") {
+  scripted_engine engine;
+  const auto main = [&]() -> task<> {
+    const auto round = [](bool counted) -> task<> {
+      const auto fibers = sleepers({1, 2, 3});
+      const auto one = spawn([&]() -> task<> { co_await joinall(fibers); });
+      const auto two = spawn([&]() -> task<> { co_await joinall(fibers, {.limit = 1h}); });
+      const auto killed = spawn([&]() -> task<> { co_await joinall(fibers, {.count = 2}); });
+      const auto late = spawn([&]() -> task<> { co_await joinall(fibers, {.limit = 2ms}); });
+      co_await yield();
+      const std::size_t before = allocations();
+      killed.request_kill();
+      for (const auto* each : {&one, &two, &killed, &late}) co_await each->join(1h);
+      if (counted) CHECK(allocations() == before);
+    };
+    co_await round(false);  // fills the pools
+    co_await round(true);
   };
   run_on(engine, main());
 }

@@ -5,6 +5,7 @@
 #include <ringlet/as_result.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/run.hpp>
+#include <ringlet/shield.hpp>
 #include <ringlet/sleep.hpp>
 #include <ringlet/with_timeout.hpp>
 
@@ -12,9 +13,13 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <type_traits>
+#include <utility>
+#include <vector>
 
 #include "allocations.hpp"
 #include "scripted_run.hpp"
@@ -379,6 +384,513 @@ TEST_CASE("a limit allocates nothing beyond its frame, which is pooled") {
     co_await with_timeout(1ms, sleep_for(0s));
     const std::size_t before = allocations();
     for (int i = 0; i < 10; ++i) co_await with_timeout(1ms, sleep_for(0s));
+    CHECK(allocations() == before);
+  };
+  run_on(engine, main());
+}
+
+// Extending
+
+namespace {
+
+// Extends the limit it runs under after `first`, then sleeps for an hour.
+auto extend_after(std::chrono::milliseconds first, until limit, bool& extended) {
+  return [first, limit, &extended](deadline_scope& deadline) -> task<> {
+    co_await sleep(first);
+    extended = deadline.extend(limit);
+    co_await sleep(1h);
+  };
+}
+
+}  // namespace
+
+TEST_CASE("TM-01: the call may extend its limit: later, earlier, or for ever") {
+  scripted_engine engine;
+  const auto main = [&]() -> task<> {
+    const steady_ns begin = engine.now();
+    bool extended = false;
+    const auto end_of = [&](until limit) -> task<std::chrono::nanoseconds> {
+      const steady_ns since = engine.now();
+      auto call = extend_after(2ms, limit, extended);
+      const std::string end = co_await outcome_of(with_timeout(10ms, call));
+      CHECK(extended);
+      CHECK(end == (limit.is_forever() ? "done" : "timed out"));
+      co_return std::chrono::nanoseconds(engine.now() - since);
+    };
+    SUBCASE("later, counted from the extension") { CHECK(co_await end_of(20ms) == 22ms); }
+    SUBCASE("earlier") { CHECK(co_await end_of(3ms) == 5ms); }
+    SUBCASE("at once, in the next turn") { CHECK(co_await end_of(0s) == 2ms); }
+    SUBCASE("a time that has passed") { CHECK(co_await end_of(-1h) == 2ms); }
+    SUBCASE("to a point in time") {
+      const std::chrono::steady_clock::time_point start{std::chrono::nanoseconds(begin)};
+      CHECK(co_await end_of(start + 15ms) == 15ms);
+    }
+    SUBCASE("for ever") { CHECK(co_await end_of(forever) == 1h + 2ms); }
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("TM-01: a limit may be extended again and again, and begin with none") {
+  scripted_engine engine;
+  const auto main = [&]() -> task<> {
+    const steady_ns begin = engine.now();
+    const auto keep_alive = [](deadline_scope& deadline) -> task<> {
+      for (int i = 0; i < 5; ++i) {
+        co_await sleep(2ms);
+        CHECK_FALSE(deadline.has_passed());
+        CHECK(deadline.extend(3ms));
+      }
+      CHECK(deadline.extend(forever));
+      CHECK(deadline.extend(1ms));
+      co_await sleep(1h);
+    };
+    CHECK(co_await outcome_of(with_timeout(forever, keep_alive)) == "timed out");
+    CHECK(engine.now() == begin + 11'000'000);
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("TM-01: when the limit has passed, has_passed says so and extend is too late") {
+  scripted_engine engine;
+  std::string log;
+  const auto stubborn = [&](deadline_scope& deadline) -> task<> {
+    log += deadline.has_passed() ? "passed " : "not passed ";
+    try {
+      co_await sleep(1h);
+    } catch (const cancelled&) {
+      log += deadline.has_passed() ? "passed " : "not passed ";
+    }
+    log += deadline.extend(1h) ? "extended " : "too late ";
+    log += deadline.extend(forever) ? "extended " : "too late ";
+    try {
+      co_await sleep(1ms);
+      log += "slept ";
+    } catch (const cancelled&) {
+      log += "cancelled ";
+    }
+    co_await sleep(1ms);
+  };
+  const auto main = [&]() -> task<> {
+    const steady_ns begin = engine.now();
+    CHECK(co_await outcome_of(with_timeout(2ms, stubborn)) == "timed out");
+    CHECK(engine.now() == begin + 2'000'000);
+  };
+  run_on(engine, main());
+  CHECK(log == "not passed passed too late too late cancelled ");
+}
+
+TEST_CASE("TM-01: extend is in time as long as the scheduler has not seen the limit pass") {
+  scripted_engine engine;
+  const auto main = [&]() -> task<> {
+    const steady_ns begin = engine.now();
+    const auto compute = [&](deadline_scope& deadline) -> task<> {
+      co_await yield();
+      engine.advance(5'000'000);  // computes beyond its limit
+      CHECK_FALSE(deadline.has_passed());
+      CHECK(deadline.extend(1ms));
+      co_await sleep(1h);
+    };
+    CHECK(co_await outcome_of(with_timeout(2ms, compute)) == "timed out");
+    CHECK(engine.now() == begin + 6'000'000);
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("TM-03: extending the inner limit does not move the outer one, nor the other way round") {
+  scripted_engine engine;
+  std::string log;
+  const auto main = [&]() -> task<> {
+    const steady_ns begin = engine.now();
+    SUBCASE("the inner one beyond the outer one") {
+      const auto inner = [&](deadline_scope& deadline) -> task<> {
+        CHECK(deadline.extend(1h));
+        co_await sleep(2h);
+      };
+      const auto call = [&]() -> task<> {
+        log += co_await outcome_of(with_timeout(1ms, inner)) + " inside, ";
+        co_await sleep(1ms);
+      };
+      log += co_await outcome_of(with_timeout(5ms, call()));
+      CHECK(log == "cancelled inside, timed out");
+      CHECK(engine.now() == begin + 5'000'000);
+    }
+    SUBCASE("the outer one, from inside the inner one") {
+      const auto outer = [&](deadline_scope& deadline) -> task<> {
+        const auto call = [&]() -> task<> {
+          CHECK(deadline.extend(10ms));
+          co_await sleep(1h);
+        };
+        log += co_await outcome_of(with_timeout(5ms, call())) + " inside, ";
+        co_await sleep(1h);
+      };
+      log += co_await outcome_of(with_timeout(2ms, outer));
+      CHECK(log == "timed out inside, timed out");
+      CHECK(engine.now() == begin + 10'000'000);
+    }
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("TM-01: with_timeout with a function yields what it returns, and passes errors on") {
+  scripted_engine engine;
+  const auto make = [](deadline_scope&) -> task<std::unique_ptr<int>> {
+    co_await yield();
+    co_return std::make_unique<int>(7);
+  };
+  int target = 0;
+  const auto refer = [&target](deadline_scope&) -> task<int&> { co_return target; };
+  const auto fail = [](deadline_scope&) -> task<int> {
+    throw std::runtime_error("its own");
+    co_return 0;
+  };
+  const auto refuse = [](deadline_scope&) -> task<> { throw std::runtime_error("no task"); };
+  struct counting {
+    int calls = 0;
+    task<int> operator()(deadline_scope&) {
+      ++calls;
+      co_await yield();
+      co_return calls;
+    }
+  };
+  const auto main = [&]() -> task<> {
+    const std::unique_ptr<int> number = co_await with_timeout(1s, make);
+    CHECK(*number == 7);
+    CHECK(&co_await with_timeout(1s, refer) == &target);
+    CHECK_THROWS_WITH(co_await with_timeout(1s, fail), "its own");
+    CHECK_THROWS_WITH(co_await with_timeout(1s, refuse), "no task");
+    counting shared;
+    CHECK(co_await with_timeout(1s, shared) == 1);
+    CHECK(co_await with_timeout(1s, shared) == 2);  // borrowed, not copied
+    const bool temporary = co_await with_timeout(1s, [](deadline_scope& deadline) -> task<bool> {
+      co_await yield();
+      co_return !deadline.has_passed();
+    });
+    CHECK(temporary);
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("a deadline_scope of one's own ends the waits inside, and says so by has_passed") {
+  scripted_engine engine;
+  const auto main = [&]() -> task<> {
+    std::string log;
+    {
+      deadline_scope mine(2ms);
+      try {
+        co_await sleep(1h);
+      } catch (const cancelled& reason) {
+        log += reason.from(&mine) ? "mine " : "not mine ";
+      }
+      CHECK(mine.has_passed());
+    }
+    co_await sleep(1ms);
+    CHECK(log == "mine ");
+  };
+  run_on(engine, main());
+}
+
+// Whose limit it was
+
+namespace {
+
+task<> throw_timed_out() {
+  co_await yield();
+  throw timed_out("its own");
+}
+
+task<int> throw_timed_out_for_int() {
+  co_await throw_timed_out();
+  co_return 1;
+}
+
+}  // namespace
+
+TEST_CASE("W8 TM-04: a timed_out that the call itself throws is not taken for that of the limit") {
+  scripted_engine engine;
+  std::string log;
+  const auto note = [&](task<> call) -> task<> {
+    try {
+      co_await call;
+      log += "done ";
+    } catch (const timed_out& error) {
+      log += std::string(error.what()).starts_with("its own") ? "its own " : "the limit's ";
+    }
+  };
+  const auto function = [](deadline_scope&) -> task<> { return throw_timed_out(); };
+  const auto moving_on = []() -> task<> { co_await move_on_after(1s, throw_timed_out()); };
+  const auto moving_on_with_int = []() -> task<> {
+    co_await move_on_after(1s, throw_timed_out_for_int());
+  };
+  const auto or_else = []() -> task<> { co_await timeout_or(1s, throw_timed_out_for_int(), 5); };
+  const auto main = [&]() -> task<> {
+    co_await note(with_timeout(1s, throw_timed_out()));
+    co_await note(with_timeout(1s, function));
+    co_await note(moving_on());
+    co_await note(moving_on_with_int());
+    co_await note(or_else());
+    // An inner limit that passes is an error of the call, for the outer one.
+    CHECK_THROWS_AS(co_await move_on_after(1s, with_timeout(1ms, sleep_for(1h))), timed_out);
+    CHECK_THROWS_AS(co_await timeout_or(1s, with_timeout(1ms, answer_after(1h)), 5), timed_out);
+  };
+  run_on(engine, main());
+  CHECK(log == "its own its own its own its own its own ");
+}
+
+TEST_CASE("W9: timed_out derives from std::exception, and what ends the waits inside does not") {
+  static_assert(std::is_base_of_v<std::system_error, timed_out>);
+  scripted_engine engine;
+  bool swallowed = false;
+  const auto careless = [&]() -> task<> {
+    try {
+      co_await sleep(1h);
+    } catch (const std::exception&) {
+      swallowed = true;
+    }
+  };
+  const auto main = [&]() -> task<> {
+    CHECK(co_await outcome_of(with_timeout(1ms, careless())) == "timed out");
+  };
+  run_on(engine, main());
+  CHECK_FALSE(swallowed);
+}
+
+TEST_CASE("W10: no limit costs no timer, and one of zero ends the first wait of the call") {
+  scripted_engine engine;
+  std::string log;
+  const auto main = [&]() -> task<> {
+    const auto call = [&]() -> task<> {
+      log += "called ";
+      co_await yield();  // needs no timer, and is over in this turn
+      log += "yielded ";
+      co_await sleep(0s);
+      log += "not here ";
+    };
+    CHECK(co_await outcome_of(with_timeout(0s, call())) == "timed out");
+    const auto look = [&]() -> task<> {
+      CHECK(current_scheduler().timers().empty());
+      co_return;
+    };
+    co_await with_timeout(forever, look());
+    co_await with_timeout(std::chrono::hours::max(), look());
+  };
+  run_on(engine, main());
+  CHECK(log == "called yielded ");
+}
+
+TEST_CASE("W8 TM-03: none of the forms swallows an outer limit, a kill, or a given exception") {
+  scripted_engine engine;
+  std::string log;
+  const auto forms = [&]() {
+    const auto by_function = [](deadline_scope&) -> task<> { return sleep_for(1h); };
+    std::vector<std::function<task<>()>> all;
+    all.push_back([] { return with_timeout(1min, sleep_for(1h)); });
+    all.push_back([=]() -> task<> { co_await with_timeout(1min, by_function); });
+    all.push_back([]() -> task<> { co_await with_timeout(1min, sleep(1h)); });
+    all.push_back([]() -> task<> { co_await timeout_or(1min, answer_after(1h), 5); });
+    all.push_back([]() -> task<> { co_await move_on_after(1min, sleep_for(1h)); });
+    all.push_back([]() -> task<> { co_await move_on_after(1min, answer_after(1h)); });
+    return all;
+  };
+  const auto note = [&](const std::function<task<>()>& form) -> task<> {
+    log += co_await outcome_of(form()) + " ";
+    co_await sleep(0s);
+  };
+  const auto main = [&]() -> task<> {
+    for (const auto& form : forms()) {
+      log.clear();
+      SUBCASE("an outer limit") {
+        log += co_await outcome_of(with_timeout(1ms, note(form)));
+        CHECK(log == "cancelled timed out");
+      }
+      SUBCASE("a kill") {
+        const auto killed = spawn(note, form);
+        co_await yield();
+        co_await killed.kill();
+        CHECK(log == "cancelled ");
+      }
+      SUBCASE("an exception that it is killed with") {
+        const auto killed = spawn(note, form);
+        co_await yield();
+        co_await killed.kill(std::make_exception_ptr(std::runtime_error("given")));
+        CHECK(log == "given ");
+      }
+    }
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("W8 TM-03: when both limits have passed it is the outer one that ends the call") {
+  scripted_engine engine;
+  std::string log;
+  const auto clean_up_slowly = [&]() -> task<> {
+    co_await shield(1h, sleep_for(5ms));  // both limits pass meanwhile, the inner one first
+    co_await sleep(1h);
+  };
+  const auto main = [&]() -> task<> {
+    const auto inner = [&]() -> task<> {
+      log += co_await outcome_of(with_timeout(1ms, clean_up_slowly())) + " inside, ";
+      co_await sleep(1h);
+    };
+    log += co_await outcome_of(with_timeout(2ms, inner()));
+    CHECK(log == "cancelled inside, timed out");
+    log.clear();
+    const auto moving_on = [&]() -> task<> {
+      co_await move_on_after(1ms, clean_up_slowly());
+      log += "went on ";
+    };
+    log += co_await outcome_of(with_timeout(2ms, moving_on()));
+    CHECK(log == "timed out");
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("W8 TM-03: a kill in the turn in which the limit passes comes first") {
+  scripted_engine engine;
+  std::string log;
+  const auto main = [&]() -> task<> {
+    const auto killed = spawn([&]() -> task<> {
+      log += co_await outcome_of(with_timeout(1ms, sleep_for(1h))) + " ";
+      log += co_await outcome_of(sleep_for(1ms));
+    });
+    co_await sleep(1ms);
+    // The limit has not been noticed yet, or its fiber not been resumed: see the order of spawning.
+    killed.request_kill();
+    co_await killed.join();
+  };
+  run_on(engine, main());
+  CHECK(log == "cancelled done");
+}
+
+// timeout_or and move_on_after
+
+TEST_CASE("TM-04: timeout_or yields the value in time, else the other one") {
+  scripted_engine engine;
+  const auto make = [](std::chrono::milliseconds time) -> task<std::unique_ptr<int>> {
+    co_await sleep(time);
+    co_return std::make_unique<int>(7);
+  };
+  const auto word = [](std::chrono::milliseconds time) -> task<std::string> {
+    co_await sleep(time);
+    co_return "in time";
+  };
+  const auto main = [&]() -> task<> {
+    const steady_ns begin = engine.now();
+    CHECK(co_await timeout_or(2ms, answer_after(1ms), 5) == 42);
+    CHECK(co_await timeout_or(2ms, answer_after(1h), 5) == 5);
+    CHECK(co_await timeout_or(2ms, answer_after(1h), 'a') == 97);
+    CHECK(co_await timeout_or(2ms, word(1ms), "too late") == "in time");
+    CHECK(co_await timeout_or(2ms, word(9ms), "too late") == "too late");
+    CHECK(co_await timeout_or(0s, answer_after(0ms), 5) == 5);
+    CHECK(co_await timeout_or(forever, answer_after(1ms), 5) == 42);
+    CHECK(engine.now() == begin + 9'000'000);
+    auto in_time = timeout_or(2ms, make(1ms), std::make_unique<int>(3));
+    CHECK(*co_await in_time == 7);
+    auto too_late = timeout_or(2ms, make(5ms), std::make_unique<int>(3));
+    CHECK(*co_await too_late == 3);
+    auto nothing = timeout_or(2ms, make(5ms), nullptr);
+    CHECK(co_await nothing == nullptr);
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("TM-02: move_on_after is false, or without a value, when the limit passes first") {
+  scripted_engine engine;
+  const auto make = [](std::chrono::milliseconds time) -> task<std::unique_ptr<int>> {
+    co_await sleep(time);
+    co_return std::make_unique<int>(7);
+  };
+  const auto main = [&]() -> task<> {
+    static_assert(std::is_same_v<decltype(move_on_after(1s, sleep_for(1s)))::value_type, bool>);
+    const steady_ns begin = engine.now();
+    CHECK(co_await move_on_after(2ms, sleep_for(1ms)));
+    CHECK_FALSE(co_await move_on_after(2ms, sleep_for(1h)));
+    CHECK(co_await move_on_after(2ms, answer_after(1ms)) == 42);
+    CHECK(co_await move_on_after(2ms, answer_after(1h)) == std::nullopt);
+    CHECK(engine.now() == begin + 6'000'000);
+    const std::optional<std::unique_ptr<int>> in_time = co_await move_on_after(2ms, make(1ms));
+    CHECK(**in_time == 7);
+    const std::optional<std::unique_ptr<int>> too_late = co_await move_on_after(2ms, make(5ms));
+    CHECK_FALSE(too_late.has_value());
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("TM-04: success wins with these, too, and their errors pass through") {
+  scripted_engine engine;
+  const auto late = []() -> task<int> {
+    try {
+      co_await sleep(1h);
+    } catch (const cancelled&) {
+    }
+    co_return 6;
+  };
+  const auto late_without_value = [&]() -> task<> { co_await late(); };
+  const auto fail = []() -> task<int> {
+    throw std::runtime_error("its own");
+    co_return 0;
+  };
+  const auto fail_without_value = [&]() -> task<> { co_await fail(); };
+  const auto main = [&]() -> task<> {
+    CHECK(co_await timeout_or(1ms, late(), 5) == 6);
+    CHECK(co_await move_on_after(1ms, late()) == 6);
+    CHECK(co_await move_on_after(1ms, late_without_value()));
+    CHECK_THROWS_WITH(co_await timeout_or(1s, fail(), 5), "its own");
+    CHECK_THROWS_WITH((void)co_await move_on_after(1s, fail()), "its own");
+    CHECK_THROWS_WITH(co_await move_on_after(1s, fail_without_value()), "its own");
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("the value instead and that of the call are destroyed once each") {
+  scripted_engine engine;
+  int alive = 0;
+  const auto make = [&alive](std::chrono::milliseconds time) -> task<counted> {
+    co_await sleep(time);
+    co_return counted(alive);
+  };
+  const auto main = [&]() -> task<> {
+    for (const auto time : {1ms, 9ms}) {
+      {
+        const counted instead(alive);
+        const counted value = co_await timeout_or(2ms, make(time), instead);
+        CHECK(alive == 2);
+      }
+      CHECK(alive == 0);
+      {
+        const std::optional<counted> value = co_await move_on_after(2ms, make(time));
+        CHECK(alive == (value.has_value() ? 1 : 0));
+      }
+      CHECK(alive == 0);
+    }
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("limits that pass and extensions allocate nothing beyond pooled frames") {
+  scripted_engine engine;
+  const auto main = []() -> task<> {
+    const auto extending = [](deadline_scope& deadline) -> task<> {
+      deadline.extend(1ms);
+      co_await sleep(1h);
+    };
+    const auto round = [&]() -> task<> {
+      CHECK_FALSE(co_await move_on_after(1ms, sleep_for(1h)));
+      CHECK(co_await timeout_or(1ms, answer_after(1h), 5) == 5);
+      bool late = false;
+      try {
+        co_await with_timeout(1h, extending);
+      } catch (const cancelled&) {
+      } catch (const timed_out&) {
+        late = true;
+      }
+      CHECK(late);
+    };
+    co_await round();
+    const std::size_t before = allocations();
+    for (int i = 0; i < 5; ++i) {
+      co_await move_on_after(1ms, sleep_for(1h));
+      co_await timeout_or(1ms, answer_after(1h), 5);
+    }
     CHECK(allocations() == before);
   };
   run_on(engine, main());
