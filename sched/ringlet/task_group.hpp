@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <source_location>
 #include <string>
@@ -138,11 +139,25 @@ class task_group {
 
 namespace detail {
 
+/// What a body has returned: nothing, a pointer for a reference, or the value.
+template <class R>
+struct group_value {
+  using type = R;
+};
+template <class R>
+struct group_value<R&> {
+  using type = R*;
+};
+template <>
+struct group_value<void> {
+  using type = std::monostate;
+};
+
 // `f` and `args` live in the expression that awaits.
 template <class R, class F, class... Args>
 task<R> run_group(task_group::failures policy, F& f, Args&... args) {
   task_group group(policy);
-  std::optional<std::conditional_t<std::is_void_v<R>, std::monostate, R>> value;
+  std::optional<typename group_value<R>::type> value;
   std::exception_ptr outer;  // what ends the caller, too
   {
     const task_group::body_scope body(group);
@@ -150,6 +165,8 @@ task<R> run_group(task_group::failures policy, F& f, Args&... args) {
       if constexpr (std::is_void_v<R>) {
         co_await std::invoke(f, group, args...);
         value.emplace();
+      } else if constexpr (std::is_reference_v<R>) {
+        value.emplace(std::addressof(co_await std::invoke(f, group, args...)));
       } else {
         value.emplace(co_await std::invoke(f, group, args...));
       }
@@ -166,7 +183,11 @@ task<R> run_group(task_group::failures policy, F& f, Args&... args) {
   group.throw_errors();
   if constexpr (!std::is_void_v<R>) {
     if (!value) throw_error(errc::exited, "with_group");
-    co_return std::move(*value);
+    if constexpr (std::is_reference_v<R>) {
+      co_return **value;
+    } else {
+      co_return std::move(*value);
+    }
   }
 }
 
