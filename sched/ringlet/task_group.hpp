@@ -177,7 +177,11 @@ task<R> run_group(task_group::failures policy, F& f, Args&... args) {
     }
   }
   if (outer || group.has_failed()) group.cancel();
-  const bool interrupted = co_await task_group::end_wait(group);
+  bool interrupted = false;
+  do {  // whoever sees the last one end may spawn another before this fiber runs
+    const bool now = co_await task_group::end_wait(group);
+    interrupted = interrupted || now;
+  } while (group.size() != 0);
   if (outer) std::rethrow_exception(outer);
   if (interrupted) current().throw_interruption();
   group.throw_errors();
