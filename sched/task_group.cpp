@@ -71,6 +71,7 @@ void task_group::on_ended(member& ended) noexcept {
   static_cast<list_hook<task_group>&>(ended).unlink();
   if (ended.who->result() == outcome::error && policy_ == failures::end_the_group) {
     failed_.push_back(ended);
+    ++failed_count_;
     cancel();
   } else {
     delete &ended;
@@ -84,15 +85,21 @@ void task_group::cancel() noexcept {
   for (member* m = members_.next(nullptr); m != nullptr; m = members_.next(m)) m->who->interrupt();
 }
 
-void task_group::fail(std::exception_ptr error) { errors_.push_back(std::move(error)); }
+void task_group::fail(std::exception_ptr error) noexcept {
+  body_error_ = std::move(error);
+  failed_before_body_ = failed_count_;
+}
 
 void task_group::throw_errors() {
   if (!has_failed()) return;
-  // In the order in which they came: a body that fails ends the others, else it was ended by them.
-  std::vector<std::exception_ptr> all = std::move(errors_);
+  std::vector<std::exception_ptr> all;
+  all.reserve(failed_count_ + 1);
   while (!failed_.empty()) {
     const std::unique_ptr<member> last(static_cast<member*>(&failed_.pop_front()));
     all.push_back(last->who->error());
+  }
+  if (body_error_ != nullptr) {
+    all.insert(all.begin() + static_cast<std::ptrdiff_t>(failed_before_body_), body_error_);
   }
   throw group_error(std::move(all));
 }

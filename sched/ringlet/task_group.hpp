@@ -115,8 +115,9 @@ class task_group {
     task_group* group_;
   };
 
-  void fail(std::exception_ptr error);
-  bool has_failed() const noexcept { return !failed_.empty() || !errors_.empty(); }
+  /// The body has failed.
+  void fail(std::exception_ptr error) noexcept;
+  bool has_failed() const noexcept { return failed_count_ != 0 || body_error_ != nullptr; }
   /// Throws a group_error if anything has failed. Afterwards all have been looked at.
   void throw_errors();
 
@@ -130,8 +131,10 @@ class task_group {
   scope around_;
   scope* body_ = nullptr;
   end_wait* waiter_ = nullptr;
-  intrusive_list<done_watcher> failed_;     // members that are kept for their errors
-  std::vector<std::exception_ptr> errors_;  // of the body
+  intrusive_list<done_watcher> failed_;  // members that are kept for their errors
+  std::size_t failed_count_ = 0;
+  std::exception_ptr body_error_;
+  std::size_t failed_before_body_ = 0;
   intrusive_list<member, task_group> members_;
   std::size_t alive_ = 0;
   failures policy_;
