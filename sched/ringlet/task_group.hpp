@@ -161,7 +161,7 @@ template <class R, class F, class... Args>
 task<R> run_group(task_group::failures policy, F& f, Args&... args) {
   task_group group(policy);
   std::optional<typename group_value<R>::type> value;
-  std::exception_ptr outer;  // what ends the caller, too
+  std::exception_ptr outer;  // what ends the caller, too, and comes out as it is
   {
     const task_group::body_scope body(group);
     try {
@@ -176,7 +176,11 @@ task<R> run_group(task_group::failures policy, F& f, Args&... args) {
     } catch (const cancelled& reason) {
       if (!reason.from(&body)) outer = std::current_exception();
     } catch (...) {
-      group.fail(std::current_exception());
+      if (policy == task_group::failures::are_outcomes) {
+        outer = std::current_exception();
+      } else {
+        group.fail(std::current_exception());
+      }
     }
   }
   if (outer || group.has_failed()) group.cancel();
