@@ -80,6 +80,8 @@ void task_group::on_ended(member& ended) noexcept {
 }
 
 void task_group::cancel() noexcept {
+  // Those that come later find it cancelled.
+  if (around_.is_cancelled()) return;
   around_.cancel();
   if (body_ != nullptr) body_->cancel();
   for (member* m = members_.next(nullptr); m != nullptr; m = members_.next(m)) m->who->interrupt();
