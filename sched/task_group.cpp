@@ -59,6 +59,8 @@ task_group::~task_group() {
 }
 
 void task_group::add(fiber_base& child) {
+  RINGLET_ASSERT(current_scheduler_or_null() == &home_,
+                 "a fiber was spawned in a group of another thread's scheduler");
   auto added = std::make_unique<member>(*this, child);
   child.watch(*added);
   members_.push_back(*added.release());
