@@ -43,7 +43,10 @@ group::~group() {
 }
 
 void group::add(fiber_base& added) {
-  if (added.done() || contains(added)) return;
+  if (added.done()) return;
+  RINGLET_ASSERT(current_scheduler_or_null() == &added.home(),
+                 "a fiber of another thread's scheduler was added to a group");
+  if (contains(added)) return;
   auto made = std::make_unique<member>(*this, added);
   member& watcher = *made;
   members_.emplace(&added, std::move(made));
