@@ -49,7 +49,7 @@ class pool : private group {
   auto spawn(F f, Args... args)
       -> task<fiber<typename std::invoke_result_t<F, Args...>::value_type>> {
     co_await place();
-    co_return occupy(detail::make_call(std::move(f), std::move(args)...));
+    co_return start(std::move(f), std::move(args)...);
   }
   /// Spawns if there is a place now; nothing otherwise.
   template <class F, class... Args>
@@ -58,7 +58,7 @@ class pool : private group {
       -> std::optional<fiber<typename std::invoke_result_t<F, Args...>::value_type>> {
     if (closed_ || taken_ >= size_) return std::nullopt;
     ++taken_;
-    return occupy(detail::make_call(std::move(f), std::move(args)...));
+    return start(std::move(f), std::move(args)...);
   }
 
   /// Spawns, and waits for what the task yields; as get(). Called by a fiber of this pool it makes
@@ -70,7 +70,7 @@ class pool : private group {
       co_return co_await std::invoke(std::move(f), std::move(args)...);
     }
     co_await place();
-    auto made = occupy(detail::make_call(std::move(f), std::move(args)...));
+    auto made = start(std::move(f), std::move(args)...);
     co_return co_await std::move(made).get();
   }
 
@@ -130,10 +130,13 @@ class pool : private group {
   void give_place_back() noexcept;
   void on_left() noexcept override { give_place_back(); }
 
-  /// Makes a fiber for a place that was taken.
-  template <class T>
-  fiber<T> occupy(task<T> root) {
-    return occupy([&] { return ringlet::spawn(std::move(root), where_); });
+  /// Makes a fiber for a place that was taken, which is given back when that fails.
+  template <class F, class... Args>
+  auto start(F&& f, Args&&... args) {
+    return occupy([&] {
+      auto call = detail::make_call(std::forward<F>(f), std::forward<Args>(args)...);
+      return ringlet::spawn(std::move(call), where_);
+    });
   }
   template <std::invocable Spawn>
   auto occupy(Spawn spawn) {
@@ -176,7 +179,7 @@ class pool : private group {
       while (next != std::ranges::end(items) && ahead.size() < size_ &&
              (ahead.empty() || taken_ < size_)) {
         co_await place();
-        ahead.push_back(occupy(detail::make_call(f, *next)));
+        ahead.push_back(start(f, *next));
         ++next;
       }
       std::size_t which = 0;
