@@ -176,8 +176,8 @@ class pool : private group {
     auto next = std::ranges::begin(items);
     while (next != std::ranges::end(items) || !ahead.empty()) {
       // The first one is worth waiting for a place, the others only help.
-      while (next != std::ranges::end(items) && ahead.size() < size_ &&
-             (ahead.empty() || taken_ < size_)) {
+      while (next != std::ranges::end(items) &&
+             (ahead.empty() || (ahead.size() < size_ && taken_ < size_))) {
         co_await place();
         ahead.push_back(start(f, *next));
         ++next;
