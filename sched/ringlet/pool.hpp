@@ -213,6 +213,7 @@ class [[nodiscard]] pool::place_wait : public list_wait {
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
     return begin(caller.promise());
   }
+  result<void> take();
   void await_resume();
 
  private:
