@@ -32,6 +32,8 @@ namespace ringlet {
 /// served; a fiber gives its place back in the moment of its end. Its fibers go on when the pool
 /// goes. Thread: that of its scheduler.
 class pool : private group {
+  template <class F, class... Args>
+  using call_of = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>;
   template <class F, class Items>
   using value_of =
       typename std::invoke_result_t<F&, std::ranges::range_reference_t<Items>>::value_type;
@@ -42,20 +44,21 @@ class pool : private group {
       : size_(size), where_(where) {}
   ~pool() override;
 
-  /// Waits for a place, then spawns. Killed before there was one, nothing was spawned.
+  /// Waits for a place, then spawns. Killed before there was one, nothing was spawned. With g++ 12
+  /// name a callable that has something to destroy first, here and below; see with_timeout().
   /// Errors  errc::closed after close(), also for those who wait.
   template <class F, class... Args>
   requires detail::makes_task<F, Args...>
-  auto spawn(F f, Args... args)
-      -> task<fiber<typename std::invoke_result_t<F, Args...>::value_type>> {
-    co_await place();
-    co_return start(std::move(f), std::move(args)...);
+  auto spawn(F&& f, Args&&... args) -> task<fiber<typename call_of<F, Args...>::value_type>> {
+    detail::check_temporary<F>();
+    return spawn_call<std::decay_t<F>, std::decay_t<Args>...>(std::forward<F>(f),
+                                                              std::forward<Args>(args)...);
   }
   /// Spawns if there is a place now; nothing otherwise.
   template <class F, class... Args>
   requires detail::makes_task<F, Args...>
   auto try_spawn(F f, Args... args)
-      -> std::optional<fiber<typename std::invoke_result_t<F, Args...>::value_type>> {
+      -> std::optional<fiber<typename call_of<F, Args...>::value_type>> {
     if (closed_ || taken_ >= size_) return std::nullopt;
     ++taken_;
     return start(std::move(f), std::move(args)...);
@@ -64,31 +67,21 @@ class pool : private group {
   /// Spawns, and waits for what the task yields; as get(). Called by a fiber of this pool it makes
   /// the call itself, because waiting for a place could then be waiting for itself.
   template <class F, class... Args>
-  requires detail::makes_task<F, Args...> std::invoke_result_t<F, Args...> apply(F f,
-                                                                                 Args... args) {
-    if (group::contains(current())) {
-      co_return co_await std::invoke(std::move(f), std::move(args)...);
-    }
-    co_await place();
-    auto made = start(std::move(f), std::move(args)...);
-    co_return co_await std::move(made).get();
+  requires detail::makes_task<F, Args...>
+  auto apply(F&& f, Args&&... args) -> call_of<F, Args...> {
+    detail::check_temporary<F>();
+    return apply_call<std::decay_t<F>, std::decay_t<Args>...>(std::forward<F>(f),
+                                                              std::forward<Args>(args)...);
   }
 
   /// Calls `f(item)` for each, at most size() at once, and yields the values in the order of the
   /// items. When calls have failed, all are made, and the exception of the first item is thrown.
   /// What ends the caller ends the calls first. `items` and `f` are copied.
   template <std::ranges::forward_range Items, class F>
-  auto map(Items items, F f) -> task<std::vector<detail::value_or_unit<value_of<F, Items>>>> {
-    using value = value_of<F, Items>;
-    const std::vector<fiber<value>> made = co_await detail::run_group<std::vector<fiber<value>>>(
-        task_group::failures::are_outcomes, spawn_each<Items, F>, *this, items, f);
-    for (const fiber<value>& one : made) {
-      if (one.result() != outcome::value) throw_failure(one.state());
-    }
-    std::vector<detail::value_or_unit<value>> values;
-    values.reserve(made.size());
-    for (const fiber<value>& one : made) values.push_back(detail::move_value_out(one.state()));
-    co_return values;
+  auto map(Items items, F&& f)
+      -> task<std::vector<detail::value_or_unit<value_of<std::decay_t<F>, Items>>>> {
+    detail::check_temporary<F>();
+    return map_calls<Items, std::decay_t<F>>(std::move(items), std::forward<F>(f));
   }
 
   /// The same, one by one in the order of the items, as they are asked for: yields fibers that have
@@ -148,6 +141,35 @@ class pool : private group {
       give_place_back();
       throw;
     }
+  }
+
+  template <class F, class... Args>
+  auto spawn_call(F f, Args... args) -> task<fiber<typename call_of<F, Args...>::value_type>> {
+    co_await place();
+    co_return start(std::move(f), std::move(args)...);
+  }
+  template <class F, class... Args>
+  call_of<F, Args...> apply_call(F f, Args... args) {
+    if (group::contains(current())) {
+      co_return co_await std::invoke(std::move(f), std::move(args)...);
+    }
+    co_await place();
+    auto made = start(std::move(f), std::move(args)...);
+    co_return co_await std::move(made).get();
+  }
+
+  template <std::ranges::forward_range Items, class F>
+  auto map_calls(Items items, F f) -> task<std::vector<detail::value_or_unit<value_of<F, Items>>>> {
+    using value = value_of<F, Items>;
+    const std::vector<fiber<value>> made = co_await detail::run_group<std::vector<fiber<value>>>(
+        task_group::failures::are_outcomes, spawn_each<Items, F>, *this, items, f);
+    for (const fiber<value>& one : made) {
+      if (one.result() != outcome::value) throw_failure(one.state());
+    }
+    std::vector<detail::value_or_unit<value>> values;
+    values.reserve(made.size());
+    for (const fiber<value>& one : made) values.push_back(detail::move_value_out(one.state()));
+    co_return values;
   }
 
   template <class Items, class F>
