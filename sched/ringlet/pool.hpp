@@ -38,6 +38,26 @@ class pool : private group {
   using value_of =
       typename std::invoke_result_t<F&, std::ranges::range_reference_t<Items>>::value_type;
 
+  /// Waits for a place in a pool, in line.
+  class [[nodiscard]] place_wait : public list_wait {
+   public:
+    place_wait(pool& of, until limit) noexcept : list_wait(limit), of_(&of) {}
+
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+      return begin(caller.promise());
+    }
+    result<void> take();
+    void await_resume();
+
+   private:
+    friend class pool;
+    bool begin(frame_record& at) noexcept;
+    static void describe(const void* object, std::string& out);
+    static const wait_type type;
+    pool* of_;
+  };
+
  public:
   /// In dumps its fibers are spawned here. A pool of size 0 never has a place.
   explicit pool(std::size_t size, std::source_location where = std::source_location::current())
@@ -116,10 +136,8 @@ class pool : private group {
   using group::size;
 
  private:
-  class place_wait;
-
   /// Waits for a place and takes it.
-  place_wait place() noexcept;
+  place_wait place() noexcept { return {*this, forever}; }
   void give_place_back() noexcept;
   void on_left() noexcept override { give_place_back(); }
 
@@ -225,27 +243,5 @@ class pool : private group {
   wait_list waiting_;
   bool closed_ = false;
 };
-
-/// Waits for a place in a pool, in line.
-class [[nodiscard]] pool::place_wait : public list_wait {
- public:
-  place_wait(pool& of, until limit) noexcept : list_wait(limit), of_(&of) {}
-
-  template <class Promise>
-  bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
-    return begin(caller.promise());
-  }
-  result<void> take();
-  void await_resume();
-
- private:
-  friend class pool;
-  bool begin(frame_record& at) noexcept;
-  static void describe(const void* object, std::string& out);
-  static const wait_type type;
-  pool* of_;
-};
-
-inline pool::place_wait pool::place() noexcept { return {*this, forever}; }
 
 }  // namespace ringlet
