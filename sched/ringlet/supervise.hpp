@@ -63,8 +63,8 @@ std::invoke_result_t<F&> supervise_call(F f, restart_options options) {
 
 /// Calls `f()`, which returns a task, and awaits it; when that fails, again after a pause, until
 /// one returns, whose value is yielded. Kills and scopes around it are no failures, and pass
-/// through. Failures that are followed by a restart go to options::on_unobserved, so that they are
-/// seen.
+/// through; an exception that its fiber is killed with is a failure like any other. Failures that
+/// are followed by a restart go to options::on_unobserved, so that they are seen.
 ///
 ///     spawn([] { return supervise(poll_the_sensor, {.restarts_max = 10}); });
 ///

@@ -236,6 +236,28 @@ TEST_CASE("kills and scopes around are no failures: in the call, and in the paus
   CHECK(reports.size() == 3);
 }
 
+TEST_CASE(
+    "an exception that the fiber is killed with is a failure of the call, but not in a pause") {
+  run_scripted(
+      [](scripted_engine& engine) -> task<> {
+        failing_call slow(engine);
+        slow.durations = {10ms};
+        const restart_options options{
+            .restarts_max = 5, .per = 1min, .pause_first = 10ms, .pause_max = 10ms};
+        const fiber<int> supervised = spawn([&]() { return supervise(std::ref(slow), options); });
+        const auto given = std::make_exception_ptr(std::runtime_error("given"));
+        co_await sleep(5ms);
+        supervised.request_kill(given);
+        co_await sleep(15ms);
+        CHECK(slow.times == std::vector<std::int64_t>{0, 15});
+        co_await sleep(8ms);
+        co_await supervised.kill(given);
+        CHECK(text_of(supervised.error()) == "given");
+        CHECK(slow.times.size() == 2);
+      },
+      silent());
+}
+
 TEST_CASE("a limit inside of the call is a failure of the call") {
   run_scripted(
       [](scripted_engine& engine) -> task<> {

@@ -244,7 +244,7 @@ TEST_CASE("each wait is asked to end once, however many fail") {
 
 // What ends the caller
 
-TEST_CASE("a kill of the caller cancels the group, waits for it, and passes through") {
+TEST_CASE("PO-05: a kill of the caller cancels the group, waits for it, and passes through") {
   run_scripted([](scripted_engine& engine) -> task<> {
     std::string log;
     std::vector<fiber<>> children;

@@ -278,7 +278,7 @@ TEST_CASE("a failure cancels those that have not begun, and they never do") {
   });
 }
 
-TEST_CASE("all errors are kept, in the order in which they came") {
+TEST_CASE("PO-05: all errors are kept, in the order in which they came") {
   const auto fail_in_cleanup = [](const char* what) -> task<> {
     try {
       co_await sleep(1h);
@@ -319,7 +319,7 @@ TEST_CASE("all errors are kept, in the order in which they came") {
   });
 }
 
-TEST_CASE("a body that fails cancels its fibers, and is waited for with them") {
+TEST_CASE("W47: a body that fails cancels its fibers, and they are waited for") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     fiber<> child;

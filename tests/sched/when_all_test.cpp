@@ -55,7 +55,8 @@ task<int> fail_when_cancelled(const char* what) {
 
 TEST_SUITE_BEGIN("when_all");
 
-TEST_CASE("when_all runs the calls at once, and yields their values in the order of the calls") {
+TEST_CASE(
+    "JN-01: when_all runs the calls at once, and yields their values in the order of the calls") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     const auto [number, nothing, text, owned] =
@@ -238,7 +239,7 @@ TEST_CASE("values and arguments of calls are destroyed once each") {
 
 // when_any
 
-TEST_CASE("when_any yields which was first, and cancels the others") {
+TEST_CASE("JN-04: when_any yields which was first, and cancels the others") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     const auto race =
