@@ -60,9 +60,14 @@ const scope* context::holder() const noexcept {
   return s;
 }
 
+// A scope of another context does not hold back who kills this one.
+bool context::holds_back_kills(const scope* holder) const noexcept {
+  return holder != nullptr && holder->owner_ == this;
+}
+
 void context::update_interrupted() noexcept {
   const scope* const end = holder();
-  interrupted_ = end == nullptr && (kills_ != 0 || errors_ != nullptr);
+  interrupted_ = !holds_back_kills(end) && (kills_ != 0 || errors_ != nullptr);
   for (const scope* s = innermost_; s != end && !interrupted_; s = s->outer_) {
     interrupted_ = s->cancelled_;
   }
@@ -75,13 +80,14 @@ void context::enter_scopes(scope& top) noexcept {
 
 void context::throw_interruption() {
   const scope* const end = holder();
+  const bool kills_are_held_back = holds_back_kills(end);
   std::uint32_t& kills = errors_ != nullptr ? errors_->kills_before : kills_;
-  if (kills != 0 && end == nullptr) {
+  if (kills != 0 && !kills_are_held_back) {
     --kills;
     update_interrupted();
     throw cancelled();
   }
-  if (errors_ != nullptr && end == nullptr) {
+  if (errors_ != nullptr && !kills_are_held_back) {
     const std::unique_ptr<pending_error> first(std::exchange(errors_, errors_->next));
     update_interrupted();
     std::rethrow_exception(first->error);

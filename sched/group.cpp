@@ -4,10 +4,11 @@
 #include <fmt/format.h>
 
 #include <iterator>
+#include <utility>
 
 namespace ringlet {
 
-struct group::member : done_watcher {
+struct group::member : done_watcher, list_hook<group> {
   member(group& of, fiber_base& watched) noexcept
       : done_watcher([](done_watcher& watcher) noexcept {
           auto& self = static_cast<member&>(watcher);
@@ -18,12 +19,18 @@ struct group::member : done_watcher {
     who->add_reference();
   }
   ~member() {
-    unlink();
+    done_watcher::unlink();
+    list_hook<group>::unlink();
     who->drop_reference();
+  }
+
+  void kill(const std::exception_ptr& error) {
+    if (!std::exchange(killed, true)) who->kill_with(error);
   }
 
   group* owner;
   fiber_base* who;
+  bool killed = false;
 };
 
 const wait_type group::empty_wait::type{"end of a group", &list_wait::cancel,
@@ -36,12 +43,16 @@ group::~group() {
 }
 
 void group::add(fiber_base& added) {
-  if (added.done() || contains(added)) return;
+  if (added.done()) return;
+  RINGLET_ASSERT(current_scheduler_or_null() == &added.home(),
+                 "a fiber of another thread's scheduler was added to a group");
+  if (contains(added)) return;
   auto made = std::make_unique<member>(*this, added);
   member& watcher = *made;
   members_.emplace(&added, std::move(made));
+  in_order_.push_back(watcher);
   added.watch(watcher);
-  if (killers_ != 0) added.kill_with(kill_error_);
+  if (killers_ != 0) watcher.kill(kill_error_);
 }
 
 bool group::remove(fiber_base& left) noexcept {
@@ -74,7 +85,7 @@ task<bool> group::kill(std::exception_ptr error, until limit) {
   };
   const killing on(*this);
   kill_error_ = error;
-  for (const auto& [who, watcher] : members_) who->kill_with(error);
+  for (member* m = in_order_.next(nullptr); m != nullptr; m = in_order_.next(m)) m->kill(error);
   co_return co_await join(limit);
 }
 

@@ -1,4 +1,5 @@
 // The places of a pool, handed from one who leaves to the one who has waited longest.
+#include <ringlet/as_result.hpp>
 #include <ringlet/pool.hpp>
 
 #include <fmt/format.h>
@@ -32,10 +33,11 @@ void pool::close() noexcept {
 }
 
 task<bool> pool::wait_available(until limit) {
-  try {
-    co_await place_wait(*this, limit);
-  } catch (const timed_out&) {
-    co_return false;
+  place_wait waiting(*this, limit);
+  const result<void> got = co_await as_result(waiting);
+  if (!got) {
+    if (got.error() == errc::timed_out) co_return false;
+    throw_error(got.error(), place_wait::type.name);
   }
   give_place_back();
   co_return true;
@@ -56,10 +58,16 @@ bool pool::place_wait::begin(frame_record& at) noexcept {
   return true;
 }
 
-void pool::place_wait::await_resume() {
+result<void> pool::place_wait::take() {
   rethrow_interruption();
-  if (reason_ == cancel_reason::closed) throw_error(errc::closed, "a place in a pool");
-  if (reason_ == cancel_reason::timed_out) throw timed_out("a place in a pool");
+  if (reason_ == cancel_reason::closed) return make_error_code(errc::closed);
+  if (reason_ == cancel_reason::timed_out) return make_error_code(errc::timed_out);
+  return {};
+}
+
+void pool::place_wait::await_resume() {
+  const result<void> taken = take();
+  if (!taken) throw_error(taken.error(), type.name);
 }
 
 void pool::place_wait::describe(const void* object, std::string& out) {

@@ -16,8 +16,8 @@ std::chrono::nanoseconds detail::restart_count::pause_after(steady_ns begin,
   const fiber_base& failed = current();
   report_unobserved({failed.id(), failed.name(), error});
   const bool went_well = now - begin >= options_.per.count();
-  pause_ = went_well || pause_.count() == 0 ? options_.pause_first
-                                            : std::min(2 * pause_, options_.pause_max);
+  pause_ = went_well || pause_.count() == 0 ? options_.pause_first : 2 * pause_;
+  pause_ = std::min(pause_, options_.pause_max);
   return pause_;
 }
 

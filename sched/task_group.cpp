@@ -50,7 +50,7 @@ const wait_type task_group::end_wait::type{"end of a group", &end_wait::cancel,
                                            &end_wait::describe};
 
 task_group::task_group(failures policy)
-    : home_(current_scheduler()), around_(home_.root_scope()), policy_(policy) {}
+    : home_(current_scheduler()), around_(current().innermost_scope()), policy_(policy) {}
 
 task_group::~task_group() {
   RINGLET_ASSERT(alive_ == 0, "a group ended while fibers of it were alive");
@@ -59,6 +59,8 @@ task_group::~task_group() {
 }
 
 void task_group::add(fiber_base& child) {
+  RINGLET_ASSERT(current_scheduler_or_null() == &home_,
+                 "a fiber was spawned in a group of another thread's scheduler");
   auto added = std::make_unique<member>(*this, child);
   child.watch(*added);
   members_.push_back(*added.release());
@@ -71,6 +73,7 @@ void task_group::on_ended(member& ended) noexcept {
   static_cast<list_hook<task_group>&>(ended).unlink();
   if (ended.who->result() == outcome::error && policy_ == failures::end_the_group) {
     failed_.push_back(ended);
+    ++failed_count_;
     cancel();
   } else {
     delete &ended;
@@ -79,20 +82,28 @@ void task_group::on_ended(member& ended) noexcept {
 }
 
 void task_group::cancel() noexcept {
+  // Those that come later find it cancelled.
+  if (around_.is_cancelled()) return;
   around_.cancel();
   if (body_ != nullptr) body_->cancel();
   for (member* m = members_.next(nullptr); m != nullptr; m = members_.next(m)) m->who->interrupt();
 }
 
-void task_group::fail(std::exception_ptr error) { errors_.push_back(std::move(error)); }
+void task_group::fail(std::exception_ptr error) noexcept {
+  body_error_ = std::move(error);
+  failed_before_body_ = failed_count_;
+}
 
 void task_group::throw_errors() {
   if (!has_failed()) return;
-  // In the order in which they came: a body that fails ends the others, else it was ended by them.
-  std::vector<std::exception_ptr> all = std::move(errors_);
+  std::vector<std::exception_ptr> all;
+  all.reserve(failed_count_ + 1);
   while (!failed_.empty()) {
     const std::unique_ptr<member> last(static_cast<member*>(&failed_.pop_front()));
     all.push_back(last->who->error());
+  }
+  if (body_error_ != nullptr) {
+    all.insert(all.begin() + static_cast<std::ptrdiff_t>(failed_before_body_), body_error_);
   }
   throw group_error(std::move(all));
 }

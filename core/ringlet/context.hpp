@@ -111,8 +111,8 @@ class scope {
   void move_onto(const scope& old_base, scope& base) noexcept;
 
  protected:
-  /// Whether it holds back what comes from outside: kills, and cancelled scopes around it. They
-  /// stay pending. For a scope that has an owner.
+  /// Whether it holds back what comes from outside: kills of the owner, and cancelled scopes around
+  /// it, these also from other contexts inside. They stay pending. For a scope that has an owner.
   void hold_back(bool on) noexcept;
 
  private:
@@ -170,6 +170,8 @@ class context {
   void stop_holding_back() noexcept;
 
   bool has_started() const noexcept { return started_; }
+  /// The scope in which it is now: what fibers that are a part of its call are made inside.
+  scope& innermost_scope() const noexcept { return *innermost_; }
 
   /// The innermost scope around what the context runs; at least that of its ready queue.
   scope* innermost_scope() const noexcept { return innermost_; }
@@ -198,6 +200,7 @@ class context {
 
   void update_interrupted() noexcept;
   const scope* holder() const noexcept;
+  bool holds_back_kills(const scope* holder) const noexcept;
 
   context* next_ready_ = nullptr;
   ready_queue* home_;

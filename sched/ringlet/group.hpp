@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ringlet/fiber.hpp>
+#include <ringlet/intrusive_list.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/task.hpp>
 #include <ringlet/until.hpp>
@@ -77,7 +78,8 @@ class group {
   /// Waits until no member is left: those that are added meanwhile are waited for, too. Their
   /// errors are not thrown. False when the limit passed first.
   empty_wait join(until limit = forever) noexcept;
-  /// Asks every member to end, once, also those that are added meanwhile, and waits like join().
+  /// Asks every member to end, in the order in which they came, also those that are added
+  /// meanwhile, and waits like join(). Called again it asks nobody twice.
   task<bool> kill(until limit = forever);
   /// The same with that exception; see fiber<T>::request_kill().
   task<bool> kill(std::exception_ptr error, until limit = forever);
@@ -95,6 +97,7 @@ class group {
 
   bool remove(fiber_base& left) noexcept;
 
+  intrusive_list<member, group> in_order_;
   std::unordered_map<fiber_base*, std::unique_ptr<member>> members_;
   wait_list waiters_;
   std::size_t killers_ = 0;  // calls of kill() that have not returned

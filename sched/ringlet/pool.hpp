@@ -32,9 +32,31 @@ namespace ringlet {
 /// served; a fiber gives its place back in the moment of its end. Its fibers go on when the pool
 /// goes. Thread: that of its scheduler.
 class pool : private group {
+  template <class F, class... Args>
+  using call_of = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>;
   template <class F, class Items>
   using value_of =
       typename std::invoke_result_t<F&, std::ranges::range_reference_t<Items>>::value_type;
+
+  /// Waits for a place in a pool, in line.
+  class [[nodiscard]] place_wait : public list_wait {
+   public:
+    place_wait(pool& of, until limit) noexcept : list_wait(limit), of_(&of) {}
+
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+      return begin(caller.promise());
+    }
+    result<void> take();
+    void await_resume();
+
+   private:
+    friend class pool;
+    bool begin(frame_record& at) noexcept;
+    static void describe(const void* object, std::string& out);
+    static const wait_type type;
+    pool* of_;
+  };
 
  public:
   /// In dumps its fibers are spawned here. A pool of size 0 never has a place.
@@ -42,53 +64,44 @@ class pool : private group {
       : size_(size), where_(where) {}
   ~pool() override;
 
-  /// Waits for a place, then spawns. Killed before there was one, nothing was spawned.
+  /// Waits for a place, then spawns. Killed before there was one, nothing was spawned. With g++ 12
+  /// name a callable that has something to destroy first, here and below; see with_timeout().
   /// Errors  errc::closed after close(), also for those who wait.
   template <class F, class... Args>
   requires detail::makes_task<F, Args...>
-  auto spawn(F f, Args... args)
-      -> task<fiber<typename std::invoke_result_t<F, Args...>::value_type>> {
-    co_await place();
-    co_return occupy(detail::make_call(std::move(f), std::move(args)...));
+  auto spawn(F&& f, Args&&... args) -> task<fiber<typename call_of<F, Args...>::value_type>> {
+    detail::check_temporary<F>();
+    return spawn_call<std::decay_t<F>, std::decay_t<Args>...>(std::forward<F>(f),
+                                                              std::forward<Args>(args)...);
   }
   /// Spawns if there is a place now; nothing otherwise.
   template <class F, class... Args>
   requires detail::makes_task<F, Args...>
   auto try_spawn(F f, Args... args)
-      -> std::optional<fiber<typename std::invoke_result_t<F, Args...>::value_type>> {
+      -> std::optional<fiber<typename call_of<F, Args...>::value_type>> {
     if (closed_ || taken_ >= size_) return std::nullopt;
     ++taken_;
-    return occupy(detail::make_call(std::move(f), std::move(args)...));
+    return start(std::move(f), std::move(args)...);
   }
 
   /// Spawns, and waits for what the task yields; as get(). Called by a fiber of this pool it makes
   /// the call itself, because waiting for a place could then be waiting for itself.
   template <class F, class... Args>
-  requires detail::makes_task<F, Args...> std::invoke_result_t<F, Args...> apply(F f,
-                                                                                 Args... args) {
-    if (group::contains(current())) {
-      co_return co_await std::invoke(std::move(f), std::move(args)...);
-    }
-    co_await place();
-    auto made = occupy(detail::make_call(std::move(f), std::move(args)...));
-    co_return co_await std::move(made).get();
+  requires detail::makes_task<F, Args...>
+  auto apply(F&& f, Args&&... args) -> call_of<F, Args...> {
+    detail::check_temporary<F>();
+    return apply_call<std::decay_t<F>, std::decay_t<Args>...>(std::forward<F>(f),
+                                                              std::forward<Args>(args)...);
   }
 
   /// Calls `f(item)` for each, at most size() at once, and yields the values in the order of the
   /// items. When calls have failed, all are made, and the exception of the first item is thrown.
   /// What ends the caller ends the calls first. `items` and `f` are copied.
   template <std::ranges::forward_range Items, class F>
-  auto map(Items items, F f) -> task<std::vector<detail::value_or_unit<value_of<F, Items>>>> {
-    using value = value_of<F, Items>;
-    const std::vector<fiber<value>> made = co_await detail::run_group<std::vector<fiber<value>>>(
-        task_group::failures::are_outcomes, spawn_each<Items, F>, *this, items, f);
-    for (const fiber<value>& one : made) {
-      if (one.result() != outcome::value) throw_failure(one.state());
-    }
-    std::vector<detail::value_or_unit<value>> values;
-    values.reserve(made.size());
-    for (const fiber<value>& one : made) values.push_back(detail::move_value_out(one.state()));
-    co_return values;
+  auto map(Items items, F&& f)
+      -> task<std::vector<detail::value_or_unit<value_of<std::decay_t<F>, Items>>>> {
+    detail::check_temporary<F>();
+    return map_calls<Items, std::decay_t<F>>(std::move(items), std::forward<F>(f));
   }
 
   /// The same, one by one in the order of the items, as they are asked for: yields fibers that have
@@ -123,17 +136,18 @@ class pool : private group {
   using group::size;
 
  private:
-  class place_wait;
-
   /// Waits for a place and takes it.
-  place_wait place() noexcept;
+  place_wait place() noexcept { return {*this, forever}; }
   void give_place_back() noexcept;
   void on_left() noexcept override { give_place_back(); }
 
-  /// Makes a fiber for a place that was taken.
-  template <class T>
-  fiber<T> occupy(task<T> root) {
-    return occupy([&] { return ringlet::spawn(std::move(root), where_); });
+  /// Makes a fiber for a place that was taken, which is given back when that fails.
+  template <class F, class... Args>
+  auto start(F&& f, Args&&... args) {
+    return occupy([&] {
+      auto call = detail::make_call(std::forward<F>(f), std::forward<Args>(args)...);
+      return ringlet::spawn(std::move(call), where_);
+    });
   }
   template <std::invocable Spawn>
   auto occupy(Spawn spawn) {
@@ -145,6 +159,35 @@ class pool : private group {
       give_place_back();
       throw;
     }
+  }
+
+  template <class F, class... Args>
+  auto spawn_call(F f, Args... args) -> task<fiber<typename call_of<F, Args...>::value_type>> {
+    co_await place();
+    co_return start(std::move(f), std::move(args)...);
+  }
+  template <class F, class... Args>
+  call_of<F, Args...> apply_call(F f, Args... args) {
+    if (group::contains(current())) {
+      co_return co_await std::invoke(std::move(f), std::move(args)...);
+    }
+    co_await place();
+    auto made = start(std::move(f), std::move(args)...);
+    co_return co_await std::move(made).get();
+  }
+
+  template <std::ranges::forward_range Items, class F>
+  auto map_calls(Items items, F f) -> task<std::vector<detail::value_or_unit<value_of<F, Items>>>> {
+    using value = value_of<F, Items>;
+    const std::vector<fiber<value>> made = co_await detail::run_group<std::vector<fiber<value>>>(
+        task_group::failures::are_outcomes, spawn_each<Items, F>, *this, items, f);
+    for (const fiber<value>& one : made) {
+      if (one.result() != outcome::value) throw_failure(one.state());
+    }
+    std::vector<detail::value_or_unit<value>> values;
+    values.reserve(made.size());
+    for (const fiber<value>& one : made) values.push_back(detail::move_value_out(one.state()));
+    co_return values;
   }
 
   template <class Items, class F>
@@ -173,10 +216,10 @@ class pool : private group {
     auto next = std::ranges::begin(items);
     while (next != std::ranges::end(items) || !ahead.empty()) {
       // The first one is worth waiting for a place, the others only help.
-      while (next != std::ranges::end(items) && ahead.size() < size_ &&
-             (ahead.empty() || taken_ < size_)) {
+      while (next != std::ranges::end(items) &&
+             (ahead.empty() || (ahead.size() < size_ && taken_ < size_))) {
         co_await place();
-        ahead.push_back(occupy(detail::make_call(f, *next)));
+        ahead.push_back(start(f, *next));
         ++next;
       }
       std::size_t which = 0;
@@ -200,26 +243,5 @@ class pool : private group {
   wait_list waiting_;
   bool closed_ = false;
 };
-
-/// Waits for a place in a pool, in line.
-class [[nodiscard]] pool::place_wait : public list_wait {
- public:
-  place_wait(pool& of, until limit) noexcept : list_wait(limit), of_(&of) {}
-
-  template <class Promise>
-  bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
-    return begin(caller.promise());
-  }
-  void await_resume();
-
- private:
-  friend class pool;
-  bool begin(frame_record& at) noexcept;
-  static void describe(const void* object, std::string& out);
-  static const wait_type type;
-  pool* of_;
-};
-
-inline pool::place_wait pool::place() noexcept { return {*this, forever}; }
 
 }  // namespace ringlet

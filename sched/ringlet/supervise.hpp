@@ -42,20 +42,9 @@ class restart_count {
   std::chrono::nanoseconds pause_{0};
 };
 
-}  // namespace detail
-
-/// Calls `f()`, which returns a task, and awaits it; when that fails, again after a pause, until
-/// one returns, whose value is yielded. Kills and scopes around it are no failures, and pass
-/// through. Failures that are followed by a restart go to options::on_unobserved, so that they are
-/// seen.
-///
-///     spawn([] { return supervise(poll_the_sensor, {.restarts_max = 10}); });
-///
-/// Errors  That of the last call, when there were more than restarts_max failures within `per`.
 template <class F>
-requires detail::makes_task<F> std::invoke_result_t<F&> supervise(F f,
-                                                                  restart_options options = {}) {
-  detail::restart_count restarts(options);
+std::invoke_result_t<F&> supervise_call(F f, restart_options options) {
+  restart_count restarts(options);
   for (;;) {
     const steady_ns begin = current_scheduler().now();
     std::exception_ptr error;
@@ -68,6 +57,24 @@ requires detail::makes_task<F> std::invoke_result_t<F&> supervise(F f,
     }
     co_await sleep(restarts.pause_after(begin, error));
   }
+}
+
+}  // namespace detail
+
+/// Calls `f()`, which returns a task, and awaits it; when that fails, again after a pause, until
+/// one returns, whose value is yielded. Kills and scopes around it are no failures, and pass
+/// through; an exception that its fiber is killed with is a failure like any other. Failures that
+/// are followed by a restart go to options::on_unobserved, so that they are seen.
+///
+///     spawn([] { return supervise(poll_the_sensor, {.restarts_max = 10}); });
+///
+/// With g++ 12 name a callable that has something to destroy first; see with_timeout().
+/// Errors  That of the last call, when there were more than restarts_max failures within `per`.
+template <class F>
+requires detail::makes_task<F>
+auto supervise(F&& f, restart_options options = {}) -> std::invoke_result_t<std::decay_t<F>&> {
+  detail::check_temporary<F>();
+  return detail::supervise_call<std::decay_t<F>>(std::forward<F>(f), options);
 }
 
 }  // namespace ringlet

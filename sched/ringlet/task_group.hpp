@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <source_location>
 #include <string>
@@ -114,8 +115,9 @@ class task_group {
     task_group* group_;
   };
 
-  void fail(std::exception_ptr error);
-  bool has_failed() const noexcept { return !failed_.empty() || !errors_.empty(); }
+  /// The body has failed.
+  void fail(std::exception_ptr error) noexcept;
+  bool has_failed() const noexcept { return failed_count_ != 0 || body_error_ != nullptr; }
   /// Throws a group_error if anything has failed. Afterwards all have been looked at.
   void throw_errors();
 
@@ -129,8 +131,10 @@ class task_group {
   scope around_;
   scope* body_ = nullptr;
   end_wait* waiter_ = nullptr;
-  intrusive_list<done_watcher> failed_;     // members that are kept for their errors
-  std::vector<std::exception_ptr> errors_;  // of the body
+  intrusive_list<done_watcher> failed_;  // members that are kept for their errors
+  std::size_t failed_count_ = 0;
+  std::exception_ptr body_error_;
+  std::size_t failed_before_body_ = 0;
   intrusive_list<member, task_group> members_;
   std::size_t alive_ = 0;
   failures policy_;
@@ -138,35 +142,63 @@ class task_group {
 
 namespace detail {
 
+/// What a body has returned: nothing, a pointer for a reference, or the value.
+template <class R>
+struct group_value {
+  using type = R;
+};
+template <class R>
+struct group_value<R&> {
+  using type = R*;
+};
+template <>
+struct group_value<void> {
+  using type = std::monostate;
+};
+
 // `f` and `args` live in the expression that awaits.
 template <class R, class F, class... Args>
 task<R> run_group(task_group::failures policy, F& f, Args&... args) {
   task_group group(policy);
-  std::optional<std::conditional_t<std::is_void_v<R>, std::monostate, R>> value;
-  std::exception_ptr outer;  // what ends the caller, too
+  std::optional<typename group_value<R>::type> value;
+  std::exception_ptr outer;  // what ends the caller, too, and comes out as it is
   {
     const task_group::body_scope body(group);
     try {
       if constexpr (std::is_void_v<R>) {
         co_await std::invoke(f, group, args...);
         value.emplace();
+      } else if constexpr (std::is_reference_v<R>) {
+        value.emplace(std::addressof(co_await std::invoke(f, group, args...)));
       } else {
         value.emplace(co_await std::invoke(f, group, args...));
       }
     } catch (const cancelled& reason) {
       if (!reason.from(&body)) outer = std::current_exception();
     } catch (...) {
-      group.fail(std::current_exception());
+      if (policy == task_group::failures::are_outcomes) {
+        outer = std::current_exception();
+      } else {
+        group.fail(std::current_exception());
+      }
     }
   }
   if (outer || group.has_failed()) group.cancel();
-  const bool interrupted = co_await task_group::end_wait(group);
+  bool interrupted = false;
+  do {  // whoever sees the last one end may spawn another before this fiber runs
+    const bool now = co_await task_group::end_wait(group);
+    interrupted = interrupted || now;
+  } while (group.size() != 0);
   if (outer) std::rethrow_exception(outer);
   if (interrupted) current().throw_interruption();
   group.throw_errors();
   if constexpr (!std::is_void_v<R>) {
     if (!value) throw_error(errc::exited, "with_group");
-    co_return std::move(*value);
+    if constexpr (std::is_reference_v<R>) {
+      co_return **value;
+    } else {
+      co_return std::move(*value);
+    }
   }
 }
 

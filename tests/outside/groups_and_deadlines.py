@@ -1,0 +1,29 @@
+#!/usr/bin/env python3
+"""Groups and limits as a program: what it prints is what its head comment says.
+
+usage: groups_and_deadlines.py BUILD_ROOT [TEST...]
+"""
+
+import support
+
+EXPECTED = """\
+beta was faster than alpha
+front page: sunny, 3 news
+weather: told to stop
+no front page: 1 failed in a group: the news are not to be had
+order: saved as a draft
+no order: timed out
+"""
+
+
+class GroupsAndDeadlines(support.Case):
+    def test_all_of_it_ends_in_time(self):
+        program = self.start("groups_and_deadlines")
+        output = program.process.stdout.read().decode()
+        self.assertEqual(program.wait(), 0)
+        self.assertEqual(output, EXPECTED)
+        self.assertEqual(program.stderr, "")
+
+
+if __name__ == "__main__":
+    support.main()

@@ -1,0 +1,556 @@
+// pool: how many at once, whose turn it is, and that no place is lost. PO-02, PO-04, W23, W26.
+//
+// Method: the scripted engine's clock moves only when everything sleeps. In fibers that are killed
+// no co_await stands inside of a CHECK. The maps over a pool have a file of their own.
+#include <ringlet/dump.hpp>
+#include <ringlet/pool.hpp>
+#include <ringlet/run.hpp>
+#include <ringlet/sleep.hpp>
+#include <ringlet/with_timeout.hpp>
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <source_location>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "allocations.hpp"
+#include "calls.hpp"
+#include "support/aborts.hpp"
+#include "support/counted.hpp"
+
+using namespace ringlet;
+using namespace ringlet::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+// No coroutine: throws before there is a task.
+task<> refuse() { throw std::runtime_error("refused"); }
+
+}  // namespace
+
+TEST_SUITE_BEGIN("pool");
+
+// Places
+
+TEST_CASE("PO-02: no more than size() fibers at once, and all get their turn") {
+  run_scripted([](scripted_engine& engine) -> task<> {
+    const steady_ns begin = engine.now();
+    pool workers(3);
+    int running = 0, most = 0, ran = 0;
+    const auto work = [&]() -> task<> {
+      most = std::max(most, ++running);
+      co_await sleep(1ms);
+      --running;
+      ++ran;
+    };
+    for (int i = 0; i < 10; ++i) co_await workers.spawn(work);
+    CHECK(co_await workers.join());
+    CHECK(most == 3);
+    CHECK(ran == 10);
+    CHECK(engine.now() == begin + 4'000'000);
+    CHECK(workers.empty());
+  });
+}
+
+TEST_CASE("spawn yields the fiber, whose value and error are its own") {
+  run_scripted([](scripted_engine&) -> task<> {
+    pool workers(2);
+    const fiber<int> good = co_await workers.spawn(value_after<int>, 1ms, 7);
+    const fiber<> bad = co_await workers.spawn(fail_after, 1ms, "its own");
+    CHECK(workers.contains(good));
+    CHECK(co_await good.get() == 7);
+    co_await bad.join();
+    CHECK(text_of(bad.error()) == "its own");
+    CHECK(workers.free() == 2);
+  });
+}
+
+TEST_CASE("capacity, free and size tell what is taken") {
+  run_scripted([](scripted_engine&) -> task<> {
+    pool workers(2);
+    CHECK(workers.capacity() == 2);
+    CHECK(workers.free() == 2);
+    const fiber<> a = co_await workers.spawn(sleep_for, 1ms);
+    CHECK(workers.free() == 1);
+    CHECK(workers.size() == 1);
+    const fiber<> b = co_await workers.spawn(sleep_for, 2ms);
+    CHECK(workers.free() == 0);
+    co_await a.join();
+    CHECK(workers.free() == 1);
+    co_await b.kill();
+    CHECK(workers.free() == 2);
+    CHECK(workers.capacity() == 2);
+  });
+}
+
+TEST_CASE("PO-02 W23: a place is free in the moment of a fiber's end") {
+  run_scripted([](scripted_engine&) -> task<> {
+    pool workers(1);
+    std::size_t seen_by_callback = 0;
+    const fiber<> first = co_await workers.spawn(sleep_for, 1ms);
+    first.on_done([&] {
+      seen_by_callback = workers.free();
+      CHECK_FALSE(workers.contains(first));
+    });
+    CHECK_FALSE(workers.try_spawn(sleep_for, 1ms));
+    co_await first.join();
+    CHECK(seen_by_callback == 1);
+    CHECK(workers.free() == 1);
+    const auto second = workers.try_spawn(sleep_for, 1ms);
+    CHECK(second);
+    co_await second->join();
+  });
+}
+
+TEST_CASE("the place of a fiber that fails, is killed, or never begins is given back") {
+  run_scripted([](scripted_engine&) -> task<> {
+    pool workers(1);
+    const fiber<> failing = co_await workers.spawn(fail_after, 0ms, "expected");
+    co_await failing.join();
+    CHECK(failing.error() != nullptr);
+    CHECK(workers.free() == 1);
+    const fiber<> killed = co_await workers.spawn(sleep_for, 1h);
+    co_await yield();
+    co_await killed.kill();
+    CHECK(workers.free() == 1);
+    const fiber<> unborn = co_await workers.spawn(sleep_for, 1h);
+    co_await unborn.kill();
+    CHECK(workers.free() == 1);
+  });
+}
+
+TEST_CASE("the place of a call that throws before there is a fiber is given back") {
+  run_scripted([](scripted_engine&) -> task<> {
+    pool workers(1);
+    CHECK_THROWS_WITH(workers.try_spawn(refuse), "refused");
+    CHECK(workers.free() == 1);
+    CHECK_THROWS_WITH(co_await workers.spawn(refuse), "refused");
+    CHECK(workers.free() == 1);
+    CHECK_THROWS_WITH(co_await workers.apply(refuse), "refused");
+    CHECK(workers.free() == 1);
+    CHECK(workers.empty());
+  });
+}
+
+TEST_CASE("PO-02: who waits for a place gets it first come, first served, and nobody barges in") {
+  run_scripted([](scripted_engine&) -> task<> {
+    pool workers(1);
+    std::string log;
+    const auto work = [&](char name) -> task<> {
+      log += name;
+      co_await sleep(1ms);
+    };
+    const fiber<> first = co_await workers.spawn(work, 'a');
+    std::vector<fiber<>> spawners;
+    const auto spawner = [&](char name) -> task<> { co_await workers.spawn(work, name); };
+    for (const char name : {'b', 'c', 'd'}) spawners.push_back(spawn(spawner, name));
+    // Runs right after the end of the first one, before the one that was chosen.
+    bool barged = true;
+    std::size_t free = 9;
+    const fiber<> barger = spawn([&]() -> task<> {
+      co_await first.join();
+      barged = workers.try_spawn(work, '!').has_value();
+      free = workers.free();
+      co_await workers.spawn(work, 'e');
+    });
+    co_await barger.join();
+    CHECK_FALSE(barged);
+    CHECK(free == 0);
+    CHECK(co_await workers.join());
+    CHECK(log == "abcde");
+  });
+}
+
+TEST_CASE("a place that was handed over is nobody else's before its new owner has run") {
+  run_scripted([](scripted_engine&) -> task<> {
+    pool workers(1);
+    bool barged = true;
+    const fiber<> first = co_await workers.spawn(sleep_for, 1ms);
+    first.on_done([&] { barged = workers.try_spawn(sleep_for, 1ms).has_value(); });
+    const fiber<> second = co_await workers.spawn(sleep_for, 1ms);
+    CHECK_FALSE(barged);
+    CHECK(workers.size() == 1);
+    co_await second.join();
+  });
+}
+
+TEST_CASE("a spawner that is killed while it waits spawns nothing, and passes its turn on") {
+  run_scripted([](scripted_engine& engine) -> task<> {
+    const steady_ns begin = engine.now();
+    pool workers(1);
+    std::string log;
+    const auto work = [&](char name) -> task<> {
+      log += name;
+      co_await sleep(1ms);
+    };
+    const fiber<> first = co_await workers.spawn(work, 'a');
+    const auto spawner = [&](char name) -> task<> { co_await workers.spawn(work, name); };
+    const fiber<> b = spawn(spawner, 'b'), c = spawn(spawner, 'c');
+    SUBCASE("long before") {
+      co_await yield();
+      b.request_kill();
+    }
+    SUBCASE("in the moment of the end") {
+      first.on_done([&] { b.request_kill(); });  // behind the pool's own: b was chosen already
+      co_await first.join();
+      co_await b.join();
+      CHECK(b.result() == outcome::value);  // success wins: it had its place
+      co_await c.join();
+      CHECK(log == "abc");
+      co_return;
+    }
+    SUBCASE("by a limit") {
+      co_await b.kill();
+      CHECK_FALSE(co_await move_on_after(500us, spawner('x')));
+    }
+    co_await c.join();
+    CHECK(co_await workers.join());
+    CHECK(log == "ac");
+    CHECK(engine.now() == begin + 2'000'000);
+    CHECK(workers.free() == 1);
+  });
+}
+
+TEST_CASE("spawners and workers that are killed at random lose no place") {
+  run_scripted([](scripted_engine&) -> task<> {
+    pool workers(3);
+    int running = 0;
+    const auto work = [&]() -> task<> {
+      struct counter {
+        explicit counter(int& n) : number(n) { CHECK(++number <= 3); }
+        ~counter() { --number; }
+        int& number;
+      };
+      const counter counted(running);
+      co_await sleep(2ms);
+    };
+    std::vector<fiber<>> all;
+    const auto spawner = [&]() -> task<> {
+      const fiber<> made = co_await workers.spawn(work);
+      all.push_back(made);
+      co_await made.join();
+    };
+    for (std::size_t i = 0; i < 300; ++i) {
+      all.push_back(spawn(spawner));
+      if (i % 3 == 0) co_await sleep(700us);
+      if (i % 4 != 0) all[(i * 7919) % all.size()].request_kill();
+    }
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const fiber<> one = all[i];
+      co_await one.join();
+    }
+    CHECK(workers.empty());
+    CHECK(workers.free() == 3);
+    CHECK(running == 0);
+  });
+}
+
+TEST_CASE("a pool of size 0 never has a place") {
+  run_scripted([](scripted_engine& engine) -> task<> {
+    const steady_ns begin = engine.now();
+    pool none(0);
+    CHECK_FALSE(none.try_spawn(sleep_for, 1ms));
+    CHECK_FALSE(co_await none.wait_available(0s));
+    CHECK_FALSE(co_await none.wait_available(1ms));
+    CHECK_FALSE(co_await move_on_after(
+        1ms, [](pool& of) -> task<> { co_await of.spawn(sleep_for, 1ms); }(none)));
+    CHECK(engine.now() == begin + 2'000'000);
+    CHECK(none.free() == 0);
+    CHECK(co_await none.join());
+    const std::string out = co_await outcome_of(none.spawn(sleep_for, 1ms));
+    CHECK(out.find("deadlock") == 0);
+    CHECK(out.find("place in a pool of 0") != out.npos);
+  });
+}
+
+TEST_CASE("callables and arguments are moved into the fiber, and destroyed once") {
+  life_count lives;
+  run_scripted([&](scripted_engine&) -> task<> {
+    pool workers(1);
+    int sum = 0;
+    const auto work = [&](const counted& a, std::unique_ptr<int> b) -> task<> {
+      co_await yield();
+      sum += a.value() + *b;
+    };
+    co_await workers.spawn(work, counted(lives, 1), std::make_unique<int>(2));
+    co_await workers.apply(work, counted(lives, 10), std::make_unique<int>(20));
+    CHECK(workers.try_spawn(work, counted(lives, 100), std::make_unique<int>(200)));
+    CHECK(co_await workers.join());
+    CHECK(sum == 333);
+    const counted kept(lives, 3);
+    const auto capturing = [kept, &sum]() -> task<> {
+      sum += kept.value();
+      co_return;
+    };
+    const fiber<> made = co_await workers.spawn(capturing);
+    co_await made.join();
+    co_await workers.apply(capturing);
+    CHECK(sum == 339);
+  });
+  CHECK(lives.alive() == 0);
+}
+
+// wait_available
+
+TEST_CASE("PO-02: wait_available waits in line for a place, and does not take it") {
+  run_scripted([](scripted_engine& engine) -> task<> {
+    const steady_ns begin = engine.now();
+    pool workers(1);
+    CHECK(co_await workers.wait_available());
+    CHECK(co_await workers.wait_available(0s));
+    CHECK(workers.free() == 1);
+    std::string log;
+    const auto work = [&](char name) -> task<> {
+      log += name;
+      co_await sleep(2ms);
+    };
+    co_await workers.spawn(work, 'a');
+    CHECK_FALSE(co_await workers.wait_available(0s));
+    CHECK_FALSE(co_await workers.wait_available(1ms));
+    CHECK(engine.now() == begin + 1'000'000);
+    const auto waiter = [&]() -> task<> {
+      const bool there = co_await workers.wait_available();
+      log += there ? 'w' : '-';
+    };
+    const auto spawner = [&](char name) -> task<> { co_await workers.spawn(work, name); };
+    const fiber<> b = spawn(spawner, 'b'), w = spawn(waiter), c = spawn(spawner, 'c');
+    co_await c.join();
+    CHECK(co_await workers.join());
+    CHECK(log == "abwc");
+    CHECK(engine.now() == begin + 6'000'000);
+  });
+}
+
+TEST_CASE("wait_available ends by a kill, whatever exception that brings") {
+  run_scripted([](scripted_engine&) -> task<> {
+    pool workers(1);
+    const fiber<> busy = co_await workers.spawn(sleep_for, 1h);
+    std::string log;
+    const auto waiter = [&]() -> task<> {
+      const bool there = co_await workers.wait_available(2h);
+      log += there ? "true" : "false";
+    };
+    const fiber<> killed = spawn(waiter), given = spawn(waiter);
+    co_await yield();
+    co_await killed.kill();
+    CHECK(killed.result() == outcome::exited);
+    co_await given.kill(std::make_exception_ptr(timed_out("of the killer")));
+    CHECK(given.result() == outcome::error);
+    CHECK(text_of(given.error()).find("of the killer") == 0);
+    CHECK(log.empty());
+    co_await busy.kill();
+  });
+}
+
+// close
+
+TEST_CASE("PO-04: after close nobody gets a place, those that run go on") {
+  run_scripted([](scripted_engine& engine) -> task<> {
+    const steady_ns begin = engine.now();
+    pool workers(1);
+    CHECK_FALSE(workers.is_closed());
+    const fiber<> running = co_await workers.spawn(sleep_for, 2ms);
+    std::string log;
+    const auto spawner = [&]() -> task<> {
+      log += co_await outcome_of(workers.spawn(sleep_for, 1ms)) + " ";
+    };
+    const auto waiter = [&]() -> task<> {
+      log += co_await outcome_of(workers.wait_available(1h)) + " ";
+    };
+    const fiber<> a = spawn(spawner), b = spawn(waiter), c = spawn(spawner);
+    co_await yield();
+    workers.close();
+    workers.close();
+    CHECK(workers.is_closed());
+    co_await c.join();
+    CHECK(log == "closed closed closed ");
+    CHECK_FALSE(running.done());
+    CHECK_FALSE(workers.try_spawn(sleep_for, 1ms));
+    CHECK(co_await workers.join());
+    CHECK(engine.now() == begin + 2'000'000);
+    CHECK(running.result() == outcome::value);
+    CHECK(co_await outcome_of(workers.spawn(sleep_for, 1ms)) == "closed");
+    CHECK(co_await outcome_of(workers.apply(value_after<int>, 1ms, 1)) == "closed");
+    CHECK(co_await outcome_of(workers.wait_available()) == "closed");
+    CHECK_FALSE(workers.try_spawn(sleep_for, 1ms));
+    CHECK(workers.free() == 1);
+  });
+}
+
+TEST_CASE("PO-04: who was handed a place before the close keeps it") {
+  run_scripted([](scripted_engine&) -> task<> {
+    pool workers(1);
+    const fiber<> first = co_await workers.spawn(sleep_for, 1ms);
+    first.on_done([&] { workers.close(); });
+    const fiber<> second = co_await workers.spawn(sleep_for, 1ms);
+    co_await second.join();
+    CHECK(second.result() == outcome::value);
+    CHECK(co_await outcome_of(workers.spawn(sleep_for, 1ms)) == "closed");
+  });
+}
+
+// kill, and the end of the pool
+
+TEST_CASE("W25: kill ends those who run, and those who are spawned by waiters meanwhile") {
+  run_scripted([](scripted_engine&) -> task<> {
+    pool workers(1);
+    std::string log;
+    const auto work = [&](char name) -> task<> {
+      log += name;
+      co_await sleep(1h);
+    };
+    const fiber<> a = co_await workers.spawn(work, 'a');
+    co_await yield();
+    fiber<> b;
+    const fiber<> spawner = spawn([&]() -> task<> { b = co_await workers.spawn(work, 'b'); });
+    co_await yield();
+    CHECK(co_await workers.kill());
+    CHECK(a.result() == outcome::exited);
+    co_await spawner.join();
+    co_await b.join();
+    CHECK(b.result() == outcome::exited);
+    CHECK(log == "a");
+    CHECK(workers.free() == 1);
+  });
+}
+
+TEST_CASE("a pool that goes leaves its fibers alone") {
+  run_scripted([](scripted_engine&) -> task<> {
+    std::optional<pool> workers(std::in_place, 2);
+    const fiber<> running = co_await workers->spawn(sleep_for, 1ms);
+    const fiber<> unborn = co_await workers->spawn(sleep_for, 1ms);
+    workers.reset();
+    co_await running.join();
+    co_await unborn.join();
+    CHECK(running.result() == outcome::value);
+    CHECK(unborn.result() == outcome::value);
+  });
+}
+
+TEST_CASE("a pool that is destroyed while somebody waits for a place aborts") {
+  CHECK(aborts_with("a pool was destroyed while somebody waited for a place in it", [] {
+    run_scripted([](scripted_engine&) -> task<> {
+      std::optional<pool> workers(std::in_place, 0);
+      spawn([&]() -> task<> { co_await workers->spawn(sleep_for, 1ms); });
+      co_await yield();
+      workers.reset();
+    });
+  }));
+}
+
+// apply
+
+TEST_CASE("PO-03: apply waits for a place, and yields or throws what the call does") {
+  run_scripted([](scripted_engine& engine) -> task<> {
+    const steady_ns begin = engine.now();
+    static int target = 1;
+    pool workers(1);
+    co_await workers.spawn(sleep_for, 2ms);
+    const int value = co_await workers.apply(value_after<int>, 1ms, 7);
+    CHECK(value == 7);
+    CHECK(engine.now() == begin + 3'000'000);
+    const std::unique_ptr<int> owned = co_await workers.apply(
+        []() -> task<std::unique_ptr<int>> { co_return std::make_unique<int>(8); });
+    CHECK(*owned == 8);
+    int& referred = co_await workers.apply([]() -> task<int&> { co_return target; });
+    CHECK(&referred == &target);
+    CHECK(co_await outcome_of(workers.apply(fail_after, 1ms, "of the call")) == "of the call");
+    CHECK(workers.free() == 1);
+  });
+}
+
+TEST_CASE("W26: apply from a fiber of the same pool makes the call itself, however deep") {
+  run_scripted([](scripted_engine&) -> task<> {
+    pool workers(1), others(1);
+    const std::function<task<int>(int)> depth = [&](int left) -> task<int> {
+      co_await yield();
+      if (left == 0) co_return 0;
+      const int rest = co_await workers.apply(depth, left - 1);
+      co_return rest + 1;
+    };
+    CHECK(co_await workers.apply(depth, 20) == 20);
+    // A fiber of another pool is somebody else.
+    const auto crossing = [&]() -> task<std::uint64_t> {
+      const std::uint64_t id =
+          co_await others.apply([]() -> task<std::uint64_t> { co_return current().id(); });
+      CHECK(id != current().id());
+      co_return id;
+    };
+    co_await workers.apply(crossing);
+    CHECK(workers.free() == 1);
+    CHECK(others.free() == 1);
+  });
+}
+
+TEST_CASE("the caller of apply is killed: its call goes on, and keeps its place until it ends") {
+  run_scripted([](scripted_engine&) -> task<> {
+    pool workers(1);
+    bool ended = false;
+    const auto work = [&]() -> task<> {
+      co_await sleep(2ms);
+      ended = true;
+    };
+    const fiber<> caller = spawn([&]() -> task<> { co_await workers.apply(work); });
+    co_await sleep(1ms);
+    co_await caller.kill();
+    CHECK(workers.free() == 0);
+    CHECK(co_await workers.join());
+    CHECK(ended);
+  });
+}
+
+// The rest
+
+TEST_CASE("the dump says who waits for a place; fibers of a pool are spawned where it was made") {
+  run_scripted([](scripted_engine&) -> task<> {
+    const auto here = std::source_location::current();
+    pool workers(1);
+    const fiber<> busy = co_await workers.spawn(sleep_for, 1ms);
+    CHECK(busy.state().spawned_at().line() == here.line() + 1);
+    const fiber<> spawner = spawn([&]() -> task<> { co_await workers.spawn(sleep_for, 1ms); });
+    co_await yield();
+    CHECK(dump().find("fiber 3: place in a pool of 1") != std::string::npos);
+    co_await spawner.join();
+    CHECK(co_await workers.join());
+  });
+}
+
+TEST_CASE("a place changes hands without an allocation, and so do closing and a killed waiter") {
+  run_scripted([](scripted_engine&) -> task<> {
+    pool workers(1);
+    std::size_t before = 0, after = 0;
+    const fiber<> busy = co_await workers.spawn(sleep_for, 1ms);
+    const fiber<> available = spawn([&]() -> task<> {
+      const bool there = co_await workers.wait_available(1h);
+      after = allocations();
+      CHECK(there);
+    });
+    busy.on_done([&] { CHECK(allocations() == before); });
+    co_await yield();
+    before = allocations();
+    co_await available.join();
+    CHECK(after == before);
+    const fiber<> other = co_await workers.spawn(sleep_for, 1h);
+    const auto waiter = [&]() -> task<> { co_await workers.wait_available(1h); };
+    const fiber<> killed = spawn(waiter), refused = spawn(waiter);
+    co_await yield();
+    before = allocations();
+    killed.request_kill();
+    workers.close();
+    CHECK(allocations() == before);
+    co_await killed.join();
+    co_await refused.join();
+    CHECK(refused.error() != nullptr);
+    co_await other.kill();
+  });
+}
+
+TEST_SUITE_END();
