@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <chrono>
 #include <new>
-#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -32,7 +31,7 @@ constexpr int teardown_rounds_max = 200;
 constexpr auto teardown_round = std::chrono::milliseconds(1);
 
 [[noreturn]] void refuse(const char* call, int error) {
-  throw std::system_error(error, std::system_category(), explain_uring_refusal(call, error));
+  throw uring_refused(error, explain_uring_refusal(call, error));
 }
 
 // A ring may be mapped where another thread's was. The kernel puts the one after the other; but

@@ -100,6 +100,8 @@ TEST_CASE("a seccomp filter that denies io_uring is named, with the calls to all
   if (has_sysctl_switch()) return;
   CHECK(contains(text, "seccomp"));
   CHECK(contains(text, "io_uring_setup, io_uring_enter and io_uring_register"));
+  // The errno is explained, and not said again behind what to do.
+  CHECK(contains(text, "seccomp=PROFILE.json)\n"));
 }
 
 TEST_CASE("a seccomp filter that hides io_uring is not mistaken for an old kernel") {
