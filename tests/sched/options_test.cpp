@@ -10,11 +10,14 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "scripted_run.hpp"
@@ -259,6 +262,26 @@ TEST_CASE("the sizes reach the engine") {
     co_return;
   };
   run(main(), settings);
+}
+
+TEST_CASE("the engine that is named carries the program, whatever the environment says") {
+  const auto first_line = [](options settings, const char* named) {
+    return run_in_child([&] {
+      ::setenv("RINGLET_ENGINE", named, 1);
+      const auto main = []() -> task<> {
+        const std::string text = dump();
+        std::fprintf(stderr, "%s", text.substr(0, text.find(',')).c_str());
+        co_return;
+      };
+      run(main(), std::move(settings));
+    });
+  };
+  options epoll;
+  epoll.engine = engine_kind::epoll;
+  CHECK(first_line(epoll, "uring").errors == "scheduler: epoll (128 buffers)");
+  CHECK(first_line({}, "epoll").errors == "scheduler: epoll (128 buffers)");
+  CHECK(first_line({}, "nonsense").errors ==
+        "RINGLET_ENGINE is 'nonsense'; it can be uring or epoll\n");
 }
 
 TEST_CASE("the defaults are safe: five seconds of grace, a printing handler, no name") {
