@@ -158,7 +158,10 @@ void epoll_engine::forget(int fd) noexcept {
 
 bool epoll_engine::would_wait(const slot* at, const operation& op) const noexcept {
   const bool known = at != nullptr && at->registered;
-  if (op.code == opcode::poll || op.code == opcode::connect) return false;
+  // A multishot poll lives on edges. What is ready at its start is the first of them; asked for
+  // without one, it would be told again and again.
+  if (op.code == opcode::poll) return op.multishot && !known;
+  if (op.code == opcode::connect) return false;
   return known ? (at->waits & events_of(op)) != 0 : op.poll_first;
 }
 
