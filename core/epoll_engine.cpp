@@ -123,7 +123,7 @@ int epoll_engine::enlist(slot& at, int fd) noexcept {
   ++statistics_.system_calls;
   if (::epoll_ctl(poller_.get(), EPOLL_CTL_ADD, fd, &event) != 0) return errno;
   at.registered = true;
-  at.ended = false;
+  at.breaks_off = false;
   at.waits = 0;
   if (at.kept) {
     int protocol = 0;
@@ -170,8 +170,8 @@ void epoll_engine::learn(slot* at, const operation& op, std::int32_t result) noe
   if (at == nullptr || !at->registered) return;
   if (result == -EAGAIN) at->waits |= events_of(op);
   // A TCP socket that gave less than it was asked for is empty, and one that took less is full
-  // (epoll(7), question 9); but behind the last bytes there may be the end.
-  if (!at->is_tcp || result <= 0 || op.flags != 0 || at->ended) return;
+  // (epoll(7), question 9); but a receive stops short of the end, and of urgent data.
+  if (!at->is_tcp || result <= 0 || op.flags != 0 || at->breaks_off) return;
   const std::uint32_t asked = op.code == opcode::receive ? pool_->size() : op.length;
   if (op.code != opcode::send_message && static_cast<std::uint32_t>(result) < asked) {
     at->waits |= events_of(op);
@@ -439,7 +439,7 @@ void epoll_engine::on_event(int fd, std::uint32_t events) noexcept {
   if (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | failures)) ready |= EPOLLIN;
   if (events & (EPOLLOUT | failures)) ready |= EPOLLOUT;
   at->waits &= ~ready;
-  at->ended |= (events & (EPOLLRDHUP | failures)) != 0;
+  at->breaks_off |= (events & (EPOLLRDHUP | EPOLLPRI | failures)) != 0;
   for (operation* op = at->parked.next(nullptr); op != nullptr;) {
     operation* const after = at->parked.next(op);
     if (events_of(*op) & ready) {
