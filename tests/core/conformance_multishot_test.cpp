@@ -142,7 +142,7 @@ TEST_CASE("a multishot poll tells every time, until it is cancelled") {
 // More than an engine takes in one turn, and than there is room for.
 TEST_CASE("a hundred connections that came at once are all accepted, however small the batch") {
   for_each_kernel_engine([](const engine_maker& make) {
-    for (const std::size_t batch : {1, 256}) {
+    for (const std::size_t batch : {1U, 256U}) {
       constexpr std::size_t count = 100;
       const auto engine = make();
       const loopback_listener listener(count);
@@ -248,7 +248,7 @@ TEST_CASE("a multishot receive that runs dry says ENOBUFS, and goes on when buff
 TEST_CASE("a multishot receive that is cancelled in between loses nothing") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make(small);
-    for (const std::size_t batch : {1, 256}) {
+    for (const std::size_t batch : {1U, 256U}) {
       fd_pair pair = socket_pair();
       stream_of_buffers in(*engine, pair.near.get());
       const std::string sent = pattern(3000);

@@ -118,7 +118,7 @@ TEST_SUITE_BEGIN("conformance: batches");
 
 TEST_CASE("a wait takes out no more than there is room for, and nothing is lost") {
   for_each_kernel_engine([](const engine_maker& make) {
-    for (const std::size_t batch : {1, 2, 7}) {
+    for (const std::size_t batch : {1U, 2U, 7U}) {
       const auto engine = make();
       std::array<watched, 15> ops;
       for (watched& op : ops) engine->start(op);

@@ -70,9 +70,8 @@ class engine_maker {
   }
 
   const std::string& name() const noexcept { return name_; }
-  bool is_scripted() const noexcept { return kind_ == kind::scripted; }
-  bool is_uring() const noexcept { return kind_ == kind::uring; }
-  bool is_epoll() const noexcept { return kind_ == kind::epoll; }
+  /// With a feature switched off: for cases that take their time and do not use it.
+  bool is_rung() const noexcept { return !disabled_.empty(); }
 
  private:
   std::string name_;
