@@ -15,6 +15,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <span>
@@ -116,6 +117,22 @@ opcode read_of(const unique_fd& fd) {
   socklen_t size = sizeof type;
   const bool is_socket = ::getsockopt(fd.get(), SOL_SOCKET, SO_TYPE, &type, &size) == 0;
   return is_socket ? opcode::recv : opcode::read;
+}
+
+void put_with_descriptor(const unique_fd& to, std::string_view text, int passed) {
+  iovec piece{const_cast<char*>(text.data()), text.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof passed)> control{};
+  msghdr message{};
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof passed);
+  std::memcpy(CMSG_DATA(header), &passed, sizeof passed);
+  REQUIRE(::sendmsg(to.get(), &message, 0) == static_cast<ssize_t>(text.size()));
 }
 
 void close_by_reset(unique_fd& fd) {
@@ -260,6 +277,39 @@ TEST_CASE("bytes behind urgent data are read without waiting for more") {
     wait_readable(pair.near, POLLPRI);
     CHECK(in.read_exactly(6) == "before");
     CHECK(in.read_exactly(6) == "behind");
+  });
+}
+
+TEST_CASE("what was only peeked at is read without waiting for more") {
+  for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
+    reader in(carrier, pair.near.get());
+    in.start();
+    turn(carrier);
+    put(pair.far, "x");
+    CHECK(in.finish() == "x");
+    put(pair.far, "abc");
+    in.op.flags = MSG_PEEK;
+    CHECK(in.read() == "abc");
+    CHECK(in.read() == "abc");
+    in.op.flags = 0;
+    CHECK(in.read() == "abc");
+  });
+}
+
+// A receive from a Unix socket stops where a descriptor was passed.
+TEST_CASE("bytes behind a passed descriptor are read without waiting for more") {
+  for_each_pair(std::span(socket_kinds).first(1), [](engine& carrier, fd_pair& pair) {
+    reader in(carrier, pair.near.get());
+    in.start();
+    turn(carrier);
+    put(pair.far, "x");
+    CHECK(in.finish() == "x");
+    const std::size_t before = count_open_descriptors();
+    put_with_descriptor(pair.far, "abc", pair.far.get());
+    put(pair.far, "def");
+    wait_readable(pair.near);
+    CHECK(in.read_exactly(6) == "abcdef");
+    CHECK(count_open_descriptors() == before);
   });
 }
 
