@@ -124,7 +124,7 @@ int epoll_engine::enlist(slot& at, int fd) noexcept {
   ++statistics_.system_calls;
   if (::epoll_ctl(poller_.get(), EPOLL_CTL_ADD, fd, &event) != 0) return errno;
   at.registered = true;
-  at.ended = false;
+  at.breaks_off = false;
   at.waits = 0;
   if (at.kept) {
     int protocol = 0;
@@ -159,7 +159,10 @@ void epoll_engine::forget(int fd) noexcept {
 
 bool epoll_engine::would_wait(const slot* at, const operation& op) const noexcept {
   const bool known = at != nullptr && at->registered;
-  if (op.code == opcode::poll || op.code == opcode::connect) return false;
+  // A multishot poll lives on edges. What is ready at its start is the first of them; asked for
+  // without one, it would be told again and again.
+  if (op.code == opcode::poll) return op.multishot && !known;
+  if (op.code == opcode::connect) return false;
   return known ? (at->waits & events_of(op)) != 0 : op.poll_first;
 }
 
@@ -168,8 +171,8 @@ void epoll_engine::learn(slot* at, const operation& op, std::int32_t result) noe
   if (at == nullptr || !at->registered) return;
   if (result == -EAGAIN) at->waits |= events_of(op);
   // A TCP socket that gave less than it was asked for is empty, and one that took less is full
-  // (epoll(7), question 9); but behind the last bytes there may be the end.
-  if (!at->is_tcp || result <= 0 || op.flags != 0 || at->ended) return;
+  // (epoll(7), question 9); but a receive stops short of the end, and of urgent data.
+  if (!at->is_tcp || result <= 0 || op.flags != 0 || at->breaks_off) return;
   const std::uint32_t asked = op.code == opcode::receive ? pool_->size() : op.length;
   if (op.code != opcode::send_message && static_cast<std::uint32_t>(result) < asked) {
     at->waits |= events_of(op);
@@ -437,7 +440,7 @@ void epoll_engine::on_event(int fd, std::uint32_t events) noexcept {
   if (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | failures)) ready |= EPOLLIN;
   if (events & (EPOLLOUT | failures)) ready |= EPOLLOUT;
   at->waits &= ~ready;
-  at->ended |= (events & (EPOLLRDHUP | failures)) != 0;
+  at->breaks_off |= (events & (EPOLLRDHUP | EPOLLPRI | failures)) != 0;
   for (operation* op = at->parked.next(nullptr); op != nullptr;) {
     operation* const after = at->parked.next(op);
     if (events_of(*op) & ready) {
