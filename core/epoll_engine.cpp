@@ -145,6 +145,7 @@ void epoll_engine::delist(slot& at, int fd) noexcept {
 }
 
 void epoll_engine::keep(int fd) noexcept {
+  if (fd < 0) return;
   // Without memory for it the descriptor is not kept, which costs time and nothing else.
   if (slot* const at = slot_of(fd)) at->kept = true;
 }
@@ -224,6 +225,7 @@ void epoll_engine::complete(operation& op, std::int32_t result, completion& done
 
 // Parks it, or returns what keeps it from being parked.
 std::int32_t epoll_engine::park(operation& op) noexcept {
+  if (op.fd < 0) return -EBADF;
   slot* const at = slot_of(op.fd);
   if (at == nullptr) return -ENOMEM;
   if (const int error = enlist(*at, op.fd); error != 0) {

@@ -185,6 +185,7 @@ TEST_CASE("a descriptor that is not open is an error of the completion, not of t
                               opcode::write, opcode::poll, opcode::accept, opcode::connect}) {
       std::array<std::byte, 16> memory{};
       watched op(code, -1, std::span<std::byte>(memory));
+      op.poll_first = op.multishot = code == opcode::receive || code == opcode::poll;
       if (code == opcode::poll || code == opcode::accept || code == opcode::receive) {
         op.data = nullptr;
         op.length = 0;
