@@ -146,6 +146,12 @@ TEST_CASE("a wake of an engine that does not sleep costs no system call") {
     CHECK(calls(*engine) == before);
     CHECK(turn(*engine, never) == 0);
     CHECK(engine->statistics().wakes == 0);
+    // Nor does one after a sleep.
+    sleep_until(*engine, engine->now() + millisecond);
+    engine->wake();
+    CHECK(turn(*engine, never) == 0);
+    turn(*engine, engine->now());
+    CHECK(engine->statistics().wakes == 0);
   });
 }
 
