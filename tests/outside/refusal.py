@@ -135,10 +135,12 @@ class LockedMemory(RefusalCase):
 class Injected(RefusalCase):
     """Failures that no filter and no limit brings about here: strace does."""
 
+    def trace(self, *arguments, **log):
+        options = support.traced(*arguments, **log)
+        return {**options, "env": environment(ASAN_OPTIONS=options["env"]["ASAN_OPTIONS"])}
+
     def inject(self, fault):
-        options = support.traced("-e", f"trace={fault.partition(':')[0]}", "-e", f"inject={fault}")
-        checks = options["env"].get("ASAN_OPTIONS", "")
-        return {**options, "env": environment(ASAN_OPTIONS=checks)}
+        return self.trace("-e", f"trace={fault.partition(':')[0]}", "-e", f"inject={fault}")
 
     def check(self, call, error, says, named=None, when=""):
         fault = f"{call}:error={errno.errorcode[error]}{when}"
@@ -171,8 +173,8 @@ class Injected(RefusalCase):
     def test_the_kernel_is_tried_once_in_a_process(self):
         """One ring to try it, and one to stay."""
         with tempfile.NamedTemporaryFile() as log:
-            options = support.traced("-e", "trace=io_uring_setup", log=log.name)
-            server = self.start_on("uring", before=options["before"])
+            options = self.trace("-e", "trace=io_uring_setup", log=log.name)
+            server = self.start_on("uring", **options)
             self.assert_serves(server)
             self.assertEqual(pathlib.Path(log.name).read_text().count("io_uring_setup("), 2)
 

@@ -251,14 +251,13 @@ TEST_CASE("a failure whose handle goes after run, or on another thread, is print
 
 TEST_CASE("the sizes reach the engine") {
   options settings;
-  settings.engine = engine_kind::uring;
   settings.sizes.buffer_count = 8;
   settings.sizes.buffer_size = 512;
   const auto main = []() -> task<> {
     engine& carrier = current_scheduler().carrier();
     CHECK(carrier.buffers_free() == 8);
     CHECK(carrier.buffers().size() == 512);
-    CHECK(carrier.name().starts_with("uring"));
+    CHECK(carrier.name().find("8 buffers") != std::string::npos);
     co_return;
   };
   run(main(), settings);
