@@ -11,13 +11,22 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <string_view>
 
 namespace ringlet {
 namespace {
 
-// A terminal that can take something takes that much, or nearly: its driver calls itself writable
-// while fewer than 256 characters wait, and a pipe while a page is free (pipe(7), PIPE_BUF).
-constexpr std::size_t terminal_chunk = 256;
+// What a descriptor takes without waiting when it says that it can be written to. A pipe: a page
+// (pipe(7), PIPE_BUF). A terminal: 256 characters in one piece, because the driver calls itself
+// writable while fewer than that wait, and a pseudo-terminal reserves that many at a time. It cuts
+// into pieces where it processes output: what follows such a character may have to wait.
+constexpr std::size_t terminal_piece = 256;
+
+std::size_t size_of_next_piece(std::string_view text) noexcept {
+  const std::size_t processed = text.substr(0, terminal_piece).find_first_of("\n\r\t\b");
+  if (processed == std::string_view::npos) return std::min(text.size(), terminal_piece);
+  return std::max<std::size_t>(processed, 1);
+}
 
 // Repeats a call that a signal has interrupted.
 template <class Call>
@@ -71,8 +80,9 @@ std::int32_t write_when_ready(const operation& op) noexcept {
   if (ready < 0) return ready;
   struct stat what = {};
   if (::fstat(op.fd, &what) != 0) return -errno;
-  const std::size_t chunk = S_ISCHR(what.st_mode) ? terminal_chunk : PIPE_BUF;
-  const std::size_t size = std::min<std::size_t>(op.length, chunk);
+  const std::string_view text(static_cast<const char*>(op.data), op.length);
+  const std::size_t size = S_ISCHR(what.st_mode) ? size_of_next_piece(text)
+                                                 : std::min<std::size_t>(text.size(), PIPE_BUF);
   return answer([&] { return ::write(op.fd, op.data, size); });
 }
 

@@ -55,7 +55,7 @@ class epoll_engine final : public kernel_engine {
     bool registered = false;
     bool kept = false;
     bool is_tcp = false;
-    bool ended = false;  // the peer has, or something is wrong
+    bool breaks_off = false;  // the peer has ended or sent urgent data, or something is wrong
   };
   static constexpr std::size_t slots_per_page = 512;
   using slot_page = std::array<slot, slots_per_page>;

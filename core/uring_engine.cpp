@@ -1,6 +1,8 @@
 // Submitting, waiting and reaping; see the header for what shapes it.
 #include "uring_engine.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
@@ -45,6 +47,9 @@ inline bool uring_engine::submit_one(operation& op) noexcept {
   io_uring_sqe* entry = next_entry();
   if (entry == nullptr) return false;
   fill_entry(*entry, op, features_.multishot_receive);
+  // A terminal that can take something makes the writer wait until it has taken everything, and the
+  // kernel would have us wait. So a thread of its own makes that call.
+  if (op.code == opcode::write && ::isatty(op.fd) != 0) entry->flags |= IOSQE_ASYNC;
   mark_in_kernel(op);
   return true;
 }

@@ -17,7 +17,6 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <system_error>
 
 #include "uring_engine.hpp"
 #include "uring_refusal.hpp"
@@ -41,7 +40,7 @@ struct trial : operation {
 };
 
 [[noreturn]] void lacks(const char* what, int error) {
-  throw std::system_error(error, std::system_category(), explain_uring_refusal(what, error));
+  throw uring_refused(error, explain_uring_refusal(what, error));
 }
 
 void turn(engine& ring, steady_ns until) {
@@ -141,9 +140,8 @@ void switch_off(std::string_view name, uring_features& features) {
   }
   for (const std::string_view one : needed) {
     if (name != one) continue;
-    throw std::system_error(EOPNOTSUPP, std::system_category(),
-                            "io_uring is not available: RINGLET_DISABLE switches off " +
-                                std::string(name) + ", which is needed");
+    throw uring_refused(EOPNOTSUPP, "io_uring is not available: RINGLET_DISABLE switches off " +
+                                        std::string(name) + ", which is needed");
   }
   std::string text = "RINGLET_DISABLE names '" + std::string(name) + "'; the names are";
   for (const std::string_view one : needed) text.append(" ").append(one);

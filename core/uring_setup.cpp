@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <chrono>
 #include <new>
-#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -32,7 +31,7 @@ constexpr int teardown_rounds_max = 200;
 constexpr auto teardown_round = std::chrono::milliseconds(1);
 
 [[noreturn]] void refuse(const char* call, int error) {
-  throw std::system_error(error, std::system_category(), explain_uring_refusal(call, error));
+  throw uring_refused(error, explain_uring_refusal(call, error));
 }
 
 // A ring may be mapped where another thread's was. The kernel puts the one after the other; but
@@ -66,8 +65,9 @@ int uring_engine::try_ring(std::uint32_t submission_entries,
   enter_flags_ = 0;
   features_.no_iowait &= (params.features & uring_constants::feature_no_iowait) != 0;
   if (features_.no_iowait) enter_flags_ |= uring_constants::enter_no_iowait;
-  // Saves the kernel a look-up at each enter; refused, the ordinary descriptor does.
-  features_.registered_ring &= io_uring_register_ring_fd(&ring_) == 1;
+  // Saves the kernel a look-up at each enter; refused, the ordinary descriptor does. Not tried when
+  // it is switched off: after it, liburing enters by the registered number.
+  features_.registered_ring = features_.registered_ring && io_uring_register_ring_fd(&ring_) == 1;
   if (features_.registered_ring) enter_flags_ |= IORING_ENTER_REGISTERED_RING;
   return 0;
 }

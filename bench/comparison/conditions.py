@@ -1,6 +1,7 @@
 """Under what conditions a comparison ran: numbers without them mean nothing."""
 
 import contextlib
+import ctypes
 import datetime
 import json
 import os
@@ -18,6 +19,17 @@ def cpu_model():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.machine()
+
+
+def ring_refusal():
+    """Why the kernel gives this user no io_uring, or an empty text."""
+    parameters = ctypes.create_string_buffer(120)  # struct io_uring_params, without any flag
+    io_uring_setup = 425  # On every architecture.
+    ring = ctypes.CDLL(None, use_errno=True).syscall(io_uring_setup, 1, parameters)
+    if ring < 0:
+        return os.strerror(ctypes.get_errno())
+    os.close(ring)
+    return ""
 
 
 def first_line_of(command):
@@ -80,8 +92,9 @@ class Bystanders:
         print(f"Other processes used {share:.0%} of the machine meanwhile{warning}.\n")
 
 
-def collect(plan, options, cores):
+def collect(plan, options, cores, refusal):
     return {
+        "io_uring": refusal or "allowed",
         "kernel": f"{platform.system()} {platform.release()}",
         "cpu": cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
@@ -99,6 +112,8 @@ def collect(plan, options, cores):
 def show(found):
     lto = ", LTO" if found["lto"] else ""
     print(f"kernel    {found['kernel']}")
+    if found["io_uring"] != "allowed":
+        print(f"io_uring  refused ({found['io_uring']}): ringlet runs on epoll")
     print(f"CPU       {found['cpu']}, {found['cores']} core(s); {found['pinning']}")
     print(f"build     {found['buildtype']} (-O{found['optimization']}{lto}), {found['compiler']}")
     print(f"workload  connections x message size: {', '.join(found['workloads'])}; "

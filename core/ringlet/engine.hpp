@@ -93,7 +93,8 @@ class engine {
   /// Gives the kernel what was started, and takes out what has completed: at most out.size()
   /// completions. Returns how many; sleeps for the first one until `until` when there is none, and
   /// not at all when that has passed. A wake-up, a signal or posted work ends the sleep early.
-  /// Whoever calls it passes every completion to dispatch(), in order. Throws std::system_error
+  /// Whoever calls it passes every completion to dispatch(), in order, and then calls run_posted():
+  /// an engine may post work to itself. Throws std::system_error
   /// when the kernel gives up on the engine as a whole; a scheduler then ends the program.
   virtual std::size_t wait(steady_ns until, std::span<completion> out) = 0;
   /// Ends a sleep in wait(), or the next one. Any thread; safe in a signal handler.

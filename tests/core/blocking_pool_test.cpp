@@ -65,7 +65,7 @@ class gate {
 
 // What the jobs of one case share.
 struct yard {
-  std::unique_ptr<engine> home = make_uring_engine();
+  std::unique_ptr<engine> home = make_engine(engine_kind::automatic);
   gate door;
   std::mutex mutex;
   std::string begun;  // names in the order in which the calls were made
@@ -225,7 +225,7 @@ TEST_CASE("workers leave all signals to the threads of the program") {
     sigset_t mask;
     std::atomic<bool> answered = false;
   };
-  const auto home = make_uring_engine();
+  const auto home = make_engine(engine_kind::automatic);
   masked one;
   one.home = home.get();
   one.work = [](blocking_job& self) noexcept {

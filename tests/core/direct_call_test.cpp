@@ -59,7 +59,7 @@ sockaddr_in loopback() {
 }  // namespace
 
 TEST_CASE("a listener is made, named and given options without a completion") {
-  const auto engine = make_uring_engine();
+  const auto engine = make_engine(engine_kind::automatic);
   const unique_fd fd(call(*engine, opcode::open_socket, AF_INET, SOCK_STREAM));
   REQUIRE(fd);
   CHECK((::fcntl(fd.get(), F_GETFD) & FD_CLOEXEC) != 0);
@@ -79,7 +79,7 @@ TEST_CASE("a listener is made, named and given options without a completion") {
 }
 
 TEST_CASE("both ends of a connection have names") {
-  const auto engine = make_uring_engine();
+  const auto engine = make_engine(engine_kind::automatic);
   const fd_pair pair = tcp_pair();
   sockaddr_in local{}, peer{};
   CHECK(call_with(*engine, opcode::local_name, pair.near.get(), local) == 0);
@@ -91,7 +91,7 @@ TEST_CASE("both ends of a connection have names") {
 }
 
 TEST_CASE("receive_now takes what is there, and does not wait on a blocking socket") {
-  const auto engine = make_uring_engine();
+  const auto engine = make_engine(engine_kind::automatic);
   fd_pair pair = socket_pair();
   std::array<char, 16> memory{};
   CHECK(call_with(*engine, opcode::receive_now, pair.near.get(), memory) == -EAGAIN);
@@ -103,7 +103,7 @@ TEST_CASE("receive_now takes what is there, and does not wait on a blocking sock
 }
 
 TEST_CASE("shutdown ends one side") {
-  const auto engine = make_uring_engine();
+  const auto engine = make_engine(engine_kind::automatic);
   const fd_pair pair = socket_pair();
   CHECK(call(*engine, opcode::shutdown, pair.near.get(), 0, SHUT_WR) == 0);
   std::array<char, 1> memory{};
@@ -113,7 +113,7 @@ TEST_CASE("shutdown ends one side") {
 }
 
 TEST_CASE("close frees the number") {
-  const auto engine = make_uring_engine();
+  const auto engine = make_engine(engine_kind::automatic);
   fd_pair pair = socket_pair();
   const int fd = pair.near.release();
   CHECK(call(*engine, opcode::close, fd) == 0);
@@ -122,7 +122,7 @@ TEST_CASE("close frees the number") {
 }
 
 TEST_CASE("errors come as negated errno") {
-  const auto engine = make_uring_engine();
+  const auto engine = make_engine(engine_kind::automatic);
   sockaddr_in address = loopback();
   int value = 0;
   CHECK(call(*engine, opcode::open_socket, -1, SOCK_STREAM) == -EAFNOSUPPORT);
@@ -141,7 +141,7 @@ TEST_CASE("errors come as negated errno") {
 }
 
 TEST_CASE("each call is counted as a system call") {
-  const auto engine = make_uring_engine();
+  const auto engine = make_engine(engine_kind::automatic);
   const std::uint64_t before = engine->statistics().system_calls;
   call(*engine, opcode::shutdown, -1);
   call(*engine, opcode::shutdown, -1);
@@ -150,7 +150,7 @@ TEST_CASE("each call is counted as a system call") {
 
 TEST_CASE("what takes time cannot be called, and says so") {
   CHECK(aborts_with("an operation that takes time was made as a direct call", [] {
-    const auto engine = make_uring_engine();
+    const auto engine = make_engine(engine_kind::automatic);
     call(*engine, opcode::recv, -1);
   }));
 }

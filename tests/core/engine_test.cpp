@@ -1,17 +1,12 @@
 // What all engines have in common: posted work, wake-ups, and the count of what is in flight.
 //
-// Method: a scripted engine where one thread is enough, the uring engine where threads meet. What
-// the uring engine does with the kernel is in uring_*_test.cpp.
+// Method: a scripted engine, because one thread is enough. Where threads meet, and what engines do
+// with the kernel, is in conformance_*_test.cpp.
 #include <ringlet/engine.hpp>
 
 #include <doctest/doctest.h>
 
-#include <array>
-#include <atomic>
-#include <memory>
 #include <string>
-#include <thread>
-#include <vector>
 
 #include "support/aborts.hpp"
 #include "support/scripted_engine.hpp"
@@ -135,92 +130,13 @@ TEST_CASE("the bell rings once for a sleep, however many wake or post") {
   CHECK(engine.run_posted() == 2);
 }
 
-TEST_CASE("the work of each thread keeps its order, and none is lost") {
-  constexpr int threads = 4;
-  constexpr int each = 2000;
-  struct numbered : posted_work {
-    int poster = 0;
-    int number = 0;
-    std::vector<int>* next = nullptr;
-    int* out_of_order = nullptr;
-  };
-  const auto engine = make_uring_engine();
-  std::vector<int> next(threads);
-  int out_of_order = 0;
-  std::vector<std::vector<numbered>> work(threads);
-  std::vector<std::thread> posters;
-  for (int poster = 0; poster < threads; ++poster) {
-    auto& mine = work[static_cast<std::size_t>(poster)];
-    mine.resize(each);
-    for (int i = 0; i < each; ++i) {
-      numbered& one = mine[static_cast<std::size_t>(i)];
-      one.poster = poster;
-      one.number = i;
-      one.next = &next;
-      one.out_of_order = &out_of_order;
-      one.run = [](posted_work& self) noexcept {
-        auto& me = static_cast<numbered&>(self);
-        int& expected = (*me.next)[static_cast<std::size_t>(me.poster)];
-        if (me.number != expected++) ++*me.out_of_order;
-      };
-    }
-    posters.emplace_back([&mine, &engine] {
-      for (numbered& one : mine) engine->post(one);
-    });
-  }
-  std::size_t ran = engine->run_posted();
-  while (ran < threads * each) {
-    turn(*engine, never);
-    ran += engine->run_posted();
-  }
-  for (std::thread& poster : posters) poster.join();
-  CHECK(ran == threads * each);
-  CHECK(out_of_order == 0);
-}
-
-// The poster used to look at the engine once more after the work could have run. The window is
-// small, so many rounds.
-TEST_CASE("an engine may end as soon as the posted work has run") {
-  struct flagged : posted_work {
-    std::atomic<bool> ran = false;
-  };
-  for (int round = 0; round < 100; ++round) {
-    auto engine = make_uring_engine(
-        {.submission_entries = 8, .completion_entries = 16, .buffer_count = 8, .buffer_size = 64});
-    flagged work;
-    work.run = [](posted_work& self) noexcept { static_cast<flagged&>(self).ran = true; };
-    std::thread poster([&carrier = *engine, &work] { carrier.post(work); });
-    while (!work.ran) {
-      if (round % 2 == 0) turn(*engine, never);
-      engine->run_posted();
-    }
-    engine.reset();
-    poster.join();
-  }
-}
-
 TEST_CASE("an engine that ends before it has run what was posted aborts and says so") {
   CHECK(aborts_with("an engine ended before it had run what was posted", [] {
     std::string text;
     letter a(text, 'a');
-    const auto engine = make_uring_engine();
-    engine->post(a);
+    scripted_engine engine;
+    engine.post(a);
   }));
-}
-
-TEST_CASE("it counts what is in flight until the last completion is dispatched") {
-  const auto engine = make_uring_engine();
-  std::array<watched, 3> ops;
-  CHECK(engine->in_flight() == 0);
-  for (watched& op : ops) engine->start(op);
-  CHECK(engine->in_flight() == 3);
-  std::array<completion, 8> out;
-  REQUIRE(engine->wait(never, out) == 3);
-  CHECK(engine->in_flight() == 3);
-  for (std::size_t i = 0; i < 3; ++i) engine->dispatch(out[i]);
-  CHECK(engine->in_flight() == 0);
-
-  CHECK(engine->statistics().completions == 3);
 }
 
 TEST_SUITE_END();

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """A server with nothing to do does nothing: no system call, no CPU, no wake-up, for ten seconds.
+And nobody takes it for one that waits for a disk.
 
 usage: idle.py BUILD_ROOT [TEST...]
 """
 
 import pathlib
+import re
 import tempfile
 import time
 
@@ -57,9 +59,61 @@ class Idle(support.Case):
             return pathlib.Path(log.name).read_text()
 
         # The system call that was interrupted to attach is begun again, and then seen.
-        wait_until(lambda: "io_uring_enter" in read() or not strace.is_running(), "strace attaches")
+        sleeps = {"uring": "io_uring_enter(", "epoll": "epoll_"}[support.engine_of(server.pid)]
+        wait_until(lambda: sleeps in read() or not strace.is_running(), "strace attaches")
         self.assertTrue(strace.is_running(), strace.stderr)
         return read
+
+
+class Waiting(support.Case):
+    """Whoever waits in io_uring used to count as waiting for a disk: the time that its processor
+    had nothing to do was charged as iowait, and monitors took an idle server for a busy one.
+
+    Looked at is how many threads wait so at a moment, on all processors. Others may do it now and
+    then, so what counts is whether somebody does all the time."""
+
+    def test_idleness_is_not_charged_as_waiting_for_a_disk(self):
+        self.skip_unless_it_would_be_seen()
+        server = self.start_server()
+        if support.engine_of(server.pid) == "uring" and not can_leave_out_iowait():
+            self.skipTest("before Linux 6.15 nothing can be done about it")
+        with server.connect() as sock:
+            self.fall_asleep(server, sock)
+            wait_until(lambda: not somebody_waits_for_a_disk(), "the server is not counted")
+
+    def skip_unless_it_would_be_seen(self):
+        """Shows the opposite with a server that may not ask the kernel for better."""
+        if support.ring_refusal():
+            self.skipTest("io_uring is refused, so it cannot be shown what would be seen")
+        if somebody_waits_for_a_disk():
+            self.skipTest("something else waits for a disk all the time")
+        counted = support.environment(RINGLET_ENGINE="uring", RINGLET_DISABLE="no_iowait")
+        server = self.start_server(env=counted)
+        with server.connect() as sock:
+            self.fall_asleep(server, sock)
+            if not somebody_waits_for_a_disk():
+                self.skipTest("this kernel counts nobody who waits in io_uring")
+        server.end()
+
+    def fall_asleep(self, server, sock):
+        self.assert_echoes(sock, b"and now silence")
+        wait_until(lambda: process_state(server.pid) == "S", "the server sleeps")
+
+
+def can_leave_out_iowait():
+    no_iowait = 1 << 17  # IORING_FEAT_NO_IOWAIT
+    return support.ask_for_ring()[1] & no_iowait != 0
+
+
+def somebody_waits_for_a_disk():
+    """Looks for 0.2 s, which is observed and not waited for."""
+    moments = 40
+    waited = 0
+    for _ in range(moments):
+        text = pathlib.Path("/proc/stat").read_text()
+        waited += re.search(r"^procs_blocked 0$", text, re.M) is None
+        time.sleep(0.005)
+    return waited > 0.9 * moments
 
 
 if __name__ == "__main__":

@@ -1,19 +1,18 @@
 #!/usr/bin/env python3
 """The examples when the system has no more to give: descriptors that run out, system calls that
-fail, io_uring that is refused.
+fail.
 
 usage: limits.py BUILD_ROOT [TEST...]
 """
 
-import ctypes
 import errno
-import functools
 import os
+import pathlib
 import resource
 import select
 import signal
 import socket
-import struct
+import tempfile
 import threading
 import time
 
@@ -121,74 +120,34 @@ class Descriptors(support.Case):
                 self.assertIn("Too many open files", server.stderr)
 
 
-class RefusedRing(support.Case):
-    """A seccomp filter, like that of a container, refuses io_uring: epoll takes over."""
+class InjectedFailures:
+    """A system call of the engine fails now and then, as it may: strace sees to it."""
+
+    engine = ""
 
     def setUp(self):
-        if os.environ.get("RINGLET_ENGINE"):
-            self.skipTest("RINGLET_ENGINE names an engine, so nothing takes over")
+        support.skip_unless_named(self.engine)
 
-    def assert_says(self, error, says):
-        line = rf"ringlet: io_uring is not available: [^\n]*{says}[^\n]*; epoll is used instead"
-        server = self.start_server(
-            preexec_fn=functools.partial(refuse_io_uring, error),
-            complaints=rf"{line}[^\n]*\n",
-        )
-        self.assert_serves(server)
-        self.assertRegex(server.stderr, line)
+    def start_injected(self, *faults, complaints=""):
+        """A server whose calls fail as said, each in the form CALL:error=...:when=..."""
+        injections = [word for fault in faults for word in ("-e", f"inject={fault}")]
+        self.calls = [fault.partition(":")[0] for fault in faults]
+        self.log = tempfile.NamedTemporaryFile()
+        self.addCleanup(self.log.close)
+        trace = ["-e", "trace=" + ",".join(self.calls)]
+        options = support.traced(*trace, *injections, log=self.log.name)
+        options["env"]["RINGLET_ENGINE"] = self.engine
+        server = self.start_server(complaints=complaints, **options)
+        self.assertEqual(support.engine_of(server.pid), self.engine)
+        return server
 
-    def test_as_docker_does(self):
-        self.assert_says(errno.EPERM, "seccomp filter denies it")
+    def assert_injected(self):
+        text = pathlib.Path(self.log.name).read_text()
+        for call in self.calls:
+            self.assertRegex(text, rf"\b{call}\(.*\(INJECTED\)")
 
-    def test_as_podman_does(self):
-        self.assert_says(errno.ENOSYS, "seccomp filter hides it")
-
-    def test_a_program_that_insists_is_told_why_not(self):
-        program = self.start(
-            "eat_and_play",
-            env={**os.environ, "RINGLET_ENGINE": "uring"},
-            preexec_fn=functools.partial(refuse_io_uring, errno.EPERM),
-        )
-        self.assertEqual(program.process.stdout.read(), b"")
-        self.assertEqual(program.wait(), 1, program.stderr)
-        self.assertRegex(program.stderr, r"\Aio_uring is not available: [^\n]*seccomp[^\n]*\n\Z")
-
-
-def refuse_io_uring(error):
-    """For the child, before it becomes the program: io_uring_setup(2) fails from now on."""
-    class Program(ctypes.Structure):
-        _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_char_p)]
-
-    io_uring_setup = 425  # On every architecture.
-    load, jump_if_equal, answer = 0x20, 0x15, 0x06  # See linux/bpf_common.h.
-    allow, fail = 0x7FFF0000, 0x00050000  # SECCOMP_RET_...
-    instructions = [
-        (load, 0, 0, 0),
-        (jump_if_equal, 0, 1, io_uring_setup),
-        (answer, 0, 0, fail | error),
-        (answer, 0, 0, allow),
-    ]
-    code = b"".join(struct.pack("HBBI", *instruction) for instruction in instructions)
-    libc = ctypes.CDLL(None, use_errno=True)
-    no_new_privileges, set_seccomp, mode_filter = 38, 22, 2  # See linux/prctl.h.
-    if libc.prctl(no_new_privileges, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl")
-    if libc.prctl(set_seccomp, mode_filter, ctypes.byref(Program(len(instructions), code))) != 0:
-        raise OSError(ctypes.get_errno(), "prctl")
-
-
-class InjectedFailures(support.Case):
-    """io_uring_enter(2) fails now and then, as it may: strace sees to it."""
-
-    def check(self, error):
-        support.skip_unless_traceable()
-        strace = ["strace", "-D", "-f", "-qq", "-o", os.devnull, "-e", "trace=io_uring_enter"]
-        inject = ["-e", f"inject=io_uring_enter:error={error}:when=2+3"]
-        # Leaks cannot be looked for under a tracer.
-        checks = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
-        server = self.start_server(
-            before=[*strace, *inject], env={**os.environ, "ASAN_OPTIONS": checks}
-        )
+    def check(self, *faults):
+        server = self.start_injected(*faults)
         with server.connect() as sock:
             for _ in range(100):
                 self.assert_echoes(sock, b"one at a time")
@@ -204,19 +163,71 @@ class InjectedFailures(support.Case):
             sender.start()
             self.assertTrue(receive_all(sock) == data, "not what was sent")
             sender.join()
+        self.assert_injected()
 
     def send(self, sock, data):
         sock.sendall(data)
         sock.shutdown(socket.SHUT_WR)
 
+
+class InjectedIntoUring(InjectedFailures, support.Case):
+    engine = "uring"
+
     def test_interrupted(self):
-        self.check("EINTR")
+        self.check("io_uring_enter:error=EINTR:when=2+3")
 
     def test_out_of_resources(self):
-        self.check("EAGAIN")
+        self.check("io_uring_enter:error=EAGAIN:when=2+3")
 
     def test_completion_queue_full(self):
-        self.check("EBUSY")
+        self.check("io_uring_enter:error=EBUSY:when=2+3")
+
+
+class InjectedIntoEpoll(InjectedFailures, support.Case):
+    engine = "epoll"
+
+    def test_interrupted(self):
+        self.check("epoll_pwait2:error=EINTR:when=2+3")
+
+    def test_a_kernel_that_sleeps_in_milliseconds_only(self):
+        """Before Linux 5.11 there is no epoll_pwait2(2); an old seccomp filter does not know it."""
+        for error in ("ENOSYS", "EPERM"):
+            with self.subTest(error=error):
+                self.check(f"epoll_pwait2:error={error}")
+
+    def test_interrupted_while_it_sleeps_in_milliseconds(self):
+        older = "epoll_wait" if os.uname().machine == "x86_64" else "epoll_pwait"
+        self.check("epoll_pwait2:error=ENOSYS", f"{older}:error=EINTR:when=2+3")
+
+    # See epoll_ctl(2): no memory for it, or too many descriptors watched by one user. The bell is
+    # the first to be watched, the listener the second, connections that wait follow.
+
+    def test_a_connection_that_cannot_be_watched_ends_alone(self):
+        for error in (errno.ENOMEM, errno.ENOSPC):
+            with self.subTest(error=errno.errorcode[error]):
+                server = self.start_injected(
+                    f"epoll_ctl:error={errno.errorcode[error]}:when=3",
+                    complaints=rf"ringlet: fiber 2 failed: receive: {os.strerror(error)}\n",
+                )
+                with server.connect() as sock:
+                    self.assertEqual(receive_all(sock), b"")
+                self.assert_serves(server)
+                self.assert_injected()
+
+    def test_a_listener_that_cannot_be_watched_is_tried_again(self):
+        server = self.start_injected("epoll_ctl:error=ENOSPC:when=2")
+        self.assert_serves(server)
+        self.assert_injected()
+
+    def test_an_engine_that_cannot_watch_its_bell_is_none(self):
+        options = support.traced("-e", "inject=epoll_ctl:error=ENOSPC:when=1")
+        options["env"]["RINGLET_ENGINE"] = "epoll"
+        program = self.start("echo_server", "--port", "0", **options)
+        self.assertEqual(program.wait(), 1, program.stderr)
+        self.assertEqual(program.process.stdout.read(), b"")
+        self.assertEqual(
+            program.stderr, f"no epoll instance could be made: {os.strerror(errno.ENOSPC)}\n"
+        )
 
 
 if __name__ == "__main__":

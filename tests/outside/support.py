@@ -51,13 +51,17 @@ def main():
 
 
 def why_nothing_runs():
-    """A reason to skip everything: examples were not built, or the system refuses io_uring."""
+    """A reason to skip everything: examples were not built, or the system refuses io_uring and that
+    was to be tested. Unless it was, epoll is tested then, without the line that says so."""
     if not program_path("echo_server").exists():
         return "echo_server was not built: it needs CLI11 (libcli11-dev)"
     with Program(program_path("echo_server"), "--port", "0") as probe:
         line = probe.process.stdout.readline()
         if not line and probe.wait() == 1 and "io_uring" in probe.stderr:
             return probe.stderr.strip().splitlines()[-1]
+        if "epoll is used instead" in probe.stderr:
+            print(probe.stderr.strip().splitlines()[-1])
+            os.environ["RINGLET_ENGINE"] = "epoll"
     return None
 
 
@@ -89,6 +93,50 @@ def skip_unless_traceable():
     skip_unless_installed("strace")
     if subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True).returncode != 0:
         raise unittest.SkipTest("strace may not trace here")
+
+
+def skip_unless_named(engine):
+    """Skips where another engine than this one is to be tested, and where the kernel refuses it."""
+    if (os.environ.get("RINGLET_ENGINE") or engine) != engine:
+        raise unittest.SkipTest(f"RINGLET_ENGINE names another engine than {engine}")
+    if engine == "uring" and ring_refusal():
+        raise unittest.SkipTest(f"io_uring_setup: {os.strerror(ring_refusal())}")
+
+
+def ring_refusal(**options):
+    """The errno with which the kernel refuses a small ring to a child process, which is started
+    with these options of subprocess; 0 when it gives one."""
+    return ask_for_ring(**options)[0]
+
+
+def ask_for_ring(**options):
+    """ring_refusal(), and what the kernel says it can do. Without ringlet: that is under test."""
+    program = """
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+params = (ctypes.c_uint32 * 30)()  # struct io_uring_params
+print(0 if libc.syscall(425, 8, params) >= 0 else ctypes.get_errno(), params[5])
+"""
+    output = subprocess.check_output([sys.executable, "-c", program], **options)
+    return [int(word) for word in output.split()]
+
+
+def environment(**changes):
+    """That of this process, with nothing in it that chooses an engine but what is said here."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RINGLET_")}
+    return {**kept, **changes}
+
+
+def traced(*arguments, log=os.devnull):
+    """How a program is started under strace with these arguments: options for Case.start()."""
+    skip_unless_traceable()
+    # Leaks cannot be looked for under a tracer.
+    checks = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
+    # -D: the program is our child, and strace a process beside it.
+    return {
+        "before": ["strace", "-D", "-f", "-qq", "-o", log, *arguments],
+        "env": {**os.environ, "ASAN_OPTIONS": checks},
+    }
 
 
 def raise_descriptor_limit(wanted, why):
@@ -190,8 +238,8 @@ class Server(Program):
 class Case(unittest.TestCase):
     """A test that ends what it started, and checks how the server went."""
 
-    def start(self, name, *arguments, **options):
-        made = Program(program_path(name), *arguments, **options)
+    def start(self, name, *arguments, before=(), **options):
+        made = Program(*before, program_path(name), *arguments, **options)
         self.addCleanup(made.end)
         return made
 
@@ -220,6 +268,19 @@ class Case(unittest.TestCase):
         """A new connection is served."""
         with server.connect() as sock:
             self.assert_echoes(sock, b"still there?")
+
+
+def engine_of(pid):
+    """uring or epoll: which of the two a process with one engine has open."""
+    links = []
+    for entry in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            links.append(os.readlink(entry))
+        except FileNotFoundError:
+            pass  # Closed meanwhile.
+    kinds = {"anon_inode:[io_uring]": "uring", "anon_inode:[eventpoll]": "epoll"}
+    found = [kinds[link] for link in links if link in kinds]
+    return " and ".join(found) or "none"
 
 
 def receive_exactly(sock, count):

@@ -10,11 +10,14 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdio>
+#include <cstdlib>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "scripted_run.hpp"
@@ -248,17 +251,36 @@ TEST_CASE("a failure whose handle goes after run, or on another thread, is print
 
 TEST_CASE("the sizes reach the engine") {
   options settings;
-  settings.engine = engine_kind::uring;
   settings.sizes.buffer_count = 8;
   settings.sizes.buffer_size = 512;
   const auto main = []() -> task<> {
     engine& carrier = current_scheduler().carrier();
     CHECK(carrier.buffers_free() == 8);
     CHECK(carrier.buffers().size() == 512);
-    CHECK(carrier.name().starts_with("uring"));
+    CHECK(carrier.name().find("8 buffers") != std::string::npos);
     co_return;
   };
   run(main(), settings);
+}
+
+TEST_CASE("the engine that is named carries the program, whatever the environment says") {
+  const auto first_line = [](options settings, const char* named) {
+    return run_in_child([&] {
+      ::setenv("RINGLET_ENGINE", named, 1);
+      const auto main = []() -> task<> {
+        const std::string text = dump();
+        std::fprintf(stderr, "%s", text.substr(0, text.find(',')).c_str());
+        co_return;
+      };
+      run(main(), std::move(settings));
+    });
+  };
+  options epoll;
+  epoll.engine = engine_kind::epoll;
+  CHECK(first_line(epoll, "uring").errors == "scheduler: epoll (128 buffers)");
+  CHECK(first_line({}, "epoll").errors == "scheduler: epoll (128 buffers)");
+  CHECK(first_line({}, "nonsense").errors ==
+        "RINGLET_ENGINE is 'nonsense'; it can be uring or epoll\n");
 }
 
 TEST_CASE("the defaults are safe: five seconds of grace, a printing handler, no name") {

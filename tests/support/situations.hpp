@@ -1,4 +1,5 @@
-// One situation per kind of operation: something that it has to wait for, on real descriptors.
+// One situation per kind of operation: something that it has to wait for, on real descriptors or
+// played by the scripted engine.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -16,6 +17,7 @@
 #include <utility>
 
 #include "support/bytes.hpp"
+#include "support/scripted_engine.hpp"
 #include "support/sockets.hpp"
 #include "support/watched.hpp"
 
@@ -153,15 +155,74 @@ struct connecting : situation {
   sockaddr_un address{};
 };
 
-/// Calls `body` with a new situation of each kind.
-inline void for_each_situation(const std::function<void(situation&)>& body) {
+/// Any of them on the scripted engine. What is ready before the start completes at the start.
+struct played : situation {
+  played(scripted_engine& world, opcode kind, std::int32_t result)
+      : situation(kind), engine_(world), result_(result) {
+    constexpr int descriptor = 7;
+    op.fd = descriptor;
+    op.data = memory_.data();
+    op.length = static_cast<std::uint32_t>(memory_.size());
+    world.on_start = [this](operation& started) {
+      if (&started != &op) return engine_.complete(started, 0);  // a nop
+      if (ready_) complete();
+    };
+  }
+  ~played() override { engine_.on_start = nullptr; }
+  void make_ready() override {
+    ready_ = true;
+    if (engine_.is_waiting(op.code, op.fd)) complete();
+  }
+  void check_success(engine& carrier) override {
+    CHECK(op.answer == result_);
+    if (op.code == opcode::receive) {
+      const completion& last = op.seen.back();
+      REQUIRE(last.buffer != completion::no_buffer);
+      CHECK(carrier.buffers().lend(last.buffer, 3).text() == "abc");
+    } else if (reads()) {
+      CHECK(text(memory_, 3) == "abc");
+    }
+  }
+
+ private:
+  bool reads() const {
+    return op.code == opcode::receive || op.code == opcode::recv || op.code == opcode::read;
+  }
+  void complete() {
+    ready_ = false;
+    reads() ? engine_.deliver(op, "abc") : engine_.complete(op, result_);
+  }
+
+  scripted_engine& engine_;
+  std::int32_t result_;
+  bool ready_ = false;
+  std::array<std::byte, 16> memory_{};
+};
+
+inline void for_each_played_situation(scripted_engine& world,
+                                      const std::function<void(situation&)>& body) {
+  const std::pair<opcode, std::int32_t> kinds[] = {
+      {opcode::recv, 3},      {opcode::read, 3},      {opcode::receive, 3},
+      {opcode::send, 3},      {opcode::write, 3},     {opcode::send_message, 3},
+      {opcode::poll, POLLIN}, {opcode::accept, 1000}, {opcode::connect, 0},
+  };
+  for (const auto& [kind, result] : kinds) {
+    INFO(name_of(kind));
+    played made(world, kind, result);
+    body(made);
+  }
+}
+
+inline void for_each_real_situation(const std::function<void(situation&)>& body) {
   using maker = std::function<std::unique_ptr<situation>()>;
   const std::pair<const char*, maker> kinds[] = {
       {"recv", [] { return std::make_unique<reading>(opcode::recv, socket_pair()); }},
-      {"read", [] { return std::make_unique<reading>(opcode::read, pipe_pair()); }},
+      {"recv, TCP", [] { return std::make_unique<reading>(opcode::recv, tcp_pair()); }},
+      {"read, pipe", [] { return std::make_unique<reading>(opcode::read, pipe_pair()); }},
+      {"read, TCP", [] { return std::make_unique<reading>(opcode::read, tcp_pair()); }},
       {"receive", [] { return std::make_unique<receiving>(); }},
       {"send", [] { return std::make_unique<writing>(opcode::send, socket_pair()); }},
-      {"write", [] { return std::make_unique<writing>(opcode::write, pipe_pair()); }},
+      {"write, pipe", [] { return std::make_unique<writing>(opcode::write, pipe_pair()); }},
       {"send_message", [] { return std::make_unique<sending_message>(); }},
       {"poll", [] { return std::make_unique<polling>(); }},
       {"accept", [] { return std::make_unique<accepting>(); }},
@@ -172,6 +233,21 @@ inline void for_each_situation(const std::function<void(situation&)>& body) {
     const std::unique_ptr<situation> made = make();
     body(*made);
   }
+}
+
+/// Calls `body` with a new situation of each kind for that engine; with real descriptors once as
+/// they are and once kept.
+inline void for_each_situation(engine& carrier, const std::function<void(situation&)>& body) {
+  if (auto* const world = dynamic_cast<scripted_engine*>(&carrier)) {
+    return for_each_played_situation(*world, body);
+  }
+  for_each_real_situation(body);
+  for_each_real_situation([&](situation& one) {
+    INFO("kept");
+    carrier.keep(one.op.fd);
+    body(one);
+    carrier.forget(one.op.fd);
+  });
 }
 
 }  // namespace ringlet::test

@@ -4,10 +4,12 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <system_error>
 #include <utility>
 
@@ -42,6 +44,20 @@ fd_pair pipe_pair() {
   std::array<int, 2> ends{};
   checked(::pipe2(ends.data(), O_CLOEXEC), "pipe2");
   return {unique_fd(ends[0]), unique_fd(ends[1])};
+}
+
+fd_pair terminal_pair() {
+  unique_fd master(checked(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), "posix_openpt"));
+  checked(::grantpt(master.get()), "grantpt");
+  checked(::unlockpt(master.get()), "unlockpt");
+  std::array<char, 128> name{};
+  checked(-::ptsname_r(master.get(), name.data(), name.size()), "ptsname_r");
+  unique_fd slave(checked(::open(name.data(), O_RDWR | O_NOCTTY | O_CLOEXEC), "open"));
+  termios mode{};
+  checked(::tcgetattr(slave.get(), &mode), "tcgetattr");
+  ::cfmakeraw(&mode);
+  checked(::tcsetattr(slave.get(), TCSANOW, &mode), "tcsetattr");
+  return {std::move(slave), std::move(master)};
 }
 
 loopback_listener::loopback_listener(int backlog)

@@ -21,6 +21,8 @@ struct fd_pair {
 fd_pair socket_pair();
 /// The reading and the writing end of a pipe.
 fd_pair pipe_pair();
+/// A raw terminal: the program's side and the keyboard and screen. Both can be read and written.
+fd_pair terminal_pair();
 /// A TCP listener on a free port of the loopback device, and where it is.
 struct loopback_listener {
   explicit loopback_listener(int backlog = 16);

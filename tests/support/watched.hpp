@@ -44,14 +44,20 @@ inline std::size_t turn(engine& carrier, steady_ns until = 0, std::size_t batch 
   return count;
 }
 
-/// Takes turns until the operation is done.
+/// Takes turns until the operation is done. Blocking workers post their answers.
 inline void finish(engine& carrier, const operation& op) {
-  while (op.in_flight()) turn(carrier, never);
+  while (op.in_flight()) {
+    turn(carrier, never);
+    carrier.run_posted();
+  }
 }
 
 /// Takes turns until nothing is in flight.
 inline void finish_all(engine& carrier) {
-  while (carrier.in_flight() != 0) turn(carrier, never);
+  while (carrier.in_flight() != 0) {
+    turn(carrier, never);
+    carrier.run_posted();
+  }
 }
 
 }  // namespace ringlet::test

@@ -1,0 +1,654 @@
+// What engines know of descriptors between two operations, and must forget: edges between reads,
+// writers that are drained in steps, numbers that are closed and used again, files that live on.
+//
+// Method: every case runs on descriptors that are kept and on ones that are not (engine::keep()),
+// because an engine that watches edges treats them differently.
+#include <ringlet/engine.hpp>
+
+#include <doctest/doctest.h>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "support/bytes.hpp"
+#include "support/engines.hpp"
+#include "support/sockets.hpp"
+#include "support/watched.hpp"
+
+using namespace ringlet;
+using namespace ringlet::test;
+
+namespace {
+
+// A read of one descriptor, again and again.
+class reader {
+ public:
+  reader(engine& carrier, int fd, opcode kind = opcode::recv)
+      : op(kind, fd, std::span<std::byte>(memory_)), carrier_(carrier) {}
+
+  reader& start() {
+    carrier_.start(op);
+    return *this;
+  }
+  // What came, or the error in words.
+  std::string finish() {
+    test::finish(carrier_, op);
+    if (op.answer < 0) return "error " + std::to_string(-op.answer);
+    return std::string(text(memory_, static_cast<std::size_t>(op.answer)));
+  }
+  std::string read() { return start().finish(); }
+  // `size` bytes, in as many reads as it takes.
+  std::string read_exactly(std::size_t size) {
+    std::string all;
+    while (all.size() < size) {
+      const std::string piece = read();
+      if (op.answer <= 0) return all + " then " + piece;
+      all += piece;
+    }
+    return all;
+  }
+
+ private:
+  std::array<std::byte, 64> memory_{};
+
+ public:
+  watched op;
+
+ private:
+  engine& carrier_;
+};
+
+using case_body = std::function<void(engine&, fd_pair&)>;
+
+struct kind_of_pair {
+  const char* name;
+  fd_pair (*make)();
+};
+constexpr kind_of_pair socket_kinds[] = {{"Unix", &socket_pair}, {"TCP", &tcp_pair}};
+constexpr kind_of_pair all_kinds[] = {
+    {"Unix", &socket_pair}, {"TCP", &tcp_pair}, {"pipe", &pipe_pair}};
+
+// With `near` kept and not kept, on each kind of descriptor.
+void for_each_pair(std::span<const kind_of_pair> kinds, const case_body& body) {
+  for_each_kernel_engine([&](const engine_maker& make) {
+    const auto engine = make();
+    for (const kind_of_pair& kind : kinds) {
+      for (const bool kept : {false, true}) {
+        INFO(kind.name, ", kept: ", kept);
+        fd_pair pair = kind.make();
+        const int number = pair.near.get();
+        if (kept) engine->keep(number);
+        body(*engine, pair);
+        engine->forget(number);
+        CHECK(engine->in_flight() == 0);
+      }
+    }
+  });
+}
+
+// Waits until the other end's bytes, or its end, are there.
+void wait_readable(const unique_fd& fd, short events = POLLIN) {
+  pollfd asked{fd.get(), events, 0};
+  REQUIRE(::poll(&asked, 1, -1) == 1);
+}
+
+// Gives a file another number, which is free.
+void move_to(unique_fd& fd, int number) {
+  if (fd.get() == number) return;
+  REQUIRE(::dup3(fd.get(), number, O_CLOEXEC) == number);
+  fd.reset(number);
+}
+
+opcode read_of(const unique_fd& fd) {
+  int type = 0;
+  socklen_t size = sizeof type;
+  const bool is_socket = ::getsockopt(fd.get(), SOL_SOCKET, SO_TYPE, &type, &size) == 0;
+  return is_socket ? opcode::recv : opcode::read;
+}
+
+void put_with_descriptor(const unique_fd& to, std::string_view text, int passed) {
+  iovec piece{const_cast<char*>(text.data()), text.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof passed)> control{};
+  msghdr message{};
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof passed);
+  std::memcpy(CMSG_DATA(header), &passed, sizeof passed);
+  REQUIRE(::sendmsg(to.get(), &message, 0) == static_cast<ssize_t>(text.size()));
+}
+
+void close_by_reset(unique_fd& fd) {
+  const linger at_once{1, 0};
+  REQUIRE(::setsockopt(fd.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once) == 0);
+  fd.reset();
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("conformance: edges");
+
+TEST_CASE("bytes that come before, between and after reads are all read, in order") {
+  for_each_pair(all_kinds, [](engine& carrier, fd_pair& pair) {
+    reader in(carrier, pair.near.get(), read_of(pair.near));
+    put(pair.far, "before");
+    CHECK(in.read() == "before");
+    put(pair.far, "between");
+    wait_readable(pair.near);
+    CHECK(in.read() == "between");
+    in.start();
+    turn(carrier);
+    put(pair.far, "after");
+    CHECK(in.finish() == "after");
+    in.start();
+    put(pair.far, "start");
+    CHECK(in.finish() == "start");
+  });
+}
+
+TEST_CASE("bytes that come while nobody reads, with turns between, wake the next read") {
+  for_each_pair(all_kinds, [](engine& carrier, fd_pair& pair) {
+    reader in(carrier, pair.near.get(), read_of(pair.near));
+    in.start();
+    turn(carrier);
+    put(pair.far, "a");
+    CHECK(in.finish() == "a");
+    for (int round = 0; round < 3; ++round) {
+      put(pair.far, "b");
+      wait_readable(pair.near);
+      turn(carrier);  // an edge that finds nobody
+      CHECK(in.read() == "b");
+      turn(carrier);
+      in.start();
+      turn(carrier);
+      turn(carrier);
+      put(pair.far, "c");
+      CHECK(in.finish() == "c");
+    }
+  });
+}
+
+TEST_CASE("after a read that found less than it asked for, the next one waits and is woken") {
+  for_each_pair(all_kinds, [](engine& carrier, fd_pair& pair) {
+    reader in(carrier, pair.near.get(), read_of(pair.near));
+    in.start();
+    turn(carrier);
+    for (int round = 0; round < 20; ++round) {
+      put(pair.far, "short");
+      CHECK(in.finish() == "short");
+      in.start();
+      if (round % 2 == 0) turn(carrier);
+      CHECK(in.op.in_flight());
+    }
+    carrier.cancel(in.op);
+    in.finish();
+  });
+}
+
+TEST_CASE("a read that was full is followed by one that finds the rest") {
+  for_each_pair(all_kinds, [](engine& carrier, fd_pair& pair) {
+    reader in(carrier, pair.near.get(), read_of(pair.near));
+    const std::string sent = pattern(1000);
+    in.start();
+    turn(carrier);
+    put(pair.far, sent);
+    std::string got = in.finish();
+    got += in.read_exactly(sent.size() - got.size());
+    CHECK(got == sent);
+  });
+}
+
+TEST_CASE("the end directly behind the last bytes is read, whenever it comes") {
+  for_each_pair(all_kinds, [](engine& carrier, fd_pair& pair) {
+    reader in(carrier, pair.near.get(), read_of(pair.near));
+    in.start();
+    turn(carrier);
+    put(pair.far, "first");
+    CHECK(in.finish() == "first");
+    put(pair.far, "last");
+    pair.far.reset();
+    CHECK(in.read() == "last");
+    CHECK(in.read().empty());
+    CHECK(in.read().empty());
+  });
+}
+
+TEST_CASE("bytes and the end that come together while a read waits are read one after the other") {
+  for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
+    reader in(carrier, pair.near.get());
+    in.start();
+    turn(carrier);
+    put(pair.far, "last");
+    ::shutdown(pair.far.get(), SHUT_WR);
+    wait_readable(pair.near, POLLRDHUP);
+    CHECK(in.finish() == "last");
+    turn(carrier);
+    CHECK(in.read().empty());
+    // The other direction lives on.
+    put(pair.near, "answer");
+    wait_readable(pair.far);
+    CHECK(drain(pair.far) == "answer");
+  });
+}
+
+TEST_CASE("the end that comes between the turn that saw the bytes and the next read is seen") {
+  for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
+    reader in(carrier, pair.near.get());
+    in.start();
+    turn(carrier);
+    put(pair.far, "last");
+    CHECK(in.finish() == "last");
+    in.start();
+    turn(carrier);
+    CHECK(in.op.in_flight());
+    ::shutdown(pair.far.get(), SHUT_WR);
+    CHECK(in.finish().empty());
+  });
+}
+
+// The receive stops at the mark, and finds less than it asked for; what lies behind is there.
+TEST_CASE("bytes behind urgent data are read without waiting for more") {
+  for_each_pair(std::span(socket_kinds).last(1), [](engine& carrier, fd_pair& pair) {
+    reader in(carrier, pair.near.get());
+    in.start();
+    turn(carrier);
+    put(pair.far, "x");
+    CHECK(in.finish() == "x");
+    put(pair.far, "before");
+    REQUIRE(::send(pair.far.get(), "!", 1, MSG_OOB) == 1);
+    put(pair.far, "behind");
+    wait_readable(pair.near, POLLPRI);
+    CHECK(in.read_exactly(6) == "before");
+    CHECK(in.read_exactly(6) == "behind");
+  });
+}
+
+TEST_CASE("what was only peeked at is read without waiting for more") {
+  for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
+    reader in(carrier, pair.near.get());
+    in.start();
+    turn(carrier);
+    put(pair.far, "x");
+    CHECK(in.finish() == "x");
+    put(pair.far, "abc");
+    in.op.flags = MSG_PEEK;
+    CHECK(in.read() == "abc");
+    CHECK(in.read() == "abc");
+    in.op.flags = 0;
+    CHECK(in.read() == "abc");
+  });
+}
+
+// A receive from a Unix socket stops where a descriptor was passed.
+TEST_CASE("bytes behind a passed descriptor are read without waiting for more") {
+  for_each_pair(std::span(socket_kinds).first(1), [](engine& carrier, fd_pair& pair) {
+    reader in(carrier, pair.near.get());
+    in.start();
+    turn(carrier);
+    put(pair.far, "x");
+    CHECK(in.finish() == "x");
+    const std::size_t before = count_open_descriptors();
+    put_with_descriptor(pair.far, "abc", pair.far.get());
+    put(pair.far, "def");
+    wait_readable(pair.near);
+    CHECK(in.read_exactly(6) == "abcdef");
+    CHECK(count_open_descriptors() == before);
+  });
+}
+
+TEST_CASE("a reset wakes the reader and the writer, and both are told") {
+  for_each_pair(std::span(socket_kinds).last(1), [](engine& carrier, fd_pair& pair) {
+    reader in(carrier, pair.near.get());
+    fill(pair.near);
+    watched out(opcode::send, pair.near.get(), bytes("abc"));
+    in.start();
+    carrier.start(out);
+    turn(carrier);
+    CHECK(in.op.in_flight());
+    CHECK(out.in_flight());
+    close_by_reset(pair.far);
+    finish_all(carrier);
+    // The error of the socket is told once, to whoever comes first.
+    const bool reader_told = in.op.answer == -ECONNRESET && out.answer == -EPIPE;
+    const bool writer_told = in.op.answer == 0 && out.answer == -ECONNRESET;
+    CHECK((reader_told || writer_told));
+  });
+}
+
+TEST_CASE("a reset that comes between two reads is told to the next") {
+  for_each_pair(std::span(socket_kinds).last(1), [](engine& carrier, fd_pair& pair) {
+    reader in(carrier, pair.near.get());
+    put(pair.far, "a");
+    CHECK(in.read() == "a");
+    close_by_reset(pair.far);
+    wait_readable(pair.near, POLLERR);
+    turn(carrier);
+    CHECK(in.read() == "error " + std::to_string(ECONNRESET));
+  });
+}
+
+TEST_CASE("shutting down our own end wakes our own reader and writer") {
+  for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
+    reader in(carrier, pair.near.get());
+    fill(pair.near);
+    watched out(opcode::send, pair.near.get(), bytes("abc"));
+    in.start();
+    carrier.start(out);
+    turn(carrier);
+    watched down(opcode::shutdown, pair.near.get());
+    down.flags = SHUT_RDWR;
+    CHECK(carrier.call(down) == 0);
+    finish_all(carrier);
+    CHECK(in.op.answer == 0);
+    CHECK(out.answer == -EPIPE);
+  });
+}
+
+TEST_CASE("a writer that is drained in several steps writes all of it in order") {
+  for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
+    const std::string sent = pattern(2'000'000);
+    std::string got;
+    std::size_t written = 0;
+    watched out(opcode::send, pair.near.get());
+    while (written < sent.size()) {
+      const std::string_view rest = std::string_view(sent).substr(written);
+      out.data = const_cast<char*>(rest.data());
+      out.length = static_cast<std::uint32_t>(rest.size());
+      carrier.start(out);
+      while (out.in_flight()) {
+        if (turn(carrier) == 0) {
+          // A little at a time: not enough to make it writable, then enough.
+          std::array<char, 5000> piece;
+          const ssize_t count = ::recv(pair.far.get(), piece.data(), piece.size(), MSG_DONTWAIT);
+          if (count > 0) got.append(piece.data(), static_cast<std::size_t>(count));
+        }
+      }
+      REQUIRE(out.answer > 0);
+      written += static_cast<std::size_t>(out.answer);
+    }
+    ::shutdown(pair.near.get(), SHUT_WR);
+    for (std::array<char, 5000> piece;;) {
+      const ssize_t count = ::recv(pair.far.get(), piece.data(), piece.size(), 0);
+      if (count <= 0) break;
+      got.append(piece.data(), static_cast<std::size_t>(count));
+    }
+    CHECK(got == sent);
+  });
+}
+
+TEST_CASE("a reader and a writer on one descriptor do not disturb each other") {
+  for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
+    reader in(carrier, pair.near.get());
+    fill(pair.near);
+    watched out(opcode::send, pair.near.get(), bytes("abc"));
+    carrier.start(out);
+    in.start();
+    for (int round = 0; round < 5; ++round) {
+      turn(carrier);
+      CHECK(out.in_flight());
+      put(pair.far, "x");
+      CHECK(in.finish() == "x");
+      in.start();
+    }
+    while (out.in_flight()) {
+      drain(pair.far);
+      turn(carrier);
+    }
+    CHECK(out.answer == 3);
+    CHECK(in.op.in_flight());
+    carrier.cancel(in.op);
+    CHECK(in.finish() == "error " + std::to_string(ECANCELED));
+  });
+}
+
+TEST_CASE("cancelling the reader leaves the writer waiting, and the other way round") {
+  for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
+    for (const bool reader_goes : {true, false}) {
+      reader in(carrier, pair.near.get());
+      fill(pair.near);
+      watched out(opcode::send, pair.near.get(), bytes("abc"));
+      in.start();
+      carrier.start(out);
+      turn(carrier);
+      operation& goes = reader_goes ? static_cast<operation&>(in.op) : out;
+      operation& stays = reader_goes ? static_cast<operation&>(out) : in.op;
+      carrier.cancel(goes);
+      finish(carrier, goes);
+      CHECK(goes.answer == -ECANCELED);
+      turn(carrier);
+      CHECK(stays.in_flight());
+      put(pair.far, "x");
+      while (stays.in_flight()) {
+        drain(pair.far);
+        turn(carrier);
+      }
+      CHECK(stays.answer == (reader_goes ? 3 : 1));
+      if (reader_goes) CHECK(in.read() == "x");
+      while (!drain(pair.far).empty()) {
+      }
+    }
+  });
+}
+
+TEST_CASE("two reads and a poll for room on one descriptor each get their due") {
+  for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
+    reader one(carrier, pair.near.get()), two(carrier, pair.near.get());
+    // Not a poll for input: whether that is told of bytes that a read has taken is unspecified.
+    watched out(opcode::poll, pair.near.get());
+    out.flags = POLLOUT;
+    carrier.start(out);
+    one.start();
+    two.start();
+    finish(carrier, out);
+    CHECK(one.op.in_flight());
+    CHECK(two.op.in_flight());
+    put(pair.far, "x");
+    while (one.op.in_flight() && two.op.in_flight()) turn(carrier, never);
+    put(pair.far, "y");
+    finish_all(carrier);
+    CHECK(one.op.answer == 1);
+    CHECK(two.op.answer == 1);
+    CHECK((out.answer & POLLOUT) != 0);
+  });
+}
+
+TEST_SUITE_END();
+
+TEST_SUITE_BEGIN("conformance: descriptors that are closed");
+
+TEST_CASE("a number that is used again at once gets no events and no memory of the old file") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make();
+    for (const bool kept : {false, true}) {
+      for (const kind_of_pair& kind : socket_kinds) {
+        INFO(kind.name, ", kept: ", kept);
+        fd_pair old = kind.make();
+        const int number = old.near.get();
+        if (kept) engine->keep(number);
+        reader in(*engine, number);
+        in.start();
+        turn(*engine);
+        put(old.far, "old");
+        CHECK(in.finish() == "old");
+        in.start();
+        turn(*engine);
+        put(old.far, "more");  // its edge is on the way
+        engine->cancel(in.op);
+        in.finish();
+        if (kept) {
+          watched close(opcode::close, old.near.release());
+          CHECK(engine->call(close) == 0);
+        } else {
+          old.near.reset();
+        }
+        fd_pair fresh = kind.make();
+        if (fresh.far.get() == number) std::swap(fresh.near, fresh.far);
+        move_to(fresh.near, number);
+        if (kept) engine->keep(number);
+        put(fresh.far, "fresh");
+        CHECK(in.read() == "fresh");
+        in.start();
+        old.far.reset();
+        turn(*engine);
+        CHECK(in.op.in_flight());
+        put(fresh.far, "again");
+        CHECK(in.finish() == "again");
+        engine->forget(number);
+      }
+    }
+  });
+}
+
+TEST_CASE(
+    "what is not kept may be closed by anybody and its number used for another kind of file") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make();
+    constexpr int number = 200;
+    for (int round = 0; round < 3; ++round) {
+      for (const kind_of_pair& kind : all_kinds) {
+        fd_pair pair = kind.make();
+        move_to(pair.near, number);
+        reader in(*engine, number, read_of(pair.near));
+        in.start();
+        if (round != 0) turn(*engine);
+        put(pair.far, "abc");
+        CHECK(in.finish() == "abc");
+        if (round == 2) pair.far.reset();
+      }
+    }
+  });
+}
+
+TEST_CASE("a file that lives on under another number is forgotten with the one that was closed") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make();
+    for (const bool by_call : {true, false}) {
+      fd_pair pair = socket_pair();
+      const int number = pair.near.get();
+      if (by_call) engine->keep(number);
+      reader in(*engine, number);
+      in.start();
+      turn(*engine);
+      engine->cancel(in.op);
+      in.finish();
+      const unique_fd twin(::fcntl(number, F_DUPFD_CLOEXEC, 100));
+      if (by_call) {
+        watched close(opcode::close, pair.near.release());
+        CHECK(engine->call(close) == 0);
+      } else {
+        pair.near.reset();
+      }
+      const fd_pair fresh = socket_pair();
+      REQUIRE(fresh.near.get() == number);
+      in.start();
+      turn(*engine);
+      put(pair.far, "for the twin");
+      turn(*engine);
+      turn(*engine);
+      CHECK(in.op.in_flight());
+      put(fresh.far, "fresh");
+      CHECK(in.finish() == "fresh");
+      reader through_twin(*engine, twin.get());
+      CHECK(through_twin.read() == "for the twin");
+    }
+  });
+}
+
+TEST_CASE("two numbers of one file can both be waited for") {
+  for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
+    const unique_fd twin(::fcntl(pair.near.get(), F_DUPFD_CLOEXEC, 0));
+    reader one(carrier, pair.near.get()), two(carrier, twin.get());
+    one.start();
+    two.start();
+    turn(carrier);
+    put(pair.far, "x");
+    while (one.op.in_flight() && two.op.in_flight()) turn(carrier, never);
+    put(pair.far, "y");
+    finish_all(carrier);
+    CHECK(one.op.answer == 1);
+    CHECK(two.op.answer == 1);
+  });
+}
+
+TEST_CASE("a descriptor that a forked child has as well is closed and forgotten here alone") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make();
+    fd_pair pair = socket_pair();
+    const int number = pair.near.get();
+    engine->keep(number);
+    reader in(*engine, number);
+    in.start();
+    turn(*engine);
+    std::array<int, 2> stop{};
+    REQUIRE(::pipe2(stop.data(), O_CLOEXEC) == 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      // Holds what it has inherited until it is told to go.
+      ::close(stop[1]);
+      char none;
+      ::_exit(::read(stop[0], &none, 1) == 0 ? 0 : 1);
+    }
+    ::close(stop[0]);
+    put(pair.far, "ours");
+    CHECK(in.finish() == "ours");
+    watched close(opcode::close, pair.near.release());
+    CHECK(engine->call(close) == 0);
+    const fd_pair fresh = socket_pair();
+    REQUIRE(fresh.near.get() == number);
+    engine->keep(number);
+    in.start();
+    turn(*engine);
+    put(pair.far, "the child's");  // the file is open still
+    turn(*engine);
+    CHECK(in.op.in_flight());
+    const std::uint64_t calls = engine->statistics().system_calls;
+    turn(*engine);
+    CHECK(engine->statistics().system_calls <= calls + 1);
+    put(fresh.far, "fresh");
+    CHECK(in.finish() == "fresh");
+    engine->forget(number);
+    ::close(stop[1]);
+    int status = -1;
+    CHECK(::waitpid(child, &status, 0) == child);
+    CHECK(status == 0);
+  });
+}
+
+TEST_CASE("what is forgotten goes on as if it had never been kept") {
+  for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
+    reader in(carrier, pair.near.get());
+    carrier.keep(pair.near.get());
+    in.start();
+    turn(carrier);
+    put(pair.far, "a");
+    CHECK(in.finish() == "a");
+    carrier.forget(pair.near.get());
+    put(pair.far, "b");
+    wait_readable(pair.near);
+    CHECK(in.read() == "b");
+    carrier.keep(pair.near.get());
+    in.start();
+    turn(carrier);
+    put(pair.far, "c");
+    CHECK(in.finish() == "c");
+  });
+}
+
+TEST_SUITE_END();

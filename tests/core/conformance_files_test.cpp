@@ -1,0 +1,507 @@
+// read and write of what is no socket: regular files, devices, pipes, terminals; and that no engine
+// changes the mode of a descriptor that others share.
+//
+// Method: calls that could block the engine's thread run in a child with an alarm. Terminals pass
+// bytes on at their own time, so cases wait for them with poll(2).
+#include <ringlet/engine.hpp>
+
+#include <doctest/doctest.h>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "support/bytes.hpp"
+#include "support/child.hpp"
+#include "support/engines.hpp"
+#include "support/sockets.hpp"
+#include "support/watched.hpp"
+
+using namespace ringlet;
+using namespace ringlet::test;
+
+namespace {
+
+unique_fd temporary_file() {
+  unique_fd file(::open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  REQUIRE(file);
+  return file;
+}
+
+unique_fd device(const char* path) {
+  unique_fd file(::open(path, O_RDWR | O_CLOEXEC));
+  REQUIRE(file);
+  return file;
+}
+
+std::int32_t write_one(engine& carrier, const unique_fd& to, std::string_view text) {
+  watched op(opcode::write, to.get(), bytes(text));
+  carrier.start(op);
+  finish(carrier, op);
+  CHECK(op.seen.size() == 1);
+  return op.answer;
+}
+
+std::string read_one(engine& carrier, const unique_fd& from) {
+  std::array<std::byte, 64> memory{};
+  watched op(opcode::read, from.get(), std::span<std::byte>(memory));
+  carrier.start(op);
+  finish(carrier, op);
+  CHECK(op.seen.size() == 1);
+  if (op.answer < 0) return "error " + std::to_string(-op.answer);
+  return std::string(text(memory, static_cast<std::size_t>(op.answer)));
+}
+
+bool waits(const unique_fd& fd) { return (::fcntl(fd.get(), F_GETFL) & O_NONBLOCK) == 0; }
+
+// Everything that comes out of a terminal until `size` bytes are there.
+std::string read_blocking(const unique_fd& fd, std::size_t size) {
+  std::string all;
+  std::array<char, 4096> piece;
+  while (all.size() < size) {
+    const ssize_t count = ::read(fd.get(), piece.data(), piece.size());
+    REQUIRE(count > 0);
+    all.append(piece.data(), static_cast<std::size_t>(count));
+  }
+  return all;
+}
+
+// Runs it in a child that an alarm ends if it blocks.
+bool ends_in_time(const std::function<void()>& body) {
+  constexpr unsigned seconds = 8;
+  const child_end end = run_in_child([&] {
+    ::alarm(seconds);
+    body();
+  });
+  if (end.status != 0) {
+    std::fprintf(stderr, "status %d, signal %d: %s\n", end.status, end.signal, end.errors.c_str());
+  }
+  return end.status == 0;
+}
+
+void must(bool condition, const char* what) {
+  if (!condition) throw std::runtime_error(what);
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("conformance: files and terminals");
+
+TEST_CASE("read and write of a file go on from the current position") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make();
+    const unique_fd file(::open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+    REQUIRE(file);
+    for (const char* piece : {"abc", "def"}) {
+      watched write(opcode::write, file.get(), bytes(piece));
+      engine->start(write);
+      finish(*engine, write);
+      CHECK(write.answer == 3);
+    }
+    REQUIRE(::lseek(file.get(), 0, SEEK_SET) == 0);
+    std::string read_back;
+    for (int i = 0; i < 3; ++i) {
+      std::array<std::byte, 4> memory{};
+      watched read(opcode::read, file.get(), std::span<std::byte>(memory));
+      engine->start(read);
+      finish(*engine, read);
+      REQUIRE(read.answer >= 0);
+      read_back += text(memory, static_cast<std::size_t>(read.answer));
+    }
+    CHECK(read_back == "abcdef");
+  });
+}
+
+TEST_CASE("the end of a file is 0 bytes, again and again, and more is read when there is more") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make();
+    const unique_fd file = temporary_file();
+    CHECK(read_one(*engine, file).empty());
+    CHECK(read_one(*engine, file).empty());
+    REQUIRE(::pwrite(file.get(), "abc", 3, 0) == 3);
+    CHECK(read_one(*engine, file) == "abc");
+    CHECK(read_one(*engine, file).empty());
+  });
+}
+
+TEST_CASE("a file can be written and read by many operations at a time") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    constexpr std::size_t count = 50;
+    const auto engine = make();
+    const unique_fd file(::open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC | O_APPEND, 0600));
+    REQUIRE(file);
+    std::array<std::unique_ptr<watched>, count> ops;
+    for (auto& op : ops) {
+      op = std::make_unique<watched>(opcode::write, file.get(), bytes("0123456789"));
+      engine->start(*op);
+    }
+    finish_all(*engine);
+    for (const auto& op : ops) CHECK(op->answer == 10);
+    struct stat what {};
+    REQUIRE(::fstat(file.get(), &what) == 0);
+    CHECK(what.st_size == 10 * count);
+  });
+}
+
+TEST_CASE("a file operation that is cancelled has either happened or not, and ends once") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make();
+    for (int turns = 0; turns < 3; ++turns) {
+      const unique_fd file = temporary_file();
+      watched op(opcode::write, file.get(), bytes("abc"));
+      engine->start(op);
+      for (int i = 0; i < turns; ++i) turn(*engine);
+      engine->cancel(op);
+      engine->cancel(op);
+      finish(*engine, op);
+      CHECK(op.seen.size() == 1);
+      struct stat what {};
+      REQUIRE(::fstat(file.get(), &what) == 0);
+      CHECK((op.answer == 3 || op.answer == -ECANCELED));
+      CHECK(what.st_size == (op.answer == 3 ? 3 : 0));
+    }
+  });
+}
+
+TEST_CASE("what cannot be read or written says so as the system calls do") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make();
+    const unique_fd folder(::open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    CHECK(read_one(*engine, folder) == "error " + std::to_string(EISDIR));
+    CHECK(write_one(*engine, folder, "abc") == -EBADF);
+    const fd_pair pipe = pipe_pair();
+    CHECK(read_one(*engine, pipe.far) == "error " + std::to_string(EBADF));
+    CHECK(write_one(*engine, pipe.near, "abc") == -EBADF);
+    CHECK(read_one(*engine, unique_fd()) == "error " + std::to_string(EBADF));
+  });
+}
+
+TEST_CASE("devices that are always ready answer as they should") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make();
+    const unique_fd null = device("/dev/null"), zero = device("/dev/zero"),
+                    full = device("/dev/full");
+    CHECK(write_one(*engine, null, "abc") == 3);
+    CHECK(read_one(*engine, null).empty());
+    CHECK(read_one(*engine, zero) == std::string(64, '\0'));
+    CHECK(write_one(*engine, full, "abc") == -ENOSPC);
+  });
+}
+
+TEST_CASE("a pipe whose last writer goes ends the read that waits, and those that come") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make();
+    for (const bool kept : {false, true}) {
+      fd_pair pair = pipe_pair();
+      if (kept) engine->keep(pair.near.get());
+      std::array<std::byte, 16> memory{};
+      watched op(opcode::read, pair.near.get(), std::span<std::byte>(memory));
+      engine->start(op);
+      turn(*engine);
+      pair.far.reset();
+      finish(*engine, op);
+      CHECK(op.answer == 0);
+      CHECK(read_one(*engine, pair.near).empty());
+      engine->forget(pair.near.get());
+    }
+  });
+}
+
+TEST_CASE("a full pipe takes what is written as it is read, in order") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make();
+    for (const bool kept : {false, true}) {
+      const fd_pair pair = pipe_pair();
+      if (kept) engine->keep(pair.far.get());
+      const std::string sent = pattern(300'000);
+      std::string got;
+      watched op(opcode::write, pair.far.get());
+      for (std::size_t written = 0; written < sent.size();) {
+        const std::string_view rest = std::string_view(sent).substr(written, 100'000);
+        op.data = const_cast<char*>(rest.data());
+        op.length = static_cast<std::uint32_t>(rest.size());
+        engine->start(op);
+        while (op.in_flight()) {
+          if (turn(*engine) != 0) continue;
+          std::array<char, 3000> piece;
+          pollfd asked{pair.near.get(), POLLIN, 0};
+          if (::poll(&asked, 1, 0) != 1) continue;
+          const ssize_t count = ::read(pair.near.get(), piece.data(), piece.size());
+          REQUIRE(count > 0);
+          got.append(piece.data(), static_cast<std::size_t>(count));
+        }
+        REQUIRE(op.answer > 0);
+        written += static_cast<std::size_t>(op.answer);
+      }
+      got += drain(pair.near);
+      CHECK(got == sent);
+      engine->forget(pair.far.get());
+    }
+  });
+}
+
+TEST_CASE("a terminal is read when something was typed, and a cancelled read takes nothing") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make();
+    for (const bool kept : {false, true}) {
+      const fd_pair terminal = terminal_pair();
+      if (kept) engine->keep(terminal.near.get());
+      std::array<std::byte, 16> memory{};
+      watched op(opcode::read, terminal.near.get(), std::span<std::byte>(memory));
+      for (const bool turned : {false, true}) {
+        engine->start(op);
+        if (turned) turn(*engine);
+        engine->cancel(op);
+        finish(*engine, op);
+        CHECK(op.answer == -ECANCELED);
+      }
+      engine->start(op);
+      turn(*engine);
+      CHECK(op.in_flight());
+      put(terminal.far, "abc");
+      finish(*engine, op);
+      CHECK(text(memory, 3) == "abc");
+      put(terminal.far, "def");
+      pollfd asked{terminal.near.get(), POLLIN, 0};
+      REQUIRE(::poll(&asked, 1, -1) == 1);
+      CHECK(read_one(*engine, terminal.near) == "def");
+      engine->forget(terminal.near.get());
+    }
+  });
+}
+
+TEST_CASE("what is written to a terminal comes out of it") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make();
+    const fd_pair terminal = terminal_pair();
+    const std::string sent = pattern(1000);
+    std::size_t written = 0;
+    while (written < sent.size()) {
+      const std::int32_t count =
+          write_one(*engine, terminal.near, std::string_view(sent).substr(written));
+      REQUIRE(count > 0);
+      written += static_cast<std::size_t>(count);
+    }
+    CHECK(read_blocking(terminal.far, sent.size()) == sent);
+  });
+}
+
+namespace {
+
+// Writes lines to a terminal that is full, and reads a little of it at each turn.
+void write_to_full_terminal(engine& carrier, bool raw, std::string_view line) {
+  const fd_pair terminal = terminal_pair();
+  if (!raw) {
+    termios mode{};
+    ::tcgetattr(terminal.near.get(), &mode);
+    mode.c_oflag |= OPOST | ONLCR;
+    ::tcsetattr(terminal.near.get(), TCSANOW, &mode);
+  }
+  std::string expected(fill(terminal.near), '\0');
+  std::string sent;
+  while (sent.size() < 4000) sent += line;
+  for (const char one : sent) {
+    if (one == '\n' && !raw) expected += '\r';
+    expected += one;
+  }
+  std::string got;
+  watched op(opcode::write, terminal.near.get());
+  const auto read_some = [&](int timeout) {
+    pollfd asked{terminal.far.get(), POLLIN, 0};
+    if (::poll(&asked, 1, timeout) != 1) return;
+    std::array<char, 700> piece;
+    const ssize_t count = ::read(terminal.far.get(), piece.data(), piece.size());
+    must(count > 0, "nothing came out of the terminal");
+    got.append(piece.data(), static_cast<std::size_t>(count));
+  };
+  for (std::size_t written = 0; written < sent.size();) {
+    const std::string_view rest = std::string_view(sent).substr(written);
+    op.data = const_cast<char*>(rest.data());
+    op.length = static_cast<std::uint32_t>(rest.size());
+    carrier.start(op);
+    while (op.in_flight()) {
+      turn(carrier);
+      carrier.run_posted();
+      if (op.in_flight()) read_some(0);
+    }
+    must(op.answer > 0, "a write to a terminal failed");
+    written += static_cast<std::size_t>(op.answer);
+  }
+  while (got.size() < expected.size()) read_some(-1);
+  must(got == expected, "the terminal shows something else than was written");
+}
+
+}  // namespace
+
+// Terminals count the room that they have in pages and characters, and spend it on both.
+TEST_CASE("a full terminal makes the writer wait, and not the engine") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    if (make.is_rung()) return;
+    for (const bool raw : {true, false}) {
+      for (const char* const line : {"a line that is neither long nor short\n", "x\n", "\n"}) {
+        INFO("raw: ", raw, ", line: ", std::string(line));
+        CHECK(ends_in_time([&] {
+          const auto engine = make();
+          write_to_full_terminal(*engine, raw, line);
+        }));
+      }
+    }
+  });
+}
+
+TEST_CASE("a write to a full terminal can be cancelled") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make();
+    const fd_pair terminal = terminal_pair();
+    watched op(opcode::write, terminal.near.get(), bytes("abc"));
+    std::size_t starts = 0;
+    // A terminal passes on what it has at its own time, and then has room again.
+    do {
+      finish(*engine, op);
+      fill(terminal.near);
+      engine->start(op);
+      ++starts;
+      for (int i = 0; i < 3; ++i) turn(*engine);
+    } while (!op.in_flight());
+    engine->cancel(op);
+    finish(*engine, op);
+    CHECK((op.answer == -ECANCELED || op.answer == 3));
+    CHECK(op.seen.size() == starts);
+  });
+}
+
+TEST_SUITE_END();
+
+TEST_SUITE_BEGIN("conformance: modes that others share");
+
+TEST_CASE("reading and writing never sets O_NONBLOCK, while they wait or after") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make();
+    const fd_pair pipe = pipe_pair(), unix = socket_pair(), tcp = tcp_pair(),
+                  terminal = terminal_pair();
+    for (const fd_pair* pair : {&pipe, &unix, &tcp, &terminal}) {
+      for (const bool kept : {false, true}) {
+        if (kept) engine->keep(pair->near.get());
+        std::array<std::byte, 16> memory{};
+        watched in(opcode::read, pair->near.get(), std::span<std::byte>(memory));
+        engine->start(in);
+        turn(*engine);
+        CHECK(waits(pair->near));
+        CHECK(write_one(*engine, pair->far, "abc") == 3);
+        finish(*engine, in);
+        CHECK(in.answer == 3);
+        CHECK(waits(pair->near));
+        CHECK(waits(pair->far));
+        engine->forget(pair->near.get());
+      }
+    }
+    fill(unix.near);
+    watched out(opcode::send, unix.near.get(), bytes("abc"));
+    engine->start(out);
+    turn(*engine);
+    CHECK(waits(unix.near));
+    engine->cancel(out);
+    finish(*engine, out);
+    CHECK(waits(unix.near));
+  });
+}
+
+TEST_CASE("O_NONBLOCK that somebody else has set stays, and reads wait all the same") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make();
+    for (const bool kept : {false, true}) {
+      const fd_pair pair = socket_pair();
+      if (kept) engine->keep(pair.near.get());
+      REQUIRE(::fcntl(pair.near.get(), F_SETFL, O_RDWR | O_NONBLOCK) == 0);
+      std::array<std::byte, 16> memory{};
+      watched readable(opcode::poll, pair.near.get());
+      readable.flags = POLLIN;
+      engine->start(readable);
+      turn(*engine);
+      CHECK(readable.in_flight());
+      put(pair.far, "abc");
+      finish(*engine, readable);
+      watched in(opcode::recv, pair.near.get(), std::span<std::byte>(memory));
+      engine->start(in);
+      finish(*engine, in);
+      CHECK(in.answer == 3);
+      CHECK_FALSE(waits(pair.near));
+      engine->forget(pair.near.get());
+    }
+  });
+}
+
+TEST_CASE("a socket waits again after a connect, successful, refused or cancelled") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make();
+    const loopback_listener listener;
+    sockaddr_in nobody{};
+    {
+      const loopback_listener gone;
+      nobody = gone.address;
+    }
+    for (const sockaddr_in& peer : {listener.address, nobody}) {
+      for (const bool cancelled : {false, true}) {
+        const unique_fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        watched op(opcode::connect, fd.get());
+        op.data = const_cast<sockaddr_in*>(&peer);
+        op.length = sizeof peer;
+        engine->start(op);
+        if (cancelled) engine->cancel(op);
+        CHECK(waits(fd));
+        finish(*engine, op);
+        const bool refused = peer.sin_port == nobody.sin_port;
+        CHECK(
+            (op.answer == (refused ? -ECONNREFUSED : 0) || (cancelled && op.answer == -ECANCELED)));
+        CHECK(op.seen.size() == 1);
+        CHECK(waits(fd));
+      }
+    }
+  });
+}
+
+// The backlog of the listener is full, so the loopback device answers nothing.
+TEST_CASE("a connect that is on its way waits, can be cancelled, and leaves the socket waiting") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make();
+    const loopback_listener listener(0);
+    const unique_fd first = connect_to(listener);
+    watched op(opcode::connect);
+    op.data = const_cast<sockaddr_in*>(&listener.address);
+    op.length = sizeof listener.address;
+    unique_fd fd;
+    std::vector<unique_fd> others;
+    do {
+      // How many fit a backlog of 0 is up to the system.
+      others.push_back(std::move(fd));
+      fd = unique_fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      op.fd = fd.get();
+      engine->start(op);
+      turn(*engine);
+      turn(*engine);
+    } while (!op.in_flight() && others.size() < 16);
+    REQUIRE(op.in_flight());
+    CHECK(waits(fd));
+    engine->cancel(op);
+    finish(*engine, op);
+    CHECK(op.answer == -ECANCELED);
+    CHECK(waits(fd));
+  });
+}
+
+TEST_SUITE_END();

@@ -1,0 +1,318 @@
+// Operations that complete again and again: what they tell, how they end, what is left behind them.
+//
+// Method: nobody may rely on `more`: an engine may end a multishot operation at any completion, and
+// then it is started again.
+#include <ringlet/engine.hpp>
+
+#include <doctest/doctest.h>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <deque>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "support/bytes.hpp"
+#include "support/engines.hpp"
+#include "support/sockets.hpp"
+#include "support/watched.hpp"
+
+using namespace ringlet;
+using namespace ringlet::test;
+
+namespace {
+
+constexpr std::uint32_t buffer_count = 4;
+constexpr std::uint32_t buffer_size = 64;
+constexpr engine_options small{.submission_entries = 8,
+                               .completion_entries = 16,
+                               .buffer_count = buffer_count,
+                               .buffer_size = buffer_size};
+
+// A multishot receive whose completions are taken one by one.
+struct stream_of_buffers {
+  stream_of_buffers(engine& from, int fd) : op(opcode::receive, fd), carrier(from) {
+    op.multishot = true;
+  }
+  // The next completion: the bytes, or the error. Starts the operation when it has ended.
+  std::string next() {
+    while (taken == op.seen.size()) {
+      if (!op.in_flight()) carrier.start(op);
+      turn(carrier, never);
+    }
+    return take();
+  }
+  std::string take() {
+    const completion& one = op.seen[taken++];
+    if (one.result < 0) return "error " + std::to_string(-one.result);
+    if (one.buffer == completion::no_buffer) return "";
+    const auto size = static_cast<std::uint32_t>(one.result);
+    if (!keeps) return std::string(carrier.buffers().lend(one.buffer, size).text());
+    kept.push_back(carrier.buffers().lend(one.buffer, size));
+    return std::string(kept.back().text());
+  }
+
+  watched op;
+  engine& carrier;
+  std::size_t taken = 0;
+  bool keeps = false;
+  std::vector<buffer> kept;
+};
+
+bool closes_on_exec(int fd) { return (::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0; }
+
+}  // namespace
+
+TEST_SUITE_BEGIN("conformance: multishot");
+
+TEST_CASE("a multishot accept gives one completion a connection, until it is cancelled") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make();
+    const loopback_listener listener;
+    watched op(opcode::accept, listener.fd.get());
+    op.multishot = true;
+    engine->start(op);
+    for (std::size_t count = 1; count <= 3; ++count) {
+      const unique_fd client = connect_to(listener);
+      while (op.seen.size() < count) turn(*engine, never);
+      CHECK(op.seen.size() == count);
+      CHECK(op.seen.back().more);
+      const unique_fd server(op.answer);
+      CHECK(server);
+      CHECK(closes_on_exec(server.get()));
+    }
+    CHECK(op.in_flight());
+    engine->cancel(op);
+    finish(*engine, op);
+    CHECK(op.answer == -ECANCELED);
+    CHECK_FALSE(op.seen.back().more);
+    CHECK(op.seen.size() == 4);
+  });
+}
+
+TEST_CASE("a connection that comes after a multishot accept was cancelled is not lost") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make();
+    const loopback_listener listener;
+    watched op(opcode::accept, listener.fd.get());
+    op.multishot = true;
+    engine->start(op);
+    turn(*engine);
+    engine->cancel(op);
+    finish(*engine, op);
+    const unique_fd client = connect_to(listener);
+    engine->start(op);
+    while (op.seen.size() < 2) turn(*engine, never);
+    const unique_fd server(op.answer);
+    CHECK(server);
+    engine->cancel(op);
+    finish(*engine, op);
+  });
+}
+
+TEST_CASE("a multishot poll tells every time, until it is cancelled") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make();
+    const fd_pair pair = socket_pair();
+    watched op(opcode::poll, pair.near.get());
+    op.flags = POLLIN;
+    op.multishot = true;
+    engine->start(op);
+    turn(*engine);
+    for (std::size_t count = 1; count <= 3; ++count) {
+      put(pair.far, "x");
+      while (op.seen.size() < count) turn(*engine, never);
+      CHECK((op.answer & POLLIN) != 0);
+      CHECK(op.seen.back().more);
+      CHECK(drain(pair.near) == "x");
+    }
+    engine->cancel(op);
+    finish(*engine, op);
+    CHECK(op.answer == -ECANCELED);
+  });
+}
+
+// More than an engine takes in one turn, and than there is room for.
+TEST_CASE("a hundred connections that came at once are all accepted, however small the batch") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    for (const std::size_t batch : {1U, 256U}) {
+      constexpr std::size_t count = 100;
+      const auto engine = make();
+      const loopback_listener listener(count);
+      std::vector<unique_fd> clients;
+      for (std::size_t i = 0; i < count; ++i) clients.push_back(connect_to(listener));
+      watched op(opcode::accept, listener.fd.get());
+      op.multishot = true;
+      while (op.seen.size() < count) {
+        if (!op.in_flight()) engine->start(op);
+        turn(*engine, never, batch);
+      }
+      std::set<int> servers;
+      for (const completion& one : op.seen) servers.insert(one.result);
+      CHECK(servers.size() == count);
+      CHECK(*servers.begin() >= 0);
+      for (const int fd : servers) unique_fd(fd).reset();
+      engine->cancel(op);
+      finish_all(*engine);
+      CHECK(op.answer == -ECANCELED);
+    }
+  });
+}
+
+TEST_CASE("a multishot poll tells of input that nobody takes once, and of the next that comes") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make();
+    for (const bool kept : {false, true}) {
+      const fd_pair pair = socket_pair();
+      if (kept) engine->keep(pair.near.get());
+      put(pair.far, "x");
+      watched op(opcode::poll, pair.near.get());
+      op.flags = POLLIN;
+      op.multishot = true;
+      engine->start(op);
+      while (op.seen.empty()) turn(*engine, never);
+      for (int i = 0; i < 10; ++i) turn(*engine);
+      CHECK(op.seen.size() == 1);
+      put(pair.far, "y");
+      while (op.seen.size() < 2) turn(*engine, never);
+      for (int i = 0; i < 10; ++i) turn(*engine);
+      CHECK(op.seen.size() == 2);
+      CHECK(op.in_flight());
+      engine->cancel(op);
+      finish(*engine, op);
+      CHECK(op.seen.size() == 3);
+      engine->forget(pair.near.get());
+    }
+  });
+}
+
+TEST_CASE("a multishot receive lends what comes, message by message, until the end") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make(small);
+    for (const bool kept : {false, true}) {
+      fd_pair pair = tcp_pair();
+      if (kept) engine->keep(pair.near.get());
+      stream_of_buffers in(*engine, pair.near.get());
+      for (const char* text : {"one", "two", "three", "four", "five", "six"}) {
+        put(pair.far, text);
+        CHECK(in.next() == text);
+      }
+      put(pair.far, "last");
+      ::shutdown(pair.far.get(), SHUT_WR);
+      CHECK(in.next() == "last");
+      CHECK(in.next().empty());
+      CHECK_FALSE(in.op.in_flight());
+      CHECK(engine->buffers_free() == buffer_count);
+      engine->forget(pair.near.get());
+    }
+  });
+}
+
+TEST_CASE("a multishot receive that runs dry says ENOBUFS, and goes on when buffers are back") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make(small);
+    for (const bool kept : {false, true}) {
+      fd_pair pair = tcp_pair();
+      if (kept) engine->keep(pair.near.get());
+      stream_of_buffers in(*engine, pair.near.get());
+      in.keeps = true;
+      const std::string sent = pattern(buffer_count * buffer_size + 100);
+      put(pair.far, sent);
+      std::string got;
+      std::string came;
+      while ((came = in.next()).rfind("error", 0) != 0) got += came;
+      CHECK(came == "error " + std::to_string(ENOBUFS));
+      CHECK_FALSE(in.op.in_flight());
+      CHECK(engine->buffers_free() == 0);
+      // Dry still, with bytes waiting.
+      CHECK(in.next() == came);
+      in.kept.clear();
+      in.keeps = false;
+      while (got.size() < sent.size()) got += in.next();
+      CHECK(got == sent);
+      engine->cancel(in.op);
+      finish_all(*engine);
+      CHECK(engine->buffers_free() == buffer_count);
+      engine->forget(pair.near.get());
+    }
+  });
+}
+
+TEST_CASE("a multishot receive that is cancelled in between loses nothing") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make(small);
+    for (const std::size_t batch : {1U, 256U}) {
+      fd_pair pair = socket_pair();
+      stream_of_buffers in(*engine, pair.near.get());
+      const std::string sent = pattern(3000);
+      std::string got;
+      for (std::size_t offset = 0; offset < sent.size(); offset += 100) {
+        if (!in.op.in_flight()) engine->start(in.op);
+        turn(*engine, 0, batch);
+        put(pair.far, std::string_view(sent).substr(offset, 100));
+        if (offset % 300 == 0) turn(*engine, 0, batch);
+        engine->cancel(in.op);
+        while (in.op.in_flight()) turn(*engine, never, batch);
+        while (in.taken != in.op.seen.size()) {
+          const std::string came = in.take();
+          if (came.rfind("error", 0) != 0) got += came;
+        }
+      }
+      got += drain(pair.near);
+      CHECK(got == sent);
+      CHECK(engine->buffers_free() == buffer_count);
+    }
+  });
+}
+
+namespace {
+
+// Gives up at its first completion.
+class impatient : public operation {
+ public:
+  impatient(engine& carrier, int from)
+      : operation(opcode::receive, &on_completion), carrier_(carrier) {
+    fd = from;
+    multishot = true;
+  }
+  int completions = 0;
+
+ private:
+  static void on_completion(operation& op, const completion& done) noexcept {
+    auto& self = static_cast<impatient&>(op);
+    if (done.buffer != completion::no_buffer) self.carrier_.give_back(done.buffer);
+    if (++self.completions == 1) self.carrier_.cancel(self);
+  }
+  engine& carrier_;
+};
+
+}  // namespace
+
+TEST_CASE("an operation may be cancelled while its final completion is on its way, and then die") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make();
+    for (int round = 0; round < 3; ++round) {
+      const fd_pair pair = tcp_pair();
+      impatient op(*engine, pair.near.get());
+      put(pair.far, "abc");
+      ::shutdown(pair.far.get(), SHUT_WR);
+      engine->start(op);
+      finish(*engine, op);
+      // Two, but for an engine that ends it at the first one.
+      CHECK(op.completions >= 1);
+      CHECK(op.completions <= 2);
+      CHECK(op.answer == (op.completions == 1 ? 3 : 0));
+    }
+    turn(*engine);
+    CHECK(engine->in_flight() == 0);
+  });
+}
+
+TEST_SUITE_END();

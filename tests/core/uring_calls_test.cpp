@@ -1,0 +1,112 @@
+// What the uring engine asks the kernel for: nothing, when there is nothing to do; and what it
+// tells more exactly than others. Its contract is tested in conformance_*_test.cpp.
+#include <ringlet/engine.hpp>
+
+#include <doctest/doctest.h>
+
+#include <poll.h>
+
+#include <array>
+#include <memory>
+#include <string>
+
+#include "support/faulty_enter.hpp"
+#include "support/sockets.hpp"
+#include "support/watched.hpp"
+
+using namespace ringlet;
+using namespace ringlet::test;
+
+TEST_SUITE_BEGIN("uring: system calls");
+
+namespace {
+
+std::uint64_t calls(const engine& carrier) { return carrier.statistics().system_calls; }
+
+}  // namespace
+
+TEST_CASE("with nothing to submit and nothing to reap there is no system call") {
+  const auto engine = make_uring_engine();
+  const fd_pair pair = socket_pair();
+  std::array<std::byte, 1> memory{};
+  watched op(opcode::recv, pair.near.get(), std::span<std::byte>(memory));
+  engine->start(op);
+  turn(*engine);
+  const std::uint64_t before = calls(*engine);
+  {
+    const faulty_enter counter([](const enter_call&) { return 0; });
+    for (int i = 0; i < 1000; ++i) CHECK(turn(*engine) == 0);
+    CHECK(counter.calls() == 0);
+  }
+  CHECK(calls(*engine) == before);
+  put(pair.far, "x");
+  finish(*engine, op);
+}
+
+TEST_CASE("one turn submits and reaps with one system call, and counts it") {
+  const auto engine = make_uring_engine();
+  std::array<watched, 5> ops;
+  const std::uint64_t before = calls(*engine);
+  const faulty_enter counter([](const enter_call&) { return 0; });
+  for (watched& op : ops) engine->start(op);
+  CHECK(calls(*engine) == before);
+  CHECK(turn(*engine) == ops.size());
+  CHECK(calls(*engine) == before + 1);
+  CHECK(counter.calls() == 1);
+  for (watched& op : ops) CHECK(op.done());
+}
+
+TEST_CASE("the batch limits what a wait takes out; the rest costs no further system call") {
+  const auto engine = make_uring_engine();
+  std::array<watched, 5> ops;
+  for (watched& op : ops) engine->start(op);
+  CHECK(turn(*engine, 0, 2) == 2);
+  const std::uint64_t before = calls(*engine);
+  CHECK(turn(*engine, never, 2) == 2);
+  CHECK(turn(*engine, never, 2) == 1);
+  CHECK(calls(*engine) == before);
+}
+
+TEST_CASE("a TCP socket that had more data says so, and one that had not does not") {
+  const auto engine = make_uring_engine();
+  const fd_pair pair = tcp_pair();
+  put(pair.far, "abcdef");
+  watched readable(opcode::poll, pair.near.get());
+  readable.flags = POLLIN;
+  engine->start(readable);
+  finish(*engine, readable);
+  std::array<std::byte, 3> memory{};
+  watched op(opcode::recv, pair.near.get(), std::span<std::byte>(memory));
+  for (const bool more : {true, false}) {
+    engine->start(op);
+    finish(*engine, op);
+    CHECK(op.seen.back().nonempty == more);
+  }
+}
+
+// As large as a level 2 cache allows, and all of it in use: the kernel takes them in turn.
+TEST_CASE("buffers are used first in, first out") {
+  constexpr std::uint32_t count = 4;
+  const auto engine = make_uring_engine({.submission_entries = 8,
+                                         .completion_entries = 16,
+                                         .buffer_count = count,
+                                         .buffer_size = 64});
+  const fd_pair pair = socket_pair();
+  watched op(opcode::receive, pair.near.get());
+  for (std::int32_t round = 0; round < 10; ++round) {
+    put(pair.far, "x");
+    engine->start(op);
+    finish(*engine, op);
+    CHECK(op.seen.back().buffer == round % static_cast<std::int32_t>(count));
+    engine->give_back(op.seen.back().buffer);
+  }
+}
+
+TEST_CASE("its name says what it got") {
+  const auto engine = make_uring_engine(
+      {.submission_entries = 8, .completion_entries = 16, .buffer_count = 4, .buffer_size = 64});
+  const std::string name = engine->name();
+  CHECK(name.rfind("uring (8 submissions, 16 completions, 4 buffers", 0) == 0);
+}
+
+TEST_SUITE_END();

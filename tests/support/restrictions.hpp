@@ -1,0 +1,23 @@
+// What can be taken from a process, and not be given back: for a forked child.
+#pragma once
+
+#include <sys/resource.h>
+#include <sys/types.h>
+
+namespace ringlet::test {
+
+/// From here on the system call fails with that errno in this process, for all values of its second
+/// argument or for one.
+void deny(int call, int error, int second_argument = -1);
+
+/// From here on the system call ends this process, by SIGSYS.
+void forbid(int call);
+
+/// Makes this process one of a user of its own, without privileges, who may lock that much memory.
+/// Others have nothing to do with it: the kernel counts per user. Needs root.
+void limit_locked_memory(rlim_t bytes);
+
+/// Whether this kernel counts rings as locked memory at all: some versions did not. Needs root.
+bool counts_rings();
+
+}  // namespace ringlet::test
