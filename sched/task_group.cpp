@@ -50,7 +50,7 @@ const wait_type task_group::end_wait::type{"end of a group", &end_wait::cancel,
                                            &end_wait::describe};
 
 task_group::task_group(failures policy)
-    : home_(current_scheduler()), around_(current().innermost_scope()), policy_(policy) {}
+    : home_(current_scheduler()), around_(*current().innermost_scope()), policy_(policy) {}
 
 task_group::~task_group() {
   RINGLET_ASSERT(alive_ == 0, "a group ended while fibers of it were alive");

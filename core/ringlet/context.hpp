@@ -170,10 +170,9 @@ class context {
   void stop_holding_back() noexcept;
 
   bool has_started() const noexcept { return started_; }
-  /// The scope in which it is now: what fibers that are a part of its call are made inside.
-  scope& innermost_scope() const noexcept { return *innermost_; }
 
-  /// The innermost scope around what the context runs; at least that of its ready queue.
+  /// The innermost scope around what the context runs; at least that of its ready queue. Fibers
+  /// that are a part of its call are made inside it.
   scope* innermost_scope() const noexcept { return innermost_; }
   /// Goes on inside of other scopes: for calls that are switched by hand, each line of which has
   /// scopes of its own. `top` is the innermost of them.
