@@ -395,15 +395,20 @@ TEST_CASE("GL-11: callbacks of ended fibers are called although nothing else goe
   const auto main = [&]() -> task<> {
     const auto target = spawn(answer);
     co_await target.join();
-    const auto sleeper = spawn(sleep_long);
-    target.on_done([&, sleeper] {
-      log += "called";
-      sleeper.request_kill();
+    const auto sleeper = spawn([]() -> task<> { co_await sleep(std::chrono::hours::max()); });
+    co_await yield();
+    // What the first one adds is called, too, before anybody sleeps or speaks of a deadlock.
+    target.on_done([&, sleeper, target] {
+      log += "called ";
+      target.on_done([&, sleeper] {
+        log += "and again";
+        sleeper.request_kill();
+      });
     });
     co_await sleeper.join();
   };
   run_on(engine, main());
-  CHECK(log == "called");
+  CHECK(log == "called and again");
 }
 
 TEST_CASE("GL-11: a callback that comes with the end of the run is called, and may still spawn") {
@@ -788,8 +793,9 @@ TEST_CASE(
 TEST_CASE("GL-08: killing what has ended is true at once, and changes nothing") {
   scripted_engine engine;
   std::string log;
+  fiber<int> good;
   const auto main = [&]() -> task<> {
-    const auto good = spawn(answer);
+    good = spawn(answer);
     const auto bad = spawn(fail, "its own");
     const auto gone = spawn(nothing);
     gone.request_kill();
@@ -805,6 +811,8 @@ TEST_CASE("GL-08: killing what has ended is true at once, and changes nothing") 
   };
   run_on(engine, main(), noting(log));
   CHECK(log.empty());
+  good.request_kill(error_of("after the run"));
+  CHECK(good.value() == 42);
 }
 
 TEST_CASE("GL-09: no exception is a plain kill; a cancelled that is given ends as exited, too") {

@@ -574,7 +574,7 @@ TEST_CASE("JN-06 GL-09: killall with an exception: each one ends with it, begun 
     fibers.push_back(spawn(sleep_for, 1h));
     CHECK_FALSE(co_await killall(fibers, given, 1ms));
     CHECK(fibers[2].result() == outcome::pending);
-    for (const std::size_t place : {0, 1, 3}) {
+    for (const std::size_t place : {0u, 1u, 3u}) {
       CHECK(fibers[place].result() == outcome::error);
       CHECK(sentence_of(fibers[place].error()) == "given");
     }
