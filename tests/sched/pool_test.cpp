@@ -219,6 +219,21 @@ TEST_CASE("a spawner that is killed while it waits spawns nothing, and passes it
   });
 }
 
+TEST_CASE("a kill that is pending is thrown before a place is taken") {
+  run_scripted([](scripted_engine&) -> task<> {
+    pool workers(1);
+    const auto killed = [&](auto call) -> task<std::string> {
+      current().kill();
+      co_return co_await outcome_of(call());
+    };
+    CHECK(co_await killed([&] { return workers.spawn(sleep_for, 1ms); }) == "cancelled");
+    CHECK(co_await killed([&] { return workers.apply(sleep_for, 1ms); }) == "cancelled");
+    CHECK(co_await killed([&] { return workers.wait_available(); }) == "cancelled");
+    CHECK(workers.free() == 1);
+    CHECK(workers.empty());
+  });
+}
+
 TEST_CASE("spawners and workers that are killed at random lose no place") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(3);
