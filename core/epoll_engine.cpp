@@ -216,12 +216,12 @@ std::int32_t epoll_engine::call(operation& op) noexcept {
 }
 
 // The end of an operation.
-void epoll_engine::complete(operation& op, std::int32_t result, completion& done) noexcept {
+void epoll_engine::complete(operation& op, slot* at, std::int32_t result,
+                            completion& done) noexcept {
   unpoison_target(op);
   done.request = &op;
   done.result = result;
   done.more = false;
-  slot* const at = find_slot(op.fd);
   if (at != nullptr && !at->kept && at->parked.empty()) delist(*at, op.fd);
 }
 
@@ -259,7 +259,7 @@ std::size_t epoll_engine::take_answers(std::span<completion> out) noexcept {
     const std::unique_ptr<file_call> call(&answered_.front());
     static_cast<list_hook<epoll_engine>&>(*call).unlink();
     out[count] = {};
-    complete(*call->op, call->result, out[count++]);
+    complete(*call->op, find_slot(call->op->fd), call->result, out[count++]);
   }
   return count;
 }
@@ -279,12 +279,13 @@ std::size_t epoll_engine::try_started(std::span<completion> out) noexcept {
 std::size_t epoll_engine::try_one(operation& op, completion& done) noexcept {
   const bool first = op.current_state() == operation::state::queued;
   mark_in_kernel(op);
+  slot* const at = find_slot(op.fd);
   done = {};
   std::int32_t result = -EAGAIN;
   if (op.code == opcode::nop) {
     result = 0;
   } else if (op.code != opcode::accept || !first || (result = stop_waiting(op.fd)) == 0) {
-    result = call_unless_it_waits(op, done);
+    result = call_unless_it_waits(op, at, done);
   }
   if (must_wait(op, result)) {
     result = is_cancelled(op) ? -ECANCELED : put_aside(op, result);
@@ -293,15 +294,15 @@ std::size_t epoll_engine::try_one(operation& op, completion& done) noexcept {
   // One that was cancelled has had its last chance, and ends with what came of it.
   if (op.multishot && !is_cancelled(op) &&
       (result > 0 || (result == 0 && op.code == opcode::accept))) {
-    go_on(op, result, done);
+    go_on(op, at, result, done);
   } else {
-    complete(op, result, done);
+    complete(op, at, result, done);
   }
   return 1;
 }
 
-std::int32_t epoll_engine::call_unless_it_waits(operation& op, completion& done) noexcept {
-  slot* const at = find_slot(op.fd);
+std::int32_t epoll_engine::call_unless_it_waits(operation& op, slot* at,
+                                                completion& done) noexcept {
   if (would_wait(at, op) && !is_cancelled(op)) return -EAGAIN;
   ++statistics_.system_calls;
   std::int32_t result = 0;
@@ -355,11 +356,10 @@ std::int32_t epoll_engine::put_aside(operation& op, std::int32_t result) noexcep
 }
 
 // A multishot operation has completed, and lives on.
-void epoll_engine::go_on(operation& op, std::int32_t result, completion& done) noexcept {
+void epoll_engine::go_on(operation& op, slot* at, std::int32_t result, completion& done) noexcept {
   done.request = &op;
   done.result = result;
   done.more = true;
-  slot* const at = find_slot(op.fd);
   const bool told_by_edge = op.code == opcode::poll || would_wait(at, op);
   if (told_by_edge && at != nullptr && at->registered) {
     at->parked.push_back(op);

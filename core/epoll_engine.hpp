@@ -74,13 +74,13 @@ class epoll_engine final : public kernel_engine {
   std::size_t take_answers(std::span<completion> out) noexcept;
   std::size_t try_started(std::span<completion> out) noexcept;
   std::size_t try_one(operation& op, completion& done) noexcept;
-  std::int32_t call_unless_it_waits(operation& op, completion& done) noexcept;
+  std::int32_t call_unless_it_waits(operation& op, slot* at, completion& done) noexcept;
   std::int32_t receive(operation& op, completion& done) noexcept;
   std::int32_t put_aside(operation& op, std::int32_t result) noexcept;
   std::int32_t park(operation& op) noexcept;
   std::int32_t hand_to_worker(operation& op) noexcept;
-  void go_on(operation& op, std::int32_t result, completion& done) noexcept;
-  void complete(operation& op, std::int32_t result, completion& done) noexcept;
+  void go_on(operation& op, slot* at, std::int32_t result, completion& done) noexcept;
+  void complete(operation& op, slot* at, std::int32_t result, completion& done) noexcept;
 
   void poll(steady_ns until);
   int poll_kernel(steady_ns timeout, std::span<epoll_event> events) noexcept;

@@ -1,4 +1,5 @@
 // The heap behind the timers.
+#include <ringlet/fiber_base.hpp>
 #include <ringlet/timer.hpp>
 
 #include <algorithm>
@@ -68,6 +69,27 @@ void timer_queue::expire(steady_ns now) noexcept {
     remove(due);
     due.on_expiry_(due);
   }
+}
+
+timed_scope::timed_scope(expiry when_due)
+    : scope(current()),
+      timer(current_scheduler().timers(), &timed_scope::on_due),
+      queue_(current_scheduler().timers()),
+      when_due_(when_due) {}
+
+timed_scope::~timed_scope() {
+  queue_.disarm(*this);
+  queue_.give_place();
+}
+
+void timed_scope::set_limit(until limit) noexcept {
+  queue_.disarm(*this);
+  if (!limit.is_forever()) queue_.arm(*this, limit.resolve(current_scheduler().now()));
+}
+
+void timed_scope::on_due(timer& due) noexcept {
+  auto& self = static_cast<timed_scope&>(due);
+  self.when_due_(self);
 }
 
 }  // namespace ringlet

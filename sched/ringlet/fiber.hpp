@@ -404,4 +404,30 @@ auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d, More&&... more) {
                                  std::forward<More>(more)...));
 }
 
+/// The same calls for a class derived from it that has a spawn() for tasks.
+template <class Self>
+class spawns_calls {
+ public:
+  template <class F>
+  requires detail::makes_task<F>
+  auto spawn(F&& f, std::source_location where = std::source_location::current()) {
+    return self().spawn(detail::make_call(std::forward<F>(f)), where);
+  }
+  template <class F, class A>
+  requires detail::makes_task<F, A>
+  auto spawn(F&& f, A&& a, std::source_location where = std::source_location::current()) {
+    return self().spawn(detail::make_call(std::forward<F>(f), std::forward<A>(a)), where);
+  }
+  // With two arguments and more the place that is recorded is this one.
+  template <class F, class A, class B, class... More>
+  requires detail::makes_task<F, A, B, More...>
+  auto spawn(F&& f, A&& a, B&& b, More&&... more) {
+    return self().spawn(detail::make_call(std::forward<F>(f), std::forward<A>(a),
+                                          std::forward<B>(b), std::forward<More>(more)...));
+  }
+
+ private:
+  Self& self() noexcept { return static_cast<Self&>(*this); }
+};
+
 }  // namespace ringlet

@@ -23,7 +23,7 @@ namespace ringlet {
 /// A set of fibers, from which those that end leave by themselves. It owns nothing: when it goes,
 /// its fibers go on. For fibers that must not outlive a call there is with_group().
 /// Thread: that of its scheduler.
-class group {
+class group : public spawns_calls<group> {
  public:
   group();
   group(const group&) = delete;
@@ -37,23 +37,7 @@ class group {
     add(made);
     return made;
   }
-  template <class F>
-  requires detail::makes_task<F>
-  auto spawn(F&& f, std::source_location where = std::source_location::current()) {
-    return spawn(detail::make_call(std::forward<F>(f)), where);
-  }
-  template <class F, class A>
-  requires detail::makes_task<F, A>
-  auto spawn(F&& f, A&& a, std::source_location where = std::source_location::current()) {
-    return spawn(detail::make_call(std::forward<F>(f), std::forward<A>(a)), where);
-  }
-  // With two arguments and more the place that is recorded is this one.
-  template <class F, class A, class B, class... More>
-  requires detail::makes_task<F, A, B, More...>
-  auto spawn(F&& f, A&& a, B&& b, More&&... more) {
-    return spawn(detail::make_call(std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
-                                   std::forward<More>(more)...));
-  }
+  using spawns_calls<group>::spawn;
 
   /// Makes it a member, unless it is one or has ended.
   template <class T>

@@ -13,14 +13,14 @@ namespace ringlet {
 
 /// Holds back kills and the scopes around it, until its time has come. Lives in the frame of the
 /// call it is around.
-class shield_scope : public scope, private timer {
+class shield_scope : public timed_scope {
  public:
-  explicit shield_scope(until limit);
-  ~shield_scope();
-
- private:
-  static void on_expiry(timer& due) noexcept;
-  timer_queue& queue_;
+  explicit shield_scope(until limit)
+      : timed_scope(
+            [](timed_scope& due) noexcept { static_cast<shield_scope&>(due).hold_back(false); }) {
+    hold_back(current_scheduler().lets_hold_back());
+    set_limit(limit);
+  }
 };
 
 /// Awaits `call` and yields its value; meanwhile kills, and deadlines and groups around it, are

@@ -39,7 +39,7 @@ class group_error : public std::exception {
 };
 
 /// The fibers of one with_group() call; see there. Thread: that of its fiber.
-class task_group {
+class task_group : public spawns_calls<task_group> {
  public:
   task_group(const task_group&) = delete;
   task_group& operator=(const task_group&) = delete;
@@ -53,23 +53,7 @@ class task_group {
     add(*state);
     return made;
   }
-  template <class F>
-  requires detail::makes_task<F>
-  auto spawn(F&& f, std::source_location where = std::source_location::current()) {
-    return spawn(detail::make_call(std::forward<F>(f)), where);
-  }
-  template <class F, class A>
-  requires detail::makes_task<F, A>
-  auto spawn(F&& f, A&& a, std::source_location where = std::source_location::current()) {
-    return spawn(detail::make_call(std::forward<F>(f), std::forward<A>(a)), where);
-  }
-  // With two arguments and more the place that is recorded is this one.
-  template <class F, class A, class B, class... More>
-  requires detail::makes_task<F, A, B, More...>
-  auto spawn(F&& f, A&& a, B&& b, More&&... more) {
-    return spawn(detail::make_call(std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
-                                   std::forward<More>(more)...));
-  }
+  using spawns_calls<task_group>::spawn;
 
   /// Ends the body and all fibers of the group, at every wait. with_group() then returns without an
   /// error; if the body was to return a value and had none yet, it throws errc::exited. Idempotent.

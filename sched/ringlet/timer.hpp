@@ -2,7 +2,9 @@
 #pragma once
 
 #include <ringlet/assert.hpp>
+#include <ringlet/context.hpp>
 #include <ringlet/engine.hpp>
+#include <ringlet/until.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -81,6 +83,24 @@ class timer_queue {
   std::vector<entry> heap_;
   std::size_t places_ = 0;
   std::uint64_t armed_so_far_ = 0;
+};
+
+/// A scope around what the running fiber calls, with a limit; what happens when that passes is up
+/// to the derived class.
+class timed_scope : public scope, private timer {
+ protected:
+  using expiry = void (*)(timed_scope&) noexcept;
+
+  explicit timed_scope(expiry when_due);
+  ~timed_scope();
+
+  /// Counts from now, and replaces an earlier one.
+  void set_limit(until limit) noexcept;
+
+ private:
+  static void on_due(timer& due) noexcept;
+  timer_queue& queue_;
+  expiry when_due_;
 };
 
 }  // namespace ringlet

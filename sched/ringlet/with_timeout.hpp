@@ -18,20 +18,22 @@ namespace ringlet {
 /// A scope that is cancelled when its time has come. Lives in the frame of the call it is around;
 /// with_timeout(limit, f) hands it to `f`. Limits nest: the one that passes first ends what is
 /// inside it, and no other.
-class deadline_scope : public scope, private timer {
+class deadline_scope : public timed_scope {
  public:
   /// Counts from now; around what the running fiber calls until it ends.
-  explicit deadline_scope(until limit);
-  ~deadline_scope();
+  explicit deadline_scope(until limit)
+      : timed_scope([](timed_scope& due) noexcept { due.cancel(); }) {
+    set_limit(limit);
+  }
 
   /// Sets another limit instead, counted from now: later, earlier, or forever. False when it is too
   /// late: the old one has passed, and what is inside is being ended.
-  bool extend(until limit) noexcept;
+  bool extend(until limit) noexcept {
+    if (has_passed()) return false;
+    set_limit(limit);
+    return true;
+  }
   bool has_passed() const noexcept { return is_cancelled(); }
-
- private:
-  static void on_expiry(timer& due) noexcept;
-  timer_queue& queue_;
 };
 
 /// Awaits `call` and yields its value. When the limit passes first, every wait inside throws

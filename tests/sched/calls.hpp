@@ -69,6 +69,26 @@ task<std::string> outcome_of(task<T> call) {
   }
 }
 
+using body_of_group = std::function<task<>(task_group&)>;
+
+inline task<> in_group(body_of_group body) { co_await with_group(body); }
+
+/// What comes out of a group with that body.
+inline task<std::string> outcome_of_group(body_of_group body) {
+  co_return co_await outcome_of(in_group(std::move(body)));
+}
+
+/// Catches `cancelled` at so many waits, and notes each.
+inline task<> note_cancellations(std::string& log, int times, std::string note) {
+  for (int i = 0; i < times; ++i) {
+    try {
+      co_await sleep(std::chrono::hours(1));
+    } catch (const cancelled&) {
+      log += note;
+    }
+  }
+}
+
 /// Runs that as the main task on a scripted engine.
 inline void run_scripted(const std::function<task<>(scripted_engine&)>& main,
                          options settings = {}) {

@@ -26,30 +26,6 @@ using namespace ringlet;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
-namespace {
-
-using body_of_group = std::function<task<>(task_group&)>;
-
-task<> in_group(body_of_group body) { co_await with_group(body); }
-
-// What comes out of a group with that body.
-task<std::string> outcome_of_group(body_of_group body) {
-  co_return co_await outcome_of(in_group(std::move(body)));
-}
-
-// Catches `cancelled` at so many waits, and notes each.
-task<> swallow(std::string& log, int times, std::string note) {
-  for (int i = 0; i < times; ++i) {
-    try {
-      co_await sleep(1h);
-    } catch (const cancelled&) {
-      log += note;
-    }
-  }
-}
-
-}  // namespace
-
 TEST_SUITE_BEGIN("task_group cancel");
 
 // cancel()
@@ -159,7 +135,7 @@ TEST_CASE("fibers that swallow what cancels them are waited for, however long") 
     std::string log;
     const std::string out = co_await outcome_of_group([&](task_group& group) -> task<> {
       group.spawn([&]() -> task<> {
-        co_await swallow(log, 300, "s");
+        co_await note_cancellations(log, 300, "s");
         co_await shield(1h, sleep_for(9ms));
       });
       co_await yield();
@@ -547,12 +523,12 @@ TEST_CASE("the failure of an inner group is one error of the outer one") {
         const auto body = [&](task_group& inner) -> task<> {
           inner.spawn(fail_after, 1ms, "a");
           inner.spawn(fail_after, 1ms, "b");
-          inner.spawn([&]() -> task<> { co_await swallow(inner_siblings, 2, "i"); });
+          inner.spawn([&]() -> task<> { co_await note_cancellations(inner_siblings, 2, "i"); });
           co_return;
         };
         co_await with_group(body);
       });
-      outer.spawn([&]() -> task<> { co_await swallow(outer_siblings, 2, "o"); });
+      outer.spawn([&]() -> task<> { co_await note_cancellations(outer_siblings, 2, "o"); });
       co_return;
     });
     CHECK(out == "group: 2 failed in a group: a; b");

@@ -31,30 +31,6 @@ using namespace ringlet;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
-namespace {
-
-using body_of_group = std::function<task<>(task_group&)>;
-
-task<> in_group(body_of_group body) { co_await with_group(body); }
-
-// What comes out of a group with that body.
-task<std::string> outcome_of_group(body_of_group body) {
-  co_return co_await outcome_of(in_group(std::move(body)));
-}
-
-// Catches `cancelled` at so many waits, and notes each.
-task<> swallow(std::string& log, int times, std::string note) {
-  for (int i = 0; i < times; ++i) {
-    try {
-      co_await sleep(1h);
-    } catch (const cancelled&) {
-      log += note;
-    }
-  }
-}
-
-}  // namespace
-
 TEST_SUITE_BEGIN("task_group");
 
 // All goes well
@@ -239,12 +215,12 @@ TEST_CASE("PO-05: the first failure cancels siblings and body, at every wait") {
     const steady_ns begin = engine.now();
     const std::string out = co_await outcome_of_group([&](task_group& group) -> task<> {
       group.spawn([&]() -> task<> {
-        co_await swallow(log, 3, "s");
+        co_await note_cancellations(log, 3, "s");
         co_await sleep(1h);
         log += "not here";
       });
       group.spawn(fail_after, 1ms, "first");
-      co_await swallow(log, 3, "b");
+      co_await note_cancellations(log, 3, "b");
       CHECK(group.is_cancelled());
       co_await sleep(1h);
       log += "nor here";
