@@ -45,11 +45,7 @@ void scope::move_onto(const scope& old_base, scope& base) noexcept {
   outermost->outer_ = &base;
 }
 
-context::context(ready_queue& home, scope& around) noexcept : home_(&home), innermost_(&around) {
-  update_interrupted();
-}
-
-context::~context() {
+void context::drop_errors() noexcept {
   while (errors_ != nullptr) delete std::exchange(errors_, errors_->next);
 }
 

@@ -6,14 +6,11 @@
 
 namespace ringlet {
 
-timer::timer(timer_queue& queue, handler on_expiry) : on_expiry_(on_expiry) {
-  queue.reserve_place();
-}
-
-void timer_queue::reserve_place() {
+void timer_queue::add_places() {
   constexpr std::size_t least = 64;
-  if (places_ >= heap_.capacity()) heap_.reserve(std::max(least, 2 * heap_.capacity()));
-  ++places_;
+  const std::size_t before = heap_.capacity();
+  heap_.reserve(std::max(least, 2 * before));
+  free_places_ += heap_.capacity() - before;
 }
 
 void timer_queue::arm(timer& added, steady_ns deadline) noexcept {

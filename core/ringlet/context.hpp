@@ -127,7 +127,9 @@ class scope {
 class context {
  public:
   /// `around` is the root scope of `home`, or a scope inside it.
-  context(ready_queue& home, scope& around) noexcept;
+  context(ready_queue& home, scope& around) noexcept : home_(&home), innermost_(&around) {
+    if (around.outer_ != nullptr || around.cancelled_) update_interrupted();
+  }
   context(const context&) = delete;
   context& operator=(const context&) = delete;
 
@@ -179,7 +181,10 @@ class context {
   void enter_scopes(scope& top) noexcept;
 
  protected:
-  ~context();
+  ~context() {
+    if (errors_ != nullptr) [[unlikely]]
+      drop_errors();
+  }
 
   /// The exception that throw_interruption() would throw next, if it was given; else null.
   std::exception_ptr first_given_error() const noexcept;
@@ -197,6 +202,7 @@ class context {
 
   struct pending_error;
 
+  void drop_errors() noexcept;
   void update_interrupted() noexcept;
   const scope* holder() const noexcept;
   bool holds_back_kills(const scope* holder) const noexcept;

@@ -21,7 +21,7 @@ class timer {
   using handler = void (*)(timer&) noexcept;
 
   /// Throws std::bad_alloc when the place cannot be reserved.
-  timer(timer_queue& queue, handler on_expiry);
+  inline timer(timer_queue& queue, handler on_expiry);
   timer(const timer&) = delete;
   timer& operator=(const timer&) = delete;
 
@@ -58,8 +58,12 @@ class timer_queue {
   void expire(steady_ns now) noexcept;
 
   /// Makes room for one more timer than there were; give_place() takes it back.
-  void reserve_place();
-  void give_place() noexcept { --places_; }
+  void reserve_place() {
+    if (free_places_ == 0) [[unlikely]]
+      add_places();
+    --free_places_;
+  }
+  void give_place() noexcept { ++free_places_; }
 
  private:
   struct entry {
@@ -79,11 +83,16 @@ class timer_queue {
   void sift_up(std::size_t index, const entry& moved) noexcept;
   void sift_down(std::size_t index, const entry& moved) noexcept;
   void remove(timer& removed) noexcept;
+  void add_places();
 
   std::vector<entry> heap_;
-  std::size_t places_ = 0;
+  std::size_t free_places_ = 0;  // of its capacity
   std::uint64_t armed_so_far_ = 0;
 };
+
+inline timer::timer(timer_queue& queue, handler on_expiry) : on_expiry_(on_expiry) {
+  queue.reserve_place();
+}
 
 /// A scope around what the running fiber calls, with a limit; what happens when that passes is up
 /// to the derived class.
