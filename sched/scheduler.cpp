@@ -142,9 +142,26 @@ void scheduler::throw_deadlock() {
     grace_end_ = 0;
     return;
   }
+  if (main_->interrupted()) return give_main_up();
   main_->interrupt_with(
       std::make_exception_ptr(deadlock("deadlock: every fiber waits for another one\n" + dump())));
   main_->stop_holding_back();  // in a shield without a limit nothing else would ever end its wait
+}
+
+// It has been told, and waits on for fibers that do not end. First their shields are taken away; if
+// that wakes nobody, they are suspended in something that this scheduler knows nothing of.
+void scheduler::give_main_up() {
+  if (!std::exchange(shields_are_over_, true)) {
+    for_each_fiber([](fiber_base& each) { each.stop_holding_back(); });
+    return;
+  }
+  std::fprintf(
+      stderr,
+      "ringlet: deadlock, and the main task cannot end, for it waits for fibers that "
+      "nothing can wake (a fiber that is \"running\" here awaits something that is no wait "
+      "of this library, or whose resumption was lost):\n%s",
+      dump().c_str());
+  on_stuck_();
 }
 
 // The main task has ended: everything else is asked to end, again at every wait.

@@ -153,6 +153,7 @@ class scheduler : public ready_queue {
   bool grace_is_over();
   bool is_deadlocked() const;
   void throw_deadlock();
+  void give_main_up();
   void drain() noexcept;
   void check_signal() noexcept;
   void tell_late() noexcept;
@@ -178,6 +179,7 @@ class scheduler : public ready_queue {
   std::array<completion, completions_max> completions_;
   int graces_over_ = 0;
   bool ending_ = false;
+  bool shields_are_over_ = false;
 };
 
 }  // namespace ringlet

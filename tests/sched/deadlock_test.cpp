@@ -7,11 +7,15 @@
 #include <ringlet/joinall.hpp>
 #include <ringlet/remote.hpp>
 #include <ringlet/run.hpp>
+#include <ringlet/shield.hpp>
 #include <ringlet/sleep.hpp>
+#include <ringlet/task_group.hpp>
 #include <ringlet/with_timeout.hpp>
 
 #include <doctest/doctest.h>
 
+#include <coroutine>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -19,6 +23,7 @@
 #include <type_traits>
 
 #include "scripted_run.hpp"
+#include "support/aborts.hpp"
 
 using namespace ringlet;
 using namespace ringlet::test;
@@ -218,6 +223,40 @@ TEST_CASE("after the main task has ended nothing is a deadlock: the others are a
   run_on(engine, main());
   CHECK(pair.one.result() == outcome::exited);
   CHECK(pair.other.result() == outcome::exited);
+}
+
+TEST_CASE("shields inside of a group that the main task waits for do not keep deadlock away") {
+  scripted_engine engine;
+  const auto main = [&]() -> task<> {
+    const auto body = [](task_group& group) -> task<> {
+      const auto first = std::make_shared<fiber<>>();
+      const auto second = group.spawn([first]() -> task<> {
+        co_await shield(forever, [](std::shared_ptr<fiber<>> other) -> task<> {
+          co_await other->join();
+        }(first));
+      });
+      *first = group.spawn([second]() -> task<> {
+        co_await shield(forever, [](fiber<> other) -> task<> { co_await other.join(); }(second));
+      });
+      co_return;
+    };
+    co_await with_group(body);
+  };
+  CHECK_THROWS_AS(run_on(engine, main()), deadlock);
+}
+
+TEST_CASE("a fiber that nothing can wake, and for which the main task waits, is a caller's bug") {
+  CHECK(aborts_with("nothing can wake", [] {
+    scripted_engine engine;
+    const auto main = [&]() -> task<> {
+      const auto body = [](task_group& group) -> task<> {
+        group.spawn([]() -> task<> { co_await std::suspend_always(); });  // no wait of this library
+        co_return;
+      };
+      co_await with_group(body);
+    };
+    run_on(engine, main());
+  }));
 }
 
 TEST_SUITE_END();
