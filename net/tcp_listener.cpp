@@ -86,21 +86,19 @@ address tcp_listener::local_address() const {
 
 int tcp_listener::native_handle() const noexcept { return checked().descriptor(); }
 
-bool accept_wait::begin(frame_record& at) noexcept {
-  if (!enter(at)) return continue_or_yield(at);
+bool accept_wait::try_now() noexcept {
   if (from_->descriptor() < 0) {
     reason_ = cancel_reason::closed;
     answer_ = -ECANCELED;
-    return continue_or_yield(at);
+    return true;
   }
-  RINGLET_ASSERT(&from_->home() == &at.chain->home(),
+  RINGLET_ASSERT(&from_->home() == &fiber_->home(),
                  "a listener was used by a fiber of another scheduler");
   answer_ = from_->take_staged();
-  if (answer_ >= 0) return continue_or_yield(at);
-  suspend_with_hope(type, at);
-  from_->enqueue(*this);
-  return true;
+  return answer_ >= 0;
 }
+
+void accept_wait::watch() noexcept { from_->enqueue(*this); }
 
 void accept_wait::deliver(std::int32_t answer) noexcept {
   answer_ = answer;

@@ -149,15 +149,12 @@ void fiber_base::release() noexcept {
   destroy();
 }
 
-bool join_wait::begin(frame_record& at) noexcept {
-  if (!enter(at)) return continue_or_yield(at);
+bool join_wait::try_now() noexcept {
   RINGLET_ASSERT(fiber_ != target_, "a fiber joins itself, so it would wait for ever");
-  if (target_->done()) return continue_or_yield(at);
+  if (target_->done()) return true;
   RINGLET_ASSERT(&target_->home() == &fiber_->home(),
                  "a fiber of another thread's scheduler cannot be joined");
-  target_->watch(*this);
-  suspend(type, at);
-  return true;
+  return false;
 }
 
 void join_wait::on_ended(done_watcher& watcher) noexcept {

@@ -89,13 +89,6 @@ task<bool> group::kill(std::exception_ptr error, until limit) {
   co_return co_await join(limit);
 }
 
-bool group::empty_wait::begin(frame_record& at) noexcept {
-  if (!enter(at) || of_->empty()) return continue_or_yield(at);
-  of_->waiters_.push_back(*this);
-  suspend(type, at);
-  return true;
-}
-
 void group::empty_wait::describe(const void* object, std::string& out) {
   const auto& self = static_cast<const empty_wait&>(*static_cast<const wait_base*>(object));
   fmt::format_to(std::back_inserter(out), "of {} fibers", self.of_->size());

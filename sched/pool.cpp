@@ -43,18 +43,13 @@ task<bool> pool::wait_available(until limit) {
   co_return true;
 }
 
-bool pool::place_wait::begin(frame_record& at) noexcept {
-  if (!enter(at)) return continue_or_yield(at);
+bool pool::place_wait::try_now() noexcept {
   if (of_->closed_) {
     reason_ = cancel_reason::closed;
-    return continue_or_yield(at);
+    return true;
   }
-  if (of_->taken_ < of_->size_) {
-    ++of_->taken_;
-    return continue_or_yield(at);
-  }
-  of_->waiting_.push_back(*this);
-  suspend(type, at);
+  if (of_->taken_ >= of_->size_) return false;
+  ++of_->taken_;
   return true;
 }
 

@@ -11,11 +11,7 @@ constexpr wait_type yield_type{"yield", nullptr, nullptr};
 
 const wait_type sleep_wait::type{"sleep", &sleep_wait::cancel, nullptr};
 
-bool sleep_wait::begin(frame_record& at) noexcept {
-  if (!enter(at)) return continue_or_yield(at);
-  suspend(type, at);
-  return true;
-}
+bool sleep_wait::begin(frame_record& at) noexcept { return begin_alone(*this, at); }
 
 void sleep_wait::cancel(context& who, cancel_reason reason) noexcept {
   auto& self = static_cast<sleep_wait&>(*static_cast<wait_base*>(who.current_wait().object));

@@ -5,10 +5,19 @@
 #include <ringlet/error.hpp>
 
 #include <system_error>
+#include <type_traits>
 #include <utility>
 #include <variant>
 
 namespace ringlet {
+
+namespace detail {
+
+/// What stands for the value of a call in a tuple or a variant: calls without one have a unit.
+template <class T>
+using value_or_unit = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
+
+}  // namespace detail
 
 /// What `co_await as_result(...)` gives: the value of a call, or its error, without throwing.
 ///

@@ -21,6 +21,7 @@
 #include <ringlet/ended_fibers.hpp>
 #include <ringlet/engine.hpp>
 #include <ringlet/error.hpp>
+#include <ringlet/event.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/fiber_base.hpp>
 #include <ringlet/fiber_local.hpp>
@@ -34,10 +35,12 @@
 #include <ringlet/operation_wait.hpp>
 #include <ringlet/options.hpp>
 #include <ringlet/pool.hpp>
+#include <ringlet/queue.hpp>
 #include <ringlet/remote.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/scheduler.hpp>
+#include <ringlet/select.hpp>
 #include <ringlet/shield.hpp>
 #include <ringlet/sleep.hpp>
 #include <ringlet/spawn_after.hpp>

@@ -27,13 +27,17 @@ class [[nodiscard]] accept_wait : public list_wait {
   result<tcp_stream> take();
   tcp_stream await_resume();
 
+  static constexpr bool has_hope = true;
+  bool try_now() noexcept;
+  void watch() noexcept;
+  static const wait_type type;
+
  private:
   friend class listener_state;
-  bool begin(frame_record& at) noexcept;
+  bool begin(frame_record& at) noexcept { return begin_alone(*this, at); }
   void deliver(std::int32_t answer) noexcept;
   static void cancel(context& who, cancel_reason reason) noexcept;
   static void describe(const void* object, std::string& out);
-  static const wait_type type;
   listener_state* from_;
   std::int32_t answer_ = 0;
 };

@@ -101,11 +101,11 @@ class fiber_state final : public fiber_base {
 };
 
 /// Waits for the end of a fiber; see fiber<T>::join().
-class [[nodiscard]] join_wait : public wait_base, private done_watcher {
+class [[nodiscard]] join_wait : public two_phase_wait, private done_watcher {
  public:
   /// Nobody needs to keep the target: while it has not ended it lives, and afterwards nobody asks.
   join_wait(fiber_base& target, until limit) noexcept
-      : wait_base(limit), done_watcher(&join_wait::on_ended), target_(&target) {}
+      : two_phase_wait(limit), done_watcher(&join_wait::on_ended), target_(&target) {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
@@ -118,8 +118,13 @@ class [[nodiscard]] join_wait : public wait_base, private done_watcher {
     return reason_ == cancel_reason::none;
   }
 
+  bool try_now() noexcept;
+  void watch() noexcept { target_->watch(*this); }
+  void unwatch() noexcept { unlink(); }
+  static const wait_type type;
+
  protected:
-  bool begin(frame_record& at) noexcept;
+  bool begin(frame_record& at) noexcept { return begin_alone(*this, at); }
 
   fiber_base* target_;
 
@@ -127,7 +132,6 @@ class [[nodiscard]] join_wait : public wait_base, private done_watcher {
   static void on_ended(done_watcher& watcher) noexcept;
   static void cancel(context& who, cancel_reason reason) noexcept;
   static void describe(const void* object, std::string& out);
-  static const wait_type type;
 };
 
 /// A join that asks the fiber to end first; see fiber<T>::kill().
@@ -141,6 +145,8 @@ class [[nodiscard]] kill_wait : public join_wait {
   bool await_suspend(std::coroutine_handle<Promise> caller) {
     return begin_kill(caller.promise());
   }
+  /// It does more than watch: no part of a select().
+  void watch() = delete;
 
  private:
   bool begin_kill(frame_record& at);

@@ -190,6 +190,29 @@ inline void wait_base::rethrow_interruption() {
   if (reason_ == cancel_reason::interrupted) fiber_->throw_interruption();
 }
 
+template <class Wait>
+bool two_phase_wait::begin_alone(Wait& self, frame_record& at) noexcept(noexcept(self.try_now())) {
+  two_phase_wait& base = self;
+  if (!base.enter(at) || self.try_now()) return base.continue_or_yield(at);
+  if constexpr (Wait::has_hope) {
+    base.suspend_with_hope(Wait::type, at);
+  } else {
+    base.suspend(Wait::type, at);
+  }
+  self.watch();
+  return true;
+}
+
+inline void two_phase_wait::wake() noexcept {
+  if (of_ != nullptr) return win();
+  wait_base::wake();
+}
+
+inline void two_phase_wait::wake_with_hope() noexcept {
+  if (of_ != nullptr) return win();
+  wait_base::wake_with_hope();
+}
+
 template <class F>
 void scheduler::for_each_fiber(F&& visit) {
   for (fiber_base* f = registry_.next(nullptr); f != nullptr; f = registry_.next(f)) visit(*f);

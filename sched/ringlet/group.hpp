@@ -103,10 +103,13 @@ class [[nodiscard]] group::empty_wait : public list_wait {
     return reason_ == cancel_reason::none;
   }
 
- private:
-  bool begin(frame_record& at) noexcept;
-  static void describe(const void* object, std::string& out);
+  bool try_now() noexcept { return of_->empty(); }
+  void watch() noexcept { of_->waiters_.push_back(*this); }
   static const wait_type type;
+
+ private:
+  bool begin(frame_record& at) noexcept { return begin_alone(*this, at); }
+  static void describe(const void* object, std::string& out);
   group* of_;
 };
 

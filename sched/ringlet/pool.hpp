@@ -50,11 +50,14 @@ class pool : private group {
     result<void> take();
     void await_resume();
 
+    bool try_now() noexcept;
+    void watch() noexcept { of_->waiting_.push_back(*this); }
+    static const wait_type type;
+
    private:
     friend class pool;
-    bool begin(frame_record& at) noexcept;
+    bool begin(frame_record& at) noexcept { return begin_alone(*this, at); }
     static void describe(const void* object, std::string& out);
-    static const wait_type type;
     pool* of_;
   };
 

@@ -11,9 +11,9 @@
 namespace ringlet {
 
 /// See sleep().
-class [[nodiscard]] sleep_wait : public wait_base {
+class [[nodiscard]] sleep_wait : public two_phase_wait {
  public:
-  explicit sleep_wait(until limit) noexcept : wait_base(limit) {}
+  explicit sleep_wait(until limit) noexcept : two_phase_wait(limit) {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
@@ -25,10 +25,15 @@ class [[nodiscard]] sleep_wait : public wait_base {
   }
   void await_resume() { rethrow_interruption(); }
 
+  // Nothing but its limit ends it.
+  bool try_now() noexcept { return false; }
+  void watch() noexcept {}
+  void unwatch() noexcept {}
+  static const wait_type type;
+
  private:
   bool begin(frame_record& at) noexcept;
   static void cancel(context& who, cancel_reason reason) noexcept;
-  static const wait_type type;
 };
 
 /// See yield().

@@ -13,6 +13,7 @@
 namespace ringlet {
 
 class fiber_base;
+class selection;
 
 /// The base of awaiters that suspend a fiber.
 ///
@@ -72,14 +73,46 @@ class wait_base {
   cancel_reason reason_ = cancel_reason::none;
 };
 
-/// A wait in a list of waits that are ended in their order by whoever has what they wait for.
-class list_wait : public wait_base, public list_hook<> {
+/// A wait in two phases: watching takes nothing, and whoever has what it waits for hands it over in
+/// one step. So it may be one of several of which the first wins; see select().
+///
+/// A derived class says how, in public: `bool try_now()`, true when it is over without having to
+/// wait; `void watch()`, after which it is handed over once; `void unwatch()`, which takes that
+/// back when it has not come to it; and its `type`.
+class two_phase_wait : public wait_base {
  public:
-  /// Takes it out of its list and resumes its fiber.
-  void complete() noexcept;
+  /// Whether something other than a fiber or a timer of this scheduler can end it.
+  static constexpr bool has_hope = false;
+  /// Called after unwatch(), when all of the select() are given up: may end other waits, such as of
+  /// those that it had kept out.
+  void pass_on() noexcept {}
 
  protected:
   using wait_base::wait_base;
+  ~two_phase_wait() = default;
+
+  /// For await_suspend of a wait that stands alone.
+  template <class Wait>
+  static bool begin_alone(Wait& self, frame_record& at) noexcept(noexcept(self.try_now()));
+  /// Ends the wait; the others of its select() are given up.
+  void wake() noexcept;
+  void wake_with_hope() noexcept;
+
+ private:
+  friend class selection;
+  void win() noexcept;
+  selection* of_ = nullptr;  // null when it stands alone
+};
+
+/// A wait in a list of waits that are ended in their order by whoever has what they wait for.
+class list_wait : public two_phase_wait, public list_hook<> {
+ public:
+  /// Takes it out of its list and resumes its fiber. Aborts on another thread than the fiber's.
+  void complete() noexcept;
+  void unwatch() noexcept { unlink(); }
+
+ protected:
+  using two_phase_wait::two_phase_wait;
   ~list_wait() = default;
 
   /// Leaves the list when asked to end early.

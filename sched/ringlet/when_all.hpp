@@ -30,9 +30,6 @@ struct any_of {
 namespace detail {
 
 template <class T>
-using value_or_unit = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
-
-template <class T>
 value_or_unit<T> move_value_out(fiber_state<T>& ended) {
   if constexpr (std::is_void_v<T>) {
     return {};

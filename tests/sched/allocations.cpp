@@ -1,8 +1,11 @@
-// The counting operator new.
+// The operator new that counts, and fails when it is told to.
 #include "allocations.hpp"
+
+#include <ringlet/frame_pool.hpp>
 
 #include <cstdlib>
 #include <new>
+#include <utility>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define RINGLET_TEST_SANITIZED 1
@@ -15,6 +18,7 @@
 namespace {
 
 thread_local constinit std::size_t count = 0;
+thread_local constinit int shortages = 0;
 
 }  // namespace
 
@@ -22,11 +26,19 @@ thread_local constinit std::size_t count = 0;
 // The other forms of new and delete end in these.
 void* operator new(std::size_t size) {
   ++count;
-  if (void* memory = std::malloc(size != 0 ? size : 1)) return memory;
-  throw std::bad_alloc();
+  void* const memory = shortages == 0 ? std::malloc(size != 0 ? size : 1) : nullptr;
+  return memory != nullptr ? memory : throw std::bad_alloc();
+}
+void* operator new(std::size_t size, std::align_val_t alignment) {
+  void* memory = nullptr;
+  const bool made =
+      shortages == 0 && ::posix_memalign(&memory, static_cast<std::size_t>(alignment), size) == 0;
+  return made ? memory : throw std::bad_alloc();
 }
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
 #endif
 
 namespace ringlet::test {
@@ -39,6 +51,25 @@ bool allocations_are_counted() noexcept {
 #else
   return true;
 #endif
+}
+
+out_of_memory::out_of_memory() noexcept { ++shortages; }
+out_of_memory::~out_of_memory() { --shortages; }
+
+empty_frame_pool::empty_frame_pool(std::size_t size) : size_(size) {
+  if (!allocations_are_counted()) return;
+  const out_of_memory from_now_on;
+  try {
+    for (;;) held_ = ::new (ringlet::detail::frames.allocate(size)) block{held_};
+  } catch (const std::bad_alloc&) {
+  }
+}
+
+empty_frame_pool::~empty_frame_pool() {
+  while (held_ != nullptr) {
+    block* const given = std::exchange(held_, held_->next);
+    ringlet::detail::frames.deallocate(given, size_);
+  }
 }
 
 }  // namespace ringlet::test

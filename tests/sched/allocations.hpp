@@ -1,14 +1,41 @@
-// How often this test program has called operator new.
+// How often this test program has called operator new, and having it fail.
 #pragma once
 
 #include <cstddef>
 
 namespace ringlet::test {
 
-/// The calls of this thread so far. Sanitizers keep their own operator new, and the count at 0.
+/// The calls of this thread so far, without those for the slabs of the frame pool. Sanitizers keep
+/// their own operator new, and the count at 0.
 std::size_t allocations() noexcept;
 
-/// Whether they are counted in this build.
+/// Whether they are counted in this build, and can be made to fail.
 bool allocations_are_counted() noexcept;
+
+/// While there is one, operator new throws std::bad_alloc on this thread. (Exceptions themselves do
+/// not come from there.)
+class out_of_memory {
+ public:
+  out_of_memory() noexcept;
+  out_of_memory(const out_of_memory&) = delete;
+  out_of_memory& operator=(const out_of_memory&) = delete;
+  ~out_of_memory();
+};
+
+/// Holds all free blocks of that size of the frame pool: the next one has to come from the system.
+class empty_frame_pool {
+ public:
+  explicit empty_frame_pool(std::size_t size);
+  empty_frame_pool(const empty_frame_pool&) = delete;
+  empty_frame_pool& operator=(const empty_frame_pool&) = delete;
+  ~empty_frame_pool();
+
+ private:
+  struct block {
+    block* next;
+  };
+  std::size_t size_;
+  block* held_ = nullptr;
+};
 
 }  // namespace ringlet::test

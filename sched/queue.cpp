@@ -1,0 +1,43 @@
+// The part of a queue that does not depend on its items: closing, and what its waits tell.
+#include <ringlet/queue.hpp>
+
+#include <fmt/format.h>
+
+#include <iterator>
+
+namespace ringlet {
+
+queue_base::~queue_base() {
+  RINGLET_ASSERT(pushers_.empty() && poppers_.empty(),
+                 "a queue was destroyed while a fiber waited to push or to pop");
+}
+
+void queue_base::close() noexcept {
+  closed_ = true;
+  for (wait_list* side : {&pushers_, &poppers_}) {
+    while (!side->empty()) {
+      auto& wait = static_cast<side_wait&>(side->front());
+      wait.reason_ = cancel_reason::closed;
+      wait.complete();
+    }
+  }
+}
+
+errc queue_base::side_wait::failure() const noexcept {
+  switch (reason_) {
+    case cancel_reason::closed:
+      return errc::closed;
+    case cancel_reason::timed_out:
+      return errc::timed_out;
+    default:
+      return errc{};
+  }
+}
+
+void queue_base::side_wait::describe(const void* object, std::string& out) {
+  const auto& self = static_cast<const side_wait&>(*static_cast<const wait_base*>(object));
+  fmt::format_to(std::back_inserter(out), "queue {} with {} items",
+                 static_cast<const void*>(self.on_), self.on_->size());
+}
+
+}  // namespace ringlet

@@ -1,0 +1,64 @@
+// event: a flag that fibers wait for, as gevent's Event.
+#pragma once
+
+#include <ringlet/fiber_base.hpp>
+#include <ringlet/result.hpp>
+#include <ringlet/wait.hpp>
+
+#include <coroutine>
+#include <string>
+
+namespace ringlet {
+
+/// Set once, it lets everybody through until it is reset. Who waits is woken first come, first
+/// served. Allocates nothing. Thread: that of the scheduler whose fibers wait for it.
+class event {
+ public:
+  event() noexcept = default;
+  event(const event&) = delete;
+  event& operator=(const event&) = delete;
+  ~event();
+
+  bool is_set() const noexcept { return set_; }
+  /// All who wait now come through, even when reset() follows at once. They run when their turn
+  /// comes; the caller goes on.
+  void set() noexcept;
+  /// From now on fibers wait again.
+  void reset() noexcept { set_ = false; }
+
+  /// See wait().
+  class [[nodiscard]] waiting;
+  /// Waits until it is set: true; false when the limit passed first. Cancellation loses nothing.
+  waiting wait(until limit = forever) noexcept;
+
+ private:
+  bool set_ = false;
+  wait_list waiters_;
+};
+
+class event::waiting : public list_wait {
+ public:
+  waiting(event& on, until limit) noexcept : list_wait(limit), on_(&on) {}
+
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+    return begin_alone(*this, caller.promise());
+  }
+  result<bool> take() { return await_resume(); }
+  bool await_resume() {
+    rethrow_interruption();
+    return reason_ == cancel_reason::none;
+  }
+
+  bool try_now() noexcept { return on_->set_; }
+  void watch() noexcept { on_->waiters_.push_back(*this); }
+  static const wait_type type;
+
+ private:
+  static void describe(const void* object, std::string& out);
+  event* on_;
+};
+
+inline event::waiting event::wait(until limit) noexcept { return {*this, limit}; }
+
+}  // namespace ringlet

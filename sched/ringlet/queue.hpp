@@ -1,0 +1,301 @@
+// queue: items handed from fibers to fibers, first in, first out, as gevent's Queue.
+#pragma once
+
+#include <ringlet/detail/item_chunks.hpp>
+#include <ringlet/error.hpp>
+#include <ringlet/fiber_base.hpp>
+#include <ringlet/result.hpp>
+#include <ringlet/wait.hpp>
+
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+#include <limits>
+#include <new>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <type_traits>
+#include <utility>
+
+namespace ringlet {
+
+/// What queues of all types have in common.
+class queue_base {
+ public:
+  static constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max();
+
+  queue_base(const queue_base&) = delete;
+  queue_base& operator=(const queue_base&) = delete;
+
+  /// How many items are in it. Those that fibers wait to push are not.
+  std::size_t size() const noexcept { return size_; }
+  bool empty() const noexcept { return size_ == 0; }
+  std::size_t size_max() const noexcept { return size_max_; }
+  /// The sum of the weights of the items in it.
+  std::size_t weight() const noexcept { return weight_; }
+  std::size_t weight_max() const noexcept { return weight_max_; }
+  bool is_closed() const noexcept { return closed_; }
+
+ protected:
+  class side_wait;
+
+  queue_base(std::size_t size_max, std::size_t weight_max) noexcept
+      : size_max_(size_max), weight_max_(weight_max) {}
+  ~queue_base();
+
+  /// An item that is too heavy for any queue of this kind passes alone.
+  bool has_room(std::size_t weight) const noexcept {
+    return size_ < size_max_ &&
+           (size_ == 0 || (weight_ <= weight_max_ && weight <= weight_max_ - weight_));
+  }
+  void close() noexcept;
+
+  wait_list pushers_;
+  wait_list poppers_;  // while there are any, there is no item
+  std::size_t size_ = 0;
+  std::size_t weight_ = 0;
+  std::size_t size_max_;
+  std::size_t weight_max_;
+  bool closed_ = false;
+};
+
+/// A fiber at one of the two ends.
+class queue_base::side_wait : public list_wait {
+ protected:
+  friend class queue_base;
+  side_wait(queue_base& on, until limit) noexcept : list_wait(limit), on_(&on) {}
+
+  /// True when it is closed for this wait, which is then over.
+  bool is_refused(bool closed) noexcept {
+    if (closed) reason_ = cancel_reason::closed;
+    return closed;
+  }
+  /// Why it has ended without an item having changed hands; errc{} when one has.
+  errc failure() const noexcept;
+  static void describe(const void* object, std::string& out);
+
+  queue_base* on_;
+};
+
+/// Items that weigh nothing.
+struct weightless {
+  template <class T>
+  constexpr std::size_t operator()(const T&) const noexcept {
+    return 0;
+  }
+};
+
+/// A queue with room for a number of items, or for a weight, such as bytes, or for any number.
+/// Items are handed over strictly in their order, and fibers are served strictly in the order in
+/// which they came: who has waited longest gets the next item, or the next place, and nobody who
+/// comes later is faster. With room for 0 items every push waits until a pop takes its item.
+///
+/// Weigh     Called with an item, it says what that weighs; the same each time while it is in the
+///           queue. One that is heavier than the limit passes when the queue is empty.
+/// Memory    Empty, it holds none; else blocks of 512 bytes.
+/// Errors    errc::closed after close(); timed_out; std::bad_alloc from push(), whose item is then
+///           as it was.
+/// Cancellation  Nothing is lost or doubled: a push that was cut short leaves its item with the
+///           caller, a pop has taken none. Success wins: an item that was handed over to a fiber
+///           is returned there, and what would end the fiber comes with its next wait.
+/// Lifetime  Longer than all calls that wait.
+/// Thread    That of the scheduler whose fibers use it.
+template <class T, class Weigh = weightless>
+class queue : public queue_base {
+  static_assert(std::is_nothrow_move_constructible_v<T>,
+                "items are handed over where nothing may be thrown");
+
+ public:
+  using value_type = T;
+  class push_wait;
+  class push_copy_wait;
+  class pop_wait;
+
+  explicit queue(std::size_t size_max = unlimited, std::size_t weight_max = unlimited,
+                 Weigh weigh = Weigh())
+      : queue_base(size_max, weight_max), weigh_(std::move(weigh)) {}
+
+  /// Waits for room and moves `item` in. It is moved from only when that succeeds.
+  push_wait push(T&& item, until limit = forever) noexcept { return {*this, item, limit}; }
+  /// The same with a copy.
+  push_copy_wait push(const T& item, until limit = forever) requires std::copy_constructible<T> {
+    return {*this, item, limit};
+  }
+  /// Moves `item` in when there is room and nobody waits for it; else it is false, and leaves it.
+  /// So it is when the queue is closed. Needs no fiber.
+  bool try_push(T&& item) { return !closed_ && put(item); }
+  bool try_push(const T& item) requires std::copy_constructible<T> {
+    T copy(item);
+    return try_push(std::move(copy));
+  }
+
+  /// Waits for an item and takes it.
+  pop_wait pop(until limit = forever) noexcept { return {*this, limit}; }
+  /// The first item, if there is one. Needs no fiber.
+  std::optional<T> try_pop() noexcept {
+    std::optional<T> taken;
+    take(taken);
+    return taken;
+  }
+  /// What would be popped next, or null.
+  const T* peek() noexcept {
+    if (!items_.empty()) return &items_.front();
+    return pushers_.empty() ? nullptr : static_cast<push_wait&>(pushers_.front()).item_;
+  }
+
+  /// No more items: who waits to push, or pushes later, gets errc::closed. What is in the queue can
+  /// still be popped; then pop() gets errc::closed. Twice is fine.
+  void close() noexcept { queue_base::close(); }
+  /// The same, and drops what is in it.
+  void close_now() noexcept {
+    queue_base::close();
+    while (try_pop()) continue;
+  }
+
+ private:
+  struct copy_holder {
+    T copy;
+  };
+
+  std::size_t weight_of(const T& item) const noexcept { return weigh_(item); }
+
+  // Hands the item to whoever waits for one, else stores it. False when there is no room.
+  bool put(T& item) {
+    if (!poppers_.empty()) {
+      auto& next = static_cast<pop_wait&>(poppers_.front());
+      next.item_.emplace(std::move(item));
+      next.complete();
+      return true;
+    }
+    if (!pushers_.empty() || !has_room(weight_of(item))) return false;
+    store(item);
+    return true;
+  }
+
+  void store(T& item) {
+    const std::size_t weight = weight_of(item);
+    items_.push_back(std::move(item));
+    ++size_;
+    weight_ += weight;
+  }
+
+  // The first item; or, when none is in the queue, that of the first who waits to push.
+  void take(std::optional<T>& taken) noexcept {
+    if (!items_.empty()) {
+      T& first = items_.front();
+      --size_;
+      weight_ -= weight_of(first);
+      taken.emplace(std::move(first));
+      items_.drop_front();
+      admit();
+    } else if (!pushers_.empty()) {
+      auto& next = static_cast<push_wait&>(pushers_.front());
+      taken.emplace(std::move(*next.item_));
+      next.complete();
+      admit();
+    }
+  }
+
+  // Lets those in who wait, as far as there is room. Where there is no memory they wait on, until
+  // the next pop.
+  void admit() noexcept {
+    while (!pushers_.empty()) {
+      auto& next = static_cast<push_wait&>(pushers_.front());
+      if (!has_room(weight_of(*next.item_))) return;
+      try {
+        store(*next.item_);
+      } catch (const std::bad_alloc&) {
+        return;
+      }
+      next.complete();
+    }
+  }
+
+  detail::item_chunks<T> items_;
+  [[no_unique_address]] Weigh weigh_;
+};
+
+/// See queue::push().
+template <class T, class Weigh>
+class [[nodiscard]] queue<T, Weigh>::push_wait : public side_wait {
+ public:
+  push_wait(queue& to, T& item, until limit) noexcept : side_wait(to, limit), item_(&item) {}
+
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> caller) {
+    return this->begin_alone(*this, caller.promise());
+  }
+  result<void> take() {
+    this->rethrow_interruption();
+    return this->failure() == errc{} ? result<void>() : make_error_code(this->failure());
+  }
+  void await_resume() {
+    const result<void> taken = take();
+    if (!taken) throw_error(taken.error(), "push");
+  }
+
+  bool try_now() { return this->is_refused(to().closed_) || to().put(*item_); }
+  void watch() noexcept { to().pushers_.push_back(*this); }
+  void pass_on() noexcept { to().admit(); }  // it may have kept out lighter ones
+
+ private:
+  friend class queue;
+  queue& to() const noexcept { return static_cast<queue&>(*this->on_); }
+  static void give_up(context& who, cancel_reason reason) noexcept {
+    auto& self = static_cast<push_wait&>(*static_cast<wait_base*>(who.current_wait().object));
+    list_wait::cancel(who, reason);
+    self.pass_on();
+  }
+
+  T* item_;
+
+ public:
+  // Below the function: in this place the compiler knows only what stands above.
+  static constexpr wait_type type{"push", &push_wait::give_up, &side_wait::describe};
+};
+
+/// See queue::push().
+template <class T, class Weigh>
+class [[nodiscard]] queue<T, Weigh>::push_copy_wait : private copy_holder, public push_wait {
+ public:
+  push_copy_wait(queue& to, const T& item, until limit)
+      : copy_holder{T(item)}, push_wait(to, copy_holder::copy, limit) {}
+};
+
+/// See queue::pop().
+template <class T, class Weigh>
+class [[nodiscard]] queue<T, Weigh>::pop_wait : public side_wait {
+ public:
+  pop_wait(queue& from, until limit) noexcept : side_wait(from, limit) {}
+
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+    return this->begin_alone(*this, caller.promise());
+  }
+  result<T> take() {
+    this->rethrow_interruption();
+    if (item_) return *std::move(item_);
+    return make_error_code(this->failure());
+  }
+  T await_resume() {
+    this->rethrow_interruption();
+    if (!item_) throw_error(make_error_code(this->failure()), "pop");
+    return *std::move(item_);
+  }
+
+  bool try_now() noexcept {
+    from().take(item_);
+    return item_.has_value() || this->is_refused(from().closed_);
+  }
+  void watch() noexcept { from().poppers_.push_back(*this); }
+  static constexpr wait_type type{"pop", &list_wait::cancel, &side_wait::describe};
+
+ private:
+  friend class queue;
+  queue& from() const noexcept { return static_cast<queue&>(*this->on_); }
+
+  std::optional<T> item_;
+};
+
+}  // namespace ringlet

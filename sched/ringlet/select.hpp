@@ -1,0 +1,163 @@
+// select: waiting for several things at once, of which exactly one is taken.
+#pragma once
+
+#include <ringlet/fiber.hpp>
+#include <ringlet/result.hpp>
+#include <ringlet/wait.hpp>
+
+#include <array>
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+namespace ringlet {
+
+/// What can be one of several of a select(): waits that take nothing before they are over. They are
+/// event::wait(), push() and pop() of queues, join() and get() of fibers, join() of groups, sleep()
+/// and accept(). Calls that fill memory of the caller are not: given up, they might have filled it.
+template <class Wait>
+concept selectable = std::derived_from<Wait, two_phase_wait> && requires(Wait& wait) {
+  { wait.try_now() } -> std::same_as<bool>;
+  wait.watch();
+  wait.unwatch();
+};
+
+/// The part of a select() that does not depend on what is waited for.
+class selection : public wait_base {
+ protected:
+  /// What is asked of a wait.
+  struct selectable_type {
+    const wait_type* type;
+    bool has_hope;
+    bool (*try_now)(two_phase_wait&);
+    void (*watch)(two_phase_wait&) noexcept;
+    void (*unwatch)(two_phase_wait&) noexcept;
+    void (*pass_on)(two_phase_wait&) noexcept;
+  };
+  template <selectable Wait>
+  static constexpr selectable_type type_of = {
+      &Wait::type,
+      Wait::has_hope,
+      [](two_phase_wait& one) { return static_cast<Wait&>(one).try_now(); },
+      [](two_phase_wait& one) noexcept { static_cast<Wait&>(one).watch(); },
+      [](two_phase_wait& one) noexcept { static_cast<Wait&>(one).unwatch(); },
+      [](two_phase_wait& one) noexcept { static_cast<Wait&>(one).pass_on(); }};
+
+  struct candidate {
+    two_phase_wait* wait;
+    const selectable_type* how;
+  };
+
+  selection() noexcept : wait_base(forever) {}
+  bool begin(std::span<const candidate> all, frame_record& at);
+  /// The place of the one that was taken.
+  std::size_t winner() const noexcept { return winner_; }
+
+ private:
+  friend class two_phase_wait;
+  static constexpr std::size_t none = ~std::size_t{0};
+
+  void end(std::size_t winner) noexcept;
+  static void cancel(context& who, cancel_reason reason) noexcept;
+  static void describe(const void* object, std::string& out);
+  static const wait_type type;
+
+  std::span<const candidate> all_;
+  std::size_t winner_ = none;
+  std::size_t first_due_ = none;  // whose limit passes first
+  bool has_hope_ = false;
+};
+
+/// See select().
+template <selectable... Waits>
+class [[nodiscard]] select_wait : public selection {
+  static constexpr std::size_t count = sizeof...(Waits);
+  template <class Wait>
+  using value_of =
+      detail::value_or_unit<std::remove_cvref_t<decltype(std::declval<Wait&>().await_resume())>>;
+
+ public:
+  using value_type = std::variant<value_of<Waits>...>;
+
+  explicit select_wait(Waits&... waits) noexcept
+      : waits_(waits...), candidates_{candidate{&waits, &type_of<Waits>}...} {}
+
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> caller) {
+    return begin(candidates_, caller.promise());
+  }
+  /// The error of the one that was taken, if it ended with one.
+  result<value_type> take() {
+    rethrow_interruption();
+    std::optional<result<value_type>> taken;
+    visit_winner(
+        [&]<std::size_t I>(std::integral_constant<std::size_t, I>, auto& wait) {
+          auto outcome = wait.take();
+          if (!outcome) {
+            taken.emplace(outcome.error());
+          } else if constexpr (std::is_void_v<typename decltype(outcome)::value_type>) {
+            taken.emplace(value_type(std::in_place_index<I>));
+          } else {
+            taken.emplace(value_type(std::in_place_index<I>, *std::move(outcome)));
+          }
+        },
+        std::make_index_sequence<count>());
+    return *std::move(taken);
+  }
+  value_type await_resume() {
+    rethrow_interruption();
+    std::optional<value_type> taken;
+    visit_winner(
+        [&]<std::size_t I>(std::integral_constant<std::size_t, I>, auto& wait) {
+          if constexpr (std::is_void_v<decltype(wait.await_resume())>) {
+            wait.await_resume();
+            taken.emplace(std::in_place_index<I>);
+          } else {
+            taken.emplace(std::in_place_index<I>, wait.await_resume());
+          }
+        },
+        std::make_index_sequence<count>());
+    return *std::move(taken);
+  }
+
+ private:
+  template <class F, std::size_t... I>
+  void visit_winner(F&& f, std::index_sequence<I...>) {
+    ((I == winner() ? f(std::integral_constant<std::size_t, I>(), std::get<I>(waits_)) : void()),
+     ...);
+  }
+
+  std::tuple<Waits&...> waits_;
+  std::array<candidate, count> candidates_;
+};
+
+/// Waits for the first of several calls, takes that one and gives the others up, which lose nothing
+/// by it. Yields a variant: index() says which call it was, and the alternative is its value,
+/// std::monostate for void.
+///
+///   auto next = co_await select(inbox.pop(), stop.wait(), sleep(30s));
+///   if (next.index() == 0) handle(std::get<0>(std::move(next)));
+///
+/// When several could be taken at once it is the first in the order in which they are given: put
+/// what must not starve in front. Then strictly the one that comes first, in line with those who
+/// wait for the same without a select(). A call that ends with an error (a queue that is closed, a
+/// limit that passed) has been taken, too, and its error is thrown; as_result() gives it.
+///
+/// Limits        Each call may have its own. The one that passes first ends the select() as it ends
+///               that call: sleep() and join() with a value, pop() with timed_out.
+/// Cancellation  Nothing is taken; success wins.
+/// Lifetime      Awaited in the expression that makes it, with the calls in it.
+template <selectable... Waits>
+requires(sizeof...(Waits) > 0)
+    [[nodiscard]] select_wait<Waits...> select(Waits&&... waits) noexcept {
+  return select_wait<Waits...>(waits...);
+}
+
+}  // namespace ringlet

@@ -1,0 +1,85 @@
+// Watching several things until the first of them is handed over.
+#include <ringlet/select.hpp>
+
+namespace ringlet {
+
+const wait_type selection::type{"select", &selection::cancel, &selection::describe};
+
+bool selection::begin(std::span<const candidate> all, frame_record& at) {
+  if (!enter(at)) return continue_or_yield(at);
+  all_ = all;
+  for (const candidate& one : all_) one.wait->fiber_ = fiber_;
+  for (std::size_t i = 0; i < all_.size(); ++i) {
+    if (!all_[i].how->try_now(*all_[i].wait)) continue;
+    winner_ = i;
+    return continue_or_yield(at);
+  }
+
+  steady_ns nearest = never;
+  for (std::size_t i = 0; i < all_.size(); ++i) {
+    const until& limit = all_[i].wait->limit_;
+    if (limit.is_forever()) continue;
+    const steady_ns deadline = limit.resolve(fiber_->home().now());
+    if (deadline >= nearest) continue;
+    nearest = deadline;
+    first_due_ = i;
+  }
+  limit_ = until::at(nearest);
+  for (const candidate& one : all_) has_hope_ = has_hope_ || one.how->has_hope;
+  if (has_hope_) {
+    suspend_with_hope(type, at);
+  } else {
+    suspend(type, at);
+  }
+  for (const candidate& one : all_) {
+    one.wait->of_ = this;
+    one.how->watch(*one.wait);
+    if (winner_ != none) break;
+  }
+  return true;
+}
+
+void two_phase_wait::win() noexcept {
+  std::size_t place = 0;
+  while (of_->all_[place].wait != this) ++place;
+  of_->end(place);
+}
+
+void selection::end(std::size_t winner) noexcept {
+  winner_ = winner;
+  for (const candidate& one : all_) one.how->unwatch(*one.wait);
+  if (has_hope_) {
+    wake_with_hope();
+  } else {
+    wake();
+  }
+  // Not before: whoever is let in may be another of these, which would then be taken, too.
+  for (const candidate& one : all_) one.how->pass_on(*one.wait);
+}
+
+void selection::cancel(context& who, cancel_reason reason) noexcept {
+  auto& self = static_cast<selection&>(*static_cast<wait_base*>(who.current_wait().object));
+  if (reason == cancel_reason::interrupted) {
+    self.reason_ = reason;
+    self.end(none);
+  } else {
+    self.all_[self.first_due_].wait->reason_ = reason;
+    self.end(self.first_due_);
+  }
+}
+
+void selection::describe(const void* object, std::string& out) {
+  const auto& self = static_cast<const selection&>(*static_cast<const wait_base*>(object));
+  const char* before = "of ";
+  for (const candidate& one : self.all_) {
+    out += before;
+    out += one.how->type->name;
+    if (one.how->type->describe != nullptr) {
+      out += " ";
+      one.how->type->describe(static_cast<const wait_base*>(one.wait), out);
+    }
+    before = ", ";
+  }
+}
+
+}  // namespace ringlet

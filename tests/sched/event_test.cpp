@@ -1,0 +1,368 @@
+// event: who comes through, in which order, and what comes of those that give up. EV-01, W18.
+//
+// Method: the scripted engine's clock moves only when everything sleeps, or when a test moves it.
+// In fibers that are killed no co_await stands inside of a CHECK.
+#include <ringlet/as_result.hpp>
+#include <ringlet/deadlock.hpp>
+#include <ringlet/dump.hpp>
+#include <ringlet/event.hpp>
+#include <ringlet/run.hpp>
+#include <ringlet/sleep.hpp>
+#include <ringlet/with_timeout.hpp>
+
+#include <doctest/doctest.h>
+
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "allocations.hpp"
+#include "calls.hpp"
+#include "support/aborts.hpp"
+#include "support/sanitized.hpp"
+
+using namespace ringlet;
+using namespace ringlet::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+// Notes the name, and '+' when the event was set or '-' when the limit passed.
+task<> note(event& on, std::string& log, char name, until limit = forever) {
+  const bool came = co_await on.wait(limit);
+  log += name;
+  log += came ? '+' : '-';
+}
+
+task<bool> passes(event& on, until limit = forever) { co_return co_await on.wait(limit); }
+
+}  // namespace
+
+TEST_SUITE_BEGIN("event");
+
+TEST_CASE("W18: set, then reset, wakes all that were blocked, in their order, with true") {
+  run_scripted([](scripted_engine&) -> task<> {
+    event door;
+    std::string log;
+    std::vector<fiber<>> all;
+    for (const char name : {'a', 'b', 'c', 'd'}) all.push_back(spawn(note(door, log, name)));
+    co_await yield();
+    door.set();
+    door.reset();
+    CHECK_FALSE(door.is_set());
+    const fiber<> late = spawn(note(door, log, 'z', 1ms));
+    co_await late.join();
+    CHECK(log == "a+b+c+d+z-");
+  });
+}
+
+TEST_CASE("W18: the flag is set at once, its setter goes on, and the woken run when it waits") {
+  run_scripted([](scripted_engine&) -> task<> {
+    event door;
+    std::string log;
+    CHECK_FALSE(door.is_set());
+    const fiber<> waiter = spawn(note(door, log, 'a'));
+    co_await yield();
+    door.set();
+    CHECK(door.is_set());
+    CHECK(log.empty());
+    door.set();  // nobody is woken twice
+    co_await waiter.join();
+    CHECK(log == "a+");
+    CHECK(door.is_set());
+  });
+}
+
+TEST_CASE("W18: while it is set nobody waits; those that come late run behind the woken") {
+  run_scripted([](scripted_engine& engine) -> task<> {
+    const std::size_t waits = engine.waits();
+    event door;
+    std::string log;
+    const fiber<> a = spawn(note(door, log, 'a')), b = spawn(note(door, log, 'b'));
+    co_await yield();
+    door.set();
+    const fiber<> late = spawn(note(door, log, 'c'));
+    co_await late.join();
+    CHECK(log == "a+b+c+");
+    const bool again = co_await door.wait();
+    CHECK(again);
+    CHECK(engine.waits() == waits);  // all that in one turn
+  });
+}
+
+TEST_CASE("EV-01: each set and reset is a round of its own") {
+  run_scripted([](scripted_engine&) -> task<> {
+    event door;
+    std::string log;
+    const auto comes_again = [&](char name) -> task<> {
+      for (int i = 0; i < 3; ++i) co_await note(door, log, name);
+    };
+    const fiber<> a = spawn(comes_again, 'a'), b = spawn(comes_again, 'b');
+    for (int i = 0; i < 3; ++i) {
+      co_await sleep(1ms);
+      door.set();
+      door.reset();
+      log += '|';
+    }
+    co_await b.join();
+    CHECK(a.done());
+    CHECK(log == "|a+b+|a+b+|a+b+");
+  });
+}
+
+// Limits
+
+TEST_CASE("W10 EV-01: a limit that has passed lets only the set event be seen") {
+  run_scripted([](scripted_engine& engine) -> task<> {
+    const steady_ns begin = engine.now();
+    const std::chrono::steady_clock::time_point past{};
+    event door;
+    CHECK_FALSE(co_await door.wait(0s));
+    CHECK_FALSE(co_await door.wait(-1s));
+    CHECK_FALSE(co_await door.wait(past));
+    door.set();
+    CHECK(co_await door.wait(0s));
+    CHECK(co_await door.wait(past));
+    CHECK(co_await door.wait(forever));
+    CHECK(engine.now() == begin);
+    door.reset();
+    CHECK_FALSE(co_await door.wait(3ms));
+    CHECK(engine.now() == begin + 3'000'000);
+    CHECK_FALSE(co_await door.wait(std::chrono::steady_clock::time_point(5ms + 1s)));
+    CHECK(engine.now() == begin + 5'000'000);
+  });
+}
+
+TEST_CASE("EV-01: set in the turn in which the limit is due comes first: success wins") {
+  run_scripted([](scripted_engine& engine) -> task<> {
+    event door;
+    std::string log;
+    const fiber<> waiter = spawn(note(door, log, 'a', 5ms));
+    co_await yield();
+    engine.advance(5'000'000);
+    door.set();
+    door.reset();
+    co_await waiter.join();
+    CHECK(log == "a+");
+  });
+}
+
+TEST_CASE("EV-01: set after the limit was told comes too late") {
+  run_scripted([](scripted_engine&) -> task<> {
+    event door;
+    std::string log;
+    const fiber<> setter = spawn([&]() -> task<> {
+      co_await sleep(5ms);
+      door.set();
+    });
+    const fiber<> waiter = spawn(note(door, log, 'a', 5ms));
+    co_await waiter.join();
+    CHECK(log == "a-");
+    CHECK(door.is_set());
+    co_await setter.join();
+  });
+}
+
+TEST_CASE("EV-01: who gives up leaves the others in their order") {
+  run_scripted([](scripted_engine&) -> task<> {
+    event door;
+    std::string log;
+    std::vector<fiber<>> all;
+    for (const char name : {'a', 'b', 'c', 'd', 'e'}) {
+      all.push_back(spawn(note(door, log, name, name == 'c' ? until(1ms) : forever)));
+    }
+    co_await yield();
+    co_await all[0].kill();
+    co_await all[4].kill();
+    co_await all[2].join();
+    door.set();
+    co_await all[3].join();
+    CHECK(log == "c-b+d+");
+    CHECK(all[0].result() == outcome::exited);
+    CHECK(all[4].result() == outcome::exited);
+  });
+}
+
+// Kills
+
+TEST_CASE("EV-01: a kill in the same tick as set: whichever came first") {
+  run_scripted([](scripted_engine&) -> task<> {
+    event door;
+    std::string log;
+    const fiber<> waiter = spawn([&]() -> task<> {
+      const bool came = co_await door.wait();
+      log += came ? "came" : "late";
+      co_await yield();
+      log += "not here";
+    });
+    co_await yield();
+    SUBCASE("set, then killed: it is through, and the kill comes with its next wait") {
+      door.set();
+      waiter.request_kill();
+      co_await waiter.join();
+      CHECK(log == "came");
+    }
+    SUBCASE("killed, then set") {
+      waiter.request_kill();
+      door.set();
+      co_await waiter.join();
+      CHECK(log.empty());
+    }
+    CHECK(waiter.result() == outcome::exited);
+  });
+}
+
+TEST_CASE("EV-01: a scope that gives up in the same tick as set: whichever came first") {
+  run_scripted([](scripted_engine& engine) -> task<> {
+    event door;
+    std::string log;
+    const fiber<> waiter = spawn([&]() -> task<> {
+      const bool in_time = co_await move_on_after(5ms, note(door, log, 'a'));
+      log += in_time ? "in time" : "moved on";
+    });
+    co_await yield();
+    SUBCASE("set in the turn that ends with the deadline") {
+      engine.advance(5'000'000);
+      door.set();
+      co_await waiter.join();
+      CHECK(log == "a+in time");
+    }
+    SUBCASE("set in the turn after") {
+      co_await sleep(5ms);
+      door.set();
+      co_await waiter.join();
+      CHECK(log == "moved on");
+    }
+  });
+}
+
+TEST_CASE("a kill that is pending is thrown although the event is set") {
+  run_scripted([](scripted_engine&) -> task<> {
+    event door;
+    door.set();
+    const fiber<std::string> doomed = spawn([&]() -> task<std::string> {
+      current().kill();
+      co_return co_await outcome_of(passes(door));
+    });
+    const std::string words = co_await doomed.get();
+    CHECK(words == "cancelled");
+  });
+}
+
+TEST_CASE("as_result of a wait is what the wait yields") {
+  run_scripted([](scripted_engine&) -> task<> {
+    event door;
+    const result<bool> late = co_await as_result(door.wait(1ms));
+    CHECK_FALSE(*late);
+    door.set();
+    const result<bool> came = co_await as_result(door.wait());
+    CHECK(*came);
+  });
+}
+
+TEST_CASE("a loop over an event that is set lets the others run") {
+  run_scripted([](scripted_engine&) -> task<> {
+    event door;
+    door.set();
+    bool ran = false;
+    const fiber<> other = spawn([&]() -> task<> {
+      ran = true;
+      co_return;
+    });
+    int rounds = 0;
+    while (!ran) {
+      co_await door.wait();
+      ++rounds;
+    }
+    CHECK(rounds == ready_queue::budget);
+  });
+}
+
+// What others see of it
+
+TEST_CASE("dump shows which event is waited for") {
+  run_scripted([](scripted_engine&) -> task<> {
+    event door;
+    std::string log;
+    const fiber<> waiter = spawn(note(door, log, 'a'));
+    co_await yield();
+    char where[32];
+    std::snprintf(where, sizeof where, "event %p", static_cast<void*>(&door));
+    CHECK(dump().find(where) != std::string::npos);
+    door.set();
+    CHECK(dump().find(where) == std::string::npos);
+  });
+}
+
+TEST_CASE("HB-03 W42: who waits alone for an event is a deadlock") {
+  run_scripted([](scripted_engine&) -> task<> {
+    event door;
+    const std::string words = co_await outcome_of(passes(door));
+    CHECK(words.find("deadlock") == 0);
+    CHECK(words.find("fiber 1: event 0x") != std::string::npos);
+    door.set();  // it has left no trace
+  });
+}
+
+TEST_CASE("an event may go as soon as those that waited are woken") {
+  run_scripted([](scripted_engine&) -> task<> {
+    std::optional<event> door(std::in_place);
+    std::string log;
+    const fiber<> a = spawn(note(*door, log, 'a')), b = spawn(note(*door, log, 'b', 1h));
+    co_await yield();
+    door->set();
+    door.reset();
+    co_await b.join();
+    CHECK(log == "a+b+");
+  });
+}
+
+TEST_CASE("an event that is destroyed while a fiber waits for it aborts") {
+  CHECK(aborts_with("an event was destroyed while a fiber waited for it", [] {
+    run_scripted([](scripted_engine&) -> task<> {
+      std::optional<event> door(std::in_place);
+      const fiber<bool> waiter = spawn(passes(*door));
+      co_await yield();
+      door.reset();
+    });
+  }));
+}
+
+TEST_CASE("waking a waiter on another thread aborts") {
+  if (sanitized) return;  // under ThreadSanitizer a forked child can start no threads
+  CHECK(aborts_with("a fiber was woken on a thread that is not its scheduler's", [] {
+    run_scripted([](scripted_engine&) -> task<> {
+      event door;
+      const fiber<bool> waiter = spawn(passes(door));
+      co_await yield();
+      std::thread([&] { door.set(); }).join();
+    });
+  }));
+}
+
+TEST_CASE("an event allocates nothing") {
+  run_scripted([](scripted_engine&) -> task<> {
+    const auto round = []() -> task<std::size_t> {
+      std::string log(64, ' ');
+      log.clear();
+      event door;
+      const fiber<> a = spawn(note(door, log, 'a')), b = spawn(note(door, log, 'b', 1ms)),
+                    c = spawn(note(door, log, 'c'));
+      const std::size_t before = allocations();
+      co_await yield();
+      c.request_kill();
+      co_await sleep(2ms);
+      door.set();
+      co_await a.join();
+      co_await b.join();
+      co_await c.join();
+      co_return allocations() - before;
+    };
+    co_await round();  // fills the pools
+    const std::size_t made = co_await round();
+    CHECK(made == 0);
+  });
+}
+
+TEST_SUITE_END();
