@@ -200,7 +200,7 @@ class queue : public queue_base {
   // Lets those in who wait, as far as there is room. Where there is no memory they wait on, until
   // the next pop.
   void admit() noexcept {
-    while (!pushers_.empty()) {
+    while (!closed_ && !pushers_.empty()) {
       auto& next = static_cast<push_wait&>(pushers_.front());
       if (!has_room(weight_of(*next.item_))) return;
       try {

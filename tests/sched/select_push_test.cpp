@@ -120,6 +120,22 @@ TEST_CASE("W22 JN-04: a select that is let in by another lets in the next") {
   });
 }
 
+TEST_CASE("QU-03 JN-04: those that a close lets go first let nobody in behind them") {
+  run_scripted([](scripted_engine&) -> task<> {
+    half_full items;
+    const auto choose = [&]() -> task<> { co_await select(items.push(9), items.push(8)); };
+    const fiber<std::string> chooser = spawn(outcome_of(choose()));
+    const fiber<std::string> light = spawn(outcome_of(push_one(items, 1)));
+    co_await yield();
+    items.close();
+    std::string words = co_await chooser.get();
+    CHECK(words == "closed");
+    words = co_await light.get();
+    CHECK(words == "closed");
+    CHECK(items.size() == 1);
+  });
+}
+
 TEST_CASE("W22 JN-04: in a storm of selects every item is in one place") {
   for (std::uint64_t seed = 1; seed <= 12; ++seed) {
     CAPTURE(seed);
