@@ -54,14 +54,15 @@ class item_chunks {
       std::max<std::size_t>(1, (chunk_bytes - sizeof(void*)) / sizeof(T));
 
   struct chunk {
-    chunk* next;
+    chunk* next = nullptr;
     alignas(T) std::byte memory[per_chunk * sizeof(T)];
 
     T* at(std::size_t index) noexcept { return reinterpret_cast<T*>(memory) + index; }
   };
   static_assert(alignof(T) <= alignof(std::max_align_t), "the pool knows no larger alignment");
 
-  static chunk* make_chunk() { return ::new (frames.allocate(sizeof(chunk))) chunk{nullptr, {}}; }
+  // Without braces or parentheses, which would clear the memory first.
+  static chunk* make_chunk() { return ::new (frames.allocate(sizeof(chunk))) chunk; }
 
   chunk* first_ = nullptr;
   chunk* last_ = nullptr;
