@@ -263,10 +263,10 @@ class fiber {
   }
 
   /// Has `f(*this)`, or `f()`, called when the fiber has ended: on the scheduler's thread, between
-  /// fibers, so it must not wait; it may spawn. Callbacks and joins are served in the order of
-  /// their registration. On a fiber that has ended already it is called at the end of this turn.
-  /// What it throws is reported like the failure of a fiber that nobody looks at, and does not keep
-  /// the others from being called. Aborts after the scheduler has ended.
+  /// fibers, so it must not wait, nor return a task; it may spawn. Callbacks and joins are served
+  /// in the order of their registration. On a fiber that has ended already it is called at the end
+  /// of this turn. What it throws is reported like the failure of a fiber that nobody looks at, and
+  /// does not keep the others from being called. Aborts after the scheduler has ended.
   template <class F>
   callback_id on_done(F&& f) const;
   /// Takes a callback back. True when it was there and will not be called.
@@ -303,6 +303,12 @@ class fiber {
 
 namespace detail {
 
+/// What a callback of on_done() returns, called as it will be.
+template <class F, class T>
+using answer_of_callback = typename std::conditional_t<std::invocable<F&, const fiber<T>&>,
+                                                       std::invoke_result<F&, const fiber<T>&>,
+                                                       std::invoke_result<F&>>::type;
+
 // The callback keeps the handle that it is called with, and with it the fiber.
 template <class T, class F>
 class done_function final : public done_callback {
@@ -329,6 +335,9 @@ class done_function final : public done_callback {
 template <class T>
 template <class F>
 callback_id fiber<T>::on_done(F&& f) const {
+  static_assert(!detail::is_task<detail::answer_of_callback<std::decay_t<F>, T>>,
+                "on_done() was given a function that makes a task, which nobody would await: call "
+                "spawn() in it");
   using function = detail::done_function<T, std::decay_t<F>>;
   return checked().add_callback(std::make_unique<function>(*this, std::forward<F>(f)));
 }

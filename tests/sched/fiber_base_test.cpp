@@ -95,6 +95,12 @@ TEST_SUITE_BEGIN("fiber_base");
 
 // on_done
 
+// Such callbacks do not compile: nobody would await what they return.
+static_assert(detail::is_task<detail::answer_of_callback<task<> (*)(), int>>);
+static_assert(detail::is_task<detail::answer_of_callback<task<int> (*)(const fiber<int>&), int>>);
+static_assert(!detail::is_task<detail::answer_of_callback<void (*)(const fiber<int>&), int>>);
+static_assert(!detail::is_task<detail::answer_of_callback<fiber<> (*)(), int>>);
+
 TEST_CASE("W16 GL-11: callbacks are called in the order of their registration, before any join") {
   scripted_engine engine;
   std::string log;
