@@ -81,5 +81,8 @@ requires std::is_same_v < std::invoke_result_t < std::decay_t<F>
                    std::forward<Args>(args)...),
                period.where());
 }
+/// A point in time is no period.
+template <class F, class... Args>
+fiber<> spawn_every(std::chrono::steady_clock::time_point, F&&, Args&&...) = delete;
 
 }  // namespace ringlet

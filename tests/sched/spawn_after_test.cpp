@@ -46,6 +46,15 @@ std::chrono::steady_clock::time_point at(scripted_engine& engine, std::chrono::n
   return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(engine.now()) + later);
 }
 
+template <class Time>
+concept is_period = requires(Time time) {
+  spawn_every(
+      time, +[]() -> task<> { co_return; });
+};
+static_assert(is_period<std::chrono::milliseconds> && is_period<spawn_time>);
+static_assert(!is_period<std::chrono::steady_clock::time_point>);
+static_assert(!is_period<std::chrono::time_point<std::chrono::steady_clock, std::chrono::seconds>>);
+
 }  // namespace
 
 TEST_SUITE_BEGIN("spawn_after");
