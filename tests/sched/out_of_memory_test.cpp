@@ -1,0 +1,166 @@
+// What must work when there is no memory: cancelling, waking, limits, handing over, and ending.
+//
+// Method: operator new throws while a fiber does all that, and until it has seen its effects. In
+// noexcept functions that would end the program. (Exceptions come from elsewhere: the runtime keeps
+// memory for them.) Under sanitizers operator new cannot fail, and nothing is shown here.
+#include <ringlet/as_result.hpp>
+#include <ringlet/event.hpp>
+#include <ringlet/group.hpp>
+#include <ringlet/queue.hpp>
+#include <ringlet/run.hpp>
+#include <ringlet/select.hpp>
+#include <ringlet/sleep.hpp>
+#include <ringlet/with_timeout.hpp>
+
+#include <doctest/doctest.h>
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "allocations.hpp"
+#include "calls.hpp"
+
+using namespace ringlet;
+using namespace ringlet::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+// Everything that fibers wait for here, and what has become of them.
+struct world {
+  event door, never;
+  queue<int> items, full{1}, closing, selected;
+  group crowd;
+  int woken = 0, cancelled_ones = 0, late = 0, moved_on = 0, popped = 0, closed = 0, chosen = 0;
+  std::optional<out_of_memory> shortage;
+
+  task<> wait_for_door() {
+    co_await door.wait(1h);
+    ++woken;
+  }
+  task<> be_killed(bool pushing) {
+    try {
+      if (pushing) co_await full.push(2);
+      if (!pushing) co_await select(never.wait(), items.pop(), sleep(1h));
+    } catch (const cancelled&) {
+      ++cancelled_ones;
+      throw;
+    }
+  }
+  task<> be_late() {
+    const bool came = co_await never.wait(1ms);
+    late += came ? 0 : 1;
+  }
+  task<> move_on() {
+    const bool in_time = co_await move_on_after(1ms, sleep_for(1h));
+    moved_on += in_time ? 0 : 1;
+  }
+  task<> pop_one() { popped += co_await items.pop(); }
+  task<> pop_closed() {
+    const result<int> got = co_await as_result(closing.pop());
+    closed += got ? 0 : 1;
+  }
+  task<> choose() {
+    const auto taken = co_await select(never.wait(), selected.pop(), full.push(3));
+    if (taken.index() == 1) ++chosen;
+  }
+  task<> join_others(fiber<> other) {
+    co_await other.join();
+    co_await crowd.join();
+    ++woken;
+  }
+
+  task<> run() {
+    full.try_push(1);
+    closing.try_push(1);
+    selected.try_push(1);
+    selected.try_pop();
+    std::vector<fiber<>> all = {
+        spawn(wait_for_door()), spawn(be_killed(true)), spawn(be_killed(false)), spawn(be_late()),
+        spawn(move_on()),       spawn(pop_one()),       spawn(choose()),
+    };
+    const fiber<> poppers = spawn(pop_closed());
+    crowd.add(all[0]);
+    all.push_back(spawn(join_others(all[3])));
+    closing.try_pop();
+    co_await yield();
+    const fiber<> unborn = spawn(sleep_for(1h));
+    const std::array<int, 3> numbers{1, 2, 3};
+
+    shortage.emplace();
+    door.set();
+    all[1].request_kill();
+    all[2].request_kill();
+    unborn.request_kill();
+    items.try_push(numbers[2]);
+    selected.try_push(numbers[0]);
+    const std::optional<int> left = full.try_pop();
+    closing.close();
+    items.close_now();
+    for (std::size_t i = 0; i < all.size(); ++i) co_await all[i].join();
+    co_await poppers.join();
+    co_await unborn.join();
+    shortage.reset();
+
+    CHECK(left == 1);
+    CHECK(all[1].result() == outcome::exited);
+    CHECK(unborn.result() == outcome::exited);
+  }
+
+  void check() const {
+    CHECK(woken == 2);
+    CHECK(cancelled_ones == 2);
+    CHECK(late == 1);
+    CHECK(moved_on == 1);
+    CHECK(popped == 3);
+    CHECK(closed == 1);
+    CHECK(chosen == 1);
+  }
+};
+
+// Ends while others wait, and memory is gone.
+task<> leave_others(world& left) {
+  left.full.try_push(1);
+  spawn(left.wait_for_door());
+  spawn(left.be_killed(true));
+  spawn(left.be_killed(false));
+  spawn(left.choose());
+  spawn(sleep_for(1h));
+  co_await yield();
+  spawn(sleep_for(1h));
+  left.shortage.emplace();
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("out of memory");
+
+TEST_CASE("cancelling, waking, limits and handing over need no memory") {
+  if (!allocations_are_counted()) return;
+  world all;
+  SUBCASE("on the scripted engine") {
+    run_scripted([&](scripted_engine&) -> task<> { return all.run(); });
+  }
+  SUBCASE("on a real one") { run(all.run()); }
+  all.check();
+}
+
+TEST_CASE("ending a run with fibers left needs no memory") {
+  if (!allocations_are_counted()) return;
+  world all;
+  SUBCASE("on the scripted engine") {
+    scripted_engine engine;
+    run_on(engine, leave_others(all));
+    all.shortage.reset();
+  }
+  SUBCASE("on a real one") {
+    run(leave_others(all));
+    all.shortage.reset();
+  }
+  CHECK(all.cancelled_ones == 2);
+  CHECK(all.woken == 0);
+}
+
+TEST_SUITE_END();
