@@ -22,6 +22,8 @@ class category final : public std::error_category {
         return "the stream ended before all bytes had come";
       case errc::exited:
         return "the fiber was killed before it had a value";
+      case errc::too_long:
+        return "what came is longer than the limit allows";
     }
     return "unknown ringlet error";
   }

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <new>
 
 namespace ringlet {
 namespace {
@@ -79,6 +80,34 @@ bool descriptor::take_end(std::int32_t& result) noexcept {
   if (!arrived_.empty() || !end_arrived_) return false;
   end_arrived_ = false;
   result = answer;
+  return true;
+}
+
+// All buffers are on lease. If there is data it goes to memory of its own. If there is none, the
+// next request waits for data without a buffer, and this is done again when there is some.
+bool descriptor::receive_privately(std::byte*& memory, std::int32_t& size) noexcept {
+  buffer_pool& pool = home_->carrier().buffers();
+  std::byte* made = nullptr;
+  try {
+    made = pool.allocate_private();
+  } catch (const std::bad_alloc&) {
+    size = -ENOMEM;
+    return true;
+  }
+  operation now(opcode::receive_now, nullptr);
+  now.data = made;
+  now.length = pool.size();
+  const std::int32_t received = call(now);
+  if (received > 0) {
+    memory = made;
+  } else {
+    pool.free_private(made);
+  }
+  if (received == -EAGAIN) {
+    set_last_seen(false);
+    return false;
+  }
+  size = received;
   return true;
 }
 

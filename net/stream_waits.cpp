@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <new>
 
 namespace ringlet {
 namespace {
@@ -52,40 +51,11 @@ bool receive_wait::take_arrived() noexcept {
 
 void receive_wait::on_arrival() noexcept {
   descriptor& on = claim_.on();
-  if (!take_arrived() && !(on.found_no_buffer() && take_privately())) {
+  if (!take_arrived() && !(on.found_no_buffer() && on.receive_privately(memory_, answer_))) {
     // The request has ended without bringing anything: make another, unless this wait shall end.
     if (reason_ == cancel_reason::none) return on.await_arrival(*this);
   }
   wake_with_hope();
-}
-
-// All buffers are on lease. If there is data it goes to memory of its own. If there is none, the
-// next request waits for data without a buffer, and this is done again when there is some.
-bool receive_wait::take_privately() noexcept {
-  descriptor& on = claim_.on();
-  buffer_pool& pool = fiber_->home().carrier().buffers();
-  std::byte* memory = nullptr;
-  try {
-    memory = pool.allocate_private();
-  } catch (const std::bad_alloc&) {
-    answer_ = -ENOMEM;
-    return true;
-  }
-  operation now(opcode::receive_now, nullptr);
-  now.data = memory;
-  now.length = pool.size();
-  const std::int32_t received = on.call(now);
-  if (received > 0) {
-    memory_ = memory;
-  } else {
-    pool.free_private(memory);
-  }
-  if (received == -EAGAIN) {
-    on.set_last_seen(false);
-    return false;
-  }
-  answer_ = received;
-  return true;
 }
 
 void receive_wait::cancel(context& who, cancel_reason reason) noexcept {

@@ -23,6 +23,8 @@ enum class errc : std::uint8_t {
   end_of_stream,
   /// The fiber was killed before it had a value.
   exited,
+  /// A piece of what came, such as a line, is longer than the limit of whoever reads it.
+  too_long,
 };
 
 /// The category of errc; its name is "ringlet".

@@ -83,6 +83,8 @@ class descriptor final : public scheduler_guest, private operation {
   bool take_end(std::int32_t& result) noexcept;
   /// Takes the oldest buffer, if there is one: its number and how many bytes are in it.
   bool take_buffer(std::int32_t& id, std::int32_t& size) noexcept;
+  /// What those buffers are lent from. Precondition: its scheduler has not ended.
+  buffer_pool& buffers() const noexcept { return home_->carrier().buffers(); }
   /// Moves the oldest bytes to the front of `memory`. Returns how many.
   std::size_t copy_arrived(std::span<std::byte> memory) noexcept {
     return arrived_.empty() ? 0 : arrived_.copy_to(memory, home_->carrier().buffers());
@@ -93,6 +95,10 @@ class descriptor final : public scheduler_guest, private operation {
   bool found_no_buffer() const noexcept {
     return !is_receiving() && answer == -ENOBUFS && !closing_;
   }
+  /// For when found_no_buffer(): receives into private memory of the pool, without waiting. False
+  /// when nothing is there; else `memory` is filled with `size` bytes, or null, and `size` 0 for
+  /// the end or a negated errno.
+  bool receive_privately(std::byte*& memory, std::int32_t& size) noexcept;
   /// Has the waiter told of the next arrival; starts a request if there is none.
   void await_arrival(arrival_waiter& waiter) noexcept;
   bool is_awaited_by(const arrival_waiter& waiter) const noexcept { return reader_ == &waiter; }

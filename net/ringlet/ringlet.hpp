@@ -36,6 +36,7 @@
 #include <ringlet/options.hpp>
 #include <ringlet/pool.hpp>
 #include <ringlet/queue.hpp>
+#include <ringlet/reader.hpp>
 #include <ringlet/remote.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/run.hpp>

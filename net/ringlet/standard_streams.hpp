@@ -37,6 +37,7 @@ class standard_stream {
   int native_handle() const noexcept { return state_->fd(); }
 
  private:
+  friend class reader;
   descriptor::owner state_;
 };
 

@@ -35,7 +35,6 @@ class [[nodiscard]] receive_wait final : public wait_base, private arrival_waite
   bool begin(frame_record& at) noexcept;
   void on_arrival() noexcept override;
   bool take_arrived() noexcept;
-  bool take_privately() noexcept;
   static void cancel(context& who, cancel_reason reason) noexcept;
   static void describe(const void* object, std::string& out);
   static const wait_type type;

@@ -117,6 +117,7 @@ class tcp_stream {
   int native_handle() const noexcept { return state_ ? state_->fd() : -1; }
 
  private:
+  friend class reader;
   descriptor& checked() const noexcept {
     RINGLET_ASSERT(state_ != nullptr, "a stream without a connection (moved from) was used");
     return *state_;

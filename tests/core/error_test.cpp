@@ -15,8 +15,8 @@ TEST_SUITE_BEGIN("error");
 
 namespace {
 
-constexpr errc all_codes[] = {errc::closed, errc::cut_short, errc::timed_out, errc::end_of_stream,
-                              errc::exited};
+constexpr errc all_codes[] = {errc::closed,        errc::cut_short, errc::timed_out,
+                              errc::end_of_stream, errc::exited,    errc::too_long};
 
 }  // namespace
 
@@ -106,7 +106,7 @@ TEST_CASE("disconnects are what says that the peer went away, and nothing else")
   for (const int error : {ECONNREFUSED, EMFILE, ETIMEDOUT, EINVAL, ENOMEM}) {
     CHECK_FALSE(is_disconnect(system_error_code(-error)));
   }
-  for (const errc code : {errc::cut_short, errc::timed_out, errc::exited}) {
+  for (const errc code : {errc::cut_short, errc::timed_out, errc::exited, errc::too_long}) {
     CHECK_FALSE(is_disconnect(code));
   }
   CHECK_FALSE(is_disconnect(std::error_code()));

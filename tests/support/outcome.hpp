@@ -10,8 +10,10 @@
 
 #include <concepts>
 #include <cstddef>
+#include <optional>
 #include <ostream>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "support/bytes.hpp"
@@ -26,6 +28,14 @@ inline std::string in_words(const result<std::size_t>& got) {
 }
 inline std::string in_words(const result<buffer>& got) {
   return got ? std::to_string(got->size()) + " bytes" : got.error().message();
+}
+/// Of calls that yield a piece, in quotes, or nothing.
+inline std::string in_words(const result<std::string_view>& got) {
+  return got ? "'" + std::string(*got) + "'" : got.error().message();
+}
+inline std::string in_words(const result<std::optional<std::string_view>>& got) {
+  if (!got) return got.error().message();
+  return *got ? "'" + std::string(**got) + "'" : "end";
 }
 /// Of calls that yield a stream.
 template <class T>

@@ -1,0 +1,491 @@
+// How the bytes of a stream become pieces.
+//
+// Received bytes stay in the buffer that the stream lent, `fresh_`, as long as pieces lie within
+// it. When a call has to wait for more they move to `stored_`, and the buffer goes back to the
+// pool: it would otherwise be held for as long as the peer takes to finish its line. A piece that
+// begins in stored_ and ends in fresh_ is joined in stored_. So what is not consumed is always: the
+// end of stored_, then fresh_.
+//
+// No byte is searched twice: `scanned_` tells how far the search for the delimiter `searched_` has
+// come, also between calls.
+#include <ringlet/reader.hpp>
+#include <ringlet/standard_streams.hpp>
+#include <ringlet/tcp_stream.hpp>
+
+#include <poll.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <new>
+
+namespace ringlet {
+namespace {
+
+constexpr std::size_t nowhere = std::string_view::npos;
+// The least that is allocated for a piece that is not whole.
+constexpr std::size_t stored_min = 64;
+
+}  // namespace
+
+/// Reads of a stream that lends no buffers, into memory of its own. It outlives every wait, and the
+/// reader that owns it is not destroyed while one waits.
+class file_request final : private operation {
+ public:
+  explicit file_request(std::size_t size)
+      : operation(opcode::read, &file_request::on_completion), memory_(size) {
+    data = memory_.data();
+    length = static_cast<std::uint32_t>(size);
+  }
+
+  void start(reader_wait& waiter) noexcept {
+    waiter_ = &waiter;
+    fd = waiter.claim_.on().fd();
+    waiter.fiber_->home().carrier().start(*this);
+  }
+  void cancel() noexcept { waiter_->fiber_->home().carrier().cancel(*this); }
+
+ private:
+  static void on_completion(operation& op, const completion& done) noexcept;
+  bool is_to_be_repeated(std::int32_t result) noexcept;
+
+  std::vector<char> memory_;
+  reader_wait* waiter_ = nullptr;
+};
+
+// As io_wait: somebody who shares the descriptor may have set O_NONBLOCK; and what its poll says,
+// the read itself will tell.
+bool file_request::is_to_be_repeated(std::int32_t result) noexcept {
+  if (code == opcode::poll) {
+    code = opcode::read;
+    return true;
+  }
+  if (result == -EAGAIN) {
+    code = opcode::poll;
+    flags = POLLIN;
+  }
+  return result == -EAGAIN || result == -EINTR;
+}
+
+void file_request::on_completion(operation& op, const completion& done) noexcept {
+  auto& self = static_cast<file_request&>(op);
+  reader_wait& waiter = *self.waiter_;
+  reader& in = waiter.in_;
+  if (self.is_to_be_repeated(done.result)) return waiter.go_on(false);
+  if (done.result > 0) {
+    in.fresh_ = {self.memory_.data(), static_cast<std::size_t>(done.result)};
+    in.from_->count(direction::read) += in.fresh_.size();
+  } else if (done.result == 0) {
+    in.ended_ = true;
+  } else if (done.result != -ECANCELED || waiter.reason_ == cancel_reason::none) {
+    waiter.answer_ = done.result;
+    waiter.state_ = reader_wait::state::failed;
+    return waiter.go_on(true);
+  }
+  waiter.go_on(waiter.progress());
+}
+
+// The reader
+
+reader::reader(tcp_stream& stream, std::size_t limit) : from_(&stream.checked()), limit_(limit) {
+  RINGLET_ASSERT(limit != 0, "the limit of a reader is at least 1 byte");
+}
+
+reader::reader(standard_stream& stream, std::size_t limit)
+    : from_(stream.state_.get()),
+      file_(std::make_unique<file_request>(from_->buffers().size())),
+      limit_(limit) {
+  RINGLET_ASSERT(limit != 0, "the limit of a reader is at least 1 byte");
+}
+
+reader::~reader() {
+  RINGLET_ASSERT(!waiting_, "a reader was destroyed while one of its calls waited");
+}
+
+void reader::check_unused() const noexcept {
+  RINGLET_ASSERT(!waiting_, "a call on a reader was begun while another one waited");
+}
+
+// Ends the life of views: a call begins.
+void reader::let_go() noexcept {
+  if (taken_ == stored_.size() && stored_.capacity() != 0) {
+    std::vector<char>().swap(stored_);
+    taken_ = 0;
+  }
+  if (fresh_.empty()) lent_.reset();
+}
+
+// Consumes; views stay valid.
+void reader::drop(std::size_t bytes) noexcept {
+  const std::size_t older = std::min(bytes, stored_.size() - taken_);
+  taken_ += older;
+  fresh_.remove_prefix(bytes - older);
+  scanned_ -= std::min(scanned_, bytes);
+}
+
+// False when there is no memory; then nothing has changed.
+bool reader::store(std::string_view bytes) noexcept {
+  if (taken_ == stored_.size()) {
+    stored_.clear();
+    taken_ = 0;
+  }
+  if (stored_.capacity() - stored_.size() < bytes.size()) {
+    stored_.erase(stored_.begin(), stored_.begin() + static_cast<std::ptrdiff_t>(taken_));
+    taken_ = 0;
+    const std::size_t needed = stored_.size() + bytes.size();
+    const std::size_t doubled = std::max(2 * stored_.capacity(), stored_min);
+    try {
+      stored_.reserve(std::max(needed, std::min(doubled, limit_)));
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
+  }
+  stored_.insert(stored_.end(), bytes.begin(), bytes.end());
+  return true;
+}
+
+bool reader::store_fresh() noexcept {
+  if (!fresh_.empty() && !store(fresh_)) return false;
+  fresh_ = {};
+  lent_.reset();
+  return true;
+}
+
+// Has so many bytes lie in one piece: see front(). False when there is no memory.
+bool reader::join(std::size_t bytes) noexcept {
+  const std::size_t older = stored().size();
+  if (older == 0 || bytes <= older) return true;
+  if (!store(fresh_.substr(0, bytes - older))) return false;
+  fresh_.remove_prefix(bytes - older);
+  return true;
+}
+
+std::string_view reader::front(std::size_t bytes) const noexcept {
+  return stored().empty() ? fresh_.substr(0, bytes) : stored().substr(0, bytes);
+}
+
+// Takes a buffer that has arrived. Precondition: nothing is fresh.
+bool reader::pull() noexcept {
+  std::int32_t id = 0;
+  std::int32_t size = 0;
+  if (!from_->take_buffer(id, size)) return false;
+  hold(from_->buffers().lend_filled(id));
+  return true;
+}
+
+void reader::hold(buffer lent) noexcept {
+  lent_ = std::move(lent);
+  fresh_ = lent_.text();
+  from_->count(direction::read) += fresh_.size();
+}
+
+// Searching
+
+std::size_t reader::find(std::string_view delimiter) const noexcept {
+  const std::string_view older = stored();
+  std::size_t from = scanned_;
+  if (from < older.size()) {
+    const std::size_t at = older.find(delimiter, from);
+    if (at != nowhere) return at;
+    // It may begin in the one place and end in the other.
+    std::size_t begun = std::min(delimiter.size() - 1, older.size() - from);
+    for (; begun != 0; --begun) {
+      if (older.ends_with(delimiter.substr(0, begun)) &&
+          fresh_.starts_with(delimiter.substr(begun))) {
+        return older.size() - begun;
+      }
+    }
+    from = older.size();
+  }
+  const std::size_t at = fresh_.find(delimiter, from - older.size());
+  return at == nowhere ? nowhere : older.size() + at;
+}
+
+// Where the delimiter begins, or nowhere.
+std::size_t reader::search(std::string_view delimiter) noexcept {
+  if (scanned_ != 0 && searched_ != delimiter) scanned_ = 0;
+  const std::size_t at = find(delimiter);
+  if (at != nowhere || buffered() < delimiter.size()) return at;
+  try {
+    if (searched_ != delimiter) searched_ = delimiter;
+    scanned_ = buffered() - (delimiter.size() - 1);
+  } catch (const std::bad_alloc&) {
+    scanned_ = 0;  // the next search begins from the front
+  }
+  return nowhere;
+}
+
+// The piece before the next delimiter is to be thrown away. False when there is no memory.
+bool reader::skip_through(std::string_view delimiter) noexcept {
+  try {
+    searched_ = delimiter;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+  skipping_ = true;
+  finish_skipping();
+  let_go();
+  return true;
+}
+
+// Throws away what has come of an overlong piece: true when that was the rest of it.
+bool reader::finish_skipping() noexcept {
+  if (!skipping_) return true;
+  const std::size_t at = search(searched_);
+  if (at != nowhere || ended_) {
+    drop(at == nowhere ? buffered() : at + searched_.size());
+    skipping_ = false;
+    return true;
+  }
+  // The delimiter may have begun at the end of it.
+  drop(buffered() - std::min(buffered(), searched_.size() - 1));
+  return false;
+}
+
+// Calls that never wait
+
+std::optional<std::string_view> reader::try_read_line() noexcept {
+  check_unused();
+  let_go();
+  for (;;) {
+    if (finish_skipping()) {
+      const std::size_t at = search("\n");
+      if (at <= limit_) {
+        if (!join(at)) return std::nullopt;
+        std::string_view line = front(at);
+        drop(at + 1);
+        if (line.ends_with('\r')) line.remove_suffix(1);
+        return line;
+      }
+      if (buffered() > limit_) return std::nullopt;
+    }
+    if (file_ != nullptr || from_->is_cut_short(direction::read)) return std::nullopt;
+    if (!store_fresh() || !pull()) return std::nullopt;
+  }
+}
+
+std::string_view reader::peek() noexcept {
+  check_unused();
+  let_go();
+  while (!finish_skipping() || buffered() == 0) {
+    if (file_ != nullptr || from_->is_cut_short(direction::read)) return {};
+    if (!store_fresh() || !pull()) return {};
+  }
+  return front(nowhere);
+}
+
+void reader::consume(std::size_t count) noexcept {
+  check_unused();
+  RINGLET_ASSERT(count <= buffered(), "more bytes were consumed than the reader has buffered");
+  drop(count);
+}
+
+// Waiting
+
+const wait_type read_line_wait::type{"read_line", &reader_wait::cancel, &reader_wait::describe};
+const wait_type read_until_wait::type{"read_until", &reader_wait::cancel, &reader_wait::describe};
+const wait_type read_exact_view_wait::type{"read_exact", &reader_wait::cancel,
+                                           &reader_wait::describe};
+const wait_type peek_wait::type{"peek", &reader_wait::cancel, &reader_wait::describe};
+const wait_type read_copy_wait::type{"read_some", &reader_wait::cancel, &reader_wait::describe};
+
+bool reader_wait::begin(frame_record& at) noexcept {
+  in_.check_unused();
+  if (!enter(at)) return continue_or_yield(at);
+  in_.waiting_ = true;
+  in_.let_go();
+  if (look() || !claim_.is_allowed()) return continue_or_yield(at);
+  claim_.begin(*at.chain);
+  if (progress()) return continue_or_yield(at);
+  suspend_with_hope(type_, at);
+  wait_on();
+  return true;
+}
+
+// Takes what has arrived until that ends the call.
+bool reader_wait::progress() noexcept {
+  while (!look()) {
+    if (!in_.store_fresh()) {
+      answer_ = -ENOMEM;
+      state_ = state::failed;
+      return true;
+    }
+    if (in_.file_ != nullptr) return false;
+    if (in_.pull()) continue;
+    if (!claim_.on().take_end(answer_)) return false;
+    if (answer_ < 0) {
+      state_ = state::failed;
+      return true;
+    }
+    in_.ended_ = true;
+  }
+  return true;
+}
+
+bool reader_wait::look() noexcept {
+  if (!in_.finish_skipping()) return false;
+  state_ = delimiter_.empty() ? look_for_count() : look_for_delimiter();
+  return state_ != state::missing;
+}
+
+reader_wait::state reader_wait::look_for_delimiter() noexcept {
+  const std::size_t at = in_.search(delimiter_);
+  if (at <= in_.limit_) {
+    count_ = at;
+    return state::whole;
+  }
+  // It could still be the delimiter that has begun after so many bytes.
+  const std::size_t most = in_.limit_ + (in_.ended_ ? 0 : delimiter_.size() - 1);
+  if (at != nowhere || in_.buffered() > most) return state::too_long;
+  return in_.ended_ ? state::ended : state::missing;
+}
+
+reader_wait::state reader_wait::look_for_count() const noexcept {
+  if (count_ > in_.limit_) return state::too_long;
+  if (in_.buffered() >= count_) return state::whole;
+  return in_.ended_ ? state::ended : state::missing;
+}
+
+void reader_wait::wait_on() noexcept {
+  if (in_.file_ != nullptr) {
+    in_.file_->start(*this);
+  } else {
+    claim_.on().await_arrival(*this);
+  }
+}
+
+void reader_wait::on_arrival() noexcept {
+  descriptor& on = claim_.on();
+  bool done = progress();
+  std::byte* memory = nullptr;
+  if (!done && on.found_no_buffer() && on.receive_privately(memory, answer_)) {
+    if (memory != nullptr) {
+      in_.hold(on.buffers().lend_private(memory, static_cast<std::uint32_t>(answer_)));
+    } else if (answer_ == 0) {
+      in_.ended_ = true;
+    }
+    state_ = answer_ < 0 ? state::failed : state::missing;
+    done = answer_ < 0 || progress();
+  }
+  go_on(done);
+}
+
+void reader_wait::go_on(bool done) noexcept {
+  if (!done && reason_ == cancel_reason::none) return wait_on();
+  wake_with_hope();
+}
+
+void reader_wait::cancel(context& who, cancel_reason reason) noexcept {
+  auto& self = static_cast<reader_wait&>(*static_cast<wait_base*>(who.current_wait().object));
+  self.remember(reason);
+  if (self.in_.file_ != nullptr) return self.in_.file_->cancel();
+  self.claim_.on().cancel_receiving();
+}
+
+void reader_wait::describe(const void* object, std::string& out) {
+  const auto& self = static_cast<const reader_wait&>(*static_cast<const wait_base*>(object));
+  out += "fd " + std::to_string(self.claim_.on().fd());
+}
+
+std::error_code reader_wait::failure() {
+  switch (state_) {
+    case state::whole:
+    case state::ended:
+      return {};
+    case state::too_long:
+      if (!delimiter_.empty() && !in_.skip_through(delimiter_)) return system_error_code(-ENOMEM);
+      return errc::too_long;
+    case state::failed:
+      return system_error_code(answer_);
+    case state::missing:
+      break;
+  }
+  if (claim_.refusal() != errc{}) return claim_.refusal();
+  return cancellation_error();
+}
+
+result<std::string_view> reader_wait::view(std::size_t bytes) noexcept {
+  if (!in_.join(bytes)) return system_error_code(-ENOMEM);
+  return in_.front(bytes);
+}
+
+// What each call makes of it
+
+result<std::optional<std::string_view>> read_line_wait::take() {
+  const ending last(*this);
+  if (const std::error_code error = failure()) return error;
+  const std::size_t size = has_ended() ? in_.buffered() : count();
+  if (has_ended() && size == 0) {
+    tell_end();
+    return std::optional<std::string_view>();
+  }
+  const auto piece = view(size);
+  if (!piece) return piece.error();
+  std::string_view line = *piece;
+  in_.drop(has_ended() ? size : size + 1);
+  if (!has_ended() && line.ends_with('\r')) line.remove_suffix(1);
+  return std::optional(line);
+}
+
+read_until_wait::read_until_wait(reader& in, std::string_view delimiter,
+                                 const until& limit) noexcept
+    : reader_wait(in, type, limit), delimiter_size_(delimiter.size()) {
+  RINGLET_ASSERT(!delimiter.empty(), "read_until() needs a delimiter of at least one byte");
+  want(delimiter);
+}
+
+result<std::optional<std::string_view>> read_until_wait::take() {
+  const ending last(*this);
+  if (const std::error_code error = failure()) return error;
+  if (has_ended()) {
+    if (in_.buffered() != 0) return make_error_code(errc::end_of_stream);
+    tell_end();
+    return std::optional<std::string_view>();
+  }
+  const auto piece = view(count());
+  if (!piece) return piece.error();
+  in_.drop(count() + delimiter_size_);
+  return std::optional(*piece);
+}
+
+result<std::string_view> read_exact_view_wait::take() {
+  const ending last(*this);
+  if (const std::error_code error = failure()) return error;
+  if (has_ended()) {
+    if (in_.buffered() == 0) tell_end();
+    return make_error_code(errc::end_of_stream);
+  }
+  const auto piece = view(count());
+  if (piece) in_.drop(count());
+  return piece;
+}
+
+result<std::string_view> peek_wait::take() {
+  const ending last(*this);
+  if (const std::error_code error = failure()) return error;
+  const auto piece = view(std::min(count(), in_.buffered()));
+  if (!piece) return piece;
+  return in_.front(nowhere);
+}
+
+read_copy_wait::read_copy_wait(reader& in, std::span<std::byte> memory, const until& limit) noexcept
+    : reader_wait(in, type, limit), memory_(memory) {
+  RINGLET_ASSERT(!memory.empty(), "read_some() needs room for at least one byte");
+  want(1);
+}
+
+result<std::size_t> read_copy_wait::take() {
+  const ending last(*this);
+  if (const std::error_code error = failure()) return error;
+  if (has_ended()) tell_end();
+  std::size_t copied = 0;
+  while (copied < memory_.size() && in_.buffered() != 0) {
+    const std::string_view piece = in_.front(memory_.size() - copied);
+    std::memcpy(memory_.data() + copied, piece.data(), piece.size());
+    in_.drop(piece.size());
+    copied += piece.size();
+  }
+  return copied;
+}
+
+}  // namespace ringlet
