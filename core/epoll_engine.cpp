@@ -231,8 +231,11 @@ std::int32_t epoll_engine::park(operation& op) noexcept {
   slot* const at = slot_of(op.fd);
   if (at == nullptr) return -ENOMEM;
   if (const int error = enlist(*at, op.fd); error != 0) {
-    const bool is_file = error == EPERM && (op.code == opcode::read || op.code == opcode::write);
-    return is_file ? hand_to_worker(op) : -error;
+    if (error != EPERM) return -error;
+    // A file. Its poll asked for something else than to read or to write, which never comes: the
+    // answer is io_uring's.
+    if (op.code == opcode::poll) return -EINVAL;
+    return op.code == opcode::read || op.code == opcode::write ? hand_to_worker(op) : -error;
   }
   if (op.code != opcode::poll && op.code != opcode::connect) at->waits |= events_of(op);
   at->parked.push_back(op);

@@ -34,6 +34,7 @@
 #include <ringlet/operation.hpp>
 #include <ringlet/operation_wait.hpp>
 #include <ringlet/options.hpp>
+#include <ringlet/poll_fd.hpp>
 #include <ringlet/pool.hpp>
 #include <ringlet/queue.hpp>
 #include <ringlet/reader.hpp>

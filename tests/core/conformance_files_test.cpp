@@ -191,6 +191,21 @@ TEST_CASE("what cannot be read or written says so as the system calls do") {
   });
 }
 
+TEST_CASE("a poll of a file is ready to read and write at once, and nothing else can be polled") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make();
+    const unique_fd file = temporary_file();
+    for (const int events : {POLLIN, POLLOUT, POLLIN | POLLOUT | POLLPRI, POLLPRI, 0}) {
+      watched op(opcode::poll, file.get());
+      op.flags = events;
+      engine->start(op);
+      finish(*engine, op);
+      const int ready = events & (POLLIN | POLLOUT);
+      CHECK(op.answer == (ready == 0 ? -EINVAL : ready));
+    }
+  });
+}
+
 TEST_CASE("devices that are always ready answer as they should") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();

@@ -1,0 +1,38 @@
+// A poll takes nothing, so there is nothing to lose, and nobody to be kept from doing the same.
+#include <ringlet/poll_fd.hpp>
+
+#include <cerrno>
+
+namespace ringlet {
+
+const wait_type poll_fd_wait::type{"poll_fd", &operation_wait::cancel,
+                                   &operation_wait::describe_fd};
+
+poll_fd_wait::poll_fd_wait(int polled, short events, const until& limit) noexcept
+    : operation_wait(opcode::poll, &poll_fd_wait::on_completion, limit) {
+  fd = polled;
+  flags = events;
+}
+
+void poll_fd_wait::on_completion(operation& op, const completion& done) noexcept {
+  auto& self = static_cast<poll_fd_wait&>(op);
+  if (done.result == -EINTR || done.result == -EAGAIN) {
+    if (self.restart()) return;
+    self.answer = -ECANCELED;
+  }
+  self.finish();
+}
+
+result<short> poll_fd_wait::take() {
+  rethrow_interruption_before_start();
+  if (answer < 0) return failure();
+  return static_cast<short>(answer);
+}
+
+short poll_fd_wait::await_resume() {
+  const auto taken = take();
+  if (!taken) throw_error(taken.error(), type.name);
+  return *taken;
+}
+
+}  // namespace ringlet

@@ -1,0 +1,55 @@
+// poll_fd: waiting for a descriptor that another library owns.
+#pragma once
+
+#include <ringlet/operation_wait.hpp>
+#include <ringlet/result.hpp>
+
+#include <poll.h>
+
+#include <coroutine>
+
+namespace ringlet {
+
+/// See poll_fd().
+class [[nodiscard]] poll_fd_wait final : public operation_wait {
+ public:
+  poll_fd_wait(int polled, short events, const until& limit) noexcept;
+
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+    return begin(type, caller.promise());
+  }
+  result<short> take();
+  short await_resume();
+
+ private:
+  static void on_completion(operation& op, const completion& done) noexcept;
+  static const wait_type type;
+};
+
+/// Waits until `fd` is ready for one of `events`, as poll(2): `co_await poll_fd(fd, POLLIN, 5s)`.
+/// Yields what it is ready for: those of `events` that are, and POLLERR, POLLHUP or POLLNVAL as the
+/// system tells them, asked for or not; never 0. For descriptors that another library reads and
+/// writes: a line editor, a database client. Nothing is read or written, O_NONBLOCK stays as it is,
+/// and the descriptor stays the library's. What is ready may not be any more when the library
+/// looks: it has to be content with EAGAIN, so a blocking descriptor can stop the thread.
+///
+/// Events        POLLIN, POLLOUT, POLLPRI, POLLRDHUP and their like, or 0 for errors alone. What is
+///               ready is told each time (level-triggered). Files and directories, which epoll
+///               cannot wait for, are always ready, as in poll(2).
+/// Errors        bad_file_descriptor when `fd` is not open. invalid_argument when a file is asked
+/// for
+///               neither POLLIN nor POLLOUT: nothing else ever comes. errc::timed_out.
+/// Cancellation  Loses nothing.
+/// Overlap       Any number of fibers may wait for one descriptor; each is told.
+/// Closing       Do not close `fd` while somebody waits: the wait may then not end. (io_uring goes
+/// on
+///               waiting for what the number stood for; epoll hears no more of it, nor of the next
+///               one of that number as long as the wait lasts.) End it first, by a kill or a limit.
+/// Streams       Of a ringlet stream it tells what the system knows, but not what has been received
+///               and not taken yet.
+inline poll_fd_wait poll_fd(int fd, short events, const until& limit = forever) noexcept {
+  return poll_fd_wait(fd, events, limit);
+}
+
+}  // namespace ringlet

@@ -1,0 +1,362 @@
+// What poll_fd promises on descriptors of every kind that some other library may own.
+//
+// Method: the phases of its life on a scripted engine; then real pipes, sockets and files, whose
+// other end the test holds.
+#include <ringlet/as_result.hpp>
+#include <ringlet/poll_fd.hpp>
+#include <ringlet/run.hpp>
+
+#include <doctest/doctest.h>
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <string>
+#include <utility>
+
+#include "support/loopback.hpp"
+#include "support/schedulers.hpp"
+#include "support/sockets.hpp"
+#include "support/stage.hpp"
+
+using namespace ringlet;
+using namespace ringlet::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr int foreign_fd = 9;
+
+// "in", "out hup", or the error; with ", then cancelled" as outcome_of.
+std::string names_of(short events) {
+  std::string names;
+  const std::array<std::pair<short, const char*>, 6> known{{{POLLIN, "in"},
+                                                            {POLLOUT, "out"},
+                                                            {POLLPRI, "pri"},
+                                                            {POLLRDHUP, "rdhup"},
+                                                            {POLLERR, "err"},
+                                                            {POLLHUP, "hup"}}};
+  for (const auto& [event, name] : known) {
+    if ((events & event) == 0) continue;
+    if (!names.empty()) names += ' ';
+    names += name;
+  }
+  return names;
+}
+
+task<std::string> outcome_of_poll(int fd, short events, until limit = forever) {
+  std::string words;
+  try {
+    const auto got = co_await as_result(poll_fd(fd, events, limit));
+    words = got ? names_of(*got) : got.error().message();
+  } catch (const cancelled&) {
+    words = "cancelled";
+  }
+  bool pending = false;
+  try {
+    co_await yield();
+  } catch (const cancelled&) {
+    pending = true;
+  }
+  if (pending) words += ", then cancelled";
+  co_return words;
+}
+
+operation& polled(stage& s) { return s.engine.oldest(opcode::poll, foreign_fd); }
+
+constexpr std::array makers{&pipe_pair, &socket_pair, &tcp_pair, &terminal_pair};
+
+}  // namespace
+
+TEST_SUITE_BEGIN("poll_fd");
+
+TEST_CASE("a poll asks for the events it was given, and yields those that the system tells") {
+  on_stage([](stage& s) -> task<> {
+    const auto fiber = spawn(outcome_of_poll(foreign_fd, POLLIN | POLLPRI));
+    co_await settle();
+    CHECK_FALSE(fiber.done());
+    CHECK(polled(s).flags == (POLLIN | POLLPRI));
+    CHECK_FALSE(polled(s).multishot);
+    s.engine.complete(polled(s), POLLIN | POLLHUP);
+    const std::string words = co_await fiber.get();
+    CHECK(words == "in hup");
+    CHECK(s.engine.log().size() == 1);  // nothing else was asked of the descriptor
+  });
+}
+
+TEST_CASE("a poll that was interrupted by a signal is tried again") {
+  for (const int error : {EINTR, EAGAIN}) {
+    on_stage([error](stage& s) -> task<> {
+      const auto fiber = spawn(outcome_of_poll(foreign_fd, POLLOUT));
+      co_await settle();
+      s.engine.complete(polled(s), -error);
+      co_await settle();
+      CHECK_FALSE(fiber.done());
+      s.engine.complete(polled(s), POLLOUT);
+      const std::string words = co_await fiber.get();
+      CHECK(words == "out");
+      CHECK(s.engine.started(opcode::poll) == 2);
+    });
+  }
+}
+
+TEST_CASE("an error of the system comes out as it is, and names the call when it is thrown") {
+  on_stage([](stage& s) -> task<> {
+    s.engine.on_start = [&](operation& op) { s.engine.complete(op, -ENOMEM); };
+    const std::string words = co_await outcome_of_poll(foreign_fd, POLLIN);
+    CHECK(words == "Cannot allocate memory");
+    std::string said;
+    try {
+      co_await poll_fd(foreign_fd, POLLIN);
+    } catch (const std::system_error& error) {
+      said = error.what();
+    }
+    CHECK(said == "poll_fd: Cannot allocate memory");
+  });
+}
+
+TEST_CASE("when the limit passes, timed_out is thrown, and only after the operation has ended") {
+  on_stage([](stage& s) -> task<> {
+    s.engine.hold_cancellations(true);
+    const auto fiber = spawn(outcome_of_poll(foreign_fd, POLLIN, 5ms));
+    co_await sleep(6ms);
+    CHECK(s.engine.cancelled(opcode::poll) == 1);
+    CHECK_FALSE(fiber.done());
+    s.engine.hold_cancellations(false);
+    const std::string words = co_await fiber.get();
+    CHECK(words == "timed out");
+    bool thrown = false;
+    try {
+      co_await poll_fd(foreign_fd, POLLIN, 0s);
+    } catch (const timed_out& error) {
+      thrown = true;
+      CHECK(std::string(error.what()) == "poll_fd: timed out");
+    }
+    CHECK(thrown);
+  });
+}
+
+TEST_CASE("with a limit that has passed already a poll tells what is ready at once") {
+  on_stage([](stage& s) -> task<> {
+    s.engine.on_start = [&](operation& op) { s.engine.complete(op, POLLIN); };
+    const std::string words = co_await outcome_of_poll(foreign_fd, POLLIN, 0s);
+    CHECK(words == "in");
+  });
+}
+
+TEST_CASE("a killed poll ends, before it starts, while it waits, or with its success") {
+  on_stage([](stage& s) -> task<> {
+    current().kill();
+    std::string words = co_await outcome_of_poll(foreign_fd, POLLIN);
+    CHECK(words == "cancelled");
+    CHECK(s.engine.started(opcode::poll) == 0);
+
+    const auto waiting = spawn(outcome_of_poll(foreign_fd, POLLIN));
+    co_await settle();
+    waiting.request_kill();
+    words = co_await waiting.get();
+    CHECK(words == "cancelled");
+
+    const auto ready = spawn(outcome_of_poll(foreign_fd, POLLIN));
+    co_await settle();
+    s.engine.complete(polled(s), POLLIN);
+    ready.request_kill();
+    words = co_await ready.get();
+    CHECK(words == "in, then cancelled");
+
+    s.engine.hold_cancellations(true);
+    const auto retried = spawn(outcome_of_poll(foreign_fd, POLLIN));
+    co_await settle();
+    retried.request_kill();
+    co_await settle();
+    s.engine.complete(polled(s), -EINTR);
+    words = co_await retried.get();
+    CHECK(words == "cancelled");
+    CHECK(s.engine.started(opcode::poll) == 3);
+  });
+}
+
+// Real descriptors
+
+TEST_CASE("a poll waits until there is something to read, takes nothing, and tells it each time") {
+  for (const auto make : makers) {
+    on_schedulers([make]() -> task<> {
+      const fd_pair pair = make();
+      const auto fiber = spawn(outcome_of_poll(pair.near.get(), POLLIN));
+      co_await sleep(0s);
+      CHECK_FALSE(fiber.done());
+      put(pair.far, "x");
+      std::string words = co_await fiber.get();
+      CHECK(words == "in");
+      words = co_await outcome_of_poll(pair.near.get(), POLLIN);
+      CHECK(words == "in");
+      CHECK(drain(pair.near) == "x");
+      words = co_await outcome_of_poll(pair.near.get(), POLLIN, 0s);
+      CHECK(words == "timed out");
+    });
+  }
+}
+
+TEST_CASE("a poll that is killed or timed out takes nothing") {
+  for (const auto make : makers) {
+    on_schedulers([make]() -> task<> {
+      const fd_pair pair = make();
+      const auto killed = spawn(outcome_of_poll(pair.near.get(), POLLIN));
+      co_await sleep(0s);
+      killed.request_kill();
+      std::string words = co_await killed.get();
+      CHECK(words == "cancelled");
+      words = co_await outcome_of_poll(pair.near.get(), POLLIN, 1ms);
+      CHECK(words == "timed out");
+      put(pair.far, "x");
+      words = co_await outcome_of_poll(pair.near.get(), POLLIN);
+      CHECK(words == "in");
+    });
+  }
+}
+
+TEST_CASE("a poll for room waits until there is some") {
+  on_schedulers([]() -> task<> {
+    const fd_pair pair = pipe_pair();
+    std::string words = co_await outcome_of_poll(pair.far.get(), POLLOUT);
+    CHECK(words == "out");
+    fill(pair.far);
+    const auto fiber = spawn(outcome_of_poll(pair.far.get(), POLLOUT));
+    co_await sleep(0s);
+    CHECK_FALSE(fiber.done());
+    drain(pair.near);
+    words = co_await fiber.get();
+    CHECK(words == "out");
+  });
+}
+
+TEST_CASE("a peer that goes is told, asked for or not") {
+  on_schedulers([]() -> task<> {
+    fd_pair pipe = pipe_pair();
+    const auto for_bytes = spawn(outcome_of_poll(pipe.near.get(), POLLIN));
+    const auto for_errors = spawn(outcome_of_poll(pipe.near.get(), 0));
+    co_await sleep(0s);
+    CHECK_FALSE(for_errors.done());
+    pipe.far.reset();
+    std::string words = co_await for_bytes.get();
+    CHECK(words == "hup");
+    words = co_await for_errors.get();
+    CHECK(words == "hup");
+
+    fd_pair unread = pipe_pair();
+    unread.near.reset();
+    words = co_await outcome_of_poll(unread.far.get(), POLLOUT);
+    CHECK(words == "out err");
+
+    fd_pair tcp = tcp_pair();
+    const auto half = spawn(outcome_of_poll(tcp.near.get(), POLLRDHUP));
+    co_await sleep(0s);
+    CHECK_FALSE(half.done());
+    ::shutdown(tcp.far.get(), SHUT_WR);
+    words = co_await half.get();
+    CHECK(words == "rdhup");
+  });
+}
+
+TEST_CASE("fibers that poll one descriptor are all told") {
+  for (const auto make : makers) {
+    on_schedulers([make]() -> task<> {
+      const fd_pair pair = make();
+      const auto one = spawn(outcome_of_poll(pair.near.get(), POLLIN));
+      const auto killed = spawn(outcome_of_poll(pair.near.get(), POLLIN));
+      const auto two = spawn(outcome_of_poll(pair.near.get(), POLLIN));
+      co_await sleep(0s);
+      killed.request_kill();
+      std::string words = co_await killed.get();
+      CHECK(words == "cancelled");
+      put(pair.far, "x");
+      words = co_await one.get();
+      CHECK(words == "in");
+      words = co_await two.get();
+      CHECK(words == "in");
+    });
+  }
+}
+
+TEST_CASE("a file and a directory are always ready to be read and written") {
+  on_schedulers([]() -> task<> {
+    std::string path = "/tmp/ringlet-test-XXXXXX";
+    const unique_fd file(::mkostemp(path.data(), O_CLOEXEC));
+    REQUIRE(file);
+    ::unlink(path.c_str());
+    std::string words = co_await outcome_of_poll(file.get(), POLLIN | POLLOUT);
+    CHECK(words == "in out");
+    words = co_await outcome_of_poll(file.get(), POLLIN, 0s);
+    CHECK(words == "in");
+    const unique_fd directory(::open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    words = co_await outcome_of_poll(directory.get(), POLLIN);
+    CHECK(words == "in");
+    for (const short never : {short{0}, short{POLLPRI}, short{POLLRDHUP}}) {
+      words = co_await outcome_of_poll(file.get(), never);
+      CHECK(words == "Invalid argument");
+    }
+  });
+}
+
+TEST_CASE("a descriptor that is not open is an error") {
+  on_schedulers([]() -> task<> {
+    const int closed = [] {
+      const fd_pair pair = pipe_pair();
+      return ::fcntl(pair.near.get(), F_DUPFD_CLOEXEC, 900);
+    }();
+    ::close(closed);
+    for (const int fd : {-1, closed, 1'000'000}) {
+      const std::string words = co_await outcome_of_poll(fd, POLLIN);
+      CHECK(words == "Bad file descriptor");
+    }
+  });
+}
+
+TEST_CASE("a kill ends a poll whose descriptor was closed under it, against the rule") {
+  on_schedulers([]() -> task<> {
+    fd_pair pair = pipe_pair();
+    const auto fiber = spawn(outcome_of_poll(pair.near.get(), POLLIN));
+    co_await sleep(0s);
+    pair.near.reset();
+    fiber.request_kill();
+    const std::string words = co_await fiber.get();
+    const bool ended = words == "cancelled" || words == "Bad file descriptor, then cancelled";
+    CHECK_MESSAGE(ended, words);
+  });
+}
+
+TEST_CASE("O_NONBLOCK stays as it is, set or not") {
+  for (const int flag : {0, O_NONBLOCK}) {
+    for (const auto make : makers) {
+      on_schedulers([make, flag]() -> task<> {
+        const fd_pair pair = make();
+        const int fd = pair.near.get();
+        REQUIRE(::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | flag) == 0);
+        const int before = ::fcntl(fd, F_GETFL);
+        const auto fiber = spawn(outcome_of_poll(fd, POLLIN));
+        co_await sleep(0s);
+        CHECK(::fcntl(fd, F_GETFL) == before);
+        put(pair.far, "x");
+        const std::string words = co_await fiber.get();
+        CHECK(words == "in");
+        CHECK(::fcntl(fd, F_GETFL) == before);
+      });
+    }
+  }
+}
+
+TEST_CASE("a run ends although a poll waits, and leaves the descriptor open") {
+  fd_pair pair = pipe_pair();
+  on_one_scheduler([&pair]() -> task<> {
+    spawn(outcome_of_poll(pair.near.get(), POLLIN));
+    co_await sleep(0s);
+  });
+  CHECK(is_open(pair.near.get()));
+}
+
+TEST_SUITE_END();
