@@ -183,6 +183,7 @@ void reader::hold(buffer lent) noexcept {
 
 std::size_t reader::find(std::string_view delimiter) const noexcept {
   const std::string_view older = stored();
+  if (older.empty() && delimiter.size() == 1) return fresh_.find(delimiter.front(), scanned_);
   std::size_t from = scanned_;
   if (from < older.size()) {
     const std::size_t at = older.find(delimiter, from);
@@ -259,8 +260,7 @@ std::optional<std::string_view> reader::try_read_line() noexcept {
       }
       if (buffered() > limit_) return std::nullopt;
     }
-    if (file_ != nullptr || from_->is_cut_short(direction::read)) return std::nullopt;
-    if (!store_fresh() || !pull()) return std::nullopt;
+    if (file_ != nullptr || !store_fresh() || !pull()) return std::nullopt;
   }
 }
 
@@ -268,8 +268,7 @@ std::string_view reader::peek() noexcept {
   check_unused();
   let_go();
   while (!finish_skipping() || buffered() == 0) {
-    if (file_ != nullptr || from_->is_cut_short(direction::read)) return {};
-    if (!store_fresh() || !pull()) return {};
+    if (file_ != nullptr || !store_fresh() || !pull()) return {};
   }
   return front(nowhere);
 }
@@ -411,20 +410,34 @@ result<std::string_view> reader_wait::view(std::size_t bytes) noexcept {
 
 // What each call makes of it
 
-result<std::optional<std::string_view>> read_line_wait::take() {
+std::error_code read_line_wait::take_into(std::optional<std::string_view>& line) {
   const ending last(*this);
-  if (const std::error_code error = failure()) return error;
-  const std::size_t size = has_ended() ? in_.buffered() : count();
-  if (has_ended() && size == 0) {
-    tell_end();
-    return std::optional<std::string_view>();
+  if (!is_whole()) [[unlikely]] {
+    if (const std::error_code error = failure()) return error;
+    if (in_.buffered() == 0) {
+      tell_end();
+      return {};
+    }
   }
-  const auto piece = view(size);
-  if (!piece) return piece.error();
-  std::string_view line = *piece;
-  in_.drop(has_ended() ? size : size + 1);
-  if (!has_ended() && line.ends_with('\r')) line.remove_suffix(1);
-  return std::optional(line);
+  const std::size_t size = is_whole() ? count() : in_.buffered();
+  if (!in_.join(size)) return system_error_code(-ENOMEM);
+  line = in_.front(size);
+  in_.drop(is_whole() ? size + 1 : size);
+  if (is_whole() && line->ends_with('\r')) line->remove_suffix(1);
+  return {};
+}
+
+// Most calls of all find their line: neither of these builds more than it has to.
+result<std::optional<std::string_view>> read_line_wait::take() {
+  std::optional<std::string_view> line;
+  if (const std::error_code error = take_into(line)) return error;
+  return line;
+}
+
+std::optional<std::string_view> read_line_wait::await_resume() {
+  std::optional<std::string_view> line;
+  if (const std::error_code error = take_into(line)) throw_error(error, type.name);
+  return line;
 }
 
 read_until_wait::read_until_wait(reader& in, std::string_view delimiter,

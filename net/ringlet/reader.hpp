@@ -167,6 +167,7 @@ class reader_wait : public wait_base, private arrival_waiter {
 
   /// For take(), first: why there is nothing to take, or 0. Throws when it was an interruption.
   std::error_code failure();
+  bool is_whole() const noexcept { return state_ == state::whole; }
   /// For take(), then: whether the stream ended before what was wanted had come.
   bool has_ended() const noexcept { return state_ == state::ended; }
   /// How many bytes were wanted, or lie before the delimiter.
@@ -230,9 +231,10 @@ class [[nodiscard]] read_line_wait final : public reader_wait {
     want("\n");
   }
   result<std::optional<std::string_view>> take();
-  std::optional<std::string_view> await_resume() { return or_throw(take()); }
+  std::optional<std::string_view> await_resume();
 
  private:
+  std::error_code take_into(std::optional<std::string_view>& line);
   static const wait_type type;
 };
 
