@@ -31,6 +31,7 @@
 #include <vector>
 
 #include "cpu_clock.hpp"
+#include "descriptors_needed.hpp"
 #include "load_options.hpp"
 #include "load_report.hpp"
 
@@ -206,18 +207,6 @@ task<int> load(campaign& all) {
   co_return all.report.exit_status();
 }
 
-// Every connection takes a descriptor, and the program itself a few.
-void check_descriptors(const bench::load_options& options) {
-  constexpr std::size_t own = 16;
-  const std::size_t limit = raise_descriptor_limit();
-  if (limit >= options.connections + own) return;
-  std::fprintf(stderr,
-               "%zu connections need %zu descriptors, but the hard limit is %zu: raise it "
-               "(ulimit -Hn) or ask for fewer connections\n",
-               options.connections, options.connections + own, limit);
-  std::exit(1);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -225,7 +214,7 @@ int main(int argc, char** argv) {
   CLI::App app("Sends messages to an echo server over many connections, and measures");
   bench::add_load_options(app, options);
   CLI11_PARSE(app, argc, argv);
-  check_descriptors(options);
+  bench::require_descriptors(options.connections);
   campaign all(std::move(options));
   return run_main(load(all));
 }

@@ -5,15 +5,13 @@
 
 #include <cstdint>
 #include <cstdio>
-#include <fstream>
-#include <iostream>
 #include <map>
 #include <optional>
-#include <stdexcept>
 #include <string>
 
 #include "histogram.hpp"
 #include "load_options.hpp"
+#include "result_file.hpp"
 
 namespace bench {
 
@@ -94,15 +92,7 @@ inline void print(const load_options& options, const load_report& report) {
 /// Writes the report where the options say. Throws std::runtime_error when that is impossible.
 inline void write_report(const load_options& options, const load_report& report) {
   if (options.json_path != "-") print(options, report);
-  if (options.json_path.empty()) return;
-  const std::string text = to_json(options, report).dump(2) + "\n";
-  if (options.json_path == "-") {
-    std::cout << text << std::flush;
-    return;
-  }
-  std::ofstream file(options.json_path);
-  file << text << std::flush;
-  if (!file) throw std::runtime_error("cannot write " + options.json_path);
+  write_result(options.json_path, to_json(options, report));
 }
 
 }  // namespace bench

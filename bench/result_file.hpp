@@ -1,0 +1,27 @@
+// Where the load generators write their results as JSON.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include <fstream>
+#include <iostream>
+#include <stdexcept>
+#include <string>
+
+namespace bench {
+
+/// Writes to the file, or to standard output if `path` is "-", or nowhere if it is empty. Throws
+/// std::runtime_error when that is impossible.
+inline void write_result(const std::string& path, const nlohmann::json& result) {
+  if (path.empty()) return;
+  const std::string text = result.dump(2) + "\n";
+  if (path == "-") {
+    std::cout << text << std::flush;
+    return;
+  }
+  std::ofstream file(path);
+  file << text << std::flush;
+  if (!file) throw std::runtime_error("cannot write " + path);
+}
+
+}  // namespace bench
