@@ -51,7 +51,7 @@ namespace {
 constexpr std::size_t connecting_max = 256;
 // How long nothing may come until what is awaited counts as lost, and how long it may take at all.
 constexpr std::chrono::seconds patience(5);
-constexpr std::chrono::seconds patience_in_all(60);
+constexpr std::chrono::seconds patience_in_all(30);
 // Every member that enters is announced to the others, so rooms of idle ones shall not be large.
 constexpr std::size_t idle_in_room = 100;
 // Members that never read shall have little room for what they do not read.

@@ -94,6 +94,10 @@ inline void print(const chat_load_options& options, const chat_load_report& repo
   const auto milliseconds = [&](double percent) {
     return static_cast<double>(report.latency_ns.percentile(percent)) / 1e6;
   };
+  if (report.duration_s == 0) {
+    std::printf("nothing was measured\n");
+    return;
+  }
   std::printf("%zu members in %zu rooms, text of %zu bytes, %.2f s\n", options.members,
               options.rooms, options.size, report.duration_s);
   std::printf("  %.1f messages/s sent of %.1f offered, %.0f deliveries/s\n",

@@ -23,7 +23,6 @@ import contextlib
 import os
 import pathlib
 import resource
-import signal
 import sys
 
 sys.dont_write_bytecode = True  # The source tree stays as it is.
@@ -32,6 +31,7 @@ from comparison import conditions, files, report
 from comparison.processes import Cores, RunningServer, run_load
 from comparison.series import ECHO_WORKLOADS, REPRESENTATIVE, SERVERS
 from comparison.series import Failure, Goal, Series, Workload
+from comparison.terminal import number, progress, run
 
 EXTENSION_ROUNDS = 5  # How many rounds are added at a time while an interval straddles a goal.
 EXTENSION_FACTOR = 3  # At most this many times the rounds asked for.
@@ -97,12 +97,6 @@ def check_beforehand(plan, options):
 
 # Measuring.
 
-def progress(text):
-    """A line that overwrites itself, for people only."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-
-
 def run_round(series, keys, running, options, cores):
     number = len(series.rounds)
     turn = number % len(keys)
@@ -145,7 +139,9 @@ def compare(options):
     goals = make_goals(plan, options)
     check_beforehand(plan, options)
     cores = Cores.choose()
-    found = conditions.collect(plan, options, cores, refusal)
+    titles = [workload.title for workload, _ in plan]
+    load = (f"connections x message size: {', '.join(titles)}; {options.depth} in flight on each")
+    found = conditions.collect(load, options, cores, refusal)
     conditions.show(found)
     bystanders = conditions.Bystanders()
     all_series = [measure(workload, keys, goals, options, cores) for workload, keys in plan]
@@ -168,16 +164,6 @@ def compare(options):
 
 
 # Command line.
-
-def number(kind, least):
-    def convert(text):
-        value = kind(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
-        return value
-    convert.__name__ = kind.__name__  # argparse names it when `text` is no number at all.
-    return convert
-
 
 def parse_workloads(text):
     """`500x64,16x64` -> workloads."""
@@ -238,19 +224,8 @@ def parse_options(arguments):
 
 
 def main():
-    # As an exception, so that every `with` on the way out ends its server.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = parse_options(sys.argv[1:])
-    try:
-        return compare(options)
-    except Failure as failure:
-        progress("")
-        print(f"compare.py: {failure}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        progress("")
-        print("compare.py: interrupted; the servers are stopped", file=sys.stderr)
-        return 130
+    return run("compare.py", lambda: compare(options))
 
 
 if __name__ == "__main__":

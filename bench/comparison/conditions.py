@@ -92,7 +92,8 @@ class Bystanders:
         print(f"Other processes used {share:.0%} of the machine meanwhile{warning}.\n")
 
 
-def collect(plan, options, cores, refusal):
+def collect(load, options, cores, refusal):
+    """`load` says in words what the servers get to do."""
     return {
         "io_uring": refusal or "allowed",
         "kernel": f"{platform.system()} {platform.release()}",
@@ -100,8 +101,7 @@ def collect(plan, options, cores, refusal):
         "cores": len(os.sched_getaffinity(0)),
         "pinning": cores.describe(),
         **build_description(options.build),
-        "workloads": [workload.title for workload, _ in plan],
-        "depth": options.depth,
+        "load": load,
         "rounds": options.pairs,
         "seconds": options.seconds,
         "warmup": options.warmup,
@@ -116,8 +116,7 @@ def show(found):
         print(f"io_uring  refused ({found['io_uring']}): ringlet runs on epoll")
     print(f"CPU       {found['cpu']}, {found['cores']} core(s); {found['pinning']}")
     print(f"build     {found['buildtype']} (-O{found['optimization']}{lto}), {found['compiler']}")
-    print(f"workload  connections x message size: {', '.join(found['workloads'])}; "
-          f"{found['depth']} in flight on each")
+    print(f"workload  {found['load']}")
     print(f"rounds    {found['rounds']} of {found['seconds']:g} s after {found['warmup']:g} s of "
           f"warm-up, the servers in turn")
     print(f"date      {found['date']}")

@@ -100,11 +100,24 @@ class RunningServer:
 
 
 def run_load(server, workload, options, cores):
-    """One measured window. Returns the load generator's result, or raises why there is none."""
+    """One measured window of echoes. Returns the load generator's result, or raises why there is
+    none."""
     command = [options.build / "bench/load", "--host", server.host, "--port", server.port,
                "--connections", workload.connections, "--size", workload.size,
                "--depth", options.depth, "--duration", options.seconds, "--warmup", options.warmup,
                "--pid", server.process.pid, "--json", "-"]
+    result, status, words = run_generator(command, server, workload, options, cores)
+    if status == 0 and result is not None:
+        if result["server_cpu_ns_per_message"] is None:
+            raise Failure("the load generator did not report the server's CPU time")
+        return result
+    reason = describe_errors(result) or words or "no reason given"
+    raise Failure(f"the load on {server.server.title} ({workload.title}) failed with status "
+                  f"{status}: {reason}{server.last_words()}")
+
+
+def run_generator(command, server, workload, options, cores):
+    """The JSON that a load generator printed, or None; its exit status; its standard error."""
     patience = options.seconds + options.warmup + LOAD_PATIENCE_S
     load = subprocess.Popen(pinned(command, cores.load), stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -121,19 +134,13 @@ def run_load(server, workload, options, cores):
         result = json.loads(output)
     except ValueError:
         result = None
-    if load.returncode == 0 and result is not None:
-        if result["server_cpu_ns_per_message"] is None:
-            raise Failure("the load generator did not report the server's CPU time")
-        return result
-    reason = describe_errors(result) or words.decode(errors="replace").strip() or "no reason given"
-    raise Failure(f"the load on {server.server.title} ({workload.title}) failed with status "
-                  f"{load.returncode}: {reason}{server.last_words()}")
+    return result, load.returncode, words.decode(errors="replace").strip()
 
 
 def describe_errors(result):
     if result is None:
         return ""
     kinds = [f"{kind} ({count} times)" for kind, count in result["errors"].items()]
-    if result["wrong_bytes"]:
+    if result.get("wrong_bytes"):
         kinds.append(f"{result['wrong_bytes']} bytes came back wrong")
     return ", ".join(kinds)

@@ -1,0 +1,173 @@
+#!/usr/bin/env python3
+"""Measures chat servers side by side; what `./dev bench chat` runs.
+
+    $ bench/chat.py --build build
+    $ bench/chat.py --build build --workloads busy --pairs 30
+
+You will see the conditions, what a delivery costs, how many one core carries and how late they are,
+whether every line came, where examples/chat_server is behind the server written by hand, and which
+goals are met. Every raw result goes to a JSON file. While examples/chat_server is not built the one
+written by hand is measured alone.
+
+Method, as in compare.py: one core for the servers, which are all up, and one for the load; short
+rounds visit each server in turn; what counts is the median, over the rounds, of the ratio within
+one round. The load is open: members talk at a rate, however the server does. A server that is late
+puts more lines into each send, so past saturation a delivery costs little: the goals for CPU are
+set where one core is far from busy.
+
+Exit status: 0 measured, 1 could not measure or a line went wrong, 3 a goal is missed and --strict
+was given.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import sys
+from dataclasses import asdict
+
+sys.dont_write_bytecode = True  # The source tree stays as it is.
+
+from comparison import chat_report, conditions, files
+from comparison.chat_series import CHAT_SERVERS, CHAT_WORKLOADS, CPU_GOALS, CPU_LIMIT, cpu_ns
+from comparison.processes import Cores, RunningServer, describe_errors, run_generator
+from comparison.series import Failure, Series
+from comparison.terminal import number, progress, run
+
+EXTENSION_FACTOR = 3  # At most this many times the rounds asked for, while a goal is undecided.
+FEWEST_ROUNDS = 6  # Below that there is no 95 % interval of a median.
+
+
+def choose_servers(options):
+    if options.servers:
+        return options.servers
+    keys = ["ringlet", "limit"]
+    if not os.access(options.build / CHAT_SERVERS["ringlet"].path, os.X_OK):
+        print(f"There is no {options.build / CHAT_SERVERS['ringlet'].path}: the server written by "
+              "hand is measured alone.\n")
+        keys.remove("ringlet")
+    return keys
+
+
+def check_beforehand(keys, options):
+    paths = {"bench/chat_load"} | {CHAT_SERVERS[key].path for key in keys}
+    missing = sorted(path for path in paths if not os.access(options.build / path, os.X_OK))
+    if missing:
+        raise Failure(f"missing in {options.build}: {', '.join(missing)}; build with "
+                      f"`meson compile -C {options.build}`")
+
+
+def visit(server, workload, options, cores):
+    """One measured window. Lines that went wrong in it are a result; no window at all is not."""
+    command = [options.build / "bench/chat_load", "--host", server.host, "--port", server.port,
+               "--members", workload.members, "--rooms", workload.rooms,
+               "--total-rate", workload.rate, "--size", workload.size,
+               "--seconds", options.seconds, "--warm-up", options.warmup,
+               "--pid", server.process.pid, "--json", "-"]
+    result, status, words = run_generator(command, server, workload, options, cores)
+    if result is not None and result["deliveries"] and cpu_ns(result):
+        return result
+    reason = describe_errors(result) or words or "no reason given"
+    raise Failure(f"the load on {server.server.title} ({workload.title}) failed with status "
+                  f"{status}: {reason}{server.last_words()}")
+
+
+def is_undecided(series):
+    """Whether the interval of the ratio lies on both sides of its goal."""
+    if series.workload not in CPU_GOALS or not {"ringlet", "limit"} <= set(series.servers):
+        return False
+    ratio = series.ratio("ringlet", "limit", cpu_ns)
+    return ratio.low <= CPU_LIMIT < ratio.high
+
+
+def measure(workload, keys, options, cores):
+    series = Series(workload, keys)
+    with contextlib.ExitStack() as stack:
+        running = {}
+        for key in keys:
+            server = RunningServer(CHAT_SERVERS[key], options.build, cores.server)
+            running[key] = stack.enter_context(server)
+        while len(series.rounds) < options.pairs or (
+                len(series.rounds) < EXTENSION_FACTOR * options.pairs and is_undecided(series)):
+            turn = len(series.rounds) % len(keys)
+            results = {}
+            for key in keys[turn:] + keys[:turn]:
+                progress(f"{workload.title}: round {len(series.rounds) + 1}, "
+                         f"{CHAT_SERVERS[key].title}")
+                results[key] = visit(running[key], workload, options, cores)
+            series.rounds.append(results)
+    progress("")
+    return series
+
+
+def compare(options):
+    keys = choose_servers(options)
+    check_beforehand(keys, options)
+    workloads = [CHAT_WORKLOADS[name] for name in options.workloads]
+    cores = Cores.choose()
+    load = f"{', '.join(options.workloads)} (see the tables); text of {workloads[0].size} bytes"
+    found = conditions.collect(load, options, cores, conditions.ring_refusal())
+    conditions.show(found)
+    bystanders = conditions.Bystanders()
+    all_series = [measure(workload, keys, options, cores) for workload in workloads]
+    chat_report.tables(all_series)
+    found["bystanders"] = bystanders.share()
+    bystanders.show()
+    wrong = chat_report.faults(all_series)
+    chat_report.losses(all_series)
+    verdicts = chat_report.judge(all_series)
+    chat_report.goals(verdicts)
+    content = {
+        "conditions": found,
+        "series": [{**asdict(series.workload), "rounds": series.rounds} for series in all_series],
+        "goals": [{"goal": text, **asdict(value), "met": met} for text, value, met in verdicts],
+    }
+    files.write(options.json, json.dumps(content, indent=1) + "\n")
+    print(f"raw results: {options.json}")
+    if wrong:
+        return 1
+    return 3 if options.strict and not all(met for _, _, met in verdicts) else 0
+
+
+def names(known):
+    """A type for argparse: some of the names, with commas between."""
+    def convert(text):
+        chosen = list(dict.fromkeys(part.strip() for part in text.split(",")))
+        for name in chosen:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"no `{name}`; there are {', '.join(known)}")
+        return chosen
+    return convert
+
+
+def parse_options(arguments):
+    parser = argparse.ArgumentParser(description="Measures chat servers side by side.")
+    option = parser.add_argument
+    option("--build", type=pathlib.Path, default=pathlib.Path("build"), metavar="DIR",
+           help="build folder (default build)")
+    option("--pairs", type=number(int, FEWEST_ROUNDS), default=8, metavar="N",
+           help="rounds, each of which visits every server (default 8)")
+    option("--seconds", type=number(float, 0.1), default=2, metavar="S",
+           help="measured seconds of a visit (default 2)")
+    option("--warmup", type=number(float, 0), default=0.3, metavar="S",
+           help="seconds before them (default 0.3)")
+    option("--workloads", type=names(CHAT_WORKLOADS), default=list(CHAT_WORKLOADS),
+           metavar="NAME,...", help=f"some of {', '.join(CHAT_WORKLOADS)} (default all)")
+    option("--servers", type=names(CHAT_SERVERS), metavar="KEY,...",
+           help=f"some of {', '.join(CHAT_SERVERS)} (default ringlet,limit)")
+    option("--json", type=pathlib.Path, metavar="FILE",
+           help="raw results (default DIR/bench/chat.json)")
+    option("--strict", action="store_true", help="exit with 3 when the median misses a goal")
+    options = parser.parse_args(arguments)
+    options.json = options.json or options.build / "bench" / "chat.json"
+    return options
+
+
+def main():
+    options = parse_options(sys.argv[1:])
+    return run("chat.py", lambda: compare(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

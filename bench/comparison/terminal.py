@@ -1,0 +1,40 @@
+"""What the measuring scripts share of being a program: progress, numbers as options, the end."""
+
+import argparse
+import signal
+import sys
+
+from comparison.series import Failure
+
+
+def progress(text):
+    """A line that overwrites itself, for people only."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def number(kind, least):
+    """A type for argparse: a `kind` of at least `least`."""
+    def convert(text):
+        value = kind(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+        return value
+    convert.__name__ = kind.__name__  # argparse names it when `text` is no number at all.
+    return convert
+
+
+def run(name, action):
+    """The exit status of `action`, or of why it could not be done, which is said."""
+    # As an exception, so that every `with` on the way out ends its server.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        return action()
+    except Failure as failure:
+        progress("")
+        print(f"{name}: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        progress("")
+        print(f"{name}: interrupted; the servers are stopped", file=sys.stderr)
+        return 130
