@@ -2,7 +2,7 @@
 //
 //     $ build/bench/chat_limit --port 9090 &
 //     $ build/bench/chat_load --port 9090 --members 500 --rate 0.2 --pid $!
-//     500 members in 1 rooms, text of 64 bytes, 3.00 s
+//     500 members in 1 room, text of 64 bytes, 3.00 s
 //       100.0 messages/s sent of 100.0 offered, 49983 deliveries/s
 //       ...
 //
@@ -107,11 +107,23 @@ bool any_alive(const std::deque<chat_member>& members) {
 
 task<> listen(chat_member& who) {
   try {
-    while (const buffer data = co_await who.stream.receive()) {
-      who.take(data);
-      if (who.role == chat_role::silent && who.joined) co_return;
-    }
+    while (const buffer data = co_await who.stream.receive()) who.take(data);
     who.drop("the server closed the connection");
+  } catch (const std::system_error& error) {
+    who.drop(error.what());
+  }
+}
+
+// The same for a member that reads no more once it is in its room. receive() would go on reading
+// ahead.
+task<> listen_until_inside(chat_member& who) {
+  std::vector<std::byte> memory(silent_receive_buffer);
+  try {
+    while (!who.joined) {
+      const std::size_t count = co_await who.stream.read_some(memory);
+      if (count == 0) co_return who.drop("the server closed the connection");
+      who.take({reinterpret_cast<const char*>(memory.data()), count});
+    }
   } catch (const std::system_error& error) {
     who.drop(error.what());
   }
@@ -120,8 +132,9 @@ task<> listen(chat_member& who) {
 task<> enter(chat_member& who, address server, std::vector<fiber<>>& listeners) {
   try {
     who.stream = co_await tcp_stream::connect(server, patience);
-    if (who.role == chat_role::silent) who.stream.set_receive_buffer(silent_receive_buffer);
-    listeners.push_back(spawn(listen(who)));
+    const bool is_silent = who.role == chat_role::silent;
+    if (is_silent) who.stream.set_receive_buffer(silent_receive_buffer);
+    listeners.push_back(spawn(is_silent ? listen_until_inside(who) : listen(who)));
     const std::string words =
         bench::name_of('m', who.number) + "\n/join " + bench::name_of('r', who.room.number) + "\n";
     co_await who.stream.write_all(words, patience);
@@ -263,8 +276,9 @@ void count_lost(chat_campaign& all, const std::deque<chat_member>& members) {
 // the server has dropped it.
 task<> catch_up(chat_member& who) {
   const auto end = bench::chat_clock::now() + 1s;
+  std::vector<std::byte> memory(64 * 1024);
   try {
-    while (co_await who.stream.receive(end)) continue;
+    while (co_await who.stream.read_some(memory, end) > 0) continue;
     who.drop("the server closed the connection");
   } catch (const timed_out&) {
     co_return;
@@ -276,8 +290,9 @@ task<> catch_up(chat_member& who) {
 // The server shall have forgotten us when this program ends, and the next one may begin.
 task<> leave(chat_member& who) {
   try {
-    if (!who.writing) co_await who.stream.write_all("/quit\n", patience);
-    if (who.writing || who.role == chat_role::silent) co_await who.stream.close();
+    const bool can_say = who.joined && !who.writing;
+    if (can_say) co_await who.stream.write_all("/quit\n", patience);
+    if (!can_say || who.role == chat_role::silent) co_await who.stream.close();
   } catch (const std::system_error&) {
     who.drop("");
   }

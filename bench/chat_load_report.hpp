@@ -98,8 +98,8 @@ inline void print(const chat_load_options& options, const chat_load_report& repo
     std::printf("nothing was measured\n");
     return;
   }
-  std::printf("%zu members in %zu rooms, text of %zu bytes, %.2f s\n", options.members,
-              options.rooms, options.size, report.duration_s);
+  std::printf("%zu members in %zu room%s, text of %zu bytes, %.2f s\n", options.members,
+              options.rooms, options.rooms == 1 ? "" : "s", options.size, report.duration_s);
   std::printf("  %.1f messages/s sent of %.1f offered, %.0f deliveries/s\n",
               report.per_s(report.sent), options.messages_per_s(), report.per_s(report.deliveries));
   if (report.late > 0) {
