@@ -1,0 +1,35 @@
+// How much of everything the server gives away. What a stranger can use up is bounded by these.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+
+namespace chat {
+
+struct limits {
+  std::size_t rooms = 1'000;
+  std::size_t members = 20'000;
+  /// Lines of a room that are kept for those who come later.
+  std::size_t history = 20;
+  /// Without a line from a member for so long, it is sent away; zero for never.
+  std::chrono::seconds idle{0};
+  /// Lines a second that one member may send for long, and at once.
+  double rate = 50;
+  double burst = 200;
+
+  /// Bytes in a line, without its end.
+  static constexpr std::size_t line = 4 * 1024;
+  /// What may wait to be sent to one member: a queue with so much in it is full. When those of most
+  /// members of a room are, nobody there is read from. Twice as much is never exceeded: of a member
+  /// for whom nobody waits, lines are left out then.
+  static constexpr std::size_t queued_lines = 2'000;
+  static constexpr std::size_t queued_bytes = 256 * 1024;
+  /// A newcomer has so long to say a nickname.
+  static constexpr std::chrono::seconds introduction{60};
+  /// A member whose queue is full and who accepts nothing for so long is dropped.
+  static constexpr std::chrono::seconds patience{5};
+  /// Whoever has left gets what was queued, if it reads it within this time.
+  static constexpr std::chrono::seconds farewell{3};
+};
+
+}  // namespace chat

@@ -1,0 +1,111 @@
+// A chat server: rooms over TCP, for whoever has nc.
+//
+//     $ ./build/examples/chat_server
+//     listening on 127.0.0.1:9091
+//     $ nc 127.0.0.1 9091                            # in a second terminal, and in a third
+//     * welcome to ringlet chat: what is your nickname?
+//     alice
+//     * hello, alice: /join ROOM lets you talk, /help lists the commands
+//     /join lobby
+//     * you are in lobby with 0 others
+//     hello
+//     [lobby] alice: hello
+//
+// Ctrl-C tells everybody, delivers what is queued, and ends. There is a client with a line editor,
+// chat_client.
+//
+// Lines are UTF-8 and end with LF or CR LF. What the server itself says begins with "* "; what is
+// said in a room is `[ROOM] NICK: TEXT`, also to the one who said it; what is said to one member is
+// `(private) NICK: TEXT`. Each line may come with the time in front (/time on).
+//
+// Shows: two fibers for each connection, in one group, with a queue between them; a queue with
+// limits, so that who does not read costs a bounded amount of memory and nobody any time; errors
+// that concern one connection and no other; an orderly end.
+// Leaves out: accounts and passwords, encryption, more than one room at a time.
+//
+// The parts: server (names, rooms, those who do not keep up), room, member (the two fibers),
+// commands, line and text (what is sent), limits.
+#include <ringlet/ringlet.hpp>
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <clocale>
+#include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include "limits.hpp"
+#include "server.hpp"
+
+using namespace ringlet;
+
+namespace {
+
+task<> accept_members(chat::server& home, address where) {
+  auto listener = tcp_listener::bind(where);
+  std::printf("listening on %s\n", listener.local_address().to_string().c_str());
+  std::fflush(stdout);  // a script that waits for the line reads a pipe
+  for (;;) spawn(home.serve(co_await listener.accept()));
+}
+
+task<> serve(std::string host, std::uint16_t port, chat::limits limits) {
+  chat::server home(limits);
+  const auto watch = spawn(home.watch());
+  std::exception_ptr end;
+  try {
+    co_await accept_members(home, address::parse(host, port));
+  } catch (...) {
+    end = std::current_exception();  // Ctrl-C, most of the time
+  }
+  // Who does not take its farewell in time is cut off by watch(), so this does not last.
+  co_await shield(2 * chat::limits::farewell, home.close("the server shuts down"));
+  std::rethrow_exception(end);
+}
+
+void make_room_for_connections(std::size_t members) {
+  const std::size_t descriptors = raise_descriptor_limit();
+  if (descriptors >= members) return;
+  std::fprintf(stderr,
+               "only %zu descriptors are allowed, and each member takes one; further ones will "
+               "wait (the hard limit, ulimit -Hn, is what to raise)\n",
+               descriptors);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::string host = "127.0.0.1";
+  std::uint16_t port = 9091;
+  chat::limits limits;
+  long idle = limits.idle.count();
+  CLI::App app("A chat server: rooms over TCP, for whoever has nc.");
+  app.add_option("--host", host, "Numeric address to listen on")->capture_default_str();
+  app.add_option("--port", port, "Port to listen on, 0 for any free one")
+      ->check(CLI::Range(0, 65535))
+      ->capture_default_str();
+  app.add_option("--rooms-max", limits.rooms, "Rooms with somebody in them")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--members-max", limits.members, "Connections at once")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--idle", idle, "Seconds after which a silent member is sent away, 0 for never")
+      ->check(CLI::Range(0, 1'000'000))
+      ->capture_default_str();
+  app.add_option("--history", limits.history, "Lines of a room that newcomers get to see")
+      ->check(CLI::Range(0, 10'000))
+      ->capture_default_str();
+  app.add_option("--rate", limits.rate, "Lines a second that a member may send for long")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+  limits.idle = std::chrono::seconds(idle);
+  limits.burst = std::max(limits.burst, 4 * limits.rate);
+  std::setlocale(LC_CTYPE, "C.UTF-8");  // for telling which characters can be printed
+
+  make_room_for_connections(limits.members);
+  return run_main(serve(host, port, limits));
+}

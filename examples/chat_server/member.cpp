@@ -1,0 +1,178 @@
+// The two fibers of a member, and its queue between them.
+#include "member.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "room.hpp"
+#include "server.hpp"
+#include "text.hpp"
+
+namespace chat {
+
+using namespace ringlet;
+using namespace std::chrono_literals;
+
+namespace {
+
+// What is sent at once. More would only wait in the system instead of here.
+constexpr std::size_t batch_bytes = 16 * 1024;
+// How long a connection stays half open for the peer to close it.
+constexpr auto linger = 1s;
+
+}  // namespace
+
+member::member(server& home, tcp_stream peer)
+    : home_(home),
+      peer_(std::move(peer)),
+      outbox_(2 * limits::queued_lines, 2 * limits::queued_bytes),
+      tokens_(home.limit().burst),
+      tokens_at_(clock::now()) {}
+
+member::~member() { step_out(); }
+
+task<> member::serve() {
+  const auto both = [this](task_group& group) -> task<> {
+    both_ = &group;
+    group.spawn(write_lines());
+    co_await read_lines();
+    input_ended_ = true;
+    dismiss("");  // and the writer ends when it has sent what is queued
+  };
+  co_await with_group(both);
+}
+
+// After the farewell it reads on, to throw away: closing a connection with something unread in it
+// would reset it, and what was sent last might be lost.
+task<> member::read_lines() {
+  reader lines(peer_, limits::line);
+  tell("welcome to ringlet chat: what is your nickname?");
+  const until introduced_by = clock::now() + limits::introduction;
+  for (;;) {
+    const until idle = home_.limit().idle == 0s ? forever : until(home_.limit().idle);
+    const auto got = co_await as_result(lines.read_line(name_.empty() ? introduced_by : idle));
+    if (leaving_ && got && *got) continue;
+    if (!got && got.error() == errc::too_long) {
+      tell(fmt::format("a line may have {} bytes; yours was thrown away", limits::line));
+    } else if (!got && got.error() == errc::timed_out && !leaving_) {
+      dismiss(name_.empty() ? "you did not say who you are" : "you have been silent for too long");
+      continue;
+    } else if (!got || !*got) {
+      co_return;  // gone, or has nothing more to say
+    } else if (!is_utf8(**got)) {
+      tell("your line is not UTF-8, and was thrown away");
+    } else if (has_controls(**got)) {
+      tell("your line has control characters, and was thrown away");
+    } else if (name_.empty()) {
+      introduce(**got);
+    } else {
+      obey(**got);
+    }
+    co_await keep_to_the_rate();
+    if (room_ != nullptr) co_await room_->until_it_flows();
+  }
+}
+
+// A bucket of tokens: one for each line, refilled at the rate. Who has none left waits, and with it
+// what it sends; nothing of that is lost.
+task<> member::keep_to_the_rate() {
+  const limits& allowed = home_.limit();
+  const auto refill = [&] {
+    const auto now = clock::now();
+    const std::chrono::duration<double> since = now - std::exchange(tokens_at_, now);
+    tokens_ = std::min(allowed.burst, tokens_ + since.count() * allowed.rate);
+  };
+  if (tokens_ < 2) refill();
+  if (--tokens_ >= 0) co_return;
+  tell(fmt::format("slow down: {} lines a second are allowed, the others wait", allowed.rate));
+  co_await sleep(std::chrono::duration<double>(allowed.burst / 2 / allowed.rate));
+  refill();
+}
+
+task<> member::write_lines() {
+  std::string batch;
+  bool is_there = true;
+  while (auto next = co_await as_result(outbox_.pop())) {
+    const line first = *std::move(next);
+    std::string_view bytes = shown(first);
+    if (!outbox_.empty()) {
+      batch = bytes;
+      while (batch.size() < batch_bytes) {
+        const std::optional<line> more = outbox_.try_pop();
+        if (!more) break;
+        batch += shown(*more);
+      }
+      bytes = batch;
+      measure_queue();
+    }
+    is_there = (co_await as_result(peer_.write_all(bytes))).has_value();
+    if (!is_there) break;
+    if (left_out_ != 0 && !leaving_) {
+      tell(fmt::format("{} lines were left out, for you read too slowly",
+                       std::exchange(left_out_, 0)));
+    }
+    if (outbox_.empty()) batch = std::string();  // most members are silent most of the time
+  }
+  if (is_there) {
+    peer_.shutdown_write();
+    if (!input_ended_) co_await sleep(linger);
+  }
+  both_->cancel();
+}
+
+void member::deliver(const line& what) {
+  if (!outbox_.try_push(what) && !leaving_) ++left_out_;
+  measure_queue();
+}
+
+void member::tell(std::string_view text) { deliver(make_line(fmt::format("* {}", text))); }
+
+void member::dismiss(std::string_view reason) {
+  if (std::exchange(leaving_, true)) return;
+  step_out();
+  if (!reason.empty()) {
+    // What it has not read until now is lost, but the reason shall be read.
+    while (full_ && outbox_.try_pop()) continue;
+    tell(fmt::format("goodbye: {}", reason));
+  }
+  outbox_.close();
+  accepted_at_ = clock::now();
+  home_.keep_an_eye_on(*this);
+}
+
+void member::measure_queue() {
+  const auto is_above = [this](std::size_t lines, std::size_t bytes) {
+    return outbox_.size() >= lines || outbox_.weight() >= bytes;
+  };
+  if (!full_ && is_above(limits::queued_lines, limits::queued_bytes)) {
+    set_full(true);
+    accepted_at_ = clock::now();
+    written_ = peer_.bytes_written();
+    home_.keep_an_eye_on(*this);
+  } else if (full_ && !is_above(limits::queued_lines / 2, limits::queued_bytes / 2)) {
+    set_full(false);
+  }
+}
+
+void member::set_full(bool on) {
+  if (full_ == on) return;
+  full_ = on;
+  if (room_ != nullptr) room_->count_full(on ? 1 : -1);
+}
+
+bool member::look_after(clock::time_point now) {
+  if (leaving_) {
+    if (now - accepted_at_ >= limits::farewell) both_->cancel();
+    return true;
+  }
+  if (const std::uint64_t written = peer_.bytes_written(); written != written_) {
+    written_ = written;
+    accepted_at_ = now;
+  }
+  if (full_ && now - accepted_at_ >= limits::patience) dismiss("you read too slowly");
+  return full_ || leaving_;
+}
+
+}  // namespace chat

@@ -1,0 +1,93 @@
+// A member: one connection, of which one fiber reads and one writes.
+#pragma once
+
+#include <ringlet/ringlet.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "limits.hpp"
+#include "line.hpp"
+
+namespace chat {
+
+class room;
+class server;
+
+class member {
+ public:
+  using clock = std::chrono::steady_clock;
+
+  member(server& home, ringlet::tcp_stream peer);
+  member(const member&) = delete;
+  member& operator=(const member&) = delete;
+  ~member();
+
+  /// From the question for its name to its last line. Errors of the connection end it, quietly.
+  ringlet::task<> serve();
+
+  const std::string& name() const noexcept { return name_; }
+
+  /// Puts a line into its queue; leaves it out when that is full. Nobody ever waits here.
+  void deliver(const line& what);
+  /// "* " and that, for this member only.
+  void tell(std::string_view text);
+  /// It gets what is queued, then the reason, then the connection ends.
+  void dismiss(std::string_view reason);
+  /// A look by server::watch(). False when it need not be looked at any more.
+  bool look_after(clock::time_point now);
+
+ private:
+  ringlet::task<> read_lines();
+  ringlet::task<> write_lines();
+  ringlet::task<> keep_to_the_rate();
+  // What a line means; in commands.cpp.
+  struct command;
+  static const command commands[];
+  void introduce(std::string_view name);
+  void obey(std::string_view text);
+  void join(std::string_view name);
+  void leave(std::string_view);
+  void who(std::string_view);
+  void rooms(std::string_view);
+  void message(std::string_view name_and_text);
+  void rename(std::string_view name);
+  void history(std::string_view count);
+  void time(std::string_view on_or_off);
+  void quit(std::string_view);
+  void help(std::string_view);
+  bool is_in_a_room();
+  void list(std::string_view before, const std::vector<std::string>& names);
+  void repeat(std::size_t lines);
+
+  void leave_room();
+  /// Leaves everything but the connection.
+  void step_out();
+  void measure_queue();
+  void set_full(bool on);
+  std::string_view shown(const line& what) const noexcept {
+    return shows_time_ ? with_time(what) : without_time(what);
+  }
+
+  server& home_;
+  ringlet::tcp_stream peer_;
+  ringlet::queue<line, bytes_of_line> outbox_;
+  ringlet::task_group* both_ = nullptr;  // its two fibers, while they run
+  std::string name_;                     // empty before it was introduced
+  room* room_ = nullptr;
+  double tokens_;  // lines that it may send now
+  clock::time_point tokens_at_;
+  bool shows_time_ = false;
+  bool input_ended_ = false;
+  bool leaving_ = false;
+  bool full_ = false;              // its queue is, or has been and is not half empty yet
+  std::uint64_t left_out_ = 0;     // lines that would have been too many
+  std::uint64_t written_ = 0;      // bytes, when somebody looked last
+  clock::time_point accepted_at_;  // when it last accepted something; while leaving: since when
+};
+
+}  // namespace chat

@@ -1,0 +1,59 @@
+// The server: who is there, which rooms there are, and what becomes of those who do not keep up.
+#pragma once
+
+#include <ringlet/ringlet.hpp>
+
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+
+#include "limits.hpp"
+#include "member.hpp"
+#include "room.hpp"
+
+namespace chat {
+
+class server {
+ public:
+  explicit server(const limits& given) : limits_(given) { nobody_left_.set(); }
+
+  const limits& limit() const noexcept { return limits_; }
+
+  /// Serves one connection to its end.
+  ringlet::task<> serve(ringlet::tcp_stream peer);
+  /// Never returns: again and again looks at those whom somebody keeps an eye on.
+  ringlet::task<> watch();
+  /// Tells everybody the reason, and returns when all have gone.
+  ringlet::task<> close(std::string_view reason);
+
+  // For members.
+
+  /// False when somebody else has that name.
+  bool take_name(std::string_view name, member& who);
+  void give_name_back(std::string_view name) { names_.erase(names_.find(name)); }
+  /// Null when there is nobody of that name.
+  member* find(std::string_view name) const;
+
+  using room_map = std::map<std::string, room, std::less<>>;
+  const room_map& rooms() const noexcept { return rooms_; }
+  /// Made if needed. A room that everybody has left is kept for its history, until its place is
+  /// needed. Null when there is somebody in each of as many as are allowed.
+  room* find_room(std::string_view name);
+
+  void keep_an_eye_on(member& who);
+
+ private:
+  class presence;
+
+  limits limits_;
+  std::map<std::string, member*, std::less<>> names_;
+  room_map rooms_;
+  std::unordered_set<member*> present_;
+  std::unordered_set<member*> watched_;
+  ringlet::event somebody_watched_;
+  ringlet::event nobody_left_;
+};
+
+}  // namespace chat

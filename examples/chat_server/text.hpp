@@ -1,0 +1,24 @@
+// What may be written: UTF-8, and names that can be told apart on a terminal.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+namespace chat {
+
+/// What a person may be called, in characters, and a room.
+inline constexpr std::size_t name_max = 32;
+
+bool is_utf8(std::string_view text) noexcept;
+
+/// What is wrong with that name, for the one who wants it; empty when nothing is.
+std::string_view fault_of_name(std::string_view name);
+
+/// Whether there is something in it that would move the cursor or ring the bell of those who read
+/// it. `text` is UTF-8.
+bool has_controls(std::string_view text);
+
+/// Takes the first word off the front of `text`, and the spaces around it.
+std::string_view take_word(std::string_view& text) noexcept;
+
+}  // namespace chat
