@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <system_error>
 #include <utility>
 
 #include "room.hpp"
@@ -115,11 +116,17 @@ task<> member::write_lines() {
     }
     if (outbox_.empty()) batch = std::string();  // most members are silent most of the time
   }
-  if (is_there) {
-    peer_.shutdown_write();
-    if (!input_ended_) co_await sleep(linger);
-  }
+  if (is_there && end_output() && !input_ended_) co_await sleep(linger);
   both_->cancel();
+}
+
+bool member::end_output() {
+  try {
+    peer_.shutdown_write();
+    return true;
+  } catch (const std::system_error&) {
+    return false;  // it has gone
+  }
 }
 
 void member::deliver(const line& what) {

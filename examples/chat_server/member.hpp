@@ -45,6 +45,8 @@ class member {
   ringlet::task<> read_lines();
   ringlet::task<> write_lines();
   ringlet::task<> keep_to_the_rate();
+  /// The peer sees the end of the stream; false when there is no peer any more.
+  bool end_output();
   // What a line means; in commands.cpp.
   struct command;
   static const command commands[];
