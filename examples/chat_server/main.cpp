@@ -51,6 +51,12 @@ task<> accept_members(chat::server& home, address where) {
   for (;;) spawn(home.serve(co_await listener.accept()));
 }
 
+// Who does not take its farewell in time is cut off by the watch, so this does not last.
+task<> close(chat::server& home, const fiber<>& watch) {
+  co_await home.close("the server shuts down");
+  co_await watch.kill();  // home must not end before it
+}
+
 task<> serve(std::string host, std::uint16_t port, chat::limits limits) {
   chat::server home(limits);
   const auto watch = spawn(home.watch());
@@ -60,8 +66,7 @@ task<> serve(std::string host, std::uint16_t port, chat::limits limits) {
   } catch (...) {
     end = std::current_exception();  // Ctrl-C, most of the time
   }
-  // Who does not take its farewell in time is cut off by watch(), so this does not last.
-  co_await shield(2 * chat::limits::farewell, home.close("the server shuts down"));
+  co_await shield(2 * chat::limits::farewell, close(home, watch));
   std::rethrow_exception(end);
 }
 
