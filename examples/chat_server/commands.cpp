@@ -88,6 +88,7 @@ void member::leave_room() {
   if (full_) room_->count_full(-1);
   room& left = *std::exchange(room_, nullptr);
   left.leave(*this);
+  if (home_.is_closing()) return;
   left.notice(fmt::format("* {} has left {}", name_, left.name()), nullptr);
 }
 

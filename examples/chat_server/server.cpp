@@ -46,6 +46,7 @@ class server::presence {
 };
 
 task<> server::serve(tcp_stream peer) {
+  if (closing_) co_return;  // accepted just before
   if (present_.size() >= limits_.members) {
     const auto refused = co_await as_result(with_timeout(1s, turn_away(std::move(peer))));
     static_cast<void>(refused.has_value());  // the peer may be gone already
@@ -70,6 +71,7 @@ task<> server::watch() {
 }
 
 task<> server::close(std::string_view reason) {
+  closing_ = true;
   for (member* const each : std::vector<member*>(present_.begin(), present_.end())) {
     each->dismiss(reason);
   }

@@ -27,6 +27,8 @@ class server {
   ringlet::task<> watch();
   /// Tells everybody the reason, and returns when all have gone.
   ringlet::task<> close(std::string_view reason);
+  /// Everybody leaves now, so nobody need be told who does.
+  bool is_closing() const noexcept { return closing_; }
 
   // For members.
 
@@ -54,6 +56,7 @@ class server {
   std::unordered_set<member*> watched_;
   ringlet::event somebody_watched_;
   ringlet::event nobody_left_;
+  bool closing_ = false;
 };
 
 }  // namespace chat
