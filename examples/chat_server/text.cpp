@@ -5,8 +5,34 @@
 
 #include <algorithm>
 #include <cwctype>
+#include <iterator>
 
 namespace chat {
+namespace {
+
+// Blanks as wide as any other, but where no line may be broken the C library does not count them.
+bool is_blank(std::wint_t character) noexcept {
+  return std::iswspace(character) != 0 || character == 0xa0 || character == 0x2007 ||
+         character == 0x202f;
+}
+
+// What takes no room, and what takes some and shows nothing in it: with these a name would look
+// like another one, or like none. Not those that join with what they follow.
+bool is_unseen(std::wint_t character) noexcept {
+  struct range {
+    std::wint_t first, last;
+  };
+  static constexpr range unseen[] = {
+      {0xad, 0xad},     {0x61c, 0x61c},   {0x115f, 0x1160},   {0x180e, 0x180e}, {0x200b, 0x200f},
+      {0x202a, 0x202e}, {0x2060, 0x206f}, {0x2800, 0x2800},   {0x3164, 0x3164}, {0xfeff, 0xfeff},
+      {0xffa0, 0xffa0}, {0xfff9, 0xfffb}, {0xe0000, 0xe007f},
+  };
+  return std::any_of(std::begin(unseen), std::end(unseen), [character](const range& each) {
+    return each.first <= character && character <= each.last;
+  });
+}
+
+}  // namespace
 
 bool is_utf8(std::string_view text) noexcept { return utf8::is_valid(text.begin(), text.end()); }
 
@@ -16,8 +42,9 @@ std::string_view fault_of_name(std::string_view name) {
   std::size_t characters = 0;
   for (auto at = name.begin(); at != name.end(); ++characters) {
     const auto character = static_cast<std::wint_t>(utf8::next(at, name.end()));
-    if (std::iswspace(character) != 0) return "it has a blank";
+    if (is_blank(character)) return "it has a blank";
     if (std::iswprint(character) == 0) return "it has a character that cannot be printed";
+    if (is_unseen(character)) return "it has a character that cannot be seen";
   }
   return characters > name_max ? "it has more than 32 characters" : "";
 }
