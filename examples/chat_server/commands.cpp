@@ -46,6 +46,7 @@ void member::obey(std::string_view text) {
   if (text.starts_with("//")) {
     text.remove_prefix(1);  // text that begins with a slash
   } else if (text.front() == '/') {
+    text = text.substr(0, text.find_last_not_of(blanks) + 1);
     const std::string_view name = take_word(text);
     for (const command& each : commands) {
       if (each.name == name) return (this->*each.run)(text);

@@ -60,7 +60,6 @@ bool has_controls(std::string_view text) {
 }
 
 std::string_view take_word(std::string_view& text) noexcept {
-  constexpr std::string_view blanks = " \t";
   text.remove_prefix(std::min(text.find_first_not_of(blanks), text.size()));
   const std::string_view word = text.substr(0, text.find_first_of(blanks));
   text.remove_prefix(word.size());

@@ -18,7 +18,10 @@ std::string_view fault_of_name(std::string_view name);
 /// it. `text` is UTF-8.
 bool has_controls(std::string_view text);
 
-/// Takes the first word off the front of `text`, and the spaces around it.
+/// What stands between the words of a command.
+inline constexpr std::string_view blanks = " \t";
+
+/// Takes the first word off the front of `text`, and the blanks around it.
 std::string_view take_word(std::string_view& text) noexcept;
 
 }  // namespace chat
