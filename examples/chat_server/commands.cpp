@@ -1,6 +1,7 @@
 // What members can say to the server: the commands, and text for their room.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <utility>
 
@@ -161,10 +162,17 @@ void member::history(std::string_view count) {
   tell(fmt::format("that was the end of what is kept of {}", room_->name()));
 }
 
+// No more than half of a queue takes that is not full: what follows must find room in it, too.
 void member::repeat(std::size_t lines) {
   const std::deque<line>& kept = room_->history();
-  const std::size_t first = kept.size() - std::min(lines, kept.size());
-  for (std::size_t i = first; i < kept.size(); ++i) deliver(kept[i]);
+  std::size_t count = 0;
+  std::size_t bytes = 0;
+  while (count < std::min(lines, kept.size()) && count < limits::queued_lines / 2) {
+    bytes += kept[kept.size() - 1 - count]->size();
+    if (bytes > limits::queued_bytes / 2) break;
+    ++count;
+  }
+  for (std::size_t i = kept.size() - count; i < kept.size(); ++i) deliver(kept[i]);
 }
 
 void member::time(std::string_view on_or_off) {

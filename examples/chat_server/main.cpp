@@ -101,7 +101,7 @@ int main(int argc, char** argv) {
       ->check(CLI::Range(0, 1'000'000))
       ->capture_default_str();
   app.add_option("--history", limits.history, "Lines of a room that newcomers get to see")
-      ->check(CLI::Range(0, 10'000))
+      ->check(CLI::Range(std::size_t(0), chat::limits::queued_lines / 2))
       ->capture_default_str();
   app.add_option("--rate", limits.rate, "Lines a second that a member may send for long")
       ->check(CLI::PositiveNumber)
