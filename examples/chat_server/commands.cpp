@@ -67,6 +67,7 @@ void member::join(std::string_view name) {
     return tell(fmt::format("that is no name for a room, for {}", fault));
   }
   if (room_ != nullptr && room_->name() == name) return tell("you are there already");
+  if (room_ != nullptr && room_->members().size() == 1) leave_room();  // makes place for another
   room* const found = home_.find_room(name);
   if (found == nullptr) return tell("there are too many rooms: join one that /rooms lists");
   leave_room();
