@@ -48,19 +48,20 @@ task<> member::serve() {
 // After the farewell it reads on, to throw away: closing a connection with something unread in it
 // would reset it, and what was sent last might be lost.
 task<> member::read_lines() {
-  reader lines(peer_, limits::line);
+  reader lines(peer_, limits::line + 1);  // a CR counts there
   tell("welcome to ringlet chat: what is your nickname?");
   const until introduced_by = clock::now() + limits::introduction;
   for (;;) {
     const until idle = home_.limit().idle == 0s ? forever : until(home_.limit().idle);
     const auto got = co_await as_result(lines.read_line(name_.empty() ? introduced_by : idle));
-    if (leaving_ && got && *got) continue;
-    if (!got && got.error() == errc::too_long) {
+    const bool is_line = got && *got;
+    if (leaving_ && is_line) continue;
+    if (is_line ? (*got)->size() > limits::line : !got && got.error() == errc::too_long) {
       tell(fmt::format("a line may have {} bytes; yours was thrown away", limits::line));
     } else if (!got && got.error() == errc::timed_out && !leaving_) {
       dismiss(name_.empty() ? "you did not say who you are" : "you have been silent for too long");
       continue;
-    } else if (!got || !*got) {
+    } else if (!is_line) {
       co_return;  // gone, or has nothing more to say
     } else if (!is_utf8(**got)) {
       tell("your line is not UTF-8, and was thrown away");
