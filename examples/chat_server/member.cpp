@@ -111,10 +111,6 @@ task<> member::write_lines() {
     }
     is_there = (co_await as_result(peer_.write_all(bytes))).has_value();
     if (!is_there) break;
-    if (left_out_ != 0 && !leaving_) {
-      tell(fmt::format("{} lines were left out, for you read too slowly",
-                       std::exchange(left_out_, 0)));
-    }
     if (outbox_.empty()) batch = std::string();  // most members are silent most of the time
   }
   if (is_there && end_output() && !input_ended_) co_await sleep(linger);
@@ -131,7 +127,7 @@ bool member::end_output() {
 }
 
 void member::deliver(const line& what) {
-  if (!outbox_.try_push(what) && !leaving_) ++left_out_;
+  if ((left_out_ != 0 || !outbox_.try_push(what)) && !leaving_) ++left_out_;
   measure_queue();
 }
 
@@ -141,15 +137,17 @@ void member::dismiss(std::string_view reason) {
   if (std::exchange(leaving_, true)) return;
   step_out();
   if (!reason.empty()) {
-    // What it has not read until now is lost, but the reason shall be read.
-    while (full_ && outbox_.try_pop()) continue;
-    tell(fmt::format("goodbye: {}", reason));
+    // What finds no room any more is lost, but the reason shall be read.
+    const line last = make_line(fmt::format("* goodbye: {}", reason));
+    while (!outbox_.try_push(last) && outbox_.try_pop()) continue;
   }
   outbox_.close();
   accepted_at_ = clock::now();
   home_.keep_an_eye_on(*this);
 }
 
+// Once lines are left out, all are until the queue is not full any more: so there is one gap, and
+// where it is the member is told of it.
 void member::measure_queue() {
   const auto is_above = [this](std::size_t lines, std::size_t bytes) {
     return outbox_.size() >= lines || outbox_.weight() >= bytes;
@@ -161,6 +159,9 @@ void member::measure_queue() {
     home_.keep_an_eye_on(*this);
   } else if (full_ && !is_above(limits::queued_lines / 2, limits::queued_bytes / 2)) {
     set_full(false);
+    if (left_out_ == 0 || leaving_) return;
+    tell(fmt::format("{} lines were left out, for you read too slowly",
+                     std::exchange(left_out_, 0)));
   }
 }
 
