@@ -39,7 +39,7 @@ task<> member::serve() {
     both_ = &group;
     group.spawn(write_lines());
     co_await read_lines();
-    input_ended_ = true;
+    input_ended_.set();
     dismiss("");  // and the writer ends when it has sent what is queued
   };
   co_await with_group(both);
@@ -113,7 +113,7 @@ task<> member::write_lines() {
     if (!is_there) break;
     if (outbox_.empty()) batch = std::string();  // most members are silent most of the time
   }
-  if (is_there && end_output() && !input_ended_) co_await sleep(linger);
+  if (is_there && end_output()) co_await input_ended_.wait(linger);
   both_->cancel();
 }
 

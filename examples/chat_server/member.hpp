@@ -79,12 +79,12 @@ class member {
   ringlet::tcp_stream peer_;
   ringlet::queue<line, bytes_of_line> outbox_;
   ringlet::task_group* both_ = nullptr;  // its two fibers, while they run
+  ringlet::event input_ended_;
   std::string name_;                     // empty before it was introduced
   room* room_ = nullptr;
   double tokens_;  // lines that it may send now
   clock::time_point tokens_at_;
   bool shows_time_ = false;
-  bool input_ended_ = false;
   bool leaving_ = false;
   bool full_ = false;              // its queue is, or has been and is not half empty yet
   std::uint64_t left_out_ = 0;     // lines that would have been too many
