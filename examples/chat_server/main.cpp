@@ -108,7 +108,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   limits.idle = std::chrono::seconds(idle);
-  limits.burst = std::max(limits.burst, 4 * limits.rate);
+  limits.burst = std::max(1.0, 4 * limits.rate);
   std::setlocale(LC_CTYPE, "C.UTF-8");  // for telling which characters can be printed
 
   make_room_for_connections(limits.members);
