@@ -1,0 +1,130 @@
+"""What the scripts about the chat server share: members, as people at a terminal see the server.
+
+Nothing here sleeps to wait for something: a member waits for a line, or for the end of its stream.
+That a line does not come is shown by a fence: lines arrive in the order in which the server made
+them, so whatever was to come has come before the answer to a command given afterwards.
+"""
+
+import support
+
+WELCOME = "* welcome to ringlet chat: what is your nickname?"
+SLOW = "* goodbye: you read too slowly"
+SHUT_DOWN = "* goodbye: the server shuts down"
+
+
+class Member:
+    """One connection. With a name it has introduced itself, and read the answer."""
+
+    def __init__(self, server, name=None, room=None, receive_buffer=None):
+        self.sock = server.connect(receive_buffer=receive_buffer)
+        self.name = name
+        self.received = b""
+        self.fences = 0
+        if name is not None:
+            self.expect(WELCOME)
+            self.introduce(name)
+        if room is not None:
+            self.join(room)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.sock.close()
+
+    def send(self, data):
+        self.sock.sendall(data)
+
+    def say(self, *lines):
+        self.send("".join(f"{line}\n" for line in lines).encode())
+
+    def line(self):
+        """The next line, without its end; None at the end of the stream."""
+        while b"\n" not in self.received:
+            part = self.sock.recv(1 << 16)
+            if not part:
+                if self.received:
+                    raise AssertionError(f"a line without end: {self.received!r}")
+                return None
+            self.received += part
+        line, _, self.received = self.received.partition(b"\n")
+        return line.decode()
+
+    def expect(self, *lines):
+        for line in lines:
+            got = self.line()
+            if got != line:
+                raise AssertionError(f"{self.name}: expected {line!r}, got {got!r}")
+
+    def lines_before(self, last):
+        """What comes before that line, which is read, too."""
+        lines = []
+        while (line := self.line()) != last:
+            if line is None:
+                raise AssertionError(f"{self.name}: the end instead of {last!r} after {lines[-5:]}")
+            lines.append(line)
+        return lines
+
+    def fence(self):
+        """What has come by now."""
+        self.fences += 1
+        self.say(f"/fence{self.fences}")
+        return self.lines_before(
+            f"* no such command: /fence{self.fences}; /help lists the commands"
+        )
+
+    def rest(self):
+        """All lines until the server ends the connection in an orderly way."""
+        parts = [self.received]
+        while part := self.sock.recv(1 << 20):
+            parts.append(part)
+        self.received = b""
+        text = b"".join(parts).decode()
+        if text and not text.endswith("\n"):
+            raise AssertionError(f"{self.name}: a line without end: {text[-80:]!r}")
+        return text.splitlines()
+
+    def introduce(self, name):
+        self.say(name)
+        self.expect(f"* hello, {name}: /join ROOM lets you talk, /help lists the commands")
+        self.name = name
+
+    def join(self, room):
+        """What is told on joining, but for the last line."""
+        self.say(f"/join {room}")
+        lines = []
+        while not (line := self.line()).startswith(f"* you are in {room} with "):
+            lines.append(line)
+        return lines
+
+
+class Case(support.Case):
+    """A test of the chat server."""
+
+    def setUp(self):
+        if not support.program_path("chat_server").exists():
+            self.skipTest("chat_server was not built: it needs utf8.h (libutfcpp-dev)")
+
+    def start_server(self, *arguments, complaints="", before=(), **options):
+        """As that of support, for this server."""
+        program = support.program_path("chat_server")
+        made = support.Server(*before, program, "--port", "0", *arguments, **options)
+        self.addCleanup(made.end)
+        self.addCleanup(self.check_server, made, complaints)
+        return made
+
+    def member(self, server, *arguments, **options):
+        made = Member(server, *arguments, **options)
+        self.addCleanup(made.sock.close)
+        return made
+
+    def room_of(self, server, room, *names):
+        """Members of these names, each of whom has seen the later ones come."""
+        made = [self.member(server, name, room) for name in names]
+        for index, member in enumerate(made):
+            member.expect(*(f"* {name} has joined {room}" for name in names[index + 1 :]))
+        return made
+
+    def assert_serves(self, server):
+        with Member(server, "somebody") as newcomer:
+            self.assertEqual(newcomer.fence(), [])
