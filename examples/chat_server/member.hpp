@@ -80,7 +80,7 @@ class member {
   ringlet::queue<line, bytes_of_line> outbox_;
   ringlet::task_group* both_ = nullptr;  // its two fibers, while they run
   ringlet::event input_ended_;
-  std::string name_;                     // empty before it was introduced
+  std::string name_;  // empty before it was introduced
   room* room_ = nullptr;
   double tokens_;  // lines that it may send now
   clock::time_point tokens_at_;
