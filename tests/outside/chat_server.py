@@ -41,7 +41,8 @@ class OtherPrograms(chat_support.Case):
             self.assertEqual(lines, self.ANSWERS)
             self.assertTrue(last.startswith("* goodbye"), last)
         text = "\n".join(self.TALK[:-1])  # The last line has no end.
-        self.assertEqual(self.run_client(*command(self.start_server().port), text=text), self.ANSWERS)
+        lines = self.run_client(*command(self.start_server().port), text=text)
+        self.assertEqual(lines, self.ANSWERS)
 
     def test_netcat(self):
         support.skip_unless_installed("nc")
@@ -373,7 +374,8 @@ class Others(chat_support.Case):
         server = self.start_server()
         alice, bob = self.room_of(server, "lobby", "alice", "bob")
         carol = self.member(server, "carol")
-        carol.say("/msg alice  two words ", "/msg nobody hello", "/msg alice", "/msg", "/msg carol I")
+        carol.say("/msg alice  two words ", "/msg nobody hello", "/msg alice", "/msg")
+        carol.say("/msg carol I")
         carol.expect(
             "(private) to alice: two words",
             "* there is no nobody",
@@ -390,7 +392,8 @@ class Others(chat_support.Case):
         server = self.start_server()
         alice, bob = self.room_of(server, "lobby", "alice", "bob")
         alice.say("/time on", "hello", "/who")
-        for text in ("* lines come with the time", "[lobby] alice: hello", "* in lobby: alice, bob"):
+        texts = ["* lines come with the time", "[lobby] alice: hello", "* in lobby: alice, bob"]
+        for text in texts:
             time, _, line = alice.line().partition(" ")
             self.assertRegex(time, r"^([01]\d|2[0-3]):[0-5]\d:[0-5]\d$")
             self.assertEqual(line, text)

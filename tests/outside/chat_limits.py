@@ -1,0 +1,397 @@
+#!/usr/bin/env python3
+"""The chat server and those who ask too much of it: long lines, floods, silence, crowds, and
+members who do not read.
+
+usage: chat_limits.py BUILD_ROOT [TEST...]
+"""
+
+import pathlib
+import re
+import selectors
+import signal
+import threading
+import time
+
+import chat_support
+import support
+from chat_support import SHUT_DOWN, SLOW, WELCOME, Member
+from support import descriptor_count, wait_until
+
+LINE = 4096
+TOO_LONG = f"* a line may have {LINE} bytes; yours was thrown away"
+FULL = "* goodbye: the server is full; try again later"
+SILENT = "* goodbye: you have been silent for too long"
+NO_LIMIT = ("--rate", "1000000")
+
+
+def system_takes():
+    """Bytes that the system keeps for a connection whose peer does not read: not more than that."""
+    text = pathlib.Path("/proc/sys/net/ipv4/tcp_wmem").read_text()
+    return int(text.split()[2])
+
+
+class Lines(chat_support.Case):
+    def test_a_line_of_the_longest_kind_is_said(self):
+        alice, bob = self.room_of(self.start_server(), "lobby", "alice", "bob")
+        for text in ("x" * LINE, "名" * (LINE // 3) + "x"):
+            for end in ("\n", "\r\n"):
+                alice.send(f"{text}{end}".encode())
+                for each in (alice, bob):
+                    each.expect(f"[lobby] alice: {text}")
+
+    def test_a_longer_one_is_thrown_away_alone(self):
+        alice, bob = self.room_of(self.start_server(), "lobby", "alice", "bob")
+        for text in ("x" * (LINE + 1), "y" * 3 * LINE, "名" * 100_000, "/join " + "z" * LINE):
+            for end in ("\n", "\r\n"):
+                alice.send(f"{text}{end}hello\n".encode())
+                alice.expect(TOO_LONG, "[lobby] alice: hello")
+                bob.expect("[lobby] alice: hello")
+        self.assertEqual(bob.fence(), [])
+
+    def test_it_is_told_before_its_end_has_come(self):
+        alice = self.member(self.start_server(), "alice", "lobby")
+        alice.send(b"x" * (LINE + 2))
+        alice.expect(TOO_LONG)
+        for _ in range(100):
+            alice.send(b"x" * LINE)
+        alice.send(b"x\nhello\n")
+        alice.expect("[lobby] alice: hello")
+
+    def test_before_the_name(self):
+        member = self.member(self.start_server())
+        member.expect(WELCOME)
+        member.say("x" * (LINE + 1))
+        member.expect(TOO_LONG)
+        member.introduce("alice")
+
+    def test_what_is_not_utf8_is_thrown_away(self):
+        alice, bob = self.room_of(self.start_server(), "lobby", "alice", "bob")
+        for wrong in (b"\xff", b"h\xe4llo", b"\xc3", b"\xc0\xaf", b"\xed\xa0\x80", b"\x80",
+                      b"\xf4\x90\x80\x80", "日".encode()[:2], b"/msg bob \xfe"):  # fmt: skip
+            alice.send(wrong + b"\n")
+            alice.expect("* your line is not UTF-8, and was thrown away")
+        for control in ("\0", "\x1b[2J", "a\rb", "\x7f", "\u009b"):
+            alice.say(control)
+            alice.expect("* your line has control characters, and was thrown away")
+        self.assertEqual(bob.fence(), [])
+
+
+class Rate(chat_support.Case):
+    def test_a_flood_is_slowed_down_and_nothing_of_it_is_lost(self):
+        """The burst is 4 seconds of the rate; after it half of that is waited for."""
+        server = self.start_server("--rate", "20")
+        alice, bob = self.room_of(server, "lobby", "alice", "bob")
+        said = [f"[lobby] alice: {number}" for number in range(100)]
+        begin = time.monotonic()
+        alice.say(*(str(number) for number in range(100)))
+        bob.expect(*said)
+        self.assertGreater(time.monotonic() - begin, 1)
+        lines = alice.lines_before(said[-1])
+        self.assertEqual([line for line in lines if line in said], said[:-1])
+        self.assertEqual(
+            {line for line in lines if line not in said},
+            {"* slow down: 20 lines a second are allowed, the others wait"},
+        )
+        self.assertEqual(bob.fence(), [])  # And bob was not slowed down.
+
+    def test_who_is_slowed_down_can_be_sent_away(self):
+        server = self.start_server("--rate", "0.01")  # Where each wait is for minutes.
+        alice = self.member(server, "alice", "lobby")
+        alice.say("one", "two")
+        alice.expect("* slow down: 0.01 lines a second are allowed, the others wait")
+        server.signal(signal.SIGINT)
+        self.assertEqual(alice.rest(), [SHUT_DOWN])
+        alice.sock.close()
+        self.assertEqual(server.wait(), 130)
+        self.assertEqual(server.stderr, "")
+
+
+class Idle(chat_support.Case):
+    def test_the_silent_are_sent_away_and_others_are_not(self):
+        server = self.start_server("--idle", "1")
+        alice, bob = self.room_of(server, "lobby", "alice", "bob")
+        begin = time.monotonic()
+        # Alice reads only. What bob says keeps him, not her; nor do the halves of a line.
+        alice.send(b"half a line")
+        left = threading.Event()
+
+        def talk():
+            while not left.wait(0.2):
+                bob.say("still here")
+
+        talking = threading.Thread(target=talk)
+        talking.start()
+        try:
+            lines = bob.lines_before("* alice has left lobby")
+        finally:
+            left.set()
+            talking.join()
+        self.assertGreater(time.monotonic() - begin, 0.5)
+        self.assertEqual(set(lines), {"[lobby] bob: still here"})
+        self.assertEqual(alice.rest()[-1], SILENT)
+        self.member(server, "alice")  # The name is free again.
+        self.assertEqual(bob.rest()[-1], SILENT)
+
+    def test_nobody_is_sent_away_unless_told(self):
+        server = self.start_server()
+        alice, bob = self.room_of(server, "lobby", "alice", "bob")
+        time.sleep(1.5)  # Nothing is waited for: this is observed.
+        for each in (alice, bob):
+            self.assertEqual(each.fence(), [])
+
+
+class Crowds(chat_support.Case):
+    def test_too_many_members_are_turned_away(self):
+        server = self.start_server("--members-max", "2")
+        alice, bob = self.room_of(server, "lobby", "alice", "bob")
+        for _ in range(3):
+            self.assertEqual(self.member(server).rest(), [FULL])
+        talking = self.member(server)
+        talking.say(*["I will not be stopped"] * 1000)
+        self.assertEqual(talking.rest(), [FULL])
+        bob.say("/quit")
+        self.assertEqual(len(bob.rest()), 1)
+        bob.sock.close()
+        begin = time.monotonic()
+        wait_until(lambda: self.is_served(server), "the place is free")
+        if not support.is_sanitized():
+            self.assertLess(time.monotonic() - begin, 0.9)  # It lingers for a second at most.
+        alice.say("hello")
+        alice.expect("* bob has left lobby", "[lobby] alice: hello")
+
+    def is_served(self, server):
+        with Member(server) as member:
+            return member.line() == WELCOME
+
+    def test_those_who_come_and_go_leave_nothing_behind(self):
+        server = self.start_server()
+        alice = self.member(server, "alice", "lobby")
+        before = descriptor_count(server.pid)
+        for turn in range(20):
+            crowd = [self.member(server, f"m{number}", "lobby") for number in range(20)]
+            for each in crowd[::2]:
+                support.reset(each.sock)
+            for each in crowd[1::2]:
+                each.sock.close()
+            wait_until(lambda: descriptor_count(server.pid) == before, "they are closed")
+        self.assertEqual(len([line for line in alice.fence() if " has left " in line]), 400)
+
+
+class Pump:
+    """Says numbered lines as fast as `readers` read them, who get all of them and nothing else."""
+
+    WINDOW = 50
+
+    def __init__(self, case, sender, readers):
+        self.case, self.sender, self.readers = case, sender, readers
+        self.count = 0
+
+    def say(self, count, text):
+        while count > 0:
+            some = range(self.count, self.count + min(count, self.WINDOW))
+            self.sender.say(*(f"{number} {text}" for number in some))
+            for each in self.readers:
+                each.expect(*(f"[lobby] {self.sender.name}: {number} {text}" for number in some))
+            self.count = some.stop
+            count -= len(some)
+
+
+class Slow(chat_support.Case):
+    """Somebody who does not read. Others are never the slower for it."""
+
+    TEXT = "x" * 3000
+
+    def setUp(self):
+        super().setUp()
+        self.server = self.start_server(*NO_LIMIT)
+        self.alice, self.bob = self.room_of(self.server, "lobby", "alice", "bob")
+        self.pump = Pump(self, self.alice, [self.alice, self.bob])
+
+    def enter(self, name):
+        slow = self.member(self.server, name, "lobby", receive_buffer=4096)
+        for each in (self.alice, self.bob):
+            each.expect(f"* {name} has joined lobby")
+        return slow
+
+    def fill(self, text=None):
+        """So much is said that the system, and then the queue, take no more of it."""
+        text = text or self.TEXT
+        self.pump.say((system_takes() + 600_000) // len(text), text)
+
+    def wait_until_dropped(self, name):
+        """While the others talk on, which they do once in a while."""
+        begin = time.monotonic()
+        while True:
+            self.alice.say("and?")
+            line = self.alice.line()
+            if line == f"* {name} has left lobby":
+                break
+            self.assertEqual(line, "[lobby] alice: and?")
+            self.bob.expect(line)
+            self.assertLess(time.monotonic() - begin, support.DEADLINE)
+            time.sleep(0.05)
+        self.bob.expect(line)
+        for each in (self.alice, self.bob):
+            each.expect("[lobby] alice: and?")
+        return time.monotonic() - begin
+
+    def test_who_does_not_read_is_dropped_and_can_read_why(self):
+        slow = self.enter("slow")
+        self.fill()
+        waited = self.wait_until_dropped("slow")
+        if not support.is_sanitized():
+            self.assertGreater(waited, 3)  # 5 s, less what it took to fill the queue.
+        *lines, last = slow.rest()
+        self.assertEqual(last, SLOW)
+        self.assertEqual(
+            lines, [f"[lobby] alice: {number} {self.TEXT}" for number in range(len(lines))]
+        )
+        self.member(self.server, "slow", "lobby")  # The name is free again.
+
+    def test_who_does_not_even_then_is_cut_off(self):
+        before = descriptor_count(self.server.pid)
+        slow = self.enter("slow")
+        self.fill()
+        self.wait_until_dropped("slow")
+        wait_until(lambda: descriptor_count(self.server.pid) == before, "it is closed")
+        parts = []
+        try:
+            while part := slow.sock.recv(1 << 20):
+                parts.append(part)
+        except ConnectionResetError:
+            pass
+        self.assertNotIn(SLOW.encode(), b"".join(parts))
+
+    def test_who_reads_again_in_time_stays_and_knows_what_is_missing(self):
+        for text in (self.TEXT, "x"):
+            with self.subTest(bytes=len(text)):
+                slow = self.enter("slow")
+                first = self.pump.count
+                if text == self.TEXT:
+                    self.fill()
+                else:
+                    # The system is filled first; then what takes more lines than bytes.
+                    self.pump.say((system_takes() + 100_000) // 3000, self.TEXT)
+                    self.pump.say(5000, text)
+                said = range(first, self.pump.count)
+                numbers, missing = self.read_on(slow, len(said))
+                self.assertGreater(missing, 0)
+                self.assertEqual(numbers, sorted(set(numbers)))
+                self.assertLessEqual(set(numbers), set(said))
+                self.assertEqual(slow.fence(), [])
+                slow.say("I am back", "/quit")
+                for each in (self.alice, self.bob):
+                    each.expect("[lobby] slow: I am back", "* slow has left lobby")
+
+    def read_on(self, slow, count):
+        """Until so many lines are accounted for: the numbers of those that came, and how many are
+        said to have been left out."""
+        numbers, missing = [], 0
+        while len(numbers) + missing < count:
+            line = slow.line()
+            told = r"\* (\d+) lines were left out, for you read too slowly"
+            if found := re.fullmatch(told, line):
+                missing += int(found[1])
+            else:
+                found = re.match(r"\[lobby\] alice: (\d+) ", line)
+                self.assertTrue(found, line)
+                numbers.append(int(found[1]))
+        self.assertEqual(len(numbers) + missing, count)
+        return numbers, missing
+
+    def test_who_reads_little_but_always_stays(self):
+        slow = self.enter("slow")
+        self.fill()
+        begin = time.monotonic()
+        while time.monotonic() - begin < 7:  # More than the 5 s without anything.
+            support.receive_exactly(slow.sock, 200_000)
+            time.sleep(0.5)
+        self.alice.say("/who")
+        self.alice.expect("* in lobby: alice, bob, slow")
+
+    def test_many_of_them(self):
+        """Half of the room, so that it is not the server that is slow."""
+        crowd = [self.enter("slow1"), self.enter("slow2")]
+        self.fill()
+        left = set()
+        while len(left) < len(crowd):
+            line = self.alice.line()
+            self.bob.expect(line)
+            left.add(line)
+        self.assertEqual(left, {"* slow1 has left lobby", "* slow2 has left lobby"})
+        for each in crowd:
+            self.assertEqual(each.rest()[-1], SLOW)
+
+    def test_the_server_ends_beside_it(self):
+        slow = self.enter("slow")
+        self.fill()
+        begin = time.monotonic()
+        self.server.signal(signal.SIGINT)
+        for each in (self.alice, self.bob):
+            self.assertEqual(each.rest(), [SHUT_DOWN])
+            each.sock.close()
+        self.assertEqual(self.server.wait(), 130)
+        self.assertEqual(self.server.stderr, "")
+        self.assertLess(time.monotonic() - begin, 10)
+        slow.sock.close()
+
+    def test_the_server_ends_and_it_reads_on(self):
+        """What was queued is delivered."""
+        slow = self.enter("slow")
+        count = (system_takes() // 2 + 300_000) // 3000
+        self.pump.say(count, self.TEXT)
+        self.server.signal(signal.SIGINT)
+        *lines, last = slow.rest()
+        self.assertEqual(last, SHUT_DOWN)
+        expected = [f"[lobby] alice: {number} {self.TEXT}" for number in range(count)]
+        self.assertTrue(lines == expected, f"{len(lines)} of {count} lines")
+
+
+class Saturation(chat_support.Case):
+    MEMBERS = 20
+    LINES = 200 if support.FAST else 1000
+
+    def test_past_saturation_nobody_who_reads_is_dropped_or_misses_a_line(self):
+        """All talk as fast as they can, and read as fast as they can."""
+        names = [f"m{number}" for number in range(self.MEMBERS)]
+        members = self.room_of(self.start_server(*NO_LIMIT), "lobby", *names)
+        text = "x" * 50
+        selector = selectors.DefaultSelector()
+        unsent, received = {}, {}
+        for member in members:
+            lines = (f"{member.name} {number} {text}\n" for number in range(self.LINES))
+            unsent[member] = memoryview("".join(lines).encode())
+            received[member] = []
+            member.sock.setblocking(False)
+            both = selectors.EVENT_READ | selectors.EVENT_WRITE
+            selector.register(member.sock, both, member)
+        expected = self.LINES * self.MEMBERS
+        counts = dict.fromkeys(members, 0)
+        last = time.monotonic()
+        while any(count < expected for count in counts.values()):
+            self.assertLess(time.monotonic() - last, support.DEADLINE, "nothing moves any more")
+            for key, events in selector.select(1):
+                last = time.monotonic()
+                member = key.data
+                if events & selectors.EVENT_READ:
+                    part = member.sock.recv(1 << 18)
+                    self.assertTrue(part, "a member was dropped")
+                    received[member].append(part)
+                    counts[member] += part.count(b"\n")
+                if events & selectors.EVENT_WRITE:
+                    unsent[member] = unsent[member][member.sock.send(unsent[member]) :]
+                    if not unsent[member]:
+                        selector.modify(member.sock, selectors.EVENT_READ, member)
+        streams = {b"".join(parts) for parts in received.values()}
+        self.assertEqual(len(streams), 1, "not all got the same")
+        heard = {name: [] for name in names}
+        for line in streams.pop().decode().splitlines():
+            self.assertRegex(line, r"^\[lobby\] m\d+: ")
+            name, number, _ = line.partition(": ")[2].split()
+            heard[name].append(int(number))
+        for name in names:
+            self.assertEqual(heard[name], list(range(self.LINES)))
+
+
+if __name__ == "__main__":
+    support.main()
