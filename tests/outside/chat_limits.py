@@ -345,6 +345,8 @@ class Slow(chat_support.Case):
         self.assertEqual(last, SHUT_DOWN)
         expected = [f"[lobby] alice: {number} {self.TEXT}" for number in range(count)]
         self.assertTrue(lines == expected, f"{len(lines)} of {count} lines")
+        self.assertEqual(self.server.wait(), 130)
+        self.assertEqual(self.server.stderr, "")
 
 
 class Saturation(chat_support.Case):
