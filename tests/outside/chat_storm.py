@@ -34,7 +34,8 @@ seconds = 5
 
 
 class Guest:
-    """A member that waits for no answer. It knows what it has said, where, and by which name."""
+    """Knows what it has said, where, and by which name. It does something when the server has dealt
+    with what it did before: so the storm is as strong as the server can take, and no stronger."""
 
     def __init__(self, storm, number):
         self.storm = storm
@@ -48,10 +49,19 @@ class Guest:
         self.sock = storm.server.connect()
         self.sock.setblocking(False)
         self.unsent = b""
+        self.fences = 0
+        self.fence = b""
         storm.selector.register(self.sock, selectors.EVENT_READ, self)
         self.name = next(self.names)
         self.send(self.name)
         self.enter()
+        self.wait()
+
+    def wait(self):
+        """Until the server has answered this, and thus all that was sent before."""
+        self.fences += 1
+        self.fence = f"no such command: /fence{self.fences};".encode()
+        self.send(f"/fence{self.fences}")
 
     def send(self, *lines):
         """What the system does not take at once is sent when it does."""
@@ -67,7 +77,7 @@ class Guest:
         self.storm.selector.modify(self.sock, events, self)
 
     def act(self):
-        if self.unsent or self.leaves:
+        if self.fence or self.unsent or self.leaves:
             return
         draw = self.storm.random.random()
         if draw < 0.70:
@@ -82,7 +92,8 @@ class Guest:
         elif draw < 0.96:
             self.ask()
         else:
-            self.vanish()
+            return self.vanish()
+        self.wait()
 
     def talk(self):
         lines = []
@@ -125,10 +136,13 @@ class Guest:
     def read(self):
         part = self.sock.recv(1 << 18)
         self.storm.received += len(part)
-        if b"left out" in part or b"too slowly" in part:
-            raise AssertionError(f"{self.name} missed something")
+        text = self.tail + part
+        if b"too slowly" in text:
+            raise AssertionError(f"{self.name} was too slow: {text!r}")
+        if self.fence and self.fence in text:
+            self.fence = b""
         if part:
-            self.tail = (self.tail + part)[-100:]
+            self.tail = text[-100:]
             return
         if not self.leaves:
             raise AssertionError(f"{self.name} was sent away: {self.tail!r}")
