@@ -34,15 +34,12 @@ member::member(server& home, tcp_stream peer)
 
 member::~member() { step_out(); }
 
-task<> member::serve() {
-  const auto both = [this](task_group& group) -> task<> {
-    both_ = &group;
-    group.spawn(write_lines());
-    co_await read_lines();
-    input_ended_.set();
-    dismiss("");  // and the writer ends when it has sent what is queued
-  };
-  co_await with_group(both);
+task<> member::serve(task_group& both) {
+  both_ = &both;
+  both.spawn(write_lines());
+  co_await read_lines();
+  input_ended_.set();
+  dismiss("");  // and the writer ends when it has sent what is queued
 }
 
 // After the farewell it reads on, to throw away: closing a connection with something unread in it
@@ -93,12 +90,22 @@ task<> member::keep_to_the_rate() {
   refill();
 }
 
+// Most members are silent most of the time: what is needed only to send lies in a frame of its own.
 task<> member::write_lines() {
-  std::string batch;
   bool is_there = true;
-  while (auto next = co_await as_result(outbox_.pop())) {
-    const line first = *std::move(next);
-    std::string_view bytes = shown(first);
+  while (is_there) {
+    auto first = co_await as_result(outbox_.pop());
+    if (!first) break;
+    is_there = co_await send_queued(*std::move(first));
+  }
+  if (is_there && end_output()) co_await input_ended_.wait(linger);
+  both_->cancel();
+}
+
+task<bool> member::send_queued(line first) {
+  std::string batch;
+  for (std::optional<line> next = std::move(first); next; next = outbox_.try_pop()) {
+    std::string_view bytes = shown(*next);
     if (!outbox_.empty()) {
       batch = bytes;
       while (batch.size() < batch_bytes) {
@@ -109,12 +116,9 @@ task<> member::write_lines() {
       bytes = batch;
       measure_queue();
     }
-    is_there = (co_await as_result(peer_.write_all(bytes))).has_value();
-    if (!is_there) break;
-    if (outbox_.empty()) batch = std::string();  // most members are silent most of the time
+    if (!co_await as_result(peer_.write_all(bytes))) co_return false;
   }
-  if (is_there && end_output()) co_await input_ended_.wait(linger);
-  both_->cancel();
+  co_return true;
 }
 
 bool member::end_output() {

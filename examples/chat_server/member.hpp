@@ -28,7 +28,8 @@ class member {
   ~member();
 
   /// From the question for its name to its last line. Errors of the connection end it, quietly.
-  ringlet::task<> serve();
+  /// Both of its fibers belong to that group.
+  ringlet::task<> serve(ringlet::task_group& both);
 
   const std::string& name() const noexcept { return name_; }
 
@@ -44,6 +45,8 @@ class member {
  private:
   ringlet::task<> read_lines();
   ringlet::task<> write_lines();
+  /// Sends that line and what is queued behind it; false when the peer has gone.
+  ringlet::task<bool> send_queued(line first);
   ringlet::task<> keep_to_the_rate();
   /// The peer sees the end of the stream; false when there is no peer any more.
   bool end_output();

@@ -16,11 +16,16 @@ constexpr auto watch_interval = 100ms;
 
 // One line, and the end. What the peer says meanwhile is read, or closing would be a reset, which
 // may overtake the line.
-task<> turn_away(tcp_stream peer) {
+task<> refuse(tcp_stream peer) {
   const line refusal = make_line("* goodbye: the server is full; try again later");
   co_await peer.write_all(without_time(refusal));
   peer.shutdown_write();
   while (co_await peer.receive()) continue;
+}
+
+task<> turn_away(tcp_stream peer) {
+  const auto refused = co_await as_result(with_timeout(1s, refuse(std::move(peer))));
+  static_cast<void>(refused.has_value());  // the peer may be gone already
 }
 
 }  // namespace
@@ -48,13 +53,12 @@ class server::presence {
 task<> server::serve(tcp_stream peer) {
   if (closing_) co_return;  // accepted just before
   if (present_.size() >= limits_.members) {
-    const auto refused = co_await as_result(with_timeout(1s, turn_away(std::move(peer))));
-    static_cast<void>(refused.has_value());  // the peer may be gone already
+    co_await turn_away(std::move(peer));
     co_return;
   }
   member who(*this, std::move(peer));
   const presence known(*this, who);
-  co_await who.serve();
+  co_await with_group([&who](task_group& both) { return who.serve(both); });
 }
 
 task<> server::watch() {
