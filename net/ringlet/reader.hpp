@@ -37,21 +37,22 @@ class tcp_stream;
 /// True of every call, and not repeated there:
 ///
 ///   Views         What a call returns is text or any other bytes. It stays valid until the next
-///                 call on the reader, but for consume() and a call that was killed or timed out
-///                 before it began. It is a view of the buffer that the stream lent where the whole
-///                 piece lies in one, else of the reader's own memory.
+///                 call on the reader, consume() excepted. It is a view of the buffer that the
+///                 stream lent where the whole piece lies in one, else of the reader's own memory.
 ///   Limit         A piece has at most limit() bytes, without its delimiter. What is longer fails
 ///                 with errc::too_long, as soon as so much has come. The rest of an overlong line
 ///                 or delimited piece is then thrown away, up to and including its delimiter, while
 ///                 later calls wait for what follows it: so a server can complain and go on.
 ///   Memory        While nothing is buffered: none but itself; of a standard stream one buffer of
 ///                 options.sizes.buffer_size bytes. While a piece is not whole: what has come of
-///                 it, in memory that grows by doubling. Never more than the limit, the delimiter
-///                 and one lent buffer.
+///                 it, in memory that grows by doubling, and goes when it is consumed. Never more
+///                 than the limit, the delimiter and one lent buffer; in the moment of growing
+///                 half the limit beside it.
 ///   Overlap       A call while another one waits is the caller's bug and aborts. So is one while
 ///                 a read of the stream itself is in flight, if it has to wait.
 ///   Errors        Those of the stream, as std::system_error or as_result(); closed on this side:
-///                 errc::closed. What had been buffered before can still be read.
+///                 errc::closed. not_enough_memory: no byte is lost, call again. What had been
+///                 buffered before an error can still be read.
 ///   Cancellation  Every call is cancel-safe: what had arrived stays in the reader, and calling
 ///                 again goes on where it was. The `until` of a call counts as a cancellation.
 ///   End           A call that could be served from what is buffered still is. The end is told
@@ -76,7 +77,8 @@ class reader {
   /// The next line, without the LF or CR LF that ends it; nothing at the end of the stream. What
   /// comes after the last LF is a line, too. A CR counts against the limit.
   read_line_wait read_line(const until& limit = forever);
-  /// The next line if all of it has come already; never waits. Nothing also when the next call
+  /// The next line if all of it has come already; never waits, nor reads from a standard stream:
+  /// there it looks at what an earlier call has brought. Nothing also when the next call
   /// would find the end, an error, or a line that is too long: read_line() tells.
   std::optional<std::string_view> try_read_line() noexcept;
 
