@@ -157,19 +157,11 @@ class Witness(chat_support.Member):
     def __init__(self, storm, room, name):
         super().__init__(storm.server, name, room)
         self.room = room
-        self.parts = [self.received]
         storm.selector.register(self.sock, selectors.EVENT_READ, self)
 
     def read(self):
-        part = self.sock.recv(1 << 18)
-        if not part:
+        if not self.receive():
             raise AssertionError(f"{self.name} was sent away")
-        self.parts.append(part)
-
-    def hear(self):
-        """Everything until now."""
-        self.received = b"".join(self.parts)
-        self.lines = self.fence()
 
 
 class Storm(chat_support.Case):
@@ -227,14 +219,14 @@ class Storm(chat_support.Case):
             lambda: not self.read_all() and descriptor_count(self.server.pid) == before,
             "nobody but the witnesses is left",
         )
+        heard = []
         for first, second in witnesses:
-            first.hear()
-            second.hear()
-            begin = first.lines.index(f"* {second.name} has joined {second.room}")
-            self.assertTrue(first.lines[begin + 1 :] == second.lines, f"not the same: {first.room}")
+            first.lines_before(f"* {second.name} has joined {second.room}")
+            heard.append(second.fence())
+            self.assertTrue(first.fence() == heard[-1], f"not the same in {first.room}")
             second.say("/who")
             second.expect(f"* in {second.room}: {first.name}, {second.name}")
-        self.check([second.lines for _, second in witnesses])
+        self.check(heard)
 
         self.server.signal(signal.SIGINT)
         for each in itertools.chain.from_iterable(witnesses):

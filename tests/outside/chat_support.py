@@ -5,6 +5,8 @@ That a line does not come is shown by a fence: lines arrive in the order in whic
 them, so whatever was to come has come before the answer to a command given afterwards.
 """
 
+import collections
+
 import support
 
 WELCOME = "* welcome to ringlet chat: what is your nickname?"
@@ -18,7 +20,8 @@ class Member:
     def __init__(self, server, name=None, room=None, receive_buffer=None):
         self.sock = server.connect(receive_buffer=receive_buffer)
         self.name = name
-        self.received = b""
+        self.lines = collections.deque()  # That have come and were not taken yet.
+        self.unfinished = b""
         self.fences = 0
         if name is not None:
             self.expect(WELCOME)
@@ -38,17 +41,21 @@ class Member:
     def say(self, *lines):
         self.send("".join(f"{line}\n" for line in lines).encode())
 
+    def receive(self):
+        """Waits for more; False at the end of the stream."""
+        part = self.sock.recv(1 << 18)
+        *lines, self.unfinished = (self.unfinished + part).split(b"\n")
+        self.lines.extend(lines)
+        if not part and self.unfinished:
+            raise AssertionError(f"{self.name}: a line without end: {self.unfinished!r}")
+        return bool(part)
+
     def line(self):
         """The next line, without its end; None at the end of the stream."""
-        while b"\n" not in self.received:
-            part = self.sock.recv(1 << 16)
-            if not part:
-                if self.received:
-                    raise AssertionError(f"a line without end: {self.received!r}")
+        while not self.lines:
+            if not self.receive():
                 return None
-            self.received += part
-        line, _, self.received = self.received.partition(b"\n")
-        return line.decode()
+        return self.lines.popleft().decode()
 
     def expect(self, *lines):
         for line in lines:
@@ -75,14 +82,11 @@ class Member:
 
     def rest(self):
         """All lines until the server ends the connection in an orderly way."""
-        parts = [self.received]
-        while part := self.sock.recv(1 << 20):
-            parts.append(part)
-        self.received = b""
-        text = b"".join(parts).decode()
-        if text and not text.endswith("\n"):
-            raise AssertionError(f"{self.name}: a line without end: {text[-80:]!r}")
-        return text.splitlines()
+        while self.receive():
+            pass
+        lines = [line.decode() for line in self.lines]
+        self.lines.clear()
+        return lines
 
     def introduce(self, name):
         self.say(name)
