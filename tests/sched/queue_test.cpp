@@ -52,23 +52,29 @@ TEST_CASE("QU-01: items come out in the order in which they went in") {
 
 TEST_CASE("QU-01: an item goes to whoever has waited longest") {
   run_scripted([](scripted_engine&) -> task<> {
+    constexpr int count = 200;
     queue<int> items;
-    std::string log;
+    std::vector<int> popped(count);
+    std::string order, expected;
     std::vector<fiber<>> all;
-    for (int i = 0; i < 200; ++i) all.push_back(spawn(note_pop(items, log)));
+    const auto pop = [&](int place) -> task<> {
+      popped[static_cast<std::size_t>(place)] = co_await items.pop();
+      order += std::to_string(place) + " ";
+    };
+    for (int i = 0; i < count; ++i) all.push_back(spawn(pop, i));
     co_await yield();
-    std::string expected;
-    for (int i = 0; i < 200; ++i) {
+    for (int i = 0; i < count; ++i) {
       if (i % 2 == 0) {
         co_await items.push(i);
       } else {
         CHECK(items.try_push(i));
       }
-      expected += "-" + std::to_string(i) + " ";
+      expected += std::to_string(i) + " ";
     }
     CHECK(items.empty());  // all have been handed over
     co_await join_each(all);
-    CHECK(log == expected);
+    CHECK(order == expected);
+    for (int i = 0; i < count; ++i) CHECK(popped[static_cast<std::size_t>(i)] == i);
   });
 }
 
