@@ -292,6 +292,7 @@ TEST_CASE("dump shows which event is waited for") {
     CHECK(dump().find(where) != std::string::npos);
     door.set();
     CHECK(dump().find(where) == std::string::npos);
+    co_await waiter.join();
   });
 }
 

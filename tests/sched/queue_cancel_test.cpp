@@ -284,7 +284,7 @@ TEST_CASE("W22: a heavy first pusher keeps lighter ones out; when it gives up th
     CHECK(items.try_push(5));
     const fiber<> heavy = spawn([&]() -> task<> {
       int mine = 9;
-      co_await as_result(items.push(std::move(mine), 5ms));
+      (void)co_await as_result(items.push(std::move(mine), 5ms));
     });
     std::vector<fiber<>> light;
     for (const int weight : {2, 3, 4}) light.push_back(spawn(note_push(items, log, weight)));
@@ -353,9 +353,9 @@ class storm {
       try {
         const until inner = some_limit();
         if (random_.once_in(3)) {
-          co_await as_result(with_timeout(some_limit(), items_.push(std::move(mine), inner)));
+          (void)co_await as_result(with_timeout(some_limit(), items_.push(std::move(mine), inner)));
         } else {
-          co_await as_result(items_.push(std::move(mine), inner));
+          (void)co_await as_result(items_.push(std::move(mine), inner));
         }
       } catch (const cancelled&) {
       }

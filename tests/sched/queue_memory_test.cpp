@@ -30,7 +30,7 @@ using namespace std::chrono_literals;
 namespace {
 
 // An item of that size that knows its number, and whose life is counted.
-template <std::size_t Size, std::size_t Alignment = 1>
+template <std::size_t Size, std::size_t Alignment = alignof(counted_item)>
 struct alignas(Alignment) sized : counted_item {
   using counted_item::counted_item;
   std::array<char, Size> filling{};

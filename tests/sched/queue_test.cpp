@@ -163,8 +163,8 @@ TEST_CASE("a queue that is full of nothing but ready calls lets the others run")
       co_return;
     });
     int rounds = 0;
-    for (; !ran; ++rounds) {
-      co_await items.push(rounds);
+    while (!ran) {
+      co_await items.push(rounds++);
       co_await items.pop();
     }
     CHECK(rounds == ready_queue::budget / 2);
@@ -472,7 +472,8 @@ TEST_CASE("dump shows at which queue a fiber waits, and for what") {
     queue<int> full(2), empty;
     std::string log;
     while (full.try_push(1)) continue;
-    const fiber<> pusher = spawn(note_push(full, log, 1)), popper = spawn(note_pop(empty, log));
+    const fiber<std::string> pusher = spawn(outcome_of(note_push(full, log, 1))),
+                             popper = spawn(outcome_of(note_pop(empty, log)));
     co_await yield();
     const std::string text = dump();
     char where[64];
@@ -483,6 +484,8 @@ TEST_CASE("dump shows at which queue a fiber waits, and for what") {
     full.close();
     empty.close();
     CHECK(dump().find(" queue 0x") == text.npos);
+    co_await pusher.join();
+    co_await popper.join();
   });
 }
 

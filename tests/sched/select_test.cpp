@@ -532,7 +532,10 @@ TEST_CASE("JN-04: a loop of selects that are ready lets the others run") {
       co_return;
     });
     int rounds = 0;
-    for (; !ran; ++rounds) co_await select(items.pop(), door.wait());
+    while (!ran) {
+      co_await select(items.pop(), door.wait());
+      ++rounds;
+    }
     CHECK(rounds == ready_queue::budget);
   });
 }
