@@ -1,0 +1,185 @@
+// Staying connected, and what is typed.
+#include "client.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <exception>
+#include <random>
+#include <utility>
+
+#include "text.hpp"
+
+namespace chat_client {
+
+using namespace ringlet;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto connecting_max = 10s;
+// How long the server has to take what was sent last when somebody ends us.
+constexpr auto farewell = 1s;
+// Where nobody can be asked, the end of the input is followed by so many failures at most.
+constexpr int failures_max = 6;
+
+}  // namespace
+
+std::chrono::duration<double> back_off::next() {
+  static std::minstd_rand random(std::random_device{}());
+  const auto base = std::exchange(base_, std::min(2 * base_, longest));
+  return base * std::uniform_real_distribution(0.8, 1.2)(random);
+}
+
+client::client(console& screen, address server, std::string nick, std::string room)
+    : screen_(screen), server_(server) {
+  self_.wants_nick = nick.empty();
+  self_.nick = std::move(nick);
+  self_.room = std::move(room);
+}
+
+task<int> client::run() {
+  std::exception_ptr end;
+  try {
+    const auto both = [this](task_group& group) -> task<int> {
+      group.spawn(read_keyboard());
+      const int code = co_await stay_connected();
+      group.cancel();
+      co_return code;
+    };
+    co_return co_await with_group(both);
+  } catch (const group_error& errors) {
+    end = errors.errors().front();  // one sentence is enough
+  } catch (...) {
+    end = std::current_exception();  // Ctrl-C, most of the time
+  }
+  screen_.restore();  // at once: a second signal ends us without further ado
+  if (connected_) {
+    // Closing with something unread would be a reset, which can overtake the lines sent last.
+    const auto left =
+        co_await as_result(shield(2 * farewell, with_timeout(farewell, session_->leave())));
+    static_cast<void>(left.has_value());  // whatever comes of it
+  }
+  std::rethrow_exception(end);
+}
+
+task<> client::read_keyboard() {
+  while (auto line = co_await screen_.read_line()) {
+    if (self_.wants_nick) {
+      if (line->empty()) continue;
+      self_.wants_nick = false;
+      co_await names_.push(*std::move(line));
+    } else if (is_typed_by_a_person()) {
+      take(*std::move(line));  // and never waits, or the editor would stand still
+    } else {
+      co_await out_.push(*std::move(line));
+    }
+  }
+  names_.close();
+  out_.end();
+}
+
+void client::take(std::string line) {
+  if (line.empty()) return;
+  if (!out_.try_push(line)) {
+    screen_.say(fmt::format("too many lines are waiting; not sent: {}", printable(line)));
+  } else if (!connected_) {
+    screen_.say("kept until the server is there");
+  }
+}
+
+task<int> client::stay_connected() {
+  for (;;) {
+    const auto begin = std::chrono::steady_clock::now();
+    if (const auto code = co_await connect_and_talk()) co_return *code;
+    if (std::chrono::steady_clock::now() - begin >= back_off::longest) pauses_.reset();
+    out_.send_again();
+    if (gives_up()) co_return report_losses();
+    co_await pause();
+    if (gives_up()) co_return report_losses();
+  }
+}
+
+task<std::optional<int>> client::connect_and_talk() {
+  auto stream = co_await as_result(tcp_stream::connect(server_, connecting_max));
+  if (!stream) {
+    ++failures_;
+    reason_ =
+        fmt::format("there is no server at {} ({})", server_.to_string(), stream.error().message());
+    if (was_connected_ || is_typed_by_a_person()) co_return std::nullopt;
+    co_return fail(reason_ + ": start chat_server, or say --host and --port");
+  }
+  session_.emplace(*std::move(stream), screen_, self_, out_, names_);
+  connected_ = true;
+  const session::ending how = co_await session_->run();
+  connected_ = false;
+  was_connected_ = true;
+  screen_.set_comes_back(false);
+  failures_ = session_->has_talked() ? 0 : failures_ + 1;
+  co_return after(how);
+}
+
+std::optional<int> client::after(session::ending how) {
+  const bool asks = is_typed_by_a_person();
+  switch (how) {
+    case session::ending::over:
+      return report_losses();
+    case session::ending::hung_up:
+      reason_ = "the server hung up";
+      if (!session_->why().empty()) reason_ += fmt::format(" ({})", session_->why());
+      return std::nullopt;
+    case session::ending::does_not_answer:
+      reason_ = fmt::format("what is at {} does not answer as a chat server", server_.to_string());
+      return asks || self_.was_known ? std::nullopt : std::optional(fail(reason_));
+    case session::ending::nick_refused:
+      return after_refusal();
+    case session::ending::room_refused:
+      return fail(fmt::format("the room {} was refused: choose another with --room", self_.room));
+    case session::ending::nobody_to_ask:
+      return asks ? 0 : fail("a nickname is needed: --nick NAME, or the first line of the input");
+  }
+  return 1;
+}
+
+std::optional<int> client::after_refusal() {
+  reason_ = fmt::format("the nickname {} was refused", self_.nick);
+  if (self_.was_known && failures_ < failures_max) return std::nullopt;
+  if (!is_typed_by_a_person()) return fail(reason_ + ": choose another with --nick");
+  self_.was_known = false;
+  self_.nick.clear();
+  self_.wants_nick = true;
+  return std::nullopt;
+}
+
+task<> client::pause() {
+  const auto time = pauses_.next();
+  screen_.say(fmt::format("{}; trying again in {:.1f} s", reason_, time.count()));
+  if (out_.has_ended()) {
+    co_await sleep(time);
+  } else {
+    co_await out_.wait_for_end(time);  // who ends the input need not wait for a server
+  }
+}
+
+bool client::gives_up() const {
+  if (!out_.has_ended()) return false;
+  return out_.waiting().empty() || is_typed_by_a_person() || failures_ >= failures_max;
+}
+
+int client::report_losses() {
+  for (const std::string& line : out_.unconfirmed()) {
+    screen_.say(fmt::format("the server gave no sign that it took: {}", printable(line)));
+  }
+  if (session_ && session_->said_quit()) return out_.unconfirmed().empty() ? 0 : 1;
+  for (const std::string& line : out_.waiting()) {
+    screen_.say(fmt::format("not sent: {}", printable(line)));
+  }
+  return out_.unconfirmed().empty() && out_.waiting().empty() ? 0 : 1;
+}
+
+int client::fail(const std::string& text) {
+  screen_.say(text);
+  return 1;
+}
+
+}  // namespace chat_client

@@ -1,0 +1,76 @@
+// A client for the chat server: a terminal on which messages arrive while you type, or a pipe.
+//
+//     $ ./build/examples/chat_server
+//     $ ./build/examples/chat_client --nick alice --room lobby     # in a second terminal
+//     * welcome to ringlet chat: what is your nickname?
+//     * hello, alice: /join ROOM lets you talk, /help lists the commands
+//     * you are in lobby with 0 others
+//     [lobby] hel_                    (messages appear above this line, and leave it as it is)
+//     $ echo hello | ./build/examples/chat_client --nick bob --room lobby | tee log
+//
+// Arrows and Ctrl-A, Ctrl-E, Ctrl-K, ... edit, up and down bring back earlier lines. Ctrl-D ends it
+// when what was typed has arrived, and so does /quit; Ctrl-C ends it at once. When the server hangs
+// up it connects again, with the same nickname and room, and sends what was typed meanwhile, and
+// once more the text that the server had not repeated to the room. In a pipe it ends with 1 when
+// the nickname, the room or the server is not to be had, or when some text did not reach the room.
+//
+// Shows: waiting for a descriptor that another library reads, the line editor; two fibers in one
+// group, of which one reads the keyboard and one stays connected; and two in another, for as long
+// as a connection lasts, of which one reads the server and one writes.
+// Leaves out: names of hosts (the address is numeric), encryption, completion, keeping the history
+// of what was typed, sending commands again that were on their way when the server hung up.
+//
+// The parts: client (staying connected, the keyboard), session (one connection), outbox (lines that
+// wait, or may be lost), console with plain_console and editor (where one types), text.
+#include <ringlet/ringlet.hpp>
+
+#include <CLI/CLI.hpp>
+
+#include <langinfo.h>
+
+#include <clocale>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "client.hpp"
+#include "console.hpp"
+
+using namespace ringlet;
+
+namespace {
+
+task<int> talk(std::string host, std::uint16_t port, std::string nick, std::string room) {
+  const address server = address::parse(host, port);
+  const std::unique_ptr<chat_client::console> screen = chat_client::open_console();
+  chat_client::client client(*screen, server, nick, room);
+  co_return co_await client.run();
+}
+
+// The protocol is UTF-8, and so is nearly every terminal, whatever LANG says.
+void use_utf8() {
+  if (std::setlocale(LC_CTYPE, "") == nullptr ||
+      std::string_view(::nl_langinfo(CODESET)) != "UTF-8") {
+    std::setlocale(LC_CTYPE, "C.UTF-8");
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::string host = "127.0.0.1";
+  std::uint16_t port = 9091;
+  std::string nick;
+  std::string room;
+  CLI::App app("A client for chat_server.");
+  app.add_option("--host", host, "Numeric address of the server")->capture_default_str();
+  app.add_option("--port", port, "Port of the server")
+      ->check(CLI::Range(1, 65535))
+      ->capture_default_str();
+  app.add_option("--nick", nick, "Your nickname; without it, the first line you type");
+  app.add_option("--room", room, "A room to join");
+  CLI11_PARSE(app, argc, argv);
+  use_utf8();
+  return run_main(talk(host, port, nick, room));
+}

@@ -1,0 +1,8 @@
+// In the place of editor.cpp where libedit is not installed.
+#include "console.hpp"
+
+namespace chat_client {
+
+std::unique_ptr<console> make_editor() { return nullptr; }
+
+}  // namespace chat_client
