@@ -140,7 +140,8 @@ task<> session::write_lines() {
 // The question comes first: the answer may be here before the call that sent it has returned.
 task<std::optional<bool>> session::ask(question asked, std::string line) {
   asked_ = asked;
-  if (!co_await send(std::move(line))) co_return std::nullopt;
+  const bool is_sent = co_await send(std::move(line));
+  if (!is_sent) co_return std::nullopt;
   co_return co_await answer();
 }
 
@@ -152,10 +153,12 @@ task<std::optional<bool>> session::answer() {
 }
 
 task<bool> session::introduce() {
-  if (!co_await answer()) co_return false;  // the welcome
-  if (!co_await choose_nick()) co_return false;
-  if (!self_.room.empty() && !co_await enter_room()) co_return false;
-  co_return !self_.shows_time || co_await send("/time on");
+  // Named, for g++ 12: a coroutine that waits in conditions only, and has no variable, goes wrong.
+  bool goes_on = (co_await answer()).has_value();  // the welcome
+  if (goes_on) goes_on = co_await choose_nick();
+  if (goes_on && !self_.room.empty()) goes_on = co_await enter_room();
+  if (goes_on && self_.shows_time) goes_on = co_await send("/time on");
+  co_return goes_on;
 }
 
 task<bool> session::choose_nick() {
@@ -195,7 +198,8 @@ void session::finish_sending() noexcept {
 
 task<> session::leave() {
   if (!sent_all_) finish_sending();
-  while (co_await server_.receive()) continue;
+  buffer unread = co_await server_.receive();
+  while (unread) unread = co_await server_.receive();
 }
 
 }  // namespace chat_client
