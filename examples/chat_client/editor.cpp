@@ -14,6 +14,7 @@
 
 #include <histedit.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
@@ -94,12 +95,14 @@ class editor final : public console {
   static wchar_t* prompt_of(EditLine* edit) { return of(edit).prompt_.data(); }
   static int next_key(EditLine* edit, wchar_t* key);
   static unsigned char on_control_d(EditLine* edit, wint_t);
+  static unsigned char on_control_z(EditLine* edit, wint_t);
 
   void read_bytes();
   void make_keys();
   void edit_line();
   void take_line(std::wstring line);
   void start_line();
+  void suspend();
   place move(place from, std::wstring_view text) const;
   void erase_line();
   void print(const std::string& text, bool is_dim);
@@ -117,6 +120,7 @@ class editor final : public console {
   std::deque<std::string> lines_;
   bool comes_back_ = false;
   bool ended_ = false;
+  bool suspends_ = false;
 };
 
 editor::editor() {
@@ -135,6 +139,8 @@ editor::editor() {
   ::el_wset(edit_, EL_GETCFN, &editor::next_key);
   ::el_wset(edit_, EL_ADDFN, L"end-or-delete", L"Ctrl-D", &editor::on_control_d);
   ::el_wset(edit_, EL_BIND, L"^D", L"end-or-delete", nullptr);
+  ::el_wset(edit_, EL_ADDFN, L"suspend", L"Ctrl-Z", &editor::on_control_z);
+  ::el_wset(edit_, EL_BIND, L"^Z", L"suspend", nullptr);
   // Keys that wait for another one, for which nobody waits here.
   ::el_wset(edit_, EL_BIND, L"-r", L"^V", nullptr);
   ::el_wset(edit_, EL_BIND, L"-r", L"^Q", nullptr);
@@ -186,6 +192,11 @@ unsigned char editor::on_control_d(EditLine* edit, wint_t) {
   return CC_REFRESH;
 }
 
+unsigned char editor::on_control_z(EditLine* edit, wint_t) {
+  of(edit).suspends_ = true;
+  return CC_NORM;
+}
+
 task<std::optional<std::string>> editor::read_line() {
   while (lines_.empty() && !ended_) {
     co_await poll_fd(0, POLLIN);
@@ -233,6 +244,7 @@ void editor::edit_line() {
   while (!keys_.empty() && !ended_) {
     int count = 0;
     const wchar_t* const line = ::el_wgets(edit_, &count);
+    if (std::exchange(suspends_, false)) suspend();
     if (line == nullptr || count <= 0) continue;
     if (line[count - 1] == L'\n' || line[count - 1] == L'\r') {
       take_line(std::wstring(line, static_cast<std::size_t>(count - 1)));
@@ -265,6 +277,25 @@ void editor::start_line() {
   std::fflush(stdout);
   ::el_wset(edit_, EL_UNBUFFERED, 0);
   ::el_wset(edit_, EL_UNBUFFERED, 1);
+  // libedit lets Ctrl-Z stop us, and leave the terminal as it is. It shall be a key:
+  // on_control_z().
+  termios editing{};
+  ::tcgetattr(0, &editing);
+  editing.c_cc[VSUSP] = _POSIX_VDISABLE;
+  ::tcsetattr(0, TCSADRAIN, &editing);
+}
+
+// Until somebody continues us: it stops the program, with all its fibers, and the shell goes on.
+void editor::suspend() {
+  termios editing{};
+  ::tcgetattr(0, &editing);
+  erase_line();
+  std::fflush(stdout);
+  ::tcsetattr(0, TCSADRAIN, &before_);
+  ::kill(0, SIGTSTP);
+  ::tcsetattr(0, TCSADRAIN, &editing);
+  look_at_size();
+  ::el_wset(edit_, EL_REFRESH);
 }
 
 // Where the cursor is after `text`, as libedit breaks lines.
