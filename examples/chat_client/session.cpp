@@ -168,6 +168,7 @@ task<bool> session::choose_nick() {
       const auto name = co_await as_result(names_.pop());
       if (!name) co_return co_await end(ending::nobody_to_ask);
       self_.nick = *name;
+      show_prompt();
     }
     const auto accepted = co_await ask(question::nick, self_.nick);
     if (!accepted || *accepted) co_return accepted.has_value();
