@@ -53,6 +53,10 @@ class Member:
 
 
 class ChatCase(support.Case):
+    def setUp(self):
+        if not support.program_path("chat_client").exists():
+            raise unittest.SkipTest("chat_client was not built: it needs utfcpp (libutfcpp-dev)")
+
     def start_chat(self, *arguments, port=0):
         made = support.Server(support.program_path("chat_server"), "--port", port, *arguments)
         self.addCleanup(made.end)
@@ -73,6 +77,7 @@ class ChatCase(support.Case):
 
 class Pipes(ChatCase):
     def setUp(self):
+        super().setUp()
         self.server = self.start_chat("--rate", "1000000")
 
     def pipe(self, text, *arguments):
@@ -171,6 +176,7 @@ class OtherServers(ChatCase):
     """Servers that are written here."""
 
     def setUp(self):
+        super().setUp()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.listener.settimeout(DEADLINE)
         self.addCleanup(self.listener.close)
@@ -346,6 +352,7 @@ class Terminal(ChatCase):
     """On a terminal of its own, 60 columns wide."""
 
     def setUp(self):
+        super().setUp()
         if not was_built_with_editor():
             raise unittest.SkipTest("chat_client was built without libedit")
         self.server = self.start_chat()
