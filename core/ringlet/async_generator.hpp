@@ -41,6 +41,7 @@ class async_generator_promise final : public task_promise_base, public detail::r
  public:
   async_generator_promise() noexcept {
     self = std::coroutine_handle<async_generator_promise>::from_promise(*this);
+    check_frame(self.address());
   }
   async_generator_promise(const async_generator_promise&) = delete;
   async_generator_promise& operator=(const async_generator_promise&) = delete;

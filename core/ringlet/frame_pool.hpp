@@ -9,10 +9,12 @@
 // bytes never straddle one more line than they must.
 #pragma once
 
+#include <ringlet/assert.hpp>
 #include <ringlet/detail/sanitizers.hpp>
 
 #include <bit>
 #include <cstddef>
+#include <cstdint>
 #include <new>
 
 namespace ringlet::detail {
@@ -111,6 +113,19 @@ struct pooled_frame {
   static void* operator new(std::size_t size) { return frames.allocate(size); }
   static void operator delete(void* frame, std::size_t size) noexcept {
     frames.deallocate(frame, size);
+  }
+
+  /// For the promises of coroutines that await. g++ 12 puts the conditions that contain a co_await
+  /// in front of a frame which has nothing else to begin with, 8 bytes before where a handle has to
+  /// point: resumed through it, the coroutine would hang or crash. Blocks of the pool, and of
+  /// operator new, begin at multiples of 16.
+  static void check_frame([[maybe_unused]] const void* handle) noexcept {
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
+    RINGLET_ASSERT(reinterpret_cast<std::uintptr_t>(handle) % 16 == 0,
+                   "g++ before 13 made a wrong frame for a coroutine that has no variable and "
+                   "awaits only in conditions: name the awaited value first, as in `const bool ok "
+                   "= co_await f(); if (ok) ...`");
+#endif
   }
 };
 

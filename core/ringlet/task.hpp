@@ -108,7 +108,10 @@ class task_promise_base : public frame_record, public detail::pooled_frame {
 template <class T>
 class task_promise : public task_promise_base, public detail::returned<T> {
  public:
-  task_promise() noexcept { self = std::coroutine_handle<task_promise>::from_promise(*this); }
+  task_promise() noexcept {
+    self = std::coroutine_handle<task_promise>::from_promise(*this);
+    this->check_frame(self.address());
+  }
   task<T> get_return_object() noexcept { return task<T>(this); }
 };
 
