@@ -16,7 +16,11 @@ poll_fd_wait::poll_fd_wait(int polled, short events, const until& limit) noexcep
 
 void poll_fd_wait::on_completion(operation& op, const completion& done) noexcept {
   auto& self = static_cast<poll_fd_wait&>(op);
-  if (done.result == -EINTR || done.result == -EAGAIN) {
+  // Who changes the modes of a terminal (stty, or a shell that brings a job to the foreground) ends
+  // the polls of it with EINVAL: seen with Linux 6.18. What is wrong for good fails again at once.
+  const bool is_disturbed = done.result == -EINVAL && self.disturbances_left_ != 0;
+  if (is_disturbed) --self.disturbances_left_;
+  if (is_disturbed || done.result == -EINTR || done.result == -EAGAIN) {
     if (self.restart()) return;
     self.answer = -ECANCELED;
   }

@@ -7,6 +7,7 @@
 #include <poll.h>
 
 #include <coroutine>
+#include <cstdint>
 
 namespace ringlet {
 
@@ -25,6 +26,7 @@ class [[nodiscard]] poll_fd_wait final : public operation_wait {
  private:
   static void on_completion(operation& op, const completion& done) noexcept;
   static const wait_type type;
+  std::uint8_t disturbances_left_ = 16;
 };
 
 /// Waits until `fd` is ready for one of `events`, as poll(2): `co_await poll_fd(fd, POLLIN, 5s)`.
@@ -37,15 +39,14 @@ class [[nodiscard]] poll_fd_wait final : public operation_wait {
 /// Events        POLLIN, POLLOUT, POLLPRI, POLLRDHUP and their like, or 0 for errors alone. What is
 ///               ready is told each time (level-triggered). Files and directories, which epoll
 ///               cannot wait for, are always ready, as in poll(2).
-/// Errors        bad_file_descriptor when `fd` is not open. invalid_argument when a file is asked
-/// for
-///               neither POLLIN nor POLLOUT: nothing else ever comes. errc::timed_out.
+/// Errors        bad_file_descriptor when `fd` is not open. errc::timed_out. invalid_argument when
+/// a
+///               file is asked for neither POLLIN nor POLLOUT, for nothing else ever comes.
 /// Cancellation  Loses nothing.
 /// Overlap       Any number of fibers may wait for one descriptor; each is told.
-/// Closing       Do not close `fd` while somebody waits: the wait may then not end. (io_uring goes
-/// on
-///               waiting for what the number stood for; epoll hears no more of it, nor of the next
-///               one of that number as long as the wait lasts.) End it first, by a kill or a limit.
+/// Closing       Do not close `fd` while somebody waits: the wait may then not end. (io_uring waits
+///               on for what the number stood for; epoll hears no more of it, nor of the next one
+///               of that number as long as the wait lasts.) End it first, by a kill or a limit.
 /// Streams       Of a ringlet stream it tells what the system knows, but not what has been received
 ///               and not taken yet.
 inline poll_fd_wait poll_fd(int fd, short events, const until& limit = forever) noexcept {
