@@ -34,17 +34,13 @@ member::member(server& home, tcp_stream peer)
 
 member::~member() { step_out(); }
 
+// In one coroutine with the reading, for a frame of its own would cost every idle member memory.
+//
+// After the farewell it reads on, to throw away: closing a connection with something unread in it
+// would reset it, and what was sent last might be lost.
 task<> member::serve(task_group& both) {
   both_ = &both;
   both.spawn(write_lines());
-  co_await read_lines();
-  input_ended_.set();
-  dismiss("");  // and the writer ends when it has sent what is queued
-}
-
-// After the farewell it reads on, to throw away: closing a connection with something unread in it
-// would reset it, and what was sent last might be lost.
-task<> member::read_lines() {
   reader lines(peer_, limits::line + 1);  // a CR counts there
   tell("welcome to ringlet chat: what is your nickname?");
   const until introduced_by = clock::now() + limits::introduction;
@@ -59,7 +55,7 @@ task<> member::read_lines() {
       dismiss(name_.empty() ? "you did not say who you are" : "you have been silent for too long");
       continue;
     } else if (!is_line) {
-      co_return;  // gone, or has nothing more to say
+      break;  // gone, or has nothing more to say
     } else if (!is_utf8(**got)) {
       tell("your line is not UTF-8, and was thrown away");
     } else if (has_controls(**got)) {
@@ -72,6 +68,8 @@ task<> member::read_lines() {
     co_await keep_to_the_rate();
     if (room_ != nullptr) co_await room_->until_it_flows();
   }
+  input_ended_.set();
+  dismiss("");  // and the writer ends when it has sent what is queued
 }
 
 // A bucket of tokens: one for each line, refilled at the rate. Who has none left waits, and with it

@@ -43,7 +43,6 @@ class member {
   bool look_after(clock::time_point now);
 
  private:
-  ringlet::task<> read_lines();
   ringlet::task<> write_lines();
   /// Sends that line and what is queued behind it; false when the peer has gone.
   ringlet::task<bool> send_queued(line first);
