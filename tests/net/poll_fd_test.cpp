@@ -296,8 +296,8 @@ TEST_CASE("a file and a directory are always ready to be read and written") {
     const unique_fd directory(::open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     words = co_await outcome_of_poll(directory.get(), POLLIN);
     CHECK(words == "in");
-    for (const short never : {short{0}, short{POLLPRI}, short{POLLRDHUP}}) {
-      words = co_await outcome_of_poll(file.get(), never);
+    for (const short events : {short{0}, short{POLLPRI}, short{POLLRDHUP}}) {
+      words = co_await outcome_of_poll(file.get(), events);
       CHECK(words == "Invalid argument");
     }
   });

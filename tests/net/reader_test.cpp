@@ -1050,7 +1050,7 @@ task<> write_in_portions(tcp_stream& to, std::string_view text, std::size_t port
 TEST_CASE("over a connection lines arrive as they were written, however they were split") {
   std::string text;
   for (int i = 0; i < 3000; ++i) text += pattern(static_cast<std::size_t>(i % 97)) + "\r\n";
-  for (const std::size_t portion : {7, 1000, 65536, 1 << 20}) {
+  for (const std::size_t portion : {7u, 1000u, 65536u, 1u << 20}) {
     on_schedulers([&text, portion]() -> task<> {
       connection pair = co_await connected_pair();
       const auto writing =

@@ -84,7 +84,8 @@ void compare_with_deque(std::size_t most, std::uint64_t seed) {
 TEST_SUITE_BEGIN("queue memory");
 
 TEST_CASE("QU-01: at every border of its blocks it is a deque") {
-  for (const std::size_t most : {1, 2, 20, 21, 22, 30, 31, 32, 33, 62, 63, 64, 65, 66, 1000}) {
+  for (const std::size_t most :
+       {1u, 2u, 20u, 21u, 22u, 30u, 31u, 32u, 33u, 62u, 63u, 64u, 65u, 66u, 1000u}) {
     compare_with_deque<counted_item>(most, most);        // 31 of them are a block
     compare_with_deque<sized<100>>(most, most);          // 4
     compare_with_deque<sized<200, 16>>(most, most);      // 2, with a gap in front
