@@ -62,11 +62,8 @@ bool context::holds_back_kills(const scope* holder) const noexcept {
 }
 
 void context::update_interrupted() noexcept {
-  const scope* const end = holder();
-  interrupted_ = !holds_back_kills(end) && (kills_ != 0 || errors_ != nullptr);
-  for (const scope* s = innermost_; s != end && !interrupted_; s = s->outer_) {
-    interrupted_ = s->cancelled_;
-  }
+  interrupted_ = innermost_->ends_waits() ||
+                 ((kills_ != 0 || errors_ != nullptr) && !holds_back_kills(holder()));
 }
 
 void context::enter_scopes(scope& top) noexcept {

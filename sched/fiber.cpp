@@ -11,20 +11,12 @@ namespace ringlet {
 
 const wait_type join_wait::type{"join", &join_wait::cancel, &join_wait::describe};
 
-fiber_base::fiber_base(scheduler& home, scope& around, const std::source_location& spawned_at)
-    : context(home, around),
-      timer(home.timers(), &fiber_base::on_limit),
-      id_(home.next_id()),
-      parent_id_(home.running() != nullptr ? home.running()->id() : 0),
-      spawned_at_(spawned_at) {
-  if (home.running() == nullptr) return;
-  const fiber_extras* const inherited = home.running()->extras_.get();
-  if (inherited != nullptr && inherited->context_values != nullptr) {
-    extras().context_values = inherited->context_values;
-  }
+fiber_base::extras_owner fiber_base::inheritance() const {
+  if (extras_->context_values == nullptr) return nullptr;
+  extras_owner made(new fiber_extras);
+  made->context_values = extras_->context_values;
+  return made;
 }
-
-fiber_base::~fiber_base() = default;
 
 std::string_view fiber_base::name() const noexcept {
   return extras_ ? std::string_view(extras_->name) : std::string_view();
@@ -33,8 +25,16 @@ std::string_view fiber_base::name() const noexcept {
 void fiber_base::set_name(std::string_view name) { extras().name = name; }
 
 fiber_extras& fiber_base::extras() {
-  if (extras_ == nullptr) extras_ = std::make_unique<fiber_extras>();
+  if (extras_ == nullptr) extras_.reset(new fiber_extras);
   return *extras_;
+}
+
+void fiber_base::delete_extras(fiber_extras* deleted) noexcept { delete deleted; }
+
+void fiber_base::end_extras() noexcept {
+  if (extras_->greenlets != nullptr) std::exchange(extras_->greenlets, nullptr)->leave();
+  extras_->locals.clear();
+  extras_->context_values = nullptr;
 }
 
 std::shared_ptr<const detail::context_value> fiber_base::context_values() const noexcept {
@@ -65,20 +65,6 @@ void fiber_base::on_limit(timer& due) noexcept {
 }
 
 void fiber_base::on_root_done() noexcept { home().finish(*this); }
-
-void fiber_base::retire() noexcept {
-  collect();
-  if (extras_ != nullptr) {
-    if (extras_->greenlets != nullptr) std::exchange(extras_->greenlets, nullptr)->leave();
-    extras_->locals.clear();
-    extras_->context_values = nullptr;
-  }
-  while (!watchers_.empty()) {
-    done_watcher& next = watchers_.pop_front();
-    next.on_done_(next);
-  }
-  home().timers().give_place();
-}
 
 void fiber_base::set_failure(std::exception_ptr error) noexcept {
   try {
@@ -142,20 +128,7 @@ void done_callback::on_ended(done_watcher& watcher) noexcept {
   }
 }
 
-void fiber_base::release() noexcept {
-  if (outcome_ == outcome::error && !observed_) {
-    report_unobserved({id_, name(), error_});
-  }
-  destroy();
-}
-
-bool join_wait::try_now() noexcept {
-  RINGLET_ASSERT(fiber_ != target_, "a fiber joins itself, so it would wait for ever");
-  if (target_->done()) return true;
-  RINGLET_ASSERT(&target_->home() == &fiber_->home(),
-                 "a fiber of another thread's scheduler cannot be joined");
-  return false;
-}
+void fiber_base::report_failure() noexcept { report_unobserved({id_, name(), error_}); }
 
 void join_wait::on_ended(done_watcher& watcher) noexcept {
   static_cast<join_wait&>(watcher).wake();

@@ -8,41 +8,24 @@
 #include <utility>
 
 namespace ringlet {
-namespace {
 
-thread_local constinit scheduler* scheduler_of_this_thread = nullptr;
-
-}  // namespace
-
-scheduler* current_scheduler_or_null() noexcept { return scheduler_of_this_thread; }
-
-scheduler& current_scheduler() {
-  RINGLET_ASSERT(scheduler_of_this_thread != nullptr,
-                 "a call that needs a scheduler was made outside of run()");
-  return *scheduler_of_this_thread;
-}
+thread_local constinit scheduler* detail::scheduler_here = nullptr;
 
 scheduler::scheduler(engine& carrier, options settings)
     : engine_(carrier),
       options_(std::move(settings)),
       remotes_(std::make_shared<remote_state>()),
       on_stuck_(&std::abort) {
-  RINGLET_ASSERT(scheduler_of_this_thread == nullptr,
+  RINGLET_ASSERT(detail::scheduler_here == nullptr,
                  "run() was called inside run(): await the task, or spawn it");
-  scheduler_of_this_thread = this;
+  detail::scheduler_here = this;
   remotes_->target = &engine_;
   set_turn_time(engine_.now());
 }
 
 scheduler::~scheduler() {
   drain();
-  scheduler_of_this_thread = nullptr;
-}
-
-void scheduler::adopt(fiber_base& added) noexcept {
-  registry_.push_back(added);
-  ++live_fibers_;
-  added.wake();
+  detail::scheduler_here = nullptr;
 }
 
 void scheduler::run(fiber_base& main) {
@@ -69,20 +52,29 @@ void scheduler::turn() {
   if (ending_ && grace_is_over()) begin_ending();
 }
 
+inline void scheduler::retire(fiber_base& done) noexcept {
+  registry_.remove(done);
+  --live_fibers_;
+  done.retire();
+  timers_.give_place();
+  if (&done == main_) [[unlikely]]
+    begin_ending();
+  done.drop_reference();
+}
+
 void scheduler::run_batch() {
   for (int count = 0; count < batch_max && !empty(); ++count) {
     fiber_base& next = static_cast<fiber_base&>(first());
     if (next.interrupted() && !next.has_started()) [[unlikely]] {
       pop_first();
-      running_ = nullptr;  // the destructors of its arguments run in nobody's name
-      retire(next);
-      continue;
+      finished_ = &next;
+    } else {
+      running_ = &next;
+      prefetch_second();
+      resume_first();
     }
-    running_ = &next;
-    prefetch_second();
-    resume_first();
     if (finished_ != nullptr) {
-      running_ = nullptr;  // callbacks run in nobody's name, too
+      running_ = nullptr;  // callbacks and destructors of arguments run in nobody's name
       retire(*std::exchange(finished_, nullptr));
     }
   }
@@ -99,14 +91,6 @@ void scheduler::tell_late() noexcept {
     done_watcher& next = told_later_.pop_front();
     next.on_done_(next);
   }
-}
-
-void scheduler::retire(fiber_base& done) noexcept {
-  done.unlink();
-  --live_fibers_;
-  done.retire();
-  if (&done == main_) begin_ending();
-  done.drop_reference();
 }
 
 void scheduler::poll(steady_ns limit) {

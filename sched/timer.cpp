@@ -9,8 +9,13 @@ namespace ringlet {
 void timer_queue::add_places() {
   constexpr std::size_t least = 64;
   const std::size_t before = heap_.capacity();
-  heap_.reserve(std::max(least, 2 * before));
-  free_places_ += heap_.capacity() - before;
+  try {
+    heap_.reserve(std::max(least, 2 * before));
+  } catch (...) {
+    give_place();  // which was not there
+    throw;
+  }
+  free_places_ += static_cast<std::ptrdiff_t>(heap_.capacity() - before);
 }
 
 void timer_queue::arm(timer& added, steady_ns deadline) noexcept {

@@ -16,6 +16,15 @@ bool wait_base::yield_for_budget(frame_record& at) noexcept {
   return true;
 }
 
+void wait_base::arm_limit() noexcept {
+  fiber_->arm_limit(limit_.resolve(fiber_->home().now()));
+}
+
+void wait_base::disarm_limit_and_wake() noexcept {
+  fiber_->disarm_limit();
+  fiber_->wake();
+}
+
 std::error_code wait_base::cancellation_error() {
   if (reason_ == cancel_reason::interrupted || fiber_->interrupted()) {
     fiber_->throw_interruption();

@@ -117,6 +117,16 @@ class scope {
 
  private:
   friend class context;
+
+  /// Whether waits inside are to end at once: this scope is cancelled, or one around it from which
+  /// nothing is held back.
+  bool ends_waits() const noexcept {
+    for (const scope* s = this; s != nullptr && !s->holds_back_; s = s->outer_) {
+      if (s->cancelled_) return true;
+    }
+    return false;
+  }
+
   context* owner_ = nullptr;
   scope* outer_ = nullptr;
   bool cancelled_ = false;
@@ -127,20 +137,16 @@ class scope {
 class context {
  public:
   /// `around` is the root scope of `home`, or a scope inside it.
-  context(ready_queue& home, scope& around) noexcept : home_(&home), innermost_(&around) {
-    if (around.outer_ != nullptr || around.cancelled_) update_interrupted();
-  }
+  context(ready_queue& home, scope& around) noexcept : context(home, around, around.ends_waits()) {}
   context(const context&) = delete;
   context& operator=(const context&) = delete;
 
   ready_queue& home() const noexcept { return *home_; }
   const wait_record& current_wait() const noexcept { return wait_; }
 
-  /// Makes `root` the coroutine that the first resumption starts.
-  void set_root(frame_record& root) noexcept {
-    root.chain = this;
-    wait_.at = &root;
-  }
+  /// Makes `root` the coroutine that the first resumption starts. Until then it waits for its turn,
+  /// to which the queue's push() brings it.
+  inline void set_root(frame_record& root) noexcept;
 
   /// What a wait does first, before it takes anything: true when an interruption must be delivered
   /// (by throw_interruption()) instead of waiting.
@@ -202,6 +208,8 @@ class context {
 
   struct pending_error;
 
+  context(ready_queue& home, scope& around, bool interrupted) noexcept
+      : home_(&home), interrupted_(interrupted), innermost_(&around) {}
   void drop_errors() noexcept;
   void update_interrupted() noexcept;
   const scope* holder() const noexcept;
@@ -299,6 +307,12 @@ inline void context::begin_wait(const wait_type& type, void* object, frame_recor
 
 /// The type of the wait of a context that is queued to run.
 extern const wait_type ready_wait;
+
+inline void context::set_root(frame_record& root) noexcept {
+  root.chain = this;
+  wait_.type = &ready_wait;
+  wait_.at = &root;
+}
 
 inline void context::wake() noexcept {
   wait_.type = &ready_wait;

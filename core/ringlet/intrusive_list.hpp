@@ -20,15 +20,18 @@ class list_hook {
 
   /// Leaves the list it is in; does nothing when it is in none.
   void unlink() noexcept {
-    if (next_ == nullptr) return;
-    previous_->next_ = next_;
-    next_->previous_ = previous_;
-    next_ = previous_ = nullptr;
+    if (next_ != nullptr) leave();
   }
 
  private:
   template <class T, class U>
   friend class intrusive_list;
+
+  void leave() noexcept {
+    previous_->next_ = next_;
+    next_->previous_ = previous_;
+    next_ = previous_ = nullptr;
+  }
 
   list_hook* next_ = nullptr;
   list_hook* previous_ = nullptr;
@@ -56,9 +59,12 @@ class intrusive_list {
 
   T& pop_front() noexcept {
     T& first = front();
-    static_cast<hook&>(first).unlink();
+    static_cast<hook&>(first).leave();
     return first;
   }
+
+  /// Takes out an element, which is in this list.
+  void remove(T& element) noexcept { static_cast<hook&>(element).leave(); }
 
   /// The element after `current`, or null at the end; null stands for "before the first".
   T* next(const T* current) noexcept {

@@ -21,12 +21,15 @@
 
 namespace ringlet {
 
-/// Where a fiber keeps the value of its task, for handles that may outlive it.
+/// Where a fiber keeps the value of its task, which has not failed, for handles that may outlive
+/// it.
 template <class T>
 class fiber_value {
  public:
   using type = T;
-  void keep(task_promise<T>& root) { value_.emplace(root.take()); }
+  void keep(task_promise<T>& root) noexcept(std::is_nothrow_move_constructible_v<T>) {
+    value_.emplace(root.take());
+  }
   const T& get() const noexcept {
     RINGLET_ASSERT(value_.has_value(), "the value of a fiber was read after it had been moved out");
     return *value_;
@@ -45,7 +48,7 @@ class fiber_value {
 template <class T>
 class fiber_value<T&> {
  public:
-  void keep(task_promise<T&>& root) { value_ = std::addressof(root.take()); }
+  void keep(task_promise<T&>& root) noexcept { value_ = std::addressof(root.take()); }
   T& get() const noexcept { return *value_; }
   T& move_out() const noexcept { return *value_; }
 
@@ -56,7 +59,7 @@ class fiber_value<T&> {
 template <>
 class fiber_value<void> {
  public:
-  void keep(task_promise<void>& root) { root.take(); }
+  void keep(task_promise<void>&) noexcept {}
   void get() const noexcept {}
   void move_out() const noexcept {}
 };
@@ -65,8 +68,8 @@ class fiber_value<void> {
 template <class T>
 class fiber_state final : public fiber_base {
  public:
-  fiber_state(scheduler& home, scope& around, task<T>&& root,
-              const std::source_location& spawned_at)
+  [[gnu::always_inline]] fiber_state(scheduler& home, scope& around, task<T>&& root,
+                                     const std::source_location& spawned_at)
       : fiber_base(home, around, spawned_at), root_(std::move(root)) {
     set_root(*root_.promise_to_start());
   }
@@ -84,16 +87,30 @@ class fiber_state final : public fiber_base {
 
   void collect() noexcept override {
     const task<T> root = std::move(root_);  // its frame goes at the end of this call
-    if (!has_started()) {
-      root.promise().chain = nullptr;
-      return set_never_started();
+    if (!has_started() || root.promise().has_failed()) [[unlikely]] {
+      collect_failure(root.promise());
+    } else {
+      keep_value(root.promise());
     }
-    try {
-      value_.keep(root.promise());
-      set_value();
-    } catch (...) {
-      set_failure(std::current_exception());
+  }
+
+  [[gnu::noinline]] void collect_failure(task_promise<T>& root) noexcept {
+    if (has_started()) return set_failure(root.error());
+    root.chain = nullptr;
+    set_never_started();
+  }
+
+  void keep_value(task_promise<T>& root) noexcept {
+    if constexpr (noexcept(value_.keep(root))) {
+      value_.keep(root);
+    } else {
+      try {
+        value_.keep(root);
+      } catch (...) {
+        return set_failure(std::current_exception());
+      }
     }
+    set_value();
   }
 
   task<T> root_;
@@ -118,7 +135,13 @@ class [[nodiscard]] join_wait : public two_phase_wait, private done_watcher {
     return reason_ == cancel_reason::none;
   }
 
-  bool try_now() noexcept;
+  bool try_now() noexcept {
+    RINGLET_ASSERT(fiber_ != target_, "a fiber joins itself, so it would wait for ever");
+    if (target_->done()) return true;
+    RINGLET_ASSERT(&target_->home() == &fiber_->home(),
+                   "a fiber of another thread's scheduler cannot be joined");
+    return false;
+  }
   void watch() noexcept { target_->watch(*this); }
   void unwatch() noexcept { unlink(); }
   static const wait_type type;

@@ -68,10 +68,14 @@ class done_callback : public done_watcher {
   callback_id id_ = {};
 };
 
-/// A fiber without its result. Made by spawn().
+/// A fiber without its result. Made by spawn(). What a short life runs through is inline, so that
+/// compilers see all of it where a fiber is made, and where it ends.
 class fiber_base : public context, private timer, public list_hook<registry_tag> {
  public:
-  fiber_base(scheduler& home, scope& around, const std::source_location& spawned_at);
+  /// Throws std::bad_alloc.
+  [[gnu::always_inline]] fiber_base(scheduler& home, scope& around,
+                                    const std::source_location& spawned_at)
+      : fiber_base(home, around, spawned_at, prepare(home)) {}
 
   scheduler& home() const noexcept { return static_cast<scheduler&>(context::home()); }
   std::uint64_t id() const noexcept { return id_; }
@@ -111,7 +115,7 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
 
   /// After the root coroutine has ended and its resumption has returned: frees its frame, tells
   /// those who watch.
-  void retire() noexcept;
+  inline void retire() noexcept;
 
   void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
   void drop_reference() noexcept {
@@ -123,7 +127,7 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
   }
 
  protected:
-  virtual ~fiber_base();
+  inline ~fiber_base();
   /// Frees the memory, as the class that was made.
   virtual void destroy() noexcept = 0;
   /// Takes the result from the root coroutine, and destroys it.
@@ -139,18 +143,72 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
   static void on_limit(timer& due) noexcept;
   bool remove_from(intrusive_list<done_watcher>& list, callback_id id) noexcept;
   void on_root_done() noexcept override;
-  void release() noexcept;
+  inline void release() noexcept;
+  void report_failure() noexcept;
+
+  static void delete_extras(fiber_extras* deleted) noexcept;
+  struct extras_deleter {
+    void operator()(fiber_extras* deleted) const noexcept { delete_extras(deleted); }
+  };
+  using extras_owner = std::unique_ptr<fiber_extras, extras_deleter>;
+
+  // All that may fail, before there is anything to be taken down again.
+  [[gnu::always_inline]] static extras_owner prepare(scheduler& home) {
+    extras_owner inherited;
+    if (home.running() != nullptr && home.running()->extras_ != nullptr) [[unlikely]]
+      inherited = home.running()->inheritance();
+    home.timers().reserve_place();
+    return inherited;
+  }
+  extras_owner inheritance() const;
+  inline fiber_base(scheduler& home, scope& around, const std::source_location& spawned_at,
+                    extras_owner inherited) noexcept;
+  void end_extras() noexcept;
 
   std::exception_ptr error_;
   std::uint64_t id_;
   std::uint64_t parent_id_;
   std::source_location spawned_at_;
-  std::unique_ptr<fiber_extras> extras_;
+  extras_owner extras_;
   intrusive_list<done_watcher> watchers_;
   std::atomic<std::uint32_t> references_ = 2;  // the scheduler's and the first handle's
   outcome outcome_ = outcome::pending;
   bool observed_ = false;
 };
+
+[[gnu::always_inline]] inline fiber_base::fiber_base(scheduler& home, scope& around,
+                                                     const std::source_location& spawned_at,
+                                                     extras_owner inherited) noexcept
+    : context(home, around),
+      timer(&fiber_base::on_limit),
+      id_(home.next_id()),
+      parent_id_(home.running() != nullptr ? home.running()->id_ : 0),
+      spawned_at_(spawned_at),
+      extras_(std::move(inherited)) {}
+
+inline fiber_base::~fiber_base() = default;
+
+inline void fiber_base::retire() noexcept {
+  collect();
+  if (extras_ != nullptr) [[unlikely]]
+    end_extras();
+  while (!watchers_.empty()) {
+    done_watcher& next = watchers_.pop_front();
+    next.on_done_(next);
+  }
+}
+
+inline void fiber_base::release() noexcept {
+  if (outcome_ == outcome::error && !observed_) [[unlikely]]
+    report_failure();
+  destroy();
+}
+
+inline void scheduler::adopt(fiber_base& added) noexcept {
+  registry_.push_back(added);
+  ++live_fibers_;
+  push(added);
+}
 
 // The waits' way to the fiber. Inline, because every message of a server takes it twice.
 
@@ -164,11 +222,11 @@ inline bool wait_base::enter(const frame_record& at) noexcept {
 
 inline void wait_base::suspend(const wait_type& type, frame_record& at) noexcept {
   fiber_->begin_wait(type, this, at);
-  if (!limit_.is_forever()) fiber_->arm_limit(limit_.resolve(fiber_->home().now()));
+  if (!limit_.is_forever()) arm_limit();
 }
 
 inline void wait_base::wake() noexcept {
-  if (!limit_.is_forever()) fiber_->disarm_limit();
+  if (!limit_.is_forever()) return disarm_limit_and_wake();
   fiber_->wake();
 }
 

@@ -37,11 +37,22 @@ void report_unobserved(const unobserved_error& failure) noexcept;
 /// What lists a scheduler's fibers.
 struct registry_tag;
 
-/// The scheduler that runs on this thread. Aborts when there is none: the call was made outside of
-/// run(). Out of line, because the address of a thread_local may not live across a suspension.
-scheduler& current_scheduler();
-/// The same, or null.
-scheduler* current_scheduler_or_null() noexcept;
+namespace detail {
+
+/// Null where there is none. Initial-exec makes reading it one instruction, with no address that a
+/// compiler could keep across a suspension.
+extern thread_local constinit scheduler* scheduler_here __attribute__((tls_model("initial-exec")));
+
+}  // namespace detail
+
+/// The scheduler that runs on this thread, or null.
+inline scheduler* current_scheduler_or_null() noexcept { return detail::scheduler_here; }
+/// The same; aborts when there is none: the call was made outside of run().
+inline scheduler& current_scheduler() {
+  RINGLET_ASSERT(current_scheduler_or_null() != nullptr,
+                 "a call that needs a scheduler was made outside of run()");
+  return *current_scheduler_or_null();
+}
 
 /// Something that must be told before the scheduler's engine goes away: objects that hold a
 /// descriptor and may outlive run().
@@ -86,7 +97,7 @@ class scheduler : public ready_queue {
   steady_ns now() noexcept { return engine_.now(); }
 
   /// Puts a new fiber into the registry and the run queue.
-  void adopt(fiber_base& added) noexcept;
+  inline void adopt(fiber_base& added) noexcept;
   /// How many fibers have not ended.
   std::size_t live_fibers() const noexcept { return live_fibers_; }
   std::uint64_t next_id() noexcept { return ++ids_; }

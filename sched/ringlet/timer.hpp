@@ -28,6 +28,8 @@ class timer {
   bool armed() const noexcept { return index_ != unarmed; }
 
  protected:
+  /// For whoever has reserved a place.
+  explicit timer(handler on_expiry) noexcept : on_expiry_(on_expiry) {}
   ~timer() { RINGLET_ASSERT(!armed(), "a timer was destroyed while it was armed"); }
 
  private:
@@ -59,9 +61,8 @@ class timer_queue {
 
   /// Makes room for one more timer than there were; give_place() takes it back.
   void reserve_place() {
-    if (free_places_ == 0) [[unlikely]]
+    if (--free_places_ < 0) [[unlikely]]
       add_places();
-    --free_places_;
   }
   void give_place() noexcept { ++free_places_; }
 
@@ -86,11 +87,11 @@ class timer_queue {
   void add_places();
 
   std::vector<entry> heap_;
-  std::size_t free_places_ = 0;  // of its capacity
+  std::ptrdiff_t free_places_ = 0;  // of its capacity
   std::uint64_t armed_so_far_ = 0;
 };
 
-inline timer::timer(timer_queue& queue, handler on_expiry) : on_expiry_(on_expiry) {
+inline timer::timer(timer_queue& queue, handler on_expiry) : timer(on_expiry) {
   queue.reserve_place();
 }
 

@@ -67,6 +67,9 @@ class wait_base {
   std::error_code cancellation_error();
 
   bool yield_for_budget(frame_record& at) noexcept;
+  // Most waits have no limit, and need not save registers for these calls.
+  void arm_limit() noexcept;
+  void disarm_limit_and_wake() noexcept;
 
   fiber_base* fiber_ = nullptr;
   until limit_;

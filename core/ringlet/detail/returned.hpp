@@ -48,6 +48,7 @@ class returned {
     return state_ == state::error ? error_ : std::exception_ptr();
   }
   bool has_value() const noexcept { return state_ == state::value; }
+  bool has_failed() const noexcept { return state_ == state::error; }
 
  private:
   enum class state : unsigned char { empty, value, error };
@@ -74,6 +75,7 @@ class returned<T&> {
   }
   std::exception_ptr error() const noexcept { return error_; }
   bool has_value() const noexcept { return value_ != nullptr; }
+  bool has_failed() const noexcept { return error_ != nullptr; }
 
  private:
   T* value_ = nullptr;
@@ -92,6 +94,7 @@ class returned<void> {
       std::rethrow_exception(std::exchange(error_, {}));
   }
   std::exception_ptr error() const noexcept { return error_; }
+  bool has_failed() const noexcept { return error_ != nullptr; }
 
  private:
   std::exception_ptr error_;
