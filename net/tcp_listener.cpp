@@ -113,11 +113,9 @@ void accept_wait::cancel(context& who, cancel_reason reason) noexcept {
 }
 
 result<tcp_stream> accept_wait::take() {
-  rethrow_interruption();
-  if (answer_ >= 0) return tcp_stream(unique_fd(answer_));
-  if (reason_ == cancel_reason::closed) return make_error_code(errc::closed);
-  if (reason_ == cancel_reason::timed_out) return make_error_code(errc::timed_out);
-  return system_error_code(answer_);
+  if (const std::error_code error = cancellation_error()) return error;
+  if (answer_ < 0) return system_error_code(answer_);
+  return tcp_stream(unique_fd(answer_));
 }
 
 tcp_stream accept_wait::await_resume() {

@@ -53,13 +53,6 @@ bool pool::place_wait::try_now() noexcept {
   return true;
 }
 
-result<void> pool::place_wait::take() {
-  rethrow_interruption();
-  if (reason_ == cancel_reason::closed) return make_error_code(errc::closed);
-  if (reason_ == cancel_reason::timed_out) return make_error_code(errc::timed_out);
-  return {};
-}
-
 void pool::place_wait::await_resume() {
   const result<void> taken = take();
   if (!taken) throw_error(taken.error(), type.name);

@@ -23,17 +23,6 @@ void queue_base::close() noexcept {
   }
 }
 
-errc queue_base::side_wait::failure() const noexcept {
-  switch (reason_) {
-    case cancel_reason::closed:
-      return errc::closed;
-    case cancel_reason::timed_out:
-      return errc::timed_out;
-    default:
-      return errc{};
-  }
-}
-
 void queue_base::side_wait::describe(const void* object, std::string& out) {
   const auto& self = static_cast<const side_wait&>(*static_cast<const wait_base*>(object));
   fmt::format_to(std::back_inserter(out), "queue {} with {} items",

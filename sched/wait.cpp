@@ -26,6 +26,7 @@ void wait_base::disarm_limit_and_wake() noexcept {
 }
 
 std::error_code wait_base::cancellation_error() {
+  if (reason_ == cancel_reason::none) return {};
   if (reason_ == cancel_reason::interrupted || fiber_->interrupted()) {
     fiber_->throw_interruption();
   }

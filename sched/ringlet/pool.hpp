@@ -47,7 +47,7 @@ class pool : private group {
     bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
       return begin(caller.promise());
     }
-    result<void> take();
+    result<void> take() { return cancellation_error(); }
     void await_resume();
 
     bool try_now() noexcept;

@@ -71,8 +71,6 @@ class queue_base::side_wait : public list_wait {
     if (closed) reason_ = cancel_reason::closed;
     return closed;
   }
-  /// Why it has ended without an item having changed hands; errc{} when one has.
-  errc failure() const noexcept;
   static void describe(const void* object, std::string& out);
 
   queue_base* on_;
@@ -226,10 +224,7 @@ class [[nodiscard]] queue<T, Weigh>::push_wait : public side_wait {
   bool await_suspend(std::coroutine_handle<Promise> caller) {
     return this->begin_alone(*this, caller.promise());
   }
-  result<void> take() {
-    this->rethrow_interruption();
-    return this->failure() == errc{} ? result<void>() : make_error_code(this->failure());
-  }
+  result<void> take() { return this->cancellation_error(); }
   void await_resume() {
     const result<void> taken = take();
     if (!taken) throw_error(taken.error(), "push");
@@ -276,11 +271,11 @@ class [[nodiscard]] queue<T, Weigh>::pop_wait : public side_wait {
   result<T> take() {
     this->rethrow_interruption();
     if (item_) return *std::move(item_);
-    return make_error_code(this->failure());
+    return this->cancellation_error();
   }
   T await_resume() {
     this->rethrow_interruption();
-    if (!item_) throw_error(make_error_code(this->failure()), "pop");
+    if (!item_) throw_error(this->cancellation_error(), "pop");
     return *std::move(item_);
   }
 

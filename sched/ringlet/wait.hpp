@@ -26,7 +26,8 @@ class selection;
 ///                 timed_out; join and wait return false.
 ///   Cancellation  What is thrown is `cancelled` or the exception that the fiber was killed with.
 ///                 Success wins: a wait that had succeeded when it was cancelled yields its value,
-///                 and the interruption stays pending for the next wait.
+///                 and the interruption stays pending for the next wait. Instead of closed or
+///                 timed_out it is the interruption that is thrown, if one has come.
 ///   Lifetime      The awaiter lives in the frame of the caller; use it in the expression that
 ///                 makes it.
 ///   Thread        That of the fiber, which also resumes there, from its scheduler's run queue.
@@ -62,8 +63,9 @@ class wait_base {
   void remember(cancel_reason reason) noexcept {
     if (reason_ == cancel_reason::none) reason_ = reason;
   }
-  /// What a wait that was cancelled ends with: errc::closed or errc::timed_out; throws instead when
-  /// an interruption ended it, or has come since.
+  /// What a wait ends with that has not got what it waited for: errc::closed or errc::timed_out;
+  /// throws instead when an interruption ended it, or has come since. No error when nothing ended
+  /// it early.
   std::error_code cancellation_error();
 
   bool yield_for_budget(frame_record& at) noexcept;

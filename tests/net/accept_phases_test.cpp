@@ -322,6 +322,17 @@ TEST_CASE("closing ends those who wait with closed, at once, and the descriptor 
   });
 }
 
+TEST_CASE("who is killed when the listener was closed is told of the kill") {
+  in_hall([](hall& h) -> task<> {
+    const auto waiting = h.accepting();
+    co_await settle();
+    h.listener.reset();
+    waiting.request_kill();
+    const std::string words = co_await waiting.get();
+    CHECK(words == "cancelled");
+  });
+}
+
 TEST_CASE("closing closes the connections that nobody has asked for, delivered or not") {
   in_hall([](hall& h) -> task<> {
     const auto first = h.accepting();

@@ -6,6 +6,8 @@
 #include <ringlet/as_result.hpp>
 #include <ringlet/blocking.hpp>
 #include <ringlet/joinall.hpp>
+#include <ringlet/pool.hpp>
+#include <ringlet/queue.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>
 #include <ringlet/wait.hpp>
@@ -14,6 +16,7 @@
 #include <doctest/doctest.h>
 
 #include <coroutine>
+#include <cstddef>
 #include <functional>
 #include <string>
 #include <vector>
@@ -217,6 +220,35 @@ TEST_CASE("a fiber that swallows cancellation in a loop lets the others run") {
     stop = true;
     CHECK(co_await swallower.join());
     CHECK(swallower.result() == outcome::value);  // success wins
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("who is killed when a wait has ended without success is told of the kill, not of that") {
+  scripted_engine engine;
+  const auto main = []() -> task<> {
+    queue<int> in, out(0);
+    pool workers(0);
+    const std::vector<named_wait> waits{
+        {"pop", [&]() -> task<> { co_await in.pop(); }},
+        {"as_result(pop)", [&]() -> task<> { (void)co_await as_result(in.pop()); }},
+        {"push", [&]() -> task<> { co_await out.push(1); }},
+        {"as_result(push)", [&]() -> task<> { (void)co_await as_result(out.push(1)); }},
+        {"spawn of a pool", [&]() -> task<> { co_await workers.spawn(answer); }},
+        {"wait_available", [&]() -> task<> { co_await workers.wait_available(); }},
+    };
+    std::vector<fiber<>> waiting;
+    for (const named_wait& each : waits) waiting.push_back(spawn(each.wait));
+    co_await yield();
+    in.close();
+    out.close();
+    workers.close();
+    for (const fiber<>& one : waiting) one.request_kill();
+    for (std::size_t i = 0; i < waits.size(); ++i) {
+      CAPTURE(waits[i].name);
+      co_await waiting[i].join();
+      CHECK(waiting[i].result() == outcome::exited);
+    }
   };
   run_on(engine, main());
 }
