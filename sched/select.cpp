@@ -15,28 +15,37 @@ bool selection::begin(std::span<const candidate> all, frame_record& at) {
     return continue_or_yield(at);
   }
 
-  steady_ns nearest = never;
-  for (std::size_t i = 0; i < all_.size(); ++i) {
-    const until& limit = all_[i].wait->limit_;
-    if (limit.is_forever()) continue;
-    const steady_ns deadline = limit.resolve(fiber_->home().now());
-    if (deadline >= nearest) continue;
-    nearest = deadline;
-    first_due_ = i;
-  }
-  limit_ = until::at(nearest);
   for (const candidate& one : all_) has_hope_ = has_hope_ || one.how->has_hope;
   if (has_hope_) {
     suspend_with_hope(type, at);
   } else {
     suspend(type, at);
   }
+  arm_nearest_limit();
   for (const candidate& one : all_) {
     one.wait->of_ = this;
     one.how->watch(*one.wait);
     if (winner_ != none) break;
   }
   return true;
+}
+
+// By one look at the clock: equal limits pass at the same time, and the first of them counts.
+void selection::arm_nearest_limit() noexcept {
+  steady_ns now = never;
+  steady_ns nearest = never;
+  for (std::size_t i = 0; i < all_.size(); ++i) {
+    const until& limit = all_[i].wait->limit_;
+    if (limit.is_forever()) continue;
+    if (now == never) now = fiber_->home().now();
+    const steady_ns deadline = limit.resolve(now);
+    if (deadline >= nearest) continue;
+    nearest = deadline;
+    first_due_ = i;
+  }
+  if (nearest == never) return;
+  limit_ = until::at(nearest);
+  fiber_->arm_limit(nearest);
 }
 
 void two_phase_wait::win() noexcept {

@@ -9,7 +9,6 @@
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
-#include <optional>
 #include <span>
 #include <string>
 #include <tuple>
@@ -64,6 +63,7 @@ class selection : public wait_base {
   friend class two_phase_wait;
   static constexpr std::size_t none = ~std::size_t{0};
 
+  void arm_nearest_limit() noexcept;
   void end(std::size_t winner) noexcept;
   static void cancel(context& who, cancel_reason reason) noexcept;
   static void describe(const void* object, std::string& out);
@@ -96,42 +96,35 @@ class [[nodiscard]] select_wait : public selection {
   /// The error of the one that was taken, if it ended with one.
   result<value_type> take() {
     rethrow_interruption();
-    std::optional<result<value_type>> taken;
-    visit_winner(
-        [&]<std::size_t I>(std::integral_constant<std::size_t, I>, auto& wait) {
-          auto outcome = wait.take();
-          if (!outcome) {
-            taken.emplace(outcome.error());
-          } else if constexpr (std::is_void_v<typename decltype(outcome)::value_type>) {
-            taken.emplace(value_type(std::in_place_index<I>));
-          } else {
-            taken.emplace(value_type(std::in_place_index<I>, *std::move(outcome)));
-          }
-        },
-        std::make_index_sequence<count>());
-    return *std::move(taken);
+    return visit_winner([](auto place, auto& wait) -> result<value_type> {
+      auto taken = wait.take();
+      if (!taken) return taken.error();
+      if constexpr (std::is_void_v<typename decltype(taken)::value_type>) {
+        return value_type(place);
+      } else {
+        return value_type(place, *std::move(taken));
+      }
+    });
   }
   value_type await_resume() {
     rethrow_interruption();
-    std::optional<value_type> taken;
-    visit_winner(
-        [&]<std::size_t I>(std::integral_constant<std::size_t, I>, auto& wait) {
-          if constexpr (std::is_void_v<decltype(wait.await_resume())>) {
-            wait.await_resume();
-            taken.emplace(std::in_place_index<I>);
-          } else {
-            taken.emplace(std::in_place_index<I>, wait.await_resume());
-          }
-        },
-        std::make_index_sequence<count>());
-    return *std::move(taken);
+    return visit_winner([](auto place, auto& wait) -> value_type {
+      if constexpr (std::is_void_v<decltype(wait.await_resume())>) {
+        wait.await_resume();
+        return value_type(place);
+      } else {
+        return value_type(place, wait.await_resume());
+      }
+    });
   }
 
  private:
-  template <class F, std::size_t... I>
-  void visit_winner(F&& f, std::index_sequence<I...>) {
-    ((I == winner() ? f(std::integral_constant<std::size_t, I>(), std::get<I>(waits_)) : void()),
-     ...);
+  template <std::size_t I = 0, class F>
+  auto visit_winner(F visit) {
+    if constexpr (I + 1 < count) {
+      if (winner() != I) return visit_winner<I + 1>(visit);
+    }
+    return visit(std::in_place_index<I>, std::get<I>(waits_));
   }
 
   std::tuple<Waits&...> waits_;
