@@ -283,9 +283,9 @@ void reader::consume(std::size_t count) noexcept {
 
 const wait_type read_line_wait::type{"read_line", &reader_wait::cancel, &reader_wait::describe};
 const wait_type read_until_wait::type{"read_until", &reader_wait::cancel, &reader_wait::describe};
-const wait_type read_exact_view_wait::type{"read_exact", &reader_wait::cancel,
-                                           &reader_wait::describe};
-const wait_type peek_wait::type{"peek", &reader_wait::cancel, &reader_wait::describe};
+template <bool Consumes>
+const wait_type view_wait<Consumes>::type{Consumes ? "read_exact" : "peek", &reader_wait::cancel,
+                                          &reader_wait::describe};
 const wait_type read_copy_wait::type{"read_some", &reader_wait::cancel, &reader_wait::describe};
 
 bool reader_wait::begin(frame_record& at) noexcept {
@@ -461,25 +461,23 @@ result<std::optional<std::string_view>> read_until_wait::take() {
   return std::optional(*piece);
 }
 
-result<std::string_view> read_exact_view_wait::take() {
+template <bool Consumes>
+result<std::string_view> view_wait<Consumes>::take() {
   const ending last(*this);
   if (const std::error_code error = failure()) return error;
-  if (has_ended()) {
+  if (Consumes && has_ended()) {
     if (in_.buffered() == 0) tell_end();
     return make_error_code(errc::end_of_stream);
   }
-  const auto piece = view(count());
-  if (piece) in_.drop(count());
+  const auto piece = view(std::min(count(), in_.buffered()));
+  if (!piece) return piece;
+  if (!Consumes) return in_.front(nowhere);
+  in_.drop(count());
   return piece;
 }
 
-result<std::string_view> peek_wait::take() {
-  const ending last(*this);
-  if (const std::error_code error = failure()) return error;
-  const auto piece = view(std::min(count(), in_.buffered()));
-  if (!piece) return piece;
-  return in_.front(nowhere);
-}
+template class view_wait<true>;
+template class view_wait<false>;
 
 read_copy_wait::read_copy_wait(reader& in, std::span<std::byte> memory, const until& limit) noexcept
     : reader_wait(in, type, limit), memory_(memory) {

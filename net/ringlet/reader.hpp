@@ -20,14 +20,17 @@
 namespace ringlet {
 
 class file_request;
-class peek_wait;
 class read_copy_wait;
-class read_exact_view_wait;
 class read_line_wait;
 class read_until_wait;
 class reader_wait;
 class standard_stream;
 class tcp_stream;
+
+template <bool Consumes>
+class view_wait;
+using read_exact_view_wait = view_wait<true>;
+using peek_wait = view_wait<false>;
 
 /// Cuts what a stream brings into pieces.
 ///
@@ -109,12 +112,12 @@ class reader {
 
  private:
   friend class file_request;
-  friend class peek_wait;
   friend class read_copy_wait;
-  friend class read_exact_view_wait;
   friend class read_line_wait;
   friend class read_until_wait;
   friend class reader_wait;
+  template <bool Consumes>
+  friend class view_wait;
 
   // What is not consumed lies in two places: at the end of stored_, and after it in fresh_.
   std::string_view stored() const noexcept {
@@ -252,10 +255,11 @@ class [[nodiscard]] read_until_wait final : public reader_wait {
   std::size_t delimiter_size_;
 };
 
-/// See reader::read_exact().
-class [[nodiscard]] read_exact_view_wait final : public reader_wait {
+/// See reader::read_exact(), which consumes what it yields, and reader::peek().
+template <bool Consumes>
+class [[nodiscard]] view_wait final : public reader_wait {
  public:
-  read_exact_view_wait(reader& in, std::size_t count, const until& limit) noexcept
+  view_wait(reader& in, std::size_t count, const until& limit) noexcept
       : reader_wait(in, type, limit) {
     want(count);
   }
@@ -265,20 +269,8 @@ class [[nodiscard]] read_exact_view_wait final : public reader_wait {
  private:
   static const wait_type type;
 };
-
-/// See reader::peek().
-class [[nodiscard]] peek_wait final : public reader_wait {
- public:
-  peek_wait(reader& in, std::size_t count, const until& limit) noexcept
-      : reader_wait(in, type, limit) {
-    want(count);
-  }
-  result<std::string_view> take();
-  std::string_view await_resume() { return or_throw(take()); }
-
- private:
-  static const wait_type type;
-};
+extern template class view_wait<true>;
+extern template class view_wait<false>;
 
 /// See reader::read_some().
 class [[nodiscard]] read_copy_wait final : public reader_wait {
