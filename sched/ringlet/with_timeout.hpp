@@ -36,6 +36,48 @@ class deadline_scope : public timed_scope {
   bool has_passed() const noexcept { return is_cancelled(); }
 };
 
+namespace detail {
+
+template <class F>
+concept takes_deadline =
+    std::invocable<F&, deadline_scope&> && is_task<std::invoke_result_t<F&, deadline_scope&>>;
+
+/// What is to be awaited: the call itself, or what it makes of its limit.
+template <class Call>
+decltype(auto) begin_within(Call& call, [[maybe_unused]] deadline_scope& deadline) {
+  if constexpr (takes_deadline<Call>) {
+    return call(deadline);
+  } else {
+    return (call);
+  }
+}
+
+/// Awaits the call, and yields its value, or true when it has none and R is bool. When the limit
+/// passes first it yields what `late` returns. (The coroutine of all the functions below, which
+/// make none of their own. `Call` may be a reference.)
+template <class R, class Call, class Late>
+task<R> within(until limit, Call call, Late late) {
+  deadline_scope deadline(limit);
+  try {
+    if constexpr (std::is_same_v<R, bool> && std::is_same_v<Call, task<>>) {
+      co_await call;
+      co_return true;
+    } else {
+      co_return co_await begin_within(call, deadline);
+    }
+  } catch (const cancelled& reason) {
+    if (!reason.from(&deadline)) throw;
+  }
+  co_return late();
+}
+
+template <class R>
+struct throw_timed_out {
+  R operator()() const { throw timed_out("with_timeout"); }
+};
+
+}  // namespace detail
+
 /// Awaits `call` and yields its value. When the limit passes first, every wait inside throws
 /// `cancelled` from then on, and what comes out is timed_out.
 ///
@@ -45,18 +87,7 @@ class deadline_scope : public timed_scope {
 /// Cancellation loses what the call loses; read_some inside loses nothing, read_exact its place.
 template <class T>
 task<T> with_timeout(until limit, task<T> call) {
-  const deadline_scope deadline(limit);
-  try {
-    if constexpr (std::is_void_v<T>) {
-      co_await call;
-      co_return;
-    } else {
-      co_return co_await call;
-    }
-  } catch (const cancelled& reason) {
-    if (!reason.from(&deadline)) throw;
-  }
-  throw timed_out("with_timeout");
+  return detail::within<T>(limit, std::move(call), detail::throw_timed_out<T>());
 }
 
 /// The same for one wait, such as `with_timeout(1s, stream.receive())`.
@@ -65,27 +96,8 @@ template <awaiter A>
 auto with_timeout(until limit, A&& call)
     -> task<std::remove_cvref_t<decltype(std::declval<A&>().await_resume())>> {
   using value = std::remove_cvref_t<decltype(call.await_resume())>;
-  const deadline_scope deadline(limit);
-  try {
-    if constexpr (std::is_void_v<value>) {
-      co_await call;
-      co_return;
-    } else {
-      co_return co_await call;
-    }
-  } catch (const cancelled& reason) {
-    if (!reason.from(&deadline)) throw;
-  }
-  throw timed_out("with_timeout");
+  return detail::within<value, A&>(limit, call, detail::throw_timed_out<value>());
 }
-
-namespace detail {
-
-template <class F>
-concept takes_deadline =
-    std::invocable<F&, deadline_scope&> && is_task<std::invoke_result_t<F&, deadline_scope&>>;
-
-}  // namespace detail
 
 /// Calls `f(deadline)`, which returns a task: the call may look at its limit, and extend it. Apart
 /// from that as above.
@@ -95,48 +107,27 @@ concept takes_deadline =
 template <detail::takes_deadline F>
 auto with_timeout(until limit, F&& f) -> std::invoke_result_t<F&, deadline_scope&> {
   detail::check_temporary<F>();
-  deadline_scope deadline(limit);
-  try {
-    co_return co_await f(deadline);
-  } catch (const cancelled& reason) {
-    if (!reason.from(&deadline)) throw;
-  }
-  throw timed_out("with_timeout");
+  using value = typename std::invoke_result_t<F&, deadline_scope&>::value_type;
+  return detail::within<value, F&>(limit, f, detail::throw_timed_out<value>());
 }
 
 /// As with_timeout(), but when the limit passes first it yields `otherwise`. (A timed_out that the
 /// call itself throws is an error like any other.)
 template <class T, std::convertible_to<T> U>
 task<T> timeout_or(until limit, task<T> call, U otherwise) {
-  const deadline_scope deadline(limit);
-  try {
-    co_return co_await call;
-  } catch (const cancelled& reason) {
-    if (!reason.from(&deadline)) throw;
-  }
-  co_return std::move(otherwise);
+  return detail::within<T>(limit, std::move(call), [value = std::move(otherwise)]() mutable -> U&& {
+    return std::move(value);
+  });
 }
 
 /// As with_timeout(), but tells how it went: false, or no value, when the limit passed first.
 inline task<bool> move_on_after(until limit, task<> call) {
-  const deadline_scope deadline(limit);
-  try {
-    co_await call;
-    co_return true;
-  } catch (const cancelled& reason) {
-    if (!reason.from(&deadline)) throw;
-  }
-  co_return false;
+  return detail::within<bool>(limit, std::move(call), [] { return false; });
 }
 template <class T>
 requires(!std::is_reference_v<T>) task<std::optional<T>> move_on_after(until limit, task<T> call) {
-  const deadline_scope deadline(limit);
-  try {
-    co_return std::optional<T>(co_await call);
-  } catch (const cancelled& reason) {
-    if (!reason.from(&deadline)) throw;
-  }
-  co_return std::nullopt;
+  return detail::within<std::optional<T>>(limit, std::move(call),
+                                          [] { return std::optional<T>(); });
 }
 
 }  // namespace ringlet
