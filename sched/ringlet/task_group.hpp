@@ -1,6 +1,7 @@
 // with_group: fibers that live no longer than the call which started them.
 #pragma once
 
+#include <ringlet/detail/returned.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/intrusive_list.hpp>
@@ -13,12 +14,10 @@
 #include <exception>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <source_location>
 #include <string>
 #include <type_traits>
 #include <utility>
-#include <variant>
 #include <vector>
 
 namespace ringlet {
@@ -126,36 +125,19 @@ class task_group : public spawns_calls<task_group> {
 
 namespace detail {
 
-/// What a body has returned: nothing, a pointer for a reference, or the value.
-template <class R>
-struct group_value {
-  using type = R;
-};
-template <class R>
-struct group_value<R&> {
-  using type = R*;
-};
-template <>
-struct group_value<void> {
-  using type = std::monostate;
-};
-
 // `f` and `args` live in the expression that awaits.
 template <class R, class F, class... Args>
 task<R> run_group(task_group::failures policy, F& f, Args&... args) {
   task_group group(policy);
-  std::optional<typename group_value<R>::type> value;
+  returned<R> value;
   std::exception_ptr outer;  // what ends the caller, too, and comes out as it is
   {
     const task_group::body_scope body(group);
     try {
       if constexpr (std::is_void_v<R>) {
         co_await std::invoke(f, group, args...);
-        value.emplace();
-      } else if constexpr (std::is_reference_v<R>) {
-        value.emplace(std::addressof(co_await std::invoke(f, group, args...)));
       } else {
-        value.emplace(co_await std::invoke(f, group, args...));
+        value.return_value(co_await std::invoke(f, group, args...));
       }
     } catch (const cancelled& reason) {
       if (!reason.from(&body)) outer = std::current_exception();
@@ -177,12 +159,8 @@ task<R> run_group(task_group::failures policy, F& f, Args&... args) {
   if (interrupted) current().throw_interruption();
   group.throw_errors();
   if constexpr (!std::is_void_v<R>) {
-    if (!value) throw_error(errc::exited, "with_group");
-    if constexpr (std::is_reference_v<R>) {
-      co_return **value;
-    } else {
-      co_return std::move(*value);
-    }
+    if (!value.has_value()) throw_error(errc::exited, "with_group");
+    co_return value.take();
   }
 }
 
