@@ -132,17 +132,6 @@ class [[nodiscard]] async_generator {
  public:
   using promise_type = async_generator_promise<Y>;
 
-  async_generator(async_generator&& other) noexcept
-      : promise_(std::exchange(other.promise_, nullptr)) {}
-  async_generator& operator=(async_generator&& other) noexcept {
-    if (this != &other) {
-      destroy();
-      promise_ = std::exchange(other.promise_, nullptr);
-    }
-    return *this;
-  }
-  ~async_generator() { destroy(); }
-
   /// `co_await` it to run the body to its next value.
   /// Errors and cancellation: those of the body, as above; what was yielded before is not lost.
   next_awaiter<Y> next() noexcept {
@@ -154,14 +143,14 @@ class [[nodiscard]] async_generator {
   friend promise_type;
   explicit async_generator(promise_type* promise) noexcept : promise_(promise) {}
 
-  void destroy() noexcept {
-    if (promise_ == nullptr) return;
-    RINGLET_ASSERT(!promise_->is_running(),
-                   "an async_generator was destroyed while its next value was awaited");
-    promise_->self.destroy();
-  }
-
-  promise_type* promise_;
+  struct destroyer {
+    void operator()(promise_type* body) const noexcept {
+      RINGLET_ASSERT(!body->is_running(),
+                     "an async_generator was destroyed while its next value was awaited");
+      body->self.destroy();
+    }
+  };
+  std::unique_ptr<promise_type, destroyer> promise_;
 };
 
 }  // namespace ringlet

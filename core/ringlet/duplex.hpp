@@ -183,18 +183,6 @@ class [[nodiscard]] duplex {
   /// What the coroutine yields, if it has not ended: std::optional<Y>, or bool when Y is void.
   using answer = typename promise_type::answer;
 
-  duplex(duplex&& other) noexcept : promise_(std::exchange(other.promise_, nullptr)) {}
-  duplex& operator=(duplex&& other) noexcept {
-    if (this != &other) {
-      if (promise_ != nullptr) promise_->destroy();
-      promise_ = std::exchange(other.promise_, nullptr);
-    }
-    return *this;
-  }
-  ~duplex() {
-    if (promise_ != nullptr) promise_->destroy();
-  }
-
   /// Runs the body up to its first co_yield. Once, before anything is sent.
   answer start() {
     promise_type& body = promise();
@@ -241,7 +229,7 @@ class [[nodiscard]] duplex {
   /// For elements_of: gives the frame away.
   promise_type* release() noexcept {
     promise();
-    return std::exchange(promise_, nullptr);
+    return promise_.release();
   }
 
  private:
@@ -253,7 +241,7 @@ class [[nodiscard]] duplex {
     return *promise_;
   }
 
-  promise_type* promise_;
+  detail::nest_owner<promise_type> promise_;
 };
 
 }  // namespace ringlet

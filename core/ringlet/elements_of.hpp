@@ -138,6 +138,13 @@ class nest_node : public pooled_frame {
   phase phase_ = phase::fresh;   // a part is running from its beginning to its end
 };
 
+/// What the user of a nest holds: its outermost coroutine, and with it all.
+struct nest_destroyer {
+  void operator()(nest_node* outermost) const noexcept { outermost->destroy(); }
+};
+template <class Promise>
+using nest_owner = std::unique_ptr<Promise, nest_destroyer>;
+
 /// The base of promises that yield, with what the coroutine returned or threw.
 template <class R, class Node = nest_node>
 class yielding_promise : public Node, public returned<R> {

@@ -10,7 +10,6 @@
 #include <cstddef>
 #include <iterator>
 #include <type_traits>
-#include <utility>
 
 namespace ringlet {
 
@@ -108,18 +107,6 @@ class [[nodiscard]] generator {
     promise_type* promise_;
   };
 
-  generator(generator&& other) noexcept : promise_(std::exchange(other.promise_, nullptr)) {}
-  generator& operator=(generator&& other) noexcept {
-    if (this != &other) {
-      if (promise_ != nullptr) promise_->destroy();
-      promise_ = std::exchange(other.promise_, nullptr);
-    }
-    return *this;
-  }
-  ~generator() {
-    if (promise_ != nullptr) promise_->destroy();
-  }
-
   /// Runs the body to its next element.
   iterator begin() {
     promise_type& body = promise();
@@ -134,7 +121,7 @@ class [[nodiscard]] generator {
   /// For elements_of: gives the frame away.
   promise_type* release() noexcept {
     promise();
-    return std::exchange(promise_, nullptr);
+    return promise_.release();
   }
 
  private:
@@ -146,7 +133,7 @@ class [[nodiscard]] generator {
     return *promise_;
   }
 
-  promise_type* promise_;
+  detail::nest_owner<promise_type> promise_;
 };
 
 }  // namespace ringlet
