@@ -23,6 +23,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -176,6 +177,24 @@ TEST_CASE("a file operation that is cancelled has either happened or not, and en
       CHECK(what.st_size == (op.answer == 3 ? 3 : 0));
     }
   });
+}
+
+TEST_CASE("on epoll a cancellation that a worker has forestalled does not replace its result") {
+  const auto engine = make_epoll_engine();
+  // This one knows neither poll(2) nor a read that does not wait: a worker makes it.
+  const unique_fd file(::open("/proc/self/status", O_RDONLY | O_CLOEXEC));
+  REQUIRE(file);
+  std::array<std::byte, 5> memory{};
+  watched op(opcode::read, file.get(), std::span<std::byte>(memory));
+  engine->start(op);
+  REQUIRE(turn(*engine) == 0);
+  while (!engine->has_posted()) std::this_thread::yield();
+  engine->cancel(op);
+  CHECK(op.in_flight());
+  finish(*engine, op);
+  CHECK(op.seen.size() == 1);
+  CHECK(op.answer == 5);
+  CHECK(text(memory) == "Name:");
 }
 
 TEST_CASE("what cannot be read or written says so as the system calls do") {
