@@ -56,14 +56,31 @@ void two_phase_wait::win() noexcept {
 
 void selection::end(std::size_t winner) noexcept {
   winner_ = winner;
+  // All of them, before anybody is let in, who could be another one of these.
   for (const candidate& one : all_) one.how->unwatch(*one.wait);
   if (has_hope_) {
     wake_with_hope();
   } else {
     wake();
   }
-  // Not before: whoever is let in may be another of these, which would then be taken, too.
-  for (const candidate& one : all_) one.how->pass_on(*one.wait);
+  pass_on();
+}
+
+// Whoever is let in may be a part of another select(), which lets others in, and so on: the first
+// of them does it for all, so that the stack does not grow with the chain. (They are all suspended
+// or queued as long as this goes on.)
+void selection::pass_on() noexcept {
+  thread_local constinit selection* last = nullptr;
+  if (last != nullptr) {
+    last->next_ = this;
+    last = this;
+    return;
+  }
+  last = this;
+  for (selection* each = this; each != nullptr; each = each->next_) {
+    for (const candidate& one : each->all_) one.how->pass_on(*one.wait);
+  }
+  last = nullptr;
 }
 
 void selection::cancel(context& who, cancel_reason reason) noexcept {

@@ -65,11 +65,13 @@ class selection : public wait_base {
 
   void arm_nearest_limit() noexcept;
   void end(std::size_t winner) noexcept;
+  void pass_on() noexcept;
   static void cancel(context& who, cancel_reason reason) noexcept;
   static void describe(const void* object, std::string& out);
   static const wait_type type;
 
   std::span<const candidate> all_;
+  selection* next_ = nullptr;  // of those that let others in at this moment
   std::size_t winner_ = none;
   std::size_t first_due_ = none;  // whose limit passes first
   bool has_hope_ = false;

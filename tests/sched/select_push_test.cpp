@@ -10,6 +10,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cstddef>
+#include <deque>
 #include <string>
 #include <utility>
 #include <vector>
@@ -117,6 +119,30 @@ TEST_CASE("W22 JN-04: a select that is let in by another lets in the next") {
     CHECK(left.weight() == 6);
     CHECK(right.weight() == 8);
     co_await second.kill();
+  });
+}
+
+TEST_CASE("JN-04: selects that let in each other, in a long chain, need no deep stack") {
+  run_scripted([](scripted_engine&) -> task<> {
+    constexpr std::size_t length = 100'000;
+    std::deque<half_full> queues(length);
+    event door;
+    std::size_t taken = 0;
+    const auto link = [&](std::size_t at) -> task<> {
+      if (at == 0) {
+        co_await select(door.wait(), queues[0].push(9));
+      } else {
+        co_await select(queues[at - 1].push(1), queues[at].push(9));
+      }
+      ++taken;
+    };
+    for (std::size_t at = 0; at < length; ++at) spawn(link, at);
+    co_await yield();
+    CHECK(taken == 0);
+    door.set();
+    while (taken < length) co_await yield();
+    CHECK(queues.front().weight() == 6);
+    CHECK(queues.back().weight() == 5);
   });
 }
 
