@@ -1,5 +1,4 @@
 // The places of a pool, handed from one who leaves to the one who has waited longest.
-#include <ringlet/as_result.hpp>
 #include <ringlet/pool.hpp>
 
 #include <fmt/format.h>
@@ -32,17 +31,6 @@ void pool::close() noexcept {
   }
 }
 
-task<bool> pool::wait_available(until limit) {
-  place_wait waiting(*this, limit);
-  const result<void> got = co_await as_result(waiting);
-  if (!got) {
-    if (got.error() == errc::timed_out) co_return false;
-    throw_error(got.error(), place_wait::type.name);
-  }
-  give_place_back();
-  co_return true;
-}
-
 bool pool::place_wait::try_now() noexcept {
   if (of_->closed_) {
     reason_ = cancel_reason::closed;
@@ -56,6 +44,20 @@ bool pool::place_wait::try_now() noexcept {
 void pool::place_wait::await_resume() {
   const result<void> taken = take();
   if (!taken) throw_error(taken.error(), type.name);
+}
+
+result<bool> pool::available_wait::take() {
+  const std::error_code error = cancellation_error();
+  if (error == errc::timed_out) return false;
+  if (error) return error;
+  of_->give_place_back();
+  return true;
+}
+
+bool pool::available_wait::await_resume() {
+  const result<bool> taken = take();
+  if (!taken) throw_error(taken.error(), type.name);
+  return *taken;
 }
 
 void pool::place_wait::describe(const void* object, std::string& out) {

@@ -54,7 +54,7 @@ class pool : private group {
     void watch() noexcept { of_->waiting_.push_back(*this); }
     static const wait_type type;
 
-   private:
+   protected:
     friend class pool;
     bool begin(frame_record& at) noexcept { return begin_alone(*this, at); }
     static void describe(const void* object, std::string& out);
@@ -121,9 +121,11 @@ class pool : private group {
     return each(std::move(items), std::move(f), false);
   }
 
-  /// Waits until there is a place, behind those who wait for one, and does not take it. False when
-  /// the limit passed first. Errors  errc::closed.
-  task<bool> wait_available(until limit = forever);
+  /// See wait_available().
+  class available_wait;
+  /// Waits until there is a place, behind those who wait for one, and does not take it: it is kept
+  /// until the caller goes on. False when the limit passed first. Errors  errc::closed.
+  available_wait wait_available(until limit = forever) noexcept;
   std::size_t capacity() const noexcept { return size_; }
   std::size_t free() const noexcept { return size_ - taken_; }
 
@@ -246,5 +248,14 @@ class pool : private group {
   wait_list waiting_;
   bool closed_ = false;
 };
+
+class [[nodiscard]] pool::available_wait : public place_wait {
+ public:
+  using place_wait::place_wait;
+  result<bool> take();
+  bool await_resume();
+};
+
+inline pool::available_wait pool::wait_available(until limit) noexcept { return {*this, limit}; }
 
 }  // namespace ringlet

@@ -2,9 +2,12 @@
 //
 // Method: the scripted engine's clock moves only when everything sleeps. In fibers that are killed
 // no co_await stands inside of a CHECK. The maps over a pool have a file of their own.
+#include <ringlet/as_result.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/pool.hpp>
+#include <ringlet/queue.hpp>
 #include <ringlet/run.hpp>
+#include <ringlet/select.hpp>
 #include <ringlet/sleep.hpp>
 #include <ringlet/with_timeout.hpp>
 
@@ -18,6 +21,7 @@
 #include <source_location>
 #include <stdexcept>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "allocations.hpp"
@@ -33,6 +37,8 @@ namespace {
 
 // No coroutine: throws before there is a task.
 task<> refuse() { throw std::runtime_error("refused"); }
+
+task<bool> available(pool& workers) { co_return co_await workers.wait_available(1h); }
 
 }  // namespace
 
@@ -228,7 +234,7 @@ TEST_CASE("a kill that is pending is thrown before a place is taken") {
     };
     CHECK(co_await killed([&] { return workers.spawn(sleep_for, 1ms); }) == "cancelled");
     CHECK(co_await killed([&] { return workers.apply(sleep_for, 1ms); }) == "cancelled");
-    CHECK(co_await killed([&] { return workers.wait_available(); }) == "cancelled");
+    CHECK(co_await killed([&] { return available(workers); }) == "cancelled");
     CHECK(workers.free() == 1);
     CHECK(workers.empty());
   });
@@ -344,6 +350,72 @@ TEST_CASE("PO-02: wait_available waits in line for a place, and does not take it
   });
 }
 
+TEST_CASE("PO-02 JN-04: a place can be waited for beside other things, in line, and is not taken") {
+  run_scripted([](scripted_engine& engine) -> task<> {
+    std::optional<pool> workers(std::in_place, 1);
+    queue<int> items;
+    std::string log;
+    const auto choose = [&](until limit) -> task<> {
+      const auto taken = co_await as_result(select(workers->wait_available(limit), items.pop()));
+      if (!taken) {
+        log += taken.error() == errc::closed ? "closed " : "? ";
+      } else if (taken->index() == 0) {
+        log += std::get<0>(*taken) ? "place " : "late ";
+      } else {
+        log += "item ";
+      }
+    };
+    co_await choose(0s);
+    CHECK(log == "place ");
+    CHECK(workers->free() == 1);
+    const fiber<> busy = co_await workers->spawn(sleep_for, 2ms);
+    SUBCASE("another one is taken: it has left the line") {
+      const fiber<> chooser = spawn(choose, forever);
+      co_await yield();
+      CHECK(items.try_push(1));
+      co_await chooser.join();
+      co_await workers->spawn(sleep_for, 0ms);
+      CHECK(log == "place item ");
+      CHECK(engine.now() == scripted_engine::start_time + 2'000'000);
+    }
+    SUBCASE("a place comes: it is kept until the fiber goes on, then handed to the next") {
+      const fiber<> chooser = spawn(choose, forever);
+      const auto next = spawn([&]() -> task<> { co_await workers->spawn(sleep_for, 0ms); });
+      busy.on_done([&] {
+        CHECK(workers->free() == 0);
+        CHECK(items.try_push(1));
+        CHECK(items.size() == 1);
+        CHECK(log == "place ");
+      });
+      co_await chooser.join();
+      CHECK(log == "place place ");
+      CHECK(workers->free() == 0);
+      co_await next.join();
+    }
+    SUBCASE("its limit passes") {
+      co_await choose(1ms);
+      CHECK(log == "place late ");
+    }
+    SUBCASE("the pool is closed") {
+      const fiber<> chooser = spawn(choose, forever);
+      co_await yield();
+      workers->close();
+      co_await chooser.join();
+      co_await choose(forever);
+      CHECK(log == "place closed closed ");
+    }
+    SUBCASE("it is killed") {
+      const fiber<> chooser = spawn(choose, forever);
+      co_await yield();
+      co_await chooser.kill();
+      CHECK(log == "place ");
+    }
+    co_await workers->join();
+    CHECK(workers->free() == 1);
+    workers.reset();  // aborts while somebody is in line
+  });
+}
+
 TEST_CASE("wait_available ends by a kill, whatever exception that brings") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
@@ -377,9 +449,7 @@ TEST_CASE("PO-04: after close nobody gets a place, those that run go on") {
     const auto spawner = [&]() -> task<> {
       log += co_await outcome_of(workers.spawn(sleep_for, 1ms)) + " ";
     };
-    const auto waiter = [&]() -> task<> {
-      log += co_await outcome_of(workers.wait_available(1h)) + " ";
-    };
+    const auto waiter = [&]() -> task<> { log += co_await outcome_of(available(workers)) + " "; };
     const fiber<> a = spawn(spawner), b = spawn(waiter), c = spawn(spawner);
     co_await yield();
     workers.close();
@@ -394,7 +464,7 @@ TEST_CASE("PO-04: after close nobody gets a place, those that run go on") {
     CHECK(running.result() == outcome::value);
     CHECK(co_await outcome_of(workers.spawn(sleep_for, 1ms)) == "closed");
     CHECK(co_await outcome_of(workers.apply(value_after<int>, 1ms, 1)) == "closed");
-    CHECK(co_await outcome_of(workers.wait_available()) == "closed");
+    CHECK(co_await outcome_of(available(workers)) == "closed");
     CHECK_FALSE(workers.try_spawn(sleep_for, 1ms));
     CHECK(workers.free() == 1);
   });

@@ -6,6 +6,7 @@
 #include <ringlet/dump.hpp>
 #include <ringlet/event.hpp>
 #include <ringlet/group.hpp>
+#include <ringlet/pool.hpp>
 #include <ringlet/queue.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/select.hpp>
@@ -36,6 +37,7 @@ static_assert(selectable<queue<int>::pop_wait>);
 static_assert(selectable<join_wait>);
 static_assert(selectable<get_wait<int, true>>);
 static_assert(selectable<group::empty_wait>);
+static_assert(selectable<pool::available_wait>);
 static_assert(selectable<sleep_wait>);
 // What acts before it waits, or fills memory of the caller, or has no place to take it from.
 static_assert(!selectable<kill_wait>);
