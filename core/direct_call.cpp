@@ -6,6 +6,8 @@
 
 #include <cerrno>
 
+#include "epoll_attempt.hpp"
+
 namespace ringlet {
 namespace {
 
@@ -50,6 +52,8 @@ std::int32_t direct_call(operation& op) noexcept {
       return answer(::shutdown(op.fd, op.flags));
     case opcode::receive_now:
       return receive_now(op);
+    case opcode::poll:
+      return attempt(op, false);
     case opcode::close:
       return close_descriptor(op.fd);
     default:

@@ -34,7 +34,7 @@ enum class opcode : std::uint8_t {
   send_message,  // sendmsg(2) of the msghdr at data
   read,          // read(2) at the current position
   write,         // write(2) at the current position
-  poll,          // flags: POLLIN and the like; multishot
+  poll,          // flags: POLLIN and the like; multishot; by call(): what is so now, or -EAGAIN
   // Answered at once: engine::call().
   open_socket,  // fd: family, length: type, flags: protocol
   bind,

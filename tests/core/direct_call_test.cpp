@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -102,6 +103,18 @@ TEST_CASE("receive_now takes what is there, and does not wait on a blocking sock
   CHECK(call_with(*engine, opcode::receive_now, pair.near.get(), memory) == 0);
 }
 
+TEST_CASE("a poll tells what is ready now, and does not wait") {
+  const auto engine = make_engine(engine_kind::automatic);
+  fd_pair pair = pipe_pair();
+  CHECK(call(*engine, opcode::poll, pair.near.get(), 0, POLLIN) == -EAGAIN);
+  CHECK(call(*engine, opcode::poll, pair.far.get(), 0, POLLIN | POLLOUT) == POLLOUT);
+  put(pair.far, "abc");
+  CHECK(call(*engine, opcode::poll, pair.near.get(), 0, POLLIN) == POLLIN);
+  pair.far.reset();
+  CHECK(call(*engine, opcode::poll, pair.near.get(), 0, POLLIN) == (POLLIN | POLLHUP));
+  CHECK(engine->in_flight() == 0);
+}
+
 TEST_CASE("shutdown ends one side") {
   const auto engine = make_engine(engine_kind::automatic);
   const fd_pair pair = socket_pair();
@@ -128,6 +141,7 @@ TEST_CASE("errors come as negated errno") {
   CHECK(call(*engine, opcode::open_socket, -1, SOCK_STREAM) == -EAFNOSUPPORT);
   CHECK(call(*engine, opcode::listen, -1, 16) == -EBADF);
   CHECK(call(*engine, opcode::shutdown, -1) == -EBADF);
+  CHECK(call(*engine, opcode::poll, -1, 0, POLLIN) == -EBADF);
   CHECK(call_with(*engine, opcode::bind, -1, address) == -EBADF);
   CHECK(call_with(*engine, opcode::local_name, -1, address) == -EBADF);
   CHECK(call_with(*engine, opcode::peer_name, -1, address) == -EBADF);

@@ -129,6 +129,7 @@ std::int32_t scripted_engine::answer_by_default(operation& op) noexcept {
     case opcode::open_socket:
       return next_fd_++;
     case opcode::receive_now:
+    case opcode::poll:
       return -EAGAIN;
     case opcode::local_name:
     case opcode::peer_name: {
