@@ -5,11 +5,10 @@
 
 namespace ringlet {
 
-const wait_type poll_fd_wait::type{"poll_fd", &operation_wait::cancel,
-                                   &operation_wait::describe_fd};
+const wait_type poll_fd_wait::type{"poll_fd", &poll_fd_wait::cancel, &poll_fd_wait::describe_fd};
 
 poll_fd_wait::poll_fd_wait(int polled, short events, const until& limit) noexcept
-    : operation_wait(opcode::poll, &poll_fd_wait::on_completion, limit) {
+    : basic_operation_wait(opcode::poll, &poll_fd_wait::on_completion, limit) {
   fd = polled;
   flags = events;
 }
@@ -25,6 +24,14 @@ void poll_fd_wait::on_completion(operation& op, const completion& done) noexcept
     self.answer = -ECANCELED;
   }
   self.finish();
+}
+
+bool poll_fd_wait::try_now() noexcept {
+  operation now(opcode::poll, nullptr);
+  now.fd = fd;
+  now.flags = flags;
+  answer = carrier().call(now);
+  return answer != -EAGAIN;
 }
 
 result<short> poll_fd_wait::take() {

@@ -1,24 +1,34 @@
-// The start, the cancellation and the outcome of a wait for an operation.
+// The cancellation and the outcome of a wait for an operation.
 #include <ringlet/operation_wait.hpp>
 
 #include <cerrno>
 
 namespace ringlet {
 
-void operation_wait::cancel(context& who, cancel_reason reason) noexcept {
-  auto& self = static_cast<operation_wait&>(*static_cast<wait_base*>(who.current_wait().object));
+template <class Base>
+void basic_operation_wait<Base>::cancel(context& who, cancel_reason reason) noexcept {
+  auto& self =
+      static_cast<basic_operation_wait&>(*static_cast<wait_base*>(who.current_wait().object));
   self.remember(reason);
   self.carrier().cancel(self);
 }
 
-std::error_code operation_wait::failure() {
-  if (answer != -ECANCELED || reason_ == cancel_reason::none) return system_error_code(answer);
-  return cancellation_error();
+template <class Base>
+std::error_code basic_operation_wait<Base>::failure() {
+  if (answer != -ECANCELED || this->reason_ == cancel_reason::none) {
+    return system_error_code(answer);
+  }
+  return this->cancellation_error();
 }
 
-void operation_wait::describe_fd(const void* object, std::string& out) {
-  const auto& self = static_cast<const operation_wait&>(*static_cast<const wait_base*>(object));
+template <class Base>
+void basic_operation_wait<Base>::describe_fd(const void* object, std::string& out) {
+  const auto& self =
+      static_cast<const basic_operation_wait&>(*static_cast<const wait_base*>(object));
   out += "fd " + std::to_string(self.fd);
 }
+
+template class basic_operation_wait<wait_base>;
+template class basic_operation_wait<two_phase_wait>;
 
 }  // namespace ringlet

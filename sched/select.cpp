@@ -49,9 +49,14 @@ void selection::arm_nearest_limit() noexcept {
 }
 
 void two_phase_wait::win() noexcept {
+  selection& all = *of_;
+  if (all.lingering_ != 0) {  // something else has won
+    if (--all.lingering_ == 0) all.finish();
+    return;
+  }
   std::size_t place = 0;
-  while (of_->all_[place].wait != this) ++place;
-  of_->end(place);
+  while (all.all_[place].wait != this) ++place;
+  all.end(place);
 }
 
 void selection::end(std::size_t winner) noexcept {
@@ -59,10 +64,9 @@ void selection::end(std::size_t winner) noexcept {
   // All of them, before anybody is let in, who could be another one of these.
   for (const candidate& one : all_) one.how->unwatch(*one.wait);
   if (has_hope_) {
-    wake_with_hope();
-  } else {
-    wake();
+    for (const candidate& one : all_) lingering_ += one.how->lingers(*one.wait);
   }
+  if (lingering_ == 0) finish();
   pass_on();
 }
 
@@ -83,8 +87,18 @@ void selection::pass_on() noexcept {
   last = nullptr;
 }
 
+void selection::finish() noexcept {
+  if (has_hope_) {
+    wake_with_hope();
+  } else {
+    wake();
+  }
+}
+
 void selection::cancel(context& who, cancel_reason reason) noexcept {
   auto& self = static_cast<selection&>(*static_cast<wait_base*>(who.current_wait().object));
+  // It has ended, and the next wait will be told.
+  if (self.lingering_ != 0) return;
   if (reason == cancel_reason::interrupted) {
     self.reason_ = reason;
     self.end(none);
@@ -98,6 +112,8 @@ void selection::describe(const void* object, std::string& out) {
   const auto& self = static_cast<const selection&>(*static_cast<const wait_base*>(object));
   const char* before = "of ";
   for (const candidate& one : self.all_) {
+    // When it has ended, what the others were about may be gone.
+    if (self.lingering_ != 0 && !one.how->lingers(*one.wait)) continue;
     out += before;
     out += one.how->type->name;
     if (one.how->type->describe != nullptr) {

@@ -12,7 +12,7 @@
 namespace ringlet {
 
 /// See poll_fd().
-class [[nodiscard]] poll_fd_wait final : public operation_wait {
+class [[nodiscard]] poll_fd_wait final : public basic_operation_wait<two_phase_wait> {
  public:
   poll_fd_wait(int polled, short events, const until& limit) noexcept;
 
@@ -23,9 +23,15 @@ class [[nodiscard]] poll_fd_wait final : public operation_wait {
   result<short> take();
   short await_resume();
 
+  static constexpr bool has_hope = true;
+  bool try_now() noexcept;
+  void watch() noexcept { carrier().start(*this); }
+  void unwatch() noexcept { carrier().cancel(*this); }
+  bool lingers() const noexcept { return in_flight(); }
+  static const wait_type type;
+
  private:
   static void on_completion(operation& op, const completion& done) noexcept;
-  static const wait_type type;
   std::uint8_t disturbances_left_ = 16;
 };
 
@@ -40,10 +46,11 @@ class [[nodiscard]] poll_fd_wait final : public operation_wait {
 ///               ready is told each time (level-triggered). Files and directories, which epoll
 ///               cannot wait for, are always ready, as in poll(2).
 /// Errors        bad_file_descriptor when `fd` is not open. errc::timed_out. invalid_argument when
-/// a
-///               file is asked for neither POLLIN nor POLLOUT, for nothing else ever comes.
+///               a file is asked for neither POLLIN nor POLLOUT, for nothing else ever comes.
 /// Cancellation  Loses nothing.
 /// Overlap       Any number of fibers may wait for one descriptor; each is told.
+/// select()      It can be a part. When another part is taken, the select() returns as soon as
+///               nothing waits for `fd` any more, in the next turn.
 /// Closing       Do not close `fd` while somebody waits: the wait may then not end. (io_uring waits
 ///               on for what the number stood for; epoll hears no more of it, nor of the next one
 ///               of that number as long as the wait lasts.) End it first, by a kill or a limit.

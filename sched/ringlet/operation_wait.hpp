@@ -12,57 +12,56 @@
 
 namespace ringlet {
 
-/// The base of awaiters that start an operation and resume when it is done.
+/// The base of awaiters that start an operation and resume when it is done. Base is wait_base, or
+/// two_phase_wait for what can be a part of a select().
 ///
 /// A derived class fills the operation's fields, and may give a handler of its own that looks at
 /// completions before the fiber does; the handler ends the wait with finish().
-class operation_wait : public wait_base, protected operation {
+template <class Base>
+class basic_operation_wait : public Base, protected operation {
  protected:
-  operation_wait(opcode kind, handler completed, until limit) noexcept
-      : wait_base(limit), operation(kind, completed) {}
+  basic_operation_wait(opcode kind, handler completed, until limit) noexcept
+      : Base(limit), operation(kind, completed) {}
 
   /// For await_suspend: the checkpoint, and the start. A derived class that has to refuse does so
   /// before.
-  bool begin(const wait_type& type, frame_record& at) noexcept;
+  bool begin(const wait_type& type, frame_record& at) noexcept {
+    if (!this->enter(at)) return this->continue_or_yield(at);
+    this->suspend_with_hope(type, at);
+    carrier().start(*this);
+    return true;
+  }
   /// Starts the operation again, from its handler: the wait goes on. False when the wait has been
   /// asked to end, which is then to be finished.
-  bool restart() noexcept;
+  bool restart() noexcept {
+    if (this->reason_ != cancel_reason::none || cancel_requested()) return false;
+    carrier().start(*this);
+    return true;
+  }
   /// Ends the wait.
-  void finish() noexcept;
+  void finish() noexcept { this->wake_with_hope(); }
 
   /// For the end of a wait, first: throws when an interruption kept the operation from being
   /// started.
-  void rethrow_interruption_before_start();
+  void rethrow_interruption_before_start() {
+    if (current_state() == state::idle) this->rethrow_interruption();
+  }
   /// What a failed operation's negative result means; throws when an interruption ended it.
   std::error_code failure();
-  engine& carrier() const noexcept { return fiber_->home().carrier(); }
+  engine& carrier() const noexcept { return this->fiber_->home().carrier(); }
 
   /// The handler of operations that complete once and need no second look.
   static void on_done(operation& op, const completion&) noexcept {
-    static_cast<operation_wait&>(op).finish();
+    static_cast<basic_operation_wait&>(op).finish();
   }
   /// The cancel and the describe of their wait types.
   static void cancel(context& who, cancel_reason reason) noexcept;
   static void describe_fd(const void* object, std::string& out);
 };
 
-inline bool operation_wait::begin(const wait_type& type, frame_record& at) noexcept {
-  if (!enter(at)) return continue_or_yield(at);
-  suspend_with_hope(type, at);
-  carrier().start(*this);
-  return true;
-}
+extern template class basic_operation_wait<wait_base>;
+extern template class basic_operation_wait<two_phase_wait>;
 
-inline bool operation_wait::restart() noexcept {
-  if (reason_ != cancel_reason::none) return false;
-  carrier().start(*this);
-  return true;
-}
-
-inline void operation_wait::finish() noexcept { wake_with_hope(); }
-
-inline void operation_wait::rethrow_interruption_before_start() {
-  if (current_state() == state::idle) rethrow_interruption();
-}
+using operation_wait = basic_operation_wait<wait_base>;
 
 }  // namespace ringlet

@@ -9,6 +9,7 @@
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <tuple>
@@ -20,8 +21,8 @@ namespace ringlet {
 
 /// What can be one of several of a select(): waits that take nothing before they are over. They are
 /// event::wait(), push() and pop() of queues, join() and get() of fibers, join() of groups,
-/// wait_available() of pools, sleep() and accept(). Calls that fill memory of the caller are not:
-/// given up, they might have filled it.
+/// wait_available() of pools, sleep(), accept() and poll_fd(). Calls that fill memory of the caller
+/// are not: given up, they might have filled it.
 template <class Wait>
 concept selectable = std::derived_from<Wait, two_phase_wait> && requires(Wait& wait) {
   { wait.try_now() } -> std::same_as<bool>;
@@ -39,6 +40,7 @@ class selection : public wait_base {
     bool (*try_now)(two_phase_wait&);
     void (*watch)(two_phase_wait&) noexcept;
     void (*unwatch)(two_phase_wait&) noexcept;
+    bool (*lingers)(const two_phase_wait&) noexcept;
     void (*pass_on)(two_phase_wait&) noexcept;
   };
   template <selectable Wait>
@@ -48,6 +50,7 @@ class selection : public wait_base {
       [](two_phase_wait& one) { return static_cast<Wait&>(one).try_now(); },
       [](two_phase_wait& one) noexcept { static_cast<Wait&>(one).watch(); },
       [](two_phase_wait& one) noexcept { static_cast<Wait&>(one).unwatch(); },
+      [](const two_phase_wait& one) noexcept { return static_cast<const Wait&>(one).lingers(); },
       [](two_phase_wait& one) noexcept { static_cast<Wait&>(one).pass_on(); }};
 
   struct candidate {
@@ -66,6 +69,7 @@ class selection : public wait_base {
 
   void arm_nearest_limit() noexcept;
   void end(std::size_t winner) noexcept;
+  void finish() noexcept;
   void pass_on() noexcept;
   static void cancel(context& who, cancel_reason reason) noexcept;
   static void describe(const void* object, std::string& out);
@@ -75,6 +79,7 @@ class selection : public wait_base {
   selection* next_ = nullptr;  // of those that let others in at this moment
   std::size_t winner_ = none;
   std::size_t first_due_ = none;  // whose limit passes first
+  std::uint32_t lingering_ = 0;   // has ended, and waits for so many that are still in flight
   bool has_hope_ = false;
 };
 

@@ -83,11 +83,14 @@ class wait_base {
 ///
 /// A derived class says how, in public: `bool try_now()`, true when it is over without having to
 /// wait; `void watch()`, after which it is handed over once; `void unwatch()`, which takes that
-/// back when it has not come to it; and its `type`.
+/// back when it has not come to it; and its `type`. What cannot be taken back at once, because the
+/// kernel works on it, lingers; the select() then waits for its end, which is told by wake(), too.
 class two_phase_wait : public wait_base {
  public:
   /// Whether something other than a fiber or a timer of this scheduler can end it.
   static constexpr bool has_hope = false;
+  /// Whether something of it is in flight after unwatch(). For those that have hope.
+  bool lingers() const noexcept { return false; }
   /// Called after unwatch(), when all of the select() are given up: may end other waits, such as of
   /// those that it had kept out.
   void pass_on() noexcept {}

@@ -1,0 +1,413 @@
+// poll_fd() as one of several of a select(): who wins, and that nothing waits for the descriptor
+// any more when the select() returns. JN-04.
+//
+// Method: the phases of its life on a scripted engine, which is told when a cancellation is
+// answered; then real pipes, whose other end the test holds.
+#include <ringlet/as_result.hpp>
+#include <ringlet/dump.hpp>
+#include <ringlet/event.hpp>
+#include <ringlet/poll_fd.hpp>
+#include <ringlet/queue.hpp>
+#include <ringlet/select.hpp>
+#include <ringlet/with_timeout.hpp>
+
+#include <doctest/doctest.h>
+
+#include <poll.h>
+
+#include <cerrno>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <variant>
+
+#include "support/loopback.hpp"
+#include "support/schedulers.hpp"
+#include "support/sockets.hpp"
+#include "support/stage.hpp"
+
+using namespace ringlet;
+using namespace ringlet::test;
+using namespace std::chrono_literals;
+
+static_assert(selectable<poll_fd_wait>);
+
+namespace {
+
+constexpr int foreign_fd = 9;
+constexpr int other_fd = 10;
+
+// What select() took of a poll and a pop: "ready 1", "item 7", the message of the error, or
+// "cancelled"; with ", then cancelled" as outcome_of.
+task<std::string> choose(int fd, queue<int>& items, until limit_of_poll = forever,
+                         until limit_of_pop = forever) {
+  std::string words;
+  try {
+    auto taken =
+        co_await as_result(select(poll_fd(fd, POLLIN, limit_of_poll), items.pop(limit_of_pop)));
+    if (!taken) {
+      words = taken.error().message();
+    } else if (taken->index() == 0) {
+      words = "ready " + std::to_string(std::get<0>(*taken));
+    } else {
+      words = "item " + std::to_string(std::get<1>(*taken));
+    }
+  } catch (const cancelled&) {
+    words = "cancelled";
+  }
+  bool pending = false;
+  try {
+    co_await yield();
+  } catch (const cancelled&) {
+    pending = true;
+  }
+  if (pending) words += ", then cancelled";
+  co_return words;
+}
+
+operation& polled(stage& s) { return s.engine.oldest(opcode::poll, foreign_fd); }
+
+}  // namespace
+
+TEST_SUITE_BEGIN("select poll_fd");
+
+TEST_CASE("JN-04: what is ready is taken at once, without a request, first come first in order") {
+  on_stage([](stage& s) -> task<> {
+    queue<int> items;
+    s.engine.answer(opcode::poll, POLLIN | POLLHUP);
+    CHECK(items.try_push(7));
+    std::string words = co_await choose(foreign_fd, items);
+    CHECK(words == "ready " + std::to_string(POLLIN | POLLHUP));
+    CHECK(items.size() == 1);
+    CHECK(s.engine.log().back().flags == POLLIN);
+    const auto other = co_await select(items.pop(), poll_fd(foreign_fd, POLLIN));
+    CHECK(other.index() == 0);
+    s.engine.answer(opcode::poll, -EBADF);
+    words = co_await choose(foreign_fd, items);
+    CHECK(words == "Bad file descriptor");
+    CHECK(s.engine.started(opcode::poll) == 0);
+  });
+}
+
+TEST_CASE("JN-04: a descriptor that becomes ready first is taken, and the others lose nothing") {
+  on_stage([](stage& s) -> task<> {
+    queue<int> items;
+    const auto chooser = spawn(choose(foreign_fd, items));
+    co_await settle();
+    CHECK_FALSE(chooser.done());
+    CHECK(polled(s).flags == POLLIN);
+    s.engine.complete(polled(s), POLLIN);
+    const std::string words = co_await chooser.get();
+    CHECK(words == "ready 1");
+    CHECK(s.engine.cancelled(opcode::poll) == 0);
+    CHECK(items.try_push(1));
+    CHECK(items.size() == 1);
+  });
+}
+
+TEST_CASE("JN-04: an error of the system is what is taken, and comes out as it is") {
+  on_stage([](stage& s) -> task<> {
+    queue<int> items;
+    const auto chooser = spawn(choose(foreign_fd, items));
+    co_await settle();
+    s.engine.complete(polled(s), -ENOMEM);
+    const std::string words = co_await chooser.get();
+    CHECK(words == "Cannot allocate memory");
+    std::string said;
+    s.engine.on_start = [&](operation& op) { s.engine.complete(op, -ENOMEM); };
+    try {
+      co_await select(items.pop(), poll_fd(foreign_fd, POLLIN));
+    } catch (const std::system_error& error) {
+      said = error.what();
+    }
+    CHECK(said == "poll_fd: Cannot allocate memory");
+  });
+}
+
+TEST_CASE("JN-04: when something else is taken, select() returns after the poll has ended") {
+  // By its cancellation, with success, and as polls end that would be tried again otherwise.
+  for (const int answer : {-ECANCELED, POLLIN, -ENOMEM, -EINTR, -EAGAIN, -EINVAL}) {
+    CAPTURE(answer);
+    on_stage([answer](stage& s) -> task<> {
+      queue<int> items;
+      s.engine.hold_cancellations(true);
+      const auto chooser = spawn(choose(foreign_fd, items));
+      co_await settle();
+      CHECK(items.try_push(7));
+      CHECK(items.empty());  // taken already
+      co_await settle();
+      CHECK_FALSE(chooser.done());
+      CHECK(s.engine.cancelled(opcode::poll, foreign_fd) == 1);
+      s.engine.complete(polled(s), answer);
+      const std::string words = co_await chooser.get();
+      CHECK(words == "item 7");
+      CHECK(s.engine.started(opcode::poll) == 1);
+    });
+  }
+}
+
+TEST_CASE("JN-04: a poll that is given up in the turn in which it was started is waited for, too") {
+  on_stage([](stage& s) -> task<> {
+    queue<int> items;
+    const auto chooser = spawn(choose(foreign_fd, items));
+    co_await yield();
+    CHECK(s.engine.started(opcode::poll) == 1);
+    CHECK(items.try_push(7));
+    co_await yield();
+    CHECK_FALSE(chooser.done());
+    const std::string words = co_await chooser.get();
+    CHECK(words == "item 7");
+    CHECK(s.engine.cancelled(opcode::poll, foreign_fd) == 1);
+  });
+}
+
+TEST_CASE("JN-04: of a descriptor and an item in one turn, what comes first is taken") {
+  on_stage([](stage& s) -> task<> {
+    queue<int> items;
+    auto chooser = spawn(choose(foreign_fd, items));
+    co_await settle();
+    s.engine.complete(polled(s), POLLIN);  // is delivered at the end of the turn
+    CHECK(items.try_push(7));
+    std::string words = co_await chooser.get();
+    CHECK(words == "item 7");
+    chooser = spawn(choose(foreign_fd, items));
+    co_await settle();
+    s.engine.complete(polled(s), POLLIN);
+    co_await sleep(0s);
+    CHECK(items.try_push(8));
+    words = co_await chooser.get();
+    CHECK(words == "ready 1");
+    CHECK(items.size() == 1);
+  });
+}
+
+TEST_CASE("JN-04: a poll that was interrupted by a signal goes on as a part of the select()") {
+  on_stage([](stage& s) -> task<> {
+    queue<int> items;
+    const auto chooser = spawn(choose(foreign_fd, items));
+    for (const int error : {EINTR, EAGAIN, EINVAL}) {
+      co_await settle();
+      s.engine.complete(polled(s), -error);
+    }
+    co_await settle();
+    CHECK_FALSE(chooser.done());
+    s.engine.complete(polled(s), POLLIN);
+    const std::string words = co_await chooser.get();
+    CHECK(words == "ready 1");
+  });
+}
+
+TEST_CASE("JN-04: of two polls one is taken, and the other one is waited for") {
+  on_stage([](stage& s) -> task<> {
+    s.engine.hold_cancellations(true);
+    const auto both = [](int a, int b) -> task<std::size_t> {
+      const auto taken = co_await select(poll_fd(a, POLLIN), poll_fd(b, POLLIN), sleep(1h));
+      co_return taken.index();
+    };
+    auto chooser = spawn(both, foreign_fd, other_fd);
+    co_await settle();
+    s.engine.complete(s.engine.oldest(opcode::poll, other_fd), POLLIN);
+    co_await settle();
+    CHECK_FALSE(chooser.done());
+    s.engine.complete(polled(s), POLLIN);
+    std::size_t index = co_await chooser.get();
+    CHECK(index == 1);
+    chooser = spawn(both, foreign_fd, foreign_fd);
+    co_await settle();
+    s.engine.complete(polled(s), POLLIN);
+    s.engine.complete(polled(s), POLLIN);
+    index = co_await chooser.get();
+    CHECK(index == 0);
+  });
+}
+
+// Limits
+
+TEST_CASE("JN-04: the limit of a poll ends the select() when the poll has ended: success wins") {
+  on_stage([](stage& s) -> task<> {
+    queue<int> items;
+    s.engine.hold_cancellations(true);
+    const auto chooser = spawn(choose(foreign_fd, items, 5ms, 6ms));
+    co_await sleep(9ms);  // the other limit, too, has passed meanwhile
+    CHECK(s.engine.cancelled(opcode::poll) == 1);
+    CHECK_FALSE(chooser.done());
+    CHECK(items.try_push(7));
+    CHECK(items.size() == 1);
+    SUBCASE("it ends by its cancellation") {
+      s.engine.hold_cancellations(false);
+      const std::string words = co_await chooser.get();
+      CHECK(words == "timed out");
+    }
+    SUBCASE("it succeeds") {
+      s.engine.complete(polled(s), POLLIN);
+      const std::string words = co_await chooser.get();
+      CHECK(words == "ready 1");
+    }
+  });
+}
+
+TEST_CASE("JN-04: when the limit of another part passes, that one is what is taken") {
+  on_stage([](stage& s) -> task<> {
+    queue<int> items;
+    std::string words = co_await choose(foreign_fd, items, 6ms, 5ms);
+    CHECK(words == "timed out");
+    CHECK(s.engine.now() == scripted_engine::start_time + 5'000'000);
+    s.engine.hold_cancellations(true);
+    const auto timed = [](int fd) -> task<std::size_t> {
+      const auto taken = co_await select(poll_fd(fd, POLLIN), sleep(1ms));
+      co_return taken.index();
+    };
+    const auto chooser = spawn(timed, foreign_fd);
+    co_await sleep(2ms);
+    s.engine.complete(polled(s), POLLIN);
+    const std::size_t index = co_await chooser.get();
+    CHECK(index == 1);
+  });
+}
+
+TEST_CASE("W7 JN-04: a limit around the select() ends the poll, too") {
+  on_stage([](stage& s) -> task<> {
+    queue<int> items;
+    CHECK_THROWS_AS(
+        co_await with_timeout(1ms, select(poll_fd(foreign_fd, POLLIN, 1h), items.pop())),
+        timed_out);
+    CHECK_FALSE(s.engine.is_waiting(opcode::poll));
+    CHECK(items.try_push(1));
+    CHECK(items.size() == 1);
+  });
+}
+
+// Kills
+
+TEST_CASE("JN-04: who is killed before the select() begins asks nothing of the descriptor") {
+  on_stage([](stage& s) -> task<> {
+    queue<int> items;
+    current().kill();
+    const std::string words = co_await choose(foreign_fd, items);
+    CHECK(words == "cancelled");
+    CHECK(s.engine.log().empty());
+  });
+}
+
+TEST_CASE("JN-04: a kill ends the select() when the poll has ended, and takes nothing") {
+  on_stage([](stage& s) -> task<> {
+    queue<int> items;
+    s.engine.hold_cancellations(true);
+    const auto chooser = spawn(choose(foreign_fd, items, 1h));
+    co_await settle();
+    chooser.request_kill();
+    CHECK(items.try_push(7));
+    co_await settle();
+    CHECK_FALSE(chooser.done());
+    SUBCASE("by its cancellation") { s.engine.hold_cancellations(false); }
+    SUBCASE("by its success") { s.engine.complete(polled(s), POLLIN); }
+    const std::string words = co_await chooser.get();
+    CHECK(words == "cancelled");
+    CHECK(items.size() == 1);
+  });
+}
+
+TEST_CASE("JN-04: a kill that comes when something was taken comes with the next wait") {
+  on_stage([](stage& s) -> task<> {
+    queue<int> items;
+    const auto ready = spawn(choose(foreign_fd, items));
+    co_await settle();
+    s.engine.complete(polled(s), POLLIN);
+    co_await sleep(0s);
+    ready.request_kill();
+    std::string words = co_await ready.get();
+    CHECK(words == "ready 1, then cancelled");
+
+    s.engine.hold_cancellations(true);
+    const auto chooser = spawn(choose(foreign_fd, items, 1h));
+    co_await settle();
+    CHECK(items.try_push(7));
+    co_await settle();
+    chooser.request_kill();
+    co_await settle();
+    CHECK_FALSE(chooser.done());
+    s.engine.hold_cancellations(false);
+    words = co_await chooser.get();
+    CHECK(words == "item 7, then cancelled");
+  });
+}
+
+TEST_CASE(
+    "JN-04: as long as the poll has not ended, what else was waited for may go, and a dump "
+    "tells what is left") {
+  on_stage([](stage& s) -> task<> {
+    std::optional<queue<int>> items(std::in_place);
+    s.engine.hold_cancellations(true);
+    const auto chooser = spawn(choose(foreign_fd, *items));
+    co_await settle();
+    CHECK(dump().find("select of poll_fd fd 9, pop queue ") != std::string::npos);
+    CHECK(items->try_push(7));
+    items.reset();
+    co_await settle();
+    CHECK(dump().find("select of poll_fd fd 9, for ") != std::string::npos);
+    s.engine.hold_cancellations(false);
+    const std::string words = co_await chooser.get();
+    CHECK(words == "item 7");
+  });
+}
+
+// Real descriptors
+
+TEST_CASE("JN-04: a loop of a pipe, a queue and a stop takes all that comes, and ends") {
+  on_schedulers([]() -> task<> {
+    const fd_pair pipe = pipe_pair();
+    queue<int> items;
+    event stop;
+    std::string log;
+    const auto serve = [&]() -> task<> {
+      for (;;) {
+        auto taken = co_await select(stop.wait(), items.pop(), poll_fd(pipe.near.get(), POLLIN));
+        if (taken.index() == 0) co_return;
+        log += taken.index() == 1 ? std::to_string(std::get<1>(taken)) : drain(pipe.near);
+      }
+    };
+    const fiber<> server = spawn(serve);
+    std::string sent;
+    for (int i = 0; i < 10; ++i) {
+      if (i % 2 == 0) {
+        CHECK(items.try_push(int{i}));
+        sent += std::to_string(i);
+      } else {
+        put(pipe.far, "x");
+        sent += "x";
+      }
+      while (log.size() < sent.size()) co_await sleep(0s);
+    }
+    stop.set();
+    co_await server.join();
+    CHECK(log == sent);
+  });
+}
+
+TEST_CASE("JN-04: a descriptor may be closed when a select() has taken something else") {
+  // On one thread: another one would reuse the number.
+  on_one_scheduler([]() -> task<> {
+    for (int i = 0; i < 3; ++i) {
+      fd_pair pipe = pipe_pair();
+      const auto taken = co_await select(poll_fd(pipe.near.get(), POLLIN), sleep(0s));
+      CHECK(taken.index() == 1);
+      pipe = pipe_pair();
+      put(pipe.far, "x");
+      const short ready = co_await poll_fd(pipe.near.get(), POLLIN);
+      CHECK(ready == POLLIN);
+      pipe = {};
+    }
+  });
+}
+
+TEST_CASE("JN-04: a run ends although a select() polls") {
+  fd_pair pipe = pipe_pair();
+  queue<int> items;
+  on_one_scheduler([&]() -> task<> {
+    spawn(choose(pipe.near.get(), items));
+    co_await sleep(0s);
+  });
+  CHECK(is_open(pipe.near.get()));
+}
+
+TEST_SUITE_END();
