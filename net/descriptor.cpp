@@ -111,6 +111,14 @@ bool descriptor::receive_privately(std::byte*& memory, std::int32_t& size) noexc
   return true;
 }
 
+bool descriptor::has_something_to_receive() noexcept {
+  operation now(opcode::poll, &call_nothing);
+  now.flags = POLLIN;
+  if (call(now) != -EAGAIN) return true;
+  set_last_seen(false);  // the next request waits for data without a buffer
+  return false;
+}
+
 void descriptor::drop_arrived() noexcept {
   if (!arrived_.empty()) arrived_.clear(home_->carrier().buffers());
   end_arrived_ = false;

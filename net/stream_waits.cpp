@@ -22,6 +22,7 @@ std::uint32_t request_size(std::size_t left) noexcept {
 }  // namespace
 
 const wait_type receive_wait::type{"receive", &receive_wait::cancel, &receive_wait::describe};
+const wait_type readable_wait::type{"readable", &readable_wait::cancel, &readable_wait::describe};
 const wait_type read_some_wait::type{"read_some", &read_wait::cancel, &operation_wait::describe_fd};
 const wait_type read_exact_wait::type{"read_exact", &read_wait::cancel,
                                       &operation_wait::describe_fd};
@@ -90,6 +91,50 @@ buffer receive_wait::await_resume() {
   auto taken = take();
   if (!taken) throw_error(taken.error(), type.name);
   return std::move(*taken);
+}
+
+// readable
+
+bool readable_wait::try_now() noexcept {
+  if (!claim_.is_allowed()) return true;
+  claim_.begin(*fiber_);
+  return claim_.on().has_arrived();
+}
+
+void readable_wait::on_arrival() noexcept {
+  descriptor& on = claim_.on();
+  if (on.fd() < 0) {
+    remember(cancel_reason::closed);
+  } else if (!on.has_arrived() && !(on.found_no_buffer() && on.has_something_to_receive())) {
+    return on.await_arrival(*this);  // the request has ended without bringing anything
+  }
+  wake_with_hope();
+}
+
+void readable_wait::cancel(context& who, cancel_reason reason) noexcept {
+  auto& self = static_cast<readable_wait&>(*static_cast<wait_base*>(who.current_wait().object));
+  self.remember(reason);
+  self.unwatch();
+  self.wake_with_hope();
+}
+
+void readable_wait::describe(const void* object, std::string& out) {
+  const auto& self = static_cast<const readable_wait&>(*static_cast<const wait_base*>(object));
+  out += "fd " + std::to_string(self.claim_.on().fd());
+}
+
+result<bool> readable_wait::take() {
+  if (claim_.refusal() != errc{}) return make_error_code(claim_.refusal());
+  const std::error_code error = cancellation_error();
+  if (error == errc::timed_out) return false;
+  if (error) return error;
+  return true;
+}
+
+bool readable_wait::await_resume() {
+  const result<bool> taken = take();
+  if (!taken) throw_error(taken.error(), type.name);
+  return *taken;
 }
 
 // Reads into the caller's memory

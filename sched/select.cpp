@@ -99,6 +99,8 @@ void selection::cancel(context& who, cancel_reason reason) noexcept {
   auto& self = static_cast<selection&>(*static_cast<wait_base*>(who.current_wait().object));
   // It has ended, and the next wait will be told.
   if (self.lingering_ != 0) return;
+  // That is about one of the parts, which hears of it by itself.
+  if (reason == cancel_reason::closed) return;
   if (reason == cancel_reason::interrupted) {
     self.reason_ = reason;
     self.end(none);

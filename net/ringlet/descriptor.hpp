@@ -101,7 +101,13 @@ class descriptor final : public scheduler_guest, private operation {
   bool receive_privately(std::byte*& memory, std::int32_t& size) noexcept;
   /// Has the waiter told of the next arrival; starts a request if there is none.
   void await_arrival(arrival_waiter& waiter) noexcept;
+  /// Takes that back. The request goes on, and what it brings is there for the next call.
+  void stop_awaiting(const arrival_waiter& waiter) noexcept {
+    if (is_awaited_by(waiter)) reader_ = nullptr;
+  }
   bool is_awaited_by(const arrival_waiter& waiter) const noexcept { return reader_ == &waiter; }
+  /// For when found_no_buffer(): whether something is there.
+  bool has_something_to_receive() noexcept;
   /// Cancels the request; the waiter is told of its end, unless something arrives before.
   void cancel_receiving() noexcept { home_->carrier().cancel(*this); }
 

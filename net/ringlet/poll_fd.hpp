@@ -55,7 +55,7 @@ class [[nodiscard]] poll_fd_wait final : public basic_operation_wait<two_phase_w
 ///               on for what the number stood for; epoll hears no more of it, nor of the next one
 ///               of that number as long as the wait lasts.) End it first, by a kill or a limit.
 /// Streams       Of a ringlet stream it tells what the system knows, but not what has been received
-///               and not taken yet.
+///               and not taken yet, as its readable() does.
 inline poll_fd_wait poll_fd(int fd, short events, const until& limit = forever) noexcept {
   return poll_fd_wait(fd, events, limit);
 }

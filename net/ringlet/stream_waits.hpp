@@ -46,6 +46,36 @@ class [[nodiscard]] receive_wait final : public wait_base, private arrival_waite
   std::byte* memory_ = nullptr;
 };
 
+/// See tcp_stream::readable(). It keeps its claim until it is destroyed: as a part of a select() it
+/// may be given up by the end of a request, and whoever ends the last claim on a descriptor that is
+/// being closed destroys it.
+class [[nodiscard]] readable_wait final : public two_phase_wait, private arrival_waiter {
+ public:
+  readable_wait(descriptor& on, until limit) noexcept
+      : two_phase_wait(limit), claim_(on, direction::read) {}
+  ~readable_wait() { claim_.end(); }
+
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+    return begin_alone(*this, caller.promise());
+  }
+  result<bool> take();
+  bool await_resume();
+
+  static constexpr bool has_hope = true;
+  bool try_now() noexcept;
+  void watch() noexcept { claim_.on().await_arrival(*this); }
+  void unwatch() noexcept { claim_.on().stop_awaiting(*this); }
+  static const wait_type type;
+
+ private:
+  void on_arrival() noexcept override;
+  static void cancel(context& who, cancel_reason reason) noexcept;
+  static void describe(const void* object, std::string& out);
+
+  direction_claim claim_;
+};
+
 /// The base of reads into the caller's memory. What has been received is taken first; as long as a
 /// request of receive() is in flight it is waited for, and no other is made.
 class read_wait : public io_wait, private arrival_waiter {

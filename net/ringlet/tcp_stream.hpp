@@ -56,6 +56,11 @@ class tcp_stream {
   /// system keeps it, and TCP slows the peer down.
   receive_wait receive(const until& limit = forever) { return receive_wait(checked(), limit); }
 
+  /// Waits until receive() or read_some() would not have to: for bytes, the end of the stream or an
+  /// error; takes nothing. False when the limit passed first. It can be a part of a select(), where
+  /// those cannot. (What a reader has buffered is not looked at.)
+  readable_wait readable(const until& limit = forever) { return readable_wait(checked(), limit); }
+
   /// Waits for bytes and puts them at the front of `memory`, which must not be empty. Returns how
   /// many, at least 1; or 0, again and again, at the end of the stream.
   read_some_wait read_some(std::span<std::byte> memory, const until& limit = forever) {
