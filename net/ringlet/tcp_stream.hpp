@@ -90,7 +90,9 @@ class tcp_stream {
     return gather_wait(checked(), parts, limit);
   }
 
-  /// Tells the peer that no more will be written; reading goes on. Throws std::system_error.
+  /// Tells the peer that no more will be written; reading goes on. Does not wait.
+  /// Errors        not_connected when the connection is over: the peer has reset it, and what was
+  ///               written may be lost, or both sides had ended it. errc::closed.
   void shutdown_write();
   /// Ends the connection: what is in flight ends with errc::closed, then the descriptor is closed.
   /// Bytes written before still reach the peer, unless it has sent some that were not read: then

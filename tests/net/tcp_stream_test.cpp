@@ -213,6 +213,23 @@ TEST_CASE("each end can be finished first, and the other one goes on") {
   });
 }
 
+TEST_CASE("to finish a connection that the peer has reset is an error") {
+  on_schedulers([]() -> task<> {
+    auto [near, far] = co_await connected_pair();
+    far.set_reset_on_close(true);
+    co_await far.close();
+    const std::string words = co_await outcome_of([&near] { return near.receive(); });
+    CHECK(words == "Connection reset by peer");
+    std::error_code error;
+    try {
+      near.shutdown_write();
+    } catch (const std::system_error& thrown) {
+      error = thrown.code();
+    }
+    CHECK(error == std::errc::not_connected);
+  });
+}
+
 TEST_CASE("read_exact says that the stream has ended, and keeps what came") {
   on_schedulers([]() -> task<> {
     auto [near, far] = co_await connected_pair();
