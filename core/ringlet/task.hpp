@@ -6,6 +6,7 @@
 #include <ringlet/detail/returned.hpp>
 #include <ringlet/frame_pool.hpp>
 
+#include <bit>
 #include <coroutine>
 #include <source_location>
 #include <type_traits>
@@ -78,6 +79,19 @@ class borrowed_awaiter {
   A* inner_;
 };
 
+namespace detail {
+
+/// A place in the source, as the compiler names it: what a std::source_location consists of. g++
+/// keeps a default argument of class type in the frame of the caller, 8 or 16 bytes for each
+/// `co_await`; a pointer it does not.
+using source_place = decltype(__builtin_source_location());
+
+inline std::source_location location_of(source_place place) noexcept {
+  return std::bit_cast<std::source_location>(place);
+}
+
+}  // namespace detail
+
 /// What the promises of all tasks share.
 class task_promise_base : public frame_record, public detail::pooled_frame {
  public:
@@ -86,20 +100,20 @@ class task_promise_base : public frame_record, public detail::pooled_frame {
 
   template <class U>
   task_awaiter<U> await_transform(
-      task<U>&& callee, std::source_location where = std::source_location::current()) noexcept {
-    site = where;
+      task<U>&& callee, detail::source_place where = __builtin_source_location()) noexcept {
+    site = detail::location_of(where);
     return task_awaiter<U>(callee.promise_to_start());
   }
   template <class U>
   task_awaiter<U> await_transform(
-      task<U>& callee, std::source_location where = std::source_location::current()) noexcept {
-    site = where;
+      task<U>& callee, detail::source_place where = __builtin_source_location()) noexcept {
+    site = detail::location_of(where);
     return task_awaiter<U>(callee.promise_to_start());
   }
   template <awaiter A>
   borrowed_awaiter<std::remove_reference_t<A>> await_transform(
-      A&& inner, std::source_location where = std::source_location::current()) noexcept {
-    site = where;
+      A&& inner, detail::source_place where = __builtin_source_location()) noexcept {
+    site = detail::location_of(where);
     return borrowed_awaiter<std::remove_reference_t<A>>(inner);
   }
 };
