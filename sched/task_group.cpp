@@ -85,13 +85,21 @@ void task_group::cancel() noexcept {
   // Those that come later find it cancelled.
   if (around_.is_cancelled()) return;
   around_.cancel();
-  if (body_ != nullptr) body_->cancel();
+  if (body_) body_->cancel();
   for (member* m = members_.next(nullptr); m != nullptr; m = members_.next(m)) m->who->interrupt();
 }
 
-void task_group::fail(std::exception_ptr error) noexcept {
-  body_error_ = std::move(error);
-  failed_before_body_ = failed_count_;
+std::exception_ptr task_group::on_body_thrown() noexcept {
+  try {
+    throw;
+  } catch (const cancelled& reason) {
+    return reason.from(&*body_) ? nullptr : std::current_exception();
+  } catch (...) {
+    if (policy_ == failures::are_outcomes) return std::current_exception();
+    body_error_ = std::current_exception();
+    failed_before_body_ = failed_count_;
+    return nullptr;
+  }
 }
 
 void task_group::throw_errors() {
@@ -107,12 +115,6 @@ void task_group::throw_errors() {
   }
   throw group_error(std::move(all));
 }
-
-task_group::body_scope::body_scope(task_group& group) : scope(current()), group_(group) {
-  group_.body_ = this;
-}
-
-task_group::body_scope::~body_scope() { group_.body_ = nullptr; }
 
 bool task_group::end_wait::begin(frame_record& at) noexcept {
   // Not a checkpoint before all have ended: what ends the caller ends the group first.

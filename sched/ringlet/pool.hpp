@@ -184,8 +184,9 @@ class pool : private group {
   template <std::ranges::forward_range Items, class F>
   auto map_calls(Items items, F f) -> task<std::vector<detail::value_or_unit<value_of<F, Items>>>> {
     using value = value_of<F, Items>;
-    const std::vector<fiber<value>> made = co_await detail::run_group<std::vector<fiber<value>>>(
-        task_group::failures::are_outcomes, spawn_each<Items, F>, *this, items, f);
+    using all = std::vector<fiber<value>>;
+    const all made = co_await detail::run_group<all, task_group::failures::are_outcomes>(
+        spawn_each<Items, F>, *this, items, f);
     for (const fiber<value>& one : made) {
       if (one.result() != outcome::value) throw_failure(one.state());
     }

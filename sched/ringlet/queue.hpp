@@ -129,7 +129,7 @@ class queue : public queue_base {
   }
 
   /// Waits for an item and takes it.
-  pop_wait pop(until limit = forever) noexcept { return {*this, limit}; }
+  pop_wait pop(const until& limit = forever) noexcept { return {*this, limit}; }
   /// The first item, if there is one. Needs no fiber.
   std::optional<T> try_pop() noexcept {
     std::optional<T> taken;

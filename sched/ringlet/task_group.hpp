@@ -11,9 +11,11 @@
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <source_location>
 #include <string>
 #include <type_traits>
@@ -69,14 +71,11 @@ class task_group : public spawns_calls<task_group> {
   ~task_group();
 
   /// Around the body, in the fiber that calls it.
-  class body_scope : public scope {
-   public:
-    explicit body_scope(task_group& group);
-    ~body_scope();
-
-   private:
-    task_group& group_;
-  };
+  void begin_body() { body_.emplace(current()); }
+  void end_body() noexcept { body_.reset(); }
+  /// Between the two, in a handler of what the body has thrown. Yields what ends the caller, too,
+  /// and is to come out as it is; null when it is a failure like those of fibers, or no failure.
+  std::exception_ptr on_body_thrown() noexcept;
 
   /// Waits until all fibers have ended, whatever happens: asked to end early it cancels the group,
   /// and goes on waiting. Yields whether it was.
@@ -98,8 +97,6 @@ class task_group : public spawns_calls<task_group> {
     task_group* group_;
   };
 
-  /// The body has failed.
-  void fail(std::exception_ptr error) noexcept;
   bool has_failed() const noexcept { return failed_count_ != 0 || body_error_ != nullptr; }
   /// Throws a group_error if anything has failed. Afterwards all have been looked at.
   void throw_errors();
@@ -112,48 +109,42 @@ class task_group : public spawns_calls<task_group> {
 
   scheduler& home_;
   scope around_;
-  scope* body_ = nullptr;
+  std::optional<scope> body_;
   end_wait* waiter_ = nullptr;
   intrusive_list<done_watcher> failed_;  // members that are kept for their errors
-  std::size_t failed_count_ = 0;
-  std::exception_ptr body_error_;
-  std::size_t failed_before_body_ = 0;
   intrusive_list<member, task_group> members_;
-  std::size_t alive_ = 0;
+  std::exception_ptr body_error_;
+  std::uint32_t failed_count_ = 0;
+  std::uint32_t failed_before_body_ = 0;
+  std::uint32_t alive_ = 0;
   failures policy_;
 };
 
 namespace detail {
 
-// `f` and `args` live in the expression that awaits.
-template <class R, class F, class... Args>
-task<R> run_group(task_group::failures policy, F& f, Args&... args) {
-  task_group group(policy);
+// `f` and `args` live in the expression that awaits. A server has one such frame for each
+// connection, so it shall be small.
+template <class R, task_group::failures Policy = task_group::failures::end_the_group, class F,
+          class... Args>
+task<R> run_group(F& f, Args&... args) {
+  task_group group(Policy);
+  std::exception_ptr outer;  // what ends the caller, too
   returned<R> value;
-  std::exception_ptr outer;  // what ends the caller, too, and comes out as it is
-  {
-    const task_group::body_scope body(group);
-    try {
-      if constexpr (std::is_void_v<R>) {
-        co_await std::invoke(f, group, args...);
-      } else {
-        value.return_value(co_await std::invoke(f, group, args...));
-      }
-    } catch (const cancelled& reason) {
-      if (!reason.from(&body)) outer = std::current_exception();
-    } catch (...) {
-      if (policy == task_group::failures::are_outcomes) {
-        outer = std::current_exception();
-      } else {
-        group.fail(std::current_exception());
-      }
-    }
-  }
-  if (outer || group.has_failed()) group.cancel();
   bool interrupted = false;
+  group.begin_body();
+  try {
+    if constexpr (std::is_void_v<R>) {
+      co_await std::invoke(f, group, args...);
+    } else {
+      value.return_value(co_await std::invoke(f, group, args...));
+    }
+  } catch (...) {
+    outer = group.on_body_thrown();
+  }
+  group.end_body();
+  if (outer || group.has_failed()) group.cancel();
   do {  // whoever sees the last one end may spawn another before this fiber runs
-    const bool now = co_await task_group::end_wait(group);
-    interrupted = interrupted || now;
+    if (co_await task_group::end_wait(group)) interrupted = true;
   } while (group.size() != 0);
   if (outer) std::rethrow_exception(outer);
   if (interrupted) current().throw_interruption();
@@ -182,7 +173,7 @@ auto with_group(F&& f, Args&&... args)
   detail::check_temporary<F>();
   (detail::check_temporary<Args>(), ...);
   using value = typename std::invoke_result_t<F&, task_group&, Args&...>::value_type;
-  return detail::run_group<value>(task_group::failures::end_the_group, f, args...);
+  return detail::run_group<value>(f, args...);
 }
 
 }  // namespace ringlet

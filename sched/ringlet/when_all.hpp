@@ -65,8 +65,8 @@ requires(sizeof...(T) >
          0) task<std::tuple<detail::value_or_unit<T>...>> when_all(task<T>... calls) {
   std::optional<std::tuple<fiber<T>...>> all;
   try {
-    all.emplace(co_await detail::run_group<std::tuple<fiber<T>...>>(
-        task_group::failures::end_the_group, detail::spawn_all<T...>, calls...));
+    all.emplace(
+        co_await detail::run_group<std::tuple<fiber<T>...>>(detail::spawn_all<T...>, calls...));
   } catch (const group_error& error) {
     std::rethrow_exception(error.errors().front());
   }
@@ -84,8 +84,8 @@ requires(sizeof...(T) >
 /// first.
 template <class... T>
 requires(sizeof...(T) > 0) task<any_of<T...>> when_any(task<T>... calls) {
-  co_return co_await detail::run_group<any_of<T...>>(task_group::failures::are_outcomes,
-                                                     detail::spawn_and_take_first<T...>, calls...);
+  co_return co_await detail::run_group<any_of<T...>, task_group::failures::are_outcomes>(
+      detail::spawn_and_take_first<T...>, calls...);
 }
 
 }  // namespace ringlet

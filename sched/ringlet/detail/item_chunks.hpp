@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <new>
 #include <utility>
@@ -66,8 +67,8 @@ class item_chunks {
 
   chunk* first_ = nullptr;
   chunk* last_ = nullptr;
-  std::size_t front_ = 0;  // in the first chunk
-  std::size_t back_ = 0;   // behind the last item, in the last chunk
+  std::uint32_t front_ = 0;  // in the first chunk
+  std::uint32_t back_ = 0;   // behind the last item, in the last chunk
 };
 
 }  // namespace ringlet::detail
