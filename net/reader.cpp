@@ -1,13 +1,13 @@
 // How the bytes of a stream become pieces.
 //
 // Received bytes stay in the buffer that the stream lent, `fresh_`, as long as pieces lie within
-// it. When a call has to wait for more they move to `stored_`, and the buffer goes back to the
-// pool: it would otherwise be held for as long as the peer takes to finish its line. A piece that
-// begins in stored_ and ends in fresh_ is joined in stored_. So what is not consumed is always: the
-// end of stored_, then fresh_.
+// it. When a call has to wait for more they move to `begun_`, and the buffer goes back to the pool:
+// it would otherwise be held for as long as the peer takes to finish its line. A piece that begins
+// in begun_ and ends in fresh_ is joined in begun_. So what is not consumed is always: what is
+// stored() in begun_, then fresh_.
 //
-// No byte is searched twice: `scanned_` tells how far the search for the delimiter `searched_` has
-// come, also between calls.
+// No byte is searched twice: begun_ also tells how far the search for which delimiter has come,
+// also between calls.
 #include <ringlet/reader.hpp>
 #include <ringlet/standard_streams.hpp>
 #include <ringlet/tcp_stream.hpp>
@@ -108,40 +108,47 @@ void reader::check_unused() const noexcept {
 
 // Ends the life of views: a call begins.
 void reader::let_go() noexcept {
-  if (taken_ == stored_.size() && stored_.capacity() != 0) {
-    std::vector<char>().swap(stored_);
-    taken_ = 0;
+  if (begun_ != nullptr && stored().empty()) {
+    if (begun_->skipping || begun_->scanned != 0) {
+      std::vector<char>().swap(begun_->bytes);
+      begun_->taken = 0;
+    } else {
+      begun_.reset();
+    }
   }
   if (fresh_.empty()) lent_.reset();
 }
 
 // Consumes; views stay valid.
 void reader::drop(std::size_t bytes) noexcept {
-  const std::size_t older = std::min(bytes, stored_.size() - taken_);
-  taken_ += older;
+  const std::size_t older = std::min(bytes, stored().size());
   fresh_.remove_prefix(bytes - older);
-  scanned_ -= std::min(scanned_, bytes);
+  if (begun_ == nullptr) return;
+  begun_->taken += older;
+  begun_->scanned -= std::min(begun_->scanned, bytes);
 }
 
 // False when there is no memory; then nothing has changed.
 bool reader::store(std::string_view bytes) noexcept {
-  if (taken_ == stored_.size()) {
-    stored_.clear();
-    taken_ = 0;
-  }
-  if (stored_.capacity() - stored_.size() < bytes.size()) {
-    stored_.erase(stored_.begin(), stored_.begin() + static_cast<std::ptrdiff_t>(taken_));
-    taken_ = 0;
-    const std::size_t needed = stored_.size() + bytes.size();
-    const std::size_t doubled = std::max(2 * stored_.capacity(), stored_min);
-    try {
-      stored_.reserve(std::max(needed, std::min(doubled, limit_)));
-    } catch (const std::bad_alloc&) {
-      return false;
+  try {
+    unfinished& piece = begun();
+    std::vector<char>& kept = piece.bytes;
+    if (piece.taken == kept.size()) {
+      kept.clear();
+      piece.taken = 0;
     }
+    if (kept.capacity() - kept.size() < bytes.size()) {
+      kept.erase(kept.begin(), kept.begin() + static_cast<std::ptrdiff_t>(piece.taken));
+      piece.taken = 0;
+      const std::size_t needed = kept.size() + bytes.size();
+      const std::size_t doubled = std::max(2 * kept.capacity(), stored_min);
+      kept.reserve(std::max(needed, std::min(doubled, limit_)));
+    }
+    kept.insert(kept.end(), bytes.begin(), bytes.end());
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
   }
-  stored_.insert(stored_.end(), bytes.begin(), bytes.end());
-  return true;
 }
 
 bool reader::store_fresh() noexcept {
@@ -183,8 +190,8 @@ void reader::hold(buffer lent) noexcept {
 
 std::size_t reader::find(std::string_view delimiter) const noexcept {
   const std::string_view older = stored();
-  if (older.empty() && delimiter.size() == 1) return fresh_.find(delimiter.front(), scanned_);
-  std::size_t from = scanned_;
+  std::size_t from = scanned();
+  if (older.empty() && delimiter.size() == 1) return fresh_.find(delimiter.front(), from);
   if (from < older.size()) {
     const std::size_t at = older.find(delimiter, from);
     if (at != nowhere) return at;
@@ -204,14 +211,15 @@ std::size_t reader::find(std::string_view delimiter) const noexcept {
 
 // Where the delimiter begins, or nowhere.
 std::size_t reader::search(std::string_view delimiter) noexcept {
-  if (scanned_ != 0 && searched_ != delimiter) scanned_ = 0;
+  if (scanned() != 0 && begun_->searched != delimiter) begun_->scanned = 0;
   const std::size_t at = find(delimiter);
   if (at != nowhere || buffered() < delimiter.size()) return at;
   try {
-    if (searched_ != delimiter) searched_ = delimiter;
-    scanned_ = buffered() - (delimiter.size() - 1);
+    unfinished& piece = begun();
+    if (piece.searched != delimiter) piece.searched = delimiter;
+    piece.scanned = buffered() - (delimiter.size() - 1);
   } catch (const std::bad_alloc&) {
-    scanned_ = 0;  // the next search begins from the front
+    if (begun_ != nullptr) begun_->scanned = 0;  // the next search begins from the front
   }
   return nowhere;
 }
@@ -219,11 +227,11 @@ std::size_t reader::search(std::string_view delimiter) noexcept {
 // The piece before the next delimiter is to be thrown away. False when there is no memory.
 bool reader::skip_through(std::string_view delimiter) noexcept {
   try {
-    searched_ = delimiter;
+    begun().searched = delimiter;
   } catch (const std::bad_alloc&) {
     return false;
   }
-  skipping_ = true;
+  begun_->skipping = true;
   finish_skipping();
   let_go();
   return true;
@@ -231,15 +239,16 @@ bool reader::skip_through(std::string_view delimiter) noexcept {
 
 // Throws away what has come of an overlong piece: true when that was the rest of it.
 bool reader::finish_skipping() noexcept {
-  if (!skipping_) return true;
-  const std::size_t at = search(searched_);
+  if (begun_ == nullptr || !begun_->skipping) return true;
+  const std::string& delimiter = begun_->searched;
+  const std::size_t at = search(delimiter);
   if (at != nowhere || ended_) {
-    drop(at == nowhere ? buffered() : at + searched_.size());
-    skipping_ = false;
+    drop(at == nowhere ? buffered() : at + delimiter.size());
+    begun_->skipping = false;
     return true;
   }
   // The delimiter may have begun at the end of it.
-  drop(buffered() - std::min(buffered(), searched_.size() - 1));
+  drop(buffered() - std::min(buffered(), delimiter.size() - 1));
   return false;
 }
 
@@ -296,7 +305,7 @@ bool reader_wait::begin(frame_record& at) noexcept {
   if (look() || !claim_.is_allowed()) return continue_or_yield(at);
   claim_.begin(*at.chain);
   if (progress()) return continue_or_yield(at);
-  suspend_with_hope(type_, at);
+  suspend_with_hope(kind(), at);
   wait_on();
   return true;
 }
@@ -323,18 +332,18 @@ bool reader_wait::progress() noexcept {
 
 bool reader_wait::look() noexcept {
   if (!in_.finish_skipping()) return false;
-  state_ = delimiter_.empty() ? look_for_count() : look_for_delimiter();
+  state_ = delimiter_ == nullptr ? look_for_count() : look_for_delimiter();
   return state_ != state::missing;
 }
 
 reader_wait::state reader_wait::look_for_delimiter() noexcept {
-  const std::size_t at = in_.search(delimiter_);
+  const std::size_t at = in_.search(delimiter());
   if (at <= in_.limit_) {
     count_ = at;
     return state::whole;
   }
   // It could still be the delimiter that has begun after so many bytes.
-  const std::size_t most = in_.limit_ + (in_.ended_ ? 0 : delimiter_.size() - 1);
+  const std::size_t most = in_.limit_ + (in_.ended_ ? 0 : count_ - 1);
   if (at != nowhere || in_.buffered() > most) return state::too_long;
   return in_.ended_ ? state::ended : state::missing;
 }
@@ -392,7 +401,9 @@ std::error_code reader_wait::failure() {
     case state::ended:
       return {};
     case state::too_long:
-      if (!delimiter_.empty() && !in_.skip_through(delimiter_)) return system_error_code(-ENOMEM);
+      if (delimiter_ != nullptr && !in_.skip_through(delimiter())) {
+        return system_error_code(-ENOMEM);
+      }
       return errc::too_long;
     case state::failed:
       return system_error_code(answer_);
@@ -442,7 +453,7 @@ std::optional<std::string_view> read_line_wait::await_resume() {
 
 read_until_wait::read_until_wait(reader& in, std::string_view delimiter,
                                  const until& limit) noexcept
-    : reader_wait(in, type, limit), delimiter_size_(delimiter.size()) {
+    : reader_wait(in, limit), delimiter_size_(delimiter.size()) {
   RINGLET_ASSERT(!delimiter.empty(), "read_until() needs a delimiter of at least one byte");
   want(delimiter);
 }
@@ -480,7 +491,7 @@ template class view_wait<true>;
 template class view_wait<false>;
 
 read_copy_wait::read_copy_wait(reader& in, std::span<std::byte> memory, const until& limit) noexcept
-    : reader_wait(in, type, limit), memory_(memory) {
+    : reader_wait(in, limit), memory_(memory) {
   RINGLET_ASSERT(!memory.empty(), "read_some() needs room for at least one byte");
   want(1);
 }

@@ -119,11 +119,26 @@ class reader {
   template <bool Consumes>
   friend class view_wait;
 
-  // What is not consumed lies in two places: at the end of stored_, and after it in fresh_.
+  // What there is only while a piece is not whole: most readers, most of the time, have none.
+  struct unfinished {
+    std::vector<char> bytes;
+    std::size_t taken = 0;    // so many of them are consumed
+    std::string searched;     // the delimiter that scanned and skipping are about
+    std::size_t scanned = 0;  // it does not begin in so many buffered bytes
+    bool skipping = false;    // up to and including it, bytes are thrown away
+  };
+
+  // What is not consumed lies in two places: in begun_, and after it in fresh_.
   std::string_view stored() const noexcept {
-    return std::string_view(stored_.data(), stored_.size()).substr(taken_);
+    if (begun_ == nullptr) return {};
+    return std::string_view(begun_->bytes.data(), begun_->bytes.size()).substr(begun_->taken);
   }
-  std::size_t buffered() const noexcept { return stored_.size() - taken_ + fresh_.size(); }
+  std::size_t buffered() const noexcept { return stored().size() + fresh_.size(); }
+  std::size_t scanned() const noexcept { return begun_ == nullptr ? 0 : begun_->scanned; }
+  unfinished& begun() {
+    if (begun_ == nullptr) begun_ = std::make_unique<unfinished>();
+    return *begun_;
+  }
 
   void check_unused() const noexcept;
   void let_go() noexcept;
@@ -144,12 +159,8 @@ class reader {
   std::size_t limit_;
   std::string_view fresh_;  // in lent_ or file_
   buffer lent_;
-  std::vector<char> stored_;
-  std::size_t taken_ = 0;    // so much of stored_ is consumed
-  std::string searched_;     // the delimiter that scanned_ and skipping_ are about
-  std::size_t scanned_ = 0;  // it does not begin in so many buffered bytes
-  bool skipping_ = false;    // up to and including it, bytes are thrown away
-  bool ended_ = false;       // the stream has, after what is buffered
+  std::unique_ptr<unfinished> begun_;
+  bool ended_ = false;  // the stream has, after what is buffered
   bool waiting_ = false;
 };
 
@@ -162,12 +173,16 @@ class reader_wait : public wait_base, private arrival_waiter {
   }
 
  protected:
-  reader_wait(reader& in, const wait_type& type, const until& limit) noexcept
-      : wait_base(limit), claim_(*in.from_, direction::read), in_(in), type_(type) {}
+  reader_wait(reader& in, const until& limit) noexcept
+      : wait_base(limit), claim_(*in.from_, direction::read), in_(in) {}
   ~reader_wait() = default;
 
-  /// What it waits for: this, or when it is empty a number of bytes.
-  void want(std::string_view delimiter) noexcept { delimiter_ = delimiter; }
+  virtual const wait_type& kind() const noexcept = 0;
+  /// What it waits for: a delimiter, or a number of bytes.
+  void want(std::string_view delimiter) noexcept {
+    delimiter_ = delimiter.data();
+    count_ = delimiter.size();
+  }
   void want(std::size_t count) noexcept { count_ = count; }
 
   /// For take(), first: why there is nothing to take, or 0. Throws when it was an interruption.
@@ -184,7 +199,7 @@ class reader_wait : public wait_base, private arrival_waiter {
   /// For await_resume(): throws an error, if it is one.
   template <class T>
   T or_throw(result<T> taken) const {
-    if (!taken) throw_error(taken.error(), type_.name);
+    if (!taken) throw_error(taken.error(), kind().name);
     return std::move(*taken);
   }
 
@@ -222,9 +237,11 @@ class reader_wait : public wait_base, private arrival_waiter {
   void on_arrival() noexcept override;
   void go_on(bool done) noexcept;
 
-  const wait_type& type_;
-  std::string_view delimiter_;
-  std::size_t count_ = 0;
+  // Until it is whole.
+  std::string_view delimiter() const noexcept { return {delimiter_, count_}; }
+
+  const char* delimiter_ = nullptr;  // null: a number of bytes is wanted
+  std::size_t count_ = 0;            // that number, or the size of the delimiter; then see count()
   std::int32_t answer_ = 0;
   state state_ = state::missing;
 };
@@ -232,14 +249,13 @@ class reader_wait : public wait_base, private arrival_waiter {
 /// See reader::read_line().
 class [[nodiscard]] read_line_wait final : public reader_wait {
  public:
-  read_line_wait(reader& in, const until& limit) noexcept : reader_wait(in, type, limit) {
-    want("\n");
-  }
+  read_line_wait(reader& in, const until& limit) noexcept : reader_wait(in, limit) { want("\n"); }
   result<std::optional<std::string_view>> take();
   std::optional<std::string_view> await_resume();
 
  private:
   std::error_code take_into(std::optional<std::string_view>& line);
+  const wait_type& kind() const noexcept override { return type; }
   static const wait_type type;
 };
 
@@ -251,6 +267,7 @@ class [[nodiscard]] read_until_wait final : public reader_wait {
   std::optional<std::string_view> await_resume() { return or_throw(take()); }
 
  private:
+  const wait_type& kind() const noexcept override { return type; }
   static const wait_type type;
   std::size_t delimiter_size_;
 };
@@ -259,14 +276,14 @@ class [[nodiscard]] read_until_wait final : public reader_wait {
 template <bool Consumes>
 class [[nodiscard]] view_wait final : public reader_wait {
  public:
-  view_wait(reader& in, std::size_t count, const until& limit) noexcept
-      : reader_wait(in, type, limit) {
+  view_wait(reader& in, std::size_t count, const until& limit) noexcept : reader_wait(in, limit) {
     want(count);
   }
   result<std::string_view> take();
   std::string_view await_resume() { return or_throw(take()); }
 
  private:
+  const wait_type& kind() const noexcept override { return type; }
   static const wait_type type;
 };
 extern template class view_wait<true>;
@@ -280,6 +297,7 @@ class [[nodiscard]] read_copy_wait final : public reader_wait {
   std::size_t await_resume() { return or_throw(take()); }
 
  private:
+  const wait_type& kind() const noexcept override { return type; }
   static const wait_type type;
   std::span<std::byte> memory_;
 };
