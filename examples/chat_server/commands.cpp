@@ -34,10 +34,11 @@ const member::command member::commands[] = {
 void member::introduce(std::string_view name) {
   if (const std::string_view fault = fault_of_name(name); !fault.empty()) {
     tell(fmt::format("that is no nickname, for {}; try another one", fault));
-  } else if (!home_.take_name(name, *this)) {
+  } else if (home_.find(name) != nullptr) {
     tell("that nickname is taken; try another one");
   } else {
     name_ = name;
+    home_.enlist(*this);
     tell(fmt::format("hello, {}: /join ROOM lets you talk, /help lists the commands", name_));
   }
 }
@@ -97,7 +98,8 @@ void member::leave_room() {
 
 void member::step_out() {
   leave_room();
-  if (!name_.empty()) home_.give_name_back(std::exchange(name_, std::string()));
+  home_.strike_out(*this);
+  name_.clear();
 }
 
 void member::list(std::string_view before, const std::vector<std::string>& names) {
@@ -144,9 +146,10 @@ void member::rename(std::string_view name) {
   if (const std::string_view fault = fault_of_name(name); !fault.empty()) {
     return tell(fmt::format("that is no nickname, for {}", fault));
   }
-  if (!home_.take_name(name, *this)) return tell("that nickname is taken");
-  home_.give_name_back(name_);
+  if (home_.find(name) != nullptr) return tell("that nickname is taken");
+  home_.strike_out(*this);
   const std::string before = std::exchange(name_, std::string(name));
+  home_.enlist(*this);
   const std::string text = fmt::format("* {} is now {}", before, name_);
   if (room_ != nullptr) return room_->notice(text, nullptr);
   deliver(make_line(text));

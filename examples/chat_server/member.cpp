@@ -30,11 +30,17 @@ member::member(server& home, tcp_stream peer)
       peer_(std::move(peer)),
       outbox_(2 * limits::queued_lines, 2 * limits::queued_bytes),
       tokens_(home.limit().burst),
-      tokens_at_(clock::now()) {}
+      tokens_at_(clock::now()) {
+  home_.add(*this);
+}
 
-member::~member() { step_out(); }
+member::~member() {
+  step_out();
+  home_.remove(*this);
+}
 
-// In one coroutine with the reading, for a frame of its own would cost every idle member memory.
+// Most members are silent most of the time, and the frame of this is what each of them holds then:
+// it has nothing in it but what reading needs.
 //
 // After the farewell it reads on, to throw away: closing a connection with something unread in it
 // would reset it, and what was sent last might be lost.
@@ -47,29 +53,41 @@ task<> member::serve(task_group& both) {
   for (;;) {
     const until idle = home_.limit().idle == 0s ? forever : until(home_.limit().idle);
     const auto got = co_await as_result(lines.read_line(name_.empty() ? introduced_by : idle));
-    const bool is_line = got && *got;
-    if (leaving_ && is_line) continue;
-    if (is_line ? (*got)->size() > limits::line : !got && got.error() == errc::too_long) {
-      tell(fmt::format("a line may have {} bytes; yours was thrown away", limits::line));
+    if (got && *got) {
+      if (leaving_) continue;
+      take(**got);
+    } else if (!got && got.error() == errc::too_long) {
+      tell_what_is_too_long();
     } else if (!got && got.error() == errc::timed_out && !leaving_) {
       dismiss(name_.empty() ? "you did not say who you are" : "you have been silent for too long");
       continue;
-    } else if (!is_line) {
-      break;  // gone, or has nothing more to say
-    } else if (!is_utf8(**got)) {
-      tell("your line is not UTF-8, and was thrown away");
-    } else if (has_controls(**got)) {
-      tell("your line has control characters, and was thrown away");
-    } else if (name_.empty()) {
-      introduce(**got);
     } else {
-      obey(**got);
+      break;  // gone, or has nothing more to say
     }
     co_await keep_to_the_rate();
     if (room_ != nullptr) co_await room_->until_it_flows();
   }
-  input_ended_.set();
+  input_ended_ = true;
   dismiss("");  // and the writer ends when it has sent what is queued
+  if (output_ended_) both.cancel();
+}
+
+void member::take(std::string_view text) {
+  if (text.size() > limits::line) {
+    tell_what_is_too_long();
+  } else if (!is_utf8(text)) {
+    tell("your line is not UTF-8, and was thrown away");
+  } else if (has_controls(text)) {
+    tell("your line has control characters, and was thrown away");
+  } else if (name_.empty()) {
+    introduce(text);
+  } else {
+    obey(text);
+  }
+}
+
+void member::tell_what_is_too_long() {
+  tell(fmt::format("a line may have {} bytes; yours was thrown away", limits::line));
 }
 
 // A bucket of tokens: one for each line, refilled at the rate. Who has none left waits, and with it
@@ -88,19 +106,19 @@ task<> member::keep_to_the_rate() {
   refill();
 }
 
-// Most members are silent most of the time: what is needed only to send lies in a frame of its own.
+// What is needed only to send, and at the end, lies in frames of their own.
 task<> member::write_lines() {
   bool is_there = true;
   while (is_there) {
     auto first = co_await as_result(outbox_.pop());
     if (!first) break;
-    is_there = co_await send_queued(*std::move(first));
+    is_there = co_await send_queued(*first);
   }
-  if (is_there && end_output()) co_await input_ended_.wait(linger);
+  if (is_there) co_await end_output();
   both_->cancel();
 }
 
-task<bool> member::send_queued(line first) {
+task<bool> member::send_queued(line& first) {
   std::string batch;
   for (std::optional<line> next = std::move(first); next; next = outbox_.try_pop()) {
     std::string_view bytes = shown(*next);
@@ -119,13 +137,14 @@ task<bool> member::send_queued(line first) {
   co_return true;
 }
 
-bool member::end_output() {
+task<> member::end_output() {
   try {
     peer_.shutdown_write();
-    return true;
   } catch (const std::system_error&) {
-    return false;  // it has gone
+    co_return;  // it has gone
   }
+  output_ended_ = true;
+  if (!input_ended_) co_await sleep(linger);
 }
 
 void member::deliver(const line& what) {

@@ -18,7 +18,7 @@ namespace chat {
 class room;
 class server;
 
-class member {
+class member : public ringlet::list_hook<> {
  public:
   using clock = std::chrono::steady_clock;
 
@@ -45,10 +45,13 @@ class member {
  private:
   ringlet::task<> write_lines();
   /// Sends that line and what is queued behind it; false when the peer has gone.
-  ringlet::task<bool> send_queued(line first);
+  ringlet::task<bool> send_queued(line& first);
+  /// The peer sees the end of the stream, and has some time to end its own.
+  ringlet::task<> end_output();
+  ringlet::until patience() const;
   ringlet::task<> keep_to_the_rate();
-  /// The peer sees the end of the stream; false when there is no peer any more.
-  bool end_output();
+  void take(std::string_view text);
+  void tell_what_is_too_long();
   // What a line means; in commands.cpp.
   struct command;
   static const command commands[];
@@ -81,13 +84,14 @@ class member {
   ringlet::tcp_stream peer_;
   ringlet::queue<line, bytes_of_line> outbox_;
   ringlet::task_group* both_ = nullptr;  // its two fibers, while they run
-  ringlet::event input_ended_;
-  std::string name_;  // empty before it was introduced
+  std::string name_;                     // empty before it was introduced
   room* room_ = nullptr;
   double tokens_;  // lines that it may send now
   clock::time_point tokens_at_;
   bool shows_time_ = false;
   bool leaving_ = false;
+  bool input_ended_ = false;
+  bool output_ended_ = false;
   bool full_ = false;              // its queue is, or has been and is not half empty yet
   std::uint64_t left_out_ = 0;     // lines that would have been too many
   std::uint64_t written_ = 0;      // bytes, when somebody looked last

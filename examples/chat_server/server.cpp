@@ -23,41 +23,20 @@ task<> refuse(tcp_stream peer) {
   while (co_await peer.receive()) continue;
 }
 
-task<> turn_away(tcp_stream peer) {
+task<> turn_away(tcp_stream& peer) {
   const auto refused = co_await as_result(with_timeout(1s, refuse(std::move(peer))));
   static_cast<void>(refused.has_value());  // the peer may be gone already
 }
 
 }  // namespace
 
-// A member is known from here to the end of its connection.
-class server::presence {
- public:
-  presence(server& home, member& who) : home_(home), who_(who) {
-    home_.present_.insert(&who_);
-    home_.nobody_left_.reset();
-  }
-  presence(const presence&) = delete;
-  presence& operator=(const presence&) = delete;
-  ~presence() {
-    home_.watched_.erase(&who_);
-    home_.present_.erase(&who_);
-    if (home_.present_.empty()) home_.nobody_left_.set();
-  }
-
- private:
-  server& home_;
-  member& who_;
-};
-
 task<> server::serve(tcp_stream peer) {
   if (closing_) co_return;  // accepted just before
-  if (present_.size() >= limits_.members) {
-    co_await turn_away(std::move(peer));
+  if (present_count_ >= limits_.members) {
+    co_await turn_away(peer);
     co_return;
   }
   member who(*this, std::move(peer));
-  const presence known(*this, who);
   co_await with_group([&who](task_group& both) { return who.serve(both); });
 }
 
@@ -76,19 +55,42 @@ task<> server::watch() {
 
 task<> server::close(std::string_view reason) {
   closing_ = true;
-  for (member* const each : std::vector<member*>(present_.begin(), present_.end())) {
+  for (member* each = present_.next(nullptr); each != nullptr; each = present_.next(each)) {
     each->dismiss(reason);
   }
   co_await nobody_left_.wait();
 }
 
-bool server::take_name(std::string_view name, member& who) {
-  return names_.try_emplace(std::string(name), &who).second;
+void server::add(member& who) noexcept {
+  present_.push_back(who);
+  ++present_count_;
+  nobody_left_.reset();
+}
+
+void server::remove(member& who) noexcept {
+  watched_.erase(&who);
+  who.unlink();
+  if (--present_count_ == 0) nobody_left_.set();
+}
+
+void server::strike_out(const member& who) noexcept {
+  const auto found = names_.find(who.name());
+  if (found != names_.end() && *found == &who) names_.erase(found);
 }
 
 member* server::find(std::string_view name) const {
   const auto found = names_.find(name);
-  return found == names_.end() ? nullptr : found->second;
+  return found == names_.end() ? nullptr : *found;
+}
+
+bool server::by_name::operator()(const member* a, const member* b) const noexcept {
+  return a->name() < b->name();
+}
+bool server::by_name::operator()(const member* a, std::string_view b) const noexcept {
+  return a->name() < b;
+}
+bool server::by_name::operator()(std::string_view a, const member* b) const noexcept {
+  return a < b->name();
 }
 
 room* server::find_room(std::string_view name) {

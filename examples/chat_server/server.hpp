@@ -3,8 +3,10 @@
 
 #include <ringlet/ringlet.hpp>
 
+#include <cstddef>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -32,9 +34,13 @@ class server {
 
   // For members.
 
-  /// False when somebody else has that name.
-  bool take_name(std::string_view name, member& who);
-  void give_name_back(std::string_view name) { names_.erase(names_.find(name)); }
+  /// A member is known from its beginning to the end of its connection.
+  void add(member& who) noexcept;
+  void remove(member& who) noexcept;
+
+  /// Takes a member into the list of names, where nobody else has its name.
+  void enlist(member& who) { names_.insert(&who); }
+  void strike_out(const member& who) noexcept;
   /// Null when there is nobody of that name.
   member* find(std::string_view name) const;
 
@@ -47,12 +53,18 @@ class server {
   void keep_an_eye_on(member& who);
 
  private:
-  class presence;
+  struct by_name {
+    using is_transparent = void;
+    bool operator()(const member* a, const member* b) const noexcept;
+    bool operator()(const member* a, std::string_view b) const noexcept;
+    bool operator()(std::string_view a, const member* b) const noexcept;
+  };
 
   limits limits_;
-  std::map<std::string, member*, std::less<>> names_;
+  std::set<member*, by_name> names_;
   room_map rooms_;
-  std::unordered_set<member*> present_;
+  ringlet::intrusive_list<member> present_;
+  std::size_t present_count_ = 0;
   std::unordered_set<member*> watched_;
   ringlet::event somebody_watched_;
   ringlet::event nobody_left_;
