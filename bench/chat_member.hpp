@@ -42,6 +42,11 @@ struct chat_campaign {
   std::uint64_t now_ns() const {
     return static_cast<std::uint64_t>((chat_clock::now() - start).count());
   }
+  /// A message has been sent to so many members.
+  void await(std::size_t members) {
+    awaited += members;
+    is_under_way.set();
+  }
   std::uint64_t due_ns(const chat_room& room, std::size_t sender, std::uint32_t sequence) const {
     return room.phase_ns[sender] + sequence * interval_ns;
   }
@@ -54,6 +59,8 @@ struct chat_campaign {
   std::uint64_t window_begin_ns = 0;  // Messages due from here on
   std::uint64_t window_size_ns = 0;   // and for so long have their latency taken.
   std::size_t joined = 0;
+  std::uint64_t awaited = 0;    // Deliveries of what was sent, when all have come.
+  ringlet::event is_under_way;  // Some have not.
   bool measuring = false;
   bool stopping = false;  // Nothing more is sent.
   bool ending = false;    // The members are leaving: that a connection ends is no fault any more.
