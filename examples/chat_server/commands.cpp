@@ -75,7 +75,6 @@ void member::join(std::string_view name) {
   found->notice(fmt::format("* {} has joined {}", name_, name), nullptr);
   room_ = found;
   room_->enter(*this);
-  if (full_) room_->count_full(1);
   repeat(room_->history().size());
   tell(fmt::format("you are in {} with {} others", name, room_->members().size() - 1));
 }
@@ -89,7 +88,6 @@ void member::leave(std::string_view) {
 
 void member::leave_room() {
   if (room_ == nullptr) return;
-  if (full_) room_->count_full(-1);
   room& left = *std::exchange(room_, nullptr);
   left.leave(*this);
   if (home_.is_closing()) return;

@@ -19,9 +19,9 @@ struct limits {
 
   /// Bytes in a line, without its end.
   static constexpr std::size_t line = 4 * 1024;
-  /// What may wait to be sent to one member: a queue with so much in it is full. When those of most
-  /// members of a room are, nobody there is read from. Twice as much is never exceeded: of a member
-  /// for whom nobody waits, lines are left out then.
+  /// What may wait to be sent to one member: a queue with so much in it is full. Until it is half
+  /// empty again nobody in the room is read from, unless it is the member that is slow. Twice as
+  /// much is never exceeded: of a slow member, for whom nobody waits, lines are left out then.
   static constexpr std::size_t queued_lines = 2'000;
   static constexpr std::size_t queued_bytes = 256 * 1024;
   /// A newcomer has so long to say a nickname.

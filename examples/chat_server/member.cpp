@@ -22,6 +22,11 @@ namespace {
 constexpr std::size_t batch_bytes = 16 * 1024;
 // How long a connection stays half open for the peer to close it.
 constexpr auto linger = 1s;
+// A connection that has taken nothing from one look to the next, so many times in a row, is slow.
+// Between two looks the system is asked at least once, however busy the server is. Looked at from
+// half of a queue on, most are known when theirs is full. A flood can fill it before: then the room
+// waits for a slow member, too, for 0.3 s once.
+constexpr std::uint8_t unmoved_max = 2;
 
 }  // namespace
 
@@ -55,6 +60,7 @@ task<> member::serve(task_group& both) {
     const auto got = co_await as_result(lines.read_line(name_.empty() ? introduced_by : idle));
     if (got && *got) {
       if (leaving_) continue;
+      if (is_held_up()) co_await until_its_room_flows();
       take(**got);
     } else if (!got && got.error() == errc::too_long) {
       tell_what_is_too_long();
@@ -65,14 +71,22 @@ task<> member::serve(task_group& both) {
       break;  // gone, or has nothing more to say
     }
     co_await keep_to_the_rate();
-    if (room_ != nullptr) co_await room_->until_it_flows();
   }
   input_ended_ = true;
   dismiss("");  // and the writer ends when it has sent what is queued
   if (output_ended_) both.cancel();
 }
 
+bool member::is_held_up() const noexcept { return room_ != nullptr && !room_->flows(); }
+
+// Those who go on first may say so much that the others have to wait again. Meanwhile it may have
+// been sent away, and the room may be gone.
+task<> member::until_its_room_flows() {
+  while (is_held_up()) co_await room_->until_it_flows();
+}
+
 void member::take(std::string_view text) {
+  if (leaving_) return;  // since it has come
   if (text.size() > limits::line) {
     tell_what_is_too_long();
   } else if (!is_utf8(text)) {
@@ -132,6 +146,7 @@ task<bool> member::send_queued(line& first) {
       bytes = batch;
       measure_queue();
     }
+    write_end_ = peer_.bytes_written() + bytes.size();
     if (!co_await as_result(peer_.write_all(bytes))) co_return false;
   }
   co_return true;
@@ -173,23 +188,30 @@ void member::measure_queue() {
   const auto is_above = [this](std::size_t lines, std::size_t bytes) {
     return outbox_.size() >= lines || outbox_.weight() >= bytes;
   };
-  if (!full_ && is_above(limits::queued_lines, limits::queued_bytes)) {
-    set_full(true);
-    accepted_at_ = clock::now();
+  const bool is_half = is_above(limits::queued_lines / 2, limits::queued_bytes / 2);
+  if (is_half && !filling_) {
+    filling_ = true;
+    unmoved_ = 0;
     written_ = peer_.bytes_written();
     home_.keep_an_eye_on(*this);
-  } else if (full_ && !is_above(limits::queued_lines / 2, limits::queued_bytes / 2)) {
-    set_full(false);
+  }
+  if (!full_ && is_above(limits::queued_lines, limits::queued_bytes)) {
+    set_pace(true, unmoved_ == unmoved_max);
+    accepted_at_ = clock::now();  // its patience begins
+  } else if (!is_half && filling_) {
+    filling_ = false;
+    set_pace(false, false);
     if (left_out_ == 0 || leaving_) return;
     tell(fmt::format("{} lines were left out, for you read too slowly",
                      std::exchange(left_out_, 0)));
   }
 }
 
-void member::set_full(bool on) {
-  if (full_ == on) return;
-  full_ = on;
-  if (room_ != nullptr) room_->count_full(on ? 1 : -1);
+void member::set_pace(bool full, bool slow) {
+  const bool was_behind = is_behind();
+  full_ = full;
+  slow_ = slow;
+  if (room_ != nullptr && is_behind() != was_behind) room_->count_behind(was_behind ? -1 : 1);
 }
 
 bool member::look_after(clock::time_point now) {
@@ -197,12 +219,16 @@ bool member::look_after(clock::time_point now) {
     if (now - accepted_at_ >= limits::farewell) both_->cancel();
     return true;
   }
-  if (const std::uint64_t written = peer_.bytes_written(); written != written_) {
-    written_ = written;
+  const std::uint64_t written = peer_.bytes_written();
+  if (written != std::exchange(written_, written) || written == write_end_) {
+    unmoved_ = 0;
     accepted_at_ = now;
+  } else if (unmoved_ < unmoved_max) {
+    ++unmoved_;
   }
+  if (full_ && unmoved_ == unmoved_max) set_pace(true, true);
   if (full_ && now - accepted_at_ >= limits::patience) dismiss("you read too slowly");
-  return full_ || leaving_;
+  return filling_ || leaving_;
 }
 
 }  // namespace chat

@@ -41,6 +41,9 @@ class member : public ringlet::list_hook<> {
   void dismiss(std::string_view reason);
   /// A look by server::watch(). False when it need not be looked at any more.
   bool look_after(clock::time_point now);
+  /// Its queue is full although its connection takes what it is given: so it is the server that is
+  /// slow, and not the member.
+  bool is_behind() const noexcept { return full_ && !slow_; }
 
  private:
   ringlet::task<> write_lines();
@@ -48,8 +51,9 @@ class member : public ringlet::list_hook<> {
   ringlet::task<bool> send_queued(line& first);
   /// The peer sees the end of the stream, and has some time to end its own.
   ringlet::task<> end_output();
-  ringlet::until patience() const;
   ringlet::task<> keep_to_the_rate();
+  bool is_held_up() const noexcept;
+  ringlet::task<> until_its_room_flows();
   void take(std::string_view text);
   void tell_what_is_too_long();
   // What a line means; in commands.cpp.
@@ -75,7 +79,7 @@ class member : public ringlet::list_hook<> {
   /// Leaves everything but the connection.
   void step_out();
   void measure_queue();
-  void set_full(bool on);
+  void set_pace(bool full, bool slow);
   std::string_view shown(const line& what) const noexcept {
     return shows_time_ ? with_time(what) : without_time(what);
   }
@@ -92,9 +96,13 @@ class member : public ringlet::list_hook<> {
   bool leaving_ = false;
   bool input_ended_ = false;
   bool output_ended_ = false;
-  bool full_ = false;              // its queue is, or has been and is not half empty yet
-  std::uint64_t left_out_ = 0;     // lines that would have been too many
-  std::uint64_t written_ = 0;      // bytes, when somebody looked last
+  bool filling_ = false;         // its queue is half full, and therefore looked at
+  bool full_ = false;            // it is, or has been and is not half empty yet
+  bool slow_ = false;            // and the connection is why
+  std::uint8_t unmoved_ = 0;     // looks in a row since which what is being written got no further
+  std::uint64_t left_out_ = 0;   // lines that would have been too many
+  std::uint64_t written_ = 0;    // bytes, when somebody looked last
+  std::uint64_t write_end_ = 0;  // and when what is being written is
   clock::time_point accepted_at_;  // when it last accepted something; while leaving: since when
 };
 

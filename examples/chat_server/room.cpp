@@ -9,12 +9,12 @@ namespace chat {
 
 void room::enter(member& who) {
   members_.push_back(&who);
-  count_full(0);
+  if (who.is_behind()) count_behind(1);
 }
 
 void room::leave(member& who) {
   std::erase(members_, &who);
-  count_full(0);
+  if (who.is_behind()) count_behind(-1);
 }
 
 void room::say(std::string_view text) {
@@ -33,17 +33,13 @@ void room::notice(std::string_view text, const member* except) {
   }
 }
 
-void room::count_full(int change) noexcept {
-  full_ += static_cast<std::size_t>(change);
+void room::count_behind(int change) noexcept {
+  behind_ += static_cast<std::size_t>(change);
   if (flows()) {
     flowing_.set();
   } else {
     flowing_.reset();
   }
-}
-
-ringlet::task<> room::until_it_flows() {
-  if (!flows()) co_await flowing_.wait();
 }
 
 }  // namespace chat

@@ -31,22 +31,21 @@ class room {
   /// To everybody but `except`, and not into the history.
   void notice(std::string_view text, const member* except);
 
-  /// One member more, or less, has a full queue.
-  void count_full(int change) noexcept;
+  /// One member more, or less, is behind: see member::is_behind().
+  void count_behind(int change) noexcept;
 
-  /// Returns when most members keep up, at once if they do. When most do not, it is not they who
-  /// are slow but the server, which had better stop reading from senders until it has caught up.
-  /// For the few nobody waits; and those that accept nothing are dropped, so it does not last.
-  ringlet::task<> until_it_flows();
+  /// Whether nobody in it is behind. While somebody is, the server is too slow for what is said
+  /// here, and had better read no more of it until it has caught up.
+  bool flows() const noexcept { return behind_ == 0; }
+  /// Waits until it does, or did; an empty one does, so nobody waits in a room that can go.
+  ringlet::event::waiting until_it_flows() noexcept { return flowing_.wait(); }
 
  private:
-  bool flows() const noexcept { return full_ * 2 <= members_.size(); }
-
   std::string name_;
   std::vector<member*> members_;
   std::deque<line> history_;
   std::size_t history_max_;
-  std::size_t full_ = 0;    // members with a full queue
+  std::size_t behind_ = 0;  // members that are
   ringlet::event flowing_;  // set as long as it does
 };
 

@@ -185,13 +185,16 @@ class Pump:
     def __init__(self, case, sender, readers):
         self.case, self.sender, self.readers = case, sender, readers
         self.count = 0
+        self.longest = 0  # Seconds until all of them had read what was said at once.
 
     def say(self, count, text):
         while count > 0:
+            begin = time.monotonic()
             some = range(self.count, self.count + min(count, self.WINDOW))
             self.sender.say(*(f"{number} {text}" for number in some))
             for each in self.readers:
                 each.expect(*(f"[lobby] {self.sender.name}: {number} {text}" for number in some))
+            self.longest = max(self.longest, time.monotonic() - begin)
             self.count = some.stop
             count -= len(some)
 
@@ -200,6 +203,8 @@ class Slow(chat_support.Case):
     """Somebody who does not read. Others are never the slower for it."""
 
     TEXT = "x" * 3000
+    # Whoever waited for a slow member would wait until it is dropped, which takes 5 s.
+    DELAY_MAX = 3
 
     def setUp(self):
         super().setUp()
@@ -238,6 +243,7 @@ class Slow(chat_support.Case):
     def test_who_does_not_read_is_dropped_and_can_read_why(self):
         slow = self.enter("slow")
         self.fill()
+        self.assertLess(self.pump.longest, self.DELAY_MAX)
         waited = self.wait_until_dropped("slow")
         if not support.is_sanitized():
             self.assertGreater(waited, 3)  # 5 s, less what it took to fill the queue.
@@ -299,26 +305,48 @@ class Slow(chat_support.Case):
         self.assertEqual(len(numbers) + missing, count)
         return numbers, missing
 
-    def test_who_reads_little_but_always_stays(self):
+    def test_who_reads_little_but_always_stays_and_delays_nobody(self):
+        """It is behind all the time, for the others say twice as much as it reads. That is still so
+        much that the system, which waits for half of its buffer to be free, takes more in time."""
         slow = self.enter("slow")
         self.fill()
         begin = time.monotonic()
         while time.monotonic() - begin < 7:  # More than the 5 s without anything.
-            support.receive_exactly(slow.sock, 200_000)
-            time.sleep(0.5)
+            support.receive_exactly(slow.sock, 500_000)
+            self.pump.say(1_000_000 // len(self.TEXT), self.TEXT)
+            time.sleep(0.2)
+        self.assertLess(self.pump.longest, self.DELAY_MAX)
         self.alice.say("/who")
         self.alice.expect("* in lobby: alice, bob, slow")
 
-    def test_many_of_them(self):
-        """Half of the room, so that it is not the server that is slow."""
-        crowd = [self.enter("slow1"), self.enter("slow2")]
+    def test_who_reads_a_trickle_delays_nobody(self):
+        slow = self.enter("slow")
+        is_over = threading.Event()
+
+        def trickle():
+            while not is_over.wait(1):
+                slow.sock.recv(1024)
+
+        trickling = threading.Thread(target=trickle)
+        trickling.start()
+        try:
+            self.fill()
+            self.wait_until_dropped("slow")
+        finally:
+            is_over.set()
+            trickling.join()
+        self.assertLess(self.pump.longest, self.DELAY_MAX)
+
+    def test_a_room_full_of_them_delays_nobody(self):
+        crowd = [self.enter(f"slow{number}") for number in range(5)]
         self.fill()
+        self.assertLess(self.pump.longest, self.DELAY_MAX)
         left = set()
         while len(left) < len(crowd):
             line = self.alice.line()
             self.bob.expect(line)
             left.add(line)
-        self.assertEqual(left, {"* slow1 has left lobby", "* slow2 has left lobby"})
+        self.assertEqual(left, {f"* {each.name} has left lobby" for each in crowd})
         for each in crowd:
             self.assertEqual(each.rest()[-1], SLOW)
 
@@ -349,50 +377,111 @@ class Slow(chat_support.Case):
         self.assertEqual(self.server.stderr, "")
 
 
+class Stayer:
+    """Talks as fast as it can, and reads as fast as it can."""
+
+    def __init__(self, member, lines):
+        self.sock = member.sock
+        self.name = member.name
+        self.unsent = memoryview("".join(f"{line}\n" for line in lines).encode())
+        self.parts = []
+        self.count = 0  # Lines that have come.
+
+    def events(self):
+        return selectors.EVENT_READ | (selectors.EVENT_WRITE if self.unsent else 0)
+
+    def read(self):
+        part = self.sock.recv(1 << 18)
+        if not part:
+            raise AssertionError(f"{self.name} was dropped")
+        self.parts.append(part)
+        self.count += part.count(b"\n")
+        return True
+
+    def write(self):
+        self.unsent = self.unsent[self.sock.send(self.unsent) :]
+
+
+class Passer:
+    """Comes, says one line, and goes; it reads, too."""
+
+    LINES = 3  # That those who stay hear of it.
+
+    def __init__(self, server, name):
+        self.sock = server.connect()
+        self.sock.sendall(f"{name}\n/join lobby\nhello\n/quit\n".encode())
+
+    def events(self):
+        return selectors.EVENT_READ
+
+    def read(self):
+        try:
+            return bool(self.sock.recv(1 << 18))
+        except ConnectionResetError:
+            return False  # It did not get all in the 3 s that whoever leaves has.
+
+
 class Saturation(chat_support.Case):
+    """More is said than the server can hand out, and all read as fast as they can."""
+
     MEMBERS = 20
     LINES = 200 if support.FAST else 1000
+    PASSERS = 100 if support.FAST else 500
+    PASSERS_AT_ONCE = 20
 
-    def test_past_saturation_nobody_who_reads_is_dropped_or_misses_a_line(self):
-        """All talk as fast as they can, and read as fast as they can."""
+    def test_nobody_who_reads_is_dropped_or_misses_a_line(self):
+        self.check(0)
+
+    def test_nor_do_those_who_stay_while_others_come_and_go(self):
+        self.check(self.PASSERS)
+
+    def check(self, passers):
         names = [f"m{number}" for number in range(self.MEMBERS)]
-        members = self.room_of(self.start_server(*NO_LIMIT), "lobby", *names)
+        server = self.start_server(*NO_LIMIT)
+        members = self.room_of(server, "lobby", *names)
         text = "x" * 50
-        selector = selectors.DefaultSelector()
-        unsent, received = {}, {}
-        for member in members:
-            lines = (f"{member.name} {number} {text}\n" for number in range(self.LINES))
-            unsent[member] = memoryview("".join(lines).encode())
-            received[member] = []
-            member.sock.setblocking(False)
-            both = selectors.EVENT_READ | selectors.EVENT_WRITE
-            selector.register(member.sock, both, member)
-        expected = self.LINES * self.MEMBERS
-        counts = dict.fromkeys(members, 0)
+        stayers = [
+            Stayer(each, (f"{each.name} {number} {text}" for number in range(self.LINES)))
+            for each in members
+        ]
+        self.selector = selectors.DefaultSelector()
+        self.addCleanup(self.selector.close)
+        for each in stayers:
+            self.add(each)
+        names_to_come = [f"p{number}" for number in range(passers)]
+        passing = set()
+        expected = self.LINES * self.MEMBERS + Passer.LINES * passers
         last = time.monotonic()
-        while any(count < expected for count in counts.values()):
+        while names_to_come or passing or any(each.count < expected for each in stayers):
+            while names_to_come and len(passing) < self.PASSERS_AT_ONCE:
+                passing.add(self.add(Passer(server, names_to_come.pop())))
             self.assertLess(time.monotonic() - last, support.DEADLINE, "nothing moves any more")
-            for key, events in selector.select(1):
+            for key, events in self.selector.select(1):
                 last = time.monotonic()
-                member = key.data
-                if events & selectors.EVENT_READ:
-                    part = member.sock.recv(1 << 18)
-                    self.assertTrue(part, "a member was dropped")
-                    received[member].append(part)
-                    counts[member] += part.count(b"\n")
+                who = key.data
+                if events & selectors.EVENT_READ and not who.read():
+                    self.selector.unregister(who.sock)
+                    who.sock.close()
+                    passing.remove(who)
                 if events & selectors.EVENT_WRITE:
-                    unsent[member] = unsent[member][member.sock.send(unsent[member]) :]
-                    if not unsent[member]:
-                        selector.modify(member.sock, selectors.EVENT_READ, member)
-        streams = {b"".join(parts) for parts in received.values()}
+                    who.write()
+                    self.selector.modify(who.sock, who.events(), who)
+        streams = {b"".join(each.parts) for each in stayers}
         self.assertEqual(len(streams), 1, "not all got the same")
         heard = {name: [] for name in names}
         for line in streams.pop().decode().splitlines():
+            if re.fullmatch(r"\* p\d+ has (joined|left) lobby|\[lobby\] p\d+: hello", line):
+                continue
             self.assertRegex(line, r"^\[lobby\] m\d+: ")
             name, number, _ = line.partition(": ")[2].split()
             heard[name].append(int(number))
         for name in names:
             self.assertEqual(heard[name], list(range(self.LINES)))
+
+    def add(self, who):
+        who.sock.setblocking(False)
+        self.selector.register(who.sock, who.events(), who)
+        return who
 
 
 if __name__ == "__main__":
