@@ -52,6 +52,12 @@ void scheduler::turn() {
   if (ending_ && grace_is_over()) begin_ending();
 }
 
+void scheduler::reject(fiber_base& unborn) noexcept {
+  unborn.retire();
+  timers_.give_place();
+  unborn.drop_reference();
+}
+
 inline void scheduler::retire(fiber_base& done) noexcept {
   registry_.remove(done);
   --live_fibers_;

@@ -61,7 +61,13 @@ task_group::~task_group() {
 void task_group::add(fiber_base& child) {
   RINGLET_ASSERT(current_scheduler_or_null() == &home_,
                  "a fiber was spawned in a group of another thread's scheduler");
-  auto added = std::make_unique<member>(*this, child);
+  std::unique_ptr<member> added;
+  try {
+    added = std::make_unique<member>(*this, child);
+  } catch (...) {
+    home_.reject(child);
+    throw;
+  }
   child.watch(*added);
   members_.push_back(*added.release());
   ++alive_;

@@ -34,7 +34,12 @@ class group : public spawns_calls<group> {
   template <class T>
   fiber<T> spawn(task<T> root, std::source_location where = std::source_location::current()) {
     const fiber<T> made = ringlet::spawn(std::move(root), where);
-    add(made);
+    try {
+      add(made);
+    } catch (...) {
+      made.request_kill();  // before it has begun
+      throw;
+    }
     return made;
   }
   using spawns_calls<group>::spawn;

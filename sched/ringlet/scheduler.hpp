@@ -98,6 +98,8 @@ class scheduler : public ready_queue {
 
   /// Puts a new fiber into the registry and the run queue.
   inline void adopt(fiber_base& added) noexcept;
+  /// Instead of adopt(): the fiber ends without having begun, and is released.
+  void reject(fiber_base& unborn) noexcept;
   /// How many fibers have not ended.
   std::size_t live_fibers() const noexcept { return live_fibers_; }
   std::uint64_t next_id() noexcept { return ++ids_; }

@@ -10,6 +10,7 @@
 #include <ringlet/run.hpp>
 #include <ringlet/select.hpp>
 #include <ringlet/sleep.hpp>
+#include <ringlet/task_group.hpp>
 #include <ringlet/with_timeout.hpp>
 
 #include <doctest/doctest.h>
@@ -133,6 +134,34 @@ task<> leave_others(world& left) {
   left.shortage.emplace();
 }
 
+// Leaves a mark in `begun` if it runs, and a copy in its frame as long as that is there.
+task<> keep(std::shared_ptr<int> begun) {
+  ++*begun;
+  co_return;
+}
+
+// Whether spawn(keep(...)) fails for want of memory, and runs and keeps nothing then.
+template <class Spawn>
+task<> fail_to_spawn(Spawn spawn) {
+  const auto begun = std::make_shared<int>(0);
+  spawn(keep(begun));  // the pool has memory for the frame and the fiber of one more now
+  co_await yield();
+  *begun = 0;
+  bool failed = false;
+  {
+    const out_of_memory shortage;
+    try {
+      spawn(keep(begun));
+    } catch (const std::bad_alloc&) {
+      failed = true;
+    }
+  }
+  CHECK(failed);
+  co_await yield();
+  CHECK(*begun == 0);
+  CHECK(begun.use_count() == 1);
+}
+
 }  // namespace
 
 TEST_SUITE_BEGIN("out of memory");
@@ -161,6 +190,26 @@ TEST_CASE("ending a run with fibers left needs no memory") {
   }
   CHECK(all.cancelled_ones == 2);
   CHECK(all.woken == 0);
+}
+
+TEST_CASE("a fiber that a group has no memory for never begins, and leaves nothing behind") {
+  if (!allocations_are_counted()) return;
+  SUBCASE("of with_group()") {
+    run_scripted([](scripted_engine&) -> task<> {
+      auto body = [](task_group& all) -> task<> {
+        co_await fail_to_spawn([&all](task<> call) { all.spawn(std::move(call)); });
+        CHECK(all.size() == 0);
+      };
+      co_await with_group(body);
+    });
+  }
+  SUBCASE("of the kind that gevent has") {
+    run_scripted([](scripted_engine&) -> task<> {
+      group all;
+      co_await fail_to_spawn([&all](task<> call) { all.spawn(std::move(call)); });
+      CHECK(all.empty());
+    });
+  }
 }
 
 TEST_SUITE_END();
