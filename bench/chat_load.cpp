@@ -20,8 +20,6 @@
 // A ringlet program of one thread, with two fibers a member: one reads, one writes.
 #include <ringlet/ringlet.hpp>
 
-#include <CLI/CLI.hpp>
-
 #include <unistd.h>
 
 #include <algorithm>
@@ -376,9 +374,7 @@ task<int> load(chat_campaign& all) {
 
 int main(int argc, char** argv) {
   bench::chat_load_options options;
-  CLI::App app("Members of a chat server that talk at a rate, and check every line they get");
-  bench::add_chat_load_options(app, options);
-  CLI11_PARSE(app, argc, argv);
+  if (const auto status = bench::read_command_line(argc, argv, options)) return *status;
   if (options.rooms > options.members) {
     std::fprintf(stderr, "%zu members cannot fill %zu rooms: ask for fewer rooms\n",
                  options.members, options.rooms);

@@ -1,15 +1,12 @@
 // What the chat load generator can be told, and how it checks that it makes sense.
 #pragma once
 
-#include <CLI/CLI.hpp>
-
 #include <sys/types.h>
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
-
-#include "chat_line.hpp"
 
 namespace bench {
 
@@ -34,43 +31,8 @@ struct chat_load_options {
   std::size_t connections() const { return members + silent + idle; }
 };
 
-/// Declares the options on `app`. They are set in `options` once `app` has parsed.
-inline void add_chat_load_options(CLI::App& app, chat_load_options& options) {
-  // The numbers of members have 20 bits in the lines, see numbering in chat_load.cpp.
-  const auto crowd = CLI::Range(0, 300'000);
-  const auto rates = CLI::Range(0.0001, 1e6);
-  app.add_option("--host", options.host, "Address of the chat server")->capture_default_str();
-  app.add_option("--port", options.port, "Its port")
-      ->check(CLI::Range(1, 65535))
-      ->capture_default_str();
-  app.add_option("--members", options.members, "How many members talk and listen")
-      ->check(CLI::Range(1, 300'000))
-      ->capture_default_str();
-  app.add_option("--rooms", options.rooms, "How many rooms they are spread over")
-      ->check(CLI::Range(1, 300'000))
-      ->capture_default_str();
-  auto* rate = app.add_option("--rate", options.rate, "Messages a second of each member")
-                   ->check(rates)
-                   ->capture_default_str();
-  app.add_option("--total-rate", options.total_rate, "Messages a second of all members together")
-      ->check(rates)
-      ->excludes(rate);
-  app.add_option("--size", options.size, "Bytes of the text of one message")
-      ->check(CLI::Range(chat_line::text_min, std::size_t{4000}))
-      ->capture_default_str();
-  app.add_option("--seconds", options.duration_s, "Seconds that are measured")
-      ->check(CLI::Range(0.001, 86'400.0))
-      ->capture_default_str();
-  app.add_option("--warm-up", options.warmup_s, "Seconds before that are not")
-      ->check(CLI::Range(0.0, 86'400.0))
-      ->capture_default_str();
-  app.add_option("--silent", options.silent, "Further members of the rooms that never read")
-      ->check(crowd);
-  app.add_option("--idle", options.idle, "Further members in rooms where nobody talks")
-      ->check(crowd);
-  app.add_option("--pid", options.server_pid, "Process whose CPU time per delivery is wanted")
-      ->check(CLI::PositiveNumber);
-  app.add_option("--json", options.json_path, "File for the result as JSON, - for standard output");
-}
+/// Reads the command line. Returns the exit status if the program is to end at once: after --help,
+/// or after a sentence about what was wrong.
+std::optional<int> read_command_line(int argc, char** argv, chat_load_options& options);
 
 }  // namespace bench

@@ -12,8 +12,6 @@
 // byte was wrong or any connection failed.
 #include <ringlet/ringlet.hpp>
 
-#include <CLI/CLI.hpp>
-
 #include <unistd.h>
 
 #include <algorithm>
@@ -211,9 +209,7 @@ task<int> load(campaign& all) {
 
 int main(int argc, char** argv) {
   bench::load_options options;
-  CLI::App app("Sends messages to an echo server over many connections, and measures");
-  bench::add_load_options(app, options);
-  CLI11_PARSE(app, argc, argv);
+  if (const auto status = bench::read_command_line(argc, argv, options)) return *status;
   bench::require_descriptors(options.connections);
   campaign all(std::move(options));
   return run_main(load(all));

@@ -11,33 +11,25 @@
 // another thread, there and back.
 #include <ringlet/ringlet.hpp>
 
-#include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
-
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <cstdio>
 #include <deque>
-#include <fstream>
 #include <functional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "micro_figures.hpp"
+
 using namespace ringlet;
+using bench::figure;
 
 namespace {
 
 constexpr int rounds = 11;
-
-struct figure {
-  const char* name;
-  double median;
-  double least;  // what it costs when nothing disturbs
-};
 
 double nanoseconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begin).count();
@@ -227,9 +219,7 @@ task<> wakes(int count) {
 
 int main(int argc, char** argv) {
   std::string json_path;
-  CLI::App app("Measures what small things cost");
-  app.add_option("--json", json_path, "File for the figures as JSON");
-  CLI11_PARSE(app, argc, argv);
+  if (const auto status = bench::read_command_line(argc, argv, json_path)) return *status;
 
   const std::array figures = {
       measure("spawn + join", 1'000'000, &spawn_and_join),
@@ -245,16 +235,6 @@ int main(int argc, char** argv) {
       measure("nop through the ring, 64 at once", 1'000'000, &nops_in_batches),
       measure("wake from another thread", 5'000, &wakes),
   };
-  nlohmann::json json;
-  std::printf("compiler %s\n%-34s %10s %10s\n", __VERSION__, "ns per operation", "median", "least");
-  for (const auto& [name, median, least] : figures) {
-    std::printf("%-34s %10.1f %10.1f\n", name, median, least);
-    json[name] = {{"median_ns", median}, {"least_ns", least}};
-  }
-  if (json_path.empty()) return 0;
-  std::ofstream file(json_path);
-  file << json.dump(2) << '\n' << std::flush;
-  if (file) return 0;
-  std::fprintf(stderr, "cannot write %s\n", json_path.c_str());
-  return 1;
+  bench::print(figures);
+  return bench::write_json(json_path, figures) ? 0 : 1;
 }

@@ -12,22 +12,7 @@
 // taken, or any other reason not to start, is one sentence on standard error and exit status 1.
 #pragma once
 
-#include <CLI/CLI.hpp>
-
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <signal.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <cerrno>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <memory>
 #include <string>
 
 namespace bench {
@@ -48,96 +33,11 @@ inline bool is_listener_broken(int error) {
          error == EFAULT;
 }
 
-[[noreturn]] inline void fail(const std::string& sentence) {
-  std::fprintf(stderr, "%s\n", sentence.c_str());
-  std::exit(1);
-}
-
-[[noreturn]] inline void fail(const std::string& what, int error) {
-  fail(what + ": " + std::strerror(error));
-}
-
-/// Every connection is a descriptor, and the soft limit is often 1,024 for the sake of select(2).
-inline void raise_descriptor_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-/// Makes SIGINT and SIGTERM end the process at once with 130 or 143, and a vanished peer no signal.
-/// These servers keep nothing that outlives them: the kernel closes the sockets, and it cancels
-/// what a ring has in flight. So the loops need no stop flag, and pay nothing for one.
-inline void install_signal_handlers() {
-  struct sigaction action {};
-  action.sa_handler = [](int number) { ::_exit(128 + number); };
-  ::sigaction(SIGINT, &action, nullptr);
-  ::sigaction(SIGTERM, &action, nullptr);
-  ::signal(SIGPIPE, SIG_IGN);
-}
-
-inline std::string endpoint_text(const std::string& host, const std::string& port) {
-  const bool is_ipv6 = host.find(':') != std::string::npos;
-  return (is_ipv6 ? "[" + host + "]" : host) + ":" + port;
-}
-
-/// A blocking listening socket. TCP_NODELAY is set here once: on Linux accepted sockets inherit it.
-inline int listen_on(const std::string& host, std::uint16_t port) {
-  const std::string endpoint = endpoint_text(host, std::to_string(port));
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  const int lookup = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
-  if (lookup != 0) fail("cannot listen on " + endpoint + ": " + ::gai_strerror(lookup));
-  const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(found, ::freeaddrinfo);
-
-  const int fd = ::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) fail("cannot make a socket", errno);
-  const int on = 1;
-  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  if (::bind(fd, found->ai_addr, found->ai_addrlen) != 0 || ::listen(fd, SOMAXCONN) != 0) {
-    const int error = errno;
-    fail("cannot listen on " + endpoint, error);
-  }
-  return fd;
-}
-
-/// Prints the line that scripts wait for. Flushed, because standard output is usually a pipe then.
-inline void announce(int listener) {
-  sockaddr_storage address{};
-  socklen_t size = sizeof address;
-  char host[NI_MAXHOST];
-  char port[NI_MAXSERV];
-  auto* generic = reinterpret_cast<sockaddr*>(&address);
-  if (::getsockname(listener, generic, &size) != 0 ||
-      ::getnameinfo(generic, size, host, sizeof host, port, sizeof port,
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
-    fail("cannot tell the address of the listening socket");
-  }
-  std::printf("listening on %s\n", endpoint_text(host, port).c_str());
-  std::fflush(stdout);
-}
+/// Ends the program with a sentence on standard error, and exit status 1.
+[[noreturn]] void fail(const std::string& sentence);
+[[noreturn]] void fail(const std::string& what, int error);
 
 /// Parses the options, listens, announces, and hands the listening socket to `serve`.
-inline int server_main(int argc, char** argv, const char* description,
-                       void (*serve)(int listener)) {
-  std::string host = "127.0.0.1";
-  std::uint16_t port = 9090;
-  CLI::App app(description);
-  app.add_option("--host", host, "Address to listen on")->capture_default_str();
-  app.add_option("--port", port, "Port to listen on, 0 for any free one")
-      ->check(CLI::Range(0, 65535))
-      ->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
-
-  raise_descriptor_limit();
-  install_signal_handlers();
-  const int listener = listen_on(host, port);
-  announce(listener);
-  serve(listener);
-  return 0;
-}
+int server_main(int argc, char** argv, const char* description, void (*serve)(int listener));
 
 }  // namespace bench

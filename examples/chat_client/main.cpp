@@ -21,10 +21,9 @@
 // of what was typed, sending commands again that were on their way when the server hung up.
 //
 // The parts: client (staying connected, the keyboard), session (one connection), outbox (lines that
-// wait, or may be lost), console with plain_console and editor (where one types), text.
+// wait, or may be lost), console with plain_console and editor (where one types), text, options
+// (the command line).
 #include <ringlet/ringlet.hpp>
-
-#include <CLI/CLI.hpp>
 
 #include <langinfo.h>
 
@@ -36,6 +35,7 @@
 
 #include "client.hpp"
 #include "console.hpp"
+#include "options.hpp"
 
 using namespace ringlet;
 
@@ -59,18 +59,8 @@ void use_utf8() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string host = "127.0.0.1";
-  std::uint16_t port = 9091;
-  std::string nick;
-  std::string room;
-  CLI::App app("A client for chat_server.");
-  app.add_option("--host", host, "Numeric address of the server")->capture_default_str();
-  app.add_option("--port", port, "Port of the server")
-      ->check(CLI::Range(1, 65535))
-      ->capture_default_str();
-  app.add_option("--nick", nick, "Your nickname; without it, the first line you type");
-  app.add_option("--room", room, "A room to join");
-  CLI11_PARSE(app, argc, argv);
+  chat_client::options options;
+  if (const auto status = chat_client::read_command_line(argc, argv, options)) return *status;
   use_utf8();
-  return run_main(talk(host, port, nick, room));
+  return run_main(talk(options.host, options.port, options.nick, options.room));
 }

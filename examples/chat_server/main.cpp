@@ -24,13 +24,9 @@
 // Leaves out: accounts and passwords, encryption, more than one room at a time.
 //
 // The parts: server (names, rooms, those who do not keep up), room, member (the two fibers),
-// commands, line and text (what is sent), limits.
+// commands, line and text (what is sent), limits, options (the command line).
 #include <ringlet/ringlet.hpp>
 
-#include <CLI/CLI.hpp>
-
-#include <algorithm>
-#include <chrono>
 #include <clocale>
 #include <cstdint>
 #include <cstdio>
@@ -38,6 +34,7 @@
 #include <string>
 
 #include "limits.hpp"
+#include "options.hpp"
 #include "server.hpp"
 
 using namespace ringlet;
@@ -82,35 +79,10 @@ void make_room_for_connections(std::size_t members) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string host = "127.0.0.1";
-  std::uint16_t port = 9091;
-  chat::limits limits;
-  long idle = limits.idle.count();
-  CLI::App app("A chat server: rooms over TCP, for whoever has nc.");
-  app.add_option("--host", host, "Numeric address to listen on")->capture_default_str();
-  app.add_option("--port", port, "Port to listen on, 0 for any free one")
-      ->check(CLI::Range(0, 65535))
-      ->capture_default_str();
-  app.add_option("--rooms-max", limits.rooms, "Rooms with somebody in them")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  app.add_option("--members-max", limits.members, "Connections at once")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  app.add_option("--idle", idle, "Seconds after which a silent member is sent away, 0 for never")
-      ->check(CLI::Range(0, 1'000'000))
-      ->capture_default_str();
-  app.add_option("--history", limits.history, "Lines of a room that newcomers get to see")
-      ->check(CLI::Range(std::size_t(0), chat::limits::queued_lines / 2))
-      ->capture_default_str();
-  app.add_option("--rate", limits.rate, "Lines a second that a member may send for long")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
-  limits.idle = std::chrono::seconds(idle);
-  limits.burst = std::max(1.0, 4 * limits.rate);
+  chat::options options;
+  if (const auto status = chat::read_command_line(argc, argv, options)) return *status;
   std::setlocale(LC_CTYPE, "C.UTF-8");  // for telling which characters can be printed
 
-  make_room_for_connections(limits.members);
-  return run_main(serve(host, port, limits));
+  make_room_for_connections(options.allowed.members);
+  return run_main(serve(options.host, options.port, options.allowed));
 }

@@ -1,0 +1,46 @@
+// How micro_figures.hpp is read and written.
+#include "micro_figures.hpp"
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include <cstdio>
+#include <fstream>
+#include <optional>
+#include <span>
+#include <string>
+
+namespace bench {
+
+std::optional<int> read_command_line(int argc, char** argv, std::string& json_path) {
+  CLI::App app("Measures what small things cost");
+  app.add_option("--json", json_path, "File for the figures as JSON");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error);
+  }
+  return std::nullopt;
+}
+
+void print(std::span<const figure> figures) {
+  std::printf("compiler %s\n%-34s %10s %10s\n", __VERSION__, "ns per operation", "median", "least");
+  for (const auto& [name, median, least] : figures) {
+    std::printf("%-34s %10.1f %10.1f\n", name, median, least);
+  }
+}
+
+bool write_json(const std::string& path, std::span<const figure> figures) {
+  if (path.empty()) return true;
+  nlohmann::json json;
+  for (const auto& [name, median, least] : figures) {
+    json[name] = {{"median_ns", median}, {"least_ns", least}};
+  }
+  std::ofstream file(path);
+  file << json.dump(2) << '\n' << std::flush;
+  if (file) return true;
+  std::fprintf(stderr, "cannot write %s\n", path.c_str());
+  return false;
+}
+
+}  // namespace bench

@@ -1,0 +1,21 @@
+// What the command line can say.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace chat_client {
+
+struct options {
+  std::string host = "127.0.0.1";
+  std::uint16_t port = 9091;
+  std::string nick;
+  std::string room;
+};
+
+/// Returns the exit status if the program is to end at once: after --help, or after a sentence
+/// about what was wrong.
+std::optional<int> read_command_line(int argc, char** argv, options& options);
+
+}  // namespace chat_client

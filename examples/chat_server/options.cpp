@@ -1,0 +1,46 @@
+// The command line, read with CLI11. A file of its own, because that library takes long to compile
+// and runs once.
+#include "options.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <optional>
+
+namespace chat {
+
+std::optional<int> read_command_line(int argc, char** argv, options& options) {
+  long idle = options.allowed.idle.count();
+  CLI::App app("A chat server: rooms over TCP, for whoever has nc.");
+  app.add_option("--host", options.host, "Numeric address to listen on")->capture_default_str();
+  app.add_option("--port", options.port, "Port to listen on, 0 for any free one")
+      ->check(CLI::Range(0, 65535))
+      ->capture_default_str();
+  app.add_option("--rooms-max", options.allowed.rooms, "Rooms with somebody in them")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--members-max", options.allowed.members, "Connections at once")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--idle", idle, "Seconds after which a silent member is sent away, 0 for never")
+      ->check(CLI::Range(0, 1'000'000))
+      ->capture_default_str();
+  app.add_option("--history", options.allowed.history, "Lines of a room that newcomers get to see")
+      ->check(CLI::Range(std::size_t(0), chat::limits::queued_lines / 2))
+      ->capture_default_str();
+  app.add_option("--rate", options.allowed.rate, "Lines a second that a member may send for long")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error);
+  }
+  options.allowed.idle = std::chrono::seconds(idle);
+  options.allowed.burst = std::max(1.0, 4 * options.allowed.rate);
+  return std::nullopt;
+}
+
+}  // namespace chat
