@@ -25,7 +25,7 @@ constexpr unsigned setup_flags = IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE |
                                  IORING_SETUP_TASKRUN_FLAG;
 constexpr std::uint32_t submission_entries_min = 8;
 constexpr std::uint32_t completion_entries_min = 16;
-constexpr std::uint32_t buffer_count_min = 8;
+constexpr std::uint32_t ring_buffers_min = 8;
 // How often, and how long each time, to wait for the kernel to take down a ring that was closed.
 constexpr int teardown_rounds_max = 200;
 constexpr auto teardown_round = std::chrono::milliseconds(1);
@@ -130,7 +130,7 @@ void uring_engine::open_ring(const engine_options& options) {
     if (error != ENOMEM) refuse(call, error);
     if (completions > completion_entries_min && completions > submissions) {
       completions /= 2;
-    } else if (buffers > buffer_count_min) {
+    } else if (buffers > ring_buffers_min) {
       buffers /= 2;
     } else if (submissions > submission_entries_min) {
       submissions /= 2;

@@ -72,9 +72,11 @@ def check_subproject(compiler, scratch, source):
     shutil.copy(scratch / "echo.cpp", folder)
     (folder / "meson.build").write_text(MESON_BUILD)
     (folder / "subprojects" / "ringlet").symlink_to(source)
-    # Without optimisation: what is tested is the build, and this is the whole library once more.
+    # Without optimisation and in few units: what is tested is the build, and this is the whole
+    # library once more.
+    options = ["-Dbuildtype=plain", "-Dunity=on", "-Dunity_size=1000"]
     environment = {**os.environ, "CXX": shlex.join(compiler)}
-    run("meson", "setup", folder / "build", folder, "-Dbuildtype=plain", env=environment)
+    run("meson", "setup", folder / "build", folder, *options, env=environment)
     run("ninja", "-C", folder / "build")
 
     targets = json.loads((folder / "build/meson-info/intro-targets.json").read_text())
