@@ -73,6 +73,7 @@ class fiber_state final : public fiber_base {
       : fiber_base(home, around, spawned_at), root_(std::move(root)) {
     set_root(*root_.promise_to_start());
   }
+  [[gnu::always_inline]] ~fiber_state() = default;
 
   static void* operator new(std::size_t size) { return detail::frames.allocate(size); }
   static void operator delete(void* memory, std::size_t size) noexcept {
