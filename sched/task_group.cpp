@@ -99,7 +99,7 @@ std::exception_ptr task_group::on_body_thrown() noexcept {
   try {
     throw;
   } catch (const cancelled& reason) {
-    return reason.from(&*body_) ? nullptr : std::current_exception();
+    return body_ && reason.from(&*body_) ? nullptr : std::current_exception();
   } catch (...) {
     if (policy_ == failures::are_outcomes) return std::current_exception();
     body_error_ = std::current_exception();

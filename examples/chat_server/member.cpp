@@ -61,7 +61,7 @@ task<> member::serve(task_group& both) {
     if (got && *got) {
       if (leaving_) continue;
       if (is_held_up()) co_await until_its_room_flows();
-      take(**got);
+      take(got->value());
     } else if (!got && got.error() == errc::too_long) {
       tell_what_is_too_long();
     } else if (!got && got.error() == errc::timed_out && !leaving_) {
