@@ -58,7 +58,7 @@ void scheduler::reject(fiber_base& unborn) noexcept {
   unborn.drop_reference();
 }
 
-inline void scheduler::retire(fiber_base& done) noexcept {
+[[gnu::always_inline]] inline void scheduler::retire(fiber_base& done) noexcept {
   registry_.remove(done);
   --live_fibers_;
   done.retire();
@@ -73,15 +73,16 @@ void scheduler::run_batch() {
     fiber_base& next = static_cast<fiber_base&>(first());
     if (next.interrupted() && !next.has_started()) [[unlikely]] {
       pop_first();
-      finished_ = &next;
+      finished_ = true;
     } else {
       running_ = &next;
       prefetch_second();
       resume_first();
     }
-    if (finished_ != nullptr) {
+    if (finished_) {
+      finished_ = false;
       running_ = nullptr;  // callbacks and destructors of arguments run in nobody's name
-      retire(*std::exchange(finished_, nullptr));
+      retire(next);
     }
   }
   running_ = nullptr;

@@ -16,9 +16,7 @@ bool wait_base::yield_for_budget(frame_record& at) noexcept {
   return true;
 }
 
-void wait_base::arm_limit() noexcept {
-  fiber_->arm_limit(limit_.resolve(fiber_->home().now()));
-}
+void wait_base::arm_limit() noexcept { fiber_->arm_limit(limit_.resolve(fiber_->home().now())); }
 
 void wait_base::disarm_limit_and_wake() noexcept {
   fiber_->disarm_limit();

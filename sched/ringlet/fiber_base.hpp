@@ -120,10 +120,7 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
   void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
   void drop_reference() noexcept {
     // The last owner needs no atomic subtraction: nobody is left to race with.
-    if (references_.load(std::memory_order_acquire) == 1 ||
-        references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-      release();
-    }
+    if (references_.load(std::memory_order_acquire) == 1 || !is_shared_without_me()) release();
   }
 
  protected:
@@ -140,6 +137,7 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
   void set_never_started() noexcept;
 
  private:
+  bool is_shared_without_me() noexcept;
   static void on_limit(timer& due) noexcept;
   bool remove_from(intrusive_list<done_watcher>& list, callback_id id) noexcept;
   void on_root_done() noexcept override;

@@ -150,8 +150,8 @@ class scheduler : public ready_queue {
   /// Looked at once a turn: when it becomes non-zero the main fiber is killed, once.
   void watch_signal(const std::atomic<int>& signal) noexcept { signal_ = &signal; }
 
-  /// Called by a fiber whose root coroutine has ended.
-  void finish(fiber_base& done) noexcept { finished_ = &done; }
+  /// The root coroutine of the running fiber has ended.
+  void finish_running() noexcept { finished_ = true; }
 
  private:
   static constexpr int batch_max = 256;
@@ -182,7 +182,7 @@ class scheduler : public ready_queue {
   const std::atomic<int>* signal_ = nullptr;
   fiber_base* main_ = nullptr;
   fiber_base* running_ = nullptr;
-  fiber_base* finished_ = nullptr;
+  bool finished_ = false;  // the root coroutine of what is running has ended
   std::size_t live_fibers_ = 0;
   std::size_t hopes_ = 0;
   std::uint64_t ids_ = 0;
