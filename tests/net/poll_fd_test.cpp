@@ -57,14 +57,7 @@ task<std::string> outcome_of_poll(int fd, short events, until limit = forever) {
   } catch (const cancelled&) {
     words = "cancelled";
   }
-  bool pending = false;
-  try {
-    co_await yield();
-  } catch (const cancelled&) {
-    pending = true;
-  }
-  if (pending) words += ", then cancelled";
-  co_return words;
+  co_return co_await with_what_is_pending(words);
 }
 
 operation& polled(stage& s) { return s.engine.oldest(opcode::poll, foreign_fd); }

@@ -37,16 +37,6 @@ std::string in_words(const result<bool>& got) {
   return *got ? "readable" : "late";
 }
 
-task<std::string> with_what_is_pending(std::string words) {
-  bool pending = false;
-  try {
-    co_await yield();
-  } catch (const cancelled&) {
-    pending = true;
-  }
-  co_return pending ? words + ", then cancelled" : words;
-}
-
 // "readable", "late", the message of the error, or "cancelled"; with ", then cancelled".
 task<std::string> outcome_of_readable(tcp_stream& from, until limit = forever) {
   std::string words;

@@ -44,6 +44,16 @@ std::string in_words(const result<T>& got) {
   return got ? "fd " + std::to_string(got->native_handle()) : got.error().message();
 }
 
+/// The same words, with ", then cancelled" when an interruption is pending, which is thrown here.
+inline task<std::string> with_what_is_pending(std::string words) {
+  try {
+    co_await yield();
+  } catch (const cancelled&) {
+    words += ", then cancelled";
+  }
+  co_return words;
+}
+
 /// Awaits the wait that `make()` returns. "3 bytes", "done", "fd 7", the message of the error, or
 /// "cancelled"; with ", then cancelled" when an interruption is still pending afterwards.
 template <std::invocable Make>
@@ -55,14 +65,7 @@ task<std::string> outcome_of(Make make) {
   } catch (const cancelled&) {
     words = "cancelled";
   }
-  bool pending = false;
-  try {
-    co_await yield();
-  } catch (const cancelled&) {
-    pending = true;
-  }
-  if (pending) words += ", then cancelled";
-  co_return words;
+  co_return co_await with_what_is_pending(words);
 }
 
 }  // namespace ringlet::test
