@@ -4,6 +4,7 @@
 usage: echo_server.py BUILD_ROOT [TEST...]
 """
 
+import fcntl
 import hashlib
 import os
 import selectors
@@ -63,6 +64,9 @@ class OtherPrograms(support.Case):
             self.assertEqual(curl.process.stdout.readline(), b"GET /some/where HTTP/1.1\r\n")
 
     def test_the_first_program_of_the_readme_echoes(self):
+        # Its port is fixed, and these tests may run twice at once: for two engines.
+        turn = self.enterContext(open(__file__, "rb"))
+        fcntl.flock(turn, fcntl.LOCK_EX)
         echo = self.start("echo")
 
         def connected():
