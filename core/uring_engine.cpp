@@ -84,6 +84,8 @@ void uring_engine::cancel(operation& op) noexcept {
 }
 
 void uring_engine::retry_waiting() noexcept {
+  if (ask_again_at_ != never) [[unlikely]]
+    ask_again();
   while (!uncancelled_.empty()) {
     operation& op = uncancelled_.pop_front();
     if (submit_cancel(op)) continue;
@@ -96,6 +98,18 @@ void uring_engine::retry_waiting() noexcept {
     if (is_cancelled(op) || !submit_one(op)) return;  // reap() completes what was cancelled
     op.unlink();
   }
+}
+
+void uring_engine::ask_again() noexcept {
+  if (cancelling_.empty()) {
+    patience_ = patience_min;
+  } else if (now() < ask_again_at_) {
+    return;
+  } else {
+    uncancelled_.splice_back(cancelling_);
+    patience_ = std::min(2 * patience_, patience_max);
+  }
+  ask_again_at_ = never;
 }
 
 unsigned uring_engine::unsubmitted() const noexcept {
@@ -155,7 +169,7 @@ std::size_t uring_engine::wait(steady_ns until, std::span<completion> out) {
   // Not while something waits for room: nobody might ever wake us for it.
   const bool all_handed_over = unstarted_.empty() && uncancelled_.empty() && bell_armed_;
   if (count == 0 && until > 0 && all_handed_over) {
-    sleep(until);
+    sleep(std::min(until, ask_again_at_));
   } else if (unsubmitted() != 0 ||
              (load_relaxed(ring_.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0) {
     check(enter(0, IORING_ENTER_GETEVENTS, never));
@@ -191,6 +205,10 @@ std::size_t uring_engine::reap(std::span<completion> out) noexcept {
     cancel_missed_ = false;
     uncancelled_.splice_back(cancelling_);
   }
+  if (cancel_unheeded_) [[unlikely]] {
+    cancel_unheeded_ = false;
+    ask_again_at_ = std::min(ask_again_at_, now() + patience_);
+  }
   statistics_.completions += count;
   return count;
 }
@@ -206,6 +224,8 @@ inline bool uring_engine::translate(const io_uring_cqe& entry, completion& out) 
     // Not found: the operation has completed, or it was on its way from one queue of the kernel to
     // another, where nobody looks (a poll that was found ready while it was armed).
     if (entry.res == -ENOENT) cancel_missed_ = true;
+    // A worker thread of the kernel was told to stop.
+    if (entry.res == -EALREADY) cancel_unheeded_ = true;
     return false;
   }
   operation& op = *reinterpret_cast<operation*>(entry.user_data);

@@ -419,6 +419,28 @@ TEST_CASE("a write to a full terminal can be cancelled") {
   });
 }
 
+// The kernel's worker that makes the call may be just about to hand it over to a poll: then it has
+// been told to stop, and waits all the same.
+TEST_CASE("a write to a full terminal that is just being begun can be cancelled") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    if (make.is_rung()) return;
+    CHECK(ends_in_time([&] {
+      constexpr int attempts = 500;
+      const auto engine = make();
+      const fd_pair terminal = terminal_pair();
+      watched op(opcode::write, terminal.near.get(), bytes("abc"));
+      for (int i = 0; i < attempts; ++i) {
+        fill(terminal.near);
+        engine->start(op);
+        turn(*engine);
+        engine->cancel(op);
+        finish(*engine, op);
+        must(op.answer == -ECANCELED || op.answer == 3, "cancelled, or written");
+      }
+    }));
+  });
+}
+
 TEST_SUITE_END();
 
 TEST_SUITE_BEGIN("conformance: modes that others share");
