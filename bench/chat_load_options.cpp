@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "chat_line.hpp"
+#include "command_line.hpp"
 
 namespace bench {
 namespace {
@@ -15,10 +16,7 @@ void add_options(CLI::App& app, chat_load_options& options) {
   // The numbers of members have 20 bits in the lines, see numbering in chat_load.cpp.
   const auto crowd = CLI::Range(0, 300'000);
   const auto rates = CLI::Range(0.0001, 1e6);
-  app.add_option("--host", options.host, "Address of the chat server")->capture_default_str();
-  app.add_option("--port", options.port, "Its port")
-      ->check(CLI::Range(1, 65535))
-      ->capture_default_str();
+  add_target(app, options, "chat server", "delivery");
   app.add_option("--members", options.members, "How many members talk and listen")
       ->check(CLI::Range(1, 300'000))
       ->capture_default_str();
@@ -44,9 +42,6 @@ void add_options(CLI::App& app, chat_load_options& options) {
       ->check(crowd);
   app.add_option("--idle", options.idle, "Further members in rooms where nobody talks")
       ->check(crowd);
-  app.add_option("--pid", options.server_pid, "Process whose CPU time per delivery is wanted")
-      ->check(CLI::PositiveNumber);
-  app.add_option("--json", options.json_path, "File for the result as JSON, - for standard output");
 }
 
 }  // namespace
@@ -54,12 +49,7 @@ void add_options(CLI::App& app, chat_load_options& options) {
 std::optional<int> read_command_line(int argc, char** argv, chat_load_options& options) {
   CLI::App app("Members of a chat server that talk at a rate, and check every line they get");
   add_options(app, options);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error);
-  }
-  return std::nullopt;
+  return parse(app, argc, argv);
 }
 
 }  // namespace bench

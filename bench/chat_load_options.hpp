@@ -1,18 +1,14 @@
 // What the chat load generator can be told, and how it checks that it makes sense.
 #pragma once
 
-#include <sys/types.h>
-
 #include <cstddef>
-#include <cstdint>
 #include <optional>
-#include <string>
+
+#include "load_target.hpp"
 
 namespace bench {
 
-struct chat_load_options {
-  std::string host = "127.0.0.1";
-  std::uint16_t port = 9090;
+struct chat_load_options : load_target {
   std::size_t members = 500;
   std::size_t rooms = 1;   // The members are spread over them.
   double rate = 1;         // Messages a second of each member.
@@ -22,8 +18,6 @@ struct chat_load_options {
   double warmup_s = 0.5;   // Before it, once all members are in their rooms.
   std::size_t silent = 0;  // Further members that never read.
   std::size_t idle = 0;    // Further members in rooms where nobody talks.
-  pid_t server_pid = 0;    // Whose CPU time to read; 0 for nobody's.
-  std::string json_path;   // Where the result goes as JSON; "-" is standard output.
 
   double messages_per_s() const {
     return total_rate > 0 ? total_rate : rate * static_cast<double>(members);

@@ -6,15 +6,14 @@
 #include <cstddef>
 #include <optional>
 
+#include "command_line.hpp"
+
 namespace bench {
 namespace {
 
 void add_options(CLI::App& app, load_options& options) {
   const auto longer_than_nothing = CLI::Range(0.001, 86'400.0);
-  app.add_option("--host", options.host, "Address of the echo server")->capture_default_str();
-  app.add_option("--port", options.port, "Its port")
-      ->check(CLI::Range(1, 65535))
-      ->capture_default_str();
+  add_target(app, options, "echo server", "message");
   app.add_option("--connections", options.connections, "How many connections to open")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
@@ -30,9 +29,6 @@ void add_options(CLI::App& app, load_options& options) {
   app.add_option("--warmup", options.warmup_s, "Seconds before that are not")
       ->check(CLI::Range(0.0, 86'400.0))
       ->capture_default_str();
-  app.add_option("--pid", options.server_pid, "Process whose CPU time per message is wanted")
-      ->check(CLI::PositiveNumber);
-  app.add_option("--json", options.json_path, "File for the result as JSON, - for standard output");
 }
 
 }  // namespace
@@ -40,12 +36,7 @@ void add_options(CLI::App& app, load_options& options) {
 std::optional<int> read_command_line(int argc, char** argv, load_options& options) {
   CLI::App app("Sends messages to an echo server over many connections, and measures");
   add_options(app, options);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error);
-  }
-  return std::nullopt;
+  return parse(app, argc, argv);
 }
 
 }  // namespace bench

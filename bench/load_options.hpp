@@ -1,25 +1,19 @@
 // What the load generator can be told, and how it checks that it makes sense.
 #pragma once
 
-#include <sys/types.h>
-
 #include <cstddef>
-#include <cstdint>
 #include <optional>
-#include <string>
+
+#include "load_target.hpp"
 
 namespace bench {
 
-struct load_options {
-  std::string host = "127.0.0.1";
-  std::uint16_t port = 9090;
+struct load_options : load_target {
   std::size_t connections = 500;
   std::size_t size = 64;  // Bytes of one message.
   std::size_t depth = 1;  // Messages in flight on each connection.
   double duration_s = 3;  // Of the measured window.
   double warmup_s = 0.5;  // Before it, once all connections stand.
-  pid_t server_pid = 0;   // Whose CPU time to read; 0 for nobody's.
-  std::string json_path;  // Where the result goes as JSON; "-" is standard output, empty nowhere.
 };
 
 /// Reads the command line. Returns the exit status if the program is to end at once: after --help,

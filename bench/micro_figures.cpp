@@ -10,17 +10,14 @@
 #include <span>
 #include <string>
 
+#include "command_line.hpp"
+
 namespace bench {
 
 std::optional<int> read_command_line(int argc, char** argv, std::string& json_path) {
   CLI::App app("Measures what small things cost");
   app.add_option("--json", json_path, "File for the figures as JSON");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error);
-  }
-  return std::nullopt;
+  return parse(app, argc, argv);
 }
 
 void print(std::span<const figure> figures) {

@@ -19,6 +19,8 @@
 #include <memory>
 #include <string>
 
+#include "command_line.hpp"
+
 namespace bench {
 
 void fail(const std::string& sentence) {
@@ -99,11 +101,8 @@ int server_main(int argc, char** argv, const char* description, void (*serve)(in
   std::string host = "127.0.0.1";
   std::uint16_t port = 9090;
   CLI::App app(description);
-  app.add_option("--host", host, "Address to listen on")->capture_default_str();
-  app.add_option("--port", port, "Port to listen on, 0 for any free one")
-      ->check(CLI::Range(0, 65535))
-      ->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
+  add_endpoint(app, host, "Address to listen on", port, "Port to listen on, 0 for any free one", 0);
+  if (const auto status = parse(app, argc, argv)) return *status;
 
   raise_descriptor_limit();
   install_signal_handlers();

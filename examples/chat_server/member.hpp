@@ -84,7 +84,7 @@ class member : public ringlet::list_hook<> {
     return shows_time_ ? with_time(what) : without_time(what);
   }
 
-  // In this order, what each line for it touches lies together: most of it is not in the cache then.
+  // In this order what each line for it touches lies together: most is not in the cache then.
   server& home_;
   ringlet::tcp_stream peer_;
   ringlet::queue<line, bytes_of_line> outbox_;
@@ -92,10 +92,10 @@ class member : public ringlet::list_hook<> {
   std::uint64_t write_end_ = 0;  // bytes, when what is being written is
   bool shows_time_ = false;
   bool leaving_ = false;
-  bool filling_ = false;       // its queue is half full, and therefore looked at
-  bool full_ = false;          // it is, or has been and is not half empty yet
-  bool slow_ = false;          // and the connection is why
-  std::uint8_t unmoved_ = 0;   // looks in a row since which what is being written got no further
+  bool filling_ = false;      // its queue is half full, and therefore looked at
+  bool full_ = false;         // it is, or has been and is not half empty yet
+  bool slow_ = false;         // and the connection is why
+  std::uint8_t unmoved_ = 0;  // looks in a row since which what is being written got no further
   bool input_ended_ = false;
   bool output_ended_ = false;
   std::uint64_t written_ = 0;      // bytes, when somebody looked last

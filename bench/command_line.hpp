@@ -1,0 +1,43 @@
+// What reading a command line with CLI11 is in every program of this folder.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "load_target.hpp"
+
+namespace bench {
+
+/// Returns the exit status if the program is to end at once: after --help, or after a sentence
+/// about what was wrong.
+inline std::optional<int> parse(CLI::App& app, int argc, char** argv) {
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error);
+  }
+  return std::nullopt;
+}
+
+/// --host and --port.
+inline void add_endpoint(CLI::App& app, std::string& host, const std::string& about_host,
+                         std::uint16_t& port, const std::string& about_port, int port_min) {
+  app.add_option("--host", host, about_host)->capture_default_str();
+  app.add_option("--port", port, about_port)
+      ->check(CLI::Range(port_min, 65535))
+      ->capture_default_str();
+}
+
+/// What all load generators have; `server` and `unit` say in --help what it is about.
+inline void add_target(CLI::App& app, load_target& target, const std::string& server,
+                       const std::string& unit) {
+  add_endpoint(app, target.host, "Address of the " + server, target.port, "Its port", 1);
+  app.add_option("--pid", target.server_pid, "Process whose CPU time per " + unit + " is wanted")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--json", target.json_path, "File for the result as JSON, - for standard output");
+}
+
+}  // namespace bench
