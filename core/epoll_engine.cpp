@@ -172,7 +172,12 @@ bool epoll_engine::would_wait(const slot* at, const operation& op) const noexcep
 // Remembers what a call has told of its descriptor, until the next edge.
 void epoll_engine::learn(slot* at, const operation& op, std::int32_t result) noexcept {
   if (at == nullptr || !at->registered) return;
-  if (result == -EAGAIN) at->waits |= events_of(op);
+  // A poll that finds nothing says that there is no input, if that was asked for; and nothing of
+  // room: a socket that is mostly full takes something, although it does not call itself writable.
+  if (result == -EAGAIN) {
+    at->waits |=
+        op.code == opcode::poll ? static_cast<unsigned>(op.flags) & EPOLLIN : events_of(op);
+  }
   // A TCP socket that gave less than it was asked for is empty, and one that took less is full
   // (epoll(7), question 9); but a receive stops short of the end, and of urgent data.
   if (!at->is_tcp || result <= 0 || op.flags != 0 || at->breaks_off) return;
@@ -211,7 +216,9 @@ void epoll_engine::cancel(operation& op) noexcept {
 std::int32_t epoll_engine::call(operation& op) noexcept {
   if (op.code == opcode::close) forget(op.fd);
   const std::int32_t answer = kernel_engine::call(op);
-  if (op.code == opcode::receive_now) learn(find_slot(op.fd), op, answer);
+  if (op.code == opcode::receive_now || op.code == opcode::poll) {
+    learn(find_slot(op.fd), op, answer);
+  }
   return answer;
 }
 

@@ -6,6 +6,8 @@
 
 #include <doctest/doctest.h>
 
+#include <poll.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -109,6 +111,39 @@ TEST_CASE("with no buffer left a receive ends with ENOBUFS, takes nothing, and i
     CHECK(engine->buffers_free() == 1);
     put(pair.far, "abc");
     CHECK(receive(*engine, pair.near).text() == "abc");
+  });
+}
+
+// What streams do who wait for bytes while there are no buffers: on whatever is known of the
+// descriptor, the next turn must not end the wait again, or they would never sleep.
+TEST_CASE("with no buffer left, a receive that waits for bytes first waits") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make(small);
+    const fd_pair pair = tcp_pair();
+    engine->keep(pair.near.get());
+    std::vector<buffer> held;
+    for (std::uint32_t i = 0; i < buffer_count; ++i) {
+      watched op(opcode::receive, pair.near.get());
+      engine->start(op);
+      turn(*engine);
+      // So much that nothing tells that it was all.
+      put(pair.far, pattern(buffer_size));
+      finish(*engine, op);
+      held.push_back(take(*engine, op));
+      CHECK(held.back().size() == buffer_size);
+    }
+    watched asking(opcode::poll, pair.near.get());
+    asking.flags = POLLIN;
+    CHECK(engine->call(asking) == -EAGAIN);
+    watched op(opcode::receive, pair.near.get());
+    op.poll_first = true;
+    engine->start(op);
+    for (int i = 0; i < 5; ++i) turn(*engine);
+    CHECK(op.in_flight());
+    put(pair.far, "x");
+    finish(*engine, op);
+    CHECK(op.answer == -ENOBUFS);
+    engine->forget(pair.near.get());
   });
 }
 

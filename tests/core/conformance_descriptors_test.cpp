@@ -469,6 +469,38 @@ TEST_CASE("two reads and a poll for room on one descriptor each get their due") 
   });
 }
 
+TEST_CASE("a poll that finds nothing keeps nobody from reading or writing") {
+  for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
+    constexpr int turns_max = 10;
+    for (const int events : {POLLIN, POLLRDHUP, POLLPRI}) {
+      INFO("events: ", events);
+      watched asking(opcode::poll, pair.near.get());
+      asking.flags = events;
+      carrier.start(asking);
+      for (int i = 0; i < 3; ++i) turn(carrier);
+      watched out(opcode::send, pair.near.get(), bytes("abc"));
+      carrier.start(out);
+      for (int i = 0; i < turns_max && out.in_flight(); ++i) turn(carrier);
+      CHECK(out.answer == 3);
+      drain(pair.far);
+      reader in(carrier, pair.near.get());
+      for (int round = 0; round < 3; ++round) {
+        in.start();
+        turn(carrier);
+        put(pair.far, "x");
+        wait_readable(pair.near);
+        for (int i = 0; i < turns_max && in.op.in_flight(); ++i) turn(carrier);
+        REQUIRE_FALSE(in.op.in_flight());
+        CHECK(in.op.answer == 1);
+      }
+      for (operation* left : {&asking, &out, &in.op}) {
+        if (left->in_flight()) carrier.cancel(*left);
+        finish(carrier, *left);
+      }
+    }
+  });
+}
+
 TEST_SUITE_END();
 
 TEST_SUITE_BEGIN("conformance: descriptors that are closed");
