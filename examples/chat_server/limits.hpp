@@ -13,6 +13,8 @@ struct limits {
   std::size_t history = 20;
   /// Without a line from a member for so long, it is sent away; zero for never.
   std::chrono::seconds idle{0};
+  /// A newcomer has so long to say a nickname.
+  std::chrono::seconds introduction{60};
   /// Lines a second that one member may send for long, and at once.
   double rate = 50;
   double burst = 200;
@@ -24,8 +26,6 @@ struct limits {
   /// much is never exceeded: of a slow member, for whom nobody waits, lines are left out then.
   static constexpr std::size_t queued_lines = 2'000;
   static constexpr std::size_t queued_bytes = 256 * 1024;
-  /// A newcomer has so long to say a nickname.
-  static constexpr std::chrono::seconds introduction{60};
   /// A member whose queue is full and who accepts nothing for so long is dropped.
   static constexpr std::chrono::seconds patience{5};
   /// Whoever has left gets what was queued, if it reads it within this time.

@@ -47,24 +47,23 @@ member::~member() {
 // Most members are silent most of the time, and the frame of this is what each of them holds then:
 // it has nothing in it but what reading needs.
 //
-// After the farewell it reads on, to throw away: closing a connection with something unread in it
-// would reset it, and what was sent last might be lost.
+// After the farewell it reads on, to throw away, for as long as the connection lasts: closing one
+// with something unread in it would reset it, and what was sent last might be lost.
 task<> member::serve(task_group& both) {
   both_ = &both;
   both.spawn(write_lines());
   reader lines(peer_, limits::line + 1);  // a CR counts there
   tell("welcome to ringlet chat: what is your nickname?");
-  const until introduced_by = clock::now() + limits::introduction;
+  const until introduced_by = clock::now() + home_.limit().introduction;
   for (;;) {
-    const until idle = home_.limit().idle == 0s ? forever : until(home_.limit().idle);
-    const auto got = co_await as_result(lines.read_line(name_.empty() ? introduced_by : idle));
+    const auto got = co_await as_result(lines.read_line(patience(introduced_by)));
     if (got && *got) {
       if (leaving_) continue;
       if (is_held_up()) co_await until_its_room_flows();
       take(got->value());
     } else if (!got && got.error() == errc::too_long) {
       tell_what_is_too_long();
-    } else if (!got && got.error() == errc::timed_out && !leaving_) {
+    } else if (!got && got.error() == errc::timed_out) {
       dismiss(name_.empty() ? "you did not say who you are" : "you have been silent for too long");
       continue;
     } else {
@@ -75,6 +74,12 @@ task<> member::serve(task_group& both) {
   input_ended_ = true;
   dismiss("");  // and the writer ends when it has sent what is queued
   if (output_ended_) both.cancel();
+}
+
+until member::patience(until introduced_by) const noexcept {
+  if (leaving_) return forever;
+  if (name_.empty()) return introduced_by;
+  return home_.limit().idle == 0s ? forever : until(home_.limit().idle);
 }
 
 bool member::is_held_up() const noexcept { return room_ != nullptr && !room_->flows(); }
@@ -116,7 +121,8 @@ task<> member::keep_to_the_rate() {
   if (tokens_ < 2) refill();
   if (--tokens_ >= 0) co_return;
   tell(fmt::format("slow down: {} lines a second are allowed, the others wait", allowed.rate));
-  co_await sleep(std::chrono::duration<double>(allowed.burst / 2 / allowed.rate));
+  const double missing = std::max(allowed.burst / 2, -tokens_);
+  co_await sleep(std::chrono::duration<double>(missing / allowed.rate));
   refill();
 }
 

@@ -51,6 +51,8 @@ class member : public ringlet::list_hook<> {
   ringlet::task<bool> send_queued(line& first);
   /// The peer sees the end of the stream, and has some time to end its own.
   ringlet::task<> end_output();
+  /// How long it may be silent. After its farewell that is not its reader's business any more.
+  ringlet::until patience(ringlet::until introduced_by) const noexcept;
   ringlet::task<> keep_to_the_rate();
   bool is_held_up() const noexcept;
   ringlet::task<> until_its_room_flows();

@@ -13,6 +13,7 @@ namespace chat {
 
 std::optional<int> read_command_line(int argc, char** argv, options& options) {
   long idle = options.allowed.idle.count();
+  long introduction = options.allowed.introduction.count();
   CLI::App app("A chat server: rooms over TCP, for whoever has nc.");
   app.add_option("--host", options.host, "Numeric address to listen on")->capture_default_str();
   app.add_option("--port", options.port, "Port to listen on, 0 for any free one")
@@ -27,6 +28,9 @@ std::optional<int> read_command_line(int argc, char** argv, options& options) {
   app.add_option("--idle", idle, "Seconds after which a silent member is sent away, 0 for never")
       ->check(CLI::Range(0, 1'000'000))
       ->capture_default_str();
+  app.add_option("--introduction", introduction, "Seconds in which newcomers must say a nickname")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
   app.add_option("--history", options.allowed.history, "Lines of a room that newcomers get to see")
       ->check(CLI::Range(std::size_t(0), chat::limits::queued_lines / 2))
       ->capture_default_str();
@@ -39,6 +43,7 @@ std::optional<int> read_command_line(int argc, char** argv, options& options) {
     return app.exit(error);
   }
   options.allowed.idle = std::chrono::seconds(idle);
+  options.allowed.introduction = std::chrono::seconds(introduction);
   options.allowed.burst = std::max(1.0, 4 * options.allowed.rate);
   return std::nullopt;
 }

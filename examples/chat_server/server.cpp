@@ -13,6 +13,9 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr auto watch_interval = 100ms;
+// After so long without a sign of a member the system asks whether it is still there. Without it
+// one whose machine has gone would keep its name and its place.
+constexpr auto keep_alive = 60s;
 
 // One line, and the end. What the peer says meanwhile is read, or closing would be a reset, which
 // may overtake the line.
@@ -36,6 +39,7 @@ task<> server::serve(tcp_stream peer) {
     co_await turn_away(peer);
     co_return;
   }
+  peer.set_keep_alive(keep_alive);
   member who(*this, std::move(peer));
   co_await with_group([&who](task_group& both) { return who.serve(both); });
 }

@@ -39,6 +39,7 @@ bool is_utf8(std::string_view text) noexcept { return utf8::is_valid(text.begin(
 std::string_view fault_of_name(std::string_view name) {
   if (name.empty()) return "it is empty";
   if (name.front() == '/' || name.front() == '*') return "it begins with / or *";
+  if (name.back() == ':') return "it ends with a colon";
   std::size_t characters = 0;
   for (auto at = name.begin(); at != name.end(); ++characters) {
     const auto character = static_cast<std::wint_t>(utf8::next(at, name.end()));

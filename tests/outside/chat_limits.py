@@ -4,6 +4,7 @@
 usage: chat_limits.py BUILD_ROOT [TEST...]
 """
 
+import pathlib
 import signal
 import threading
 import time
@@ -83,6 +84,15 @@ class Rate(chat_support.Case):
         )
         self.assertEqual(bob.fence(), [])  # And bob was not slowed down.
 
+    def test_a_rate_of_less_than_a_line_in_four_seconds_is_kept(self):
+        alice = self.member(self.start_server("--rate", "0.2"), "alice", "lobby")
+        alice.say("one", "two")
+        alice.lines_before("[lobby] alice: two")
+        begin = time.monotonic()
+        alice.say("three")
+        alice.lines_before("[lobby] alice: three")
+        self.assertGreater(time.monotonic() - begin, 4)
+
     def test_who_is_slowed_down_can_be_sent_away(self):
         server = self.start_server("--rate", "0.01")  # Where each wait is for minutes.
         alice = self.member(server, "alice", "lobby")
@@ -127,6 +137,41 @@ class Idle(chat_support.Case):
         time.sleep(1.5)  # Nothing is waited for: this is observed.
         for each in (alice, bob):
             self.assertEqual(each.fence(), [])
+
+
+class Farewells(chat_support.Case):
+    def test_who_talks_on_is_not_cut_off(self):
+        """A connection that is closed while the peer says something may lose what was sent last."""
+        server = self.start_server("--introduction", "1")
+        alice = self.member(server, "alice", "lobby")
+        time.sleep(1.5)  # Nothing is waited for: she has been here for longer than newcomers may.
+        server.signal(signal.SIGINT)
+        self.assertEqual(alice.rest(), [SHUT_DOWN])
+        for _ in range(20):
+            alice.say("but I was not done")
+            time.sleep(0.01)  # The end would come as a reset, and be told by a later send.
+        alice.sock.close()
+        self.assertEqual(server.wait(), 130)
+
+    def test_who_does_not_introduce_herself_is_told(self):
+        member = self.member(self.start_server("--introduction", "1"))
+        member.expect(WELCOME)
+        self.assertEqual(member.rest(), ["* goodbye: you did not say who you are"])
+
+    def test_the_system_looks_whether_members_are_still_there(self):
+        server = self.start_server()
+        alice = self.member(server, "alice")
+        ours = f"{alice.sock.getsockname()[1]:04X}"
+
+        def timer():
+            """Which timer runs for the server's end: proc_net_tcp(5)."""
+            for line in pathlib.Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
+                _, _, remote, _, _, running = line.split()[:6]
+                if remote.endswith(f":{ours}"):
+                    return running[:2]
+            return None
+
+        wait_until(lambda: timer() == "02", "its timer is that of a keep-alive")
 
 
 class Crowds(chat_support.Case):

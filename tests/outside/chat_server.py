@@ -86,6 +86,7 @@ class Names(chat_support.Case):
         ("/me", "it begins with / or *"),
         ("/join", "it begins with / or *"),
         ("*", "it begins with / or *"),
+        ("a:", "it ends with a colon"),
         ("a b", "it has a blank"),
         (" a", "it has a blank"),
         ("a ", "it has a blank"),
