@@ -93,7 +93,6 @@ task<int> client::stay_connected() {
     const auto begin = std::chrono::steady_clock::now();
     if (const auto code = co_await connect_and_talk()) co_return *code;
     if (std::chrono::steady_clock::now() - begin >= back_off::longest) pauses_.reset();
-    out_.send_again();
     if (gives_up()) co_return report_losses();
     co_await pause();
     if (gives_up()) co_return report_losses();
@@ -136,7 +135,8 @@ std::optional<int> client::after(session::ending how) {
     case session::ending::room_refused:
       return fail(fmt::format("the room {} was refused: choose another with --room", self_.room));
     case session::ending::nobody_to_ask:
-      return asks ? 0 : fail("a nickname is needed: --nick NAME, or the first line of the input");
+      return asks ? report_losses()
+                  : fail("a nickname is needed: --nick NAME, or the first line of the input");
   }
   return 1;
 }
@@ -163,7 +163,8 @@ task<> client::pause() {
 
 bool client::gives_up() const {
   if (!out_.has_ended()) return false;
-  return out_.waiting().empty() || is_typed_by_a_person() || failures_ >= failures_max;
+  const bool is_done = out_.waiting().empty() && out_.unconfirmed().empty();
+  return is_done || is_typed_by_a_person() || failures_ >= failures_max;
 }
 
 int client::report_losses() {
@@ -179,6 +180,7 @@ int client::report_losses() {
 
 int client::fail(const std::string& text) {
   screen_.say(text);
+  if (self_.was_known) report_losses();
   return 1;
 }
 

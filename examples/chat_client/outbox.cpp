@@ -28,8 +28,8 @@ void outbox::end() noexcept {
 }
 
 task<const std::string*> outbox::front() {
-  while (waiting_.empty()) {
-    if (has_ended()) co_return nullptr;
+  while (waiting_.empty() || unconfirmed_.size() >= unconfirmed_max) {
+    if (waiting_.empty() && has_ended()) co_return nullptr;
     changed_.reset();
     co_await changed_.wait();
   }
@@ -39,7 +39,6 @@ task<const std::string*> outbox::front() {
 void outbox::sent(bool will_be_repeated) {
   if (will_be_repeated) {
     unconfirmed_.push_back(std::move(waiting_.front()));
-    if (unconfirmed_.size() > unconfirmed_max) unconfirmed_.pop_front();
   }
   waiting_.pop_front();
   has_room_.set();
@@ -48,7 +47,17 @@ void outbox::sent(bool will_be_repeated) {
 void outbox::confirm(std::string_view text) {
   const auto found = std::find_if(unconfirmed_.begin(), unconfirmed_.end(),
                                   [&](const auto& line) { return text_of(line) == text; });
-  if (found != unconfirmed_.end()) unconfirmed_.erase(unconfirmed_.begin(), found + 1);
+  if (found == unconfirmed_.end()) return;
+  unconfirmed_.erase(unconfirmed_.begin(), found + 1);
+  changed_.set();
+}
+
+// Which one it was need not be known before there are too many: what comes after it tells. The
+// oldest it is then, for the server answers in order.
+void outbox::refused() {
+  if (unconfirmed_.size() < unconfirmed_max) return;
+  unconfirmed_.pop_front();
+  changed_.set();
 }
 
 void outbox::send_again() {

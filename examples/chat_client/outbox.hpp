@@ -26,7 +26,7 @@ class outbox {
   auto wait_for_end(ringlet::until limit) noexcept { return ended_.wait(limit); }
 
   /// Waits for a line to send, and leaves it in its place. Null when the input has ended and all
-  /// is sent.
+  /// is sent. While very many lines are unconfirmed it waits for the server.
   ringlet::task<const std::string*> front();
   /// The front was written. `will_be_repeated` when it is text, and there is a room to hear it.
   void sent(bool will_be_repeated);
@@ -34,7 +34,9 @@ class outbox {
   /// We have said that in the room, as the server repeats it. What was sent before it has arrived,
   /// too, or else was refused with a notice.
   void confirm(std::string_view text);
-  /// The connection has broken: what is not confirmed waits again.
+  /// The server has thrown one away.
+  void refused();
+  /// On a new connection: what was not confirmed on the last one waits again.
   void send_again();
 
   const std::deque<std::string>& waiting() const noexcept { return waiting_; }
@@ -42,7 +44,7 @@ class outbox {
 
  private:
   static constexpr std::size_t waiting_max = 1'000;
-  static constexpr std::size_t unconfirmed_max = 10'000;  // if the server does not repeat at all
+  static constexpr std::size_t unconfirmed_max = 10'000;
 
   std::deque<std::string> waiting_;
   std::deque<std::string> unconfirmed_;

@@ -27,6 +27,11 @@ bool is_quit(std::string_view line) noexcept {
   return line.starts_with("/quit") && (line.size() == 5 || line[5] == ' ' || line[5] == '\t');
 }
 
+// What the server answers to a text that it did not hand on.
+bool is_refusal(std::string_view notice) noexcept {
+  return notice.ends_with("thrown away") || notice.starts_with("* you are in no room");
+}
+
 }  // namespace
 
 session::session(tcp_stream server, console& screen, identity& self, outbox& out,
@@ -81,10 +86,11 @@ void session::note(std::string_view line) {
     if (text.starts_with(ours)) out_.confirm(text.substr(ours.size()));
     return;
   }
-  if (text.starts_with("* goodbye")) {
+  if (text.starts_with("* goodbye: ")) {
     was_sent_away_ = true;  // and this answers no question
     return;
   }
+  if (is_refusal(text)) out_.refused();
   if (const auto room = between(text, "* you are in ", " with "); !room.empty()) {
     self_.room = room;
   } else if (text.starts_with("* you have left ")) {
@@ -126,12 +132,14 @@ task<bool> session::send(std::string line) {
 task<> session::write_lines() {
   if (!co_await introduce()) co_return;
   talks_ = true;
+  out_.send_again();
   self_.was_known = true;
   show_prompt();
   while (const std::string* const line = co_await out_.front()) {
     if (!co_await send(*line)) co_return;
     said_quit_ = is_quit(*line);
-    out_.sent(is_text(*line) && !self_.room.empty());
+    // In a pipe nobody sees that there is no room to hear it.
+    out_.sent(is_text(*line) && (!self_.room.empty() || !is_typed_by_a_person()));
     if (said_quit_) co_return;
   }
   finish_sending();

@@ -16,6 +16,7 @@ import socket
 import struct
 import subprocess
 import termios
+import threading
 import time
 import unittest
 
@@ -69,6 +70,29 @@ class ChatCase(support.Case):
         member = Member(server, nick, room)
         self.addCleanup(member.file.close)
         return member
+
+    def listen(self):
+        """For a server that is written here."""
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.settimeout(DEADLINE)
+        self.addCleanup(self.listener.close)
+        self.port = self.listener.getsockname()[1]
+
+    def accept(self):
+        sock, _ = self.listener.accept()
+        sock.settimeout(DEADLINE)
+        self.addCleanup(sock.close)
+        return sock, sock.makefile("rb")
+
+    def welcome(self, nick="a", room="lobby"):
+        """A connection that has been introduced and is in the room."""
+        sock, lines = self.accept()
+        sock.sendall(b"* welcome: who are you?\n")
+        self.assertEqual(lines.readline().decode(), f"{nick}\n")
+        sock.sendall(f"* hello, {nick}: talk\n".encode())
+        self.assertEqual(lines.readline().decode(), f"/join {room}\n")
+        sock.sendall(f"* you are in {room} with 0 others\n".encode())
+        return sock, lines
 
     def assert_ends(self, client, status, says=""):
         self.assertEqual(client.wait(), status, client.stderr)
@@ -133,6 +157,19 @@ class Pipes(ChatCase):
         self.assert_ends(client, 1, r"the server gave no sign that it took: bell\^G\n")
         self.assertIn("control characters", output)
 
+    def test_text_that_no_room_hears_is_reported(self):
+        silence = r"the server gave no sign that it took: hello\n"
+        client, output = self.pipe(b"hello\n", "--nick", "a")
+        self.assert_ends(client, 1, silence)
+        self.assertIn("* you are in no room", output)
+        client, _ = self.pipe(b"/join bad room\nhello\n", "--nick", "a")
+        self.assert_ends(client, 1, silence)
+
+    def test_a_name_that_reads_like_a_goodbye(self):
+        client, output = self.pipe(b"/nick bob\nhello\n", "--nick", "goodbye", "--room", "lobby")
+        self.assert_ends(client, 0)
+        self.assertTrue(output.endswith("[lobby] bob: hello\n"), output)
+
     def test_a_line_that_is_too_long(self):
         text = b"x" * 5000 + b"\nshort\n"
         client, output = self.pipe(text, "--nick", "a", "--room", "lobby")
@@ -177,26 +214,7 @@ class OtherServers(ChatCase):
 
     def setUp(self):
         super().setUp()
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.listener.settimeout(DEADLINE)
-        self.addCleanup(self.listener.close)
-        self.port = self.listener.getsockname()[1]
-
-    def accept(self):
-        sock, _ = self.listener.accept()
-        sock.settimeout(DEADLINE)
-        self.addCleanup(sock.close)
-        return sock, sock.makefile("rb")
-
-    def welcome(self, nick="a", room="lobby"):
-        """A connection that has been introduced and is in the room."""
-        sock, lines = self.accept()
-        sock.sendall(b"* welcome: who are you?\n")
-        self.assertEqual(lines.readline().decode(), f"{nick}\n")
-        sock.sendall(f"* hello, {nick}: talk\n".encode())
-        self.assertEqual(lines.readline().decode(), f"/join {room}\n")
-        sock.sendall(f"* you are in {room} with 0 others\n".encode())
-        return sock, lines
+        self.listen()
 
     def start_talking(self):
         return self.start_client(self.port, "--nick", "a", "--room", "lobby", stdin=PIPE, bufsize=0)
@@ -261,6 +279,54 @@ class OtherServers(ChatCase):
             sock.close()
 
         self.assert_sends_again(hang_up)
+
+    def test_no_more_is_sent_than_can_be_sent_again(self):
+        texts = [f"{number}\n".encode() for number in range(12_000)]
+        client = self.start_talking()
+        feeder = threading.Thread(target=client.process.communicate, args=(b"".join(texts),))
+        feeder.start()
+        self.addCleanup(feeder.join)
+        sock, lines = self.welcome()
+        window = 10_000
+        for text in texts[:window]:
+            self.assertEqual(lines.readline(), text)
+        readable, _, _ = select.select([sock], [], [], 0.3)  # Nothing is waited for.
+        self.assertEqual(readable, [])
+        sock.sendall(b"[lobby] a: 999\n")
+        for text in texts[window : window + 1000]:
+            self.assertEqual(lines.readline(), text)
+        sock.sendall(b"* your line is not UTF-8, and was thrown away\n")
+        self.assertEqual(lines.readline(), texts[window + 1000])
+        lines.close()
+        sock.close()
+        sock, lines = self.welcome()
+        for text in texts[1001 : 1001 + window]:
+            self.assertEqual(lines.readline(), text)
+        sock.sendall(b"[lobby] a: 11000\n")
+        for text in texts[1001 + window :]:
+            self.assertEqual(lines.readline(), text)
+        sock.sendall(b"[lobby] a: 11999\n")
+        self.assertEqual(lines.readline(), b"")
+        sock.close()
+        lines.close()
+        self.assert_ends(client, 0, AGAIN)
+
+    def test_a_room_that_is_refused_later_hides_nothing_that_was_lost(self):
+        client = self.start_talking()
+        sock, lines = self.welcome()
+        client.process.stdin.write(b"hello\n")
+        self.assertEqual(lines.readline(), b"hello\n")
+        lines.close()
+        reset(sock)
+        sock, lines = self.accept()
+        sock.sendall(b"* welcome\n")
+        self.assertEqual(lines.readline(), b"a\n")
+        sock.sendall(b"* hello, a: talk\n")
+        self.assertEqual(lines.readline(), b"/join lobby\n")
+        sock.sendall(b"* there are too many rooms\n")
+        refused = r"the room lobby was refused: [^\n]*\n"
+        silence = r"the server gave no sign that it took: hello\n"
+        self.assert_ends(client, 1, AGAIN + refused + silence)
 
     def test_a_new_nickname_and_room_are_kept(self):
         client = self.start_talking()
@@ -540,6 +606,21 @@ class Terminal(ChatCase):
         self.type("\x04")
         self.see("not sent: lost")
         self.assert_leaves_terminal(1)
+
+    def test_what_may_have_arrived_is_not_called_unsent(self):
+        self.listen()
+        self.start_here("--nick", "a", "--room", "lobby", port=self.port)
+        sock, lines = self.welcome()
+        self.see_at_end("[lobby]")
+        self.type("hello\r")
+        self.assertEqual(lines.readline(), b"hello\n")
+        self.type("\x04")
+        self.assertEqual(lines.readline(), b"")
+        lines.close()
+        reset(sock)
+        self.see("the server gave no sign that it took: hello")
+        self.assert_leaves_terminal(1)
+        self.assertNotIn("not sent", "\n".join(self.screen.lines()))
 
     def test_a_server_that_is_not_there_yet(self):
         self.server.signal(signal.SIGKILL)
