@@ -161,13 +161,13 @@ class Farewells(chat_support.Case):
     def test_the_system_looks_whether_members_are_still_there(self):
         server = self.start_server()
         alice = self.member(server, "alice")
-        ours = f"{alice.sock.getsockname()[1]:04X}"
+        ends = [f"{port:04X}" for port in (server.port, alice.sock.getsockname()[1])]
 
         def timer():
             """Which timer runs for the server's end: proc_net_tcp(5)."""
             for line in pathlib.Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
-                _, _, remote, _, _, running = line.split()[:6]
-                if remote.endswith(f":{ours}"):
+                _, near, far, _, _, running = line.split()[:6]
+                if [near.split(":")[1], far.split(":")[1]] == ends:
                     return running[:2]
             return None
 
