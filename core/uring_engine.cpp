@@ -205,10 +205,6 @@ std::size_t uring_engine::reap(std::span<completion> out) noexcept {
     cancel_missed_ = false;
     uncancelled_.splice_back(cancelling_);
   }
-  if (cancel_unheeded_) [[unlikely]] {
-    cancel_unheeded_ = false;
-    ask_again_at_ = std::min(ask_again_at_, now() + patience_);
-  }
   statistics_.completions += count;
   return count;
 }
@@ -225,7 +221,7 @@ inline bool uring_engine::translate(const io_uring_cqe& entry, completion& out) 
     // another, where nobody looks (a poll that was found ready while it was armed).
     if (entry.res == -ENOENT) cancel_missed_ = true;
     // A worker thread of the kernel was told to stop.
-    if (entry.res == -EALREADY) cancel_unheeded_ = true;
+    if (entry.res == -EALREADY) ask_again_at_ = std::min(ask_again_at_, now() + patience_);
     return false;
   }
   operation& op = *reinterpret_cast<operation*>(entry.user_data);

@@ -66,7 +66,6 @@ class uring_engine final : public kernel_engine {
   unsigned enter_flags_ = 0;
   bool bell_armed_ = false;
   bool cancel_missed_ = false;             // a cancellation did not find its operation
-  bool cancel_unheeded_ = false;           // another found it with a worker thread
   steady_ns ask_again_at_ = never;         // when those that were cancelled in vain are once more
   steady_ns patience_ = patience_min;      // how much later that is
   intrusive_list<operation> unstarted_;    // found no room in the submission queue, oldest first
