@@ -71,27 +71,18 @@ class ChatCase(support.Case):
         self.addCleanup(member.file.close)
         return member
 
-    def listen(self):
-        """For a server that is written here."""
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.listener.settimeout(DEADLINE)
-        self.addCleanup(self.listener.close)
-        self.port = self.listener.getsockname()[1]
-
-    def accept(self):
-        sock, _ = self.listener.accept()
-        sock.settimeout(DEADLINE)
-        self.addCleanup(sock.close)
+    def accept_lines(self):
+        sock = self.accept()
         return sock, sock.makefile("rb")
 
-    def welcome(self, nick="a", room="lobby"):
-        """A connection that has been introduced and is in the room."""
-        sock, lines = self.accept()
+    def welcome(self, nick="a", room="lobby", answer=None):
+        """A connection that has been introduced, and is in the room unless the answer is no."""
+        sock, lines = self.accept_lines()
         sock.sendall(b"* welcome: who are you?\n")
         self.assertEqual(lines.readline().decode(), f"{nick}\n")
         sock.sendall(f"* hello, {nick}: talk\n".encode())
         self.assertEqual(lines.readline().decode(), f"/join {room}\n")
-        sock.sendall(f"* you are in {room} with 0 others\n".encode())
+        sock.sendall(f"{answer or f'* you are in {room} with 0 others'}\n".encode())
         return sock, lines
 
     def assert_ends(self, client, status, says=""):
@@ -318,12 +309,7 @@ class OtherServers(ChatCase):
         self.assertEqual(lines.readline(), b"hello\n")
         lines.close()
         reset(sock)
-        sock, lines = self.accept()
-        sock.sendall(b"* welcome\n")
-        self.assertEqual(lines.readline(), b"a\n")
-        sock.sendall(b"* hello, a: talk\n")
-        self.assertEqual(lines.readline(), b"/join lobby\n")
-        sock.sendall(b"* there are too many rooms\n")
+        self.welcome(answer="* there are too many rooms")
         refused = r"the room lobby was refused: [^\n]*\n"
         silence = r"the server gave no sign that it took: hello\n"
         self.assert_ends(client, 1, AGAIN + refused + silence)
@@ -343,7 +329,7 @@ class OtherServers(ChatCase):
         sock, lines = self.welcome()
         lines.close()
         reset(sock)
-        sock, lines = self.accept()
+        sock, lines = self.accept_lines()
         sock.sendall(b"* welcome\n")
         self.assertEqual(lines.readline(), b"a\n")
         sock.sendall(b"* that nickname is taken\n")

@@ -214,15 +214,7 @@ class OtherServers(ClientCase):
     """With a server at the other end that is written here, and does what it must not."""
 
     def setUp(self):
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.listener.settimeout(DEADLINE)
-        self.addCleanup(self.listener.close)
-        self.port = self.listener.getsockname()[1]
-
-    def accept(self):
-        sock, _ = self.listener.accept()
-        sock.settimeout(DEADLINE)
-        return sock
+        self.listen()
 
     def test_one_that_hangs_up_at_once(self):
         client = self.start_client(self.port, stdin=PIPE)

@@ -260,6 +260,19 @@ class Case(unittest.TestCase):
         self.assertEqual(server.wait(), 128 + signal.SIGTERM, server.stderr)
         self.assertRegex(server.stderr, rf"\A{complaints}\Z")
 
+    def listen(self):
+        """For a client that is tested against a server written here, at self.port."""
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.settimeout(DEADLINE)
+        self.addCleanup(self.listener.close)
+        self.port = self.listener.getsockname()[1]
+
+    def accept(self):
+        sock, _ = self.listener.accept()
+        sock.settimeout(DEADLINE)
+        self.addCleanup(sock.close)
+        return sock
+
     def assert_echoes(self, sock, data):
         sock.sendall(data)
         self.assertEqual(receive_exactly(sock, len(data)), data)
