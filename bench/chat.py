@@ -33,7 +33,7 @@ sys.dont_write_bytecode = True  # The source tree stays as it is.
 
 from comparison import chat_report, conditions, files
 from comparison.chat_series import CHAT_SERVERS, CHAT_WORKLOADS, CPU_GOALS, CPU_LIMIT, cpu_ns
-from comparison.processes import Cores, RunningServer, describe_errors, run_generator
+from comparison.processes import Cores, RunningServer, describe_errors, run_generator, run_round
 from comparison.series import Failure, Series
 from comparison.terminal import number, progress, run
 
@@ -86,6 +86,10 @@ def is_undecided(series):
 
 def measure(workload, keys, options, cores):
     series = Series(workload, keys)
+
+    def visit_one(server):
+        return visit(server, workload, options, cores)
+
     while len(series.rounds) < options.pairs or (
             len(series.rounds) < EXTENSION_FACTOR * options.pairs and is_undecided(series)):
         with contextlib.ExitStack() as stack:
@@ -93,20 +97,9 @@ def measure(workload, keys, options, cores):
                            RunningServer(CHAT_SERVERS[key], options.build, cores.server))
                        for key in keys}
             for _ in range(ROUNDS_OF_A_LIFE):
-                series.rounds.append(one_round(series, running, options, cores))
+                run_round(series, running, visit_one)
     progress("")
     return series
-
-
-def one_round(series, running, options, cores):
-    keys = list(running)
-    turn = len(series.rounds) % len(keys)
-    results = {}
-    for key in keys[turn:] + keys[:turn]:
-        progress(f"{series.workload.title}: round {len(series.rounds) + 1}, "
-                 f"{CHAT_SERVERS[key].title}")
-        results[key] = visit(running[key], series.workload, options, cores)
-    return results
 
 
 def compare(options):

@@ -28,7 +28,7 @@ import sys
 sys.dont_write_bytecode = True  # The source tree stays as it is.
 
 from comparison import conditions, files, report
-from comparison.processes import Cores, RunningServer, run_load
+from comparison.processes import Cores, RunningServer, run_load, run_round
 from comparison.series import ECHO_WORKLOADS, REPRESENTATIVE, SERVERS
 from comparison.series import Failure, Goal, Series, Workload
 from comparison.terminal import number, progress, run
@@ -97,16 +97,6 @@ def check_beforehand(plan, options):
 
 # Measuring.
 
-def run_round(series, keys, running, options, cores):
-    number = len(series.rounds)
-    turn = number % len(keys)
-    results = {}
-    for key in keys[turn:] + keys[:turn]:
-        progress(f"{series.workload.title}: round {number + 1}, {SERVERS[key].title}")
-        results[key] = run_load(running[key], series.workload, options, cores)
-    series.rounds.append(results)
-
-
 def straddled(series, goals):
     """Servers whose ratio is still undecided: its interval lies on both sides of a goal."""
     ratios = [(goal, series.goal_ratio(goal)) for goal in goals]
@@ -116,19 +106,23 @@ def straddled(series, goals):
 
 def measure(workload, keys, goals, options, cores):
     series = Series(workload, keys)
+
+    def visit(server):
+        return run_load(server, workload, options, cores)
+
     with contextlib.ExitStack() as stack:
         running = {}
         for key in keys:
             server = RunningServer(SERVERS[key], options.build, cores.server)
             running[key] = stack.enter_context(server)
         for _ in range(options.pairs):
-            run_round(series, keys, running, options, cores)
+            run_round(series, running, visit)
         while len(series.rounds) < EXTENSION_FACTOR * options.pairs:
             undecided = straddled(series, goals)
             if not undecided:
                 break
             for _ in range(EXTENSION_ROUNDS):
-                run_round(series, undecided, running, options, cores)
+                run_round(series, {key: running[key] for key in undecided}, visit)
     progress("")
     return series
 

@@ -10,6 +10,7 @@ import tempfile
 from dataclasses import dataclass
 
 from comparison.series import Failure
+from comparison.terminal import progress
 
 START_TIMEOUT_S = 10  # A server prints its line within milliseconds, a sanitizer build within 1 s.
 LOAD_PATIENCE_S = 60  # For opening the connections, on top of the time that was asked for.
@@ -114,6 +115,19 @@ def run_load(server, workload, options, cores):
     reason = describe_errors(result) or words or "no reason given"
     raise Failure(f"the load on {server.server.title} ({workload.title}) failed with status "
                   f"{status}: {reason}{server.last_words()}")
+
+
+def run_round(series, running, visit):
+    """Visits each of the running servers once, in rotating order. What `visit` returns for them is
+    the next round of the series."""
+    number = len(series.rounds)
+    keys = list(running)
+    turn = number % len(keys)
+    results = {}
+    for key in keys[turn:] + keys[:turn]:
+        progress(f"{series.workload.title}: round {number + 1}, {running[key].server.title}")
+        results[key] = visit(running[key])
+    series.rounds.append(results)
 
 
 def run_generator(command, server, workload, options, cores):
