@@ -18,14 +18,29 @@ void call_nothing(operation&, const completion&) noexcept {}
 
 }  // namespace
 
-descriptor::descriptor(scheduler& home, int fd, kind what) noexcept
-    : operation(opcode::receive, &descriptor::on_received), home_(&home), fd_(fd), kind_(what) {
+descriptor::descriptor(scheduler& home, int fd, kind what, family of) noexcept
+    : operation(opcode::receive, &descriptor::on_received),
+      home_(&home),
+      fd_(fd),
+      kind_(what),
+      family_(of) {
   home.add_guest(*this);
   home.carrier().keep(fd);
 }
 
-descriptor::owner descriptor::make(int fd, kind what) {
-  return owner(new descriptor(current_scheduler(), fd, what));
+descriptor::owner descriptor::make(int fd, kind what, family of) {
+  return owner(new descriptor(current_scheduler(), fd, what, of));
+}
+
+void descriptor::find_family() noexcept {
+  int domain = AF_UNSPEC;
+  operation ask(opcode::get_option, nullptr);
+  ask.flags = SOL_SOCKET;
+  ask.detail = SO_DOMAIN;
+  ask.data = &domain;
+  ask.length = sizeof domain;
+  const bool internet = call(ask) >= 0 && (domain == AF_INET || domain == AF_INET6);
+  family_ = internet ? family::internet : family::other;
 }
 
 std::int32_t descriptor::call(operation& op) noexcept {

@@ -32,11 +32,12 @@ bool is_final(std::int32_t answer) noexcept {
 
 }  // namespace
 
-listener_state::listener_state(unique_fd socket)
+listener_state::listener_state(unique_fd socket, ringlet::descriptor::family of)
     : operation(opcode::accept, &listener_state::on_completion),
       timer(current_scheduler().timers(), &listener_state::on_retry),
       home_(&current_scheduler()),
-      socket_(std::move(socket)) {
+      socket_(std::move(socket)),
+      family_(of) {
   operation::fd = socket_.get();
   multishot = true;
   home_->add_guest(*this);

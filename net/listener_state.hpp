@@ -18,8 +18,10 @@ class listener_state final : public scheduler_guest,
                              private operation,
                              private timer {
  public:
-  explicit listener_state(unique_fd socket);
+  listener_state(unique_fd socket, ringlet::descriptor::family of);
 
+  /// Of the connections that it accepts.
+  ringlet::descriptor::family family() const noexcept { return family_; }
   int descriptor() const noexcept { return closing_ ? -1 : socket_.get(); }
   scheduler& home() const noexcept;
   std::int32_t call(operation& op) const noexcept;
@@ -53,6 +55,7 @@ class listener_state final : public scheduler_guest,
   std::deque<int> staged_;
   close_listener_wait* closer_ = nullptr;
   steady_ns pause_ = 0;  // of the last back-off; 0 when the last accept succeeded
+  ringlet::descriptor::family family_;
   bool closing_ = false;
   bool released_ = false;
   bool complained_ = false;

@@ -61,10 +61,14 @@ tcp_listener tcp_listener::bind(const address& where, const listen_options& opti
   listen.fd = socket.get();
   listen.length = static_cast<std::uint32_t>(options.backlog);
   must(carrier.call(listen));
-  return tcp_listener(std::move(socket));
+  return tcp_listener(std::move(socket), descriptor::family::internet);
 }
 
-tcp_listener::tcp_listener(unique_fd fd) : state_(new listener_state(std::move(fd))) {
+tcp_listener::tcp_listener(unique_fd fd)
+    : tcp_listener(std::move(fd), descriptor::family::unknown) {}
+
+tcp_listener::tcp_listener(unique_fd fd, descriptor::family of)
+    : state_(new listener_state(std::move(fd), of)) {
   // Accepted sockets inherit it, which saves a system call for each. A listening socket that was
   // taken over may be of another family, and has no such option then.
   try_option(state_->home().carrier(), state_->descriptor(), IPPROTO_TCP, TCP_NODELAY, 1);
@@ -94,6 +98,7 @@ bool accept_wait::try_now() noexcept {
   }
   RINGLET_ASSERT(&from_->home() == &fiber_->home(),
                  "a listener was used by a fiber of another scheduler");
+  family_ = from_->family();
   answer_ = from_->take_staged();
   return answer_ >= 0;
 }
@@ -115,7 +120,7 @@ void accept_wait::cancel(context& who, cancel_reason reason) noexcept {
 result<tcp_stream> accept_wait::take() {
   if (const std::error_code error = cancellation_error()) return error;
   if (answer_ < 0) return system_error_code(answer_);
-  return tcp_stream(unique_fd(answer_));
+  return tcp_stream(unique_fd(answer_), family_);
 }
 
 tcp_stream accept_wait::await_resume() {

@@ -10,7 +10,10 @@ namespace ringlet {
 const wait_type connect_wait::type{"connect", &operation_wait::cancel, &connect_wait::describe};
 
 tcp_stream::tcp_stream(unique_fd fd)
-    : state_(descriptor::make(fd.get(), descriptor::kind::connection)) {
+    : tcp_stream(std::move(fd), descriptor::family::unknown) {}
+
+tcp_stream::tcp_stream(unique_fd fd, descriptor::family of)
+    : state_(descriptor::make(fd.get(), descriptor::kind::connection, of)) {
   [[maybe_unused]] const int owned_now = fd.release();
 }
 
@@ -116,7 +119,7 @@ result<tcp_stream> connect_wait::take() {
   no_delay.data = &on;
   no_delay.length = sizeof on;
   carrier().call(no_delay);
-  return tcp_stream(std::move(socket_));
+  return tcp_stream(std::move(socket_), descriptor::family::internet);
 }
 
 tcp_stream connect_wait::await_resume() {

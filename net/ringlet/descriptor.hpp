@@ -40,7 +40,9 @@ class arrival_waiter {
 ///
 /// It is itself the operation that receives: with buffers of the engine, and multishot as long as
 /// the peer waits for answers: then one request serves many calls. What it brings between two calls
-/// is there for the next one. A peer that sends faster than it is read gets one request a call.
+/// is there for the next one. A peer that sends faster than it is read gets one request a call, and
+/// so does a socket that is neither IPv4 nor IPv6: of a Unix stream that was shut down a multishot
+/// request may never bring the end (seen with Linux 6.18).
 class descriptor final : public scheduler_guest, private operation {
  public:
   enum class kind : std::uint8_t {
@@ -57,8 +59,12 @@ class descriptor final : public scheduler_guest, private operation {
   };
   using owner = std::unique_ptr<descriptor, releaser>;
 
-  /// Takes `fd`; belongs to the scheduler of this thread. Throws std::bad_alloc, fd still open.
-  static owner make(int fd, kind what);
+  /// What kind of socket it is: the answer to SO_DOMAIN, as far as it matters.
+  enum class family : std::uint8_t { unknown, internet, other };
+
+  /// Takes `fd`; belongs to the scheduler of this thread. Where the family is unknown, the first
+  /// request to receive asks for it. Throws std::bad_alloc, fd still open.
+  static owner make(int fd, kind what, family of = family::unknown);
 
   static void* operator new(std::size_t size) { return detail::frames.allocate(size); }
   static void operator delete(void* memory, std::size_t size) noexcept {
@@ -137,7 +143,7 @@ class descriptor final : public scheduler_guest, private operation {
   /// What the last read told of the socket.
   enum class fill : std::uint8_t { unknown, drained, more };
 
-  descriptor(scheduler& home, int fd, kind what) noexcept;
+  descriptor(scheduler& home, int fd, kind what, family of) noexcept;
   ~descriptor() = default;
 
   static constexpr std::size_t index(direction which) noexcept {
@@ -147,6 +153,12 @@ class descriptor final : public scheduler_guest, private operation {
   bool idle() const noexcept { return !has_callers() && !is_receiving(); }
   static void on_received(operation& op, const completion& done) noexcept;
   bool has_too_much() const noexcept;
+  bool is_internet() noexcept {
+    if (family_ == family::unknown) [[unlikely]]
+      find_family();
+    return family_ == family::internet;
+  }
+  void find_family() noexcept;
   void release() noexcept;
   void finish_close() noexcept;
   void drop_arrived() noexcept;
@@ -161,6 +173,7 @@ class descriptor final : public scheduler_guest, private operation {
   bool end_arrived_ = false;  // its result is in `answer`
   bool cut_short_[2] = {};
   fill last_seen_ = fill::unknown;
+  family family_;
   buffer_queue arrived_;
   arrival_waiter* reader_ = nullptr;
   context* callers_[2] = {};
@@ -279,7 +292,7 @@ inline void descriptor::await_arrival(arrival_waiter& waiter) noexcept {
   if (is_receiving()) return;
   operation::fd = fd_;
   // A request that stays would take in bulk faster than anybody reads it.
-  multishot = last_seen_ != fill::more;
+  multishot = last_seen_ != fill::more && is_internet();
   poll_first = is_drained();
   home_->carrier().start(*this);
 }

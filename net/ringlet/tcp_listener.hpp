@@ -40,6 +40,7 @@ class [[nodiscard]] accept_wait : public list_wait {
   static void describe(const void* object, std::string& out);
   listener_state* from_;
   std::int32_t answer_ = 0;
+  descriptor::family family_ = descriptor::family::unknown;  // of what is accepted
 };
 
 /// See tcp_listener::close().
@@ -115,6 +116,8 @@ class tcp_listener {
     RINGLET_ASSERT(state_ != nullptr, "a listener that was moved from was used");
     return *state_;
   }
+
+  tcp_listener(unique_fd fd, descriptor::family of);
 
   std::unique_ptr<listener_state, releaser> state_;
 };

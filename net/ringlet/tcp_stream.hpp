@@ -125,6 +125,9 @@ class tcp_stream {
 
  private:
   friend class reader;
+  friend class accept_wait;
+  friend class connect_wait;
+  tcp_stream(unique_fd fd, descriptor::family of);
   descriptor& checked() const noexcept {
     RINGLET_ASSERT(state_ != nullptr, "a stream without a connection (moved from) was used");
     return *state_;

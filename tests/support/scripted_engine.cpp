@@ -143,6 +143,7 @@ std::int32_t scripted_engine::answer_by_default(operation& op) noexcept {
     }
     case opcode::get_option:
       std::memset(op.data, 0, op.length);
+      if (op.flags == SOL_SOCKET && op.detail == SO_DOMAIN) *static_cast<int*>(op.data) = AF_INET;
       return 0;
     default:
       return 0;
