@@ -13,11 +13,6 @@
 namespace ringlet {
 namespace {
 
-// user_data of requests that are not operations. Operations are at least 8-byte aligned.
-constexpr std::uint64_t ignored = 0;
-constexpr std::uint64_t bell = 1;
-constexpr std::uint64_t cancellation = 2;
-
 // Operations whose memory is asked for ahead of their use: no more than the cache takes.
 constexpr unsigned prefetched_max = 64;
 
@@ -57,15 +52,15 @@ inline bool uring_engine::submit_one(operation& op) noexcept {
 bool uring_engine::submit_cancel(operation& op) noexcept {
   io_uring_sqe* entry = next_entry();
   if (entry == nullptr) return false;
-  fill_cancel(*entry, op, cancellation);
-  cancelling_.push_back(op);
+  fill_cancel(*entry, op);
+  cancels_.sent(op);
   return true;
 }
 
 bool uring_engine::arm_bell() noexcept {
   io_uring_sqe* entry = next_entry();
   if (entry == nullptr) return false;
-  fill_bell(*entry, bell_descriptor(), bell);
+  fill_bell(*entry, bell_descriptor());
   return true;
 }
 
@@ -80,17 +75,14 @@ void uring_engine::cancel(operation& op) noexcept {
   if (!mark_cancelled(op)) return;
   // Not yet handed over: the next wait() completes it.
   if (op.current_state() == operation::state::queued) return;
-  if (!submit_cancel(op)) uncancelled_.push_back(op);
+  if (!submit_cancel(op)) cancels_.add_waiting(op);
 }
 
 void uring_engine::retry_waiting() noexcept {
-  if (ask_again_at_ != never) [[unlikely]]
-    ask_again();
-  while (!uncancelled_.empty()) {
-    operation& op = uncancelled_.pop_front();
-    if (submit_cancel(op)) continue;
-    uncancelled_.push_front(op);
-    break;
+  if (cancels_.due() != never) [[unlikely]]
+    cancels_.ask_again(now());
+  while (operation* const op = cancels_.first_waiting()) {
+    if (!submit_cancel(*op)) break;
   }
   if (!bell_armed_) bell_armed_ = arm_bell();
   while (!unstarted_.empty()) {
@@ -98,18 +90,6 @@ void uring_engine::retry_waiting() noexcept {
     if (is_cancelled(op) || !submit_one(op)) return;  // reap() completes what was cancelled
     op.unlink();
   }
-}
-
-void uring_engine::ask_again() noexcept {
-  if (cancelling_.empty()) {
-    patience_ = patience_min;
-  } else if (now() < ask_again_at_) {
-    return;
-  } else {
-    uncancelled_.splice_back(cancelling_);
-    patience_ = std::min(2 * patience_, patience_max);
-  }
-  ask_again_at_ = never;
 }
 
 unsigned uring_engine::unsubmitted() const noexcept {
@@ -167,9 +147,9 @@ std::size_t uring_engine::wait(steady_ns until, std::span<completion> out) {
   retry_waiting();
   std::size_t count = reap(out);
   // Not while something waits for room: nobody might ever wake us for it.
-  const bool all_handed_over = unstarted_.empty() && uncancelled_.empty() && bell_armed_;
+  const bool all_handed_over = unstarted_.empty() && !cancels_.first_waiting() && bell_armed_;
   if (count == 0 && until > 0 && all_handed_over) {
-    sleep(std::min(until, ask_again_at_));
+    sleep(std::min(until, cancels_.due()));
   } else if (unsubmitted() != 0 ||
              (load_relaxed(ring_.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0) {
     check(enter(0, IORING_ENTER_GETEVENTS, never));
@@ -201,27 +181,27 @@ std::size_t uring_engine::reap(std::span<completion> out) noexcept {
   }
   // Copied out: the kernel may have the entries back before any coroutine runs.
   store_release(ring_.cq.khead, head);
-  if (cancel_missed_ && head == tail && !overflowed) {
-    cancel_missed_ = false;
-    uncancelled_.splice_back(cancelling_);
-  }
+  if (head == tail && !overflowed) cancels_.all_reaped();
   statistics_.completions += count;
   return count;
 }
 
-inline bool uring_engine::translate(const io_uring_cqe& entry, completion& out) noexcept {
-  if (entry.user_data == ignored) return false;
-  if (entry.user_data == bell) {
+// What is about no operation, or about the cancellation of one.
+void uring_engine::note(const io_uring_cqe& entry) noexcept {
+  const std::uint64_t what = entry.user_data & tag::mask;
+  if (what == tag::bell) {
     ++statistics_.wakes;
     if ((entry.flags & IORING_CQE_F_MORE) == 0) bell_armed_ = false;
-    return false;
+  } else if (what == tag::cancel) {
+    const auto* const target = reinterpret_cast<const operation*>(entry.user_data - tag::cancel);
+    if (entry.res == -ENOENT) cancels_.missed(target);
+    if (entry.res == -EALREADY) cancels_.told_to_stop(target, now());
   }
-  if (entry.user_data == cancellation) {
-    // Not found: the operation has completed, or it was on its way from one queue of the kernel to
-    // another, where nobody looks (a poll that was found ready while it was armed).
-    if (entry.res == -ENOENT) cancel_missed_ = true;
-    // A worker thread of the kernel was told to stop.
-    if (entry.res == -EALREADY) ask_again_at_ = std::min(ask_again_at_, now() + patience_);
+}
+
+inline bool uring_engine::translate(const io_uring_cqe& entry, completion& out) noexcept {
+  if ((entry.user_data & tag::mask) != tag::operation) [[unlikely]] {
+    note(entry);
     return false;
   }
   operation& op = *reinterpret_cast<operation*>(entry.user_data);

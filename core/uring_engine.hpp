@@ -9,14 +9,12 @@
 //   - A request that finds the submission queue full and the kernel out of memory waits in a list
 //     and is tried again at each wait; so does a cancellation. Nothing is ever dropped.
 //   - Cancellation is by user_data, which is the operation's address. Requests are issued in order,
-//     so a cancellation cannot hit a later operation at the same address. The kernel may fail to
-//     find an operation that it is just moving between two queues: it is then asked again, once all
-//     completions have been taken out and the operation is not among them. A worker thread of the
-//     kernel that was told to stop may be just about to hand the operation over to a poll, which
-//     nobody then ends: if it is still not over after a while, the kernel is asked again, too.
+//     so a cancellation cannot hit a later operation at the same address. uring_cancels knows which
+//     of them the kernel has to be asked for again.
 #pragma once
 
 #include "kernel_engine.hpp"
+#include "uring_cancels.hpp"
 #include "uring_constants.hpp"
 #include "uring_features.hpp"
 
@@ -34,11 +32,10 @@ class uring_engine final : public kernel_engine {
   void give_back(std::int32_t buffer) noexcept override;
   std::uint32_t buffers_free() const noexcept override { return buffers_free_; }
 
- private:
-  // How long a worker thread that was told to stop is given to do so, first and at most.
-  static constexpr steady_ns patience_min = nanoseconds_per_second / 1000;
-  static constexpr steady_ns patience_max = nanoseconds_per_second / 8;
+  /// For tests, which look at what the kernel is asked for and change what it answers.
+  const io_uring& ring() const noexcept { return ring_; }
 
+ private:
   void open_ring(const engine_options& options);
   int try_ring(std::uint32_t submission_entries, std::uint32_t completion_entries) noexcept;
   int try_buffers(std::uint32_t count, std::uint32_t size);
@@ -51,12 +48,12 @@ class uring_engine final : public kernel_engine {
   bool submit_cancel(operation& op) noexcept;
   bool arm_bell() noexcept;
   void retry_waiting() noexcept;
-  void ask_again() noexcept;
   unsigned unsubmitted() const noexcept;
   int enter(unsigned min_complete, unsigned flags, steady_ns timeout) noexcept;
   void sleep(steady_ns until);
   void check(int entered) const;
   std::size_t reap(std::span<completion> out) noexcept;
+  void note(const io_uring_cqe& entry) noexcept;
   bool translate(const io_uring_cqe& entry, completion& out) noexcept;
 
   uring_features features_;
@@ -65,12 +62,8 @@ class uring_engine final : public kernel_engine {
   std::uint32_t buffers_free_ = 0;
   unsigned enter_flags_ = 0;
   bool bell_armed_ = false;
-  bool cancel_missed_ = false;             // a cancellation did not find its operation
-  steady_ns ask_again_at_ = never;         // when those that were cancelled in vain are once more
-  steady_ns patience_ = patience_min;      // how much later that is
-  intrusive_list<operation> unstarted_;    // found no room in the submission queue, oldest first
-  intrusive_list<operation> uncancelled_;  // their cancellation found no room, or not them
-  intrusive_list<operation> cancelling_;   // their cancellation was handed over
+  intrusive_list<operation> unstarted_;  // found no room in the submission queue, oldest first
+  uring_cancels cancels_;
 };
 
 }  // namespace ringlet

@@ -15,6 +15,17 @@ namespace ringlet {
 // The one group of provided buffers that a ring has.
 inline constexpr std::uint16_t buffer_group = 0;
 
+/// What a completion is about, in the lowest bits of its user_data. The rest is the address of an
+/// operation, which is aligned to 8 bytes.
+namespace tag {
+inline constexpr std::uint64_t mask = 7;
+inline constexpr std::uint64_t operation = 0;
+inline constexpr std::uint64_t cancel = 1;
+inline constexpr std::uint64_t bell = 2;
+inline constexpr std::uint64_t ignored = 3;
+}  // namespace tag
+static_assert(alignof(operation) > tag::mask, "its address leaves the tag free");
+
 inline std::uint8_t kernel_opcode(opcode code) noexcept {
   switch (code) {
     case opcode::accept:
@@ -85,32 +96,33 @@ inline void fill_entry(io_uring_sqe& entry, const operation& op, bool multishot_
   }
 }
 
-inline void fill_cancel(io_uring_sqe& entry, const operation& target,
-                        std::uint64_t user_data) noexcept {
+/// Answered only when it fails: the completion of the operation tells the rest.
+inline void fill_cancel(io_uring_sqe& entry, const operation& target) noexcept {
   std::memset(&entry, 0, sizeof entry);
   entry.opcode = IORING_OP_ASYNC_CANCEL;
+  entry.flags = IOSQE_CQE_SKIP_SUCCESS;
   entry.fd = -1;
   entry.addr = reinterpret_cast<std::uint64_t>(&target);
-  entry.user_data = user_data;
+  entry.user_data = entry.addr | tag::cancel;
 }
 
 /// Ends everything that is in flight on the ring.
-inline void fill_cancel_all(io_uring_sqe& entry, std::uint64_t user_data) noexcept {
+inline void fill_cancel_all(io_uring_sqe& entry) noexcept {
   std::memset(&entry, 0, sizeof entry);
   entry.opcode = IORING_OP_ASYNC_CANCEL;
   entry.fd = -1;
   entry.cancel_flags = IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_ANY;
-  entry.user_data = user_data;
+  entry.user_data = tag::ignored;
 }
 
 /// Reports every write to the event descriptor.
-inline void fill_bell(io_uring_sqe& entry, int fd, std::uint64_t user_data) noexcept {
+inline void fill_bell(io_uring_sqe& entry, int fd) noexcept {
   std::memset(&entry, 0, sizeof entry);
   entry.opcode = IORING_OP_POLL_ADD;
   entry.fd = fd;
   entry.poll32_events = POLLIN;
   entry.len = IORING_POLL_ADD_MULTI;
-  entry.user_data = user_data;
+  entry.user_data = tag::bell;
 }
 
 }  // namespace ringlet

@@ -163,7 +163,7 @@ uring_engine::~uring_engine() {
   wait_for_posters();
   RINGLET_ASSERT(in_flight() == 0, "an engine ended while operations were in flight");
   if (bell_armed_) {
-    if (io_uring_sqe* entry = next_entry()) fill_cancel_all(*entry, 0);
+    if (io_uring_sqe* entry = next_entry()) fill_cancel_all(*entry);
     completion none[1];
     constexpr int rounds_max = 100;  // the bell ends in the first one
     for (int round = 0; bell_armed_ && round < rounds_max; ++round) {

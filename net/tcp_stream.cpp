@@ -9,8 +9,7 @@ namespace ringlet {
 
 const wait_type connect_wait::type{"connect", &operation_wait::cancel, &connect_wait::describe};
 
-tcp_stream::tcp_stream(unique_fd fd)
-    : tcp_stream(std::move(fd), descriptor::family::unknown) {}
+tcp_stream::tcp_stream(unique_fd fd) : tcp_stream(std::move(fd), descriptor::family::unknown) {}
 
 tcp_stream::tcp_stream(unique_fd fd, descriptor::family of)
     : state_(descriptor::make(fd.get(), descriptor::kind::connection, of)) {

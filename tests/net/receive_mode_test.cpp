@@ -50,7 +50,8 @@ task<bool> asks_to_stay(stage& s, std::string_view answer = "abc") {
 
 TEST_SUITE_BEGIN("receive mode");
 
-TEST_CASE("an adopted socket is asked once what it is; only IPv4 and IPv6 get a request that stays") {
+TEST_CASE(
+    "an adopted socket is asked once what it is; only IPv4 and IPv6 get a request that stays") {
   for (const int domain : {AF_INET, AF_INET6, AF_UNIX, AF_VSOCK}) {
     CAPTURE(domain);
     on_stage([&](stage& s) -> task<> {

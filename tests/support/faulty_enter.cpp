@@ -17,7 +17,8 @@ thread_local faulty_enter* active = nullptr;
 
 }  // namespace
 
-faulty_enter::faulty_enter(std::function<int(const enter_call&)> fault) : fault_(std::move(fault)) {
+faulty_enter::faulty_enter(std::function<int(const enter_call&)> fault, std::function<void()> after)
+    : fault_(std::move(fault)), after_(std::move(after)) {
   active = this;
 }
 faulty_enter::~faulty_enter() { active = nullptr; }
@@ -29,7 +30,9 @@ int enter_or_fail(unsigned fd, const enter_call& call, void* argument, std::size
   }
   const long result = ::syscall(SYS_io_uring_enter, fd, call.to_submit, call.min_complete,
                                 call.flags, argument, size);
-  return result < 0 ? -errno : static_cast<int>(result);
+  const int answer = result < 0 ? -errno : static_cast<int>(result);
+  if (active != nullptr && active->after_) active->after_();
+  return answer;
 }
 
 }  // namespace ringlet::test

@@ -1,0 +1,256 @@
+// Cancellations on a ring: each is asked for until its operation is over, and only those are asked
+// for again that have to be.
+//
+// Method: first the book-keeping alone, with a clock of the test's; then an engine whose requests
+// and answers are counted and changed on their way (support/faulty_enter.hpp).
+#include "uring_cancels.hpp"
+
+#include <doctest/doctest.h>
+
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "support/faulty_enter.hpp"
+#include "support/sockets.hpp"
+#include "support/watched.hpp"
+#include "uring_engine.hpp"
+#include "uring_entry.hpp"
+
+using namespace ringlet;
+using namespace ringlet::test;
+
+namespace {
+
+// Takes out what is to be asked for now, in order, as an engine with room does.
+std::vector<const operation*> ask(uring_cancels& cancels) {
+  std::vector<const operation*> asked;
+  while (operation* const op = cancels.first_waiting()) {
+    cancels.sent(*op);
+    asked.push_back(op);
+  }
+  return asked;
+}
+
+using list = std::vector<const operation*>;
+
+void end(std::initializer_list<watched*> ops) {
+  for (watched* op : ops) op->unlink();
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("uring: cancels");
+
+TEST_CASE("a cancellation that is not heard of is not repeated") {
+  uring_cancels cancels;
+  watched first, second;
+  cancels.sent(first);
+  cancels.add_waiting(second);
+  CHECK(ask(cancels) == list{&second});
+  cancels.all_reaped();
+  CHECK(ask(cancels).empty());
+  CHECK(cancels.due() == never);
+  end({&first, &second});
+}
+
+TEST_CASE("of many, only the one that missed is repeated, once all completions were taken out") {
+  uring_cancels cancels;
+  std::deque<watched> ops(2000);
+  for (watched& op : ops) cancels.sent(op);
+  cancels.missed(&ops[700]);
+  CHECK(ask(cancels).empty());
+  cancels.all_reaped();
+  CHECK(ask(cancels) == list{&ops[700]});
+  cancels.all_reaped();
+  CHECK(ask(cancels).empty());
+  cancels.missed(&ops[700]);
+  cancels.all_reaped();
+  CHECK(ask(cancels) == list{&ops[700]});
+  for (watched& op : ops) op.unlink();
+}
+
+TEST_CASE("an answer about an operation that is over, or gone, is ignored") {
+  uring_cancels cancels;
+  watched other;
+  cancels.sent(other);
+  auto gone = std::make_unique<watched>();
+  const watched* const address = gone.get();
+  cancels.sent(*gone);
+  gone->unlink();
+  gone.reset();
+  cancels.missed(address);
+  cancels.told_to_stop(address, 0);
+  cancels.all_reaped();
+  CHECK(ask(cancels).empty());
+  CHECK(cancels.due() == never);
+  end({&other});
+}
+
+TEST_CASE("an operation that completes after its cancellation has missed is not asked for again") {
+  uring_cancels cancels;
+  watched op;
+  cancels.sent(op);
+  cancels.missed(&op);
+  op.unlink();
+  cancels.all_reaped();
+  CHECK(ask(cancels).empty());
+}
+
+TEST_CASE("what a worker runs is asked for again after a pause, which doubles up to a limit") {
+  uring_cancels cancels;
+  watched op, other;
+  cancels.sent(op);
+  cancels.sent(other);
+  steady_ns now = 1000;
+  for (const steady_ns pause : {1, 2, 4, 8, 16, 32, 64, 125, 125}) {
+    cancels.told_to_stop(&op, now);
+    CHECK(cancels.due() == now + pause * 1'000'000);
+    cancels.ask_again(cancels.due() - 1);
+    CHECK(ask(cancels).empty());
+    now = cancels.due();
+    cancels.ask_again(now);
+    CHECK(ask(cancels) == list{&op});
+    CHECK(cancels.due() == never);
+  }
+  end({&op, &other});
+}
+
+TEST_CASE("once what a worker ran is over, the next pause is short again") {
+  uring_cancels cancels;
+  watched op;
+  cancels.sent(op);
+  cancels.told_to_stop(&op, 0);
+  cancels.ask_again(cancels.due());
+  ask(cancels);
+  cancels.told_to_stop(&op, 0);
+  CHECK(cancels.due() == 2 * uring_cancels::pause_min);
+  op.unlink();
+  cancels.ask_again(cancels.due());
+  CHECK(cancels.due() == never);
+  cancels.sent(op);
+  cancels.told_to_stop(&op, 0);
+  CHECK(cancels.due() == uring_cancels::pause_min);
+  end({&op});
+}
+
+TEST_CASE("several that were told to stop share the earliest time") {
+  uring_cancels cancels;
+  watched first, second;
+  cancels.sent(first);
+  cancels.sent(second);
+  cancels.told_to_stop(&first, 100);
+  cancels.told_to_stop(&second, 200);
+  CHECK(cancels.due() == 100 + uring_cancels::pause_min);
+  cancels.ask_again(cancels.due());
+  CHECK(ask(cancels) == list{&first, &second});
+  end({&first, &second});
+}
+
+namespace {
+
+// An engine whose cancellations are counted; the first `misled` of them look for something that is
+// not there. What the kernel answers then is replaced by `answer`.
+class misled_engine {
+ public:
+  explicit misled_engine(int misled = 0, std::int32_t answer = -ENOENT)
+      : misled_(misled), answer_(answer) {}
+
+  engine& operator*() const noexcept { return *engine_; }
+  engine* operator->() const noexcept { return engine_.get(); }
+  int asked() const noexcept { return asked_; }
+
+ private:
+  static constexpr std::uint64_t nowhere = 8;
+
+  const io_uring& ring() const { return static_cast<const uring_engine&>(*engine_).ring(); }
+
+  void look_at_requests() {
+    const io_uring_sq& queue = ring().sq;
+    for (unsigned i = *queue.khead; i != queue.sqe_tail; ++i) {
+      io_uring_sqe& entry = queue.sqes[i & *queue.kring_mask];
+      if (entry.opcode != IORING_OP_ASYNC_CANCEL) continue;
+      ++asked_;
+      if (misled_-- > 0) entry.addr = nowhere;
+    }
+  }
+  void replace_answers() {
+    const io_uring_cq& queue = ring().cq;
+    for (unsigned i = *queue.khead; i != *queue.ktail; ++i) {
+      io_uring_cqe& entry = queue.cqes[i & *queue.kring_mask];
+      if ((entry.user_data & tag::mask) == tag::cancel) entry.res = answer_;
+    }
+  }
+
+  std::unique_ptr<engine> engine_ = make_uring_engine();
+  int misled_;
+  std::int32_t answer_;
+  int asked_ = 0;
+  const faulty_enter watch_{[this](const enter_call&) {
+                              look_at_requests();
+                              return 0;
+                            },
+                            [this] { replace_answers(); }};
+};
+
+// Receives on one socket that never gets anything.
+struct waiting_receives {
+  explicit waiting_receives(engine& carrier, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) {
+      carrier.start(ops.emplace_back(opcode::recv, pair.near.get(), std::span<std::byte>(memory)));
+    }
+    turn(carrier);
+  }
+  fd_pair pair = socket_pair();
+  std::array<std::byte, 1> memory{};
+  std::deque<watched> ops;
+};
+
+}  // namespace
+
+// The kernel completes some twenty of them a turn; it used to be asked for all that were left.
+TEST_CASE("a cancellation that misses is repeated alone, while a thousand are under way") {
+  misled_engine engine(1);
+  waiting_receives receives(*engine, 1000);
+  for (watched& op : receives.ops) engine->cancel(op);
+  finish_all(*engine);
+  CHECK(engine.asked() == 1001);
+  for (const watched& op : receives.ops) CHECK(op.answer == -ECANCELED);
+}
+
+TEST_CASE("a cancellation that finds its operation is not answered, and counts as no completion") {
+  misled_engine engine;
+  waiting_receives receives(*engine, 10);
+  for (watched& op : receives.ops) engine->cancel(op);
+  finish_all(*engine);
+  CHECK(engine.asked() == 10);
+  CHECK(engine->statistics().completions == 10);
+}
+
+TEST_CASE("a cancellation that misses every time is repeated until its operation ends by itself") {
+  misled_engine engine(1'000'000);
+  waiting_receives receives(*engine, 1);
+  engine->cancel(receives.ops.front());
+  for (int i = 0; i < 10; ++i) turn(*engine, never);
+  CHECK(engine.asked() >= 9);
+  put(receives.pair.far, "x");
+  finish_all(*engine);
+  CHECK(receives.ops.front().answer == 1);
+}
+
+TEST_CASE("an operation that a worker was told to stop, and that lives on, is cancelled again") {
+  misled_engine engine(3, -EALREADY);
+  waiting_receives receives(*engine, 100);
+  engine->cancel(receives.ops.front());
+  finish(*engine, receives.ops.front());
+  CHECK(receives.ops.front().answer == -ECANCELED);
+  CHECK(engine.asked() == 4);
+  for (watched& op : receives.ops) engine->cancel(op);
+  finish_all(*engine);
+}
+
+TEST_SUITE_END();
