@@ -1,34 +1,36 @@
 #!/usr/bin/env python3
-"""Builds the echo example as a user would, three ways: against an installation with pkg-config and
-with CMake, and with ringlet as a Meson subproject.
+"""Builds the README's first program as its section "Use it" says, with the text of its commands and
+files: against an installation with pkg-config and with CMake, and as a Meson subproject.
 
 usage: check.py SOURCE_ROOT BUILD_ROOT VERSION COMPILER...
 
-The installation goes into a scratch folder that only this test knows: what the program finds there
+An installation goes into a scratch folder that only this test knows: what the program finds there
 was really installed, and the package files must cope with a place that they were not made for.
+Another one, with the shared library, goes to /usr/local, where the commands of the README look for
+it: this script runs itself again in a mount namespace of its own, in which nothing else is there.
+What needs such a namespace is left out where the system does not grant one.
 """
 
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
+import re
 import shlex
 import shutil
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import time
 
-MESON_BUILD = """\
-project('consumer', 'cpp', default_options: ['cpp_std=c++20'])
-executable('echo', 'echo.cpp', dependencies: dependency('ringlet'))
-"""
-
-CMAKE_LISTS = """\
-cmake_minimum_required(VERSION 3.25)
-project(consumer CXX)
-find_package(ringlet {version} REQUIRED)
-add_executable(echo echo.cpp)
-target_link_libraries(echo PRIVATE ringlet::ringlet)
-"""
+PREFIX = pathlib.Path("/usr/local")
+LOADER_CACHE = pathlib.Path("/etc/ld.so.cache")
+# What is tested is the build: optimised code and single files would only take longer.
+CHEAPLY = ["-Doptimization=0", "-Dunity=on", "-Dunity_size=1000"]
+DEADLINE = 60  # Seconds in which a server must answer, on a busy machine.
 
 
 def run(*command, **options):
@@ -42,60 +44,176 @@ def run(*command, **options):
     return done.stdout
 
 
-def check_pkg_config(compiler, scratch, root):
-    pkg_config_dir = next(root.rglob("ringlet.pc")).parent
-    flags = run(
-        "pkg-config", "--cflags", "--libs", "ringlet",
-        env={**os.environ, "PKG_CONFIG_PATH": str(pkg_config_dir)},
-    )  # fmt: skip
-    run(*compiler, "-std=c++20", scratch / "echo.cpp", *shlex.split(flags), "-o", scratch / "echo")
+def remark(text):
+    print(text, flush=True)
 
 
-def check_cmake(compiler, scratch, root, version):
+class Readme:
+    """What the section "Use it" tells a user to type."""
+
+    def __init__(self, source, compiler):
+        text = (source / "README.md").read_text()
+        self.text = re.search(r"^## Use it\n(.*?)^## ", text, re.DOTALL | re.MULTILINE)[1]
+        self.compiler = shlex.join(compiler)
+
+    def command(self, beginning):
+        """The one command that begins so, for the compiler to be tested, and not as root."""
+        found = re.findall(rf"^    \$ (?:sudo )?({beginning}.*)$", self.text, re.MULTILINE)
+        if len(found) != 1:
+            sys.exit(f'README.md, "Use it": {len(found)} commands begin with {beginning}')
+        return re.sub(r"^g\+\+", self.compiler, found[0])
+
+    def file(self, language):
+        return re.search(rf"^```{language}\n(.*?)^```$", self.text, re.DOTALL | re.MULTILINE)[1]
+
+    def folder(self, path, source, *languages):
+        """A folder with the program and the named files, to build in."""
+        path.mkdir()
+        shutil.copy(source / "examples" / "echo.cpp", path)
+        for language in languages:
+            name = {"cmake": "CMakeLists.txt", "meson": "meson.build"}[language]
+            (path / name).write_text(self.file(language))
+        return path
+
+
+def shell(command, folder, **environment):
+    run("sh", "-ec", command, cwd=folder, env={**os.environ, **environment})
+
+
+def has_cmake():
     if shutil.which("cmake") is None:
-        print("skipped: find_package, because cmake is not installed")
-        return
-    folder = scratch / "with_cmake"
-    folder.mkdir()
-    shutil.copy(scratch / "echo.cpp", folder)
-    (folder / "CMakeLists.txt").write_text(CMAKE_LISTS.format(version=version))
-    prefix = next(root.rglob("ringlet/ringlet.hpp")).parents[2]
-    environment = {**os.environ, "CXX": shlex.join(compiler)}
-    options = [f"-DCMAKE_PREFIX_PATH={prefix}", "-DCMAKE_FIND_USE_PACKAGE_REGISTRY=OFF"]
-    run("cmake", "-S", folder, "-B", folder / "build", *options, env=environment)
-    run("cmake", "--build", folder / "build")
+        remark("skipped: find_package, because cmake is not installed")
+        return False
+    return True
 
 
-def check_subproject(compiler, scratch, source):
-    folder = scratch / "with_subproject"
-    (folder / "subprojects").mkdir(parents=True)
-    shutil.copy(scratch / "echo.cpp", folder)
-    (folder / "meson.build").write_text(MESON_BUILD)
+def check_elsewhere(readme, source, build, scratch):
+    """Against what the build folder installs, in a place that is nobody's default."""
+    root = scratch / "root"
+    run("meson", "install", "-C", build, "--no-rebuild", "--destdir", root)
+    pkg_config_dir = next(root.rglob("ringlet.pc")).parent
+    folder = readme.folder(scratch / "elsewhere", source, "cmake")
+    shell(readme.command(r"g\+\+"), folder, PKG_CONFIG_PATH=str(pkg_config_dir))
+    if has_cmake():
+        prefix = next(root.rglob("ringlet/ringlet.hpp")).parents[2]
+        shell(readme.command("cmake"), folder, CXX=readme.compiler, CMAKE_PREFIX_PATH=str(prefix))
+
+
+def check_subproject(readme, source, scratch):
+    folder = readme.folder(scratch / "with_subproject", source, "meson")
+    (folder / "subprojects").mkdir()
     (folder / "subprojects" / "ringlet").symlink_to(source)
-    # Without optimisation and in few units: what is tested is the build, and this is the whole
-    # library once more.
-    options = ["-Dbuildtype=plain", "-Dunity=on", "-Dunity_size=1000"]
-    environment = {**os.environ, "CXX": shlex.join(compiler)}
-    run("meson", "setup", folder / "build", folder, *options, env=environment)
-    run("ninja", "-C", folder / "build")
+    command = readme.command("meson setup build &&")
+    setup = f"meson setup {shlex.join(CHEAPLY)} "
+    shell(command.replace("meson setup ", setup, 1), folder, CXX=readme.compiler)
 
     targets = json.loads((folder / "build/meson-info/intro-targets.json").read_text())
     programs = [target["name"] for target in targets if target["type"] == "executable"]
-    if programs != ["echo"]:
+    if programs != ["program"]:
         sys.exit(f"as a subproject ringlet builds more than its library: {programs}")
 
 
+# At the place that the README means, in a namespace.
+
+def in_namespace(*words):
+    """A command that runs those words where it may mount, as root of its own if need be."""
+    user = [] if os.geteuid() == 0 else ["--map-root-user"]
+    return ["unshare", "--mount", "--net", *user, "--", *words]
+
+
+def why_not_in_place(compiler):
+    """Why /usr/local cannot be taken for this test, or an empty text."""
+    for tool in ("meson", "ninja", "cmake", "pkg-config", sys.executable, *compiler):
+        if PREFIX in pathlib.Path(shutil.which(tool) or "/").resolve().parents:
+            return f"{tool} is below {PREFIX}"
+    mount = in_namespace("mount", "-t", "tmpfs", "tmpfs", str(PREFIX))
+    with contextlib.suppress(OSError):
+        done = subprocess.run(mount, text=True, capture_output=True)
+        return (done.stderr.strip() or "unshare failed") if done.returncode != 0 else ""
+    return "there is no unshare"
+
+
+def check_in_place(readme, source, version, scratch):
+    """The commands as they are written, with both kinds of library; the linker takes the shared."""
+    run("mount", "-t", "tmpfs", "tmpfs", PREFIX)
+    build = scratch / "build-release"
+    for step in ("meson setup build-release", "meson compile", "meson install"):
+        command = readme.command(step).replace("build-release", shlex.quote(str(build)))
+        if step == "meson setup build-release":
+            command += f" -Ddefault_library=both {shlex.join(CHEAPLY)}"
+        shell(command, source, CXX=readme.compiler)
+
+    # ldconfig replaces its file, and a file that something is mounted over cannot be replaced.
+    cache = scratch / "ld.so.cache"
+    shell(f"{readme.command('ldconfig')} -C {shlex.quote(str(cache))}", scratch)
+    run("mount", "--bind", cache, LOADER_CACHE)
+
+    folder = readme.folder(scratch / "in_place", source, "cmake")
+    shell(readme.command(r"g\+\+"), folder)
+    check_program(folder / "echo", version)
+    if has_cmake():
+        shell(readme.command("cmake"), folder, CXX=readme.compiler)
+        check_program(folder / "build" / "program", version)
+
+
+def check_program(program, version):
+    """It must have found the shared library, and serve with it."""
+    series = ".".join(version.split(".")[:2]) if version.startswith("0.") else version.split(".")[0]
+    wanted = f"libringlet.so.{series} => {PREFIX}/lib/libringlet.so.{series}"
+    libraries = run("ldd", program)
+    if wanted not in libraries:
+        sys.exit(f"{program} does not find `{wanted}`:\n{libraries}")
+
+    set_loopback_up()
+    server = subprocess.Popen([program], stderr=subprocess.PIPE, text=True)
+    try:
+        with connection(server) as peer:
+            peer.sendall(b"hello\n")
+            if peer.makefile("rb").readline() != b"hello\n":
+                sys.exit(f"{program} does not echo")
+    finally:
+        server.kill()
+        server.wait()
+
+
+def set_loopback_up():
+    """A new network namespace has a loopback device that is down."""
+    set_flags, up = 0x8914, 1  # SIOCSIFFLAGS, IFF_UP: netdevice(7)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, set_flags, struct.pack("16sH14x", b"lo", up))
+
+
+def connection(server):
+    """To the port of the README's program, as soon as it listens."""
+    end = time.monotonic() + DEADLINE
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", 9090), timeout=DEADLINE)
+        except ConnectionRefusedError:
+            if server.poll() is not None or time.monotonic() > end:
+                server.kill()
+                sys.exit(f"the server does not listen: {server.communicate()[1]}")
+            time.sleep(0.01)
+
+
 def main():
-    source, build = (pathlib.Path(argument).resolve() for argument in sys.argv[1:3])
-    version, *compiler = sys.argv[3:]
+    inside = sys.argv[1] == "--in-place"
+    words = sys.argv[2:] if inside else sys.argv[1:]
+    source, build = (pathlib.Path(word).resolve() for word in words[:2])
+    version, *compiler = words[2:]
+    readme = Readme(source, compiler)
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
-        root = scratch / "root"
-        shutil.copy(source / "examples" / "echo.cpp", scratch)
-        run("meson", "install", "-C", build, "--no-rebuild", "--destdir", root)
-        check_pkg_config(compiler, scratch, root)
-        check_cmake(compiler, scratch, root, version)
-        check_subproject(compiler, scratch, source)
+        if inside:
+            check_in_place(readme, source, version, scratch)
+            return
+        check_elsewhere(readme, source, build, scratch)
+        check_subproject(readme, source, scratch)
+    why_not = why_not_in_place(compiler)
+    if why_not:
+        remark(f"skipped: the commands that look into {PREFIX}, because {why_not}")
+        return
+    sys.stdout.write(run(*in_namespace(sys.executable, "-B", __file__, "--in-place", *words)))
 
 
 if __name__ == "__main__":
