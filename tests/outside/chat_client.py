@@ -8,7 +8,6 @@ usage: chat_client.py BUILD_ROOT [TEST...]
 import fcntl
 import json
 import os
-import pty
 import re
 import select
 import signal
@@ -408,7 +407,7 @@ class Terminal(ChatCase):
         if not was_built_with_editor():
             raise unittest.SkipTest("chat_client was built without libedit")
         self.server = self.start_chat()
-        self.near, self.far = pty.openpty()
+        self.near, self.far = support.open_terminal()
         self.addCleanup(os.close, self.near)
         self.addCleanup(os.close, self.far)
         fcntl.ioctl(self.far, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))

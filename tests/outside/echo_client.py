@@ -6,7 +6,6 @@ usage: echo_client.py BUILD_ROOT [TEST...]
 
 import fcntl
 import os
-import pty
 import select
 import signal
 import socket
@@ -159,7 +158,7 @@ class Terminal(ClientCase):
 
     def setUp(self):
         self.server = self.start_server()
-        self.near, self.far = pty.openpty()
+        self.near, self.far = support.open_terminal()
         self.addCleanup(os.close, self.near)
         self.addCleanup(os.close, self.far)
         # What is typed is not shown, so that all that is seen comes from the server.

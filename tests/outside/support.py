@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import pathlib
+import pty
 import re
 import resource
 import shutil
@@ -87,6 +88,14 @@ def skip_unless_installed(*tools):
     for tool in tools:
         if shutil.which(tool) is None:
             raise unittest.SkipTest(f"{tool} is not installed")
+
+
+def open_terminal():
+    """A terminal's two descriptors: its keyboard and screen, and the program's side."""
+    try:
+        return pty.openpty()
+    except OSError as error:
+        raise unittest.SkipTest(f"no terminal can be made here: {error} (is /dev/pts mounted?)")
 
 
 def skip_unless_traceable():
