@@ -1,23 +1,19 @@
 """The results of a comparison as files: raw as JSON, and as a picture."""
 
+import html
 import json
-import shutil
-import subprocess
 
 from comparison.series import SERVERS, Failure, cpu_ns, latency_ns, messages_per_s
 
-CHART_HEAD = """\
-set terminal svg size 1080,{height} font 'sans-serif,13' background '#ffffff'
-set multiplot layout {rows},3 margins 0.03,0.98,{bottom},{top} spacing 0.04,{spacing}
-set style fill solid 0.9 noborder
-set boxwidth 0.62
-set border 1 linecolor rgb '#888888'
-set xtics nomirror scale 0
-unset ytics
-unset key
-"""
-COLOURS = {"ringlet": "0x1f77b4", "threads": "0xc44e52"}  # The two of the story, others are grey.
-GREY = "0x8c8c8c"
+CHART_STYLE = """\
+text { font: 13px sans-serif; text-anchor: middle; fill: #222222 }
+.name { fill: #666666 }"""
+ROW_WIDTH, ROW_HEIGHT = 1080, 370
+BARS_TOP, BARS_BOTTOM = 90, 310  # The longest bar fills it.
+BAR_SHARE = 0.62  # Of the width that a server has.
+LINE = 19  # From one line of text to the next.
+COLOURS = {"ringlet": "#1f77b4", "threads": "#c44e52"}  # The two of the story, others are grey.
+GREY = "#8c8c8c"
 PANELS = (  # Title, what to ask a result for, its unit, how to print it.
     ("thousand messages/s: more is better", messages_per_s, 1e3, ",.0f"),
     ("us of CPU per message: less is better", cpu_ns, 1e3, ".2f"),
@@ -47,34 +43,47 @@ def write(path, text):
         raise Failure(f"cannot write {path}: {error.strerror}") from None
 
 
-def panel(series, title, metric, unit, number_format):
-    """One panel in gnuplot's language: a bar for each server, its median written above it."""
+def text_lines(x, y, lines, kind=""):
+    kind = f' class="{kind}"' if kind else ""
+    return [f'<text x="{x:.0f}" y="{y + LINE * index}"{kind}>{html.escape(line)}</text>'
+            for index, line in enumerate(lines)]
+
+
+def panel(series, left, width, what):
+    """One panel: a bar for each server, its median written above it, its name below."""
+    title, metric, unit, number_format = what
     values = [series.median(key, metric) / unit for key in series.servers]
-    rows = []
+    drawn = text_lines(left + width / 2, 28, [series.workload.title, title])
+    slot = width / len(values)
     for index, (key, value) in enumerate(zip(series.servers, values)):
-        name = SERVERS[key].title.replace(" per ", "\\nper ").replace(" by ", "\\nby ")
-        colour = COLOURS.get(key, GREY)
-        rows.append(f'{index} {value} "{name}" {colour} "{format(value, number_format)}"')
-    data = "\n".join(rows)
-    return (f"$data << END\n{data}\nEND\n"
-            f'set title "{series.workload.title}\\n{title}"\n'
-            f"set xrange [-0.6:{len(rows) - 0.4}]\nset yrange [0:{max(values) * 1.15}]\n"
-            "plot $data using 1:2:4:xticlabels(3) with boxes linecolor rgb variable, "
-            "$data using 1:2:5 with labels offset 0,0.7\n")
+        middle = left + (index + 0.5) * slot
+        height = (BARS_BOTTOM - BARS_TOP) * value / max(values)
+        top = BARS_BOTTOM - height
+        drawn += text_lines(middle, round(top) - 8, [format(value, number_format)])
+        drawn.append(f'<rect x="{middle - slot * BAR_SHARE / 2:.0f}" y="{top:.0f}" '
+                     f'width="{slot * BAR_SHARE:.0f}" height="{height:.0f}" '
+                     f'fill="{COLOURS.get(key, GREY)}"/>')
+        name = SERVERS[key].title.replace(" per ", "\nper ").replace(" by ", "\nby ")
+        drawn += text_lines(middle, BARS_BOTTOM + 24, name.split("\n"), "name")
+    drawn.append(f'<path d="M{left:.0f} {BARS_BOTTOM}h{width:.0f}" stroke="#888888"/>')
+    return drawn
 
 
 def write_chart(path, all_series):
-    """An SVG drawn by gnuplot, a row of panels for each workload. Without gnuplot, a sentence."""
-    gnuplot = shutil.which("gnuplot")
-    if not gnuplot:
-        print("no picture: gnuplot is not installed (Debian: gnuplot-nox)")
-        return
-    height = 20 + 370 * len(all_series)
-    script = CHART_HEAD.format(rows=len(all_series), height=height, bottom=50 / height,
-                               top=1 - 64 / height, spacing=126 / height)
-    script += "".join(panel(series, *what) for series in all_series for what in PANELS)
-    drawn = subprocess.run([gnuplot, "-"], input=script, text=True, capture_output=True, timeout=60)
-    if drawn.returncode != 0:
-        raise Failure(f"gnuplot could not draw the picture: {drawn.stderr.strip()}")
-    write(path, drawn.stdout)
+    """An SVG with a row of panels for each workload. It is so simple that a program which draws
+    charts would cost more, in the demo's download, than it saves."""
+    height = ROW_HEIGHT * len(all_series)
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {ROW_WIDTH} {height}" role="img">',
+        "<title>Echo servers side by side</title>",
+        f"<style>\n{CHART_STYLE}\n</style>",
+        f'<rect width="{ROW_WIDTH}" height="{height}" fill="#ffffff"/>',
+    ]
+    slot = ROW_WIDTH / len(PANELS)
+    for row, series in enumerate(all_series):
+        lines.append(f'<g transform="translate(0 {row * ROW_HEIGHT})">')
+        for column, what in enumerate(PANELS):
+            lines += panel(series, column * slot + 15, slot - 30, what)
+        lines.append("</g>")
+    write(path, "\n".join([*lines, "</svg>"]) + "\n")
     print(f"picture: {path}")
