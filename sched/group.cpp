@@ -1,35 +1,45 @@
 // Members that leave when they end, and waiting until none is left.
+#include <ringlet/frame_pool.hpp>
 #include <ringlet/group.hpp>
 
 #include <fmt/format.h>
 
+#include <cstddef>
 #include <iterator>
+#include <new>
 #include <utility>
 
 namespace ringlet {
 
+// In the list of its fiber's watchers, where the group finds it, and in that of the group.
 struct group::member : done_watcher, list_hook<group> {
-  member(group& of, fiber_base& watched) noexcept
-      : done_watcher([](done_watcher& watcher) noexcept {
-          auto& self = static_cast<member&>(watcher);
-          self.owner->remove(*self.who);
-        }),
-        owner(&of),
-        who(&watched) {
-    who->add_reference();
-  }
+  explicit member(group& of) noexcept : done_watcher(&member::on_ended), owner(&of) {}
   ~member() {
     done_watcher::unlink();
     list_hook<group>::unlink();
-    who->drop_reference();
+    if (who != nullptr) who->drop_reference();
+  }
+  static void* operator new(std::size_t size) { return detail::frames.allocate(size); }
+  static void operator delete(void* memory, std::size_t size) noexcept {
+    detail::frames.deallocate(memory, size);
   }
 
-  void kill(const std::exception_ptr& error) {
-    if (!std::exchange(killed, true)) who->kill_with(error);
+  static void on_ended(done_watcher& watcher) noexcept {
+    auto& self = static_cast<member&>(watcher);
+    self.owner->remove(self);
+  }
+
+  void kill(const std::exception_ptr& error) noexcept {
+    if (std::exchange(killed, true)) return;
+    try {
+      who->kill_with(error);
+    } catch (const std::bad_alloc&) {
+      who->kill();  // it is to end all the same
+    }
   }
 
   group* owner;
-  fiber_base* who;
+  fiber_base* who = nullptr;
   bool killed = false;
 };
 
@@ -39,38 +49,61 @@ const wait_type group::empty_wait::type{"end of a group", &list_wait::cancel,
 group::group() = default;
 
 group::~group() {
-  RINGLET_ASSERT(waiters_.empty(), "a group was destroyed while somebody joined it");
+  RINGLET_ASSERT(waiters_.empty(), "a group was destroyed while a fiber joined it");
+  clear();
 }
+
+void group::member_deleter::operator()(member* deleted) const noexcept { delete deleted; }
+
+group::member_owner group::make_member() { return member_owner(new member(*this)); }
 
 void group::add(fiber_base& added) {
   if (added.done()) return;
   RINGLET_ASSERT(current_scheduler_or_null() == &added.home(),
                  "a fiber of another thread's scheduler was added to a group");
-  if (contains(added)) return;
-  auto made = std::make_unique<member>(*this, added);
-  member& watcher = *made;
-  members_.emplace(&added, std::move(made));
-  in_order_.push_back(watcher);
-  added.watch(watcher);
-  if (killers_ != 0) watcher.kill(kill_error_);
+  if (!contains(added)) enroll(make_member(), added);
 }
 
-bool group::remove(fiber_base& left) noexcept {
-  const auto found = members_.find(&left);
-  if (found == members_.end()) return false;
-  const std::unique_ptr<member> last = std::move(found->second);
-  members_.erase(found);
+void group::enroll(member_owner added, fiber_base& fiber) noexcept {
+  if (fiber.done()) return;
+  member& made = *added.release();
+  made.who = &fiber;
+  fiber.add_reference();
+  fiber.watch(made);
+  in_order_.push_back(made);
+  ++size_;
+  if (killers_ != 0) made.kill(kill_error_);
+}
+
+group::member* group::find(const fiber_base& asked) const noexcept {
+  return static_cast<member*>(const_cast<fiber_base&>(asked).find_watcher(
+      &member::on_ended,
+      [this](done_watcher& watcher) { return static_cast<member&>(watcher).owner == this; }));
+}
+
+bool group::discard(fiber_base& left) noexcept {
+  member* const found = find(left);
+  if (found != nullptr) remove(*found);
+  return found != nullptr;
+}
+
+void group::remove(member& left) noexcept {
+  const member_owner last(&left);
+  static_cast<done_watcher&>(left).unlink();
+  static_cast<list_hook<group>&>(left).unlink();
+  --size_;
   on_left();
-  if (members_.empty()) {
-    while (!waiters_.empty()) waiters_.front().complete();
-  }
-  return true;
+  end_joins_if_idle();
+}
+
+void group::end_joins_if_idle() noexcept {
+  while (is_idle() && !waiters_.empty()) waiters_.front().complete();
 }
 
 void group::on_left() noexcept {}
 
 void group::clear() noexcept {
-  while (!members_.empty()) remove(*members_.begin()->first);
+  while (!in_order_.empty()) remove(in_order_.front());
 }
 
 task<bool> group::kill(until limit) { return kill(nullptr, limit); }
@@ -92,6 +125,9 @@ task<bool> group::kill(std::exception_ptr error, until limit) {
 void group::empty_wait::describe(const void* object, std::string& out) {
   const auto& self = static_cast<const empty_wait&>(*static_cast<const wait_base*>(object));
   fmt::format_to(std::back_inserter(out), "of {} fibers", self.of_->size());
+  if (self.of_->expected() != 0) {
+    fmt::format_to(std::back_inserter(out), ", {} more to come", self.of_->expected());
+  }
 }
 
 }  // namespace ringlet

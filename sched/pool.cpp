@@ -1,68 +1,224 @@
-// The places of a pool, handed from one who leaves to the one who has waited longest.
+// The slots of a pool, handed from one who leaves to the one who has waited longest.
+#include <ringlet/as_result.hpp>
 #include <ringlet/pool.hpp>
+#include <ringlet/select.hpp>
 
 #include <fmt/format.h>
 
+#include <cstdio>
+#include <exception>
 #include <iterator>
+#include <variant>
 
 namespace ringlet {
 
-const wait_type pool::place_wait::type{"place in a pool", &list_wait::cancel,
-                                       &place_wait::describe};
+const wait_type pool::slot_wait::type{"slot", &list_wait::cancel, &slot_wait::describe};
 
 pool::~pool() {
-  RINGLET_ASSERT(waiting_.empty(), "a pool was destroyed while somebody waited for a place in it");
+  withdraw_offer();
+  end_of_offer_.unlink();
+  const bool unwinding = std::uncaught_exceptions() != 0;
+  RINGLET_ASSERT(
+      unwinding || waiting_.empty(),
+      "a pool was destroyed while a fiber waited for a slot in it: close() and join() it "
+      "first");
+  RINGLET_ASSERT(
+      unwinding || slots_.empty(),
+      "a pool was destroyed while a slot of it was reserved: close() and join() it first");
+  if (!waiting_.empty() || !slots_.empty()) {
+    std::fputs(
+        "ringlet: an exception has destroyed a pool while a fiber waited for a slot in it, or held "
+        "one: what fibers share is to outlive them; they get errc::closed\n",
+        stderr);
+    close();
+    while (!slots_.empty()) {
+      slot& left = slots_.front();
+      left.leave();
+      left.was_orphaned_ = true;
+    }
+  }
   clear();
 }
 
-void pool::give_place_back() noexcept {
-  --taken_;
-  if (waiting_.empty()) return;
-  ++taken_;  // it is the other one's before that one runs: nobody comes between
-  waiting_.front().complete();
+// A slot is free: those in line get it before anybody runs, so nobody comes between.
+void pool::on_left() noexcept {
+  while (!waiting_.empty() && taken() < size_) {
+    auto& first = static_cast<slot_wait&>(waiting_.front());
+    first.slot_ = slot(*this);
+    first.complete();
+  }
 }
 
 void pool::close() noexcept {
   closed_ = true;
   while (!waiting_.empty()) {
-    auto& wait = static_cast<place_wait&>(waiting_.front());
+    auto& wait = static_cast<slot_wait&>(waiting_.front());
     wait.reason_ = cancel_reason::closed;
     wait.complete();
   }
+  withdraw_offer();
 }
 
-bool pool::place_wait::try_now() noexcept {
+pool::slot pool::take_now() noexcept {
+  if (closed_) return slot();
+  if (is_offered_to_caller()) {
+    offered_to_ = 0;
+    one_has_come();
+  } else {
+    withdraw_offer();
+  }
+  return taken() < size_ ? slot(*this) : slot();
+}
+
+// The fiber goes on, and may take the slot at once. To be told when it waits again would cost every
+// wait of every fiber something, so the offer ends with the turn.
+void pool::offer(slot& left, const fiber_base& to) noexcept {
+  withdraw_offer();
+  if (waiting_.empty()) return left.release();
+  left.leave();
+  expect_one();
+  offered_to_ = to.id();
+  if (!end_of_offer_.linked()) to.home().tell_later(end_of_offer_);
+}
+
+void pool::withdraw_offer() noexcept {
+  if (std::exchange(offered_to_, 0) != 0) one_will_not_come();
+}
+
+bool pool::is_offered_to_caller() const noexcept {
+  if (offered_to_ == 0 || current_scheduler_or_null() == nullptr) return false;
+  const fiber_base* const running = current_scheduler_or_null()->running();
+  return running != nullptr && running->id() == offered_to_;
+}
+
+pool::end_of_offer::end_of_offer(pool& of) noexcept
+    : done_watcher([](done_watcher& watcher) noexcept {
+        static_cast<end_of_offer&>(watcher).made_by->withdraw_offer();
+      }),
+      made_by(&of) {}
+
+void pool::hand_to(slot& taken, member_owner added, fiber_base& made) noexcept {
+  if (made.done()) return taken.release();  // it was cancelled before it could begin
+  taken.leave();
+  enroll(std::move(added), made);
+}
+
+task<bool> pool::add_in_slot(fiber_base& added, until limit) {
+  RINGLET_ASSERT(&added.home() == &current_scheduler(),
+                 "a fiber of another thread's scheduler was added to a pool");
+  if (added.done() || group::contains(added)) co_return true;
+  slot taken;
+  std::error_code error;
+  if (&added == &current()) {
+    result<slot> own = co_await as_result(reserve(limit));
+    if (own) taken = *std::move(own);
+    if (!own) error = own.error();
+  } else {
+    auto first = co_await as_result(select(reserve(limit), join_wait(added, forever)));
+    if (first && first->index() == 0) taken = std::get<0>(*std::move(first));
+    if (!first) error = first.error();
+  }
+  if (error == errc::timed_out) co_return false;
+  if (error) throw_error(error, "add to a pool");
+  if (taken) taken.add_fiber(added);
+  co_return true;
+}
+
+pool::slot::slot(pool& of) noexcept : of_(&of) {
+  of.expect_one();
+  of.slots_.push_back(*this);
+}
+
+void pool::slot::take_over(slot& other) noexcept {
+  was_orphaned_ = std::exchange(other.was_orphaned_, false);
+  of_ = std::exchange(other.of_, nullptr);
+  if (of_ == nullptr) return;
+  other.unlink();
+  of_->slots_.push_back(*this);
+}
+
+// Without passing it on.
+void pool::slot::leave() noexcept {
+  unlink();
+  std::exchange(of_, nullptr)->one_has_come();
+}
+
+void pool::slot::release() noexcept {
+  if (of_ == nullptr) return;
+  unlink();
+  std::exchange(of_, nullptr)->one_will_not_come();
+}
+
+pool& pool::slot::checked() {
+  if (was_orphaned_) throw_error(errc::closed, "spawn in a slot whose pool has gone");
+  RINGLET_ASSERT(
+      of_ != nullptr,
+      "an empty slot of a pool was used: it was moved from or given back, or a fiber was "
+      "spawned in it before");
+  return *of_;
+}
+
+void pool::slot::add_fiber(fiber_base& added) {
+  pool& of = checked();
+  RINGLET_ASSERT(&added.home() == &current_scheduler(),
+                 "a fiber of another thread's scheduler was added to a pool");
+  if (added.done() || of.contains(added)) return release();
+  of.hand_to(*this, of.make_member(), added);
+}
+
+bool pool::slot_wait::try_now() noexcept {
   if (of_->closed_) {
     reason_ = cancel_reason::closed;
     return true;
   }
-  if (of_->taken_ >= of_->size_) return false;
-  ++of_->taken_;
-  return true;
+  slot_ = of_->take_now();
+  return static_cast<bool>(slot_);
 }
 
-void pool::place_wait::await_resume() {
-  const result<void> taken = take();
-  if (!taken) throw_error(taken.error(), type.name);
+std::error_code pool::slot_wait::error() {
+  const std::error_code early = cancellation_error();
+  if (early) return early;
+  return slot_ ? std::error_code() : errc::closed;  // the pool has gone since
+}
+
+result<pool::slot> pool::reserve_wait::take() {
+  const std::error_code failed = error();
+  if (failed) return failed;
+  return std::move(slot_);
+}
+
+pool::slot pool::reserve_wait::await_resume() {
+  const std::error_code failed = error();
+  if (failed) throw_error(failed, "slot in a pool");
+  return std::move(slot_);
 }
 
 result<bool> pool::available_wait::take() {
-  const std::error_code error = cancellation_error();
-  if (error == errc::timed_out) return false;
-  if (error) return error;
-  of_->give_place_back();
+  const std::error_code failed = error();
+  if (failed == errc::timed_out) return false;
+  if (failed) return failed;
+  slot_.of_->offer(slot_, *fiber_);
   return true;
 }
 
 bool pool::available_wait::await_resume() {
   const result<bool> taken = take();
-  if (!taken) throw_error(taken.error(), type.name);
+  if (!taken) throw_error(taken.error(), "slot in a pool");
   return *taken;
 }
 
-void pool::place_wait::describe(const void* object, std::string& out) {
-  const auto& self = static_cast<const place_wait&>(*static_cast<const wait_base*>(object));
-  fmt::format_to(std::back_inserter(out), "of {}", self.of_->size_);
+void pool::describe(std::string& out) const {
+  std::size_t in_line = 0;
+  auto& line = const_cast<wait_list&>(waiting_);
+  for (const list_wait* w = line.next(nullptr); w != nullptr; w = line.next(w)) ++in_line;
+  fmt::format_to(std::back_inserter(out), "in a pool of {} (", size_);
+  if (expected() != 0) fmt::format_to(std::back_inserter(out), "{} reserved, ", expected());
+  fmt::format_to(std::back_inserter(out), "{} taken by fibers, {} in line) made at {}:{}", size(),
+                 in_line, where_.file_name(), where_.line());
+}
+
+void pool::slot_wait::describe(const void* object, std::string& out) {
+  static_cast<const slot_wait&>(*static_cast<const wait_base*>(object)).of_->describe(out);
 }
 
 }  // namespace ringlet

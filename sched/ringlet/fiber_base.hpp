@@ -104,6 +104,13 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
   /// Tells `added` when the fiber ends, which it has not. Watchers are told in the order in which
   /// they came, those that come meanwhile included.
   void watch(done_watcher& added) noexcept { watchers_.push_back(added); }
+  /// The first of those that `told` is called for and `is` is true of; null when there is none.
+  template <class F>
+  done_watcher* find_watcher(void (*told)(done_watcher&) noexcept, F is) noexcept {
+    done_watcher* w = watchers_.next(nullptr);
+    while (w != nullptr && (w->on_done_ != told || !is(*w))) w = watchers_.next(w);
+    return w;
+  }
 
   /// See fiber<T>::on_done().
   callback_id add_callback(std::unique_ptr<done_callback> added);

@@ -14,9 +14,7 @@
 #include <memory>
 #include <source_location>
 #include <string>
-#include <unordered_map>
 #include <utility>
-#include <vector>
 
 namespace ringlet {
 
@@ -33,13 +31,9 @@ class group : public spawns_calls<group> {
   /// As the functions of that name; the fiber is a member.
   template <class T>
   fiber<T> spawn(task<T> root, std::source_location where = std::source_location::current()) {
+    member_owner added = make_member();  // first: nothing may fail once there is a fiber
     const fiber<T> made = ringlet::spawn(std::move(root), where);
-    try {
-      add(made);
-    } catch (...) {
-      made.request_kill();  // before it has begun
-      throw;
-    }
+    enroll(std::move(added), made.state());
     return made;
   }
   using spawns_calls<group>::spawn;
@@ -52,7 +46,7 @@ class group : public spawns_calls<group> {
   /// Takes it out; false when it was no member. It goes on.
   template <class T>
   bool discard(const fiber<T>& left) noexcept {
-    return remove(left.state());
+    return discard(left.state());
   }
   template <class T>
   bool contains(const fiber<T>& asked) const noexcept {
@@ -60,8 +54,8 @@ class group : public spawns_calls<group> {
   }
   /// Forgets all members; they go on.
   void clear() noexcept;
-  std::size_t size() const noexcept { return members_.size(); }
-  bool empty() const noexcept { return members_.empty(); }
+  std::size_t size() const noexcept { return size_; }
+  bool empty() const noexcept { return size_ == 0; }
 
   class empty_wait;
   /// Waits until no member is left: those that are added meanwhile are waited for, too. Their
@@ -70,24 +64,48 @@ class group : public spawns_calls<group> {
   /// Asks every member to end, in the order in which they came, also those that are added
   /// meanwhile, and waits like join(). Called again it asks nobody twice.
   task<bool> kill(until limit = forever);
-  /// The same with that exception; see fiber<T>::request_kill().
+  /// The same with that exception; see fiber<T>::request_kill(). A member for which there is no
+  /// memory to keep it gets `cancelled` instead.
   task<bool> kill(std::exception_ptr error, until limit = forever);
 
  protected:
+  struct member;
+  struct member_deleter {
+    void operator()(member* deleted) const noexcept;
+  };
+  using member_owner = std::unique_ptr<member, member_deleter>;
+
+  /// What one more member needs. Throws std::bad_alloc.
+  member_owner make_member();
+  /// Makes it a member, which it is not; nothing if it has ended.
+  void enroll(member_owner added, fiber_base& fiber) noexcept;
   void add(fiber_base& added);
-  bool contains(const fiber_base& asked) const noexcept {
-    return members_.contains(const_cast<fiber_base*>(&asked));
-  }
-  /// A member has ended, or was taken out.
+  bool contains(const fiber_base& asked) const noexcept { return find(asked) != nullptr; }
+  /// A member has ended, was taken out, or will not come.
   virtual void on_left() noexcept;
 
- private:
-  struct member;
+  /// Members that are still to come: join() waits for them, too.
+  std::size_t expected() const noexcept { return expected_; }
+  void expect_one() noexcept { ++expected_; }
+  /// One of them has come, or is about to.
+  void one_has_come() noexcept { --expected_; }
+  /// As if it had left.
+  void one_will_not_come() noexcept {
+    --expected_;
+    on_left();
+    end_joins_if_idle();
+  }
 
-  bool remove(fiber_base& left) noexcept;
+ private:
+  member* find(const fiber_base& asked) const noexcept;
+  bool discard(fiber_base& left) noexcept;
+  void remove(member& left) noexcept;
+  bool is_idle() const noexcept { return size_ == 0 && expected_ == 0; }
+  void end_joins_if_idle() noexcept;
 
   intrusive_list<member, group> in_order_;
-  std::unordered_map<fiber_base*, std::unique_ptr<member>> members_;
+  std::size_t size_ = 0;
+  std::size_t expected_ = 0;
   wait_list waiters_;
   std::size_t killers_ = 0;  // calls of kill() that have not returned
   std::exception_ptr kill_error_;
@@ -108,7 +126,7 @@ class [[nodiscard]] group::empty_wait : public list_wait {
     return reason_ == cancel_reason::none;
   }
 
-  bool try_now() noexcept { return of_->empty(); }
+  bool try_now() noexcept { return of_->is_idle(); }
   void watch() noexcept { of_->waiters_.push_back(*this); }
   static const wait_type type;
 

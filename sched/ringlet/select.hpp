@@ -21,8 +21,8 @@ namespace ringlet {
 
 /// What can be one of several of a select(): waits that take nothing before they are over. They are
 /// event::wait(), push() and pop() of queues, join() and get() of fibers, join() of groups,
-/// wait_available() of pools, sleep(), accept(), readable() of streams and poll_fd(). Calls that
-/// fill memory of the caller are not: given up, they might have filled it.
+/// reserve() and wait_available() of pools, sleep(), accept(), readable() of streams and poll_fd().
+/// Calls that fill memory of the caller are not: given up, they might have filled it.
 template <class Wait>
 concept selectable = std::derived_from<Wait, two_phase_wait> && requires(Wait& wait) {
   { wait.try_now() } -> std::same_as<bool>;

@@ -12,6 +12,7 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <source_location>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -151,6 +152,9 @@ TEST_CASE("callables and arguments are kept for the fiber, and its place of spaw
     const auto here = std::source_location::current();
     const fiber<> made = all.spawn(sleep_for, 1ms);
     CHECK(made.state().spawned_at().line() == here.line() + 1);
+    const auto six = [](int, int, int, int, int, int) -> task<> { co_return; };
+    const auto line = std::source_location::current().line();
+    CHECK(all.spawn(six, 1, 2, 3, 4, 5, 6).state().spawned_at().line() == line + 1);
     CHECK(co_await all.join());
     CHECK(log == "x3");
   });
@@ -479,7 +483,7 @@ TEST_CASE("the end of a member, a kill and the wake-up of who joins allocate not
 }
 
 TEST_CASE("a group that is destroyed while somebody joins it aborts") {
-  CHECK(aborts_with("a group was destroyed while somebody joined it", [] {
+  CHECK(aborts_with("a group was destroyed while a fiber joined it", [] {
     run_scripted([](scripted_engine&) -> task<> {
       std::optional<group> all(std::in_place);
       all->spawn(sleep_for, 1h);

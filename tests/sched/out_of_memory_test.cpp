@@ -5,7 +5,9 @@
 // memory for them.) Under sanitizers operator new cannot fail, and nothing is shown here.
 #include <ringlet/as_result.hpp>
 #include <ringlet/event.hpp>
+#include <ringlet/frame_pool.hpp>
 #include <ringlet/group.hpp>
+#include <ringlet/pool.hpp>
 #include <ringlet/queue.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/select.hpp>
@@ -16,8 +18,12 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <cstddef>
+#include <exception>
 #include <memory>
 #include <optional>
+#include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "allocations.hpp"
@@ -140,26 +146,33 @@ task<> keep(std::shared_ptr<int> begun) {
   co_return;
 }
 
-// Whether spawn(keep(...)) fails for want of memory, and runs and keeps nothing then.
+// Whether spawn(keep(...)), where it fails for want of memory, runs and keeps nothing then. Each
+// size of the frame pool in turn has no block left: one of them is that of the fiber, others are
+// those of what its group and its call need.
 template <class Spawn>
 task<> fail_to_spawn(Spawn spawn) {
   const auto begun = std::make_shared<int>(0);
-  spawn(keep(begun));  // the pool has memory for the frame and the fiber of one more now
+  spawn(keep(begun));  // the pool has memory for one more now
   co_await yield();
-  *begun = 0;
-  bool failed = false;
-  {
-    const out_of_memory shortage;
-    try {
-      spawn(keep(begun));
-    } catch (const std::bad_alloc&) {
-      failed = true;
+  int failures = 0;
+  for (std::size_t size = detail::frame_pool::step; size <= 512; size += detail::frame_pool::step) {
+    *begun = 0;
+    bool failed = false;
+    {
+      const empty_frame_pool none_left(size);
+      const out_of_memory shortage;
+      try {
+        spawn(keep(begun));
+      } catch (const std::bad_alloc&) {
+        failed = true;
+      }
     }
+    failures += failed ? 1 : 0;
+    co_await yield();
+    CHECK(*begun == (failed ? 0 : 1));
+    CHECK(begun.use_count() == 1);
   }
-  CHECK(failed);
-  co_await yield();
-  CHECK(*begun == 0);
-  CHECK(begun.use_count() == 1);
+  CHECK(failures >= 2);
 }
 
 }  // namespace
@@ -207,6 +220,54 @@ TEST_CASE("a fiber that a group has no memory for never begins, and leaves nothi
     run_scripted([](scripted_engine&) -> task<> {
       group all;
       co_await fail_to_spawn([&all](task<> call) { all.spawn(std::move(call)); });
+      CHECK(all.empty());
+    });
+  }
+  SUBCASE("of a pool") {
+    run_scripted([](scripted_engine&) -> task<> {
+      pool all(1);
+      co_await fail_to_spawn([&all](task<> call) { all.try_spawn(std::move(call)); });
+      CHECK(all.empty());
+      CHECK(all.free() == 1);
+    });
+  }
+  SUBCASE("of a slot, which stays reserved") {
+    run_scripted([](scripted_engine&) -> task<> {
+      pool all(1);
+      co_await fail_to_spawn([&all](task<> call) {
+        pool::slot taken = all.try_reserve();
+        try {
+          taken.spawn(std::move(call));
+        } catch (const std::bad_alloc&) {
+          CHECK(taken);
+          throw;
+        }
+      });
+      CHECK(all.free() == 1);
+    });
+  }
+  SUBCASE("of a group that is being killed with an exception") {
+    run_scripted([](scripted_engine&) -> task<> {
+      group all;
+      const fiber<> stubborn = all.spawn([]() -> task<> {
+        try {
+          co_await sleep(1h);
+        } catch (const std::runtime_error&) {
+        }
+        co_await sleep(1ms);
+      });
+      co_await yield();
+      const auto error = std::make_exception_ptr(std::runtime_error("given"));
+      const fiber<> killer = spawn([&]() -> task<> { co_await all.kill(error); });
+      co_await yield();
+      const auto begun = std::make_shared<int>(0);
+      task<> call = keep(begun);
+      {
+        const out_of_memory shortage;
+        all.spawn(std::move(call));
+      }
+      co_await killer.join();
+      CHECK(*begun == 0);
       CHECK(all.empty());
     });
   }

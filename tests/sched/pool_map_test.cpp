@@ -2,6 +2,8 @@
 // PO-03, W25, W27.
 //
 // Method: as in pool_test.cpp.
+#include <ringlet/dump.hpp>
+#include <ringlet/generator.hpp>
 #include <ringlet/pool.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/shield.hpp>
@@ -19,6 +21,7 @@
 #include <stdexcept>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -331,6 +334,82 @@ TEST_CASE("several maps share a pool in turn") {
   });
 }
 
+namespace {
+
+generator<int> numbers(int& read, int count, int breaks_at) {
+  for (int i = 1; i <= count; ++i) {
+    ++read;
+    if (i == breaks_at) throw std::runtime_error("no more numbers");
+    co_yield i;
+  }
+}
+
+generator<std::unique_ptr<int>> boxes(int count) {
+  for (int i = 1; i <= count; ++i) co_yield std::make_unique<int>(i);
+}
+
+task<int> unbox(std::unique_ptr<int> box) {
+  co_await yield();
+  co_return *box;
+}
+
+}  // namespace
+
+TEST_CASE("ranges that can be read once, such as generators, are read as slots are free") {
+  run_scripted([](scripted_engine&) -> task<> {
+    pool workers(2);
+    int read = 0;
+    const std::vector<int> squares = co_await workers.map(numbers(read, 4, 0), square);
+    CHECK(squares == std::vector{1, 4, 9, 16});
+    read = 0;
+    auto ordered = workers.imap(numbers(read, 5, 0), square);
+    CHECK(read == 0);
+    const auto first = co_await ordered.next();
+    CHECK(first->value() == 1);
+    CHECK(read == 2);  // no more than the calls that are made
+    CHECK(co_await words_of(ordered) == "4 9 16 25 ");
+    auto unordered = workers.imap_unordered(numbers(read, 0, 0), square);
+    CHECK(co_await words_of(unordered) == "");
+    // Items that cannot be copied: those of a generator, and those of a container that is given.
+    const std::vector<int> unboxed = co_await workers.map(boxes(3), unbox);
+    CHECK(unboxed == std::vector{1, 2, 3});
+    auto each = workers.imap(boxes(3), unbox);
+    CHECK(co_await words_of(each) == "1 2 3 ");
+    std::vector<std::unique_ptr<int>> owned;
+    for (int i = 1; i <= 3; ++i) owned.push_back(std::make_unique<int>(i));
+    auto all = workers.imap_unordered(std::move(owned), unbox);
+    CHECK(co_await words_of(all) == "1 2 3 ");
+    CHECK(workers.free() == 2);
+  });
+}
+
+TEST_CASE(
+    "an exception of the range ends map and imap, whose calls are ended, and no slot is lost") {
+  run_scripted([](scripted_engine& engine) -> task<> {
+    pool workers(3);
+    int read = 0;
+    const auto next = [](auto& results) -> task<> { co_await results.next(); };
+    const auto broken = std::views::iota(1, 9) | std::views::transform([](int number) {
+                          if (number == 3) throw std::runtime_error("no more numbers");
+                          return number * 100;
+                        });
+    for (int round = 0; round < 2; ++round) {
+      CHECK(co_await outcome_of(workers.map(broken, square)) == "no more numbers");
+      CHECK(workers.free() == 3);
+      CHECK(co_await outcome_of(workers.map(numbers(read, 4, 3), square)) == "no more numbers");
+      CHECK(workers.free() == 3);
+      auto ordered = workers.imap(broken, square);
+      CHECK(co_await outcome_of(next(ordered)) == "no more numbers");
+      CHECK(co_await workers.join());  // its calls were killed, but had not ended
+      auto unordered = workers.imap_unordered(numbers(read, 9, 3), square);
+      CHECK(co_await outcome_of(next(unordered)) == "no more numbers");
+      CHECK(co_await workers.join());
+      CHECK(workers.free() == 3);
+    }
+    CHECK(engine.now() == scripted_engine::start_time);
+  });
+}
+
 // imap
 
 TEST_CASE("PO-03: imap yields fibers that have ended, in the order of the items") {
@@ -356,6 +435,37 @@ TEST_CASE("PO-03: imap_unordered yields them in the order in which they end") {
     CHECK(engine.now() == begin + 5'000'000);
     auto none = workers.imap_unordered(std::vector<int>(), square);
     CHECK(co_await words_of(none) == "");
+  });
+}
+
+TEST_CASE(
+    "PO-03: imap_unordered yields by the order of the ends, also of those nobody waited for") {
+  run_scripted([](scripted_engine&) -> task<> {
+    pool workers(4);
+    auto results = workers.imap_unordered(std::vector{1, 9, 5, 7, 2}, square);
+    const auto first = co_await results.next();
+    CHECK(first->value() == 1);
+    co_await sleep(20ms);
+    CHECK(co_await words_of(results) == "25 49 81 4 ");
+  });
+}
+
+TEST_CASE("the dump says of how many calls an imap waits for one") {
+  run_scripted([](scripted_engine&) -> task<> {
+    pool workers(2);
+    const auto read = [&](bool in_order) -> task<> {
+      auto results = in_order ? workers.imap(std::vector{1, 2}, square)
+                              : workers.imap_unordered(std::vector{1, 2}, square);
+      CHECK(co_await words_of(results) == "1 4 ");
+    };
+    const fiber<> ordered = spawn(read, true);
+    co_await yield();
+    CHECK(dump().find("join the first of 2 calls of an imap") != std::string::npos);
+    co_await ordered.join();
+    const fiber<> unordered = spawn(read, false);
+    co_await yield();
+    CHECK(dump().find("join one of 2 calls of an imap") != std::string::npos);
+    co_await unordered.join();
   });
 }
 

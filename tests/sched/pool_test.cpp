@@ -4,6 +4,8 @@
 // no co_await stands inside of a CHECK. The maps over a pool have a file of their own.
 #include <ringlet/as_result.hpp>
 #include <ringlet/dump.hpp>
+#include <ringlet/event.hpp>
+#include <ringlet/joinall.hpp>
 #include <ringlet/pool.hpp>
 #include <ringlet/queue.hpp>
 #include <ringlet/run.hpp>
@@ -21,6 +23,8 @@
 #include <source_location>
 #include <stdexcept>
 #include <string>
+#include <system_error>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -288,7 +292,7 @@ TEST_CASE("a pool of size 0 never has a place") {
     CHECK(co_await none.join());
     const std::string out = co_await outcome_of(none.spawn(sleep_for, 1ms));
     CHECK(out.find("deadlock") == 0);
-    CHECK(out.find("place in a pool of 0") != out.npos);
+    CHECK(out.find("slot in a pool of 0") != out.npos);
   });
 }
 
@@ -437,6 +441,210 @@ TEST_CASE("wait_available ends by a kill, whatever exception that brings") {
   });
 }
 
+TEST_CASE("a fiber that was told of a slot has it when it asks at once, whoever waits, in turn") {
+  run_scripted([](scripted_engine&) -> task<> {
+    pool workers(1);
+    std::string log;
+    const auto spawner = [&](char name) -> task<> {
+      for (int i = 0; i < 5; ++i) {
+        const bool told = co_await workers.wait_available();
+        const bool began = told && workers.try_spawn(sleep_for, 1ms).has_value();
+        log += began ? name : '!';
+      }
+    };
+    co_await workers.spawn(sleep_for, 1ms);
+    const fiber<> a = spawn(spawner, 'a'), b = spawn(spawner, 'b');
+    co_await joinall(a, b);
+    CHECK(log == "ababababab");
+    CHECK(co_await workers.join());
+  });
+}
+
+TEST_CASE("a slot that a fiber was told of is its own until the turn ends, then the next one's") {
+  run_scripted([](scripted_engine& engine) -> task<> {
+    pool workers(1);
+    std::string log;
+    const auto work = [&](char name) -> task<> {
+      log += name;
+      co_return;
+    };
+    const fiber<> busy = co_await workers.spawn(sleep_for, 1ms);
+    const auto told = [&]() -> task<> {
+      co_await workers.wait_available();
+      CHECK(workers.free() == 1);
+      log += 't';
+    };
+    const fiber<> idle = spawn(told);
+    const fiber<> in_line = spawn([&]() -> task<> { co_await workers.spawn(work, 'n'); });
+    SUBCASE("a fiber that comes later gets nothing, in the same turn") {
+      const fiber<> barger = spawn([&]() -> task<> {
+        co_await idle.join();
+        CHECK(workers.free() == 0);
+        CHECK_FALSE(workers.try_spawn(work, '!'));
+        co_await workers.spawn(work, 'l');
+      });
+      co_await barger.join();
+      co_await workers.join();
+      CHECK(log == "tnl");
+    }
+    SUBCASE("it goes on to something else") {
+      co_await in_line.join();
+      co_await workers.join();
+      CHECK(log == "tn");
+    }
+    SUBCASE("the pool is closed") {
+      idle.on_done([&] { workers.close(); });
+      co_await in_line.join();
+      CHECK(log == "t");
+      CHECK(in_line.error() != nullptr);
+    }
+    SUBCASE("the pool goes") {
+      std::optional<pool> other(std::in_place, 1);
+      const fiber<> last = co_await other->spawn(sleep_for, 0ms);
+      const auto asking = [&]() -> task<> { co_await other->wait_available(); };
+      const fiber<> asks = spawn(asking), too = spawn(asking);
+      asks.on_done([&] { too.request_kill(); });
+      co_await too.join();
+      other.reset();
+      co_await in_line.join();
+    }
+    CHECK(engine.now() == scripted_engine::start_time + 1'000'000);
+    CHECK(workers.free() == 1);
+    co_await yield();
+  });
+}
+
+// reserve
+
+TEST_CASE("PO-02: a reserved slot is spawned in, once, and given back when it is dropped") {
+  run_scripted([](scripted_engine&) -> task<> {
+    pool workers(2);
+    {
+      pool::slot a = co_await workers.reserve();
+      pool::slot b = workers.try_reserve();
+      const pool::slot none = workers.try_reserve();
+      CHECK(a);
+      CHECK(b);
+      CHECK_FALSE(none);
+      CHECK(workers.free() == 0);
+      CHECK(workers.empty());
+      const fiber<> made = a.spawn(sleep_for, 1ms);
+      CHECK_FALSE(a);
+      CHECK(workers.contains(made));
+      CHECK(workers.free() == 0);
+      pool::slot moved = std::move(b);
+      moved.release();
+      moved.release();
+      CHECK(workers.free() == 1);
+      moved = workers.try_reserve();
+      moved = pool::slot();
+      CHECK(workers.free() == 1);
+      b = workers.try_reserve();
+      CHECK_THROWS_WITH(b.spawn(refuse), "refused");
+      CHECK(b);  // as it was
+      const fiber<> living = spawn(sleep_for, 1ms);
+      b.add(living);
+      CHECK(workers.contains(living));
+      CHECK_FALSE(b);
+    }
+    CHECK(co_await workers.join());
+    pool::slot given_back = workers.try_reserve();
+    const fiber<> ended = spawn(sleep_for, 0ms);
+    co_await ended.join();
+    given_back.add(ended);
+    CHECK_FALSE(given_back);
+    CHECK(workers.free() == 2);
+  });
+}
+
+TEST_CASE("reserve has a limit, and is one of several of a select, which lose nothing") {
+  run_scripted([](scripted_engine& engine) -> task<> {
+    pool workers(1);
+    queue<int> items;
+    pool::slot held = co_await workers.reserve();
+    CHECK(co_await outcome_of([](pool& of) -> task<> { co_await of.reserve(1ms); }(workers)) ==
+          "timed out");
+    std::string log;
+    const auto choose = [&]() -> task<> {
+      auto taken = co_await select(items.pop(), workers.reserve());
+      log += taken.index() == 0 ? "item " : "slot ";
+      if (taken.index() == 1) std::get<1>(std::move(taken)).spawn(sleep_for, 1ms);
+    };
+    const fiber<> first = spawn(choose), second = spawn(choose), killed = spawn(choose);
+    co_await yield();
+    items.try_push(1);
+    killed.request_kill();
+    held.release();
+    co_await first.join();
+    co_await second.join();
+    co_await killed.join();
+    CHECK(log == "item slot ");
+    CHECK(workers.size() == 1);
+    CHECK(co_await workers.join());
+    CHECK(engine.now() == scripted_engine::start_time + 2'000'000);
+    CHECK(workers.free() == 1);
+  });
+}
+
+TEST_CASE("an empty slot aborts when it is used") {
+  CHECK(aborts_with("an empty slot of a pool was used", [] {
+    run_scripted([](scripted_engine&) -> task<> {
+      pool workers(1);
+      pool::slot taken = co_await workers.reserve();
+      taken.spawn(sleep_for, 1ms);
+      taken.spawn(sleep_for, 1ms);
+    });
+  }));
+}
+
+TEST_CASE("PO-02: spawn_within spawns nothing when no slot came in time") {
+  run_scripted([](scripted_engine& engine) -> task<> {
+    pool workers(1);
+    co_await workers.spawn(sleep_for, 2ms);
+    CHECK(co_await outcome_of(workers.spawn_within(1ms, sleep_for, 1h)) == "timed out");
+    CHECK(workers.size() == 1);
+    const fiber<int> made = co_await workers.spawn_within(2ms, value_after<int>, 1ms, 7);
+    CHECK(co_await made.get() == 7);
+    CHECK(engine.now() == scripted_engine::start_time + 3'000'000);
+    CHECK(co_await outcome_of(workers.spawn_within(until::at(engine.now()), sleep_for, 1ms)) ==
+          "done");
+    CHECK(co_await workers.join());
+  });
+}
+
+TEST_CASE("PO-02: a fiber that lives is added when there is a slot for it, and has it to its end") {
+  run_scripted([](scripted_engine& engine) -> task<> {
+    pool workers(1);
+    const fiber<> busy = co_await workers.spawn(sleep_for, 2ms);
+    const fiber<> living = spawn(sleep_for, 5ms), short_one = spawn(sleep_for, 1ms);
+    CHECK(co_await workers.add(busy));
+    CHECK_FALSE(co_await workers.add(living, 1ms));
+    CHECK(co_await workers.add(short_one));  // ends first
+    CHECK(co_await workers.add(short_one));
+    CHECK(workers.size() == 1);
+    CHECK(co_await workers.add(living, 1h));
+    CHECK(engine.now() == scripted_engine::start_time + 2'000'000);
+    CHECK(workers.contains(living));
+    CHECK(workers.free() == 0);
+    const auto add_itself = [&]() -> task<> {
+      auto& me = static_cast<fiber_state<void>&>(current());
+      me.add_reference();
+      const bool added = co_await workers.add(fiber<>(me));
+      CHECK(added);
+      CHECK(workers.size() == 1);
+      CHECK(engine.now() == scripted_engine::start_time + 5'000'000);
+    };
+    const fiber<> adder = spawn(add_itself);
+    co_await adder.join();
+    CHECK(workers.free() == 1);
+    workers.close();
+    const fiber<> late = spawn(sleep_for, 1ms);
+    const auto adding = [&]() -> task<> { co_await workers.add(late); };
+    CHECK(co_await outcome_of(adding()) == "closed");
+    CHECK(co_await workers.join());
+  });
+}
+
 // close
 
 TEST_CASE("PO-04: after close nobody gets a place, those that run go on") {
@@ -482,6 +690,66 @@ TEST_CASE("PO-04: who was handed a place before the close keeps it") {
   });
 }
 
+TEST_CASE("PO-04: after close and join nothing of the pool runs or begins") {
+  run_scripted([](scripted_engine&) -> task<> {
+    std::optional<pool> workers(std::in_place, 1);
+    event go;
+    std::string log;
+    const auto job = [&](char name) -> task<> {
+      log += name;
+      if (name == 'a') co_await go.wait();
+      co_await sleep(1ms);
+      log += name;
+    };
+    co_await workers->spawn(job, 'a');
+    const fiber<> waiting = spawn([&]() -> task<> { co_await workers->spawn(job, 'b'); });
+    co_await yield();
+    SUBCASE("a fiber was handed its slot, and has not gone on") {
+      const fiber<> shutdown = spawn([&]() -> task<> {
+        // Behind `waiting` in line: it was handed the slot in this moment.
+        co_await workers->wait_available();
+      });
+      go.set();
+      co_await sleep(1ms);
+      workers->close();
+      CHECK(co_await workers->join());
+      co_await shutdown.join();
+    }
+    SUBCASE("a slot is reserved") {
+      const fiber<> holder = spawn([&]() -> task<> {
+        pool::slot taken = co_await workers->reserve();
+        co_await sleep(5ms);
+        taken.spawn(job, 'c');
+      });
+      go.set();
+      co_await sleep(4ms);
+      workers->close();
+      CHECK(co_await workers->join());
+      CHECK(log == "aabbcc");
+      CHECK(holder.done());
+    }
+    SUBCASE("one is reserved and given back") {
+      const fiber<> holder = spawn([&]() -> task<> {
+        const pool::slot taken = co_await workers->reserve();
+        co_await sleep(5ms);
+      });
+      go.set();
+      co_await sleep(4ms);
+      workers->close();
+      CHECK(co_await workers->join());
+      CHECK(log == "aabb");
+    }
+    const std::string before = log;
+    CHECK(workers->free() == 1);
+    CHECK(workers->empty());
+    workers.reset();
+    co_await sleep(1h);
+    CHECK(log == before);
+    CHECK(log.size() % 2 == 0);  // what began has ended
+    co_await waiting.join();
+  });
+}
+
 // kill, and the end of the pool
 
 TEST_CASE("W25: kill ends those who run, and those who are spawned by waiters meanwhile") {
@@ -521,7 +789,7 @@ TEST_CASE("a pool that goes leaves its fibers alone") {
 }
 
 TEST_CASE("a pool that is destroyed while somebody waits for a place aborts") {
-  CHECK(aborts_with("a pool was destroyed while somebody waited for a place in it", [] {
+  CHECK(aborts_with("a pool was destroyed while a fiber waited for a slot in it", [] {
     run_scripted([](scripted_engine&) -> task<> {
       std::optional<pool> workers(std::in_place, 0);
       spawn([&]() -> task<> { co_await workers->spawn(sleep_for, 1ms); });
@@ -529,6 +797,53 @@ TEST_CASE("a pool that is destroyed while somebody waits for a place aborts") {
       workers.reset();
     });
   }));
+}
+
+TEST_CASE("a pool that is destroyed while a slot is reserved, or was handed over, aborts") {
+  const auto destroys = [](bool handed_over) {
+    run_scripted([&](scripted_engine&) -> task<> {
+      std::optional<pool> workers(std::in_place, 1);
+      pool::slot held = co_await workers->reserve();
+      const auto spawner = [&]() -> task<> { co_await workers->spawn(sleep_for, 1ms); };
+      if (handed_over) {
+        spawn(spawner);
+        co_await yield();
+        held.release();
+      }
+      workers.reset();
+    });
+  };
+  CHECK(aborts_with("a pool was destroyed while a slot of it was reserved",
+                    [&] { destroys(false); }));
+  CHECK(
+      aborts_with("a pool was destroyed while a slot of it was reserved", [&] { destroys(true); }));
+}
+
+TEST_CASE("an exception that unwinds a pool ends the waits for it with errc::closed") {
+  run_scripted([](scripted_engine&) -> task<> {
+    std::string log;
+    pool* workers = nullptr;
+    const auto spawner = [&]() -> task<> {
+      log += co_await outcome_of(workers->spawn(sleep_for, 1ms)) + " ";
+    };
+    const auto waiter = [&]() -> task<> { log += co_await outcome_of(available(*workers)) + " "; };
+    pool::slot left;
+    std::vector<fiber<>> all;
+    const auto owner = [&]() -> task<> {
+      pool owned(2);
+      workers = &owned;
+      left = co_await owned.reserve();
+      pool::slot handed_over = co_await owned.reserve();
+      for (int i = 0; i < 2; ++i) all.push_back(spawn(spawner)), all.push_back(spawn(waiter));
+      co_await yield();
+      handed_over.release();
+      throw std::runtime_error("unwinds");
+    };
+    CHECK(co_await outcome_of(owner()) == "unwinds");
+    co_await joinall(all);
+    CHECK(log == "closed closed closed closed ");
+    CHECK_THROWS_AS(left.spawn(sleep_for, 1ms), std::system_error);
+  });
 }
 
 // apply
@@ -594,17 +909,60 @@ TEST_CASE("the caller of apply is killed: its call goes on, and keeps its place 
 
 // The rest
 
-TEST_CASE("the dump says who waits for a place; fibers of a pool are spawned where it was made") {
+TEST_CASE("the dump says who waits for a slot, and how full the pool is") {
   run_scripted([](scripted_engine&) -> task<> {
     const auto here = std::source_location::current();
-    pool workers(1);
-    const fiber<> busy = co_await workers.spawn(sleep_for, 1ms);
-    CHECK(busy.state().spawned_at().line() == here.line() + 1);
+    pool workers(2);
+    co_await workers.spawn(sleep_for, 1ms);
+    pool::slot held = co_await workers.reserve();
     const fiber<> spawner = spawn([&]() -> task<> { co_await workers.spawn(sleep_for, 1ms); });
+    const fiber<> joiner = spawn([&]() -> task<> { co_await workers.join(); });
     co_await yield();
-    CHECK(dump().find("fiber 3: place in a pool of 1") != std::string::npos);
+    const std::string all = dump();
+    CAPTURE(all);
+    CHECK(all.find("fiber 3: slot in a pool of 2 (1 reserved, 1 taken by fibers, 1 in line) made "
+                   "at ") != all.npos);
+    CHECK(all.find("pool_test.cpp:" + std::to_string(here.line() + 1) + ", for") != all.npos);
+    CHECK(all.find("fiber 4: end of a group of 1 fibers, 1 more to come") != all.npos);
+    held.release();
     co_await spawner.join();
-    CHECK(co_await workers.join());
+    co_await joiner.join();
+  });
+}
+
+TEST_CASE("fibers of a pool are spawned where the call stands, whatever it is") {
+  run_scripted([](scripted_engine&) -> task<> {
+    pool workers(1);
+    const auto line = [](const auto& made) { return made.state().spawned_at().line(); };
+    const auto site = []() -> task<std::uint_least32_t> {
+      co_return current().spawned_at().line();
+    };
+    const auto six = [](int, int, int, int, int, int) -> task<> { co_return; };
+    const auto three = [](int, int, int) -> task<> { co_return; };
+    const auto line_here = std::source_location::current().line();
+    const auto a = co_await workers.spawn(six, 1, 2, 3, 4, 5, 6);
+    const auto b = co_await workers.spawn(three, 1, 2, 3);
+    const auto c = co_await workers.spawn_within(1h, three, 1, 2, 3);
+    CHECK(line(a) == line_here + 1);
+    CHECK(line(b) == line_here + 2);
+    CHECK(line(c) == line_here + 3);
+    co_await workers.join();
+    const auto next_line = std::source_location::current().line();
+    const auto d = workers.try_spawn(three, 1, 2, 3);
+    CHECK(line(*d) == next_line + 1);
+    CHECK(co_await workers.apply(site) == next_line + 3);
+    pool::slot taken = co_await workers.reserve();
+    const auto e = taken.spawn(three, 1, 2, 3);
+    CHECK(line(e) == next_line + 5);
+    const std::vector items = {1};
+    const auto site_of = [](int) -> task<std::uint_least32_t> {
+      co_return current().spawned_at().line();
+    };
+    const auto mapped = co_await workers.map(items, site_of);
+    CHECK(mapped.front() == next_line + 11);
+    auto each = workers.imap(items, site_of);
+    const auto first = co_await each.next();
+    CHECK(first->value() == next_line + 13);
   });
 }
 
@@ -635,6 +993,19 @@ TEST_CASE("a place changes hands without an allocation, and so do closing and a 
     co_await refused.join();
     CHECK(refused.error() != nullptr);
     co_await other.kill();
+  });
+}
+
+TEST_CASE("a spawn in a pool allocates nothing beyond the fiber, which is pooled") {
+  run_scripted([](scripted_engine&) -> task<> {
+    pool workers(100);
+    std::size_t before = 0;
+    for (int round = 0; round < 2; ++round) {  // the first one fills the pool of frames
+      before = allocations();
+      for (int i = 0; i < 300; ++i) co_await workers.spawn(sleep_for, 1ms);
+      CHECK(co_await workers.join());
+    }
+    CHECK(allocations() == before);
   });
 }
 
