@@ -472,9 +472,9 @@ class program {
       using value_type = job_token;
       using difference_type = std::ptrdiff_t;
       job_token operator*() const {
-        user& by = *of->by;
-        of->made_by->got_slot(by);
-        by.state = user::request::none;
+        user& reader = *of->by;
+        of->made_by->got_slot(reader);
+        reader.state = user::request::none;
         if (of->at == of->breaks_at) {
           of->made_by->slots_.release();
           ++seen.broken_ranges;
