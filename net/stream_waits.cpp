@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 namespace ringlet {
 namespace {
@@ -330,13 +331,23 @@ gather_wait::gather_wait(descriptor& on, std::span<const std::span<const std::by
   }
 }
 
+// The parts of the next request: the last of them is cut where the request ends.
 void gather_wait::aim() noexcept {
+  const std::size_t parts_max = std::min<std::size_t>(parts_.size() - first_, IOV_MAX);
+  std::size_t room = request_max;
+  std::size_t count = 0;
+  while (count < parts_max && room != 0) {
+    iovec& part = parts_[first_ + count++];
+    if (part.iov_len > room) cut_off_ = std::exchange(part.iov_len, room) - room;
+    room -= part.iov_len;
+  }
   message_.msg_iov = parts_.data() + first_;
-  message_.msg_iovlen = std::min<std::size_t>(parts_.size() - first_, IOV_MAX);
+  message_.msg_iovlen = count;
   data = &message_;
 }
 
 void gather_wait::advance(std::size_t sent) noexcept {
+  message_.msg_iov[message_.msg_iovlen - 1].iov_len += std::exchange(cut_off_, 0);
   left_ -= sent;
   begun_ = true;
   while (sent != 0) {

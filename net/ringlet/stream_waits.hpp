@@ -176,6 +176,7 @@ class [[nodiscard]] gather_wait : public io_wait {
   std::vector<iovec> parts_;
   std::size_t first_ = 0;  // the first part that has not gone out whole
   std::size_t left_ = 0;
+  std::size_t cut_off_ = 0;  // of the last part of the request in flight
   bool begun_ = false;
   msghdr message_ = {};
 };
