@@ -53,6 +53,7 @@ void descriptor::on_received(operation& op, const completion& done) noexcept {
   auto& self = static_cast<descriptor&>(op);
   engine& carrier = self.home_->carrier();
   if (done.buffer != completion::no_buffer) {
+    if (done.result > 0) self.note_arrival(static_cast<std::uint32_t>(done.result));
     if (done.result > 0 && (!self.closing_ || self.reader_ != nullptr)) {
       self.arrived_.push(carrier.buffers(), done.buffer, static_cast<std::uint32_t>(done.result));
     } else {
@@ -72,6 +73,7 @@ void descriptor::on_received(operation& op, const completion& done) noexcept {
     self.last_seen_ = fill::more;
     self.cancel_receiving();
   }
+  if (done.more && self.bulk_left_ != 0) self.cancel_receiving();
   if (!done.more && self.closing_ && self.idle()) self.finish_close();
 }
 
@@ -114,6 +116,7 @@ bool descriptor::receive_privately(std::byte*& memory, std::int32_t& size) noexc
   now.length = pool.size();
   const std::int32_t received = call(now);
   if (received > 0) {
+    note_arrival(static_cast<std::uint32_t>(received));
     memory = made;
   } else {
     pool.free_private(made);

@@ -40,9 +40,13 @@ class arrival_waiter {
 ///
 /// It is itself the operation that receives: with buffers of the engine, and multishot as long as
 /// the peer waits for answers: then one request serves many calls. What it brings between two calls
-/// is there for the next one. A peer that sends faster than it is read gets one request a call, and
-/// so does a socket that is neither IPv4 nor IPv6: of a Unix stream that was shut down a multishot
-/// request may never bring the end (seen with Linux 6.18).
+/// is there for the next one.
+///
+/// A peer that sends in bulk gets one request a call: a request that stays would take in up to 33
+/// buffers of it at once, while the other connections wait. One full buffer tells bulk; it is over
+/// when 16 smaller ones have arrived, since a socket is empty now and then in bulk, too. So does a
+/// socket that is neither IPv4 nor IPv6: of a Unix stream that was shut down a multishot request
+/// may never bring the end (seen with Linux 6.18).
 class descriptor final : public scheduler_guest, private operation {
  public:
   enum class kind : std::uint8_t {
@@ -139,6 +143,7 @@ class descriptor final : public scheduler_guest, private operation {
   // So many received buffers may wait to be taken; with one more the request is cancelled. What the
   // kernel delivers before it sees that comes on top: up to 33 in each of the two passes of a turn.
   static constexpr std::size_t arrived_max = 4;
+  static constexpr std::uint8_t bulk_ends_after = 16;
 
   /// What the last read told of the socket.
   enum class fill : std::uint8_t { unknown, drained, more };
@@ -159,6 +164,14 @@ class descriptor final : public scheduler_guest, private operation {
     return family_ == family::internet;
   }
   void find_family() noexcept;
+  /// `size` bytes have arrived in a buffer of the engine's size.
+  void note_arrival(std::uint32_t size) noexcept {
+    if (size == buffers().size()) [[unlikely]] {
+      bulk_left_ = bulk_ends_after;
+    } else if (bulk_left_ != 0) {
+      --bulk_left_;
+    }
+  }
   void release() noexcept;
   void finish_close() noexcept;
   void drop_arrived() noexcept;
@@ -174,6 +187,7 @@ class descriptor final : public scheduler_guest, private operation {
   bool cut_short_[2] = {};
   fill last_seen_ = fill::unknown;
   family family_;
+  std::uint8_t bulk_left_ = 0;  // smaller buffers that have to arrive until bulk is over
   buffer_queue arrived_;
   arrival_waiter* reader_ = nullptr;
   context* callers_[2] = {};
@@ -291,8 +305,7 @@ inline void descriptor::await_arrival(arrival_waiter& waiter) noexcept {
   reader_ = &waiter;
   if (is_receiving()) return;
   operation::fd = fd_;
-  // A request that stays would take in bulk faster than anybody reads it.
-  multishot = last_seen_ != fill::more && is_internet();
+  multishot = last_seen_ != fill::more && bulk_left_ == 0 && is_internet();
   poll_first = is_drained();
   home_->carrier().start(*this);
 }

@@ -4,16 +4,24 @@
 // Method: as in arrivals_test.cpp, on a scripted engine that tells how it was asked; then with real
 // sockets, for what the kernel makes of it.
 #include <ringlet/as_result.hpp>
+#include <ringlet/joinall.hpp>
 #include <ringlet/tcp_listener.hpp>
 #include <ringlet/tcp_stream.hpp>
 
 #include <doctest/doctest.h>
 
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <cstddef>
+#include <functional>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "support/loopback.hpp"
 #include "support/schedulers.hpp"
@@ -92,6 +100,140 @@ TEST_CASE("a connection that ringlet has made or accepted itself is not asked wh
     CHECK(stays);
     CHECK(s.engine.called(opcode::get_option) == 0);
   });
+}
+
+TEST_CASE("one full buffer tells bulk, which is over when 16 smaller ones have arrived") {
+  on_stage([](stage& s) -> task<> {
+    const std::string full(s.engine.buffers().size(), 'x');
+    const std::string smaller(full.size() - 1, 'x');
+    bool stays = co_await asks_to_stay(s, smaller);
+    CHECK(stays);
+    for (int times = 0; times < 2; ++times) {
+      CHECK(s.engine.is_waiting(opcode::receive));
+      s.engine.deliver(s.engine.oldest(opcode::receive), full);
+      co_await settle();
+      // It was cancelled although somebody may be reading all the time.
+      CHECK_FALSE(s.engine.is_waiting(opcode::receive));
+      { const buffer taken = co_await s.stream.receive(); }
+      for (int i = 0; i < 15; ++i) {
+        stays = co_await asks_to_stay(s, smaller);
+        CHECK_FALSE(stays);
+      }
+      stays = co_await asks_to_stay(s, full);
+      CHECK_FALSE(stays);
+      for (int i = 0; i < 16; ++i) {
+        stays = co_await asks_to_stay(s, smaller);
+        CHECK_FALSE(stays);
+      }
+      stays = co_await asks_to_stay(s, smaller);
+      CHECK(stays);
+    }
+  });
+}
+
+TEST_CASE("a full buffer ends a request that stays also while a fiber waits for the next one") {
+  on_stage([](stage& s) -> task<> {
+    const std::string full(s.engine.buffers().size(), 'x');
+    const auto read_two = [&]() -> task<std::size_t> {
+      std::size_t got = 0;
+      for (int i = 0; i < 2; ++i) got += (co_await s.stream.receive()).size();
+      co_return got;
+    };
+    const auto reading = spawn(read_two);
+    co_await settle();
+    s.engine.deliver(s.engine.oldest(opcode::receive), full);
+    co_await settle();
+    CHECK(s.engine.cancelled(opcode::receive) == 1);
+    CHECK_FALSE(s.engine.oldest(opcode::receive).multishot);
+    s.engine.deliver(s.engine.oldest(opcode::receive), "abc");
+    const std::size_t got = co_await reading.get();
+    CHECK(got == full.size() + 3);
+  });
+}
+
+TEST_CASE("a full buffer tells bulk also where all buffers of the engine were out") {
+  on_stage([](stage& s) -> task<> {
+    std::vector<std::int32_t> taken;
+    while (s.engine.buffers_free() != 0) taken.push_back(s.engine.take_buffer());
+    s.engine.answer(opcode::receive_now,
+                    [](operation& op) { return static_cast<std::int32_t>(op.length); });
+    bool stays = co_await asks_to_stay(s);
+    CHECK(stays);
+    for (const std::int32_t id : taken) s.engine.give_back(id);
+    stays = co_await asks_to_stay(s);
+    CHECK_FALSE(stays);
+  });
+}
+
+namespace {
+
+constexpr std::size_t one_buffer = 1024;
+constexpr std::size_t bulk = 32;  // buffers of each sender
+
+// Waits until the system has brought it: it is late on a machine that is busy.
+void await_bytes(const tcp_stream& stream, std::size_t bytes) {
+  int there = 0;
+  while (static_cast<std::size_t>(there) < bytes) {
+    REQUIRE(::ioctl(stream.native_handle(), FIONREAD, &there) == 0);
+  }
+}
+
+// Bulk senders to one scheduler each, and one that sends a byte and wants it seen soon.
+struct crowd {
+  std::vector<half_raw_connection> senders;
+  half_raw_connection ping;
+  std::vector<std::size_t> received;  // bytes of each sender
+  std::vector<std::size_t> when_half;
+  std::vector<std::size_t> when_pinged;
+};
+
+task<> receive_bulk(crowd& all, std::size_t which) {
+  std::size_t& received = all.received[which];
+  while (received < (1 + bulk) * one_buffer) {
+    received += (co_await all.senders[which].stream.receive()).size();
+    if (received >= (1 + bulk / 2) * one_buffer && all.when_half.empty()) {
+      all.when_half = all.received;
+    }
+  }
+}
+
+task<> receive_ping(crowd& all) {
+  co_await all.ping.stream.receive();
+  all.when_pinged = all.received;
+}
+
+}  // namespace
+
+// Each sender fills one buffer first. That empties its socket, so a request that stays would be the
+// next one; it would take in all the rest at once, one connection after the other.
+TEST_CASE("equal bulk senders get equal shares, and a ping is seen between their buffers") {
+  for (const std::size_t senders : {2U, 10U, 100U}) {
+    CAPTURE(senders);
+    const auto body = [senders]() -> task<> {
+      crowd all;
+      all.received.resize(senders);
+      for (std::size_t i = 0; i < senders; ++i) all.senders.push_back(co_await half_raw_pair());
+      all.ping = co_await half_raw_pair();
+      std::vector<fiber<>> fibers;
+      for (std::size_t i = 0; i < senders; ++i) {
+        fibers.push_back(spawn(receive_bulk, std::ref(all), i));
+        put(all.senders[i].raw, std::string(one_buffer, 'x'));
+      }
+      fibers.push_back(spawn(receive_ping, std::ref(all)));
+      while (std::ranges::min(all.received) < one_buffer) co_await sleep(0ns);
+      co_await settle();
+      for (const auto& sender : all.senders) put(sender.raw, std::string(bulk * one_buffer, 'x'));
+      put(all.ping.raw, "x");
+      for (const auto& sender : all.senders) await_bytes(sender.stream, bulk * one_buffer);
+      await_bytes(all.ping.stream, 1);
+      co_await joinall(fibers);
+      CHECK(2 * std::ranges::min(all.when_half) >= std::ranges::max(all.when_half));
+      CHECK(std::ranges::max(all.when_pinged) <= 4 * one_buffer);
+    };
+    options settings;
+    settings.sizes.buffer_size = one_buffer;
+    on_one_scheduler(body, settings);
+  }
 }
 
 // With a request that stays, Linux 6.18 tells of the bytes and never of the end.
