@@ -119,7 +119,8 @@ std::int32_t attempt(operation& op, bool known_to_poll) noexcept {
     case opcode::write:
       return attempt_read_or_write(op, known_to_poll);
     default:
-      RINGLET_ASSERT(false, "an operation that is answered at once was started");
+      RINGLET_ASSERT(op.code > opcode::close, "an operation that is answered at once was started");
+      RINGLET_ASSERT(false, "an operation was started that the epoll engine does not know");
   }
 }
 

@@ -1,6 +1,7 @@
 // Fills submission queue entries: one function per kind of request. See io_uring_enter(2).
 #pragma once
 
+#include <ringlet/assert.hpp>
 #include <ringlet/operation.hpp>
 
 #include <poll.h>
@@ -28,6 +29,8 @@ static_assert(alignof(operation) > tag::mask, "its address leaves the tag free")
 
 inline std::uint8_t kernel_opcode(opcode code) noexcept {
   switch (code) {
+    case opcode::nop:
+      return IORING_OP_NOP;
     case opcode::accept:
       return IORING_OP_ACCEPT;
     case opcode::connect:
@@ -46,7 +49,8 @@ inline std::uint8_t kernel_opcode(opcode code) noexcept {
     case opcode::poll:
       return IORING_OP_POLL_ADD;
     default:
-      return IORING_OP_NOP;
+      RINGLET_ASSERT(code > opcode::close, "an operation that is answered at once was started");
+      RINGLET_ASSERT(false, "an operation was started that the uring engine does not know");
   }
 }
 

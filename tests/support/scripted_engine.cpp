@@ -101,6 +101,8 @@ void scripted_engine::answer(opcode code, std::function<std::int32_t(operation&)
 }
 
 void scripted_engine::start(operation& op) noexcept {
+  if (op.code > opcode::close) fail("an operation was started that no engine knows");
+  if (op.code > opcode::poll) fail("an operation that is answered at once was started");
   mark_queued(op);
   mark_in_kernel(op);
   note(request_record::kind::start, op);
@@ -118,6 +120,8 @@ void scripted_engine::cancel(operation& op) noexcept {
 }
 
 std::int32_t scripted_engine::call(operation& op) noexcept {
+  if (op.code > opcode::close) fail("a call was made that no engine knows");
+  if (op.code < opcode::poll) fail("an operation that takes time was made as a direct call");
   note(request_record::kind::call, op);
   const auto found = answers_.find(op.code);
   op.answer = found != answers_.end() ? found->second(op) : answer_by_default(op);
