@@ -1,4 +1,6 @@
 // Making a ring and its buffers, and taking them down again.
+#include <ringlet/blocking_pool.hpp>
+
 #include <sys/mman.h>
 
 #include <atomic>
@@ -69,6 +71,10 @@ int uring_engine::try_ring(std::uint32_t submission_entries,
   // it is switched off: after it, liburing enters by the registered number.
   features_.registered_ring = features_.registered_ring && io_uring_register_ring_fd(&ring_) == 1;
   if (features_.registered_ring) enter_flags_ |= IORING_ENTER_REGISTERED_RING;
+  // For files that wait for their disk, and for writes to terminals; further ones queue. Without it
+  // (older than Linux 5.15) there are more.
+  unsigned workers[2] = {blocking_pool::threads_max, blocking_pool::threads_max};
+  io_uring_register_iowq_max_workers(&ring_, workers);
   return 0;
 }
 
@@ -149,7 +155,12 @@ uring_engine::uring_engine(const engine_options& options, const uring_features& 
     close_ring();
     refuse("io_uring_enter", -entered);
   }
-  statistics_.engine = describe();
+  try {
+    statistics_.engine = describe();
+  } catch (...) {
+    close_ring();  // the destructor is not called
+    throw;
+  }
 }
 
 void uring_engine::close_ring() noexcept {

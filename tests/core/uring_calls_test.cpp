@@ -13,6 +13,7 @@
 #include "support/faulty_enter.hpp"
 #include "support/sockets.hpp"
 #include "support/watched.hpp"
+#include "uring_engine.hpp"
 
 using namespace ringlet;
 using namespace ringlet::test;
@@ -100,6 +101,15 @@ TEST_CASE("buffers are used first in, first out") {
     CHECK(op.seen.back().buffer == round % static_cast<std::int32_t>(count));
     engine->give_back(op.seen.back().buffer);
   }
+}
+
+TEST_CASE("the threads that the kernel starts for a ring are limited to 16 of each kind") {
+  const auto engine = make_uring_engine();
+  unsigned workers[2] = {0, 0};  // asks
+  io_uring& ring = static_cast<uring_engine&>(*engine).ring();
+  REQUIRE(io_uring_register_iowq_max_workers(&ring, workers) == 0);
+  CHECK(workers[0] == 16);
+  CHECK(workers[1] == 16);
 }
 
 TEST_CASE("its name says what it got") {

@@ -167,7 +167,7 @@ class misled_engine {
  private:
   static constexpr std::uint64_t nowhere = 8;
 
-  const io_uring& ring() const { return static_cast<const uring_engine&>(*engine_).ring(); }
+  io_uring& ring() const { return static_cast<uring_engine&>(*engine_).ring(); }
 
   void look_at_requests() {
     const io_uring_sq& queue = ring().sq;

@@ -19,6 +19,9 @@ namespace {
 
 thread_local constinit std::size_t count = 0;
 thread_local constinit int shortages = 0;
+thread_local constinit std::size_t granted = 0;  // although there is a shortage
+
+bool is_granted() noexcept { return shortages == 0 || (granted != 0 && granted-- != 0); }
 
 }  // namespace
 
@@ -26,13 +29,13 @@ thread_local constinit int shortages = 0;
 // The other forms of new and delete end in these.
 void* operator new(std::size_t size) {
   ++count;
-  void* const memory = shortages == 0 ? std::malloc(size != 0 ? size : 1) : nullptr;
+  void* const memory = is_granted() ? std::malloc(size != 0 ? size : 1) : nullptr;
   return memory != nullptr ? memory : throw std::bad_alloc();
 }
 void* operator new(std::size_t size, std::align_val_t alignment) {
   void* memory = nullptr;
   const bool made =
-      shortages == 0 && ::posix_memalign(&memory, static_cast<std::size_t>(alignment), size) == 0;
+      is_granted() && ::posix_memalign(&memory, static_cast<std::size_t>(alignment), size) == 0;
   return made ? memory : throw std::bad_alloc();
 }
 void operator delete(void* memory) noexcept { std::free(memory); }
@@ -53,8 +56,14 @@ bool allocations_are_counted() noexcept {
 #endif
 }
 
-out_of_memory::out_of_memory() noexcept { ++shortages; }
-out_of_memory::~out_of_memory() { --shortages; }
+out_of_memory::out_of_memory(std::size_t first) noexcept {
+  ++shortages;
+  granted = first;
+}
+out_of_memory::~out_of_memory() {
+  --shortages;
+  granted = 0;
+}
 
 empty_frame_pool::empty_frame_pool(std::size_t size) : size_(size) {
   if (!allocations_are_counted()) return;

@@ -13,10 +13,10 @@ std::size_t allocations() noexcept;
 bool allocations_are_counted() noexcept;
 
 /// While there is one, operator new throws std::bad_alloc on this thread. (Exceptions themselves do
-/// not come from there.)
+/// not come from there.) The first `first` allocations succeed.
 class out_of_memory {
  public:
-  out_of_memory() noexcept;
+  explicit out_of_memory(std::size_t first = 0) noexcept;
   out_of_memory(const out_of_memory&) = delete;
   out_of_memory& operator=(const out_of_memory&) = delete;
   ~out_of_memory();

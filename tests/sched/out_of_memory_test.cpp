@@ -21,6 +21,7 @@
 #include <cstddef>
 #include <exception>
 #include <memory>
+#include <new>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -28,6 +29,8 @@
 
 #include "allocations.hpp"
 #include "calls.hpp"
+#include "support/engines.hpp"
+#include "support/sockets.hpp"
 
 using namespace ringlet;
 using namespace ringlet::test;
@@ -187,6 +190,27 @@ TEST_CASE("cancelling, waking, limits and handing over need no memory") {
   }
   SUBCASE("on a real one") { run(all.run()); }
   all.check();
+}
+
+// The ring used to be left open when its name found no memory.
+TEST_CASE("an engine that lacks memory, for whatever part, leaves nothing behind") {
+  if (!allocations_are_counted()) return;
+  for_each_kernel_engine([](const engine_maker& make) {
+    if (make.is_rung()) return;
+    make();  // finds out what the kernel can do
+    const std::size_t before = count_open_descriptors();
+    bool made = false;
+    for (std::size_t first = 0; !made; ++first) {
+      CAPTURE(first);
+      try {
+        const out_of_memory shortage(first);
+        make();
+        made = true;
+      } catch (const std::bad_alloc&) {
+      }
+      CHECK(count_open_descriptors() == before);
+    }
+  });
 }
 
 TEST_CASE("ending a run with fibers left needs no memory") {
