@@ -29,6 +29,8 @@ constexpr std::uint32_t buffer_count_min = 8;
 constexpr steady_ns retry_pause = 10'000'000;
 
 constexpr std::uint32_t everything = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET;
+// The kernel takes EPOLLEXCLUSIVE with these alone.
+constexpr std::uint32_t everything_exclusively = EPOLLIN | EPOLLOUT | EPOLLET | EPOLLEXCLUSIVE;
 constexpr std::uint32_t failures = EPOLLERR | EPOLLHUP;
 
 }  // namespace
@@ -119,12 +121,22 @@ epoll_engine::slot* epoll_engine::slot_of(int fd) noexcept {
   return find_slot(fd);
 }
 
+int epoll_engine::enlist(slot& at, const operation& op) noexcept {
+  const bool is_shared = op.code == opcode::accept && !op.multishot;
+  return enlist(at, op.fd, is_shared ? everything_exclusively : everything);
+}
+
 // Returns 0 or an errno. What is ready already is reported by the next epoll_wait(2).
-int epoll_engine::enlist(slot& at, int fd) noexcept {
-  if (at.registered) return 0;
-  epoll_event event{everything, {.fd = fd}};
+int epoll_engine::enlist(slot& at, int fd, std::uint32_t events) noexcept {
+  if (at.registered && at.kept) return 0;
+  epoll_event event{events, {.fd = fd}};
   ++statistics_.system_calls;
-  if (::epoll_ctl(poller_.get(), EPOLL_CTL_ADD, fd, &event) != 0) return errno;
+  const bool added = ::epoll_ctl(poller_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
+  if (at.registered) {
+    if (!added && errno == EEXIST) return 0;
+    disown(at);
+  }
+  if (!added) return errno;
   at.registered = true;
   at.breaks_off = false;
   at.waits = 0;
@@ -138,6 +150,17 @@ int epoll_engine::enlist(slot& at, int fd) noexcept {
   return 0;
 }
 
+// The file of this number was closed by its owner, and another one has its number: what waits for
+// it is told so by its next try.
+void epoll_engine::disown(slot& at) noexcept {
+  at.registered = at.is_tcp = false;
+  while (!at.parked.empty()) {
+    operation& op = at.parked.pop_front();
+    op.fd = -1;
+    started_.push_back(op);
+  }
+}
+
 void epoll_engine::delist(slot& at, int fd) noexcept {
   if (!at.registered) return;
   at.registered = at.is_tcp = false;
@@ -149,7 +172,13 @@ void epoll_engine::delist(slot& at, int fd) noexcept {
 void epoll_engine::keep(int fd) noexcept {
   if (fd < 0) return;
   // Without memory for it the descriptor is not kept, which costs time and nothing else.
-  if (slot* const at = slot_of(fd)) at->kept = true;
+  slot* const at = slot_of(fd);
+  if (at == nullptr) return;
+  if (at->registered && !at->kept) {
+    enlist(*at, fd, everything);
+    if (at->parked.empty()) delist(*at, fd);
+  }
+  at->kept = true;
 }
 
 void epoll_engine::forget(int fd) noexcept {
@@ -237,7 +266,7 @@ std::int32_t epoll_engine::park(operation& op) noexcept {
   if (op.fd < 0) return -EBADF;
   slot* const at = slot_of(op.fd);
   if (at == nullptr) return -ENOMEM;
-  if (const int error = enlist(*at, op.fd); error != 0) {
+  if (const int error = enlist(*at, op); error != 0) {
     if (error != EPERM) return -error;
     // A file. Its poll asked for something else than to read or to write, which never comes: the
     // answer is io_uring's.

@@ -9,6 +9,12 @@
 //     a message costs one recv(2), one send(2) and its share of an epoll_wait(2).
 //   - That knowledge has to die with the descriptor. So only one that its owner keeps (see
 //     engine::keep()) stays registered; others are registered while something is parked.
+//   - A descriptor that is not kept may be closed by its owner while something is parked, and its
+//     number be used again. It is registered once more whenever its number turns up: if the kernel
+//     takes that, the earlier file is gone, and what waits for it ends with EBADF.
+//   - A single accept is for a listener that others share. It is registered for the time of the
+//     accept only, and exclusively: a connection wakes one of those who wait for it, and nobody who
+//     has something else to do.
 //   - O_NONBLOCK is a property of what several processes may share. It is set on listeners, for
 //     which there is no other way, and on a socket for the time of a connect(2). Everything else
 //     is told call by call not to wait.
@@ -66,7 +72,9 @@ class epoll_engine final : public kernel_engine {
 
   slot* find_slot(int fd) noexcept;
   slot* slot_of(int fd) noexcept;
-  int enlist(slot& at, int fd) noexcept;
+  int enlist(slot& at, const operation& op) noexcept;
+  int enlist(slot& at, int fd, std::uint32_t events) noexcept;
+  void disown(slot& at) noexcept;
   void delist(slot& at, int fd) noexcept;
   bool would_wait(const slot* at, const operation& op) const noexcept;
   void learn(slot* at, const operation& op, std::int32_t result) noexcept;

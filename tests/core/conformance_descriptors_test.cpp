@@ -663,6 +663,63 @@ TEST_CASE("a descriptor that a forked child has as well is closed and forgotten 
   });
 }
 
+// Takes turns until the operation is done, but not without end.
+bool is_soon_done(engine& carrier, const operation& op) {
+  const steady_ns limit = carrier.now() + 10'000'000'000;
+  while (op.in_flight() && carrier.now() < limit) turn(carrier, limit);
+  return !op.in_flight();
+}
+
+// What io_uring polls is the file, which lives on; epoll has lost it.
+TEST_CASE("a number that its owner has closed during a poll serves the next owner") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    for (const bool kept : {true, false}) {
+      CAPTURE(kept);
+      const auto engine = make();
+      fd_pair first = socket_pair();
+      const fd_pair second = socket_pair();
+      const int number = first.near.get();
+      watched orphan(opcode::poll, number);
+      orphan.flags = POLLIN;
+      engine->start(orphan);
+      turn(*engine);
+      REQUIRE(::dup2(second.near.get(), number) == number);  // closes it, and uses it again
+      if (kept) engine->keep(number);
+      watched next(opcode::poll, number);
+      next.flags = POLLIN;
+      std::array<std::byte, 1> memory{};
+      watched read(opcode::recv, number, std::span<std::byte>(memory));
+      engine->start(kept ? read : next);
+      turn(*engine);
+      put(second.far, "x");
+      CHECK(is_soon_done(*engine, kept ? read : next));
+      CHECK((kept ? read : next).answer == 1);
+      if (orphan.done()) CHECK(orphan.answer == -EBADF);
+      for (watched* op : {&orphan, &next, &read}) engine->cancel(*op);
+      finish_all(*engine);
+      if (kept) engine->forget(number);
+    }
+  });
+}
+
+TEST_CASE("a poll goes on when its number is kept by its owner") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make();
+    const fd_pair pair = socket_pair();
+    watched poll(opcode::poll, pair.near.get());
+    poll.flags = POLLIN;
+    engine->start(poll);
+    turn(*engine);
+    engine->keep(pair.near.get());
+    turn(*engine);
+    CHECK(poll.in_flight());
+    put(pair.far, "x");
+    CHECK(is_soon_done(*engine, poll));
+    CHECK(poll.answer == POLLIN);
+    engine->forget(pair.near.get());
+  });
+}
+
 TEST_CASE("what is forgotten goes on as if it had never been kept") {
   for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
     reader in(carrier, pair.near.get());
