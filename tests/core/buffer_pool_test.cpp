@@ -5,12 +5,19 @@
 
 #include <doctest/doctest.h>
 
+#include <malloc.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <limits>
 #include <new>
 #include <utility>
 
 #include "support/poison.hpp"
+#include "support/sanitized.hpp"
 #include "support/scripted_engine.hpp"
 
 using namespace ringlet;
@@ -104,6 +111,58 @@ TEST_CASE("leases of both kinds outlive the engine, with their bytes") {
   CHECK(moved.text() == "abc");
   moved.reset();
   CHECK(allocated.text() == "xyz");
+}
+
+namespace {
+
+// Whether something is mapped there.
+bool is_mapped(const void* place) {
+  const auto page = static_cast<std::uintptr_t>(::getpagesize());
+  auto* const begin =
+      reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(place) / page * page);
+  return ::msync(begin, page, MS_ASYNC) == 0;
+}
+
+std::size_t heap_in_use() {
+  const auto now = ::mallinfo2();
+  return now.uordblks + now.hblkhd;
+}
+
+}  // namespace
+
+TEST_CASE("the memory of a pool goes with its engine, or with the last lease that outlives that") {
+  for (const bool outlived : {false, true}) {
+    buffer lease;
+    const std::byte* place = nullptr;
+    {
+      scripted_engine engine(buffer_count, buffer_size);
+      place = engine.buffers().at(0);
+      if (outlived) lease = engine.buffers().lend(engine.take_buffer(), 1);
+      CHECK(is_mapped(place));
+    }
+    CHECK(is_mapped(place) == outlived);
+    lease.reset();
+    CHECK_FALSE(is_mapped(place));
+  }
+}
+
+// Skipped under sanitizers: they have a heap of their own, and report what leaks at the end.
+TEST_CASE("private memory is freed: with its lease, without one, and after its engine" *
+          doctest::skip(sanitized)) {
+  constexpr std::uint32_t large = 1 << 20;
+  constexpr int times = 20;
+  const std::size_t before = heap_in_use();
+  for (int i = 0; i < times; ++i) {
+    buffer late;
+    {
+      scripted_engine engine(buffer_count, large);
+      buffer_pool& pool = engine.buffers();
+      { const buffer lease = pool.lend_private(pool.allocate_private(), 3); }
+      pool.free_private(pool.allocate_private());
+      late = pool.lend_private(pool.allocate_private(), 3);
+    }
+  }
+  CHECK(heap_in_use() < before + large);
 }
 
 TEST_CASE("a pool that does not fit into the address space throws bad_alloc") {

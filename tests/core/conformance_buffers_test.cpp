@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 
 #include <poll.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
@@ -67,6 +68,30 @@ TEST_CASE("a receive lends what has come, up to the size of a buffer, in order")
     CHECK(second.text() == sent.substr(buffer_size));
     CHECK(engine->buffers_free() == buffer_count - 2);
     CHECK(engine->buffers().on_lease() == 2);
+  });
+}
+
+TEST_CASE("a receive that ends with a reset, or the end, keeps no buffer") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    for (const bool multishot : {false, true}) {
+      for (const bool reset : {true, false}) {
+        CAPTURE(multishot);
+        CAPTURE(reset);
+        const auto engine = make(small);
+        fd_pair pair = tcp_pair();
+        watched op(opcode::receive, pair.near.get());
+        op.multishot = multishot;
+        engine->start(op);
+        turn(*engine);
+        const linger how{reset, 0};
+        REQUIRE(::setsockopt(pair.far.get(), SOL_SOCKET, SO_LINGER, &how, sizeof how) == 0);
+        pair.far.reset();
+        finish(*engine, op);
+        CHECK(op.answer == (reset ? -ECONNRESET : 0));
+        { const buffer none = take(*engine, op); }
+        CHECK(engine->buffers_free() == buffer_count);
+      }
+    }
   });
 }
 

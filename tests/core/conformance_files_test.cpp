@@ -3,6 +3,7 @@
 //
 // Method: calls that could block the engine's thread run in a child with an alarm. Terminals pass
 // bytes on at their own time, so cases wait for them with poll(2).
+#include <ringlet/blocking_pool.hpp>
 #include <ringlet/engine.hpp>
 
 #include <doctest/doctest.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <functional>
@@ -195,6 +197,60 @@ TEST_CASE("on epoll a cancellation that a worker has forestalled does not replac
   CHECK(op.seen.size() == 1);
   CHECK(op.answer == 5);
   CHECK(text(memory) == "Name:");
+}
+
+// All workers are busy until the test says so.
+class busy_workers {
+ public:
+  explicit busy_workers(engine& carrier) {
+    for (job& one : jobs_) {
+      one.owner = this;
+      one.home = &carrier;
+      one.work = [](blocking_job& made) noexcept {
+        busy_workers& all = *static_cast<job&>(made).owner;
+        all.busy_.fetch_add(1);
+        while (!all.released_) std::this_thread::yield();
+      };
+      one.run = [](posted_work& made) noexcept {
+        ++static_cast<job&>(static_cast<blocking_job&>(made)).owner->finished_;
+      };
+      blocking_pool::instance().submit(one);
+    }
+    while (busy_ != jobs_.size()) std::this_thread::yield();
+  }
+  void release(engine& carrier) {
+    released_ = true;
+    while (finished_ != jobs_.size()) {
+      turn(carrier, never);
+      carrier.run_posted();
+    }
+  }
+
+ private:
+  struct job : blocking_job {
+    busy_workers* owner;
+  };
+  std::array<job, blocking_pool::threads_max> jobs_;
+  std::atomic<std::size_t> busy_ = 0;
+  std::atomic<bool> released_ = false;
+  std::size_t finished_ = 0;
+};
+
+TEST_CASE("on epoll a read of a file that no worker has begun is cancelled at once") {
+  const auto engine = make_epoll_engine();
+  busy_workers workers(*engine);
+  const unique_fd file(::open("/proc/self/status", O_RDONLY | O_CLOEXEC));
+  std::array<std::byte, 5> memory{};
+  watched op(opcode::read, file.get(), std::span<std::byte>(memory));
+  engine->start(op);
+  CHECK(turn(*engine) == 0);
+  engine->cancel(op);
+  CHECK(turn(*engine) == 1);
+  CHECK(op.done());
+  CHECK(op.answer == -ECANCELED);
+  workers.release(*engine);
+  finish_all(*engine);
+  CHECK(op.seen.size() == 1);
 }
 
 TEST_CASE("what cannot be read or written says so as the system calls do") {
