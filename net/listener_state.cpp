@@ -39,9 +39,10 @@ listener_state::listener_state(unique_fd socket, ringlet::descriptor::family of)
       socket_(std::move(socket)),
       family_(of) {
   operation::fd = socket_.get();
-  multishot = true;
+  multishot = !is_adopted();
   home_->add_guest(*this);
-  home_->carrier().keep(socket_.get());
+  // An engine that remembers an adopted one would be woken for connections that it does not want.
+  if (!is_adopted()) home_->carrier().keep(socket_.get());
 }
 
 scheduler& listener_state::home() const noexcept {
@@ -54,6 +55,10 @@ std::int32_t listener_state::call(operation& op) const noexcept {
   return home().carrier().call(op);
 }
 
+bool listener_state::wants_more() const noexcept {
+  return !waiters_.empty() || (!is_adopted() && staged_.size() < staged_max);
+}
+
 void listener_state::arm() noexcept {
   if (in_flight() || closing_ || timer::armed()) return;
   home().carrier().start(*this);
@@ -63,8 +68,14 @@ int listener_state::take_staged() noexcept {
   if (staged_.empty()) return -1;
   const int taken = staged_.front();
   staged_.pop_front();
-  if (staged_.size() < staged_max / 2) arm();
+  if (!is_adopted() && staged_.size() < staged_max / 2) arm();
   return taken;
+}
+
+void listener_state::on_waiter_gone() noexcept {
+  if (is_adopted() && waiters_.empty() && in_flight() && home_ != nullptr) {
+    home_->carrier().cancel(*this);
+  }
 }
 
 void listener_state::enqueue(accept_wait& wait) noexcept {
@@ -82,7 +93,7 @@ void listener_state::on_completion(operation& op, const completion& done) noexce
   if (done.more) return;
   if (self.closing_) return self.finish_close();
   if (is_final(done.result)) return;  // it would fail at once, and again: until somebody asks
-  if (!self.waiters_.empty() || self.staged_.size() < staged_max) self.arm();
+  if (self.wants_more()) self.arm();
 }
 
 void listener_state::accepted(int made) noexcept {

@@ -12,7 +12,9 @@
 namespace ringlet {
 
 /// One multishot accept, armed while somebody waits or there is room for connections that nobody
-/// has asked for yet. It lives on the heap and outlives its listener until the kernel has let go.
+/// has asked for yet. An adopted listener may be shared with other threads and processes: it
+/// accepts one connection at a time, and only while somebody waits, so that the others get theirs.
+/// It lives on the heap and outlives its listener until the kernel has let go.
 class listener_state final : public scheduler_guest,
                              public descriptor_waiter,
                              private operation,
@@ -29,6 +31,8 @@ class listener_state final : public scheduler_guest,
   /// A connection that is there, or -1.
   int take_staged() noexcept;
   void enqueue(accept_wait& wait) noexcept;
+  /// One that waited does so no more.
+  void on_waiter_gone() noexcept;
   /// True when it is closed already.
   bool close(close_listener_wait* waiter) noexcept;
   void release() noexcept;
@@ -41,6 +45,8 @@ class listener_state final : public scheduler_guest,
   void on_shutdown() noexcept override;
   void on_scheduler_gone() noexcept override;
 
+  bool is_adopted() const noexcept { return family_ == ringlet::descriptor::family::unknown; }
+  bool wants_more() const noexcept;
   void arm() noexcept;
   void accepted(int made) noexcept;
   void failed(std::int32_t error) noexcept;

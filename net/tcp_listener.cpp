@@ -105,6 +105,12 @@ bool accept_wait::try_now() noexcept {
 
 void accept_wait::watch() noexcept { from_->enqueue(*this); }
 
+void accept_wait::unwatch() noexcept {
+  if (!linked()) return;
+  unlink();
+  from_->on_waiter_gone();
+}
+
 void accept_wait::deliver(std::int32_t answer) noexcept {
   answer_ = answer;
   unlink();
@@ -114,7 +120,9 @@ void accept_wait::deliver(std::int32_t answer) noexcept {
 void accept_wait::cancel(context& who, cancel_reason reason) noexcept {
   auto& self = static_cast<accept_wait&>(*static_cast<wait_base*>(who.current_wait().object));
   self.reason_ = reason;
+  listener_state& from = *self.from_;
   self.deliver(-ECANCELED);
+  from.on_waiter_gone();
 }
 
 result<tcp_stream> accept_wait::take() {

@@ -30,6 +30,7 @@ class [[nodiscard]] accept_wait : public list_wait {
   static constexpr bool has_hope = true;
   bool try_now() noexcept;
   void watch() noexcept;
+  void unwatch() noexcept;
   static const wait_type type;
 
  private:
@@ -92,7 +93,11 @@ class tcp_listener {
   /// Errors  address_in_use, address_not_available, permission_denied (ports below 1024), ...
   static tcp_listener bind(std::string_view host_and_port, const listen_options& options = {});
   static tcp_listener bind(const address& where, const listen_options& options = {});
-  /// Takes over a listening socket, say from a service manager.
+  /// Takes over a listening socket, say from a service manager. Other threads and processes may
+  /// listen on it, too: each with a duplicate of its own (dup(2)). So it accepts one connection at
+  /// a time, and none that no fiber waits for; who is idle gets the next one. That costs some
+  /// throughput: where each thread can have a socket of its own, prefer bind() with reuse_port. On
+  /// epoll the socket becomes non-blocking, for all who share it.
   explicit tcp_listener(unique_fd fd);
 
   /// Waits for the next connection. Several fibers may wait: first come, first served.

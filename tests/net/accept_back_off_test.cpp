@@ -74,7 +74,7 @@ task<> run_out_and_close(scripted_engine& engine) {
   tcp_stream stream{unique_fd(stream_fd)};
   const address same = stream.peer_address();
   RINGLET_ASSERT(same == stream.peer_address(), "an address changed");
-  tcp_listener listener{unique_fd(fresh_fd())};
+  tcp_listener listener = listener_on(engine, fresh_fd());
   const auto fiber = spawn(outcome_of_accept(listener));
   co_await sleep(2s);
   const std::size_t before = tried.times.size();
@@ -96,7 +96,7 @@ TEST_CASE("with no descriptor left it is tried again after 10 ms, doubled each t
       starts tried(engine);
       tried.error = error;
       tried.fail_all();
-      tcp_listener listener{unique_fd(fresh_fd())};
+      tcp_listener listener = listener_on(engine, fresh_fd());
       const auto fiber = spawn(outcome_of_accept(listener));
       co_await sleep(3270ms);
       RINGLET_ASSERT(
@@ -138,7 +138,7 @@ TEST_CASE("a listener that backs off can be closed, destroyed and left behind") 
     const auto body = [way](scripted_engine& engine) -> task<> {
       starts tried(engine);
       tried.fail_all();
-      std::optional<tcp_listener> listener(std::in_place, unique_fd(fresh_fd()));
+      std::optional<tcp_listener> listener(listener_on(engine, fresh_fd()));
       const auto fiber = spawn(outcome_of_accept(*listener));
       co_await sleep(15ms);
       if (way == 0) co_await listener->close();

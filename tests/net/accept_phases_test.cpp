@@ -44,7 +44,7 @@ struct hall {
 
   scripted_engine& engine;
   int listening_fd = fresh_fd();
-  std::optional<tcp_listener> listener{std::in_place, unique_fd(listening_fd)};
+  std::optional<tcp_listener> listener{listener_on(engine, listening_fd)};
 
   operation& armed() { return engine.oldest(opcode::accept); }
   bool is_armed() const { return engine.is_waiting(opcode::accept); }

@@ -53,7 +53,7 @@ struct porch {
   fiber<std::string> choosing(until limit = forever) { return spawn(choose(limit)); }
 
   scripted_engine& engine;
-  tcp_listener listener{unique_fd(fresh_fd())};
+  tcp_listener listener = listener_on(engine, fresh_fd());
   queue<int> items;
   event door;
 

@@ -6,6 +6,7 @@
 #include <ringlet/sleep.hpp>
 #include <ringlet/standard_streams.hpp>
 #include <ringlet/task.hpp>
+#include <ringlet/tcp_listener.hpp>
 #include <ringlet/tcp_stream.hpp>
 
 #include <array>
@@ -30,6 +31,13 @@ inline constexpr int standard_fd = 8;
 /// those who waited for it have gone on to their next wait.
 inline task<> settle() {
   for (int round = 0; round < 4; ++round) co_await sleep(std::chrono::nanoseconds(0));
+}
+
+/// A listener that ringlet has made itself, with that number. (One that is adopted accepts one
+/// connection at a time.) Needs a scheduler on `engine`.
+inline tcp_listener listener_on(scripted_engine& engine, int fd) {
+  engine.answer(opcode::open_socket, fd);
+  return tcp_listener::bind("127.0.0.1:0");
 }
 
 /// Needs a scheduler on `engine`.
