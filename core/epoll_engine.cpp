@@ -9,7 +9,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <limits>
 #include <new>
 #include <string>
@@ -32,6 +35,15 @@ constexpr std::uint32_t everything = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP 
 // The kernel takes EPOLLEXCLUSIVE with these alone.
 constexpr std::uint32_t everything_exclusively = EPOLLIN | EPOLLOUT | EPOLLET | EPOLLEXCLUSIVE;
 constexpr std::uint32_t failures = EPOLLERR | EPOLLHUP;
+
+// The operation fails with ENOSPC, which names a disk. Once in a process.
+void tell_of_watches() noexcept {
+  static std::atomic_flag told;
+  if (told.test_and_set()) return;
+  std::fprintf(stderr,
+               "ringlet: epoll: no watch is left for this user; raise the sysctl "
+               "fs.epoll.max_user_watches\n");
+}
 
 }  // namespace
 
@@ -61,7 +73,9 @@ epoll_engine::epoll_engine(const engine_options& options)
     : poller_(::epoll_create1(EPOLL_CLOEXEC)) {
   epoll_event event{EPOLLIN | EPOLLET, {.fd = bell_descriptor()}};
   if (!poller_ || ::epoll_ctl(poller_.get(), EPOLL_CTL_ADD, bell_descriptor(), &event) != 0) {
-    throw std::system_error(errno, std::system_category(), "no epoll instance could be made");
+    const int error = errno;
+    throw engine_refused(error, std::string("no epoll instance could be made (") +
+                                    std::strerror(error) + "): " + explain_shortage(error));
   }
   for (std::uint32_t count = options.buffer_count; !pool_; count /= 2) {
     try {
@@ -136,7 +150,11 @@ int epoll_engine::enlist(slot& at, int fd, std::uint32_t events) noexcept {
     if (!added && errno == EEXIST) return 0;
     disown(at);
   }
-  if (!added) return errno;
+  if (!added) {
+    const int error = errno;
+    if (error == ENOSPC) tell_of_watches();
+    return error;
+  }
   at.registered = true;
   at.breaks_off = false;
   at.waits = 0;
@@ -506,6 +524,7 @@ void epoll_engine::give_back(std::int32_t id) noexcept {
 }
 
 std::unique_ptr<engine> make_epoll_engine(const engine_options& options) {
+  check_options(options);
   return std::make_unique<epoll_engine>(options);
 }
 

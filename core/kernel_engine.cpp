@@ -6,21 +6,70 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <bit>
 #include <cerrno>
-#include <system_error>
+#include <cstring>
+#include <stdexcept>
+#include <string>
 
 #include "direct_call.hpp"
 
 namespace ringlet {
 
+namespace {
+
+constexpr std::uint32_t submissions_max = 32'768;  // as the kernel's
+constexpr std::uint32_t completions_max = 65'536;
+constexpr std::uint32_t buffers_max = 32'768;  // a buffer_queue numbers them with 16 bits
+constexpr std::uint32_t buffer_size_max = 1U << 30;
+
+[[noreturn]] void refuse_option(const char* name, std::uint32_t value, const std::string& range) {
+  throw std::invalid_argument("the engine option " + std::string(name) + " is " +
+                              std::to_string(value) + "; it must be " + range);
+}
+
+void check_power(const char* name, std::uint32_t value, std::uint32_t least, std::uint32_t most,
+                 const char* why_least = "") {
+  if (std::has_single_bit(value) && value >= least && value <= most) return;
+  refuse_option(
+      name, value,
+      "a power of two from " + std::to_string(least) + why_least + " to " + std::to_string(most));
+}
+
+}  // namespace
+
+void check_options(const engine_options& options) {
+  check_power("submission_entries", options.submission_entries, 1, submissions_max);
+  check_power("completion_entries", options.completion_entries, options.submission_entries,
+              completions_max, " (submission_entries)");
+  check_power("buffer_count", options.buffer_count, 1, buffers_max);
+  if (options.buffer_size == 0 || options.buffer_size > buffer_size_max) {
+    refuse_option("buffer_size", options.buffer_size,
+                  "from 1 to " + std::to_string(buffer_size_max));
+  }
+}
+
+std::string explain_shortage(int error) {
+  switch (error) {
+    case EMFILE:
+      return "no file descriptor is left in this process; raise the limit with `ulimit -n`";
+    case ENFILE:
+      return "no file descriptor is left in the whole system; raise the sysctl fs.file-max";
+    case ENOSPC:
+      return "no epoll watch is left for this user; raise the sysctl fs.epoll.max_user_watches";
+    case ENOMEM:
+    case ENOBUFS:
+      return "the system has no memory left for it";
+    default:
+      return "this errno is not expected here";
+  }
+}
+
 kernel_engine::kernel_engine() : bell_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (bell_) return;
   const int error = errno;
-  const bool out_of_descriptors = error == EMFILE || error == ENFILE;
-  throw std::system_error(error, std::system_category(),
-                          out_of_descriptors ? "an engine needs a file descriptor for its bell, "
-                                               "and none is left; raise the limit with `ulimit -n`"
-                                             : "eventfd");
+  throw engine_refused(error, std::string("an engine needs a file descriptor for its bell: ") +
+                                  std::strerror(error) + ": " + explain_shortage(error));
 }
 
 std::int32_t kernel_engine::call(operation& op) noexcept {

@@ -7,12 +7,34 @@
 #include <ringlet/unique_fd.hpp>
 
 #include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <system_error>
 
 namespace ringlet {
 
 inline constexpr steady_ns nanoseconds_per_second = 1'000'000'000;
 /// The longest sleep: a year. Kernels refuse times that overflow their clocks.
 inline constexpr steady_ns sleep_max = 365LL * 24 * 3600 * nanoseconds_per_second;
+
+/// Its what() is the sentence alone: that of a plain std::system_error would end with the text of
+/// the errno, behind what to do.
+class engine_refused : public std::system_error {
+ public:
+  engine_refused(int error, const std::string& sentence)
+      : std::system_error(error, std::system_category()), sentence_(sentence) {}
+  const char* what() const noexcept override { return sentence_.what(); }
+
+ private:
+  std::runtime_error sentence_;  // copied without throwing
+};
+
+/// Before the kernel is asked, and alike for all engines: throws std::invalid_argument that names
+/// the option, its value and its range.
+void check_options(const engine_options& options);
+
+/// What is lacking, and what to do, for an errno that tells of a shortage.
+std::string explain_shortage(int error);
 
 class kernel_engine : public engine {
  public:

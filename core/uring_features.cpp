@@ -89,7 +89,10 @@ bool lives_on(engine& ring, opcode kind, int fd) {
 uring_features try_sockets(engine& ring) {
   uring_features found;
   int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0) {
+  const bool has_pair = ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0;
+  // Nothing would be found out, and what is found out is remembered.
+  if (!has_pair && (errno == EMFILE || errno == ENFILE)) lacks("socketpair", errno);
+  if (has_pair) {
     const unique_fd near(ends[0]), far(ends[1]);
     if (::send(far.get(), "x", 1, MSG_NOSIGNAL) == 1) {
       if (!lives_on(ring, opcode::poll, near.get())) lacks("multishot poll", EINVAL);

@@ -13,10 +13,9 @@ namespace {
 
 // kernel.io_uring_disabled: 0, 1 (only the privileged) or 2 (nobody); -1 where there is no such
 // sysctl (before Linux 6.6).
-int sysctl_disabled() {
-  int value = -1;
-  std::ifstream("/proc/sys/kernel/io_uring_disabled") >> value;
-  return value;
+int sysctl_disabled(const char* sysctl) {
+  int value = 0;
+  return std::ifstream(sysctl) >> value ? value : -1;
 }
 
 // Whether this process runs under a seccomp filter (proc(5): mode 2).
@@ -28,8 +27,8 @@ bool has_seccomp_filter() {
   return false;
 }
 
-std::string who_denied() {
-  switch (sysctl_disabled()) {
+std::string who_denied(const char* sysctl) {
+  switch (sysctl_disabled(sysctl)) {
     case 2:
       return "the sysctl kernel.io_uring_disabled is 2; `sysctl kernel.io_uring_disabled=0` allows "
              "it";
@@ -56,13 +55,13 @@ std::string memory_lock_limit() {
 
 }  // namespace
 
-std::string explain_uring_refusal(const char* call, int error) {
+std::string explain_uring_refusal(const char* call, int error, const char* sysctl) {
   std::string text = std::string("io_uring is not available: ") + call + " failed (" +
                      std::strerror(error) + "): ";
   switch (error) {
     case EPERM:
     case EACCES:
-      return text + who_denied();
+      return text + who_denied(sysctl);
     case ENOSYS:
     case EOPNOTSUPP:
       return text + (has_seccomp_filter()
@@ -76,11 +75,8 @@ std::string explain_uring_refusal(const char* call, int error) {
              memory_lock_limit() +
              " for all processes of the user: raise it with `ulimit -l`, "
              "LimitMEMLOCK= of systemd, or CAP_IPC_LOCK";
-    case EMFILE:
-    case ENFILE:
-      return text + "no file descriptor is left; raise the limit with `ulimit -n`";
     default:
-      return text + "this errno is not expected here";
+      return text + explain_shortage(error);
   }
 }
 

@@ -1,25 +1,19 @@
 // Why io_uring was refused, in a sentence that says what to do.
 #pragma once
 
-#include <stdexcept>
 #include <string>
-#include <system_error>
+
+#include "kernel_engine.hpp"
 
 namespace ringlet {
 
-/// Its what() is the sentence alone: that of a plain std::system_error would end with the text of
-/// the errno, behind what to do.
-class uring_refused : public std::system_error {
- public:
-  uring_refused(int error, const std::string& sentence)
-      : std::system_error(error, std::system_category()), sentence_(sentence) {}
-  const char* what() const noexcept override { return sentence_.what(); }
+using uring_refused = engine_refused;
 
- private:
-  std::runtime_error sentence_;  // copied without throwing
-};
+/// Where the kernel tells whether io_uring is switched off (since Linux 6.6).
+inline constexpr const char* uring_sysctl = "/proc/sys/kernel/io_uring_disabled";
 
-/// `call` is the system call that failed and `error` its errno.
-std::string explain_uring_refusal(const char* call, int error);
+/// `call` is the system call that failed and `error` its errno; `sysctl` is a file that a test may
+/// have written.
+std::string explain_uring_refusal(const char* call, int error, const char* sysctl = uring_sysctl);
 
 }  // namespace ringlet

@@ -3,9 +3,11 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
 #include <new>
 #include <thread>
 #include <utility>
@@ -44,6 +46,45 @@ std::atomic<unsigned> rings_closed = 0;
 void exit_ring(io_uring& ring) noexcept {
   rings_closed.fetch_add(1, std::memory_order_release);
   io_uring_queue_exit(&ring);
+}
+
+struct ring_sizes {
+  std::uint32_t submissions;
+  std::uint32_t completions;
+  std::uint32_t buffers;
+  bool operator==(const ring_sizes&) const = default;
+};
+
+// Halves the completion queue, then the buffers, then the submission queue. False at the smallest.
+bool shrink(ring_sizes& sizes) noexcept {
+  if (sizes.completions > completion_entries_min && sizes.completions > sizes.submissions) {
+    sizes.completions /= 2;
+  } else if (sizes.buffers > ring_buffers_min) {
+    sizes.buffers /= 2;
+  } else if (sizes.submissions > submission_entries_min) {
+    sizes.submissions /= 2;
+  } else {
+    return false;
+  }
+  return true;
+}
+
+// What has fitted where more did not. Each for itself: they only say where to begin.
+std::atomic<std::uint32_t> submissions_fit = UINT32_MAX;
+std::atomic<std::uint32_t> completions_fit = UINT32_MAX;
+std::atomic<std::uint32_t> buffers_fit = UINT32_MAX;
+
+ring_sizes known_to_fit(const ring_sizes& wanted) noexcept {
+  const std::uint32_t submissions = std::min(wanted.submissions, submissions_fit.load());
+  const std::uint32_t completions = std::min(wanted.completions, completions_fit.load());
+  return {submissions, std::max(submissions, completions),
+          std::min(wanted.buffers, buffers_fit.load())};
+}
+
+void remember(const ring_sizes& sizes) noexcept {
+  submissions_fit = sizes.submissions;
+  completions_fit = sizes.completions;
+  buffers_fit = sizes.buffers;
 }
 
 std::size_t buffer_ring_bytes(std::uint32_t count) noexcept {
@@ -111,39 +152,39 @@ void uring_engine::drop_buffers() noexcept {
 }
 
 // Refused for memory (the limit on locked memory counts per user, so others may have used it up):
-// halve the completion queue, then the buffers, then the submission queue. A ring that was made and
-// closed again, because its buffers were refused or it was there to find out what the kernel can
-// do, counts until the kernel has taken it down.
+// smaller sizes are tried. A ring that was made and closed again, because its buffers were refused
+// or it was there to find out what the kernel can do, counts until the kernel has taken it down.
+// What has fitted in the end is tried at once by the next ring of this process; the full sizes once
+// before, without waiting, because the limit may have been raised.
 void uring_engine::open_ring(const engine_options& options) {
-  std::uint32_t submissions = options.submission_entries;
-  std::uint32_t completions = options.completion_entries;
-  std::uint32_t buffers = options.buffer_count;
+  const ring_sizes wanted{options.submission_entries, options.completion_entries,
+                          options.buffer_count};
+  const ring_sizes known = known_to_fit(wanted);
+  ring_sizes sizes = wanted;
+  bool tries_once = known != wanted;
   int teardown_rounds = rings_closed.load(std::memory_order_relaxed) != 0 ? teardown_rounds_max : 0;
   for (;;) {
     const char* call = "io_uring_setup";
-    int error = try_ring(submissions, completions);
-    if (error == 0) {
+    int error = try_ring(sizes.submissions, sizes.completions);
+    const bool has_ring = error == 0;
+    if (has_ring) {
       call = "io_uring_register (buffer ring)";
-      error = try_buffers(buffers, options.buffer_size);
-      if (error == 0) return;
+      error = try_buffers(sizes.buffers, options.buffer_size);
+      if (error == 0) break;
       exit_ring(ring_);
       teardown_rounds = teardown_rounds_max;
-    } else if (error == ENOMEM && teardown_rounds > 0) {
-      --teardown_rounds;
-      std::this_thread::sleep_for(teardown_round);
-      continue;
     }
     if (error != ENOMEM) refuse(call, error);
-    if (completions > completion_entries_min && completions > submissions) {
-      completions /= 2;
-    } else if (buffers > ring_buffers_min) {
-      buffers /= 2;
-    } else if (submissions > submission_entries_min) {
-      submissions /= 2;
-    } else {
+    if (std::exchange(tries_once, false)) {
+      sizes = known;
+    } else if (!has_ring && teardown_rounds > 0) {
+      --teardown_rounds;
+      std::this_thread::sleep_for(teardown_round);
+    } else if (!shrink(sizes)) {
       refuse(call, error);
     }
   }
+  if (sizes != wanted) remember(sizes);
 }
 
 uring_engine::uring_engine(const engine_options& options, const uring_features& features)
@@ -196,6 +237,7 @@ std::string uring_engine::describe() const {
 }
 
 std::unique_ptr<engine> make_uring_engine(const engine_options& options) {
+  check_options(options);
   return std::make_unique<uring_engine>(options, find_uring_features());
 }
 

@@ -3,11 +3,15 @@
 
 #include <sys/resource.h>
 
+#include <limits>
+
 namespace ringlet {
 
 std::size_t raise_descriptor_limit() noexcept {
   rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+  // Not known: nobody shall be told that none is allowed.
+  constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max();
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return unlimited;
   const rlim_t before = limit.rlim_cur;
   limit.rlim_cur = limit.rlim_max;
   if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) return before;

@@ -24,6 +24,14 @@ bool is_shortage(std::int32_t answer) noexcept {
   return answer == -EMFILE || answer == -ENFILE || answer == -ENOBUFS || answer == -ENOMEM;
 }
 
+const char* what_is_awaited(std::int32_t answer) noexcept {
+  if (answer == -EMFILE) return "waiting until a descriptor is free (ulimit -n raises the limit)";
+  if (answer == -ENFILE) {
+    return "waiting until a descriptor is free (the sysctl fs.file-max raises the limit)";
+  }
+  return "waiting until the system has memory";
+}
+
 // The listener itself is unusable; everything else is about one connection that failed (accept(2)
 // names the errors of the network that are reported here).
 bool is_final(std::int32_t answer) noexcept {
@@ -122,10 +130,8 @@ void listener_state::failed(std::int32_t error) noexcept {
 // The connection stays in the backlog, so trying again at once would fail at once.
 void listener_state::back_off(std::int32_t error) noexcept {
   if (!std::exchange(complained_, true)) {
-    std::fprintf(stderr,
-                 "ringlet: accept: %s; waiting until a descriptor is free (ulimit -n raises the "
-                 "limit)\n",
-                 std::strerror(-error));
+    std::fprintf(stderr, "ringlet: accept: %s; %s\n", std::strerror(-error),
+                 what_is_awaited(error));
   }
   pause_ = pause_ == 0 ? pause_first : std::min(2 * pause_, pause_last);
   home().timers().arm(*this, home().now() + pause_);

@@ -7,6 +7,7 @@
 
 #include <doctest/doctest.h>
 
+#include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -26,6 +27,7 @@
 #include "support/child.hpp"
 #include "support/restrictions.hpp"
 #include "support/sanitized.hpp"
+#include "support/sockets.hpp"
 #include "support/watched.hpp"
 
 using namespace ringlet;
@@ -183,13 +185,42 @@ TEST_CASE("without a feature that is needed epoll is made, and the line names it
   }
 }
 
+TEST_CASE("with no epoll watch left the sysctl is named, and not a disk") {
+  const child_end none = run_in_child([] {
+    deny(SYS_epoll_ctl, ENOSPC);
+    try {
+      make_epoll_engine();
+    } catch (const std::system_error& error) {
+      std::fprintf(stderr, "errno %d: %s\n", error.code().value(), error.what());
+    }
+  });
+  CHECK(none.errors.find("errno 28: no epoll instance could be made") != std::string::npos);
+  CHECK(none.errors.find("fs.epoll.max_user_watches") != std::string::npos);
+  const child_end later = run_in_child([] {
+    const auto engine = make_epoll_engine();
+    deny(SYS_epoll_ctl, ENOSPC);
+    const fd_pair pair = socket_pair();
+    for (int i = 0; i < 2; ++i) {
+      watched op(opcode::poll, pair.near.get());
+      op.flags = POLLIN;
+      engine->start(op);
+      finish(*engine, op);
+      RINGLET_ASSERT(op.answer == -ENOSPC, "not told");
+    }
+  });
+  CHECK(later.status == 0);
+  CHECK(later.errors ==
+        "ringlet: epoll: no watch is left for this user; raise the sysctl "
+        "fs.epoll.max_user_watches\n");
+}
+
 TEST_CASE("no descriptor left is an error: epoll would hide it, and then fail, too") {
   for (const int error : {EMFILE, ENFILE}) {
     const std::string text =
         choose(engine_kind::automatic, {}, [error] { deny(SYS_io_uring_setup, error); });
     INFO(text);
     CHECK(lines(text) == 1);
-    CHECK(contains(text, "ulimit -n"));
+    CHECK(contains(text, error == EMFILE ? "ulimit -n" : "fs.file-max"));
     CHECK_FALSE(contains(text, "epoll"));
   }
 }

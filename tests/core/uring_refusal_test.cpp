@@ -8,7 +8,10 @@
 #include <ringlet/engine.hpp>
 
 #include <doctest/doctest.h>
+#include <liburing.h>
 
+#include <dlfcn.h>
+#include <fcntl.h>
 #include <linux/io_uring.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -90,12 +93,33 @@ TEST_CASE("every errno of io_uring_setup gets a sentence with the call, and what
   CHECK(contains(explain_uring_refusal("io_uring_setup", EINVAL), "6.1"));
   CHECK(contains(explain_uring_refusal("io_uring_setup", ENOMEM), "ulimit -l"));
   CHECK(contains(explain_uring_refusal("io_uring_setup", EMFILE), "ulimit -n"));
-  CHECK(contains(explain_uring_refusal("io_uring_setup", ENFILE), "ulimit -n"));
+  CHECK(contains(explain_uring_refusal("io_uring_setup", ENFILE), "fs.file-max"));
+  for (const int error : {ENFILE, ENOMEM, ENOBUFS}) {
+    CHECK_FALSE(contains(explain_uring_refusal("io_uring_setup", error), "ulimit -n"));
+  }
   for (const int error : {EPERM, EACCES, ENOSYS, EOPNOTSUPP, EINVAL, ENOMEM, EMFILE, EIO}) {
     const std::string text = explain_uring_refusal("io_uring_setup", error);
     CHECK(text.rfind("io_uring is not available: io_uring_setup failed (", 0) == 0);
     CHECK(contains(text, std::system_category().message(error).c_str()));
   }
+}
+
+TEST_CASE("the sysctl that switches io_uring off is named, with its value and what allows it") {
+  const unique_fd file(::open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  REQUIRE(file);
+  const std::string path = "/proc/self/fd/" + std::to_string(file.get());
+  const auto explain = [&](const char* value) {
+    REQUIRE(::pwrite(file.get(), value, 2, 0) == 2);
+    return explain_uring_refusal("io_uring_setup", EPERM, path.c_str());
+  };
+  const std::string off = explain("2\n");
+  CHECK(contains(off, "the sysctl kernel.io_uring_disabled is 2"));
+  CHECK(contains(off, "`sysctl kernel.io_uring_disabled=0` allows it"));
+  const std::string restricted = explain("1\n");
+  CHECK(contains(restricted, "the sysctl kernel.io_uring_disabled is 1"));
+  CHECK(contains(restricted, "CAP_SYS_ADMIN"));
+  CHECK(contains(restricted, "kernel.io_uring_group"));
+  CHECK_FALSE(contains(explain("0\n"), "sysctl"));
 }
 
 TEST_CASE("without a filter or a sysctl it is not said that there is one") {
@@ -156,6 +180,26 @@ TEST_CASE("no descriptor left: for the bell, or for the ring beside it") {
   }
 }
 
+// With some left the ring is made, and what is tried with sockets fails.
+TEST_CASE("too few descriptors are not mistaken for an old kernel") {
+  for (rlim_t left = 0; left < 6; ++left) {
+    CAPTURE(left);
+    const std::string text = report_under([left] {
+      show_exception_to_sanitizer();
+      const int next = ::dup(STDERR_FILENO);
+      ::close(next);
+      rlimit limit{};
+      ::getrlimit(RLIMIT_NOFILE, &limit);
+      limit.rlim_cur = static_cast<rlim_t>(next) + left;
+      ::setrlimit(RLIMIT_NOFILE, &limit);
+    });
+    INFO(text);
+    CHECK((contains(text, "made uring") || contains(text, "errno 24")));
+    CHECK(contains(text, "ulimit -n") == contains(text, "errno 24"));
+    CHECK_FALSE(contains(text, "6.1"));
+  }
+}
+
 TEST_SUITE_END();
 
 TEST_SUITE_BEGIN("uring: short of memory");
@@ -164,10 +208,23 @@ namespace {
 
 constexpr rlim_t kibibyte = 1024;
 
+// Of the default sizes; counted by the function below.
+int full_rings_tried = 0;
+
 // Only root can become another user.
 const bool cannot_change_user = ::geteuid() != 0;
 
 }  // namespace
+
+// The linker takes this one instead of liburing's.
+extern "C" int io_uring_queue_init_params(unsigned entries, io_uring* ring,
+                                          io_uring_params* params) {
+  using setup = int (*)(unsigned, io_uring*, io_uring_params*);
+  static const auto make =
+      reinterpret_cast<setup>(::dlsym(RTLD_NEXT, "io_uring_queue_init_params"));
+  if (params->cq_entries == engine_options().completion_entries) ++full_rings_tried;
+  return make(entries, ring, params);
+}
 
 TEST_CASE("with no memory to lock even the smallest ring is refused, and the limit is named" *
           doctest::skip(cannot_change_user)) {
@@ -198,6 +255,23 @@ TEST_CASE("a limit that fits a smaller ring gives a smaller ring, whatever the l
     made_before = made;
   }
   CHECK(made_before);
+}
+
+// Each run used to wait for 200 ms, in the hope that the full sizes fit.
+TEST_CASE("what fits under a limit is found out once in a process" *
+          doctest::skip(cannot_change_user)) {
+  if (!counts_rings()) {
+    MESSAGE("skipped: this kernel does not count rings as locked memory");
+    return;
+  }
+  const std::string text = report_under([] {
+    limit_locked_memory(64 * kibibyte);
+    make_uring_engine();
+    full_rings_tried = 0;
+    for (int i = 0; i < 3; ++i) make_uring_engine();
+    std::fprintf(stderr, "full sizes were tried %d times; ", full_rings_tried);
+  });
+  CHECK(contains(text, "full sizes were tried 3 times; "));
 }
 
 TEST_CASE("a limit that fits all gives all" * doctest::skip(cannot_change_user)) {

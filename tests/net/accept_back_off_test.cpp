@@ -122,6 +122,8 @@ TEST_CASE("with no descriptor left it is tried again after 10 ms, doubled each t
     CHECK(occurrences(end.errors, "ringlet: accept: " + std::system_category().message(error)) ==
           1);
     CHECK(occurrences(end.errors, "\n") == 1);
+    CHECK(occurrences(end.errors, "ulimit -n") == (error == EMFILE ? 1 : 0));
+    CHECK(occurrences(end.errors, "fs.file-max") == (error == ENFILE ? 1 : 0));
     if (end.status != 0) MESSAGE(end.errors);
   }
 }
