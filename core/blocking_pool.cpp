@@ -1,20 +1,29 @@
-// The worker loop, and when a further thread is started.
+// The worker loop, when a further thread is started, and what fork() does to the pool.
 #include <ringlet/blocking_pool.hpp>
 
+#include <pthread.h>
 #include <signal.h>
 
+#include <atomic>
+#include <memory>
+#include <new>
 #include <system_error>
 
 namespace ringlet {
 namespace {
 
-// Signals are for the threads that the program knows: workers are born with all of them blocked.
+// Signals are for the threads that the program knows: workers start with all of them blocked. Not
+// those that a fault of the thread itself causes: if they are blocked, the kernel ends the process
+// without calling the program's crash handler.
 class signals_blocked {
  public:
   signals_blocked() noexcept {
-    sigset_t all;
-    ::sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+    sigset_t blocked;
+    ::sigfillset(&blocked);
+    for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS}) {
+      ::sigdelset(&blocked, fault);
+    }
+    ::pthread_sigmask(SIG_SETMASK, &blocked, &before_);
   }
   ~signals_blocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
   signals_blocked(const signals_blocked&) = delete;
@@ -24,11 +33,29 @@ class signals_blocked {
   sigset_t before_;
 };
 
+// Not destroyed: see the header. Null until the first job, and again in a child of fork().
+constinit std::atomic<blocking_pool*> pool_of_process = nullptr;
+// Where the leak check finds what a child has inherited.
+constinit std::atomic<blocking_pool*> pool_of_parent = nullptr;
+
+// Its mutex may be held by a thread that the child does not have.
+void leave_pool_behind() noexcept {
+  if (blocking_pool* const inherited = pool_of_process.exchange(nullptr)) {
+    pool_of_parent = inherited;
+  }
+}
+
 }  // namespace
 
 blocking_pool& blocking_pool::instance() {
-  static blocking_pool pool;
-  return pool;
+  if (blocking_pool* const made = pool_of_process.load(std::memory_order_acquire)) return *made;
+  static const int registered = ::pthread_atfork(nullptr, nullptr, &leave_pool_behind);
+  if (registered != 0) throw std::bad_alloc();
+  auto made = std::make_unique<blocking_pool>();
+  made->parents_ = pool_of_parent;
+  blocking_pool* first = nullptr;
+  if (!pool_of_process.compare_exchange_strong(first, made.get())) return *first;
+  return *made.release();
 }
 
 void blocking_pool::submit(blocking_job& job) {

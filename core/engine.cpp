@@ -5,6 +5,8 @@
 
 namespace ringlet {
 
+thread_local constinit engine* detail::engine_here = nullptr;
+
 engine::~engine() {
   RINGLET_ASSERT(posted_.load() == nullptr, "an engine ended before it had run what was posted");
 }

@@ -49,8 +49,7 @@ void tell_of_watches() noexcept {
 
 // A read or write of a regular file, from the start of its operation to its answer.
 struct epoll_engine::file_call : blocking_job, list_hook<epoll_engine> {
-  file_call(epoll_engine& owner, operation& made) noexcept : op(&made), result(0) {
-    home = &owner;
+  explicit file_call(operation& made) noexcept : op(&made), result(0) {
     work = [](blocking_job& job) noexcept {
       auto& self = static_cast<file_call&>(job);
       self.result = read_or_write(*self.op);
@@ -253,7 +252,7 @@ void epoll_engine::cancel(operation& op) noexcept {
   }
   for (file_call* call = calls_.next(nullptr); call != nullptr; call = calls_.next(call)) {
     if (call->op != &op) continue;
-    if (!blocking_pool::instance().withdraw(*call)) return;  // it is being made
+    if (!withdraw(*call)) return;  // it is being made
     call->result = -ECANCELED;
     call->move_to(answered_);
     return;
@@ -298,9 +297,9 @@ std::int32_t epoll_engine::park(operation& op) noexcept {
 
 std::int32_t epoll_engine::hand_to_worker(operation& op) noexcept {
   try {
-    auto made = std::make_unique<file_call>(*this, op);
+    auto made = std::make_unique<file_call>(op);
     unpoison_target(op);
-    blocking_pool::instance().submit(*made);
+    submit(*made);
     calls_.push_back(*made.release());
     return 0;
   } catch (const std::bad_alloc&) {

@@ -21,7 +21,6 @@
 //   - Regular files are always ready, and their calls wait all the same: they go to the workers.
 #pragma once
 
-#include <ringlet/blocking_pool.hpp>
 #include <ringlet/intrusive_list.hpp>
 #include <ringlet/unique_fd.hpp>
 

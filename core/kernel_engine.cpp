@@ -1,5 +1,7 @@
-// The clock, chance and the bell, by plain system calls.
+// The clock, chance and the bell, by plain system calls; and the workers.
 #include "kernel_engine.hpp"
+
+#include <ringlet/blocking_pool.hpp>
 
 #include <sys/eventfd.h>
 #include <sys/random.h>
@@ -75,6 +77,15 @@ kernel_engine::kernel_engine() : bell_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK))
 std::int32_t kernel_engine::call(operation& op) noexcept {
   ++statistics_.system_calls;
   return op.answer = direct_call(op);
+}
+
+void kernel_engine::submit(blocking_job& job) {
+  job.home = this;
+  blocking_pool::instance().submit(job);
+}
+
+bool kernel_engine::withdraw(blocking_job& job) noexcept {
+  return blocking_pool::instance().withdraw(job);
 }
 
 void kernel_engine::ring_bell() noexcept {

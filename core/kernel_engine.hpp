@@ -1,5 +1,5 @@
-// What the engines on a real kernel share: the clock, chance, calls that are answered at once, and
-// the bell with which other threads end a sleep.
+// What the engines on a real kernel share: the clock, chance, calls that are answered at once, the
+// workers, and the bell with which other threads end a sleep.
 #pragma once
 
 #include <ringlet/detail/sanitizers.hpp>
@@ -39,6 +39,8 @@ std::string explain_shortage(int error);
 class kernel_engine : public engine {
  public:
   std::int32_t call(operation& op) noexcept override;
+  void submit(blocking_job& job) override;
+  bool withdraw(blocking_job& job) noexcept override;
   steady_ns now() noexcept override;
   std::uint64_t random() noexcept override;
 

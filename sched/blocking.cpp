@@ -7,11 +7,10 @@ const wait_type blocking_wait_base::type{"blocking call", &blocking_wait_base::c
 
 bool blocking_wait_base::begin(frame_record& at) {
   if (!enter(at)) return continue_or_yield(at);
-  home = &fiber_->home().carrier();
   run = &blocking_wait_base::on_answer;
   // First the worker, which may not exist and then throws into the caller; the answer cannot come
   // before this thread returns to its engine.
-  blocking_pool::instance().submit(*this);
+  fiber_->home().carrier().submit(*this);
   suspend_with_hope(type, at);
   return true;
 }
@@ -23,7 +22,7 @@ void blocking_wait_base::on_answer(posted_work& job) noexcept {
 void blocking_wait_base::cancel(context& who, cancel_reason reason) noexcept {
   auto& self =
       static_cast<blocking_wait_base&>(*static_cast<wait_base*>(who.current_wait().object));
-  if (self.withdrawn_ || !blocking_pool::instance().withdraw(self)) return;
+  if (self.withdrawn_ || !self.home->withdraw(self)) return;
   self.withdrawn_ = true;
   self.reason_ = reason;
   on_answer(self);

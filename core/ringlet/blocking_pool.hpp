@@ -1,10 +1,15 @@
 // The threads that make calls which have no asynchronous form. One pool a process.
+//
+// The pool of the process is never destroyed, because a thread that outlives main() may still use
+// it. So exit() does not wait for calls that run: the process ends under them. (run() has waited
+// for those of its own fibers.)
+//
+// A child of fork() has none of its parent's threads: it gets a pool of its own at the first job.
 #pragma once
 
 #include <ringlet/engine.hpp>
 #include <ringlet/intrusive_list.hpp>
 
-#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <mutex>
@@ -13,32 +18,25 @@
 
 namespace ringlet {
 
-/// One call on a worker thread. Lives from submit() until `run` was called on the engine's thread
-/// or withdraw() returned true.
-struct blocking_job : posted_work, list_hook<> {
-  /// Whose thread gets the answer. It must outlive the job.
-  engine* home = nullptr;
-  /// The call; on a worker thread. Must not throw.
-  void (*work)(blocking_job&) noexcept = nullptr;
-};
-
 /// At most `threads_max` threads, started when needed and kept. Jobs wait in order: the queue is as
 /// long as there are waiting callers, and no longer.
 class blocking_pool {
  public:
   static constexpr std::size_t threads_max = 16;
 
-  /// The pool of this process.
+  /// The pool of this process. Throws std::bad_alloc when it cannot be made.
   static blocking_pool& instance();
 
   /// Any thread. Throws std::system_error when not even one thread can be started.
   void submit(blocking_job& job);
-  /// Takes back a job that no worker has begun; false when it is too late. Any thread.
+  /// Takes back a job that no worker has begun; false when it is too late. Any thread. The job was
+  /// submitted by this process.
   bool withdraw(blocking_job& job) noexcept;
 
   blocking_pool() = default;
   blocking_pool(const blocking_pool&) = delete;
   blocking_pool& operator=(const blocking_pool&) = delete;
+  /// Waits until all jobs that it has taken are done.
   ~blocking_pool();
 
  private:
@@ -51,6 +49,7 @@ class blocking_pool {
   std::size_t queued_ = 0;
   std::size_t idle_ = 0;  // threads that wait for a job, those already notified included
   bool ending_ = false;
+  blocking_pool* parents_ = nullptr;  // what fork() left of the parent's; never used
 };
 
 }  // namespace ringlet

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <ringlet/buffer_pool.hpp>
+#include <ringlet/intrusive_list.hpp>
 #include <ringlet/operation.hpp>
 
 #include <atomic>
@@ -15,6 +16,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 
 namespace ringlet {
 
@@ -28,6 +30,25 @@ inline constexpr steady_ns never = std::numeric_limits<steady_ns>::max();
 struct posted_work {
   posted_work* next = nullptr;
   void (*run)(posted_work&) noexcept = nullptr;
+};
+
+class engine;
+
+namespace detail {
+
+/// What the scheduler of this thread uses; null where there is none. For messages; and its address
+/// tells threads apart in two instructions.
+extern thread_local constinit engine* engine_here __attribute__((tls_model("initial-exec")));
+
+}  // namespace detail
+
+/// A call that has no asynchronous form, made for an engine by a worker thread. Lives from submit()
+/// until `run` was called on the engine's thread, or withdraw() returned true.
+struct blocking_job : posted_work, list_hook<> {
+  /// Whose thread gets the answer: the engine that it was submitted to.
+  engine* home = nullptr;
+  /// The call; on a worker thread. Must not throw.
+  void (*work)(blocking_job&) noexcept = nullptr;
 };
 
 /// Which engine carries operations to the kernel.
@@ -73,6 +94,9 @@ class engine {
 
   /// statistics().engine.
   const std::string& name() const noexcept { return statistics_.engine; }
+  /// What messages call the scheduler that uses it; empty without one.
+  const std::string& user() const noexcept { return user_; }
+  void set_user(std::string label) noexcept { user_ = std::move(label); }
 
   /// Starts an operation, which must be idle or done. Never fails and never completes it: what goes
   /// wrong is the result of the completion, which a later wait() delivers.
@@ -104,6 +128,14 @@ class engine {
     if (sleeping_.exchange(false, std::memory_order_seq_cst)) ring_bell();
     posting_.fetch_sub(1, std::memory_order_release);
   }
+
+  /// Has a worker make the call of `job`, and then posts the job to this engine: its `run` is the
+  /// answer. Throws std::system_error when there is no worker and none can be started; then the job
+  /// was not taken.
+  virtual void submit(blocking_job& job) = 0;
+  /// Takes back a job whose call has not begun: true, and it is not answered. False when the call
+  /// has begun, or was answered.
+  virtual bool withdraw(blocking_job& job) noexcept = 0;
 
   virtual steady_ns now() noexcept = 0;
   virtual std::uint64_t random() noexcept = 0;
@@ -185,6 +217,7 @@ class engine {
   engine_statistics statistics_;
 
  private:
+  std::string user_;
   // Pushed by any thread, taken whole by the engine's. All three are sequentially consistent:
   // either the poster (or waker) sees the sleeper, or the sleeper sees the work (or the flag).
   std::atomic<posted_work*> posted_ = nullptr;

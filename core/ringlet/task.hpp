@@ -188,6 +188,11 @@ inline constexpr bool is_task = false;
 template <class T>
 inline constexpr bool is_task<task<T>> = true;
 
+/// Whether a T that is only dropped does nothing, because somebody would have to await it.
+template <class T>
+inline constexpr bool is_unawaited =
+    is_task<std::remove_cvref_t<T>> || awaiter<std::remove_cvref_t<T>>;
+
 /// For calls that are awaited and take a callable as F&&: refuses what g++ 12 gets wrong.
 template <class F>
 constexpr void check_temporary() noexcept {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ringlet/blocking_pool.hpp>
+#include <ringlet/engine.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/wait.hpp>
@@ -89,7 +90,17 @@ class [[nodiscard]] blocking_wait : public blocking_wait_base {
 
 /// Calls `f()` on a worker thread and yields what it returns, or rethrows what it throws; meanwhile
 /// the other fibers of this thread run. At most blocking_pool::threads_max calls run at once in a
-/// process; more wait in line. `f` must not use this thread's scheduler.
+/// process; more wait in line. `f` must not use this thread's scheduler, nor return a task or
+/// another awaitable.
+///
+/// Signals: workers have all of them blocked except SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP,
+/// SIGABRT and SIGSYS: a crash in `f` reaches the program's handler.
+/// End of the program: run() returns when the calls of its fibers have ended. exit(), also a return
+/// from main(), does not wait for calls that other threads still have running: `f` then runs while
+/// static objects are destroyed, and is cut off when the process ends.
+/// fork(): the workers stay with the parent. See run.hpp.
+/// Errors: what `f` throws; std::system_error when no worker thread can be started and there is
+/// none.
 ///
 /// Cancellation: a call that has not begun is not made; one that runs cannot be stopped, so the
 /// wait ends when it does, and success wins. The same holds for the limit (timed_out).
@@ -97,6 +108,9 @@ class [[nodiscard]] blocking_wait : public blocking_wait_base {
 /// destroys such temporaries twice inside a co_await expression (GCC bug 100611).
 template <class F>
 blocking_wait<F> blocking(F&& f, until limit = forever) noexcept {
+  static_assert(!detail::is_unawaited<std::invoke_result_t<F&>>,
+                "blocking() was given a function that makes a task or a wait, which would never "
+                "run: await that in this fiber, or call run() in the function");
   detail::check_temporary<F>();
   return blocking_wait<F>(std::forward<F>(f), limit);
 }

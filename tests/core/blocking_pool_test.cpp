@@ -14,6 +14,7 @@
 #include <condition_variable>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -247,6 +248,81 @@ TEST_CASE("workers leave all signals to the threads of the program") {
     CHECK(::sigismember(&one.mask, signal) == 1);
     CHECK(::sigismember(&after, signal) == ::sigismember(&before, signal));
   }
+  // But for those that say what the call itself has done wrong.
+  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS}) {
+    CHECK(::sigismember(&one.mask, fault) == 0);
+    CHECK(::sigismember(&after, fault) == ::sigismember(&before, fault));
+  }
+}
+
+// A sanitizer has a handler of its own, and ThreadSanitizer's children can start no threads.
+TEST_CASE("a crash in a call reaches the program's handler" * doctest::skip(sanitized)) {
+  const child_end end = run_in_child([] {
+    std::signal(SIGSEGV, [](int) { ::_exit(42); });
+    yard shared;
+    job one(shared, 'a', false);
+    one.work = [](blocking_job&) noexcept { ::raise(SIGSEGV); };
+    blocking_pool pool;
+    pool.submit(one);
+    shared.wait_for_answers(1);
+  });
+  CHECK(end.status == 42);
+}
+
+// See above.
+TEST_CASE("the pool of the process serves threads that run after main has returned" *
+          doctest::skip(sanitized)) {
+  const child_end end = run_in_child([] {
+    static std::atomic<int> calls = 0;
+    // What exit() does first, and what runs last: a static object that is older than the pool.
+    std::atexit([] {
+      const int before = calls;
+      while (calls < before + 100) std::this_thread::yield();
+    });
+    std::thread([] {
+      yard shared;
+      job one(shared, 'a', false);
+      for (int i = 1;; ++i) {
+        blocking_pool::instance().submit(one);
+        shared.wait_for_answers(i);
+        ++calls;
+      }
+    }).detach();
+    while (calls == 0) std::this_thread::yield();
+    std::exit(4);
+  });
+  CHECK(end.status == 4);
+  CHECK(end.errors.empty());
+}
+
+// See above.
+TEST_CASE("exit does not wait for a call that runs" * doctest::skip(sanitized)) {
+  const child_end end = run_in_child([] {
+    yard shared;
+    job endless(shared, 'a', true);
+    blocking_pool::instance().submit(endless);
+    shared.door.wait_for(1);
+    std::exit(4);
+  });
+  CHECK(end.status == 4);
+}
+
+// See above.
+TEST_CASE("a child of fork() has a pool of its own" * doctest::skip(sanitized)) {
+  yard shared;
+  job one(shared, 'a', true);
+  blocking_pool::instance().submit(one);
+  shared.door.wait_for(1);  // a worker that the child does not have is in a call
+  const child_end end = run_in_child([] {
+    yard own;
+    job other(own, 'b', false);
+    blocking_pool::instance().submit(other);
+    own.wait_for_answers(1);
+    std::exit(own.begun == "b" ? 4 : 5);
+  });
+  CHECK(end.status == 4);
+  shared.door.open(1);
+  shared.wait_for_answers(1);
 }
 
 TEST_CASE("several engines share the pool of the process, and each gets its own answers") {

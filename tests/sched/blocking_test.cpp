@@ -6,6 +6,8 @@
 // threads; they only note.
 #include <ringlet/as_result.hpp>
 #include <ringlet/blocking.hpp>
+#include <ringlet/deadlock.hpp>
+#include <ringlet/event.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>
@@ -23,7 +25,10 @@
 #include <thread>
 #include <vector>
 
+#include "scripted_run.hpp"
+
 using namespace ringlet;
+using namespace ringlet::test;
 using namespace std::chrono_literals;
 
 namespace {
@@ -312,6 +317,83 @@ TEST_CASE("run returns when calls that run have ended; those in line are not mad
   run(main());
   CHECK(ended == static_cast<int>(blocking_pool::threads_max));
   CHECK_FALSE(called);
+}
+
+// On an engine whose workers do what the test says
+
+TEST_CASE("the engine's workers make the call when they get to it") {
+  scripted_engine engine;
+  bool called = false;
+  std::string steps;
+  engine.on_idle = [&] {
+    steps += called ? "called " : "not yet ";
+    if (engine.jobs_queued() == 1) {
+      engine.begin_job();
+    } else if (engine.jobs_begun() == 1) {
+      engine.end_job();
+    }
+    return true;
+  };
+  const auto main = [&]() -> task<int> {
+    auto call = [&] {
+      called = true;
+      return 5;
+    };
+    co_return co_await blocking(call);
+  };
+  CHECK(run_on(engine, main()) == 5);
+  CHECK(steps == "not yet not yet ");
+}
+
+TEST_CASE("a call that is withdrawn leaves no external wait behind: a deadlock is found") {
+  for (const bool by_kill : {true, false}) {
+    scripted_engine engine;
+    const auto main = [&]() -> task<> {
+      const auto calling = spawn([&]() -> task<> {
+        auto call = [] { FAIL("it was made"); };
+        co_await as_result(blocking(call, by_kill ? until(forever) : until(1ms)));
+      });
+      co_await yield();
+      CHECK(engine.jobs_queued() == 1);
+      if (by_kill) calling.request_kill();
+      CHECK(co_await calling.join());
+      CHECK(engine.jobs_queued() == 0);
+      event never_set;
+      co_await never_set.wait();  // the scripted engine fails the test that sleeps without end
+    };
+    CHECK_THROWS_AS(run_on(engine, main()), deadlock);
+  }
+}
+
+TEST_CASE("a call that has begun is external: its fiber is killed in vain, and is no deadlock") {
+  scripted_engine engine;
+  std::string log;
+  engine.on_idle = [&] {
+    if (engine.jobs_begun() == 0) return false;
+    engine.end_job();
+    return true;
+  };
+  const auto main = [&]() -> task<> {
+    const auto killed = spawn(
+        wait_twice, std::ref(log), [] { return 5; }, forever);
+    co_await yield();
+    engine.begin_job();
+    killed.request_kill();
+    co_await killed.join();
+  };
+  run_on(engine, main());
+  CHECK(log == "5, cancelled");
+}
+
+TEST_CASE("without a worker the caller gets the error, and may go on") {
+  scripted_engine engine;
+  engine.refuse_jobs(std::make_error_code(std::errc::resource_unavailable_try_again));
+  const auto main = []() -> task<> {
+    auto call = [] { FAIL("it was made"); };
+    CHECK_THROWS_AS(co_await blocking(call), std::system_error);
+    co_await yield();
+  };
+  run_on(engine, main());
 }
 
 TEST_CASE("several schedulers share the workers") {

@@ -30,6 +30,7 @@ scripted_engine::scripted_engine(std::uint32_t buffer_count, std::uint32_t buffe
 
 scripted_engine::~scripted_engine() {
   if (in_flight() != 0) fail("the engine ended while operations were in flight");
+  if (jobs_queued() + jobs_begun() != 0) fail("the engine ended while it had blocking jobs");
 }
 
 void scripted_engine::complete(operation& op, std::int32_t result, extras more) {
@@ -126,6 +127,30 @@ std::int32_t scripted_engine::call(operation& op) noexcept {
   const auto found = answers_.find(op.code);
   op.answer = found != answers_.end() ? found->second(op) : answer_by_default(op);
   return op.answer;
+}
+
+void scripted_engine::submit(blocking_job& job) {
+  if (jobs_refused_) throw std::system_error(jobs_refused_, "no worker");
+  job.home = this;
+  jobs_queued_.push_back(&job);
+}
+
+bool scripted_engine::withdraw(blocking_job& job) noexcept {
+  return std::erase(jobs_queued_, &job) != 0;
+}
+
+void scripted_engine::begin_job() {
+  if (jobs_queued_.empty()) fail("a blocking job was to begin, and none is queued");
+  jobs_begun_.push_back(jobs_queued_.front());
+  jobs_queued_.pop_front();
+}
+
+void scripted_engine::end_job() {
+  if (jobs_begun_.empty()) fail("a blocking job was to end, and none has begun");
+  blocking_job& job = *jobs_begun_.front();
+  jobs_begun_.pop_front();
+  job.work(job);
+  post(job);
 }
 
 std::int32_t scripted_engine::answer_by_default(operation& op) noexcept {

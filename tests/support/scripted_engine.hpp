@@ -14,6 +14,8 @@
 //   cancel()   is answered with -ECANCELED at the next wait(), unless the test completed the
 //              operation before (success wins) or holds cancellations back.
 //   call()     is answered from a table; what is not in it succeeds.
+//   submit()   only queues: the test says when a call begins and when it ends. There are no
+//   threads.
 #pragma once
 
 #include <ringlet/engine.hpp>
@@ -26,6 +28,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 namespace ringlet::test {
@@ -95,6 +98,18 @@ class scripted_engine final : public engine {
   /// False when there is no step left: then the clock moves on.
   std::function<bool()> on_idle;
 
+  /// The jobs whose calls have not begun; and those that have begun, and not ended.
+  std::size_t jobs_queued() const noexcept { return jobs_queued_.size(); }
+  std::size_t jobs_begun() const noexcept { return jobs_begun_.size(); }
+  /// A worker takes the oldest job: it can be withdrawn no more. Aborts the test when there is
+  /// none.
+  void begin_job();
+  /// The oldest call that has begun is made, on this thread, and its answer posted. Aborts the test
+  /// when there is none.
+  void end_job();
+  /// From now on submit() throws that error; none takes it back.
+  void refuse_jobs(std::error_code why) noexcept { jobs_refused_ = why; }
+
   void advance(steady_ns by) noexcept { now_ += by; }
   std::size_t waits() const noexcept { return waits_; }
   std::size_t bells() const noexcept { return bells_; }
@@ -102,6 +117,8 @@ class scripted_engine final : public engine {
   void start(operation& op) noexcept override;
   void cancel(operation& op) noexcept override;
   std::int32_t call(operation& op) noexcept override;
+  void submit(blocking_job& job) override;
+  bool withdraw(blocking_job& job) noexcept override;
   std::size_t wait(steady_ns until, std::span<completion> out) override;
   steady_ns now() noexcept override { return now_; }
   std::uint64_t random() noexcept override { return ++random_ * 0x9e3779b97f4a7c15; }
@@ -124,6 +141,9 @@ class scripted_engine final : public engine {
   std::vector<operation*> due_cancellations_;
   std::deque<completion> ready_;
   std::deque<std::int32_t> free_buffers_;
+  std::deque<blocking_job*> jobs_queued_;
+  std::deque<blocking_job*> jobs_begun_;
+  std::error_code jobs_refused_;
   std::vector<request_record> log_;
   std::map<opcode, std::function<std::int32_t(operation&)>> answers_;
   steady_ns now_ = start_time;
