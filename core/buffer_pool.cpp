@@ -6,12 +6,14 @@
 
 #include <sys/mman.h>
 
+#include <array>
+#include <cstdio>
 #include <new>
 
 namespace ringlet {
 
 buffer_pool::buffer_pool(engine& owner, std::uint32_t count, std::uint32_t size)
-    : owner_(&owner), count_(count), size_(size) {
+    : owner_(&owner), thread_(&detail::engine_here), count_(count), size_(size) {
   const std::size_t bytes = std::size_t{count} * size;
   // Mapped, not allocated: pages that no connection has needed yet cost nothing.
   void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
@@ -54,7 +56,19 @@ buffer buffer_pool::lend_private(std::byte* memory, std::uint32_t bytes) noexcep
 
 void buffer_pool::free_private(std::byte* memory) noexcept { ::operator delete(memory); }
 
+void buffer_pool::refuse_thread() const noexcept {
+  std::array<char, 400> sentence;
+  std::snprintf(sentence.data(), sentence.size(),
+                "a lent buffer was dropped on another thread than that of the scheduler which lent "
+                "it (%s; this thread runs %s): copy its bytes for the other thread",
+                owner_->user().c_str(),
+                detail::engine_here == nullptr ? "none" : detail::engine_here->user().c_str());
+  RINGLET_ASSERT(false, sentence.data());
+}
+
 void buffer_pool::give_back(std::int32_t id, std::byte* memory) noexcept {
+  if (thread_ != &detail::engine_here && owner_ != nullptr) [[unlikely]]
+    refuse_thread();
   --on_lease_;
   if (id == private_id) {
     free_private(memory);

@@ -43,8 +43,27 @@ void descriptor::find_family() noexcept {
   family_ = internet ? family::internet : family::other;
 }
 
+void descriptor::refuse_thread() const noexcept {
+  RINGLET_ASSERT(home_ != nullptr, "a stream was used after its scheduler had ended");
+  detail::wrong_thread(*home_, "a stream was used on a thread that is not its scheduler's");
+}
+
+// Whether this process is a child of fork(), and the stream is the parent's.
+bool descriptor::is_left_behind() const noexcept {
+  return home_ != nullptr && home_->is_left_behind();
+}
+
+// The child's copy of the number goes, and the peer must not notice. The rest stays: suspended
+// calls of the parent's fibers refer to it.
+void descriptor::drop_in_child() noexcept {
+  closing_ = true;
+  const int fd = std::exchange(fd_, -1);
+  if (kind_ != kind::borrowed) unique_fd(fd).reset();
+}
+
 std::int32_t descriptor::call(operation& op) noexcept {
   if (closing_ || home_ == nullptr) return op.answer = -EBADF;
+  check_thread();
   op.fd = fd_;
   return home_->carrier().call(op);
 }
@@ -143,9 +162,16 @@ void descriptor::drop_arrived() noexcept {
 }
 
 bool descriptor::close(close_wait* waiter) noexcept {
-  RINGLET_ASSERT(home_ == nullptr || home_ == current_scheduler_or_null(),
-                 "a stream was closed or destroyed on another thread than that of its scheduler");
   if (closing_) return true;
+  if (is_left_behind()) [[unlikely]] {
+    drop_in_child();
+    return true;
+  }
+  if (home_ != nullptr) {
+    home_->check_thread(
+        "a stream was closed or destroyed on another thread than that of its "
+        "scheduler");
+  }
   closing_ = true;
   if (kind_ == kind::connection && home_ != nullptr) {
     operation op(opcode::shutdown, &call_nothing);
@@ -190,7 +216,7 @@ void descriptor::finish_close() noexcept {
 
 void descriptor::release() noexcept {
   released_ = true;
-  if (!closing_) {
+  if (!closing_ || is_left_behind()) {
     close(nullptr);
   } else if (idle()) {
     scheduler_guest::unlink();
@@ -199,6 +225,7 @@ void descriptor::release() noexcept {
 }
 
 int descriptor::release_fd() noexcept {
+  if (home_ != nullptr) check_thread();
   RINGLET_ASSERT(idle(), "a descriptor was released while a read or write was in flight");
   RINGLET_ASSERT(!has_arrived(), "a descriptor was released with received bytes that nobody took");
   closing_ = true;

@@ -55,6 +55,7 @@ listener_state::listener_state(unique_fd socket, ringlet::descriptor::family of)
 
 scheduler& listener_state::home() const noexcept {
   RINGLET_ASSERT(home_ != nullptr, "a listener was used after its scheduler had ended");
+  home_->check_thread("a listener was used on a thread that is not its scheduler's");
   return *home_;
 }
 
@@ -156,9 +157,18 @@ void listener_state::close_staged() noexcept {
 }
 
 bool listener_state::close(close_listener_wait* waiter) noexcept {
-  RINGLET_ASSERT(home_ == nullptr || home_ == current_scheduler_or_null(),
-                 "a listener was closed or destroyed on another thread than that of its scheduler");
   if (closing_) return true;
+  if (home_ != nullptr && home_->is_left_behind()) [[unlikely]] {
+    // The child's copy of the number goes; the rest stays, for the parent's fibers refer to it.
+    closing_ = true;
+    socket_.reset();
+    return true;
+  }
+  if (home_ != nullptr) {
+    home_->check_thread(
+        "a listener was closed or destroyed on another thread than that of its "
+        "scheduler");
+  }
   closing_ = true;
   if (home_ != nullptr) home_->timers().disarm(*this);
   descriptor_waiter::unlink();
@@ -196,7 +206,7 @@ void listener_state::finish_close() noexcept {
 
 void listener_state::release() noexcept {
   released_ = true;
-  if (!closing_) {
+  if (!closing_ || (home_ != nullptr && home_->is_left_behind())) {
     close(nullptr);
   } else if (!in_flight()) {
     finish_close();

@@ -73,7 +73,7 @@ void print_fiber(const fiber_base& who, steady_ns now, std::string& out) {
 
 std::string scheduler::dump() {
   std::string out = fmt::format("scheduler{}{}: {}, {} fibers\n", options_.name.empty() ? "" : " ",
-                                options_.name, engine_.name(), live_fibers_);
+                                options_.name, engine_->name(), live_fibers_);
   const steady_ns time = now();
   for_each_fiber([&](const fiber_base& who) { print_fiber(who, time, out); });
   return out;

@@ -20,8 +20,7 @@ ended_fibers::ended_fibers(const std::vector<fiber_base*>& targets)
       order_.push_back(place);
       continue;
     }
-    RINGLET_ASSERT(&target.home() == &current_scheduler(),
-                   "a fiber of another thread's scheduler cannot be joined");
+    target.home().check_thread("a fiber of another thread's scheduler cannot be joined");
     RINGLET_ASSERT(&target != current_scheduler().running(),
                    "a fiber joins itself, so it would wait for ever");
     links_[place].owner = this;

@@ -10,10 +10,12 @@ namespace ringlet {
 const wait_type event::waiting::type{"event", &list_wait::cancel, &waiting::describe};
 
 event::~event() {
+  detail::drop_waits_left_behind(waiters_);
   RINGLET_ASSERT(waiters_.empty(), "an event was destroyed while a fiber waited for it");
 }
 
 void event::set() noexcept {
+  if (waiters_.empty()) check_thread();  // else complete() does
   set_ = true;
   while (!waiters_.empty()) waiters_.front().complete();
 }

@@ -23,10 +23,14 @@ fiber_base::extras_owner fiber_base::inheritance() const {
 }
 
 std::string_view fiber_base::name() const noexcept {
+  if (!done()) home().check_thread("the name of a living fiber was read on another thread");
   return extras_ ? std::string_view(extras_->name) : std::string_view();
 }
 
-void fiber_base::set_name(std::string_view name) { extras().name = name; }
+void fiber_base::set_name(std::string_view name) {
+  if (!done()) home().check_thread("a fiber was named on a thread that is not its scheduler's");
+  extras().name = name;
+}
 
 fiber_extras& fiber_base::extras() {
   if (extras_ == nullptr) extras_.reset(new fiber_extras);
@@ -47,16 +51,14 @@ std::shared_ptr<const detail::context_value> fiber_base::context_values() const 
 
 void fiber_base::kill() noexcept {
   if (done()) return;
-  RINGLET_ASSERT(current_scheduler_or_null() == &home(),
-                 "a fiber was killed on a thread that is not its scheduler's");
+  home().check_thread("a fiber was killed on a thread that is not its scheduler's");
   context::kill();
 }
 
 void fiber_base::kill_with(std::exception_ptr error) {
   if (error == nullptr) return kill();
   if (done()) return;
-  RINGLET_ASSERT(current_scheduler_or_null() == &home(),
-                 "a fiber was killed on a thread that is not its scheduler's");
+  home().check_thread("a fiber was killed on a thread that is not its scheduler's");
   context::interrupt_with(std::move(error));
 }
 
@@ -90,6 +92,8 @@ void fiber_base::set_never_started() noexcept {
 }
 
 callback_id fiber_base::add_callback(std::unique_ptr<done_callback> added) {
+  if (!done())
+    home().check_thread("on_done() was called on another thread than that of the scheduler");
   RINGLET_ASSERT(current_scheduler_or_null() == &home(),
                  "on_done() was called on another thread than that of the scheduler, or after it "
                  "had ended");
@@ -104,6 +108,9 @@ callback_id fiber_base::add_callback(std::unique_ptr<done_callback> added) {
 }
 
 bool fiber_base::remove_callback(callback_id id) noexcept {
+  if (!done()) {
+    home().check_thread("remove_callback() was called on a thread that is not the scheduler's");
+  }
   if (remove_from(watchers_, id)) return true;
   // The scheduler may be gone, and with it all that was to be called later.
   return done() && current_scheduler_or_null() == &home() && remove_from(home().told_later(), id);

@@ -90,8 +90,9 @@ void greenlet_base::set_parent(greenlet_base& to) {
 }
 
 void greenlet_base::check_thread() const noexcept {
-  RINGLET_ASSERT(tree->chain == nullptr || current_scheduler_or_null() == &tree->chain->home(),
-                 "a greenlet was used on a thread that is not its fiber's");
+  if (tree->chain == nullptr) return;
+  const auto& home = static_cast<const scheduler&>(tree->chain->home());
+  home.check_thread("a greenlet was used on a thread that is not its fiber's");
 }
 
 void greenlet_base::check_use(const frame_record& at) const noexcept {
@@ -157,8 +158,10 @@ void greenlet_base::destroy_calls() noexcept {
 }
 
 void greenlet_base::abandon() noexcept {
-  check_thread();
   if (life == phase::finished) return;
+  const context* const owner = tree->chain;
+  if (owner != nullptr && static_cast<const scheduler&>(owner->home()).is_left_behind()) return;
+  check_thread();
   RINGLET_ASSERT(tree->current != this,
                  "a greenlet was destroyed while it runs or its fiber is blocked inside it");
   life = phase::finished;

@@ -49,8 +49,13 @@ const wait_type group::empty_wait::type{"end of a group", &list_wait::cancel,
 group::group() = default;
 
 group::~group() {
+  detail::drop_waits_left_behind(waiters_);
   RINGLET_ASSERT(waiters_.empty(), "a group was destroyed while a fiber joined it");
   clear();
+}
+
+void group::check_thread() noexcept {
+  owner_.check("a group or pool was used on a thread that is not its scheduler's");
 }
 
 void group::member_deleter::operator()(member* deleted) const noexcept { delete deleted; }
@@ -59,13 +64,13 @@ group::member_owner group::make_member() { return member_owner(new member(*this)
 
 void group::add(fiber_base& added) {
   if (added.done()) return;
-  RINGLET_ASSERT(current_scheduler_or_null() == &added.home(),
-                 "a fiber of another thread's scheduler was added to a group");
+  added.home().check_thread("a fiber of another thread's scheduler was added to a group");
   if (!contains(added)) enroll(make_member(), added);
 }
 
 void group::enroll(member_owner added, fiber_base& fiber) noexcept {
   if (fiber.done()) return;
+  check_thread();
   member& made = *added.release();
   made.who = &fiber;
   fiber.add_reference();
@@ -82,6 +87,7 @@ group::member* group::find(const fiber_base& asked) const noexcept {
 }
 
 bool group::discard(fiber_base& left) noexcept {
+  check_thread();
   member* const found = find(left);
   if (found != nullptr) remove(*found);
   return found != nullptr;
@@ -103,6 +109,7 @@ void group::end_joins_if_idle() noexcept {
 void group::on_left() noexcept {}
 
 void group::clear() noexcept {
+  if (!in_order_.empty()) check_thread();
   while (!in_order_.empty()) remove(in_order_.front());
 }
 
@@ -116,6 +123,7 @@ task<bool> group::kill(std::exception_ptr error, until limit) {
     }
     group& killed;
   };
+  check_thread();
   const killing on(*this);
   kill_error_ = error;
   for (member* m = in_order_.next(nullptr); m != nullptr; m = in_order_.next(m)) m->kill(error);

@@ -15,6 +15,7 @@ namespace ringlet {
 const wait_type pool::slot_wait::type{"slot", &list_wait::cancel, &slot_wait::describe};
 
 pool::~pool() {
+  detail::drop_waits_left_behind(waiting_);
   withdraw_offer();
   end_of_offer_.unlink();
   const bool unwinding = std::uncaught_exceptions() != 0;
@@ -50,6 +51,7 @@ void pool::on_left() noexcept {
 }
 
 void pool::close() noexcept {
+  check_thread();
   closed_ = true;
   while (!waiting_.empty()) {
     auto& wait = static_cast<slot_wait&>(waiting_.front());
@@ -60,6 +62,7 @@ void pool::close() noexcept {
 }
 
 pool::slot pool::take_now() noexcept {
+  check_thread();
   if (closed_) return slot();
   if (is_offered_to_caller()) {
     offered_to_ = 0;
@@ -104,8 +107,7 @@ void pool::hand_to(slot& taken, member_owner added, fiber_base& made) noexcept {
 }
 
 task<bool> pool::add_in_slot(fiber_base& added, until limit) {
-  RINGLET_ASSERT(&added.home() == &current_scheduler(),
-                 "a fiber of another thread's scheduler was added to a pool");
+  added.home().check_thread("a fiber of another thread's scheduler was added to a pool");
   if (added.done() || group::contains(added)) co_return true;
   slot taken;
   std::error_code error;
@@ -160,13 +162,13 @@ pool& pool::slot::checked() {
 
 void pool::slot::add_fiber(fiber_base& added) {
   pool& of = checked();
-  RINGLET_ASSERT(&added.home() == &current_scheduler(),
-                 "a fiber of another thread's scheduler was added to a pool");
+  added.home().check_thread("a fiber of another thread's scheduler was added to a pool");
   if (added.done() || of.contains(added)) return release();
   of.hand_to(*this, of.make_member(), added);
 }
 
 bool pool::slot_wait::try_now() noexcept {
+  of_->check_thread();
   if (of_->closed_) {
     reason_ = cancel_reason::closed;
     return true;

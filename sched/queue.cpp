@@ -8,11 +8,14 @@
 namespace ringlet {
 
 queue_base::~queue_base() {
+  detail::drop_waits_left_behind(pushers_);
+  detail::drop_waits_left_behind(poppers_);
   RINGLET_ASSERT(pushers_.empty() && poppers_.empty(),
                  "a queue was destroyed while a fiber waited to push or to pop");
 }
 
 void queue_base::close() noexcept {
+  check_thread();
   closed_ = true;
   for (wait_list* side : {&pushers_, &poppers_}) {
     while (!side->empty()) {

@@ -2,12 +2,14 @@
 #include <ringlet/run.hpp>
 #include <ringlet/unique_fd.hpp>
 
+#include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
+#include <new>
 #include <thread>
 
 namespace ringlet {
@@ -31,10 +33,13 @@ void on_signal(int number) {
   errno = saved_errno;
 }
 
-// Signals are ours from construction to destruction.
+// Signals are ours from construction to destruction; not in a child of fork(), which has no use for
+// them.
 class signal_watch {
  public:
   explicit signal_watch(engine& woken) {
+    static const int registered = ::pthread_atfork(nullptr, nullptr, &in_child);
+    if (registered != 0) throw std::bad_alloc();
     received_signal = 0;
     RINGLET_ASSERT(engine_to_wake.exchange(&woken) == nullptr,
                    "run_main() was called while another run_main() was running");
@@ -43,10 +48,11 @@ class signal_watch {
     ::sigemptyset(&action.sa_mask);
     ::sigaction(SIGINT, &action, &before_interrupt_);
     ::sigaction(SIGTERM, &action, &before_terminate_);
+    here = this;
   }
   ~signal_watch() {
-    ::sigaction(SIGINT, &before_interrupt_, nullptr);
-    ::sigaction(SIGTERM, &before_terminate_, nullptr);
+    here = nullptr;
+    put_back();
     engine_to_wake = nullptr;
     while (handlers_running != 0) std::this_thread::yield();
   }
@@ -54,9 +60,23 @@ class signal_watch {
   signal_watch& operator=(const signal_watch&) = delete;
 
  private:
+  void put_back() const noexcept {
+    ::sigaction(SIGINT, &before_interrupt_, nullptr);
+    ::sigaction(SIGTERM, &before_terminate_, nullptr);
+  }
+  static void in_child() noexcept {
+    engine_to_wake = nullptr;
+    handlers_running = 0;
+    received_signal = 0;
+    if (const signal_watch* const left = here.exchange(nullptr)) left->put_back();
+  }
+
+  static constinit std::atomic<const signal_watch*> here;
   struct sigaction before_interrupt_;
   struct sigaction before_terminate_;
 };
+
+constinit std::atomic<const signal_watch*> signal_watch::here = nullptr;
 
 void watch_signals(scheduler& home) {
   home.watch_signal(received_signal);

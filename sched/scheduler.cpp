@@ -12,20 +12,28 @@ namespace ringlet {
 thread_local constinit scheduler* detail::scheduler_here = nullptr;
 
 scheduler::scheduler(engine& carrier, options settings)
-    : engine_(carrier),
+    : engine_(&carrier),
       options_(std::move(settings)),
       remotes_(std::make_shared<remote_state>()),
       on_stuck_(&std::abort) {
   RINGLET_ASSERT(detail::scheduler_here == nullptr,
                  "run() was called inside run(): await the task, or spawn it");
+  remotes_->posts_max = options_.posts_max;
+  remotes_->target = engine_;
+  carrier.set_user(label());
+  enlist();
   detail::scheduler_here = this;
-  remotes_->target = &engine_;
-  set_turn_time(engine_.now());
+  detail::serial_here = serial_;
+  detail::engine_here = engine_;
+  set_turn_time(engine_->now());
 }
 
 scheduler::~scheduler() {
   drain();
+  delist();
   detail::scheduler_here = nullptr;
+  detail::serial_here = 0;
+  detail::engine_here = nullptr;
 }
 
 void scheduler::run(fiber_base& main) {
@@ -37,6 +45,8 @@ void scheduler::run(fiber_base& main) {
 }
 
 void scheduler::turn() {
+  if (left_behind_) [[unlikely]]
+    detail::abort_after_fork();  // a callback or posted work called fork()
   run_batch();
   if (!timers_.empty()) timers_.expire(turn_time());
   tell_late();
@@ -80,6 +90,8 @@ void scheduler::run_batch() {
       resume_first();
     }
     if (finished_) {
+      if (left_behind_) [[unlikely]]
+        detail::abort_after_fork();
       finished_ = false;
       running_ = nullptr;  // callbacks and destructors of arguments run in nobody's name
       retire(next);
@@ -103,15 +115,15 @@ void scheduler::tell_late() noexcept {
 void scheduler::poll(steady_ns limit) {
   std::size_t count = 0;
   try {
-    count = engine_.wait(limit, completions_);
+    count = engine_->wait(limit, completions_);
   } catch (const std::exception& error) {
     // Operations in flight will never be answered, so no fiber can be ended in order.
     std::fprintf(stderr, "ringlet: the engine failed, and nothing can go on: %s\n", error.what());
     std::abort();
   }
-  set_turn_time(engine_.now());
-  for (std::size_t i = 0; i < count; ++i) engine_.dispatch(completions_[i]);
-  engine_.run_posted();
+  set_turn_time(engine_->now());
+  for (std::size_t i = 0; i < count; ++i) engine_->dispatch(completions_[i]);
+  engine_->run_posted();
 }
 
 void scheduler::check_signal() noexcept {
@@ -124,7 +136,7 @@ bool scheduler::is_deadlocked() const {
   if (hopes_ != 0 || !timers_.empty()) return false;
   const std::lock_guard lock(remotes_->mutex);
   // In this order: the last handle may have posted before it went.
-  return remotes_->handles == 0 && !engine_.has_posted();
+  return remotes_->handles == 0 && !engine_->has_posted();
 }
 
 void scheduler::throw_deadlock() {
@@ -185,11 +197,11 @@ void scheduler::drain() noexcept {
   for (scheduler_guest* g = guests_.next(nullptr); g != nullptr; g = guests_.next(g)) {
     g->on_shutdown();
   }
-  engine_.run_posted();
-  while (engine_.in_flight() != 0) {
+  engine_->run_posted();
+  while (engine_->in_flight() != 0) {
     poll(never);
   }
-  engine_.run_posted();
+  engine_->run_posted();
   while (!starved_.empty()) starved_.pop_front();
   while (!guests_.empty()) guests_.pop_front().on_scheduler_gone();
 }

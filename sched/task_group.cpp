@@ -59,8 +59,7 @@ task_group::~task_group() {
 }
 
 void task_group::add(fiber_base& child) {
-  RINGLET_ASSERT(current_scheduler_or_null() == &home_,
-                 "a fiber was spawned in a group of another thread's scheduler");
+  home_.check_thread("a fiber was spawned in a group of another thread's scheduler");
   std::unique_ptr<member> added;
   try {
     added = std::make_unique<member>(*this, child);
@@ -88,6 +87,7 @@ void task_group::on_ended(member& ended) noexcept {
 }
 
 void task_group::cancel() noexcept {
+  home_.check_thread("a group was cancelled on a thread that is not its scheduler's");
   // Those that come later find it cancelled.
   if (around_.is_cancelled()) return;
   around_.cancel();

@@ -76,17 +76,19 @@ void timer_queue::expire(steady_ns now) noexcept {
 timed_scope::timed_scope(expiry when_due)
     : scope(current()),
       timer(current_scheduler().timers(), &timed_scope::on_due),
-      queue_(current_scheduler().timers()),
+      home_(current_scheduler()),
       when_due_(when_due) {}
 
 timed_scope::~timed_scope() {
-  queue_.disarm(*this);
-  queue_.give_place();
+  home_.timers().disarm(*this);
+  home_.timers().give_place();
 }
 
+void timed_scope::check_thread(const char* rule) const noexcept { home_.check_thread(rule); }
+
 void timed_scope::set_limit(until limit) noexcept {
-  queue_.disarm(*this);
-  if (!limit.is_forever()) queue_.arm(*this, limit.resolve(current_scheduler().now()));
+  home_.timers().disarm(*this);
+  if (!limit.is_forever()) home_.timers().arm(*this, limit.resolve(home_.now()));
 }
 
 void timed_scope::on_due(timer& due) noexcept {

@@ -32,8 +32,7 @@ std::error_code wait_base::cancellation_error() {
 }
 
 void list_wait::complete() noexcept {
-  RINGLET_ASSERT(current_scheduler_or_null() == &fiber_->home(),
-                 "a fiber was woken on a thread that is not its scheduler's");
+  fiber_->home().check_thread("a fiber was woken on a thread that is not its scheduler's");
   unlink();
   wake();
 }

@@ -17,7 +17,8 @@ class buffer_pool;
 /// Lifetime: the bytes stay valid and untouched until the buffer dies or is assigned to. Hold it as
 /// long as the bytes are needed and no longer: a scheduler has a bounded number of them (see
 /// options), and when all are on lease every further receive pays for an allocation.
-/// Thread: that of the scheduler which lent it. It may outlive the scheduler.
+/// Thread: that of the scheduler which lent it; dropping it on another one aborts. It may outlive
+/// the scheduler, and then go anywhere.
 class buffer {
  public:
   buffer() noexcept = default;

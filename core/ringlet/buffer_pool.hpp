@@ -13,7 +13,8 @@ class engine;
 
 /// A fixed number of equal buffers, numbered from 0. Who is free at the moment is known to the
 /// engine; the pool knows where they are and how many are out, and lives until the last one has
-/// come back, so that a lease may outlive its engine. Thread: the engine's.
+/// come back, so that a lease may outlive its engine. Thread: the engine's, where a lease that ends
+/// elsewhere aborts; when that has ended, one at a time.
 class buffer_pool {
  public:
   /// The id of buffers that were allocated because the pool had run dry.
@@ -60,9 +61,11 @@ class buffer_pool {
 
  private:
   ~buffer_pool();
+  [[noreturn, gnu::cold]] void refuse_thread() const noexcept;
   buffer lend(std::int32_t id, const filled& what) noexcept;
 
   engine* owner_;
+  engine** thread_;  // detail::engine_here of the engine's thread
   std::byte* memory_;
   std::unique_ptr<filled[]> filled_;
   std::uint32_t count_;

@@ -154,6 +154,10 @@ class descriptor final : public scheduler_guest, private operation {
   static constexpr std::size_t index(direction which) noexcept {
     return static_cast<std::size_t>(which);
   }
+  inline void check_thread() const noexcept;
+  [[noreturn, gnu::cold]] void refuse_thread() const noexcept;
+  bool is_left_behind() const noexcept;
+  void drop_in_child() noexcept;
   bool has_callers() const noexcept { return callers_[0] != nullptr || callers_[1] != nullptr; }
   bool idle() const noexcept { return !has_callers() && !is_receiving(); }
   static void on_received(operation& op, const completion& done) noexcept;
@@ -287,13 +291,19 @@ class [[nodiscard]] close_wait : public wait_base {
 };
 
 inline void descriptor::enter(context& caller, direction which) noexcept {
-  RINGLET_ASSERT(home_ != nullptr, "a stream was used after its scheduler had ended");
-  RINGLET_ASSERT(home_ == &caller.home(), "a stream was used by a fiber of another scheduler");
+  check_thread();
   RINGLET_ASSERT(which != direction::read || callers_[0] == nullptr,
                  "a second read was begun while one was in flight on the same stream");
   RINGLET_ASSERT(which != direction::write || callers_[1] == nullptr,
                  "a second write was begun while one was in flight on the same stream");
   callers_[index(which)] = &caller;
+}
+
+inline void descriptor::check_thread() const noexcept {
+  // In a child of fork() the fiber is the parent's, too, but it has no scheduler.
+  if (home_ == current_scheduler_or_null() && home_ != nullptr) [[likely]]
+    return;
+  refuse_thread();
 }
 
 inline void descriptor::leave(direction which) noexcept {

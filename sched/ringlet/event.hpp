@@ -1,6 +1,7 @@
 // event: a flag that fibers wait for, as gevent's Event.
 #pragma once
 
+#include <ringlet/detail/affinity.hpp>
 #include <ringlet/fiber_base.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/wait.hpp>
@@ -11,7 +12,10 @@
 namespace ringlet {
 
 /// Set once, it lets everybody through until it is reset. Who waits is woken first come, first
-/// served. Allocates nothing. Thread: that of the scheduler whose fibers wait for it.
+/// served. Allocates nothing.
+/// Thread: that of the scheduler whose fibers wait for it, or else which uses it first, as long as
+/// that one runs: set(), and a wait that comes through at once, abort elsewhere. Other threads have
+/// it set by remote::post().
 class event {
  public:
   event() noexcept = default;
@@ -32,7 +36,12 @@ class event {
   waiting wait(until limit = forever) noexcept;
 
  private:
+  void check_thread() noexcept {
+    owner_.check("an event was used on a thread that is not its scheduler's");
+  }
+
   bool set_ = false;
+  detail::affinity owner_;
   wait_list waiters_;
 };
 
@@ -50,7 +59,11 @@ class event::waiting : public list_wait {
     return reason_ == cancel_reason::none;
   }
 
-  bool try_now() noexcept { return on_->set_; }
+  bool try_now() noexcept {
+    if (!on_->set_) return false;
+    on_->check_thread();
+    return true;
+  }
   void watch() noexcept { on_->waiters_.push_back(*this); }
   static const wait_type type;
 

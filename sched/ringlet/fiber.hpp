@@ -139,8 +139,7 @@ class [[nodiscard]] join_wait : public two_phase_wait, private done_watcher {
   bool try_now() noexcept {
     RINGLET_ASSERT(fiber_ != target_, "a fiber joins itself, so it would wait for ever");
     if (target_->done()) return true;
-    RINGLET_ASSERT(&target_->home() == &fiber_->home(),
-                   "a fiber of another thread's scheduler cannot be joined");
+    target_->home().check_thread("a fiber of another thread's scheduler cannot be joined");
     return false;
   }
   void watch() noexcept { target_->watch(*this); }
@@ -232,8 +231,9 @@ class [[nodiscard]] get_wait : public join_wait {
 /// A handle to a fiber: copyable, cheap, and no owner: dropping it detaches nothing, and the fiber
 /// goes on. The result stays as long as a handle does, also after run() has returned.
 ///
-/// Thread: the scheduler's; only copying, dropping and asking for the result of a fiber that has
-/// ended (done() was seen to be true on the scheduler's thread) are allowed elsewhere.
+/// Thread: the scheduler's; only copying, dropping and asking for the result or the name of a fiber
+/// that has ended (done() was seen to be true on the scheduler's thread) are allowed elsewhere, on
+/// several threads at once, too. Killing, joining, naming or watching a living fiber aborts there.
 template <class T = void>
 class fiber {
  public:

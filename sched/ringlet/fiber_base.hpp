@@ -91,9 +91,9 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
 
   outcome result() const noexcept { return outcome_; }
   bool done() const noexcept { return outcome_ != outcome::pending; }
-  /// The exception that ended it, or null; now somebody has looked.
+  /// The exception that ended it, or null; now somebody has looked. Any thread, once it has ended.
   std::exception_ptr error() noexcept {
-    observed_ = true;
+    observed_.store(true, std::memory_order_relaxed);
     return error_;
   }
 
@@ -178,7 +178,7 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
   intrusive_list<done_watcher> watchers_;
   std::atomic<std::uint32_t> references_ = 2;  // the scheduler's and the first handle's
   outcome outcome_ = outcome::pending;
-  bool observed_ = false;
+  std::atomic<bool> observed_ = false;
 };
 
 [[gnu::always_inline]] inline fiber_base::fiber_base(scheduler& home, scope& around,
@@ -204,7 +204,7 @@ inline void fiber_base::retire() noexcept {
 }
 
 inline void fiber_base::release() noexcept {
-  if (outcome_ == outcome::error && !observed_) [[unlikely]]
+  if (outcome_ == outcome::error && !observed_.load(std::memory_order_relaxed)) [[unlikely]]
     report_failure();
   destroy();
 }
@@ -280,6 +280,8 @@ template <class F>
 void scheduler::for_each_fiber(F&& visit) {
   for (fiber_base* f = registry_.next(nullptr); f != nullptr; f = registry_.next(f)) visit(*f);
 }
+
+inline bool wait_base::is_left_behind() const noexcept { return fiber_->home().is_left_behind(); }
 
 /// The fiber that calls it; aborts outside of one.
 fiber_base& current();

@@ -20,7 +20,8 @@ namespace ringlet {
 
 /// A set of fibers, from which those that end leave by themselves. It owns nothing: when it goes,
 /// its fibers go on. For fibers that must not outlive a call there is with_group().
-/// Thread: that of its scheduler.
+/// Thread: that of the scheduler of its fibers; members are added, taken out and killed there, or
+/// the program aborts.
 class group : public spawns_calls<group> {
  public:
   group();
@@ -79,6 +80,8 @@ class group : public spawns_calls<group> {
   member_owner make_member();
   /// Makes it a member, which it is not; nothing if it has ended.
   void enroll(member_owner added, fiber_base& fiber) noexcept;
+  /// Aborts on another thread than the one on which it was used first.
+  void check_thread() noexcept;
   void add(fiber_base& added);
   bool contains(const fiber_base& asked) const noexcept { return find(asked) != nullptr; }
   /// A member has ended, was taken out, or will not come.
@@ -107,6 +110,7 @@ class group : public spawns_calls<group> {
   std::size_t size_ = 0;
   std::size_t expected_ = 0;
   wait_list waiters_;
+  detail::affinity owner_;
   std::size_t killers_ = 0;  // calls of kill() that have not returned
   std::exception_ptr kill_error_;
 };

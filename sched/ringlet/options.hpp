@@ -4,6 +4,7 @@
 #include <ringlet/engine.hpp>
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -32,6 +33,9 @@ struct options {
   /// default prints at most 10 lines a second to standard error and counts the rest; peers that
   /// went away (is_disconnect()) are not printed.
   std::function<void(const unobserved_error&)> on_unobserved = {};
+  /// How many functions may wait in the scheduler's mailbox: with so many, remote::post() refuses
+  /// more until some have run. What the library itself sends is never refused.
+  std::size_t posts_max = 65'536;
   /// What dump() and messages call this scheduler.
   std::string name = {};
 };

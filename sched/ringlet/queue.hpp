@@ -1,6 +1,7 @@
 // queue: items handed from fibers to fibers, first in, first out, as gevent's Queue.
 #pragma once
 
+#include <ringlet/detail/affinity.hpp>
 #include <ringlet/detail/item_chunks.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/fiber_base.hpp>
@@ -50,6 +51,9 @@ class queue_base {
            (size_ == 0 || (weight_ <= weight_max_ && weight <= weight_max_ - weight_));
   }
   void close() noexcept;
+  void check_thread() noexcept {
+    owner_.check("a queue was used on a thread that is not its scheduler's");
+  }
 
   wait_list pushers_;
   wait_list poppers_;  // while there are any, there is no item
@@ -58,6 +62,7 @@ class queue_base {
   std::size_t size_max_;
   std::size_t weight_max_;
   bool closed_ = false;
+  detail::affinity owner_;
 };
 
 /// A fiber at one of the two ends.
@@ -98,7 +103,9 @@ struct weightless {
 ///           caller, a pop has taken none. Success wins: an item that was handed over to a fiber
 ///           is returned there, and what would end the fiber comes with its next wait.
 /// Lifetime  Longer than all calls that wait.
-/// Thread    That of the scheduler whose fibers use it.
+/// Thread    That of the scheduler whose fibers wait at it, or else which uses it first, as long
+///           as that one runs. Elsewhere push, try_push, try_pop, peek and close abort; a pop does
+///           when it has to wait, or lets a push in. Other threads push by remote::post().
 template <class T, class Weigh = weightless>
 class queue : public queue_base {
   static_assert(std::is_nothrow_move_constructible_v<T>,
@@ -132,12 +139,14 @@ class queue : public queue_base {
   pop_wait pop(const until& limit = forever) noexcept { return {*this, limit}; }
   /// The first item, if there is one. Needs no fiber.
   std::optional<T> try_pop() noexcept {
+    check_thread();
     std::optional<T> taken;
     take(taken);
     return taken;
   }
   /// What would be popped next, or null.
   const T* peek() noexcept {
+    check_thread();
     if (!items_.empty()) return &items_.front();
     return pushers_.empty() ? nullptr : static_cast<push_wait&>(pushers_.front()).item_;
   }
@@ -158,7 +167,8 @@ class queue : public queue_base {
 
   std::size_t weight_of(const T& item) const noexcept { return weigh_(item); }
 
-  // Hands the item to whoever waits for one, else stores it. False when there is no room.
+  // Hands the item to whoever waits for one, which looks at the thread, else stores it. False when
+  // there is no room.
   bool put(T& item) {
     if (!poppers_.empty()) {
       auto& next = static_cast<pop_wait&>(poppers_.front());
@@ -166,6 +176,7 @@ class queue : public queue_base {
       next.complete();
       return true;
     }
+    check_thread();
     if (!pushers_.empty() || !has_room(weight_of(item))) return false;
     store(item);
     return true;

@@ -1,4 +1,15 @@
 // run and run_main: where a program enters the world of fibers.
+//
+// fork(): a child of a process that runs schedulers, or has run some, may call exec(), _exit() and
+// exit(), and run() for a scheduler of its own, also where the parent called fork() inside of
+// run(). It may close or destroy the parent's objects, which closes the child's copy of a
+// descriptor and tells the peer nothing. Any other use of the parent's scheduler, streams, fibers,
+// events, queues and remote handles aborts with a sentence; so a fiber that called fork() can
+// neither wait nor return in the child. SIGINT and SIGTERM do there what they did before
+// run_main(). Workers of blocking() are made anew. The parent notices nothing. As in any process
+// with threads, locks that another thread held at the fork stay locked in the child: fork before
+// the first run(), or call exec() at once, where you can. vfork(), posix_spawn() and clone() go
+// unseen: their children must call exec().
 #pragma once
 
 #include <ringlet/fiber.hpp>

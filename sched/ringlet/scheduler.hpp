@@ -6,6 +6,7 @@
 #pragma once
 
 #include <ringlet/context.hpp>
+#include <ringlet/detail/affinity.hpp>
 #include <ringlet/engine.hpp>
 #include <ringlet/intrusive_list.hpp>
 #include <ringlet/options.hpp>
@@ -43,15 +44,26 @@ namespace detail {
 /// compiler could keep across a suspension.
 extern thread_local constinit scheduler* scheduler_here __attribute__((tls_model("initial-exec")));
 
+/// Aborts: this thread has no scheduler, and why.
+[[noreturn, gnu::cold]] void no_scheduler() noexcept;
+/// Aborts: this is a child of fork(), and something of the parent's was used. Says what may be.
+[[noreturn, gnu::cold]] void abort_after_fork() noexcept;
+/// In a child of fork(): no call of a scheduler of the parent goes to the kernel any more.
+void leave_behind(scheduler& left, engine& refusing) noexcept;
+
 }  // namespace detail
+
+/// What lists all schedulers of the process.
+struct all_schedulers_tag;
 
 /// The scheduler that runs on this thread, or null.
 inline scheduler* current_scheduler_or_null() noexcept { return detail::scheduler_here; }
 /// The same; aborts when there is none: the call was made outside of run().
 inline scheduler& current_scheduler() {
-  RINGLET_ASSERT(current_scheduler_or_null() != nullptr,
-                 "a call that needs a scheduler was made outside of run()");
-  return *current_scheduler_or_null();
+  scheduler* const here = current_scheduler_or_null();
+  if (here == nullptr) [[unlikely]]
+    detail::no_scheduler();
+  return *here;
 }
 
 /// Something that must be told before the scheduler's engine goes away: objects that hold a
@@ -82,7 +94,7 @@ class descriptor_waiter : public list_hook<starved_tag> {
 };
 
 /// Thread: that of its making, but where said otherwise.
-class scheduler : public ready_queue {
+class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
  public:
   /// Becomes this thread's scheduler; there may be one at a time.
   scheduler(engine& carrier, options settings);
@@ -91,10 +103,23 @@ class scheduler : public ready_queue {
   /// Adopts `main`, and runs until it and everything that it left behind has ended. See run().
   void run(fiber_base& main);
 
-  engine& carrier() noexcept { return engine_; }
+  engine& carrier() noexcept { return *engine_; }
   timer_queue& timers() noexcept { return timers_; }
   const options& settings() const noexcept { return options_; }
-  steady_ns now() noexcept { return engine_.now(); }
+  steady_ns now() noexcept { return engine_->now(); }
+
+  /// What messages call it: options::name, or an address. Any thread.
+  std::string label() const;
+  /// Unique in the process, from 1. Any thread.
+  std::uint32_t serial() const noexcept { return serial_; }
+  /// Aborts with `rule` and the names of both schedulers on another thread than its own.
+  void check_thread(const char* rule) const noexcept {
+    if (current_scheduler_or_null() != this) [[unlikely]]
+      detail::wrong_thread(*this, rule);
+  }
+  /// Whether this process is a child of fork(), and it is the parent's: then nothing of it may be
+  /// used.
+  bool is_left_behind() const noexcept { return left_behind_; }
 
   /// Puts a new fiber into the registry and the run queue.
   inline void adopt(fiber_base& added) noexcept;
@@ -135,6 +160,9 @@ class scheduler : public ready_queue {
     std::mutex mutex;
     engine* target = nullptr;  // null once the scheduler has ended
     std::size_t handles = 0;
+    std::atomic<std::size_t> posts = 0;  // of users, that have not had their turn
+    std::size_t posts_max = 0;
+    std::atomic<bool> left_behind = false;  // see scheduler::is_left_behind()
   };
   const std::shared_ptr<remote_state>& remotes() const noexcept { return remotes_; }
   /// Whether posted work may still run: false once all fibers have ended.
@@ -154,10 +182,14 @@ class scheduler : public ready_queue {
   void finish_running() noexcept { finished_ = true; }
 
  private:
+  friend void detail::leave_behind(scheduler& left, engine& refusing) noexcept;
+
   static constexpr int batch_max = 256;
   // Completions that one turn takes out of the engine before it resumes anybody.
   static constexpr std::size_t completions_max = 256;
 
+  void enlist();
+  void delist() noexcept;
   void turn();
   void run_batch();
   void retire(fiber_base& done) noexcept;
@@ -171,7 +203,7 @@ class scheduler : public ready_queue {
   void check_signal() noexcept;
   void tell_late() noexcept;
 
-  engine& engine_;
+  engine* engine_;
   options options_;
   timer_queue timers_;
   intrusive_list<fiber_base, registry_tag> registry_;
@@ -193,6 +225,8 @@ class scheduler : public ready_queue {
   int graces_over_ = 0;
   bool ending_ = false;
   bool shields_are_over_ = false;
+  bool left_behind_ = false;
+  std::uint32_t serial_ = 0;
 };
 
 }  // namespace ringlet

@@ -12,6 +12,7 @@
 
 namespace ringlet {
 
+class scheduler;
 class timer_queue;
 
 /// Something that happens at a point in time. Its place in the queue is reserved when it is made,
@@ -104,12 +105,14 @@ class timed_scope : public scope, private timer {
   explicit timed_scope(expiry when_due);
   ~timed_scope();
 
+  /// Aborts with `rule` on another thread than that of the fiber in which it was made.
+  void check_thread(const char* rule) const noexcept;
   /// Counts from now, and replaces an earlier one.
   void set_limit(until limit) noexcept;
 
  private:
   static void on_due(timer& due) noexcept;
-  timer_queue& queue_;
+  scheduler& home_;
   expiry when_due_;
 };
 

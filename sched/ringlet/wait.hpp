@@ -37,6 +37,9 @@ class wait_base {
   wait_base& operator=(const wait_base&) = delete;
 
   bool await_ready() const noexcept { return false; }
+  /// For objects that are destroyed while it waits: whether it belongs to the parent of this child
+  /// of fork(), and so will never end.
+  inline bool is_left_behind() const noexcept;
 
  protected:
   explicit wait_base(until limit) noexcept : limit_(limit) {}
@@ -128,5 +131,13 @@ class list_wait : public two_phase_wait, public list_hook<> {
 };
 
 using wait_list = intrusive_list<list_wait>;
+
+namespace detail {
+
+/// For the destructors of objects with waits, first: in a child of fork() the waits of the parent's
+/// fibers are taken out.
+void drop_waits_left_behind(wait_list& waits) noexcept;
+
+}  // namespace detail
 
 }  // namespace ringlet

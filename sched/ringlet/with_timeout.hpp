@@ -29,6 +29,7 @@ class deadline_scope : public timed_scope {
   /// Sets another limit instead, counted from now: later, earlier, or forever. False when it is too
   /// late: the old one has passed, and what is inside is being ended.
   bool extend(until limit) noexcept {
+    check_thread("a limit was extended on a thread that is not its fiber's");
     if (has_passed()) return false;
     set_limit(limit);
     return true;

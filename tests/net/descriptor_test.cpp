@@ -14,10 +14,8 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <future>
 #include <optional>
 #include <string>
-#include <thread>
 
 #include "support/aborts.hpp"
 #include "support/loopback.hpp"
@@ -411,34 +409,6 @@ TEST_CASE("a stream that is used after its scheduler has ended aborts and says s
     const auto second = [&]() -> task<> { co_await left.receive(); };
     detail::run_on(engine, second(), {}, std::source_location::current());
   }));
-}
-
-TEST_CASE("a stream that is used by a fiber of another scheduler aborts and says so") {
-  // Under ThreadSanitizer the child can start no thread: both schedulers are on this one, one after
-  // the other, and the stream belongs to the one that is still there on the other thread.
-  tcp_stream stream;
-  std::promise<void> made;
-  std::promise<void> finished;
-  std::thread owner([&] {
-    const auto body = [&]() -> task<> {
-      auto pair = co_await connected_pair();
-      stream = std::move(pair.near);
-      made.set_value();
-      finished.get_future().wait();
-      stream = tcp_stream();
-    };
-    run(body());
-  });
-  made.get_future().wait();
-  CHECK(aborts_with("a stream was used by a fiber of another scheduler", [&] {
-    scripted_engine engine;
-    const auto body = [&]() -> task<> { co_await stream.receive(1ms); };
-    detail::run_on(engine, body(), {}, std::source_location::current());
-  }));
-  CHECK(aborts_with("a stream was closed or destroyed on another thread",
-                    [&] { stream = tcp_stream(); }));
-  finished.set_value();
-  owner.join();
 }
 
 // Overlap

@@ -18,12 +18,10 @@
 #include <cerrno>
 #include <chrono>
 #include <functional>
-#include <future>
 #include <optional>
 #include <set>
 #include <source_location>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "support/aborts.hpp"
@@ -315,32 +313,6 @@ TEST_CASE("a listener that is used after its scheduler has ended says so") {
   });
   CHECK(aborts_with("a listener was used after its scheduler had ended",
                     [&] { left->local_address(); }));
-}
-
-TEST_CASE("a listener that is used on the thread of another scheduler aborts and says so") {
-  std::optional<tcp_listener> listener;
-  std::promise<void> made;
-  std::promise<void> finished;
-  std::thread owner([&] {
-    const auto body = [&]() -> task<> {
-      listener.emplace(tcp_listener::bind("127.0.0.1:0"));
-      made.set_value();
-      finished.get_future().wait();
-      listener.reset();
-      co_return;
-    };
-    run(body());
-  });
-  made.get_future().wait();
-  CHECK(aborts_with("a listener was used by a fiber of another scheduler", [&] {
-    scripted_engine engine;
-    const auto body = [&]() -> task<> { co_await listener->accept(1ms); };
-    detail::run_on(engine, body(), {}, std::source_location::current());
-  }));
-  CHECK(aborts_with("a listener was closed or destroyed on another thread",
-                    [&] { listener.reset(); }));
-  finished.set_value();
-  owner.join();
 }
 
 TEST_CASE("closing is not shutting down: a duplicate in another process still accepts") {

@@ -14,12 +14,19 @@
 namespace ringlet::test {
 namespace {
 
-[[noreturn]] void be_the_child(const std::function<void()>& action, int errors_fd) {
+// Seconds; what hangs is ended by SIGALRM. Longer than any child takes under a sanitizer.
+constexpr unsigned patience = 100;
+
+void become_the_child(int errors_fd) {
   ::dup2(errors_fd, STDERR_FILENO);
   // doctest reports signals in the name of the whole test program; this one is expected.
   std::signal(SIGABRT, SIG_DFL);
   const rlimit no_core{0, 0};
   ::setrlimit(RLIMIT_CORE, &no_core);
+  ::alarm(patience);
+}
+
+[[noreturn]] void be_the_child(const std::function<void()>& action) {
   int status = 0;
   try {
     action();
@@ -36,26 +43,36 @@ namespace {
 
 }  // namespace
 
-child_end run_in_child(const std::function<void()>& action) {
-  std::array<int, 2> errors{};
-  if (::pipe(errors.data()) != 0) return {};
+forked_child::forked_child() {
+  if (::pipe(errors_) != 0) return;
   std::fflush(nullptr);  // ThreadSanitizer's _exit() writes what the child inherits
-  const pid_t child = ::fork();
-  if (child == 0) be_the_child(action, errors[1]);
-  ::close(errors[1]);
+  child_ = ::fork();
+  if (child_ == 0) {
+    become_the_child(errors_[1]);
+  }
+}
+
+child_end forked_child::wait() {
+  ::close(errors_[1]);
   child_end end;
   std::array<char, 4096> piece;
-  for (ssize_t count = 1; child > 0 && count > 0;) {
-    count = ::read(errors[0], piece.data(), piece.size());
+  for (ssize_t count = 1; child_ > 0 && count > 0;) {
+    count = ::read(errors_[0], piece.data(), piece.size());
     if (count > 0) end.errors.append(piece.data(), static_cast<std::size_t>(count));
     if (count < 0 && errno == EINTR) count = 1;
   }
-  ::close(errors[0]);
+  ::close(errors_[0]);
   int status = 0;
-  if (child < 0 || ::waitpid(child, &status, 0) != child) return end;
+  if (child_ < 0 || ::waitpid(child_, &status, 0) != child_) return end;
   if (WIFEXITED(status)) end.status = WEXITSTATUS(status);
   if (WIFSIGNALED(status)) end.signal = WTERMSIG(status);
   return end;
+}
+
+child_end run_in_child(const std::function<void()>& action) {
+  forked_child child;
+  if (child.is_here()) be_the_child(action);
+  return child.wait();
 }
 
 void describe_unexpected(const child_end& end, std::string_view sentence) {

@@ -22,6 +22,24 @@ inline constexpr int child_threw = 99;
 /// is 0, when it throws child_threw, and standard error has the what().
 child_end run_in_child(const std::function<void()>& action);
 
+/// fork() where it stands, for coroutines, which cannot wait in a function: run_in_child() in two
+/// parts. What the child does is its own affair; it ends by _exit().
+class forked_child {
+ public:
+  /// Forks; in the child standard error goes to the parent, and an alarm ends what hangs.
+  forked_child();
+  forked_child(const forked_child&) = delete;
+  forked_child& operator=(const forked_child&) = delete;
+
+  bool is_here() const noexcept { return child_ == 0; }
+  /// In the parent: waits for the end of the child.
+  child_end wait();
+
+ private:
+  int errors_[2] = {-1, -1};
+  int child_ = -1;
+};
+
 /// Prints how a child ended that should have ended with `sentence`.
 void describe_unexpected(const child_end& end, std::string_view sentence);
 

@@ -1,0 +1,148 @@
+// All schedulers of the process: for messages that name two of them, and for fork().
+//
+// A child of fork() has the memory of its parent's schedulers, and of their threads only the one
+// that called fork(). It shares the rings, epoll instances and sockets with the parent. So there
+// every scheduler of the parent is left behind: it gets an engine that refuses to work, and is no
+// longer this thread's. Every call looks at these two anyway, and then aborts: none has to ask.
+#include <ringlet/detail/affinity.hpp>
+#include <ringlet/fiber_base.hpp>
+#include <ringlet/scheduler.hpp>
+
+#include <pthread.h>
+
+#include <array>
+#include <cstdio>
+#include <mutex>
+#include <new>
+#include <string>
+
+namespace ringlet {
+
+thread_local constinit std::uint32_t detail::serial_here = 0;
+
+namespace {
+
+using detail::abort_after_fork;
+
+// What schedulers that were left behind have instead of their engine: whatever would reach the
+// parent aborts, and what takes something back does nothing.
+class refusing_engine final : public engine {
+ public:
+  refusing_engine() { statistics_.engine = "none, after fork()"; }
+
+  void start(operation&) noexcept override { abort_after_fork(); }
+  void cancel(operation&) noexcept override {}
+  std::int32_t call(operation&) noexcept override { abort_after_fork(); }
+  std::size_t wait(steady_ns, std::span<completion>) override { abort_after_fork(); }
+  void submit(blocking_job&) override { abort_after_fork(); }
+  bool withdraw(blocking_job&) noexcept override { return false; }
+  steady_ns now() noexcept override { abort_after_fork(); }
+  std::uint64_t random() noexcept override { abort_after_fork(); }
+  void give_back(std::int32_t) noexcept override {}
+  std::uint32_t buffers_free() const noexcept override { return 0; }
+
+ private:
+  void ring_bell() noexcept override {}
+};
+
+struct registry {
+  std::mutex mutex;
+  intrusive_list<scheduler, all_schedulers_tag> running;
+  intrusive_list<scheduler, all_schedulers_tag> left_behind;  // of the parent
+  std::uint32_t last_serial = 0;
+  refusing_engine refusing;
+};
+
+// Never destroyed: threads may still run schedulers after main() has returned.
+registry& all() {
+  static registry& made = *new registry;
+  return made;
+}
+
+void before_fork() noexcept { all().mutex.lock(); }
+void in_parent() noexcept { all().mutex.unlock(); }
+void in_child() noexcept {
+  registry& known = all();
+  while (!known.running.empty()) {
+    scheduler& left = known.running.pop_front();
+    known.left_behind.push_back(left);
+    detail::leave_behind(left, known.refusing);
+  }
+  known.mutex.unlock();
+}
+
+}  // namespace
+
+void detail::leave_behind(scheduler& left, engine& refusing) noexcept {
+  left.left_behind_ = true;
+  left.engine_ = &refusing;
+  // Not by its mutex, which a thread that is not here may hold.
+  left.remotes_->left_behind = true;
+  if (scheduler_here != &left) return;
+  // The fiber that called fork() goes on to its next wait, where this has the turn look.
+  left.finished_ = true;
+  scheduler_here = nullptr;
+  serial_here = 0;
+  engine_here = nullptr;
+}
+
+void scheduler::enlist() {
+  static const int registered = ::pthread_atfork(&before_fork, &in_parent, &in_child);
+  if (registered != 0) throw std::bad_alloc();
+  const std::lock_guard lock(all().mutex);
+  serial_ = ++all().last_serial;
+  all().running.push_back(*this);
+}
+
+void scheduler::delist() noexcept {
+  const std::lock_guard lock(all().mutex);
+  all().running.remove(*this);
+}
+
+void detail::abort_after_fork() noexcept {
+  RINGLET_ASSERT(false,
+                 "in a child of fork() the parent's scheduler, streams and fibers cannot be used: "
+                 "there call exec(), exit(), or run() for a scheduler of its own");
+}
+
+void detail::no_scheduler() noexcept {
+  // Not locked: in a child with this list the parent's threads do not exist.
+  if (!all().left_behind.empty()) abort_after_fork();
+  RINGLET_ASSERT(false, "a call that needs a scheduler was made outside of run()");
+}
+
+void detail::wrong_thread(const scheduler& owner, const char* rule) noexcept {
+  if (owner.is_left_behind()) abort_after_fork();
+  const scheduler* const here = current_scheduler_or_null();
+  std::array<char, 600> sentence;
+  std::snprintf(sentence.data(), sentence.size(),
+                "%s: it belongs to scheduler %s, and this thread runs %s%s; have it done there, by "
+                "remote::post()",
+                rule, owner.label().c_str(), here == nullptr ? "none" : "scheduler ",
+                here == nullptr ? "" : here->label().c_str());
+  RINGLET_ASSERT(false, sentence.data());
+}
+
+void detail::affinity::settle(const char* rule) noexcept {
+  {
+    registry& known = all();
+    const std::lock_guard lock(known.mutex);
+    for (scheduler* s = known.running.next(nullptr); s != nullptr; s = known.running.next(s)) {
+      if (serial_ != 0 && s->serial() == serial_) wrong_thread(*s, rule);
+    }
+  }
+  serial_ = serial_here;  // that of the first use, or the one after
+}
+
+std::string scheduler::label() const {
+  if (!options_.name.empty()) return '"' + options_.name + '"';
+  std::array<char, 32> address;
+  std::snprintf(address.data(), address.size(), "%p", static_cast<const void*>(this));
+  return address.data();
+}
+
+void detail::drop_waits_left_behind(wait_list& waits) noexcept {
+  while (!waits.empty() && waits.front().is_left_behind()) waits.pop_front();
+}
+
+}  // namespace ringlet

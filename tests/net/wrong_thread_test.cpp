@@ -1,0 +1,125 @@
+// Streams, listeners and lent buffers used on the thread of another scheduler: the program ends
+// with a sentence that names both.
+//
+// Method: as in sched/wrong_thread_test.cpp.
+#include <ringlet/run.hpp>
+#include <ringlet/tcp_listener.hpp>
+#include <ringlet/tcp_stream.hpp>
+
+#include <doctest/doctest.h>
+
+#include <csignal>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+#include "support/child.hpp"
+#include "support/sanitized.hpp"
+
+using namespace ringlet;
+using namespace ringlet::test;
+
+namespace {
+
+options named(const char* name) {
+  options settings;
+  settings.name = name;
+  return settings;
+}
+
+// Whether that, done to a connected stream on another thread than its scheduler's, ends the program
+// with the rule and both names.
+template <class F>
+bool is_refused(std::string_view rule, F misuse) {
+  const child_end end = run_in_child([&] {
+    const auto owner = [&]() -> task<> {
+      auto listener = tcp_listener::bind("127.0.0.1:0");
+      auto stream = co_await tcp_stream::connect(listener.local_address());
+      auto peer = co_await listener.accept();
+      co_await peer.write_all("bytes");
+      buffer lent = co_await stream.receive();
+      std::thread([&] { run(misuse(stream, listener, lent), named("other")); }).join();
+    };
+    run(owner(), named("owner"));
+  });
+  if (end.signal == SIGABRT && end.errors.find(rule) != std::string::npos &&
+      end.errors.find("\"owner\"") != std::string::npos &&
+      end.errors.find("\"other\"") != std::string::npos) {
+    return true;
+  }
+  describe_unexpected(end, rule);
+  return false;
+}
+
+}  // namespace
+
+// Under ThreadSanitizer a forked child can start no threads.
+TEST_SUITE_BEGIN("wrong_thread_net" * doctest::skip(sanitized));
+
+TEST_CASE("a stream") {
+  const std::string_view rule = "a stream was used on a thread that is not its scheduler's";
+  CHECK(is_refused(rule, [](tcp_stream& stream, tcp_listener&, buffer&) -> task<> {
+    co_await stream.receive();
+  }));
+  CHECK(is_refused(rule, [](tcp_stream& stream, tcp_listener&, buffer&) -> task<> {
+    co_await stream.write_all("x");
+  }));
+  CHECK(is_refused(rule, [](tcp_stream& stream, tcp_listener&, buffer&) -> task<> {
+    stream.set_no_delay(true);
+    co_return;
+  }));
+  CHECK(is_refused(rule, [](tcp_stream& stream, tcp_listener&, buffer&) -> task<> {
+    stream.shutdown_write();
+    co_return;
+  }));
+  CHECK(is_refused(
+      "a stream was closed or destroyed on another thread than that of its scheduler",
+      [](tcp_stream& stream, tcp_listener&, buffer&) -> task<> { co_await stream.close(); }));
+  CHECK(is_refused("a stream was closed or destroyed on another thread than that of its scheduler",
+                   [](tcp_stream& stream, tcp_listener&, buffer&) -> task<> {
+                     const tcp_stream dropped = std::move(stream);
+                     co_return;
+                   }));
+}
+
+TEST_CASE("a listener") {
+  const std::string_view rule = "a listener was used on a thread that is not its scheduler's";
+  CHECK(is_refused(rule, [](tcp_stream&, tcp_listener& listener, buffer&) -> task<> {
+    static_cast<void>(listener.local_address());
+    co_return;
+  }));
+  CHECK(is_refused(rule, [](tcp_stream&, tcp_listener& listener, buffer&) -> task<> {
+    static_cast<void>(co_await listener.accept());
+  }));
+  CHECK(is_refused(
+      "a listener was closed or destroyed on another thread than that of its scheduler",
+      [](tcp_stream&, tcp_listener& listener, buffer&) -> task<> { co_await listener.close(); }));
+}
+
+TEST_CASE("a lent buffer") {
+  CHECK(is_refused(
+      "a lent buffer was dropped on another thread than that of the scheduler which lent it",
+      [](tcp_stream&, tcp_listener&, buffer& lent) -> task<> {
+        lent.reset();
+        co_return;
+      }));
+}
+
+TEST_CASE("a buffer that outlives its scheduler may be dropped on any thread") {
+  buffer lent;
+  const auto main = [&]() -> task<> {
+    auto listener = tcp_listener::bind("127.0.0.1:0");
+    auto stream = co_await tcp_stream::connect(listener.local_address());
+    auto peer = co_await listener.accept();
+    co_await peer.write_all("bytes");
+    lent = co_await stream.receive();
+  };
+  run(main());
+  CHECK(lent.text() == "bytes");
+  std::thread([&] { lent.reset(); }).join();
+  CHECK_FALSE(lent);
+}
+
+TEST_SUITE_END();

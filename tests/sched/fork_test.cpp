@@ -1,0 +1,267 @@
+// fork(): what a child of a process with schedulers can do, and what it cannot do by accident.
+//
+// Method: a child reports by its exit status and standard error. Where a fiber of the parent has to
+// wait in the child, fork() is called in the coroutine itself.
+#include <ringlet/blocking.hpp>
+#include <ringlet/event.hpp>
+#include <ringlet/greenlet.hpp>
+#include <ringlet/queue.hpp>
+#include <ringlet/remote.hpp>
+#include <ringlet/run.hpp>
+#include <ringlet/sleep.hpp>
+
+#include <doctest/doctest.h>
+
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "support/child.hpp"
+#include "support/sanitized.hpp"
+
+using namespace ringlet;
+using namespace ringlet::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::string_view fork_rule =
+    "in a child of fork() the parent's scheduler, streams and fibers cannot be used";
+
+bool was_refused(const child_end& end) {
+  if (end.signal == SIGABRT && end.errors.find(fork_rule) != std::string::npos) return true;
+  describe_unexpected(end, fork_rule);
+  return false;
+}
+
+task<int> answer_of_a_worker() {
+  auto call = [] { return 5; };
+  co_return co_await blocking(call);
+}
+
+task<int> five() {
+  co_await sleep(1us);
+  co_return 5;
+}
+
+// Forks in a fiber; the child does what `in_child` says and goes on to its next wait.
+child_end fork_in_a_fiber(const std::function<task<>()>& in_child) {
+  child_end end;
+  const auto main = [&]() -> task<> {
+    const auto sleeper = spawn([]() -> task<> { co_await sleep(1h); });
+    co_await yield();
+    forked_child child;
+    if (child.is_here()) {
+      co_await in_child();
+      ::_exit(0);
+    }
+    end = child.wait();
+    CHECK(co_await answer_of_a_worker() == 5);  // the parent notices nothing
+    sleeper.request_kill();
+  };
+  run(main());
+  return end;
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("fork");
+
+// Under ThreadSanitizer a child of a process with threads can start none.
+TEST_CASE("a child of a process that made blocking calls makes its own" *
+          doctest::skip(sanitized)) {
+  CHECK(run(answer_of_a_worker()) == 5);
+  const child_end end = run_in_child([] { ::_exit(run(answer_of_a_worker())); });
+  CHECK(end.status == 5);
+}
+
+TEST_CASE("a child of a process that made blocking calls can exit") {
+  CHECK(run(answer_of_a_worker()) == 5);
+  const child_end end = run_in_child([] { std::exit(7); });
+  CHECK(end.status == 7);
+}
+
+TEST_CASE("a child that was forked in a fiber can exit") {
+  const child_end end = fork_in_a_fiber([]() -> task<> {
+    std::exit(7);
+    co_return;
+  });
+  CHECK(end.status == 7);
+  CHECK(end.errors.empty());
+}
+
+TEST_CASE("a child that was forked in a fiber can run a scheduler of its own") {
+  const child_end end = fork_in_a_fiber([]() -> task<> {
+    ::_exit(run(five()));
+    co_return;
+  });
+  CHECK(end.status == 5);
+}
+
+TEST_CASE("a child of a child can run a scheduler of its own") {
+  const child_end end = fork_in_a_fiber([]() -> task<> {
+    const child_end inner = fork_in_a_fiber([]() -> task<> {
+      ::_exit(run(five()));
+      co_return;
+    });
+    ::_exit(inner.status);
+  });
+  CHECK(end.status == 5);
+}
+
+TEST_CASE("a fiber that waits in the child aborts it") {
+  event never_set;
+  CHECK(was_refused(fork_in_a_fiber([]() -> task<> { co_await yield(); })));
+  CHECK(was_refused(fork_in_a_fiber([]() -> task<> { co_await sleep(1h); })));
+  CHECK(was_refused(fork_in_a_fiber([]() -> task<> { co_await answer_of_a_worker(); })));
+  CHECK(was_refused(fork_in_a_fiber([&]() -> task<> { co_await never_set.wait(); })));
+}
+
+TEST_CASE("spawning and posting in the child abort it") {
+  CHECK(was_refused(fork_in_a_fiber([]() -> task<> {
+    spawn(five());
+    co_return;
+  })));
+  std::optional<remote> here;
+  const auto main = [&]() -> task<> {
+    here.emplace();
+    CHECK(was_refused(run_in_child([&] { here->post([] {}); })));
+    // Copying and dropping handles is no use of the scheduler.
+    const child_end end = run_in_child([&] {
+      const remote copy = *here;
+      here.reset();
+    });
+    CHECK(end.status == 0);
+    here.reset();
+    co_return;
+  };
+  run(main());
+}
+
+TEST_CASE("a fiber that returns in the child aborts it, and no other fiber runs there") {
+  bool ran = false;
+  const auto main = [&]() -> task<> {
+    std::optional<forked_child> child;
+    const auto forker = spawn([&]() -> task<> {
+      child.emplace();
+      co_return;
+    });
+    const auto next = spawn([&]() -> task<> {
+      if (child->is_here()) std::fprintf(stderr, "the next fiber ran");
+      ran = true;
+      co_return;
+    });
+    co_await next.join();
+    const child_end end = child->wait();
+    CHECK(was_refused(end));
+    CHECK(end.errors.find("the next fiber ran") == std::string::npos);
+  };
+  run(main());
+  CHECK(ran);
+}
+
+TEST_CASE("a child that was forked between fibers aborts before a fiber runs in it") {
+  std::optional<forked_child> child;
+  const auto main = [&]() -> task<> {
+    event forked;
+    const auto ended = spawn(five());
+    const auto watcher = ended.on_done([&] {
+      child.emplace();
+      forked.set();
+    });
+    static_cast<void>(watcher);
+    co_await forked.wait();
+    if (child->is_here()) {
+      std::fprintf(stderr, "main ran");
+      ::_exit(1);
+    }
+  };
+  run(main());
+  const child_end end = child->wait();
+  CHECK(end.signal == SIGABRT);
+  CHECK(end.errors.find("main ran") == std::string::npos);
+}
+
+TEST_CASE("waking a fiber of the parent in the child aborts it") {
+  const auto main = []() -> task<> {
+    event door;
+    const auto waiter = spawn([&]() -> task<> { co_await door.wait(); });
+    co_await yield();
+    CHECK(was_refused(run_in_child([&] { door.set(); })));
+    CHECK(was_refused(run_in_child([&] { waiter.request_kill(); })));
+    door.set();
+    co_await waiter.join();
+  };
+  run(main());
+}
+
+TEST_CASE("objects of the parent are destroyed silently in the child, as exit() does it") {
+  const auto main = []() -> task<> {
+    auto door = std::make_unique<event>();
+    auto items = std::make_unique<queue<int>>();
+    std::optional<greenlet<void>> line(std::in_place, []() -> task<> { co_return; });
+    const auto at_door = spawn([&]() -> task<> { co_await door->wait(); });
+    const auto at_queue = spawn([&]() -> task<> { co_await items->pop(); });
+    co_await yield();
+    const child_end end = run_in_child([&] {
+      door.reset();
+      items.reset();
+      line.reset();
+    });
+    CHECK(end.status == 0);
+    CHECK(end.errors.empty());
+    door->set();
+    CHECK(items->try_push(1));
+    co_await at_door.join();
+    co_await at_queue.join();
+  };
+  run(main());
+}
+
+TEST_CASE("an event that belonged to the parent may be used by a scheduler of the child") {
+  event door;
+  const auto main = [&]() -> task<> {
+    door.set();
+    const child_end end = run_in_child([&] {
+      const auto in_child = [&]() -> task<int> {
+        door.reset();
+        spawn([&]() -> task<> {
+          door.set();
+          co_return;
+        });
+        co_await door.wait();
+        co_return 5;
+      };
+      ::_exit(run(in_child()));
+    });
+    CHECK(end.status == 5);
+    co_return;
+  };
+  run(main());
+}
+
+TEST_CASE("in a child the signals of run_main do what they did before") {
+  child_end end;
+  const auto main = [&]() -> task<> {
+    end = run_in_child([] {
+      ::raise(SIGTERM);
+      std::fprintf(stderr, "still there");
+    });
+    co_return;
+  };
+  struct sigaction standard = {}, before = {};
+  standard.sa_handler = SIG_DFL;
+  ::sigaction(SIGTERM, &standard, &before);
+  CHECK(run_main(main()) == 0);
+  ::sigaction(SIGTERM, &before, nullptr);
+  CHECK(end.signal == SIGTERM);
+  CHECK(end.errors.empty());
+}
+
+TEST_SUITE_END();
