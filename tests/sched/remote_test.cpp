@@ -2,6 +2,7 @@
 //
 // Method: threads post as fast as they can, for ThreadSanitizer to see; what was posted is counted
 // and ordered on the scheduler's thread. Nothing is checked on other threads.
+#include <ringlet/blocking.hpp>
 #include <ringlet/remote.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>
@@ -10,6 +11,7 @@
 
 #include <array>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -108,9 +110,10 @@ TEST_CASE("a hundred thousand posts from four threads all run") {
     for (int thread = 0; thread < threads_count; ++thread) {
       threads.emplace_back([&, waiting, here = remote()] {
         for (int i = 0; i < posts; ++i) {
-          here.post([&, waiting] {
+          const auto work = [&, waiting] {
             if (++ran == threads_count * posts) waiting.request_kill();
-          });
+          };
+          while (here.post(work) == post_result::full) std::this_thread::yield();
         }
       });
     }
@@ -230,7 +233,7 @@ TEST_CASE("a post after the end returns false, however long the handle lives") {
   };
   run(main());
   const auto life = std::make_shared<int>();
-  CHECK_FALSE(handle->post([life] { FAIL("it ran"); }));
+  CHECK(handle->post([life] { FAIL("it ran"); }) == post_result::ended);
   CHECK(life.use_count() == 1);
   const remote copy = *handle;
   CHECK_FALSE(copy.post([] {}));
@@ -256,6 +259,75 @@ TEST_CASE("work that was accepted, but had no turn before the end, is dropped an
   run(main());
   CHECK_FALSE(ran);
   CHECK(life.use_count() == 1);
+}
+
+TEST_CASE("a full mailbox refuses a post, says so, and takes more when some have run") {
+  scripted_engine engine;
+  options settings;
+  settings.posts_max = 3;
+  int ran = 0;
+  const auto main = [&]() -> task<> {
+    const remote here;
+    const auto work = [&] { ++ran; };
+    for (int i = 0; i < 3; ++i) CHECK(here.post(work) == post_result::accepted);
+    CHECK(here.post(work) == post_result::full);
+    CHECK_FALSE(here.post(work));
+    // What is refused stays with the caller.
+    auto refused = [&, life = std::make_unique<int>(7)] { ran += *life; };
+    CHECK(here.post(std::move(refused)) == post_result::full);
+    co_await sleep(1ms);
+    CHECK(ran == 3);
+    CHECK(here.post(std::move(refused)) == post_result::accepted);
+    CHECK(here.post(work) == post_result::accepted);
+    CHECK(here.post(work) == post_result::accepted);
+    CHECK(here.post(work) == post_result::full);
+    co_await sleep(1ms);
+    CHECK(ran == 3 + 7 + 2);
+  };
+  run_on(engine, main(), settings);
+}
+
+TEST_CASE("posted work that posts finds its own place free") {
+  scripted_engine engine;
+  options settings;
+  settings.posts_max = 1;
+  int ran = 0;
+  const auto main = [&]() -> task<> {
+    const remote here;
+    std::function<void()> step = [&] {
+      if (++ran < 5) CHECK(here.post(step) == post_result::accepted);
+    };
+    CHECK(here.post(step) == post_result::accepted);
+    co_await sleep(1ms);
+    co_await sleep(1ms);
+  };
+  run_on(engine, main(), settings);
+  CHECK(ran == 5);
+}
+
+TEST_CASE("a scheduler that has ended with a full mailbox says that it has ended") {
+  std::optional<remote> handle;
+  options settings;
+  settings.posts_max = 0;
+  const auto main = [&]() -> task<> {
+    handle.emplace();
+    CHECK(handle->post([] {}) == post_result::full);
+    co_return;
+  };
+  run(main(), settings);
+  CHECK(handle->post([] {}) == post_result::ended);
+}
+
+TEST_CASE("what the library sends itself needs no place in the mailbox") {
+  options settings;
+  settings.posts_max = 0;
+  const auto main = []() -> task<int> {
+    const remote here;
+    CHECK(here.post([] {}) == post_result::full);
+    auto call = [] { return 5; };
+    co_return co_await blocking(call);
+  };
+  CHECK(run(main(), settings) == 5);
 }
 
 TEST_CASE("handles can be copied, moved and assigned, and the last one counts") {
