@@ -26,12 +26,14 @@ scope::~scope() {
   if (owner_ == nullptr) return;
   RINGLET_ASSERT(owner_->innermost_ == this, "scopes must end in the reverse order of their begin");
   owner_->innermost_ = outer_;
-  owner_->update_interrupted();
+  // Looked at by those scopes only whose end can change the answer: a kill unwinds thousands of
+  // nested limits, and each look goes through all that are left.
+  if (cancelled_ || holds_back_) owner_->update_interrupted();
 }
 
 void scope::cancel() noexcept {
   if (std::exchange(cancelled_, true)) return;
-  if (owner_ != nullptr) owner_->interrupt();
+  if (owner_ != nullptr) owner_->add_interruption();
 }
 
 void scope::hold_back(bool on) noexcept {
@@ -85,12 +87,23 @@ void context::throw_interruption() {
     update_interrupted();
     std::rethrow_exception(first->error);
   }
-  const scope* outermost = nullptr;
-  for (const scope* s = innermost_; s != end; s = s->outer_) {
-    if (s->cancelled_) outermost = s;
-  }
+  const scope* const outermost = outermost_cancelled(end);
   RINGLET_ASSERT(outermost != nullptr, "an interruption was delivered that nobody asked for");
   throw cancelled(outermost);
+}
+
+scope* context::outermost_cancelled(const scope* end) const noexcept {
+  scope* outermost = nullptr;
+  for (scope* s = innermost_; s != end; s = s->outer_) {
+    if (s->cancelled_) outermost = s;
+  }
+  return outermost;
+}
+
+scope* context::last_to_unwind() const noexcept {
+  const scope* const end = holder();
+  const bool is_killed = (kills_ != 0 || errors_ != nullptr) && !holds_back_kills(end);
+  return is_killed ? nullptr : outermost_cancelled(end);
 }
 
 void context::stop_holding_back() noexcept {
@@ -104,19 +117,32 @@ std::exception_ptr context::first_given_error() const noexcept {
 
 void context::kill() noexcept {
   ++kills_;
-  interrupt();
+  add_interruption();
 }
 
 void context::interrupt_with(std::exception_ptr error) {
   pending_error** last = &errors_;
   while (*last != nullptr) last = &(*last)->next;
   *last = new pending_error{std::move(error), std::exchange(kills_, 0), nullptr};
-  interrupt();
+  add_interruption();
 }
 
 void context::interrupt() noexcept {
   update_interrupted();
-  if (interrupted_) cancel_wait(cancel_reason::interrupted);
+  end_interrupted_wait();
+}
+
+// One more reason changes nothing where there is one: thousands of nested limits may pass at once.
+void context::add_interruption() noexcept {
+  if (!interrupted_) update_interrupted();
+  end_interrupted_wait();
+}
+
+void context::end_interrupted_wait() noexcept {
+  if (!interrupted_) return;
+  const bool was_waiting = wait_.type != nullptr && wait_.type->cancel != nullptr;
+  cancel_wait(cancel_reason::interrupted);
+  on_interrupted(was_waiting);
 }
 
 }  // namespace ringlet

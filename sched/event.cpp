@@ -11,7 +11,10 @@ const wait_type event::waiting::type{"event", &list_wait::cancel, &waiting::desc
 
 event::~event() {
   detail::drop_waits_left_behind(waiters_);
-  RINGLET_ASSERT(waiters_.empty(), "an event was destroyed while a fiber waited for it");
+  list_wait::end_orphans(waiters_,
+                         "an event was destroyed while a fiber waited for it: it must outlive the "
+                         "fibers that use it, so declare it outside of the group that they are in, "
+                         "or hand it to with_group() as an argument");
 }
 
 void event::set() noexcept {

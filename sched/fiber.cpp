@@ -97,14 +97,18 @@ callback_id fiber_base::add_callback(std::unique_ptr<done_callback> added) {
   RINGLET_ASSERT(current_scheduler_or_null() == &home(),
                  "on_done() was called on another thread than that of the scheduler, or after it "
                  "had ended");
+  const callback_id id = home().next_callback_id();
+  // A callback that spawns its fiber anew, with itself as the callback, must come to an end where
+  // nothing starts any more: what was rejected inside the callback of a rejected fiber is not told.
+  if (done() && !has_started() && home().in_callback_of_unstarted()) return id;
   done_callback& callback = *added.release();
-  callback.id_ = home().next_callback_id();
+  callback.id_ = id;
   if (done()) {
     home().tell_later(callback);
   } else {
     watch(callback);
   }
-  return callback.id_;
+  return id;
 }
 
 bool fiber_base::remove_callback(callback_id id) noexcept {
@@ -131,12 +135,15 @@ bool fiber_base::remove_from(intrusive_list<done_watcher>& list, callback_id id)
 void done_callback::on_ended(done_watcher& watcher) noexcept {
   auto& callback = static_cast<done_callback&>(watcher);
   const std::unique_ptr<done_callback> owner(&callback);
+  const fiber_base& target = callback.target();
+  scheduler& home = target.home();
+  const bool before = home.set_in_callback_of_unstarted(!target.has_started());
   try {
     callback.call();
   } catch (...) {
-    const fiber_base& target = callback.target();
     report_unobserved({target.id(), target.name(), std::current_exception()});
   }
+  home.set_in_callback_of_unstarted(before);
 }
 
 // Takes one owner away. An atomic subtraction waits for all stores before it, which is a fifth of
@@ -169,7 +176,8 @@ bool kill_wait::begin_kill(frame_record& at) {
   if (!enter(at)) return continue_or_yield(at);
   target_->kill_with(std::move(error_));
   if (fiber_ == target_) {  // killed by itself: throws at once, unless a shield holds it back
-    reason_ = fiber_->interrupted() ? cancel_reason::interrupted : cancel_reason::timed_out;
+    if (fiber_->interrupted()) return throw_at(at);
+    reason_ = cancel_reason::timed_out;
     return continue_or_yield(at);
   }
   return begin(at);

@@ -10,8 +10,14 @@ namespace ringlet {
 queue_base::~queue_base() {
   detail::drop_waits_left_behind(pushers_);
   detail::drop_waits_left_behind(poppers_);
-  RINGLET_ASSERT(pushers_.empty() && poppers_.empty(),
-                 "a queue was destroyed while a fiber waited to push or to pop");
+  constexpr auto rule =
+      "a queue was destroyed while a fiber waited to push or to pop: it must outlive the fibers "
+      "that "
+      "use it, so declare it outside of the group that they are in, or hand it to with_group() as "
+      "an argument";
+  closed_ = true;  // waits that end here let no others in
+  list_wait::end_orphans(pushers_, rule);
+  list_wait::end_orphans(poppers_, rule);
 }
 
 void queue_base::close() noexcept {

@@ -1,5 +1,4 @@
-// The turn, the detection of deadlocks, and the ending.
-#include <ringlet/deadlock.hpp>
+// The turn.
 #include <ringlet/fiber.hpp>
 #include <ringlet/scheduler.hpp>
 
@@ -52,20 +51,21 @@ void scheduler::turn() {
   tell_late();
   if (live_fibers_ == 0) return;
   if (signal_ != nullptr) check_signal();
+  if (others_are_cancelled_) release_main_when_alone();
   if (!empty() || !told_later_.empty()) {
     poll(0);
   } else if (is_deadlocked()) {
-    throw_deadlock();
+    report_deadlock();
   } else {
-    poll(std::min(timers_.next(), grace_end_));
+    poll(std::min(timers_.next(), next_stage_at()));
   }
-  if (ending_ && grace_is_over()) begin_ending();
+  if (shutting_down()) enter_due_stages();
 }
 
-void scheduler::reject(fiber_base& unborn) noexcept {
-  unborn.retire();
+void scheduler::reject(fiber_base& refused) noexcept {
+  refused.retire();
   timers_.give_place();
-  unborn.drop_reference();
+  refused.drop_reference();
 }
 
 [[gnu::always_inline]] inline void scheduler::retire(fiber_base& done) noexcept {
@@ -81,9 +81,8 @@ void scheduler::reject(fiber_base& unborn) noexcept {
 void scheduler::run_batch() {
   for (int count = 0; count < batch_max && !empty(); ++count) {
     fiber_base& next = static_cast<fiber_base&>(first());
-    if (next.interrupted() && !next.has_started()) [[unlikely]] {
+    if (next.interrupted() && is_intercepted(next)) [[unlikely]] {
       pop_first();
-      finished_ = true;
     } else {
       running_ = &next;
       prefetch_second();
@@ -98,6 +97,22 @@ void scheduler::run_batch() {
     }
   }
   running_ = nullptr;
+}
+
+// Whether it is not resumed now: killed before it has begun it never is, and a starter is held
+// while fibers that use its locals are alive.
+bool scheduler::is_intercepted(fiber_base& next) noexcept {
+  if (!next.has_started()) {
+    finished_ = true;
+    return true;
+  }
+  if (!next.was_interrupted_waiting()) return false;
+  if (next.is_blocked()) {
+    next.hold_until_unblocked();
+    return true;
+  }
+  next.release_hold();
+  return false;
 }
 
 void scheduler::tell_later(done_watcher& late) noexcept { told_later_.push_back(late); }
@@ -124,67 +139,6 @@ void scheduler::poll(steady_ns limit) {
   set_turn_time(engine_->now());
   for (std::size_t i = 0; i < count; ++i) engine_->dispatch(completions_[i]);
   engine_->run_posted();
-}
-
-void scheduler::check_signal() noexcept {
-  if (signal_->load(std::memory_order_relaxed) == 0) return;
-  signal_ = nullptr;
-  if (!main_->done()) main_->kill();
-}
-
-bool scheduler::is_deadlocked() const {
-  if (hopes_ != 0 || !timers_.empty()) return false;
-  const std::lock_guard lock(remotes_->mutex);
-  // In this order: the last handle may have posted before it went.
-  return remotes_->handles == 0 && !engine_->has_posted();
-}
-
-void scheduler::throw_deadlock() {
-  if (main_->done()) {
-    // Only what refuses to die is left, and nothing will ever wake it: no need to wait for grace.
-    grace_end_ = 0;
-    return;
-  }
-  if (main_->interrupted()) return give_main_up();
-  main_->interrupt_with(
-      std::make_exception_ptr(deadlock("deadlock: every fiber waits for another one\n" + dump())));
-  main_->stop_holding_back();  // in a shield without a limit nothing else would ever end its wait
-}
-
-// It has been told, and waits on for fibers that do not end. First their shields are taken away; if
-// that wakes nobody, they are suspended in something that this scheduler knows nothing of.
-void scheduler::give_main_up() {
-  if (!std::exchange(shields_are_over_, true)) {
-    for_each_fiber([](fiber_base& each) { each.stop_holding_back(); });
-    return;
-  }
-  std::fprintf(
-      stderr,
-      "ringlet: deadlock, and the main task cannot end, for it waits for fibers that "
-      "nothing can wake (a fiber that is \"running\" here awaits something that is no wait "
-      "of this library, or whose resumption was lost):\n%s",
-      dump().c_str());
-  on_stuck_();
-}
-
-// The main task has ended: everything else is asked to end, again at every wait.
-void scheduler::begin_ending() noexcept {
-  if (!std::exchange(ending_, true)) {
-    grace_end_ = until(options_.grace).resolve(turn_time());
-    root_scope().cancel();
-  }
-  for_each_fiber([](fiber_base& left) { left.interrupt(); });
-}
-
-bool scheduler::grace_is_over() {
-  if (live_fibers_ == 0 || turn_time() < grace_end_) return false;
-  std::fprintf(
-      stderr, "ringlet: these fibers did not end within %.1f s after the main task had ended:\n%s",
-      static_cast<double>(options_.grace.count()) / 1e9 * (graces_over_ + 1), dump().c_str());
-  if (++graces_over_ == 2) on_stuck_();
-  grace_end_ = until(options_.grace).resolve(turn_time());
-  for_each_fiber([](fiber_base& left) { left.stop_holding_back(); });
-  return true;
 }
 
 // Nothing may be in flight when the engine goes: the kernel would write into freed memory. What is

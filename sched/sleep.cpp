@@ -29,7 +29,7 @@ bool yield_wait::begin(frame_record& at) noexcept {
 
 // It has nothing to take, so nothing is lost when it throws although its turn has come.
 void yield_wait::await_resume() {
-  if (fiber_->interrupted()) fiber_->throw_interruption();
+  if (fiber_->interrupted() && !fiber_->is_blocked()) fiber_->throw_interruption();
 }
 
 }  // namespace ringlet

@@ -1,10 +1,12 @@
 // The members of a group, and how one of them ends the others.
 #include <ringlet/task_group.hpp>
+#include <ringlet/when_all.hpp>
 
 #include <fmt/format.h>
 
 #include <iterator>
 #include <memory>
+#include <utility>
 
 namespace ringlet {
 namespace {
@@ -50,27 +52,38 @@ const wait_type task_group::end_wait::type{"end of a group", &end_wait::cancel,
                                            &end_wait::describe};
 
 task_group::task_group(failures policy)
-    : home_(current_scheduler()), around_(*current().innermost_scope()), policy_(policy) {}
+    : starter_(current()), around_(*starter_.innermost_scope()), policy_(policy) {
+  starter_.add_group(*this);
+}
 
 task_group::~task_group() {
-  RINGLET_ASSERT(alive_ == 0, "a group ended while fibers of it were alive");
-  // What nobody has looked at is reported as the fibers go.
+  RINGLET_ASSERT(
+      alive_ == 0,
+      "a group ended while fibers of it were alive: the greenlet in which it is open was "
+      "dropped; cancel the group, and let its call return first");
+  starter_.remove_group(*this);
+  // Errors that something else has hidden: those of fibers are reported as the fibers go.
+  if (body_error_ != nullptr) {
+    report_unobserved({starter_.id(), starter_.name(), std::move(body_error_)});
+  }
   while (!failed_.empty()) delete static_cast<member*>(&failed_.pop_front());
 }
 
 void task_group::add(fiber_base& child) {
-  home_.check_thread("a fiber was spawned in a group of another thread's scheduler");
+  scheduler& home = starter_.home();
+  home.check_thread("a fiber was spawned in a group of another thread's scheduler");
+  if (child.interrupted()) return home.reject(child);
   std::unique_ptr<member> added;
   try {
     added = std::make_unique<member>(*this, child);
   } catch (...) {
-    home_.reject(child);
+    home.reject(child);
     throw;
   }
   child.watch(*added);
   members_.push_back(*added.release());
   ++alive_;
-  home_.adopt(child);
+  home.adopt(child);
 }
 
 void task_group::on_ended(member& ended) noexcept {
@@ -83,16 +96,35 @@ void task_group::on_ended(member& ended) noexcept {
   } else {
     delete &ended;
   }
-  if (alive_ == 0 && waiter_ != nullptr) std::exchange(waiter_, nullptr)->wake();
+  if (alive_ != 0) return;
+  if (waiter_ != nullptr) std::exchange(waiter_, nullptr)->wake();
+  if (std::exchange(tells_starter_, false)) starter_.on_group_emptied(*this);
 }
 
 void task_group::cancel() noexcept {
-  home_.check_thread("a group was cancelled on a thread that is not its scheduler's");
+  starter_.home().check_thread("a group was cancelled on a thread that is not its scheduler's");
+  cancel_members();
+  if (body_) body_->cancel();
+}
+
+// Members have groups of their own, whose members have others: the first call cancels all of them
+// in turn, so that the stack does not grow with their depth.
+void task_group::cancel_members() noexcept {
+  thread_local constinit task_group* last = nullptr;
   // Those that come later find it cancelled.
   if (around_.is_cancelled()) return;
   around_.cancel();
-  if (body_) body_->cancel();
-  for (member* m = members_.next(nullptr); m != nullptr; m = members_.next(m)) m->who->interrupt();
+  if (last != nullptr) {
+    last->next_cancelled_ = this;
+    last = this;
+    return;
+  }
+  last = this;
+  for (task_group* each = this; each != nullptr; each = each->next_cancelled_) {
+    intrusive_list<member, task_group>& all = each->members_;
+    for (member* m = all.next(nullptr); m != nullptr; m = all.next(m)) m->who->interrupt();
+  }
+  last = nullptr;
 }
 
 std::exception_ptr task_group::on_body_thrown() noexcept {
@@ -117,9 +149,17 @@ void task_group::throw_errors() {
     all.push_back(last->who->error());
   }
   if (body_error_ != nullptr) {
-    all.insert(all.begin() + static_cast<std::ptrdiff_t>(failed_before_body_), body_error_);
+    all.insert(all.begin() + static_cast<std::ptrdiff_t>(failed_before_body_),
+               std::exchange(body_error_, nullptr));
   }
   throw group_error(std::move(all));
+}
+
+void detail::report_all_but_first(const group_error& error) noexcept {
+  const fiber_base& caller = current();
+  for (std::size_t i = 1; i < error.errors().size(); ++i) {
+    report_unobserved({caller.id(), caller.name(), error.errors()[i]});
+  }
 }
 
 bool task_group::end_wait::begin(frame_record& at) noexcept {
@@ -129,16 +169,16 @@ bool task_group::end_wait::begin(frame_record& at) noexcept {
     reason_ = cancel_reason::none;
     return continue_or_yield(at);
   }
-  if (!goes_on) group_->cancel();
   group_->waiter_ = this;
   suspend(type, at);
+  if (!goes_on) fiber_->hold_when_woken();
   return true;
 }
 
 void task_group::end_wait::cancel(context& who, cancel_reason reason) noexcept {
   auto& self = static_cast<end_wait&>(*static_cast<wait_base*>(who.current_wait().object));
   self.remember(reason);
-  self.group_->cancel();
+  self.group_->cancel_members();
 }
 
 void task_group::end_wait::describe(const void* object, std::string& out) {

@@ -2,6 +2,10 @@
 #include <ringlet/fiber.hpp>
 #include <ringlet/wait.hpp>
 
+#include <exception>
+#include <stdexcept>
+#include <string_view>
+
 namespace ringlet {
 namespace {
 
@@ -10,7 +14,23 @@ constexpr wait_type budget_wait{"yield (budget)", nullptr, nullptr};
 
 }  // namespace
 
+// What the interruption will unwind has to end before: then the fiber is held in this wait, by way
+// of a budget that is used up, which costs waits without an interruption nothing.
+void wait_base::enter_interrupted() noexcept {
+  reason_ = cancel_reason::interrupted;
+  if (fiber_->prepare_to_unwind()) fiber_->use_up_budget();
+}
+
+bool wait_base::throw_at(frame_record& at) noexcept {
+  enter_interrupted();
+  return continue_or_yield(at);
+}
+
 bool wait_base::yield_for_budget(frame_record& at) noexcept {
+  if (fiber_->interrupted() && fiber_->is_blocked()) {
+    fiber_->hold_at(at);
+    return true;
+  }
   fiber_->begin_wait(budget_wait, this, at);
   fiber_->home().push(*fiber_);
   return true;
@@ -25,7 +45,7 @@ void wait_base::disarm_limit_and_wake() noexcept {
 
 std::error_code wait_base::cancellation_error() {
   if (reason_ == cancel_reason::none) return {};
-  if (reason_ == cancel_reason::interrupted || fiber_->interrupted()) {
+  if (reason_ == cancel_reason::interrupted || (fiber_->interrupted() && !fiber_->is_blocked())) {
     fiber_->throw_interruption();
   }
   return reason_ == cancel_reason::closed ? errc::closed : errc::timed_out;
@@ -35,6 +55,20 @@ void list_wait::complete() noexcept {
   fiber_->home().check_thread("a fiber was woken on a thread that is not its scheduler's");
   unlink();
   wake();
+}
+
+void list_wait::end_orphans(wait_list& left, const char* rule) noexcept {
+  if (left.empty()) return;
+  RINGLET_ASSERT(std::uncaught_exceptions() != 0, rule);
+  while (!left.empty()) {
+    list_wait& orphan = left.front();
+    orphan.reason_ = cancel_reason::closed;
+    orphan.complete();
+  }
+  const fiber_base* const owner = current_scheduler().running();
+  report_unobserved({owner != nullptr ? owner->id() : 0,
+                     owner != nullptr ? owner->name() : std::string_view(),
+                     std::make_exception_ptr(std::logic_error(rule))});
 }
 
 void list_wait::cancel(context& who, cancel_reason reason) noexcept {

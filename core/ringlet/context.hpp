@@ -107,6 +107,13 @@ class scope {
   /// several contexts, whoever holds them interrupts them.
   void cancel() noexcept;
 
+  /// For fibers that unwind: marks the scopes around this one as those that stay, or takes that
+  /// back.
+  void mark_outer(bool stays) noexcept {
+    for (scope* s = outer_; s != nullptr; s = s->outer_) s->stays_ = stays;
+  }
+  bool stays() const noexcept { return stays_; }
+
   /// Moves the scopes from this one outwards, up to but without `old_base`, onto `base`.
   void move_onto(const scope& old_base, scope& base) noexcept;
 
@@ -131,6 +138,7 @@ class scope {
   scope* outer_ = nullptr;
   bool cancelled_ = false;
   bool holds_back_ = false;
+  bool stays_ = false;
 };
 
 /// The base of a fiber; see the head of this file. Thread: that of its ready queue.
@@ -157,6 +165,8 @@ class context {
   /// Whether a wait that need not suspend may return at once. After 128 of those in one resumption
   /// it must queue up instead (wake()), so that a loop over ready things cannot starve the others.
   bool may_continue() noexcept { return --budget_ != 0; }
+  /// Makes the next may_continue() false.
+  void use_up_budget() noexcept { budget_ = 1; }
 
   /// Records that the coroutine `at` suspends; whoever ends the wait calls wake() once.
   void begin_wait(const wait_type& type, void* object, frame_record& at) noexcept;
@@ -195,6 +205,17 @@ class context {
   /// The exception that throw_interruption() would throw next, if it was given; else null.
   std::exception_ptr first_given_error() const noexcept;
 
+  /// Called when an interruption is pending, after the current wait was asked to end because of it;
+  /// `was_waiting` tells whether there was a wait to be asked.
+  virtual void on_interrupted(bool was_waiting) noexcept { static_cast<void>(was_waiting); }
+  /// The outermost scope that the pending interruption will leave; null when it leaves all of them.
+  scope* last_to_unwind() const noexcept;
+  /// Changes what a suspended context is shown to wait for.
+  void show_wait(const wait_type& type, void* object) noexcept {
+    wait_.type = &type;
+    wait_.object = object;
+  }
+
   /// Called when the root coroutine has returned or thrown, inside its final suspension. The
   /// coroutine may be destroyed only after the resumption that led here has returned.
   virtual void on_root_done() noexcept = 0;
@@ -212,7 +233,10 @@ class context {
       : home_(&home), interrupted_(interrupted), innermost_(&around) {}
   void drop_errors() noexcept;
   void update_interrupted() noexcept;
+  void add_interruption() noexcept;
+  void end_interrupted_wait() noexcept;
   const scope* holder() const noexcept;
+  scope* outermost_cancelled(const scope* end) const noexcept;
   bool holds_back_kills(const scope* holder) const noexcept;
 
   context* next_ready_ = nullptr;

@@ -44,6 +44,7 @@
 #include <ringlet/scheduler.hpp>
 #include <ringlet/select.hpp>
 #include <ringlet/shield.hpp>
+#include <ringlet/shutdown.hpp>
 #include <ringlet/sleep.hpp>
 #include <ringlet/spawn_after.hpp>
 #include <ringlet/standard_streams.hpp>

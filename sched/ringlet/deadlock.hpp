@@ -5,9 +5,13 @@
 
 namespace ringlet {
 
-/// Thrown at the current wait of the main task when no fiber is ready, no timer is armed, every
-/// fiber waits for another fiber (or a lock, queue or event) of this scheduler, and no `remote`
-/// handle is alive that could post work. what() lists every fiber and what it waits for.
+/// Thrown by run() when no fiber is ready, no timer is armed, every fiber waits for another fiber
+/// (or a lock, queue or event) of this scheduler, and no `remote` handle is alive that could post
+/// work. what() lists every fiber and what it waits for.
+///
+/// Inside, the main task is killed, which ends all other fibers first: `cancelled` unwinds it, so
+/// that no handler of errors swallows a deadlock. One that the main task outlives all the same is
+/// reported; see options::on_unobserved.
 class deadlock : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

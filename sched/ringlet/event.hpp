@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ringlet/detail/affinity.hpp>
+#include <ringlet/error.hpp>
 #include <ringlet/fiber_base.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/wait.hpp>
@@ -16,6 +17,8 @@ namespace ringlet {
 /// Thread: that of the scheduler whose fibers wait for it, or else which uses it first, as long as
 /// that one runs: set(), and a wait that comes through at once, abort elsewhere. Other threads have
 /// it set by remote::post().
+/// Lifetime: longer than the fibers that wait for it: destroyed before, it aborts. While an exception
+/// unwinds its owner it ends their waits with errc::closed instead, and reports that.
 class event {
  public:
   event() noexcept = default;
@@ -53,10 +56,15 @@ class event::waiting : public list_wait {
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
     return begin_alone(*this, caller.promise());
   }
-  result<bool> take() { return await_resume(); }
-  bool await_resume() {
+  result<bool> take() {
     rethrow_interruption();
+    if (reason_ == cancel_reason::closed) return cancellation_error();
     return reason_ == cancel_reason::none;
+  }
+  bool await_resume() {
+    const result<bool> taken = take();
+    if (!taken) throw_error(taken.error(), "event");
+    return *taken;
   }
 
   bool try_now() noexcept {

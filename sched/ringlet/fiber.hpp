@@ -289,8 +289,11 @@ class fiber {
   /// Has `f(*this)`, or `f()`, called when the fiber has ended: on the scheduler's thread, between
   /// fibers, so it must not wait, nor return a task; it may spawn. Callbacks and joins are served
   /// in the order of their registration. On a fiber that has ended already it is called at the end
-  /// of this turn. What it throws is reported like the failure of a fiber that nobody looks at, and
-  /// does not keep the others from being called. Aborts after the scheduler has ended.
+  /// of this turn; but not for a fiber that was refused because its scope was cancelled, if that
+  /// was spawned by the callback of another one: so a callback that spawns its fiber anew comes to
+  /// an end. shutting_down() tells it when all is ending. What it throws is reported like the
+  /// failure of a fiber that nobody looks at, and does not keep the others from being called.
+  /// Aborts after the scheduler has ended.
   template <class F>
   callback_id on_done(F&& f) const;
   /// Takes a callback back. True when it was there and will not be called.

@@ -18,6 +18,7 @@
 namespace ringlet {
 
 struct fiber_extras;
+class task_group;
 
 namespace detail {
 
@@ -120,6 +121,32 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
   void arm_limit(steady_ns deadline) noexcept { home().timers().arm(*this, deadline); }
   void disarm_limit() noexcept { home().timers().disarm(*this); }
 
+  // Of a starter: a fiber in which task groups are open. The main task starts all other fibers.
+  // What is about to unwind it cancels their fibers first, and it is not resumed until those have
+  // ended: they use its locals.
+
+  /// For a group of this fiber, which opens, and closes before the call that opened it ends.
+  void add_group(task_group& opened) noexcept;
+  void remove_group(task_group& closed) noexcept;
+  /// Whether fibers have to end before the pending interruption may unwind this one.
+  bool is_blocked() const noexcept;
+  /// How many; for dump().
+  std::size_t blockers() const noexcept;
+  /// For a wait that is about to throw the interruption: cancels what that will unwind. True when
+  /// the fiber must be held first.
+  bool prepare_to_unwind() noexcept;
+  /// Whether its wait was ended by an interruption, so that its turn may have to wait.
+  bool was_interrupted_waiting() const noexcept { return hold_ == hold::when_woken; }
+  /// Suspends it, or leaves it suspended, until is_blocked() is false.
+  void hold_until_unblocked() noexcept;
+  void hold_at(frame_record& at) noexcept;
+  /// All fibers of a group that it is unwinding have ended.
+  void on_group_emptied(const task_group& emptied) noexcept;
+  /// Ends the hold, as far as there is one.
+  void release_hold() noexcept;
+  /// After a wait that only a group can end, which has begun with an interruption pending.
+  void hold_when_woken() noexcept { hold_ = hold::when_woken; }
+
   /// After the root coroutine has ended and its resumption has returned: frees its frame, tells
   /// those who watch.
   inline void retire() noexcept;
@@ -169,6 +196,17 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
   inline fiber_base(scheduler& home, scope& around, const std::source_location& spawned_at,
                     extras_owner inherited) noexcept;
   void end_extras() noexcept;
+  void on_interrupted(bool was_waiting) noexcept override;
+  void cancel_unwound_groups() noexcept;
+  bool choose_blocker(task_group* first) noexcept;
+
+  enum class hold : std::uint8_t {
+    none,
+    /// Its wait was ended by an interruption: if it is blocked when its turn comes it is held.
+    when_woken,
+    /// It is suspended until it is not blocked any more.
+    held,
+  };
 
   std::exception_ptr error_;
   std::uint64_t id_;
@@ -176,9 +214,11 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
   std::source_location spawned_at_;
   extras_owner extras_;
   intrusive_list<done_watcher> watchers_;
+  task_group* groups_ = nullptr;               // the open ones, newest first
   std::atomic<std::uint32_t> references_ = 2;  // the scheduler's and the first handle's
   outcome outcome_ = outcome::pending;
   std::atomic<bool> observed_ = false;
+  hold hold_ = hold::none;
 };
 
 [[gnu::always_inline]] inline fiber_base::fiber_base(scheduler& home, scope& around,
@@ -210,6 +250,8 @@ inline void fiber_base::release() noexcept {
 }
 
 inline void scheduler::adopt(fiber_base& added) noexcept {
+  if (added.interrupted()) [[unlikely]]
+    return reject(added);
   registry_.push_back(added);
   ++live_fibers_;
   push(added);
@@ -221,7 +263,7 @@ inline bool wait_base::enter(const frame_record& at) noexcept {
   fiber_ = static_cast<fiber_base*>(at.chain);
   if (!fiber_->interrupted()) [[likely]]
     return true;
-  reason_ = cancel_reason::interrupted;
+  enter_interrupted();
   return false;
 }
 

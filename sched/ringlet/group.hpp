@@ -4,6 +4,7 @@
 #include <ringlet/fiber.hpp>
 #include <ringlet/intrusive_list.hpp>
 #include <ringlet/result.hpp>
+#include <ringlet/spawn_after.hpp>
 #include <ringlet/task.hpp>
 #include <ringlet/until.hpp>
 #include <ringlet/wait.hpp>
@@ -22,7 +23,7 @@ namespace ringlet {
 /// its fibers go on. For fibers that must not outlive a call there is with_group().
 /// Thread: that of the scheduler of its fibers; members are added, taken out and killed there, or
 /// the program aborts.
-class group : public spawns_calls<group> {
+class group : public spawns_calls<group>, public spawns_later<group> {
  public:
   group();
   group(const group&) = delete;

@@ -26,8 +26,10 @@ struct options {
   engine_kind engine = engine_kind::automatic;
   /// Sizes of the ring and of the buffers that receive() lends.
   engine_options sizes = {};
-  /// What fibers that are left when the main task has ended get to clean up: after this time they
-  /// are listed on standard error, and after as much again the program ends.
+  /// How long an end may take, counted from a signal or from the end of the main task: at half of
+  /// it starters are no longer held for their fibers, at this time the fibers that are left are
+  /// listed on standard error and shields end, and after as much again the program ends. See
+  /// run_main().
   std::chrono::nanoseconds grace = std::chrono::seconds(5);
   /// Called on the scheduler's thread for each failure that nobody looked at; must not throw. The
   /// default prints at most 10 lines a second to standard error and counts the rest; peers that

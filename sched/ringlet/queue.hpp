@@ -102,7 +102,8 @@ struct weightless {
 /// Cancellation  Nothing is lost or doubled: a push that was cut short leaves its item with the
 ///           caller, a pop has taken none. Success wins: an item that was handed over to a fiber
 ///           is returned there, and what would end the fiber comes with its next wait.
-/// Lifetime  Longer than all calls that wait.
+/// Lifetime  Longer than all calls that wait: destroyed before, it aborts. While an exception
+///           unwinds its owner it ends them with errc::closed instead, and reports that.
 /// Thread    That of the scheduler whose fibers wait at it, or else which uses it first, as long
 ///           as that one runs. Elsewhere push, try_push, try_pop, peek and close abort; a pop does
 ///           when it has to wait, or lets a push in. Other threads push by remote::post().

@@ -21,11 +21,13 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 
 namespace ringlet {
 
 class done_watcher;
 class fiber_base;
+class list_wait;
 class scheduler;
 
 /// Names a callback of a fiber; see fiber<T>::on_done().
@@ -121,10 +123,10 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   /// used.
   bool is_left_behind() const noexcept { return left_behind_; }
 
-  /// Puts a new fiber into the registry and the run queue.
+  /// Puts a new fiber into the registry and the run queue; rejects it when its scope is cancelled.
   inline void adopt(fiber_base& added) noexcept;
   /// Instead of adopt(): the fiber ends without having begun, and is released.
-  void reject(fiber_base& unborn) noexcept;
+  void reject(fiber_base& refused) noexcept;
   /// How many fibers have not ended.
   std::size_t live_fibers() const noexcept { return live_fibers_; }
   std::uint64_t next_id() noexcept { return ++ids_; }
@@ -168,15 +170,42 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   /// Whether posted work may still run: false once all fibers have ended.
   bool accepts_posts() const noexcept { return live_fibers_ != 0; }
 
-  /// What ends the program when fibers outlast both grace times; std::abort() unless set.
+  /// What ends the program when fibers outlast twice the grace time; std::abort() unless set.
   void set_stuck_handler(void (*handler)()) noexcept { on_stuck_ = handler; }
 
-  /// Whether shields may hold anything back: no longer once the main task has ended and the grace
-  /// time is over.
-  bool lets_hold_back() const noexcept { return graces_over_ == 0; }
+  /// Whether shields may hold anything back: no longer once the grace time is over.
+  bool lets_hold_back() const noexcept { return stage_ < stage::listed; }
 
-  /// Looked at once a turn: when it becomes non-zero the main fiber is killed, once.
+  /// The scope around the main task. It is not inside the root scope, which is cancelled when the
+  /// main task is told to end.
+  scope& main_scope() noexcept { return main_scope_; }
+  bool is_main(const fiber_base& who) const noexcept { return &who == main_; }
+  /// What is about to unwind the main task ends all other fibers first.
+  void cancel_all_but_main() noexcept;
+  /// Whether a starter may be held for its fibers: for half of the grace time.
+  bool holds_starters() const noexcept { return stage_ < stage::released; }
+  /// Whether that fiber is the main one, and waits for all others to end.
+  bool others_hold(const fiber_base& who) const noexcept {
+    return is_main(who) && others_are_cancelled_ && live_fibers_ > 1;
+  }
+
+  /// Looked at once a turn: when it becomes non-zero the main task is killed, or told if it asked.
   void watch_signal(const std::atomic<int>& signal) noexcept { signal_ = &signal; }
+  /// From now on the first signal is a request; see shutdown_requested().
+  void expect_shutdown_request() noexcept { expects_request_ = true; }
+  bool has_shutdown_request() const noexcept { return has_request_; }
+  void add_shutdown_waiter(list_wait& waiter) noexcept;
+  /// See ringlet::shutting_down().
+  bool shutting_down() const noexcept { return has_request_ || others_are_cancelled_ || ending_; }
+
+  /// Why the main task was ended, when all fibers waited for each other; empty otherwise.
+  const std::string& deadlock_report() const noexcept { return deadlock_report_; }
+
+  /// Whether a callback is running whose fiber never started.
+  bool in_callback_of_unstarted() const noexcept { return in_callback_of_unstarted_; }
+  bool set_in_callback_of_unstarted(bool in) noexcept {
+    return std::exchange(in_callback_of_unstarted_, in);
+  }
 
   /// The root coroutine of the running fiber has ended.
   void finish_running() noexcept { finished_ = true; }
@@ -193,15 +222,36 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   void turn();
   void run_batch();
   void retire(fiber_base& done) noexcept;
+  bool is_intercepted(fiber_base& next) noexcept;
   void poll(steady_ns limit);
-  void begin_ending() noexcept;
-  bool grace_is_over();
-  bool is_deadlocked() const;
-  void throw_deadlock();
-  void give_main_up();
   void drain() noexcept;
-  void check_signal() noexcept;
   void tell_late() noexcept;
+
+  // How a run ends; ending.cpp.
+
+  /// What has happened since the clock of the shutdown began. It ends at twice the grace time.
+  enum class stage : std::uint8_t {
+    /// Starters are held until their fibers have ended.
+    holding,
+    /// At half of the grace time: starters are resumed although fibers of theirs are alive.
+    released,
+    /// At the grace time: what is left was listed, and shields hold nothing back any more.
+    listed,
+  };
+
+  void check_signal() noexcept;
+  void kill_main() noexcept;
+  void begin_ending() noexcept;
+  void start_clock() noexcept;
+  steady_ns next_stage_at() const noexcept;
+  void enter_due_stages();
+  void enter_next_stage();
+  void release_starters() noexcept;
+  void end_shields() noexcept;
+  void release_main_when_alone() noexcept;
+  bool is_deadlocked() const;
+  void report_deadlock();
+  void give_main_up();
 
   engine* engine_;
   options options_;
@@ -211,7 +261,9 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   intrusive_list<scheduler_guest> guests_;
   intrusive_list<descriptor_waiter, starved_tag> starved_;
   std::shared_ptr<remote_state> remotes_;
+  intrusive_list<list_wait> shutdown_waiters_;
   const std::atomic<int>* signal_ = nullptr;
+  scope main_scope_;
   fiber_base* main_ = nullptr;
   fiber_base* running_ = nullptr;
   bool finished_ = false;  // the root coroutine of what is running has ended
@@ -219,12 +271,18 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   std::size_t hopes_ = 0;
   std::uint64_t ids_ = 0;
   std::uint64_t callback_ids_ = 0;
-  steady_ns grace_end_ = never;
+  steady_ns clock_start_ = never;   // of the shutdown; never while there is none
+  steady_ns kill_main_at_ = never;  // when a request for shutdown has brought no end
   void (*on_stuck_)();
+  std::string deadlock_report_;
   std::array<completion, completions_max> completions_;
-  int graces_over_ = 0;
-  bool ending_ = false;
-  bool shields_are_over_ = false;
+  stage stage_ = stage::holding;
+  bool counts_to_the_end_ = false;     // the clock ends the program; else it releases starters only
+  bool ending_ = false;                // the main task has ended
+  bool others_are_cancelled_ = false;  // all fibers but the main one
+  bool expects_request_ = false;
+  bool has_request_ = false;
+  bool in_callback_of_unstarted_ = false;
   bool left_behind_ = false;
   std::uint32_t serial_ = 0;
 };

@@ -6,6 +6,7 @@
 #include <ringlet/until.hpp>
 
 #include <chrono>
+#include <concepts>
 #include <functional>
 #include <source_location>
 #include <type_traits>
@@ -54,6 +55,24 @@ task<> call_every(steady_ns first, steady_ns period, F f, Args... args) {
   }
 }
 
+/// The tasks of spawn_after() and spawn_every().
+template <class F, class... Args>
+auto make_call_after(const spawn_time& delay, F&& f, Args&&... args) {
+  const until start = until::at(delay.when().resolve(current_scheduler().now()));
+  return call_after<std::decay_t<F>, std::decay_t<Args>...>(start, std::forward<F>(f),
+                                                            std::forward<Args>(args)...);
+}
+template <class F, class... Args>
+task<> make_call_every(const spawn_time& period, F&& f, Args&&... args) {
+  const steady_ns length = checked_period(period.when());
+  return call_every<std::decay_t<F>, std::decay_t<Args>...>(
+      current_scheduler().now() + length, length, std::forward<F>(f), std::forward<Args>(args)...);
+}
+
+template <class F, class... Args>
+concept makes_periodic_task = std::same_as < std::invoke_result_t < std::decay_t<F>
+&, std::decay_t<Args>&... >, task < >> ;
+
 }  // namespace detail
 
 /// As spawn(), but `f(args...)` is called only when that time has passed, counted from this call.
@@ -61,9 +80,7 @@ task<> call_every(steady_ns first, steady_ns period, F f, Args... args) {
 template <class F, class... Args>
 requires detail::makes_task<F, Args...>
 auto spawn_after(const spawn_time& delay, F&& f, Args&&... args) {
-  const until start = until::at(delay.when().resolve(current_scheduler().now()));
-  return spawn(detail::call_after<std::decay_t<F>, std::decay_t<Args>...>(
-                   start, std::forward<F>(f), std::forward<Args>(args)...),
+  return spawn(detail::make_call_after(delay, std::forward<F>(f), std::forward<Args>(args)...),
                delay.where());
 }
 
@@ -72,17 +89,39 @@ auto spawn_after(const spawn_time& delay, F&& f, Args&&... args) {
 /// the grid of periods, however long one took; ticks that a long call has missed are left out, not
 /// made up for. The period must be above zero. A failure ends it, and is the fiber's.
 template <class F, class... Args>
-requires std::is_same_v < std::invoke_result_t < std::decay_t<F>
-&, std::decay_t<Args>&... >,
-    task < >> fiber<> spawn_every(const spawn_time& period, F&& f, Args&&... args) {
-  const steady_ns length = detail::checked_period(period.when());
-  return spawn(detail::call_every<std::decay_t<F>, std::decay_t<Args>...>(
-                   current_scheduler().now() + length, length, std::forward<F>(f),
-                   std::forward<Args>(args)...),
+requires detail::makes_periodic_task<F, Args...> fiber<> spawn_every(const spawn_time& period,
+                                                                     F&& f, Args&&... args) {
+  return spawn(detail::make_call_every(period, std::forward<F>(f), std::forward<Args>(args)...),
                period.where());
 }
 /// A point in time is no period.
 template <class F, class... Args>
 fiber<> spawn_every(std::chrono::steady_clock::time_point, F&&, Args&&...) = delete;
+
+/// The same calls for a class derived from it that has a spawn() for tasks: the fiber belongs to
+/// the group from the call on, also while it sleeps.
+template <class Self>
+class spawns_later {
+ public:
+  template <class F, class... Args>
+  requires detail::makes_task<F, Args...>
+  auto spawn_after(const spawn_time& delay, F&& f, Args&&... args) {
+    return self().spawn(
+        detail::make_call_after(delay, std::forward<F>(f), std::forward<Args>(args)...),
+        delay.where());
+  }
+  template <class F, class... Args>
+  requires detail::makes_periodic_task<F, Args...> fiber<> spawn_every(const spawn_time& period,
+                                                                       F&& f, Args&&... args) {
+    return self().spawn(
+        detail::make_call_every(period, std::forward<F>(f), std::forward<Args>(args)...),
+        period.where());
+  }
+  template <class F, class... Args>
+  fiber<> spawn_every(std::chrono::steady_clock::time_point, F&&, Args&&...) = delete;
+
+ private:
+  Self& self() noexcept { return static_cast<Self&>(*this); }
+};
 
 }  // namespace ringlet

@@ -1,10 +1,31 @@
 // with_group: fibers that live no longer than the call which started them.
+//
+//     task<> serve(queue<job>& jobs) {            // the fibers use jobs: it lives outside
+//       co_await with_group([&](task_group& workers) -> task<> {
+//         for (int i = 0; i < 4; ++i) workers.spawn(work, std::ref(jobs));
+//         co_await feed(jobs);
+//         jobs.close();
+//       });                                       // returns when all workers have ended
+//     }
+//
+// What must outlive what. The arguments of with_group() outlive all fibers of the group. Locals of
+// the body outlive them, too, when the body is cut short: by a kill, a limit, a scope around it,
+// the failure of a fiber, cancel(), a signal, or a deadlock. Then the fibers are cancelled at once,
+// and the body is resumed only when they have ended; its wait then throws `cancelled`. (What that
+// wait had taken, it delivers first.) But a body that returns, or throws of its own accord,
+// destroys its locals before the fibers end. So what fibers share is declared outside of the group,
+// or handed to with_group(f, args...).
+//
+// The same is true of when_all(), when_any() and pool::map(), of groups within groups, and of
+// groups in greenlets. spawn(), group and pool promise nothing about the call that started the
+// fiber.
 #pragma once
 
 #include <ringlet/detail/returned.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/intrusive_list.hpp>
+#include <ringlet/spawn_after.hpp>
 #include <ringlet/task.hpp>
 #include <ringlet/wait.hpp>
 
@@ -39,8 +60,23 @@ class group_error : public std::exception {
   std::string text_;
 };
 
+/// What the failure of a fiber does to its group.
+enum class group_failure : std::uint8_t {
+  /// It cancels the rest, and with_group() throws it.
+  cancel_all,
+  /// The rest continue. The failure is reported like that of any fiber that no code looks at, with
+  /// the fiber's name; see options::on_unobserved. For fibers that have nothing to do with each
+  /// other, such as those of a server's connections.
+  report,
+};
+
+/// Options of with_group().
+struct group_options {
+  group_failure on_failure = group_failure::cancel_all;
+};
+
 /// The fibers of one with_group() call; see there. Thread: that of its fiber.
-class task_group : public spawns_calls<task_group> {
+class task_group : public spawns_calls<task_group>, public spawns_later<task_group> {
  public:
   task_group(const task_group&) = delete;
   task_group& operator=(const task_group&) = delete;
@@ -49,7 +85,7 @@ class task_group : public spawns_calls<task_group> {
   /// never begins.
   template <class T>
   fiber<T> spawn(task<T> root, std::source_location where = std::source_location::current()) {
-    auto* const state = new fiber_state<T>(home_, around_, std::move(root), where);
+    auto* const state = new fiber_state<T>(starter_.home(), around_, std::move(root), where);
     const fiber<T> made(*state);
     add(*state);
     return made;
@@ -70,8 +106,16 @@ class task_group : public spawns_calls<task_group> {
   explicit task_group(failures policy = failures::end_the_group);
   ~task_group();
 
+  /// For its starter, which something is about to unwind: ends all fibers of the group.
+  void unwind() noexcept {
+    unwound_ = true;
+    cancel_members();
+  }
+  /// Whether its body goes on although scopes inside it are unwound; see scope::mark_outer().
+  bool is_outside_unwinding() const noexcept { return body_ && body_->stays(); }
+
   /// Around the body, in the fiber that calls it.
-  void begin_body() { body_.emplace(current()); }
+  void begin_body() { body_.emplace(starter_); }
   void end_body() noexcept { body_.reset(); }
   /// Between the two, in a handler of what the body has thrown. Yields what ends the caller, too,
   /// and is to come out as it is; null when it is a failure like those of fibers, or no failure.
@@ -104,10 +148,15 @@ class task_group : public spawns_calls<task_group> {
  private:
   struct member;
 
+  friend class fiber_base;
   void add(fiber_base& child);
   void on_ended(member& ended) noexcept;
+  void cancel_members() noexcept;
 
-  scheduler& home_;
+  fiber_base& starter_;
+  task_group* older_ = nullptr;  // of the open groups of the starter
+  task_group* newer_ = nullptr;
+  task_group* next_cancelled_ = nullptr;
   scope around_;
   std::optional<scope> body_;
   end_wait* waiter_ = nullptr;
@@ -118,9 +167,16 @@ class task_group : public spawns_calls<task_group> {
   std::uint32_t failed_before_body_ = 0;
   std::uint32_t alive_ = 0;
   failures policy_;
+  bool unwound_ = false;        // the starter may not unwind while its fibers are alive
+  bool tells_starter_ = false;  // the starter is held and waits for this one
 };
 
 namespace detail {
+
+template <class F, class... Args>
+using group_value = typename std::invoke_result_t<F&, task_group&, Args&...>::value_type;
+template <class F, class... Args>
+using group_task = task<group_value<F, Args...>>;
 
 // `f` and `args` live in the expression that awaits. A server has one such frame for each
 // connection, so it shall be small.
@@ -161,19 +217,33 @@ task<R> run_group(F& f, Args&... args) {
 /// in the group, in the body or later by its fibers. Yields what the body returned. Nothing that
 /// was started inside is alive when it returns or throws.
 ///
-/// The first failure, of a fiber or of the body, cancels all the others, at every wait; when all
-/// have ended group_error is thrown, with all errors. A fiber that was killed has not failed.
-/// What ends the caller, a kill or a scope around it, cancels the group, waits for it, and passes
-/// through; errors of fibers that came with it are reported as those nobody looked at. An exception
-/// that the caller is killed with is the body's error.
-/// Lifetime: borrows `f` and `args`; await it in the same expression.
+/// The first failure, of a fiber or of the body, cancels the rest, at every wait; when all have
+/// ended group_error is thrown, with all errors. A fiber that was killed has not failed. What ends
+/// the caller, a kill or a scope around it, cancels the group, waits for it, and passes through;
+/// errors of fibers and of the body that it hides are reported, see options::on_unobserved. An
+/// exception that the caller is killed with is the body's error.
+///
+/// In a group that is cancelled new fibers never begin: spawn() returns one that has ended. While
+/// the body is in a shield, nothing is cancelled on its account, so that it can still work with the
+/// fibers of the group; groups that are opened in the shield run.
+/// Lifetime: `f` and `args` are borrowed, so await it in the same expression. See the head of this
+/// file for what else must live how long.
 template <class F, class... Args>
-auto with_group(F&& f, Args&&... args)
-    -> task<typename std::invoke_result_t<F&, task_group&, Args&...>::value_type> {
+auto with_group(F&& f, Args&&... args) -> detail::group_task<F, Args...> {
   detail::check_temporary<F>();
   (detail::check_temporary<Args>(), ...);
-  using value = typename std::invoke_result_t<F&, task_group&, Args&...>::value_type;
-  return detail::run_group<value>(f, args...);
+  return detail::run_group<detail::group_value<F, Args...>>(f, args...);
+}
+
+/// The same with options. With group_failure::report what the body throws cancels the fibers, and
+/// comes out as it is.
+template <class F, class... Args>
+auto with_group(group_options options, F&& f, Args&&... args) -> detail::group_task<F, Args...> {
+  detail::check_temporary<F>();
+  (detail::check_temporary<Args>(), ...);
+  using value = detail::group_value<F, Args...>;
+  if (options.on_failure == group_failure::cancel_all) return detail::run_group<value>(f, args...);
+  return detail::run_group<value, task_group::failures::are_outcomes>(f, args...);
 }
 
 }  // namespace ringlet

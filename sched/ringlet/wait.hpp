@@ -71,6 +71,9 @@ class wait_base {
   /// it early.
   std::error_code cancellation_error();
 
+  void enter_interrupted() noexcept;
+  /// For a wait that finds out later than in enter() that an interruption is to be thrown instead.
+  bool throw_at(frame_record& at) noexcept;
   bool yield_for_budget(frame_record& at) noexcept;
   // Most waits have no limit, and need not save registers for these calls.
   void arm_limit() noexcept;
@@ -121,6 +124,11 @@ class list_wait : public two_phase_wait, public list_hook<> {
   /// Takes it out of its list and resumes its fiber. Aborts on another thread than the fiber's.
   void complete() noexcept;
   void unwatch() noexcept { unlink(); }
+
+  /// For the destructor of what they wait for. It aborts with that rule when there are any; but
+  /// when an exception is unwinding the owner, which is not to be hidden by an abort, they end with
+  /// errc::closed, and the broken rule is reported like a failure that no fiber looked at.
+  static void end_orphans(intrusive_list<list_wait>& left, const char* rule) noexcept;
 
  protected:
   using two_phase_wait::two_phase_wait;

@@ -38,6 +38,9 @@ value_or_unit<T> move_value_out(fiber_state<T>& ended) {
   }
 }
 
+/// The failures that when_all() does not throw.
+void report_all_but_first(const group_error& error) noexcept;
+
 template <class... T>
 task<std::tuple<fiber<T>...>> spawn_all(task_group& group, task<T>&... calls) {
   co_return std::tuple<fiber<T>...>{group.spawn(std::move(calls))...};
@@ -58,7 +61,8 @@ task<any_of<T...>> spawn_and_take_first(task_group& group, task<T>&... calls) {
 
 /// Runs all the calls at once, each in a fiber of its own, and yields a tuple of their values, with
 /// std::monostate for void. The first that fails cancels the others; when all have ended its
-/// exception is thrown, and those of the others are dropped. errc::exited when a call was killed.
+/// exception is thrown, and those of the others are reported; see options::on_unobserved.
+/// errc::exited when a call was killed.
 /// What ends the caller ends the calls first.
 template <class... T>
 requires(sizeof...(T) >
@@ -68,6 +72,7 @@ requires(sizeof...(T) >
     all.emplace(
         co_await detail::run_group<std::tuple<fiber<T>...>>(detail::spawn_all<T...>, calls...));
   } catch (const group_error& error) {
+    detail::report_all_but_first(error);
     std::rethrow_exception(error.errors().front());
   }
   co_return std::apply(

@@ -1,6 +1,7 @@
 // What the tests of groups, pools and the like share: small calls, and their outcome in words.
 #pragma once
 
+#include <ringlet/deadlock.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/sleep.hpp>
 #include <ringlet/task.hpp>
@@ -94,6 +95,16 @@ inline void run_scripted(const std::function<task<>(scripted_engine&)>& main,
                          options settings = {}) {
   scripted_engine engine;
   run_on(engine, main(engine), std::move(settings));
+}
+
+/// What deadlock says when that is the main task on a scripted engine; empty when there is none.
+inline std::string deadlock_of(const std::function<task<>(scripted_engine&)>& main) {
+  try {
+    run_scripted(main);
+  } catch (const deadlock& found) {
+    return found.what();
+  }
+  return {};
 }
 
 /// Options that collect the failures that nobody looked at.

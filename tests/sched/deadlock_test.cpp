@@ -21,8 +21,9 @@
 #include <string>
 #include <thread>
 #include <type_traits>
+#include <vector>
 
-#include "scripted_run.hpp"
+#include "calls.hpp"
 #include "support/aborts.hpp"
 
 using namespace ringlet;
@@ -52,69 +53,75 @@ bool contains(const std::string& text, const std::string& part) {
 
 TEST_SUITE_BEGIN("deadlock");
 
-TEST_CASE("when all wait for each other, deadlock is thrown at the wait of the main task") {
+TEST_CASE("when all wait for each other, the main task is unwound last and run throws deadlock") {
   scripted_engine engine;
   embrace pair;
-  bool thrown = false;
+  bool unwound = false;
   const auto main = [&]() -> task<> {
     pair.begin();
     try {
       co_await pair.one.join();
-    } catch (const deadlock&) {
-      thrown = true;
-      CHECK(pair.one.result() == outcome::pending);  // the others are not touched
+    } catch (const cancelled&) {
+      unwound = true;
+      CHECK(pair.one.result() == outcome::exited);
+      CHECK(pair.other.result() == outcome::exited);
       throw;
     }
   };
   CHECK_THROWS_AS(run_on(engine, main()), deadlock);
-  CHECK(thrown);
-  CHECK(pair.one.result() == outcome::exited);
+  CHECK(unwound);
+}
+
+TEST_CASE("no handler of errors in the main task swallows a deadlock") {
+  const std::string what = deadlock_of([](scripted_engine&) -> task<> {
+    try {
+      co_await sleep(std::chrono::hours::max());
+    } catch (const std::exception&) {
+      FAIL("deadlock was caught as an error");
+    }
+  });
+  CHECK(contains(what, "fiber 1: sleep"));
 }
 
 TEST_CASE("deadlock is a std::runtime_error, which says who waits for what and where") {
   static_assert(std::is_base_of_v<std::runtime_error, deadlock>);
-  scripted_engine engine;
   embrace pair;
-  const auto main = [&]() -> task<> {
+  const std::string what = deadlock_of([&](scripted_engine&) -> task<> {
     pair.begin();
-    std::string what;
-    try {
-      co_await joinall(pair.one, pair.other);
-    } catch (const deadlock& error) {
-      what = error.what();
-    }
-    CHECK(contains(what, "3 fibers"));
-    CHECK(contains(what, "fiber 1: join fiber 2 \"left\""));
-    CHECK(contains(what, "fiber 2 \"left\": join fiber 3 \"right\""));
-    CHECK(contains(what, "fiber 3 \"right\": join fiber 2 \"left\""));
-    CHECK(contains(what, "deadlock_test.cpp:"));
-    CHECK(contains(what, "joinall.hpp:"));
-  };
-  run_on(engine, main());
+    co_await joinall(pair.one, pair.other);
+  });
+  CHECK(contains(what, "3 fibers"));
+  CHECK(contains(what, "fiber 1: join fiber 2 \"left\""));
+  CHECK(contains(what, "fiber 2 \"left\": join fiber 3 \"right\""));
+  CHECK(contains(what, "fiber 3 \"right\": join fiber 2 \"left\""));
+  CHECK(contains(what, "deadlock_test.cpp:"));
+  CHECK(contains(what, "joinall.hpp:"));
 }
 
 TEST_CASE("a main task that waits for nothing that could come is deadlocked alone") {
-  scripted_engine engine;
-  const auto main = []() -> task<> {
-    CHECK_THROWS_AS(co_await sleep(std::chrono::hours::max()), deadlock);
-    CHECK_THROWS_AS(co_await with_timeout(forever, sleep(std::chrono::hours::max())), deadlock);
-  };
-  run_on(engine, main());
+  CHECK(deadlock_of(
+            [](scripted_engine&) -> task<> { co_await sleep(std::chrono::hours::max()); }) != "");
+  CHECK(deadlock_of([](scripted_engine&) -> task<> {
+          co_await with_timeout(forever, sleep(std::chrono::hours::max()));
+        }) != "");
 }
 
-TEST_CASE("the main task may catch it, help, and go on; each new deadlock is thrown anew") {
-  scripted_engine engine;
+TEST_CASE("a deadlock that the main task outlives is reported") {
+  std::vector<std::string> reports;
   embrace pair;
-  const auto main = [&]() -> task<int> {
-    pair.begin();
-    CHECK_THROWS_AS(co_await pair.one.join(), deadlock);
-    CHECK_THROWS_AS(co_await pair.one.join(), deadlock);
-    pair.one.request_kill();
-    CHECK(co_await joinall(pair.one, pair.other));
-    CHECK(pair.other.result() == outcome::value);
-    co_return 5;
-  };
-  CHECK(run_on(engine, main()) == 5);
+  run_scripted(
+      [&](scripted_engine&) -> task<> {
+        pair.begin();
+        try {
+          co_await pair.one.join();
+        } catch (const cancelled&) {  // and not rethrown
+        }
+        CHECK(pair.other.result() == outcome::exited);
+        co_await sleep(1h);  // the kill was delivered once
+      },
+      collecting(reports));
+  REQUIRE(reports.size() == 1);
+  CHECK(contains(reports[0], "fiber 1: join fiber 2"));
 }
 
 // What keeps it away
@@ -140,9 +147,9 @@ TEST_CASE("a timer keeps it away: a join has a limit, or a scope around it") {
     pair.begin();
     CHECK_FALSE(co_await pair.one.join(1h));
     CHECK_THROWS_AS(co_await with_timeout(1h, pair.one.join()), timed_out);
-    CHECK_THROWS_AS(co_await pair.one.join(), deadlock);
+    co_await pair.one.join();
   };
-  run_on(engine, main());
+  CHECK_THROWS_AS(run_on(engine, main()), deadlock);
 }
 
 TEST_CASE("an operation in flight keeps it away, until it has ended") {
@@ -153,13 +160,14 @@ TEST_CASE("an operation in flight keeps it away, until it has ended") {
     if (++idle == 5) engine.complete(engine.oldest(opcode::read), 0);
     return true;
   };
+  fiber<> reader;
   const auto main = [&]() -> task<> {
     pair.begin();
-    const auto reader = spawn([]() -> task<> { co_await probe(); });
-    CHECK_THROWS_AS(co_await pair.one.join(), deadlock);
-    CHECK(reader.done());
+    reader = spawn([]() -> task<> { co_await probe(); });
+    co_await pair.one.join();
   };
-  run_on(engine, main());
+  CHECK_THROWS_AS(run_on(engine, main()), deadlock);
+  CHECK(reader.result() == outcome::value);
   CHECK(idle == 5);
 }
 
@@ -179,22 +187,24 @@ TEST_CASE("a remote handle keeps it away, until the last one has gone while the 
     pair.begin();
     first.emplace();
     second = first;
-    CHECK_THROWS_AS(co_await pair.one.join(), deadlock);
+    co_await pair.one.join();
   };
-  run_on(engine, main());
+  CHECK_THROWS_AS(run_on(engine, main()), deadlock);
   CHECK(idle == 5);
   CHECK(engine.bells() == 1);
 }
 
 TEST_CASE("it is thrown when the last remote handle is dropped on another thread") {
   embrace pair;
+  std::thread other;
   const auto main = [&]() -> task<> {
     pair.begin();
-    std::thread other([handle = remote()]() mutable { const remote dropped = std::move(handle); });
-    CHECK_THROWS_AS(co_await pair.one.join(), deadlock);
-    other.join();
+    other =
+        std::thread([handle = remote()]() mutable { const remote dropped = std::move(handle); });
+    co_await pair.one.join();
   };
-  run(main());
+  CHECK_THROWS_AS(run(main()), deadlock);
+  other.join();
 }
 
 TEST_CASE("work that was posted by a handle that is gone comes first") {

@@ -490,15 +490,13 @@ TEST_CASE("dump shows at which queue a fiber waits, and for what") {
 }
 
 TEST_CASE("W42: who waits alone at a queue is a deadlock") {
-  run_scripted([](scripted_engine&) -> task<> {
-    queue<int> items(0);
-    std::string words = co_await outcome_of(pop_one(items));
-    CHECK(words.find("deadlock") == 0);
-    CHECK(words.find("fiber 1: pop queue 0x") != words.npos);
-    words = co_await outcome_of(push_one(items, 1));
-    CHECK(words.find("deadlock") == 0);
-    CHECK(items.peek() == nullptr);
-  });
+  queue<int> items(0);
+  std::string words = deadlock_of([&](scripted_engine&) -> task<> { co_await pop_one(items); });
+  CHECK(words.find("deadlock") == 0);
+  CHECK(words.find("fiber 1: pop queue 0x") != words.npos);
+  words = deadlock_of([&](scripted_engine&) -> task<> { co_await push_one(items, 1); });
+  CHECK(words.find("deadlock") == 0);
+  CHECK(items.peek() == nullptr);
 }
 
 TEST_CASE("a queue that is destroyed while a fiber waits at it aborts") {

@@ -288,8 +288,8 @@ TEST_CASE("what does not end in the grace time is listed, and may still end in t
     int idle = 0;
     engine.on_idle = [&] {
       ++idle;
-      if (idle == 2) engine.hold_cancellations(false);  // after the first grace time
-      return idle == 2;
+      if (idle == 3) engine.hold_cancellations(false);  // after the first grace time
+      return idle == 3;
     };
     options settings;
     settings.grace = 2s;

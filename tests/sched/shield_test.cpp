@@ -657,7 +657,7 @@ TEST_CASE("W42: a deadlock inside the main fiber's shield is told, once") {
       std::string_view word = "waited";
       try {
         co_await sleep(std::chrono::hours::max());
-      } catch (const deadlock&) {
+      } catch (const cancelled&) {
         word = "deadlock";
       }
       log.add(word);

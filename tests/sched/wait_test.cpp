@@ -79,7 +79,8 @@ TEST_SUITE_BEGIN("wait");
 
 TEST_CASE("every wait delivers a pending kill first, before it takes anything") {
   scripted_engine engine;
-  const auto main = [&]() -> task<> {
+  // Not in the main task, whose kill would end the victim.
+  const auto killed = [&]() -> task<> {
     const auto ended = spawn(answer);
     const auto victim = spawn([]() -> task<> { co_await sleep(1h); });
     co_await ended.join();
@@ -96,6 +97,7 @@ TEST_CASE("every wait delivers a pending kill first, before it takes anything") 
     CHECK(victim.result() == outcome::pending);
     CHECK(co_await ended.get() == 42);
   };
+  const auto main = [&]() -> task<> { co_await spawn(killed).get(); };
   run_on(engine, main());
 }
 

@@ -1,0 +1,157 @@
+// How a run ends: signals, deadlocks, and the clock of the shutdown.
+//
+// The clock begins when a signal kills the main task, or when the main task ends. At half of the
+// grace time starters are no longer held for their fibers; at the grace time what is left is listed
+// and shields end; at twice the grace time the program ends. A kill of the main task by the program
+// itself starts it, too, but only to release the main task. Where the program asks for signals, by
+// shutdown_requested(), a signal kills the main task one grace time later.
+#include <ringlet/deadlock.hpp>
+#include <ringlet/fiber.hpp>
+#include <ringlet/run.hpp>
+#include <ringlet/scheduler.hpp>
+#include <ringlet/wait.hpp>
+
+#include <signal.h>
+
+#include <cstdio>
+#include <new>
+#include <utility>
+
+namespace ringlet {
+
+void scheduler::check_signal() noexcept {
+  const int number = signal_->load(std::memory_order_relaxed);
+  if (number == 0) return;
+  signal_ = nullptr;
+  if (main_->done()) return;
+  if (expects_request_) {
+    has_request_ = true;
+    kill_main_at_ = until(options_.grace).resolve(engine_->now());
+    while (!shutdown_waiters_.empty()) shutdown_waiters_.front().complete();
+    return;
+  }
+  kill_main();
+  if (main_->interrupted()) return;
+  std::fprintf(
+      stderr,
+      "ringlet: %s: the main task is in a shield, and ends when that does; a second signal "
+      "ends the program at once\n",
+      number == SIGINT ? "SIGINT" : "SIGTERM");
+}
+
+void scheduler::kill_main() noexcept {
+  counts_to_the_end_ = true;
+  start_clock();
+  main_->kill();
+}
+
+void scheduler::add_shutdown_waiter(list_wait& waiter) noexcept {
+  shutdown_waiters_.push_back(waiter);
+}
+
+void scheduler::cancel_all_but_main() noexcept {
+  if (std::exchange(others_are_cancelled_, true)) return;
+  start_clock();
+  root_scope().cancel();
+  for_each_fiber([this](fiber_base& other) {
+    if (!is_main(other)) other.interrupt();
+  });
+}
+
+// The main task has ended: everything else is asked to end, again at every wait.
+void scheduler::begin_ending() noexcept {
+  ending_ = true;
+  if (!std::exchange(counts_to_the_end_, true)) clock_start_ = never;
+  start_clock();
+  kill_main_at_ = never;
+  root_scope().cancel();
+  for_each_fiber([](fiber_base& left) { left.interrupt(); });
+}
+
+// By a fresh look at the time: the turn may have begun long ago.
+void scheduler::start_clock() noexcept {
+  if (clock_start_ == never) clock_start_ = engine_->now();
+}
+
+steady_ns scheduler::next_stage_at() const noexcept {
+  if (clock_start_ == never) return kill_main_at_;
+  const std::chrono::nanoseconds grace = options_.grace;
+  if (stage_ == stage::holding) return until(grace / 2).resolve(clock_start_);
+  if (!counts_to_the_end_) return never;
+  return until(stage_ == stage::released ? grace : 2 * grace).resolve(clock_start_);
+}
+
+void scheduler::enter_due_stages() {
+  while (live_fibers_ != 0 && turn_time() >= next_stage_at()) enter_next_stage();
+}
+
+void scheduler::enter_next_stage() {
+  if (clock_start_ == never) {
+    kill_main_at_ = never;
+    return kill_main();
+  }
+  if (stage_ == stage::holding) return release_starters();
+  const bool is_last = stage_ == stage::listed;
+  std::fprintf(stderr, "ringlet: these fibers did not end within %.1f s after %s:\n%s",
+               static_cast<double>(options_.grace.count()) / 1e9 * (is_last ? 2 : 1),
+               ending_ ? "the main task had ended" : "the signal", dump().c_str());
+  if (is_last) on_stuck_();
+  end_shields();
+}
+
+void scheduler::release_starters() noexcept {
+  stage_ = stage::released;
+  for_each_fiber([](fiber_base& held) { held.release_hold(); });
+}
+
+void scheduler::end_shields() noexcept {
+  stage_ = stage::listed;
+  for_each_fiber([](fiber_base& left) { left.stop_holding_back(); });
+}
+
+void scheduler::release_main_when_alone() noexcept {
+  if (live_fibers_ == 1 && !main_->done() && !main_->is_blocked()) main_->release_hold();
+}
+
+bool scheduler::is_deadlocked() const {
+  if (hopes_ != 0 || !timers_.empty()) return false;
+  if (signal_ != nullptr && !shutdown_waiters_.empty()) return false;
+  const std::lock_guard lock(remotes_->mutex);
+  // In this order: the last handle may have posted before it went.
+  return remotes_->handles == 0 && !engine_->has_posted();
+}
+
+void scheduler::report_deadlock() {
+  if (main_->done() || main_->interrupted()) return give_main_up();
+  try {
+    deadlock_report_ = "deadlock: every fiber waits for another one\n" + dump();
+  } catch (const std::bad_alloc&) {
+    deadlock_report_ = "deadlock";
+  }
+  main_->kill();
+  main_->stop_holding_back();  // in a shield without a limit nothing else would ever end its wait
+}
+
+void detail::throw_deadlock_of(scheduler& home, fiber_base& main) {
+  if (home.deadlock_report().empty()) return;
+  deadlock found(home.deadlock_report());
+  if (main.result() == outcome::exited) throw found;
+  report_unobserved({main.id(), main.name(), std::make_exception_ptr(std::move(found))});
+}
+
+// Fibers that were told to end wait for something that will not come: no need to wait for the
+// clock. Starters are released, then shields are taken away; if that wakes no fiber, those that are
+// left are suspended in something that this scheduler knows nothing of.
+void scheduler::give_main_up() {
+  if (stage_ == stage::holding) return release_starters();
+  if (stage_ == stage::released) return end_shields();
+  std::fprintf(
+      stderr,
+      "ringlet: deadlock, and %s cannot end, for nothing can wake them (a fiber that is "
+      "\"running\" "
+      "here awaits something that is no wait of this library, or whose resumption was lost):\n%s",
+      main_->done() ? "these fibers" : "the main task and these fibers", dump().c_str());
+  on_stuck_();
+}
+
+}  // namespace ringlet

@@ -1,0 +1,115 @@
+// A starter that an interruption is about to unwind waits for the fibers that it started.
+//
+// Those fibers use its locals. So when a kill, a limit, a cancelled group or a signal reaches it,
+// its open groups are cancelled at once, out to the scope that gave up, and it is resumed when
+// their fibers have ended. Its wait is ended at once, too, so that what happens in between changes
+// nothing: only what the wait had taken is still delivered, and the next wait throws.
+//
+// Whether an interruption is pending is looked at before each resumption and at each wait anyway;
+// all that is here runs only if one is.
+#include <ringlet/fiber_base.hpp>
+#include <ringlet/task_group.hpp>
+
+#include <fmt/format.h>
+
+#include <iterator>
+
+namespace ringlet {
+namespace {
+
+void describe_hold(const void* object, std::string& out) {
+  const std::size_t count = static_cast<const fiber_base*>(object)->blockers();
+  fmt::format_to(std::back_inserter(out), "until {} {} ended", count,
+                 count == 1 ? "fiber has" : "fibers have");
+}
+
+constexpr wait_type hold_type{"held", nullptr, &describe_hold};
+
+}  // namespace
+
+void fiber_base::add_group(task_group& opened) noexcept {
+  opened.older_ = groups_;
+  if (groups_ != nullptr) groups_->newer_ = &opened;
+  groups_ = &opened;
+}
+
+void fiber_base::remove_group(task_group& closed) noexcept {
+  if (closed.older_ != nullptr) closed.older_->newer_ = closed.newer_;
+  (closed.newer_ != nullptr ? closed.newer_->older_ : groups_) = closed.older_;
+}
+
+bool fiber_base::is_blocked() const noexcept {
+  if (!home().holds_starters()) return false;
+  for (const task_group* g = groups_; g != nullptr; g = g->older_) {
+    if (g->unwound_ && g->alive_ != 0) return true;
+  }
+  return home().others_hold(*this);
+}
+
+std::size_t fiber_base::blockers() const noexcept {
+  if (home().others_hold(*this)) return home().live_fibers() - 1;
+  std::size_t count = 0;
+  for (const task_group* g = groups_; g != nullptr; g = g->older_) {
+    if (g->unwound_) count += g->alive_;
+  }
+  return count;
+}
+
+void fiber_base::on_interrupted(bool was_waiting) noexcept {
+  cancel_unwound_groups();
+  if (was_waiting && hold_ == hold::none && is_blocked()) hold_ = hold::when_woken;
+}
+
+bool fiber_base::prepare_to_unwind() noexcept {
+  cancel_unwound_groups();
+  return is_blocked();
+}
+
+// Groups in greenlets that are suspended count as unwound: the calls that own the greenlets are.
+void fiber_base::cancel_unwound_groups() noexcept {
+  const bool is_main = home().is_main(*this);
+  if (groups_ == nullptr && !is_main) return;
+  scope* const last = last_to_unwind();
+  if (last != nullptr) last->mark_outer(true);
+  for (task_group* g = groups_; g != nullptr; g = g->older_) {
+    if (!g->is_outside_unwinding()) g->unwind();
+  }
+  if (last != nullptr) {
+    last->mark_outer(false);
+  } else if (is_main) {
+    home().cancel_all_but_main();
+  }
+}
+
+void fiber_base::hold_until_unblocked() noexcept {
+  hold_ = hold::held;
+  show_wait(hold_type, this);
+  choose_blocker(groups_);
+}
+
+void fiber_base::hold_at(frame_record& at) noexcept {
+  begin_wait(hold_type, this, at);
+  hold_until_unblocked();
+}
+
+// One group at a time tells when it is empty, so that the end of a thousand nested ones is not a
+// thousand looks at all of them.
+bool fiber_base::choose_blocker(task_group* first) noexcept {
+  for (task_group* g = first; g != nullptr; g = g->older_) {
+    if (!g->unwound_ || g->alive_ == 0) continue;
+    g->tells_starter_ = true;
+    return true;
+  }
+  return false;
+}
+
+void fiber_base::on_group_emptied(const task_group& emptied) noexcept {
+  if (hold_ != hold::held || choose_blocker(emptied.older_) || choose_blocker(groups_)) return;
+  if (!is_blocked()) release_hold();
+}
+
+void fiber_base::release_hold() noexcept {
+  if (std::exchange(hold_, hold::none) == hold::held) wake();
+}
+
+}  // namespace ringlet

@@ -1,0 +1,22 @@
+// The wait for the signal that asks the program to end.
+#include <ringlet/fiber_base.hpp>
+#include <ringlet/shutdown.hpp>
+
+namespace ringlet {
+
+const wait_type shutdown_wait::type{"shutdown request", &list_wait::cancel, nullptr};
+
+bool shutdown_wait::begin(frame_record& at) noexcept { return begin_alone(*this, at); }
+
+bool shutdown_wait::try_now() noexcept { return fiber_->home().has_shutdown_request(); }
+
+void shutdown_wait::watch() noexcept { fiber_->home().add_shutdown_waiter(*this); }
+
+shutdown_wait shutdown_requested(until limit) noexcept {
+  current_scheduler().expect_shutdown_request();
+  return shutdown_wait(limit);
+}
+
+bool shutting_down() noexcept { return current_scheduler().shutting_down(); }
+
+}  // namespace ringlet
