@@ -30,7 +30,7 @@
 #include <clocale>
 #include <cstdint>
 #include <cstdio>
-#include <exception>
+#include <functional>
 #include <string>
 
 #include "limits.hpp"
@@ -48,23 +48,19 @@ task<> accept_members(chat::server& home, address where) {
   for (;;) spawn(home.serve(co_await listener.accept()));
 }
 
-// Who does not take its farewell in time is cut off by the watch, so this does not last.
-task<> close(chat::server& home, const fiber<>& watch) {
-  co_await home.close("the server shuts down");
-  co_await watch.kill();  // home must not end before it
-}
-
+// Ctrl-C ends the wait and nothing else, so that there is time to say goodbye: members that do not
+// take their farewell in time are cut off by the watch. If accepting fails, that ends the server in
+// the same way. `home` outlives the fibers that use it: they have ended when this returns.
 task<> serve(std::string host, std::uint16_t port, chat::limits limits) {
+  const address where = address::parse(host, port);
   chat::server home(limits);
   const auto watch = spawn(home.watch());
-  std::exception_ptr end;
-  try {
-    co_await accept_members(home, address::parse(host, port));
-  } catch (...) {
-    end = std::current_exception();  // Ctrl-C, most of the time
-  }
-  co_await shield(2 * chat::limits::farewell, close(home, watch));
-  std::rethrow_exception(end);
+  const auto acceptor = spawn(accept_members, std::ref(home), where);
+  co_await select(shutdown_requested(), acceptor.join());
+  co_await acceptor.kill();
+  co_await home.close("the server shuts down");
+  co_await watch.kill();
+  if (acceptor.result() == outcome::error) co_await acceptor.get();  // throws what ended it
 }
 
 void make_room_for_connections(std::size_t members) {
