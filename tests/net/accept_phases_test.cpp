@@ -77,7 +77,8 @@ template <class F>
 void in_hall(F body) {
   scripted_engine engine;
   int listening_fd = -1;
-  detail::run_on(engine, in_new_hall(engine, body, listening_fd), {},
+  const auto main = [](task<> inner) -> task<> { co_await spawn(std::move(inner)).get(); };
+  detail::run_on(engine, main(in_new_hall(engine, body, listening_fd)), {},
                  std::source_location::current());
   // A stream is shut down when it is closed, a listener never.
   CHECK(engine.called(opcode::shutdown, listening_fd) == 0);

@@ -57,10 +57,14 @@ task<> on_new_stage(scripted_engine& engine, F& body) {
 }
 
 /// Runs the task that `body(stage&)` makes.
+// Awaits it in another fiber than the main one, whose kill would end all fibers.
+inline task<> beside_main(task<> body) { co_await spawn(std::move(body)).get(); }
+
 template <class F>
 void on_stage(F body) {
   scripted_engine engine;
-  detail::run_on(engine, on_new_stage(engine, body), {}, std::source_location::current());
+  detail::run_on(engine, beside_main(on_new_stage(engine, body)), {},
+                 std::source_location::current());
 }
 
 /// One of the calls for bytes; each asks for "abc", and is content with three bytes.
