@@ -17,8 +17,8 @@ namespace ringlet {
 /// Thread: that of the scheduler whose fibers wait for it, or else which uses it first, as long as
 /// that one runs: set(), and a wait that comes through at once, abort elsewhere. Other threads have
 /// it set by remote::post().
-/// Lifetime: longer than the fibers that wait for it: destroyed before, it aborts. While an exception
-/// unwinds its owner it ends their waits with errc::closed instead, and reports that.
+/// Lifetime: longer than the fibers that wait for it: destroyed before, it aborts. While an
+/// exception unwinds its owner it ends their waits with errc::closed instead, and reports that.
 class event {
  public:
   event() noexcept = default;
