@@ -1,111 +1,138 @@
-// The slow paths of the frame pool: taking from the common store, asking the system, and the end of
-// the thread.
+// The slow paths of the frame pool: exchanging blocks with the store, and the end of the thread.
 #include <ringlet/frame_pool.hpp>
 
 #include <algorithm>
-#include <mutex>
+#include <atomic>
 #include <new>
+#include <utility>
+
+#include "frame_store.hpp"
 
 namespace ringlet::detail {
 namespace {
 
-constexpr std::size_t cache_line = 64;
+// How many blocks a thread takes from the store at once: few enough that a program with few frames
+// stays small, and that no other thread waits long.
+constexpr std::int32_t taken_of(std::size_t index) noexcept {
+  constexpr std::size_t bytes = 16 * 1024;
+  constexpr std::size_t most = 128;
+  return static_cast<std::int32_t>(
+      std::clamp<std::size_t>(bytes / frame_pool::size_of(index), 1, most));
+}
 
-// How many blocks are made at once.
-std::size_t blocks_of_slab([[maybe_unused]] std::size_t block_size) {
-#ifdef RINGLET_ASAN
-  // One by one, so that the sanitizer sees who writes past the end of a frame.
-  return 1;
-#else
-  constexpr std::size_t slab_size = 16 * 1024;
-  return std::max<std::size_t>(1, slab_size / block_size);
-#endif
+// A program that has just been busy may be so again at once: memory that goes back to the system
+// comes from there at a multiple of the cost. And what is in the reserve never goes back.
+constexpr std::int64_t trim_delay = 500'000'000;  // ns
+constexpr std::size_t trim_reserve = 512 * 1024;
+// The kernel takes half a millisecond to take it away.
+constexpr std::size_t trim_portion = 16 * 1024 * 1024;
+
+constinit std::atomic<bool (*)() noexcept> shortage = nullptr;
+
+void throw_if_short() {
+  const auto is_short = shortage.load(std::memory_order_relaxed);
+  if (is_short != nullptr && is_short()) throw std::bad_alloc();
 }
 
 }  // namespace
 
 thread_local constinit frame_pool_state frames_here;
 
-/// What threads left behind when they ended.
-struct frame_pool::common_store {
-  std::mutex mutex;
-  block* free[classes] = {};
-
-  /// With the mutex held.
-  void put(void* memory, std::size_t index) noexcept {
-#ifdef RINGLET_ASAN
-    // Every block is an allocation of its own, and the leak check looks for those that are left.
-    static_cast<void>(index);
-    ::operator delete(memory, std::align_val_t(cache_line));
-#else
-    free[index] = ::new (memory) block{free[index]};
-#endif
-  }
-};
-
-// Never destroyed: threads may end after main() has returned. What it holds stays reachable.
-frame_pool::common_store& frame_pool::store() noexcept {
-  static common_store& instance = *new common_store;
-  return instance;
-}
-
 /// Lives from a thread's first allocation to its end. Kept apart from the pool, because a
 /// thread_local with a destructor is guarded at every access.
 struct frame_pool_closer {
-  frame_pool_closer() noexcept { frames_here.open = true; }
+  frame_pool_closer() {
+    frame_store::prepare_for_fork();
+    for (std::size_t i = 0; i < frame_pool::classes; ++i) {
+      frames_here.room[i] = frame_pool::kept_of(i);
+    }
+    frames_here.open = true;
+  }
   ~frame_pool_closer() {
-    frames_here.open = false;
     frame_pool::hand_over();
+    for (std::int32_t& room : frames_here.room) room = 0;
+    frames_here.open = false;
+    // Nobody else may know of what this thread has freed.
+    if (frames_here.has_given) frame_store::release(~std::size_t{0}, trim_reserve);
   }
 };
 
 void frame_pool::refill(std::size_t index) {
-  common_store& common = store();
-  {
-    const std::lock_guard lock(common.mutex);
-    if ((frames_here.free[index] = common.free[index]) != nullptr) {
-      common.free[index] = nullptr;
-      return;
-    }
+  std::int32_t count = 0;
+  frames_here.free[index] = frame_store::take(index, taken_of(index), count);
+  frames_here.room[index] = kept_of(index) - count;
+#ifdef RINGLET_ASAN
+  for (block* b = frames_here.free[index]; b != nullptr;) {
+    poison(std::exchange(b, b->next), size_of(index));
   }
-  const std::size_t size = size_of(index);
-  const std::size_t count = blocks_of_slab(size);
-  auto* slab = static_cast<std::byte*>(::operator new(count* size, std::align_val_t(cache_line)));
-  for (std::size_t i = count; i-- > 0;) {  // the first one last, to be handed out in order
-    frames_here.free[index] = ::new (slab + i * size) block{frames_here.free[index]};
-    poison(frames_here.free[index], size);
-  }
+#endif
 }
 
 void* frame_pool::allocate_slowly(std::size_t size) {
+  throw_if_short();
+  if (size > pooled_max) {
+    return ::operator new(size, static_cast<std::align_val_t>(alignment_of(size)));
+  }
   static thread_local frame_pool_closer closer;
-  if (size > pooled_max) return ::operator new(size);
   const std::size_t index = class_of(size);
   if (frames_here.open) {
     refill(index);
     return allocate(size);
   }
-  // The thread is ending: its last frames are cut from nothing, and end in the common store.
-  return ::operator new(size_of(index), std::align_val_t(cache_line));
+  // The thread is ending.
+  std::int32_t count = 0;
+  return frame_store::take(index, 1, count);
 }
 
 void frame_pool::deallocate_slowly(void* memory, std::size_t size) noexcept {
-  if (size > pooled_max) return ::operator delete(memory);
-  common_store& common = store();
-  const std::lock_guard lock(common.mutex);
-  common.put(memory, class_of(size));
+  if (size > pooled_max) {
+    return ::operator delete(memory, static_cast<std::align_val_t>(alignment_of(size)));
+  }
+  const std::size_t index = class_of(size);
+  ++frames_here.room[index];
+  frames_here.has_given = true;
+  auto* const first = ::new (memory) block{nullptr};
+  if (frames_here.open) {
+    // With half of what is here, so that the next call like this one is far away.
+    for (std::int32_t left = kept_of(index) / 2; left > 0; --left) {
+      block* const kept = frames_here.free[index];
+      unpoison(kept, size_of(index));
+      frames_here.free[index] = kept->next;
+      ++frames_here.room[index];
+      kept->next = first->next;
+      first->next = kept;
+    }
+  }
+  frame_store::give(index, first);
+}
+
+std::int64_t frame_pool::trim(std::int64_t now, std::int64_t until) noexcept {
+  // A time further away is by the clock of an engine that is gone.
+  const bool is_set = frames_here.trim_time != 0 && frames_here.trim_time - now <= trim_delay;
+  if (!is_set) frames_here.trim_time = now + trim_delay;
+  if (now < frames_here.trim_time) return std::min(until, frames_here.trim_time);
+  hand_over();
+  if (frame_store::release(trim_portion, trim_reserve)) return now;
+  frames_here.trim_time = 0;
+  frames_here.has_given = false;
+  return until;
 }
 
 void frame_pool::hand_over() noexcept {
-  common_store& common = store();
-  const std::lock_guard lock(common.mutex);
   for (std::size_t index = 0; index < classes; ++index) {
-    while (block* first = frames_here.free[index]) {
-      unpoison(first, size_of(index));
-      frames_here.free[index] = first->next;
-      common.put(first, index);
-    }
+    block* const first = frames_here.free[index];
+    if (first == nullptr) continue;
+    for (block* b = first; b != nullptr; b = b->next) unpoison(b, size_of(index));
+    frames_here.free[index] = nullptr;
+    frames_here.room[index] = kept_of(index);
+    frame_store::give(index, first);
   }
+}
+
+frame_pool::statistics frame_pool::totals() noexcept { return frame_store::totals(); }
+
+void frame_pool::set_shortage(bool (*is_short)() noexcept) noexcept {
+  shortage.store(is_short, std::memory_order_relaxed);
 }
 
 }  // namespace ringlet::detail

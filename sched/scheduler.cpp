@@ -57,7 +57,7 @@ void scheduler::turn() {
   } else if (is_deadlocked()) {
     report_deadlock();
   } else {
-    poll(std::min(timers_.next(), next_stage_at()));
+    poll(detail::frames.before_sleep(turn_time(), std::min(timers_.next(), next_stage_at())));
   }
   if (shutting_down()) enter_due_stages();
 }

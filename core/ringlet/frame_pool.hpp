@@ -1,17 +1,22 @@
 // Where coroutine frames and fibers get their memory: free lists of a few sizes, one set per
-// thread.
+// thread, and a store that all threads share.
 //
-// A block belongs to the thread that frees it, so nothing here is shared or locked. When a thread
-// ends, its free blocks go to a common store, from which other threads take before they ask the
-// system. So a process keeps the most that was ever in use.
+// A block belongs to the thread that frees it, and a thread keeps at most 64 KiB of one size: what
+// is more goes to the store, many blocks at a time, and from there to any thread that has run out.
+// So memory is bounded by what is in use at once, also where one thread makes all frames and
+// another one ends them. The store cuts blocks from slabs, and knows by a block's address which one
+// it is from; slabs of which nothing is in use serve other sizes, and go back to the system when a
+// scheduler is about to sleep (see before_sleep). Blocks have no header.
 //
-// Small blocks are cut from slabs that begin at a cache line: those whose size is a multiple of 64
-// bytes never straddle one more line than they must.
+// A block of n bytes begins at a multiple of every power of two that divides n, up to a page. The
+// size of a type is a multiple of its alignment, and so is that of a coroutine frame, whose
+// alignment no compiler tells its promise: all that fits into a block is aligned as it asks.
 #pragma once
 
 #include <ringlet/assert.hpp>
 #include <ringlet/detail/sanitizers.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -34,6 +39,11 @@ class frame_pool {
   static constexpr std::size_t fine_classes = fine_max / step;
   static constexpr std::size_t classes = fine_classes + 4 * 5;
 
+  /// A thread keeps at most so many bytes of free blocks of one class.
+  static constexpr std::size_t kept_max = 64 * 1024;
+  /// The greatest alignment that a type may have which lives in a frame or a fiber.
+  static constexpr std::size_t alignment_max = 4096;
+
   /// The free list that serves blocks of `size` bytes, 1 to pooled_max.
   static constexpr std::size_t class_of(std::size_t size) noexcept {
     if (size <= fine_max) return (size + step - 1) / step - 1;
@@ -50,32 +60,63 @@ class frame_pool {
     return (coarse % 4 + 5) << (coarse / 4 + 8);
   }
 
+  /// How many free blocks of that class a thread keeps.
+  static constexpr std::int32_t kept_of(std::size_t index) noexcept {
+    return static_cast<std::int32_t>(kept_max / size_of(index));
+  }
+  /// To what a block of `size` bytes is aligned at least.
+  static constexpr std::size_t alignment_of(std::size_t size) noexcept {
+    constexpr std::size_t ordinary = __STDCPP_DEFAULT_NEW_ALIGNMENT__;
+    return std::min(std::max(size & (~size + 1), ordinary), alignment_max);
+  }
+
+  /// Throws std::bad_alloc.
   static void* allocate(std::size_t size);
+  /// From any thread. Needs no memory.
   static void deallocate(void* memory, std::size_t size) noexcept;
 
-  /// Moves every free block of this thread to the common store.
+  /// To be called before a thread sleeps until `until`: returns until when it may. In the next call
+  /// half a second later or more, what has become free since goes back to the system; in portions,
+  /// between which `now` is returned, that is, a sleep of no length. Then the thread sleeps
+  /// undisturbed until it has freed as much again. Times are those of engine::now().
+  static std::int64_t before_sleep(std::int64_t now, std::int64_t until) noexcept;
+
+  /// Moves every free block of this thread to the store.
   static void hand_over() noexcept;
 
- private:
+  /// What the store has from the system, for blocks of up to pooled_max, in bytes.
+  struct statistics {
+    std::size_t mapped;    // address space
+    std::size_t resident;  // of that, in use, kept by threads, or not yet given back
+  };
+  static statistics totals() noexcept;
+
+  /// For tests: while it is set and returns true, whatever would come from the store or the system
+  /// fails.
+  static void set_shortage(bool (*is_short)() noexcept) noexcept;
+
   struct block {
     block* next;
   };
-  friend struct frame_pool_closer;
-  friend struct frame_pool_state;
 
-  struct common_store;
-  static common_store& store() noexcept;
+ private:
+  friend struct frame_pool_closer;
+
   static void refill(std::size_t index);
   static void* allocate_slowly(std::size_t size);
   static void deallocate_slowly(void* memory, std::size_t size) noexcept;
+  static std::int64_t trim(std::int64_t now, std::int64_t until) noexcept;
 };
 
 /// What a thread has.
 struct frame_pool_state {
-  // False before the thread's first allocation and again once the thread is ending: then blocks
-  // go straight to the common store.
-  bool open = false;
   frame_pool::block* free[frame_pool::classes] = {};
+  // How many more blocks fit. None before the thread's first allocation and again once the thread
+  // is ending: then blocks go straight to the store.
+  std::int32_t room[frame_pool::classes] = {};
+  bool open = false;
+  bool has_given = false;      // to the store, since the last trim
+  std::int64_t trim_time = 0;  // 0 until the next sleep
 };
 
 // Initial-exec costs one instruction instead of a call, also in a shared library; the pool is small
@@ -92,6 +133,7 @@ inline void* frame_pool::allocate(std::size_t size) {
     if (block* first = frames_here.free[index]) [[likely]] {
       unpoison(first, size_of(index));
       frames_here.free[index] = first->next;
+      ++frames_here.room[index];
       return first;
     }
   }
@@ -99,13 +141,19 @@ inline void* frame_pool::allocate(std::size_t size) {
 }
 
 inline void frame_pool::deallocate(void* memory, std::size_t size) noexcept {
-  if (size <= pooled_max && frames_here.open) [[likely]] {
+  if (size <= pooled_max) [[likely]] {
     const std::size_t index = class_of(size);
-    frames_here.free[index] = ::new (memory) block{frames_here.free[index]};
-    poison(memory, size_of(index));
-    return;
+    if (--frames_here.room[index] >= 0) [[likely]] {
+      frames_here.free[index] = ::new (memory) block{frames_here.free[index]};
+      poison(memory, size_of(index));
+      return;
+    }
   }
   deallocate_slowly(memory, size);
+}
+
+inline std::int64_t frame_pool::before_sleep(std::int64_t now, std::int64_t until) noexcept {
+  return frames_here.has_given ? trim(now, until) : until;
 }
 
 /// The base of promises whose coroutine frames come from the pool.

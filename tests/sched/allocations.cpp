@@ -22,6 +22,7 @@ thread_local constinit int shortages = 0;
 thread_local constinit std::size_t granted = 0;  // although there is a shortage
 
 bool is_granted() noexcept { return shortages == 0 || (granted != 0 && granted-- != 0); }
+bool is_refused() noexcept { return !is_granted(); }
 
 }  // namespace
 
@@ -57,11 +58,12 @@ bool allocations_are_counted() noexcept {
 }
 
 out_of_memory::out_of_memory(std::size_t first) noexcept {
+  if (allocations_are_counted()) ringlet::detail::frames.set_shortage(&is_refused);
   ++shortages;
   granted = first;
 }
 out_of_memory::~out_of_memory() {
-  --shortages;
+  if (--shortages == 0) ringlet::detail::frames.set_shortage(nullptr);
   granted = 0;
 }
 

@@ -12,8 +12,9 @@ std::size_t allocations() noexcept;
 /// Whether they are counted in this build, and can be made to fail.
 bool allocations_are_counted() noexcept;
 
-/// While there is one, operator new throws std::bad_alloc on this thread. (Exceptions themselves do
-/// not come from there.) The first `first` allocations succeed.
+/// While there is one, operator new throws std::bad_alloc on this thread, and so does the frame
+/// pool when the thread has no free block. (Exceptions themselves do not come from there.) The
+/// first `first` allocations succeed.
 class out_of_memory {
  public:
   explicit out_of_memory(std::size_t first = 0) noexcept;
@@ -22,7 +23,8 @@ class out_of_memory {
   ~out_of_memory();
 };
 
-/// Holds all free blocks of that size of the frame pool: the next one has to come from the system.
+/// Holds all free blocks of that size which this thread has: the next one has to come from the
+/// store of the frame pool.
 class empty_frame_pool {
  public:
   explicit empty_frame_pool(std::size_t size);

@@ -1,0 +1,43 @@
+// The store behind the frame pools of all threads: takes slabs from the system, cuts blocks from
+// them, and gives slabs back when none of their blocks is in use.
+//
+// Memory comes in segments of 2 MiB that begin at multiples of their size. A segment has 64 slabs
+// of 32 KiB; the first holds the descriptors of the others. So a block's address says where the
+// descriptor of its slab is, and blocks need no header. A slab serves one class at a time: those
+// with room are in the list of their class, under its lock. Those that serve none are known to
+// their segment, under the lock of the segments, and are used again before a segment is mapped.
+//
+// AddressSanitizer is to see who writes past the end of a frame. With it every block is an
+// allocation of its own, and goes back as soon as it comes to the store.
+#pragma once
+
+#include <ringlet/frame_pool.hpp>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace ringlet::detail {
+
+/// Any thread, also while static objects are destroyed: it has none that are. In the child of a
+/// fork() it is as it was, for a fork waits until no other thread is inside.
+class frame_store {
+ public:
+  using block = frame_pool::block;
+
+  /// Some free blocks of that class, at least one and at most `wanted`, as a list; sets `count`.
+  /// Throws std::bad_alloc.
+  static block* take(std::size_t index, std::int32_t wanted, std::int32_t& count);
+  /// Takes such a list back.
+  static void give(std::size_t index, block* first) noexcept;
+
+  /// Gives memory that is not in use back to the system, about `portion` bytes, and all but
+  /// `reserve` bytes at most. Returns whether there is more.
+  static bool release(std::size_t portion, std::size_t reserve) noexcept;
+
+  static frame_pool::statistics totals() noexcept;
+
+  /// Makes a fork() wait for the store. Once in a process; throws std::bad_alloc.
+  static void prepare_for_fork();
+};
+
+}  // namespace ringlet::detail
