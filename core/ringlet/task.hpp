@@ -123,6 +123,8 @@ template <class T>
 class task_promise : public task_promise_base, public detail::returned<T> {
  public:
   task_promise() noexcept {
+    static_assert(alignof(task_promise) <= detail::frame_pool::alignment_max,
+                  "the result of a task asks for an alignment of more than 4096 bytes");
     self = std::coroutine_handle<task_promise>::from_promise(*this);
     this->check_frame(self.address());
   }
@@ -139,6 +141,9 @@ class task_promise : public task_promise_base, public detail::returned<T> {
 ///
 /// Awaiting a task is not a wait: it is neither a checkpoint nor a turn of anybody else. Calls may
 /// nest and return synchronously to any depth and in any number; the stack grows by 64 KiB at most.
+///
+/// Results, arguments and locals are aligned as their types say, up to 4096 bytes. A result that
+/// asks for more does not compile; for a local no compiler tells, and it is not aligned.
 /// Thread: that of the fiber which awaits it. Frames come from a pool of that thread.
 template <class T>
 class [[nodiscard]] task {

@@ -60,7 +60,8 @@ class item_chunks {
 
     T* at(std::size_t index) noexcept { return reinterpret_cast<T*>(memory) + index; }
   };
-  static_assert(alignof(T) <= alignof(std::max_align_t), "the pool knows no larger alignment");
+  static_assert(alignof(T) <= frame_pool::alignment_max,
+                "an item of a queue asks for an alignment of more than 4096 bytes");
 
   // Without braces or parentheses, which would clear the memory first.
   static chunk* make_chunk() { return ::new (frames.allocate(sizeof(chunk))) chunk; }

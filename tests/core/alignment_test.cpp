@@ -1,0 +1,133 @@
+// Types that ask for an unusual alignment, wherever a coroutine keeps them: arguments, locals,
+// results, and what is yielded. No compiler tells a promise what its frame asks for; this pins that
+// the size of the frame says enough.
+#include <ringlet/async_generator.hpp>
+#include <ringlet/duplex.hpp>
+#include <ringlet/generator.hpp>
+#include <ringlet/task.hpp>
+
+#include <doctest/doctest.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "support/chain.hpp"
+
+using namespace ringlet;
+using namespace ringlet::test;
+
+namespace {
+
+template <std::size_t A, std::size_t Size = A>
+struct alignas(A) aligned {
+  std::array<unsigned char, Size> bytes{};
+
+  bool right() const noexcept { return reinterpret_cast<std::uintptr_t>(this) % A == 0; }
+};
+
+struct counts {
+  int right = 0, wrong = 0;
+  void note(bool is_right) noexcept { ++(is_right ? right : wrong); }
+};
+
+template <class T>
+task<T> make(T argument, counts& seen) {
+  T local = argument;
+  seen.note(argument.right());
+  seen.note(local.right());
+  co_return local;
+}
+
+template <class T>
+task<> call(counts& seen) {
+  T first = co_await make<T>(T(), seen);
+  T second = co_await make<T>(first, seen);
+  seen.note(first.right());
+  seen.note(second.right());
+}
+
+// In a frame that the pool leaves to the system.
+template <class T>
+task<> call_in_large_frame(counts& seen) {
+  aligned<16, 40'000> filling;
+  T local = co_await make<T>(T(), seen);
+  filling.bytes[0] = local.bytes[0];
+  co_await call<T>(seen);
+  seen.note(local.right());
+  seen.note(filling.right());
+}
+
+template <class T>
+generator<T> yielding(counts& seen) {
+  for (int i = 0; i < 3; ++i) {
+    T local;
+    seen.note(local.right());
+    co_yield local;
+    seen.note(local.right());
+  }
+}
+
+template <class T>
+async_generator<T> yielding_awaited(counts& seen) {
+  for (int i = 0; i < 3; ++i) {
+    T local = co_await make<T>(T(), seen);
+    co_yield local;
+    seen.note(local.right());
+  }
+}
+
+template <class T>
+duplex<T, T, T> answering(counts& seen) {
+  T local;
+  for (int i = 0; i < 3; ++i) {
+    const T next = co_yield T(local);
+    seen.note(next.right());
+  }
+  co_return local;
+}
+
+template <class T>
+task<> take_all(counts& seen) {
+  for (T&& each : yielding<T>(seen)) seen.note(each.right());
+  auto all = yielding_awaited<T>(seen);
+  while (auto next = co_await all.next()) seen.note(next->right());
+  auto talk = answering<T>(seen);
+  for (auto next = talk.start(); next; next = talk.send(T())) seen.note(next->right());
+  const T result = talk.result();
+  seen.note(result.right());
+}
+
+template <class T>
+void check() {
+  counts seen;
+  // Several at once, so that they do not all begin at the best places.
+  for (int i = 0; i < 5; ++i) {
+    std::vector<task<T>> unstarted;
+    for (int k = 0; k < i; ++k) unstarted.push_back(make<T>(T(), seen));
+    run_alone(call<T>(seen));
+    run_alone(call_in_large_frame<T>(seen));
+    run_alone(take_all<T>(seen));
+  }
+  CHECK(seen.right > 100);
+  CHECK(seen.wrong == 0);
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("alignment");
+
+TEST_CASE("what a coroutine keeps is aligned as its type says") {
+  check<aligned<32>>();
+  check<aligned<64>>();
+  check<aligned<64, 192>>();
+  check<aligned<128>>();
+  check<aligned<128, 640>>();
+  check<aligned<256>>();
+  check<aligned<512, 1536>>();
+  check<aligned<1024>>();
+  check<aligned<4096>>();
+}
+
+TEST_SUITE_END();
