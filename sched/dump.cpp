@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <iterator>
+#include <new>
 #include <string_view>
 
 namespace ringlet {
@@ -69,14 +70,23 @@ void print_fiber(const fiber_base& who, steady_ns now, std::string& out) {
   print_chain(who, out);
 }
 
+std::string list_fibers(scheduler& all) {
+  const std::string& name = all.settings().name;
+  std::string out = fmt::format("scheduler{}{}: {}, {} fibers\n", name.empty() ? "" : " ", name,
+                                all.carrier().name(), all.live_fibers());
+  const steady_ns time = all.now();
+  all.for_each_fiber([&](const fiber_base& who) { print_fiber(who, time, out); });
+  return out;
+}
+
 }  // namespace
 
 std::string scheduler::dump() {
-  std::string out = fmt::format("scheduler{}{}: {}, {} fibers\n", options_.name.empty() ? "" : " ",
-                                options_.name, engine_->name(), live_fibers_);
-  const steady_ns time = now();
-  for_each_fiber([&](const fiber_base& who) { print_fiber(who, time, out); });
-  return out;
+  try {
+    return list_fibers(*this);
+  } catch (const std::bad_alloc&) {
+    return "(no memory)\n";  // which needs none: it is short enough
+  }
 }
 
 std::string dump() { return current_scheduler().dump(); }

@@ -21,7 +21,17 @@ thread_local constinit std::size_t count = 0;
 thread_local constinit int shortages = 0;
 thread_local constinit std::size_t granted = 0;  // although there is a shortage
 
-bool is_granted() noexcept { return shortages == 0 || (granted != 0 && granted-- != 0); }
+// How many allocations succeed before the one that is to fail; negative when there is none.
+thread_local constinit int before_failure = -1;
+thread_local constinit bool has_failed_once = false;
+
+bool is_granted() noexcept {
+  if (before_failure >= 0 && before_failure-- == 0) {
+    has_failed_once = true;
+    return false;
+  }
+  return shortages == 0 || (granted != 0 && granted-- != 0);
+}
 bool is_refused() noexcept { return !is_granted(); }
 
 }  // namespace
@@ -66,6 +76,17 @@ out_of_memory::~out_of_memory() {
   if (--shortages == 0) ringlet::detail::frames.set_shortage(nullptr);
   granted = 0;
 }
+
+failing_allocation::failing_allocation(int number) noexcept {
+  if (allocations_are_counted()) ringlet::detail::frames.set_shortage(&is_refused);
+  before_failure = number;
+  has_failed_once = false;
+}
+failing_allocation::~failing_allocation() {
+  ringlet::detail::frames.set_shortage(nullptr);
+  before_failure = -1;
+}
+bool failing_allocation::has_failed() const noexcept { return has_failed_once; }
 
 empty_frame_pool::empty_frame_pool(std::size_t size) : size_(size) {
   if (!allocations_are_counted()) return;

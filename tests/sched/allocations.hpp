@@ -23,6 +23,17 @@ class out_of_memory {
   ~out_of_memory();
 };
 
+/// While there is one, the allocation of this thread with that number, counting from 0, fails: of
+/// operator new, and of the frame pool where the thread has no free block.
+class failing_allocation {
+ public:
+  explicit failing_allocation(int number) noexcept;
+  failing_allocation(const failing_allocation&) = delete;
+  failing_allocation& operator=(const failing_allocation&) = delete;
+  ~failing_allocation();
+  bool has_failed() const noexcept;
+};
+
 /// Holds all free blocks of that size which this thread has: the next one has to come from the
 /// store of the frame pool.
 class empty_frame_pool {

@@ -1,4 +1,5 @@
-// What must work when there is no memory: cancelling, waking, limits, handing over, and ending.
+// What must work when there is no memory: cancelling, waking, limits, handing over, and ending. And
+// what may fail then: each of its allocations is made to fail, one in each round.
 //
 // Method: operator new throws while a fiber does all that, and until it has seen its effects. In
 // noexcept functions that would end the program. (Exceptions come from elsewhere: the runtime keeps
@@ -6,13 +7,17 @@
 #include <ringlet/as_result.hpp>
 #include <ringlet/event.hpp>
 #include <ringlet/frame_pool.hpp>
+#include <ringlet/generator.hpp>
 #include <ringlet/group.hpp>
 #include <ringlet/pool.hpp>
 #include <ringlet/queue.hpp>
+#include <ringlet/remote.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/select.hpp>
 #include <ringlet/sleep.hpp>
+#include <ringlet/spawn_after.hpp>
 #include <ringlet/task_group.hpp>
+#include <ringlet/when_all.hpp>
 #include <ringlet/with_timeout.hpp>
 
 #include <doctest/doctest.h>
@@ -20,6 +25,7 @@
 #include <array>
 #include <cstddef>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <new>
 #include <optional>
@@ -178,6 +184,58 @@ task<> fail_to_spawn(Spawn spawn) {
   CHECK(failures >= 2);
 }
 
+// Runs `call` with the first allocation failing, then with the second, and so on until it ends
+// without having met that one: it threw std::bad_alloc each time before. Returns how often.
+int fail_one_after_the_other(auto&& call) {
+  for (int number = 0;; ++number) {
+    detail::frames.hand_over();  // or the pool would not have to allocate
+    bool failed = false;
+    {
+      failing_allocation one(number);
+      try {
+        call();
+      } catch (const std::bad_alloc&) {
+        failed = true;
+      }
+      REQUIRE(failed == one.has_failed());
+    }
+    if (!failed) return number;
+  }
+}
+
+// The same for what makes a fiber: when it throws, its body never runs, and nothing of it is left.
+task<> fail_to_make_a_fiber(auto&& make, int least) {
+  const auto begun = std::make_shared<int>(0);
+  int before = 0;
+  const int failures = fail_one_after_the_other([&] {
+    before = *begun;
+    make(begun);
+  });
+  CHECK(failures >= least);
+  co_await sleep(1s);
+  CHECK(before == 0);
+  CHECK(*begun == 1);
+  CHECK(begun.use_count() == 1);
+}
+
+task<int> give(int value, std::shared_ptr<int> kept) {
+  static_cast<void>(kept);
+  co_return value;
+}
+generator<int> yield_two(std::shared_ptr<int> kept) {
+  co_yield *kept;
+  co_yield *kept;
+}
+
+// Waits for what never comes, without memory for a report.
+task<> wait_for_nothing(event& never, std::optional<out_of_memory>& shortage, bool in_fiber) {
+  const fiber<> other = spawn([](event& door) -> task<> { co_await door.wait(); }, std::ref(never));
+  co_await yield();
+  shortage.emplace();
+  if (in_fiber) co_await other.join();
+  if (!in_fiber) co_await never.wait();
+}
+
 }  // namespace
 
 TEST_SUITE_BEGIN("out of memory");
@@ -294,6 +352,140 @@ TEST_CASE("a fiber that a group has no memory for never begins, and leaves nothi
       CHECK(*begun == 0);
       CHECK(all.empty());
     });
+  }
+}
+
+TEST_CASE("a spawn that fails throws, its body never runs, and nothing is left of it") {
+  if (!allocations_are_counted()) return;
+  run_scripted([](scripted_engine&) -> task<> {
+    auto plain = [](const std::shared_ptr<int>& begun) { spawn(keep(begun)); };
+    auto of_arguments = [](const std::shared_ptr<int>& begun) { spawn(&keep, begun); };
+    auto later = [](const std::shared_ptr<int>& begun) { spawn_after(10ms, &keep, begun); };
+    co_await fail_to_make_a_fiber(plain, 2);
+    co_await fail_to_make_a_fiber(of_arguments, 2);
+    co_await fail_to_make_a_fiber(later, 2);
+  });
+}
+
+TEST_CASE("a spawn into a group that fails throws, and its body never runs") {
+  if (!allocations_are_counted()) return;
+  run_scripted([](scripted_engine&) -> task<> {
+    auto body = [](task_group& all) -> task<> {
+      auto into = [&all](const std::shared_ptr<int>& begun) { all.spawn(keep(begun)); };
+      co_await fail_to_make_a_fiber(into, 2);
+      CHECK(all.size() == 0);
+    };
+    co_await with_group(body);
+    group those;
+    auto into = [&those](const std::shared_ptr<int>& begun) { those.spawn(keep(begun)); };
+    co_await fail_to_make_a_fiber(into, 2);
+    CHECK(those.empty());
+  });
+}
+
+TEST_CASE("calls of tasks and generators that find no memory throw, and keep no argument") {
+  if (!allocations_are_counted()) return;
+  run_scripted([](scripted_engine&) -> task<> {
+    const auto kept = std::make_shared<int>(1);
+    CHECK(fail_one_after_the_other([&] { static_cast<void>(give(1, kept)); }) == 1);
+    CHECK(fail_one_after_the_other([&] { static_cast<void>(yield_two(kept)); }) == 1);
+    int sum = 0;
+    CHECK(fail_one_after_the_other([&] {
+            for (const int value : yield_two(kept)) sum += value;
+          }) == 1);
+    CHECK(sum == 2);
+    CHECK(kept.use_count() == 1);
+    co_return;
+  });
+}
+
+TEST_CASE("with_group, when_all and the like that find no memory throw it, and begin nothing") {
+  if (!allocations_are_counted()) return;
+  run_scripted([](scripted_engine&) -> task<> {
+    const auto kept = std::make_shared<int>(0);
+    const auto until_it_works = [](auto make_call, int least) -> task<> {
+      int failures = 0;
+      for (bool failed = true; failed; ++failures) {
+        detail::frames.hand_over();
+        failing_allocation one(failures);
+        try {
+          co_await make_call();
+        } catch (const std::bad_alloc&) {
+        } catch (const group_error& error) {
+          CHECK(texts_of(error) == "group: std::bad_alloc");
+        }
+        failed = one.has_failed();
+      }
+      CHECK(failures - 1 >= least);
+    };
+    int bodies = 0;
+    auto group_of_two = [&]() -> task<> {
+      auto body = [&](task_group& all) -> task<> {
+        all.spawn(keep(kept));
+        all.spawn(keep(kept));
+        ++bodies;
+        co_return;
+      };
+      co_await with_group(body);
+    };
+    co_await until_it_works(group_of_two, 6);
+    CHECK(bodies == 1);
+    CHECK(kept.use_count() == 1);
+    auto two = [&]() -> task<> { co_await when_all(give(1, kept), give(2, kept)); };
+    co_await until_it_works(two, 4);
+    CHECK(kept.use_count() == 1);
+    auto limited = [&]() -> task<> { co_await with_timeout(1s, give(1, kept)); };
+    co_await until_it_works(limited, 2);
+    CHECK(kept.use_count() == 1);
+  });
+}
+
+TEST_CASE("a callback, a name and a post that find no memory throw, and nothing is kept") {
+  if (!allocations_are_counted()) return;
+  run_scripted([](scripted_engine&) -> task<> {
+    const auto kept = std::make_shared<int>(0);
+    const fiber<> sleeper = spawn(sleep_for(1ms));
+    const int failures = fail_one_after_the_other([&] { sleeper.on_done([kept] { ++*kept; }); });
+    CHECK(failures >= 1);
+    CHECK(kept.use_count() == 2);
+    CHECK(fail_one_after_the_other(
+              [&] { sleeper.set_name("a name that does not fit into the string"); }) >= 1);
+    CHECK(sleeper.name() == "a name that does not fit into the string");
+    co_await sleeper.join();
+    co_await yield();
+    CHECK(*kept == 1);
+    CHECK(kept.use_count() == 1);
+    const remote here;
+    CHECK(fail_one_after_the_other([&] { here.post([kept] { ++*kept; }); }) >= 1);
+    co_await sleep(1ms);
+    CHECK(*kept == 2);
+    CHECK(kept.use_count() == 1);
+  });
+}
+
+TEST_CASE("a push that finds no memory throws, and leaves the queue and the item as they were") {
+  if (!allocations_are_counted()) return;
+  queue<std::unique_ptr<int>> items;
+  auto item = std::make_unique<int>(7);
+  CHECK(fail_one_after_the_other([&] { items.try_push(std::move(item)); }) == 1);
+  CHECK(items.size() == 1);
+  CHECK(**items.try_pop() == 7);
+}
+
+TEST_CASE("a deadlock that there is no memory to report ends the run, and all fibers") {
+  if (!allocations_are_counted()) return;
+  for (const bool in_fiber : {false, true}) {
+    std::optional<out_of_memory> shortage;
+    event never;
+    bool thrown = false;
+    scripted_engine engine;
+    try {
+      run_on(engine, wait_for_nothing(never, shortage, in_fiber));
+    } catch (const std::exception&) {
+      thrown = true;
+    }
+    shortage.reset();
+    CHECK(thrown);
   }
 }
 
