@@ -232,7 +232,7 @@ class Storm(chat_support.Case):
         for each in itertools.chain.from_iterable(witnesses):
             self.assertEqual(each.rest(), [SHUT_DOWN])
             each.sock.close()
-        self.assertEqual(self.server.wait(), 130, self.server.stderr)
+        self.assertEqual(self.server.wait(), 0, self.server.stderr)
         self.assertEqual(self.server.stderr, "")
 
     def all_leave(self):

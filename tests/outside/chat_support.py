@@ -105,6 +105,8 @@ class Member:
 class Case(support.Case):
     """A test of the chat server."""
 
+    status_after_request = 0  # It says goodbye to its members, and ends by itself.
+
     def setUp(self):
         if not support.program_path("chat_server").exists():
             self.skipTest("chat_server was not built: it needs utf8.h (libutfcpp-dev)")

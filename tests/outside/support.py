@@ -247,6 +247,9 @@ class Server(Program):
 class Case(unittest.TestCase):
     """A test that ends what it started, and checks how the server went."""
 
+    # How a server ends that SIGTERM has asked to.
+    status_after_request = 128 + signal.SIGTERM
+
     def start(self, name, *arguments, before=(), **options):
         made = Program(*before, program_path(name), *arguments, **options)
         self.addCleanup(made.end)
@@ -266,7 +269,7 @@ class Case(unittest.TestCase):
             return  # The test has looked at how it ended.
         self.assertTrue(server.is_running(), f"the server died: {server.stderr}")
         server.signal(signal.SIGTERM)
-        self.assertEqual(server.wait(), 128 + signal.SIGTERM, server.stderr)
+        self.assertEqual(server.wait(), self.status_after_request, server.stderr)
         self.assertRegex(server.stderr, rf"\A{complaints}\Z")
 
     def listen(self):
