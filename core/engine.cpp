@@ -8,7 +8,7 @@ namespace ringlet {
 thread_local constinit engine* detail::engine_here = nullptr;
 
 engine::~engine() {
-  RINGLET_ASSERT(posted_.load() == nullptr, "an engine ended before it had run what was posted");
+  RINGLET_ASSERT(!has_posted(), "an engine ended before it had run what was posted");
 }
 
 void engine::wait_for_posters() const noexcept {
@@ -27,23 +27,22 @@ void engine::post(posted_work& work) noexcept {
   posting_.fetch_sub(1, std::memory_order_release);
 }
 
-std::size_t engine::run_posted() noexcept {
-  if (posted_.load(std::memory_order_relaxed) == nullptr) return 0;
-  // The last one pushed comes first: turn the list round.
-  posted_work* newest = posted_.exchange(nullptr, std::memory_order_acquire);
-  posted_work* oldest = nullptr;
-  while (newest != nullptr) {
-    posted_work* before = newest->next;
-    newest->next = oldest;
-    oldest = newest;
-    newest = before;
+std::size_t engine::run_posted(std::size_t most) noexcept {
+  if (unrun_ == nullptr && posted_.load(std::memory_order_relaxed) != nullptr) {
+    // The last one pushed comes first: turn the list round.
+    posted_work* newest = posted_.exchange(nullptr, std::memory_order_acquire);
+    while (newest != nullptr) {
+      posted_work* before = newest->next;
+      newest->next = unrun_;
+      unrun_ = newest;
+      newest = before;
+    }
   }
   std::size_t count = 0;
-  while (oldest != nullptr) {
-    posted_work* current = oldest;
-    oldest = oldest->next;
+  for (; count < most && unrun_ != nullptr; ++count) {
+    posted_work* current = unrun_;
+    unrun_ = current->next;
     current->run(*current);
-    ++count;
   }
   return count;
 }

@@ -2,6 +2,7 @@
 #include <ringlet/fiber.hpp>
 #include <ringlet/scheduler.hpp>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <utility>
@@ -25,6 +26,7 @@ scheduler::scheduler(engine& carrier, options settings)
   detail::serial_here = serial_;
   detail::engine_here = engine_;
   set_turn_time(engine_->now());
+  begin_batch(turn_time());
 }
 
 scheduler::~scheduler() {
@@ -47,7 +49,6 @@ void scheduler::turn() {
   if (left_behind_) [[unlikely]]
     detail::abort_after_fork();  // a callback or posted work called fork()
   run_batch();
-  if (!timers_.empty()) timers_.expire(turn_time());
   tell_late();
   if (live_fibers_ == 0) return;
   if (signal_ != nullptr) check_signal();
@@ -56,9 +57,12 @@ void scheduler::turn() {
     poll(0);
   } else if (is_deadlocked()) {
     report_deadlock();
+    begin_batch(now());
   } else {
+    // Returns at once where timers are still due, or posted work is left.
     poll(detail::frames.before_sleep(turn_time(), std::min(timers_.next(), next_stage_at())));
   }
+  if (timers_.next() <= turn_time()) timers_.expire(turn_time(), at_once_max);
   if (shutting_down()) enter_due_stages();
 }
 
@@ -79,14 +83,18 @@ void scheduler::reject(fiber_base& refused) noexcept {
 }
 
 void scheduler::run_batch() {
-  for (int count = 0; count < batch_max && !empty(); ++count) {
+  int left = until_reading_;
+  while (!empty()) {
     fiber_base& next = static_cast<fiber_base&>(first());
-    if (next.interrupted() && is_intercepted(next)) [[unlikely]] {
-      pop_first();
-    } else {
+    bool is_resumed = true;
+    if (next.interrupted()) [[unlikely]]
+      is_resumed = !is_intercepted(next);
+    if (is_resumed) [[likely]] {
       running_ = &next;
       prefetch_second();
       resume_first();
+    } else {
+      pop_first();
     }
     if (finished_) {
       if (left_behind_) [[unlikely]]
@@ -95,8 +103,27 @@ void scheduler::run_batch() {
       running_ = nullptr;  // callbacks and destructors of arguments run in nobody's name
       retire(next);
     }
+    if (--left == 0) [[unlikely]] {
+      left = time_batch();
+      if (batch_left_ == 0) break;
+    }
   }
+  until_reading_ = left;
   running_ = nullptr;
+}
+
+// Called after `until_reading_` resumptions; returns after how many it is to be called again.
+int scheduler::time_batch() noexcept {
+  const steady_ns now = engine_->now();
+  const steady_ns taken = std::max<steady_ns>(now - last_reading_, 1);
+  // Grows slowly: one short resumption between long ones tells little about the next ones.
+  reading_every_ =
+      static_cast<int>(std::clamp<steady_ns>(until_reading_ * reading_interval / taken, 1,
+                                             std::min(2 * reading_every_, reading_every_max)));
+  last_reading_ = now;
+  batch_left_ = now - batch_begin_ < batch_time_max ? batch_left_ - until_reading_ : 0;
+  until_reading_ = batch_left_ == 0 ? reading_every_ : std::min(reading_every_, batch_left_);
+  return until_reading_;
 }
 
 // Whether it is not resumed now: killed before it has begun it never is, and a starter is held
@@ -117,10 +144,11 @@ bool scheduler::is_intercepted(fiber_base& next) noexcept {
 
 void scheduler::tell_later(done_watcher& late) noexcept { told_later_.push_back(late); }
 
-// Those that come meanwhile have to wait for the next turn, or two of them could go on for ever.
+// Those that are added during this have to wait for the next turn, or two of them would never end.
 void scheduler::tell_late() noexcept {
   std::size_t count = 0;
-  for (done_watcher* w = told_later_.next(nullptr); w != nullptr; w = told_later_.next(w)) ++count;
+  done_watcher* w = told_later_.next(nullptr);
+  for (; w != nullptr && count != at_once_max; w = told_later_.next(w)) ++count;
   for (; count != 0 && !told_later_.empty(); --count) {
     done_watcher& next = told_later_.pop_front();
     next.on_done_(next);
@@ -138,7 +166,11 @@ void scheduler::poll(steady_ns limit) {
   }
   set_turn_time(engine_->now());
   for (std::size_t i = 0; i < count; ++i) engine_->dispatch(completions_[i]);
-  engine_->run_posted();
+  begin_batch(turn_time());
+  if (engine_->has_posted()) {
+    engine_->run_posted(at_once_max);
+    begin_batch(now());  // what was posted may take any time, which is not the fibers'
+  }
 }
 
 // Nothing may be in flight when the engine goes: the kernel would write into freed memory. What is
@@ -155,7 +187,8 @@ void scheduler::drain() noexcept {
   while (engine_->in_flight() != 0) {
     poll(never);
   }
-  engine_->run_posted();
+  while (engine_->run_posted() != 0) {
+  }
   while (!starved_.empty()) starved_.pop_front();
   while (!guests_.empty()) guests_.pop_front().on_scheduler_gone();
 }

@@ -65,8 +65,8 @@ void timer_queue::sift_down(std::size_t index, const entry& moved) noexcept {
   put(index, moved);
 }
 
-void timer_queue::expire(steady_ns now) noexcept {
-  while (!heap_.empty() && heap_.front().deadline <= now) {
+void timer_queue::expire(steady_ns now, std::size_t most) noexcept {
+  for (; most != 0 && !heap_.empty() && heap_.front().deadline <= now; --most) {
     timer& due = *heap_.front().owner;
     remove(due);
     due.on_expiry_(due);

@@ -166,10 +166,13 @@ class engine {
   /// Queues work for this engine's thread, and ends its sleep. Any thread. First in, first out for
   /// one thread. The engine may end as soon as the work has run.
   void post(posted_work& work) noexcept;
-  /// Whether there is posted work that run_posted() has not seen.
-  bool has_posted() const noexcept { return posted_.load(std::memory_order_acquire) != nullptr; }
-  /// Runs what was posted; returns how many there were.
-  std::size_t run_posted() noexcept;
+  /// Whether there is posted work that run_posted() has not run.
+  bool has_posted() const noexcept {
+    return unrun_ != nullptr || posted_.load(std::memory_order_acquire) != nullptr;
+  }
+  /// Runs what was posted, in its order, but at most `most` of it; returns how many. What is left
+  /// is for the next call, which runs nothing else, and keeps wait() from sleeping.
+  std::size_t run_posted(std::size_t most = std::numeric_limits<std::size_t>::max()) noexcept;
 
  protected:
   engine() noexcept = default;
@@ -195,7 +198,9 @@ class engine {
   bool announce_sleep() noexcept {
     sleeping_.store(true, std::memory_order_seq_cst);
     const bool woken = woken_.exchange(false, std::memory_order_seq_cst);
-    if (!woken && posted_.load(std::memory_order_seq_cst) == nullptr) return true;
+    if (!woken && unrun_ == nullptr && posted_.load(std::memory_order_seq_cst) == nullptr) {
+      return true;
+    }
     announce_awake();
     return false;
   }
@@ -218,6 +223,7 @@ class engine {
 
  private:
   std::string user_;
+  posted_work* unrun_ = nullptr;  // taken by this thread, oldest first
   // Pushed by any thread, taken whole by the engine's. All three are sequentially consistent:
   // either the poster (or waker) sees the sleeper, or the sleeper sees the work (or the flag).
   std::atomic<posted_work*> posted_ = nullptr;

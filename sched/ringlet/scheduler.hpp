@@ -1,8 +1,10 @@
 // scheduler: one thread's run queue, timers and engine.
 //
-// A turn resumes what is ready, at most 256 fibers, then expires timers, then lets the engine
-// submit and reap once. Programs do not use it directly: run() makes one, and the calls of this
-// library find it. It is public for those who add waits of their own.
+// A turn resumes what is ready, at most 256 times or for about a millisecond; then it lets the
+// engine submit and reap once, and runs posted work and timers that are due, at most 256 of each.
+// So what waits for the kernel or for a time is never late by much more than the longest stretch of
+// computing between two waits of one fiber. Programs do not use it directly: run() makes one, and
+// the calls of this library find it. It is public for those who add waits of their own.
 #pragma once
 
 #include <ringlet/context.hpp>
@@ -213,7 +215,15 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
  private:
   friend void detail::leave_behind(scheduler& left, engine& refusing) noexcept;
 
+  // A turn resumes at most that often, and ends at the first reading of the clock after that time.
   static constexpr int batch_max = 256;
+  static constexpr steady_ns batch_time_max = 1'000'000;
+  // Reading the clock takes longer than many a resumption: it is read after as many resumptions as
+  // took that long the last time, at least one, at most 64, and at most twice the number before.
+  static constexpr steady_ns reading_interval = 250'000;
+  static constexpr int reading_every_max = 64;
+  // Due timers, posted work and late callbacks that one turn runs, of each.
+  static constexpr std::size_t at_once_max = 256;
   // Completions that one turn takes out of the engine before it resumes anybody.
   static constexpr std::size_t completions_max = 256;
 
@@ -221,6 +231,11 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   void delist() noexcept;
   void turn();
   void run_batch();
+  int time_batch() noexcept;
+  void begin_batch(steady_ns now) noexcept {
+    batch_begin_ = last_reading_ = now;
+    batch_left_ = batch_max;
+  }
   void retire(fiber_base& done) noexcept;
   bool is_intercepted(fiber_base& next) noexcept;
   void poll(steady_ns limit);
@@ -269,6 +284,11 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   bool finished_ = false;  // the root coroutine of what is running has ended
   std::size_t live_fibers_ = 0;
   std::size_t hopes_ = 0;
+  steady_ns batch_begin_ = 0;
+  steady_ns last_reading_ = 0;  // in this batch, or its begin
+  int batch_left_ = batch_max;  // resumptions, at the last reading
+  int reading_every_ = 1;       // resumptions from one reading of the clock to the next
+  int until_reading_ = 1;       // what was left of them at the begin of the batch or last reading
   std::uint64_t ids_ = 0;
   std::uint64_t callback_ids_ = 0;
   steady_ns clock_start_ = never;   // of the shutdown; never while there is none

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 namespace ringlet {
@@ -57,8 +58,8 @@ class timer_queue {
   bool empty() const noexcept { return heap_.empty(); }
   /// The nearest deadline, or never.
   steady_ns next() const noexcept { return heap_.empty() ? never : heap_.front().deadline; }
-  /// Calls what is due at `now`.
-  void expire(steady_ns now) noexcept;
+  /// Calls what is due at `now`, but at most `most` of it; the rest stays armed.
+  void expire(steady_ns now, std::size_t most = std::numeric_limits<std::size_t>::max()) noexcept;
 
   /// Makes room for one more timer than there were; give_place() takes it back.
   void reserve_place() {

@@ -82,6 +82,36 @@ TEST_CASE("work that is posted by work runs the next time") {
   CHECK(text == "b");
 }
 
+TEST_CASE(
+    "run_posted runs no more than it was asked to, and the rest before what was posted since") {
+  scripted_engine engine;
+  std::string text;
+  letter a(text, 'a'), b(text, 'b'), c(text, 'c'), d(text, 'd');
+  engine.post(a);
+  engine.post(b);
+  engine.post(c);
+  CHECK(engine.run_posted(2) == 2);
+  CHECK(text == "ab");
+  CHECK(engine.has_posted());
+  engine.post(d);
+  CHECK(engine.run_posted(2) == 1);
+  CHECK(engine.run_posted(2) == 1);
+  CHECK(text == "abcd");
+  CHECK_FALSE(engine.has_posted());
+}
+
+TEST_CASE("a sleep does not begin while some of the posted work has not run") {
+  scripted_engine engine;
+  std::string text;
+  letter a(text, 'a'), b(text, 'b');
+  engine.post(a);
+  engine.post(b);
+  CHECK(engine.run_posted(1) == 1);
+  // It would end the test otherwise: nothing else could end this sleep.
+  CHECK(turn(engine, never) == 0);
+  CHECK(engine.run_posted() == 1);
+}
+
 TEST_CASE("work may end its own life when it runs") {
   struct suicidal : posted_work {
     explicit suicidal(int& to) : count(to) {

@@ -8,10 +8,12 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <deque>
 #include <functional>
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "scripted_run.hpp"
@@ -30,6 +32,61 @@ task<> storm(scripted_engine& engine, const bool& stop, int& steps) {
     co_await yield();
   }
 }
+
+// Always ready, until told to stop. Computes for that long each time it runs.
+task<> compute(scripted_engine& engine, const bool& stop, steady_ns time) {
+  while (!stop) {
+    engine.advance(time);
+    co_await yield();
+  }
+}
+
+// How late a sleep of a millisecond is at most.
+task<steady_ns> longest_delay(scripted_engine& engine, int sleeps) {
+  steady_ns longest = 0;
+  for (int i = 0; i < sleeps; ++i) {
+    const steady_ns due = engine.now() + 1'000'000;
+    co_await sleep(1ms);
+    longest = std::max(longest, engine.now() - due);
+  }
+  co_return longest;
+}
+
+// Notes in which turn it happens, and at what time: as a timer, as posted work.
+struct noted_turns {
+  explicit noted_turns(scripted_engine& looked_at) : engine(looked_at) {}
+  void note() {
+    if (engine.waits() != last_turn) in_this_turn = 0;
+    last_turn = engine.waits();
+    most_in_a_turn = std::max(most_in_a_turn, ++in_this_turn);
+    ++count;
+    last_time = engine.now();
+  }
+
+  scripted_engine& engine;
+  std::size_t last_turn = 0;
+  int in_this_turn = 0;
+  int most_in_a_turn = 0;
+  int count = 0;
+  steady_ns last_time = 0;
+};
+
+struct noting_timer : timer {
+  noting_timer(timer_queue& queue, noted_turns& notes)
+      : timer(queue, [](timer& due) noexcept { static_cast<noting_timer&>(due).turns.note(); }),
+        home(queue),
+        turns(notes) {}
+  ~noting_timer() { home.give_place(); }
+  timer_queue& home;
+  noted_turns& turns;
+};
+
+struct noting_work : posted_work {
+  explicit noting_work(noted_turns& notes) : turns(notes) {
+    run = [](posted_work& self) noexcept { static_cast<noting_work&>(self).turns.note(); };
+  }
+  noted_turns& turns;
+};
 
 // Has an operation in flight that outlives all fibers.
 struct noting_guest final : scheduler_guest {
@@ -85,7 +142,7 @@ TEST_CASE("fibers that are always ready do not starve a timer") {
     spawn(storm, std::ref(engine), std::cref(stop), std::ref(steps));
     co_await sleep(1ms);  // 1000 steps of the storm
     stop = true;
-    CHECK(steps <= 1000 + 2 * 256);
+    CHECK(steps <= 1000 + 256);  // due timers run before the next batch
   };
   run_on(engine, main());
 }
@@ -120,6 +177,185 @@ TEST_CASE("fibers that are always ready do not starve posted work") {
     CHECK(steps <= 2 * 256);
   };
   run_on(engine, main());
+}
+
+TEST_CASE("a fiber that computes between its yields delays timers by about a millisecond") {
+  // How many resumptions there are at most from one reading of the clock to the next. (At least
+  // two, because the sleeper's own resumptions take no time.)
+  for (const auto& [time, apart] :
+       {std::pair<steady_ns, int>{10'000, 25}, {100'000, 2}, {300'000, 2}, {1'000'000, 2}}) {
+    CAPTURE(time);
+    scripted_engine engine;
+    bool stop = false;
+    const auto main = [&]() -> task<> {
+      spawn(compute, std::ref(engine), std::cref(stop), steady_ns{time});
+      co_await sleep(10ms);  // until it is known how long a resumption takes
+      CHECK(co_await longest_delay(engine, 100) <= 1'000'000 + apart * time);
+      stop = true;
+    };
+    run_on(engine, main());
+  }
+}
+
+TEST_CASE("a fiber that computes between its yields delays operations by about a millisecond") {
+  scripted_engine engine;
+  bool stop = false;
+  const auto main = [&]() -> task<> {
+    engine.on_start = [&](operation& op) { engine.complete(op, 1); };
+    spawn(compute, std::ref(engine), std::cref(stop), 100'000);
+    co_await sleep(10ms);
+    steady_ns longest = 0;
+    for (int i = 0; i < 100; ++i) {
+      const steady_ns begin = engine.now();
+      CHECK(co_await probe() == 1);
+      longest = std::max(longest, engine.now() - begin);
+    }
+    CHECK(longest <= 1'000'000 + 2 * 100'000);
+    stop = true;
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("short resumptions between long ones do not hide them from the clock") {
+  scripted_engine engine;
+  bool stop = false;
+  const auto main = [&]() -> task<> {
+    for (int i = 0; i < 5; ++i) {
+      spawn(compute, std::ref(engine), std::cref(stop), 1'000'000);
+      spawn(compute, std::ref(engine), std::cref(stop), 0);
+    }
+    co_await sleep(50ms);
+    const std::size_t waits = engine.waits();
+    const steady_ns begin = engine.now();
+    co_await sleep(100ms);
+    const auto turns = static_cast<steady_ns>(engine.waits() - waits);
+    CHECK((engine.now() - begin) / turns <= 2'000'000);
+    stop = true;
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("fibers whose batches end before the clock is read are timed, too") {
+  scripted_engine engine;
+  bool stop = false;
+  const auto main = [&]() -> task<> {
+    for (int i = 0; i < 200; ++i) co_await yield();  // cheap ones: the clock is read seldom
+    // Each batch ends when all fifty have run: they are ready again only in the next turn.
+    for (int i = 0; i < 50; ++i) {
+      spawn([&]() -> task<> {
+        while (!stop) {
+          engine.advance(100'000);
+          co_await sleep(0s);
+        }
+      });
+    }
+    co_await sleep(50ms);
+    const std::size_t waits = engine.waits();
+    const steady_ns begin = engine.now();
+    co_await sleep(100ms);
+    const auto turns = static_cast<steady_ns>(engine.waits() - waits);
+    CHECK((engine.now() - begin) / turns <= 1'000'000 + 2 * 100'000);
+    stop = true;
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("the clock is read once in 64 resumptions that take no time") {
+  scripted_engine engine;
+  const auto main = [&]() -> task<> {
+    for (int i = 0; i < 1000; ++i) co_await yield();
+    const std::size_t before = engine.clock_readings();
+    for (int i = 0; i < 6400; ++i) co_await yield();
+    CHECK(engine.clock_readings() - before <= 100 + 6400 / 256 + 1);  // and once after each wait
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("the time that posted work takes does not shorten the batch") {
+  scripted_engine engine;
+  bool stop = false;
+  int steps = 0;
+  struct slow_work : posted_work {
+    slow_work(scripted_engine& at, const bool& ended) : home(at), stop(ended) {
+      run = [](posted_work& self) noexcept {
+        auto& me = static_cast<slow_work&>(self);
+        me.home.advance(2'000'000);
+        if (!me.stop) me.home.post(me);
+      };
+    }
+    scripted_engine& home;
+    const bool& stop;
+  };
+  slow_work work(engine, stop);
+  const auto main = [&]() -> task<> {
+    engine.post(work);
+    const auto busy = spawn(storm, std::ref(engine), std::cref(stop), std::ref(steps));
+    co_await sleep(100ms);
+    CHECK(steps >= 100 / 3 * 256);  // as without it
+    stop = true;
+    co_await busy.join();
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("one turn runs 256 timers that are due at most, and the next one follows at once") {
+  scripted_engine engine;
+  noted_turns turns(engine);
+  std::deque<noting_timer> timers;
+  const auto main = [&]() -> task<> {
+    timer_queue& queue = current_scheduler().timers();
+    const steady_ns due = engine.now() + 1'000'000;
+    for (int i = 0; i < 1000; ++i) queue.arm(timers.emplace_back(queue, turns), due);
+    co_await sleep(1h);
+    CHECK(turns.count == 1000);
+    CHECK(turns.most_in_a_turn == 256);
+    CHECK(turns.last_time == due);
+    timers.clear();
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("one turn runs 256 pieces of posted work at most, and the next one follows at once") {
+  scripted_engine engine;
+  noted_turns turns(engine);
+  std::deque<noting_work> works;
+  const auto main = [&]() -> task<> {
+    for (int i = 0; i < 1000; ++i) engine.post(works.emplace_back(turns));
+    const steady_ns begin = engine.now();
+    co_await sleep(1h);
+    CHECK(turns.count == 1000);
+    CHECK(turns.most_in_a_turn == 256);
+    CHECK(turns.last_time == begin);
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("one turn calls 256 late callbacks at most, and the next one follows at once") {
+  scripted_engine engine;
+  noted_turns turns(engine);
+  const auto main = [&]() -> task<> {
+    const auto ended = spawn([]() -> task<> { co_return; });
+    co_await ended.join();
+    for (int i = 0; i < 1000; ++i) ended.on_done([&](const fiber<>&) { turns.note(); });
+    const steady_ns begin = engine.now();
+    co_await sleep(1h);
+    CHECK(turns.count == 1000);
+    CHECK(turns.most_in_a_turn == 256);
+    CHECK(turns.last_time == begin);
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("what was posted before the end runs, however much it is") {
+  scripted_engine engine;
+  noted_turns turns(engine);
+  std::deque<noting_work> works;
+  const auto main = [&]() -> task<> {
+    for (int i = 0; i < 1000; ++i) engine.post(works.emplace_back(turns));
+    co_return;
+  };
+  run_on(engine, main());
+  CHECK(turns.count == 1000);
 }
 
 TEST_CASE("completions come in batches, and those who waited go on in their order") {
@@ -165,10 +401,10 @@ TEST_CASE("time stands still within a turn: waits record when it began") {
   const auto main = [&]() -> task<> {
     const auto sleeper = spawn([]() -> task<> { co_await sleep(1h); });
     const steady_ns turn = current_scheduler().turn_time();
-    engine.advance(5'000'000);
+    engine.advance(500'000);
     co_await yield();
     CHECK(sleeper.state().current_wait().since == turn);
-    CHECK(current_scheduler().now() == turn + 5'000'000);
+    CHECK(current_scheduler().now() == turn + 500'000);
   };
   run_on(engine, main());
 }

@@ -113,6 +113,7 @@ class scripted_engine final : public engine {
   void advance(steady_ns by) noexcept { now_ += by; }
   std::size_t waits() const noexcept { return waits_; }
   std::size_t bells() const noexcept { return bells_; }
+  std::size_t clock_readings() const noexcept { return clock_readings_; }
 
   void start(operation& op) noexcept override;
   void cancel(operation& op) noexcept override;
@@ -120,7 +121,10 @@ class scripted_engine final : public engine {
   void submit(blocking_job& job) override;
   bool withdraw(blocking_job& job) noexcept override;
   std::size_t wait(steady_ns until, std::span<completion> out) override;
-  steady_ns now() noexcept override { return now_; }
+  steady_ns now() noexcept override {
+    ++clock_readings_;
+    return now_;
+  }
   std::uint64_t random() noexcept override { return ++random_ * 0x9e3779b97f4a7c15; }
   void give_back(std::int32_t buffer) noexcept override;
   std::uint32_t buffers_free() const noexcept override;
@@ -151,6 +155,7 @@ class scripted_engine final : public engine {
   std::int32_t next_fd_ = first_fd;
   std::size_t waits_ = 0;
   std::size_t bells_ = 0;
+  std::size_t clock_readings_ = 0;
   std::size_t idle_rounds_ = 0;
   bool holding_ = false;
 };
