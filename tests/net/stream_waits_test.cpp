@@ -260,6 +260,7 @@ TEST_CASE("with a limit that has passed already a call succeeds if it can at onc
     std::string words = co_await call.outcome(s, 0s);
     CHECK(words == call.success);
     const until long_ago = until::at(1);
+    if (s.engine.is_waiting(call.code)) call.complete(s);  // a receive lives on, so none is started
     words = co_await call.outcome(s, long_ago);
     CHECK(words == call.success);
     s.engine.on_start = {};
