@@ -4,6 +4,7 @@
 // Method: the scripted engine wherever time plays a part. What must abort does so in a child.
 #include <ringlet/dump.hpp>
 #include <ringlet/run.hpp>
+#include <ringlet/shield.hpp>
 #include <ringlet/sleep.hpp>
 #include <ringlet/with_timeout.hpp>
 
@@ -301,6 +302,27 @@ TEST_CASE("what does not end in the grace time is listed, and may still end in t
   CHECK(contains(end.errors, "did not end within 2.0 s after the main task had ended"));
   CHECK(contains(end.errors, "fiber 2 \"slow\": probe fd 7"));
   CHECK_FALSE(contains(end.errors, "within 4.0 s"));
+}
+
+TEST_CASE("the grace time begins when the main task ends, however long that has computed") {
+  scripted_engine engine;
+  std::string log;
+  const auto main = [&]() -> task<> {
+    spawn([&]() -> task<> {
+      try {
+        co_await sleep(1h);
+      } catch (const cancelled&) {
+      }
+      co_await shield(1s, []() -> task<> { co_await sleep(50ms); }());
+      log += "cleaned up";
+    });
+    co_await yield();
+    engine.advance(400'000'000);
+  };
+  options settings;
+  settings.grace = 300ms;
+  run_on(engine, main(), settings);
+  CHECK(log == "cleaned up");
 }
 
 TEST_CASE("after a second grace time run aborts: it never returns with a live fiber") {
