@@ -13,8 +13,7 @@ steady_ns detail::next_tick(steady_ns tick, steady_ns period) noexcept {
 
 steady_ns detail::checked_period(const until& period) {
   const steady_ns length = period.resolve(0);
-  RINGLET_ASSERT(length > 0 && !period.is_forever(),
-                 "spawn_every() needs a period above zero, and not one that is for ever");
+  RINGLET_ASSERT(length > 0, "spawn_every() needs a period above zero");
   return length;
 }
 

@@ -44,7 +44,7 @@ std::invoke_result_t<F, Args...> call_after(until start, F f, Args... args) {
 
 /// The time of the tick after `tick`, of which those that have passed are left out.
 steady_ns next_tick(steady_ns tick, steady_ns period) noexcept;
-/// Aborts unless a task can be begun once a period.
+/// The length of a period, or never. Aborts when it is not above zero.
 steady_ns checked_period(const until& period);
 
 template <class F, class... Args>
@@ -66,7 +66,8 @@ template <class F, class... Args>
 task<> make_call_every(const spawn_time& period, F&& f, Args&&... args) {
   const steady_ns length = checked_period(period.when());
   return call_every<std::decay_t<F>, std::decay_t<Args>...>(
-      current_scheduler().now() + length, length, std::forward<F>(f), std::forward<Args>(args)...);
+      period.when().resolve(current_scheduler().now()), length, std::forward<F>(f),
+      std::forward<Args>(args)...);
 }
 
 template <class F, class... Args>
@@ -87,7 +88,8 @@ auto spawn_after(const spawn_time& delay, F&& f, Args&&... args) {
 /// Calls `f(args...)` once a period, for the first time one period after this call, until it throws
 /// or the fiber is killed; the copies of `f` and `args` serve all calls. The next call begins on
 /// the grid of periods, however long one took; ticks that a long call has missed are left out, not
-/// made up for. The period must be above zero. A failure ends it, and is the fiber's.
+/// made up for. The period must be above zero; an endless one, such as std::chrono::hours::max(),
+/// never comes. A failure ends it, and is the fiber's.
 template <class F, class... Args>
 requires detail::makes_periodic_task<F, Args...> fiber<> spawn_every(const spawn_time& period,
                                                                      F&& f, Args&&... args) {
