@@ -106,6 +106,25 @@ TEST_CASE("the first line names the scheduler, its engine and how many fibers th
   CHECK(first_line({.name = "front"}) == "scheduler front: scripted, 2 fibers");
 }
 
+TEST_CASE("the time of a wait counts from its turn's beginning, and is never below zero") {
+  scripted_engine engine;
+  const auto main = [&]() -> task<> {
+    const auto sleeper = spawn([]() -> task<> { co_await sleep(1h); });
+    engine.advance(600'000);  // this fiber computes before the wait begins, and after it
+    co_await yield();
+    CHECK(heading_of(sleeper.id(), dump()) == "fiber 2: sleep, for 0.001 s");
+    CHECK_FALSE(contains(dump(), "for -"));
+    engine.advance(5'000'000);
+    CHECK(heading_of(sleeper.id(), dump()) == "fiber 2: sleep, for 0.006 s");
+    co_await sleep(0s);  // the next turn
+    const auto late = spawn([]() -> task<> { co_await sleep(1h); });
+    co_await yield();
+    CHECK(heading_of(late.id(), dump()) == "fiber 3: sleep, for 0.000 s");
+    CHECK_FALSE(contains(dump(), "for -"));
+  };
+  run_on(engine, main());
+}
+
 TEST_CASE("each kind of wait says what it waits for and since when") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
