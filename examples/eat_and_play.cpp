@@ -38,10 +38,10 @@ task<> play() {
 }
 
 task<> afternoon() {
-  const auto begin = std::chrono::steady_clock::now();
+  const auto begin = now();
   auto a = spawn(eat), b = spawn(play);
   co_await joinall(a, b);
-  const auto passed = std::chrono::steady_clock::now() - begin;
+  const auto passed = now() - begin;
   std::printf("%.1f s passed, not %.1f s\n", seconds(passed), seconds(meal_time + game_time));
 }
 

@@ -90,9 +90,9 @@ void client::take(std::string line) {
 
 task<int> client::stay_connected() {
   for (;;) {
-    const auto begin = std::chrono::steady_clock::now();
+    const auto begin = now();
     if (const auto code = co_await connect_and_talk()) co_return *code;
-    if (std::chrono::steady_clock::now() - begin >= back_off::longest) pauses_.reset();
+    if (now() - begin >= back_off::longest) pauses_.reset();
     if (gives_up()) co_return report_losses();
     co_await pause();
     if (gives_up()) co_return report_losses();

@@ -35,7 +35,7 @@ member::member(server& home, tcp_stream peer)
       peer_(std::move(peer)),
       outbox_(2 * limits::queued_lines, 2 * limits::queued_bytes),
       tokens_(home.limit().burst),
-      tokens_at_(clock::now()) {
+      tokens_at_(ringlet::now()) {
   home_.add(*this);
 }
 
@@ -54,7 +54,7 @@ task<> member::serve(task_group& both) {
   both.spawn(write_lines());
   reader lines(peer_, limits::line + 1);  // a CR counts there
   tell("welcome to ringlet chat: what is your nickname?");
-  const until introduced_by = clock::now() + home_.limit().introduction;
+  const until introduced_by = ringlet::now() + home_.limit().introduction;
   for (;;) {
     const auto got = co_await as_result(lines.read_line(patience(introduced_by)));
     if (got && *got) {
@@ -114,7 +114,7 @@ void member::tell_what_is_too_long() {
 task<> member::keep_to_the_rate() {
   const limits& allowed = home_.limit();
   const auto refill = [&] {
-    const auto now = clock::now();
+    const auto now = ringlet::now();
     const std::chrono::duration<double> since = now - std::exchange(tokens_at_, now);
     tokens_ = std::min(allowed.burst, tokens_ + since.count() * allowed.rate);
   };
@@ -184,7 +184,7 @@ void member::dismiss(std::string_view reason) {
     while (!outbox_.try_push(last) && outbox_.try_pop()) continue;
   }
   outbox_.close();
-  accepted_at_ = clock::now();
+  accepted_at_ = ringlet::now();
   home_.keep_an_eye_on(*this);
 }
 
@@ -203,7 +203,7 @@ void member::measure_queue() {
   }
   if (!full_ && is_above(limits::queued_lines, limits::queued_bytes)) {
     set_pace(true, unmoved_ == unmoved_max);
-    accepted_at_ = clock::now();  // its patience begins
+    accepted_at_ = ringlet::now();  // its patience begins
   } else if (!is_half && filling_) {
     filling_ = false;
     set_pace(false, false);

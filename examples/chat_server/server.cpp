@@ -49,7 +49,7 @@ task<> server::watch() {
     somebody_watched_.reset();
     if (watched_.empty()) co_await somebody_watched_.wait();
     co_await sleep(watch_interval);
-    const auto now = member::clock::now();
+    const auto now = ringlet::now();
     // A look may end in a dismissal, after which others are looked at, too.
     for (member* const each : std::vector<member*>(watched_.begin(), watched_.end())) {
       if (!each->look_after(now)) watched_.erase(each);

@@ -31,6 +31,7 @@
 #include <ringlet/group.hpp>
 #include <ringlet/intrusive_list.hpp>
 #include <ringlet/joinall.hpp>
+#include <ringlet/now.hpp>
 #include <ringlet/operation.hpp>
 #include <ringlet/operation_wait.hpp>
 #include <ringlet/options.hpp>
