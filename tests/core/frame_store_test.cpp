@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "support/child.hpp"
+#include "support/poison.hpp"
 #include "support/random.hpp"
 #include "support/sanitized.hpp"
 
@@ -285,7 +286,9 @@ TEST_CASE("without memory a block that is here is given, and no other") {
   frames.deallocate(frames.allocate(3'000), 3'000);
 }
 
-TEST_CASE("the child of a fork can use the pool, whatever other threads were doing") {
+// AddressSanitizer's own allocator is not ready for this: its locks stay taken in the child.
+TEST_CASE("the child of a fork can use the pool, whatever other threads were doing" *
+          doctest::skip(sees_poison)) {
   std::atomic<bool> stop = false;
   std::vector<std::thread> others;
   for (const std::size_t size : {32'768U, 400U}) {
