@@ -1,13 +1,13 @@
 // Prints the broken rule and aborts.
 #include <ringlet/assert.hpp>
+#include <ringlet/detail/report.hpp>
 
-#include <cstdio>
 #include <cstdlib>
 
 namespace ringlet::detail {
 
 void broken_rule(const char* sentence, const char* file, int line) noexcept {
-  std::fprintf(stderr, "ringlet: %s (%s:%d)\n", sentence, file, line);
+  report("ringlet: %s (%s:%d)\n", sentence, file, line);
   std::abort();
 }
 

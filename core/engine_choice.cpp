@@ -1,9 +1,9 @@
 // Which engine is made, and the one line that says why it is not io_uring.
+#include <ringlet/detail/report.hpp>
 #include <ringlet/engine.hpp>
 
 #include <atomic>
 #include <cerrno>
-#include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
@@ -41,8 +41,7 @@ engine_kind kind_from_environment() {
 void tell_once(const char* why) {
   static std::atomic_flag told;
   if (told.test_and_set()) return;
-  std::fprintf(stderr, "ringlet: %s; epoll is used instead (RINGLET_ENGINE=epoll silences this)\n",
-               why);
+  detail::report("ringlet: %s; epoll is used instead (RINGLET_ENGINE=epoll silences this)\n", why);
 }
 
 }  // namespace

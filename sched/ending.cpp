@@ -6,6 +6,7 @@
 // itself starts it, too, but only to release the main task. Where the program asks for signals, by
 // shutdown_requested(), a signal kills the main task one grace time later.
 #include <ringlet/deadlock.hpp>
+#include <ringlet/detail/report.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/scheduler.hpp>
@@ -13,7 +14,6 @@
 
 #include <signal.h>
 
-#include <cstdio>
 #include <new>
 #include <utility>
 
@@ -32,8 +32,7 @@ void scheduler::check_signal() noexcept {
   }
   kill_main();
   if (main_->interrupted()) return;
-  std::fprintf(
-      stderr,
+  detail::report(
       "ringlet: %s: the main task is in a shield, and ends when that does; a second signal "
       "ends the program at once\n",
       number == SIGINT ? "SIGINT" : "SIGTERM");
@@ -92,9 +91,9 @@ void scheduler::enter_next_stage() {
   }
   if (stage_ == stage::holding) return release_starters();
   const bool is_last = stage_ == stage::listed;
-  std::fprintf(stderr, "ringlet: these fibers did not end within %.1f s after %s:\n%s",
-               static_cast<double>(options_.grace.count()) / 1e9 * (is_last ? 2 : 1),
-               ending_ ? "the main task had ended" : "the signal", dump().c_str());
+  detail::report("ringlet: these fibers did not end within %.1f s after %s:\n%s",
+                 static_cast<double>(options_.grace.count()) / 1e9 * (is_last ? 2 : 1),
+                 ending_ ? "the main task had ended" : "the signal", dump().c_str());
   if (is_last) on_stuck_();
   end_shields();
 }
@@ -145,8 +144,7 @@ void detail::throw_deadlock_of(scheduler& home, fiber_base& main) {
 void scheduler::give_main_up() {
   if (stage_ == stage::holding) return release_starters();
   if (stage_ == stage::released) return end_shields();
-  std::fprintf(
-      stderr,
+  detail::report(
       "ringlet: deadlock, and %s cannot end, for nothing can wake them (a fiber that is "
       "\"running\" "
       "here awaits something that is no wait of this library, or whose resumption was lost):\n%s",

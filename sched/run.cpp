@@ -1,4 +1,5 @@
 // Choosing the engine, and what run_main does about signals and errors.
+#include <ringlet/detail/report.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/unique_fd.hpp>
 
@@ -8,7 +9,6 @@
 
 #include <atomic>
 #include <cerrno>
-#include <cstdio>
 #include <new>
 #include <thread>
 
@@ -100,11 +100,13 @@ int run_main(task<int> main, options settings, std::source_location where) {
     if (error.code() == errc::exited && received_signal != 0) {
       return exit_signal_base + received_signal;
     }
-    std::fprintf(stderr, "%s\n", error.what());
+    detail::report("%s\n", error.what());
+  } catch (const std::bad_alloc&) {
+    detail::report("out of memory, and the main task did not handle it (std::bad_alloc)\n");
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
+    detail::report("%s\n", error.what());
   } catch (...) {
-    std::fprintf(stderr, "the main task ended with an exception that is not a std::exception\n");
+    detail::report("the main task ended with an exception that is not a std::exception\n");
   }
   return exit_failure;
 }

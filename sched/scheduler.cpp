@@ -1,9 +1,9 @@
 // The turn.
+#include <ringlet/detail/report.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/scheduler.hpp>
 
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 #include <utility>
 
@@ -161,7 +161,7 @@ void scheduler::poll(steady_ns limit) {
     count = engine_->wait(limit, completions_);
   } catch (const std::exception& error) {
     // Operations in flight will never be answered, so no fiber can be ended in order.
-    std::fprintf(stderr, "ringlet: the engine failed, and nothing can go on: %s\n", error.what());
+    detail::report("ringlet: the engine failed, and nothing can go on: %s\n", error.what());
     std::abort();
   }
   set_turn_time(engine_->now());

@@ -1,11 +1,11 @@
 // Failures that nobody looked at: the default handler, which does not flood standard error.
+#include <ringlet/detail/report.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/scheduler.hpp>
 
 #include <fmt/format.h>
 
 #include <chrono>
-#include <cstdio>
 #include <mutex>
 #include <string>
 #include <system_error>
@@ -41,8 +41,8 @@ void print(const unobserved_error& failure, const std::string& what, std::int64_
   const std::lock_guard lock(lines.mutex);
   if (second != lines.second) {
     if (lines.left_out != 0) {
-      std::fprintf(stderr, "ringlet: %llu more failures of fibers were not printed\n",
-                   static_cast<unsigned long long>(lines.left_out));
+      detail::report("ringlet: %llu more failures of fibers were not printed\n",
+                     static_cast<unsigned long long>(lines.left_out));
     }
     lines.second = second;
     lines.printed = 0;
@@ -54,8 +54,8 @@ void print(const unobserved_error& failure, const std::string& what, std::int64_
   }
   ++lines.printed;
   const std::string name = failure.name.empty() ? "" : fmt::format(" \"{}\"", failure.name);
-  std::fprintf(stderr, "ringlet: fiber %llu%s failed: %s\n",
-               static_cast<unsigned long long>(failure.id), name.c_str(), what.c_str());
+  detail::report("ringlet: fiber %llu%s failed: %s\n", static_cast<unsigned long long>(failure.id),
+                 name.c_str(), what.c_str());
 }
 
 }  // namespace
