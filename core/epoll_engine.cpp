@@ -1,6 +1,8 @@
 // Trying, parking and waking; see the header for how it works.
 #include "epoll_engine.hpp"
 
+#include <ringlet/detail/report.hpp>
+
 #include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -40,9 +42,9 @@ constexpr std::uint32_t failures = EPOLLERR | EPOLLHUP;
 void tell_of_watches() noexcept {
   static std::atomic_flag told;
   if (told.test_and_set()) return;
-  std::fprintf(stderr,
-               "ringlet: epoll: no watch is left for this user; raise the sysctl "
-               "fs.epoll.max_user_watches\n");
+  detail::report(
+      "ringlet: epoll: no watch is left for this user; raise the sysctl "
+      "fs.epoll.max_user_watches\n");
 }
 
 }  // namespace

@@ -17,7 +17,6 @@
 #include "direct_call.hpp"
 
 namespace ringlet {
-
 namespace {
 
 constexpr std::uint32_t submissions_max = 32'768;  // as the kernel's
@@ -36,6 +35,13 @@ void check_power(const char* name, std::uint32_t value, std::uint32_t least, std
   refuse_option(
       name, value,
       "a power of two from " + std::to_string(least) + why_least + " to " + std::to_string(most));
+}
+
+// The first descriptor of an engine: what comes now and later shall not become standard input,
+// output or errors where one of those is missing.
+int make_bell() noexcept {
+  reserve_standard_descriptors();
+  return ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 }
 
 }  // namespace
@@ -67,7 +73,7 @@ std::string explain_shortage(int error) {
   }
 }
 
-kernel_engine::kernel_engine() : bell_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+kernel_engine::kernel_engine() : bell_(make_bell()) {
   if (bell_) return;
   const int error = errno;
   throw engine_refused(error, std::string("an engine needs a file descriptor for its bell: ") +

@@ -1,5 +1,6 @@
 // Receiving, and closing without letting the number be reused too early.
 #include <ringlet/descriptor.hpp>
+#include <ringlet/detail/close_with_reset.hpp>
 #include <ringlet/unique_fd.hpp>
 
 #include <poll.h>
@@ -119,6 +120,12 @@ bool descriptor::take_end(std::int32_t& result) noexcept {
   return true;
 }
 
+void descriptor::keep_error(std::int32_t error) noexcept {
+  if (closing_ || is_receiving()) return;
+  answer = error;
+  end_arrived_ = true;
+}
+
 // All buffers are on lease. If there is data it goes to memory of its own. If there is none, the
 // next request waits for data without a buffer, and this is done again when there is some.
 bool descriptor::receive_privately(std::byte*& memory, std::int32_t& size) noexcept {
@@ -192,20 +199,33 @@ bool descriptor::close(close_wait* waiter) noexcept {
   return false;
 }
 
+void descriptor::abort() noexcept {
+  if (fd_ < 0 || kind_ == kind::borrowed) return;
+  if (home_ == nullptr) return detail::close_with_reset(release_fd());
+  if (is_left_behind()) {  // the connection is the parent's
+    close(nullptr);
+    return;
+  }
+  check_thread();
+  linger at_once{.l_onoff = 1, .l_linger = 0};
+  operation op(opcode::set_option, &call_nothing);
+  op.fd = fd_;
+  op.flags = SOL_SOCKET;
+  op.detail = SO_LINGER;
+  op.data = &at_once;
+  op.length = sizeof at_once;
+  home_->carrier().call(op);
+  set_reset_on_close(true);
+  close(nullptr);
+}
+
 void descriptor::finish_close() noexcept {
   drop_arrived();  // a read that was ended by the close may have left some of a buffer
   const int fd = std::exchange(fd_, -1);
   if (fd >= 0 && kind_ == kind::borrowed) {
     if (home_ != nullptr) home_->carrier().forget(fd);
-  } else if (fd >= 0) {
-    if (home_ != nullptr) {
-      operation op(opcode::close, &call_nothing);
-      op.fd = fd;
-      home_->carrier().call(op);
-      home_->descriptor_freed();
-    } else {
-      unique_fd(fd).reset();  // the engine is gone, and with it all that was in flight
-    }
+  } else {
+    unique_fd(fd).reset();  // by the engine, or when that is gone, with all that was in flight, not
   }
   if (close_wait* waiter = std::exchange(closer_, nullptr)) waiter->wake_with_hope();
   if (released_) {
@@ -266,6 +286,7 @@ void io_wait::retry(std::int32_t result) noexcept {
 }
 
 std::error_code io_wait::failure() {
+  if (has_lost_an_error()) on().keep_error(answer);
   return claim_.refusal() == errc{} ? operation_wait::failure() : claim_.refusal();
 }
 

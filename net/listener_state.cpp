@@ -1,13 +1,13 @@
 // Arming, staging, backing off and closing of a listener.
 #include "listener_state.hpp"
 
+#include <ringlet/detail/report.hpp>
 #include <ringlet/fiber.hpp>
 
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <new>
 
@@ -16,26 +16,59 @@ namespace {
 
 // Connections that are accepted before anybody asks for them.
 constexpr std::size_t staged_max = 64;
-// How long to wait for a descriptor that somebody outside of ringlet may close.
+// How long to wait for a descriptor that others than this scheduler may close.
 constexpr steady_ns pause_first = 10'000'000;
 constexpr steady_ns pause_last = 1'000'000'000;
 
-bool is_shortage(std::int32_t answer) noexcept {
-  return answer == -EMFILE || answer == -ENFILE || answer == -ENOBUFS || answer == -ENOMEM;
-}
+/// What a failed accept says.
+enum class verdict : std::uint8_t {
+  /// One connection has failed, or nothing has: try again.
+  passing,
+  /// Something has run out: try again later.
+  shortage,
+  /// Trying again would fail again: whoever accepts is told.
+  refused,
+};
 
-const char* what_is_awaited(std::int32_t answer) noexcept {
-  if (answer == -EMFILE) return "waiting until a descriptor is free (ulimit -n raises the limit)";
-  if (answer == -ENFILE) {
-    return "waiting until a descriptor is free (the sysctl fs.file-max raises the limit)";
+// Those of the first kind take their connection out of the backlog (accept(2) names the errors of
+// the network that are reported here), so they end. Whatever is not known to does not.
+verdict judge(std::int32_t answer) noexcept {
+  if (answer >= 0) return verdict::passing;
+  switch (-answer) {
+    case ECANCELED:
+    case EINTR:
+    case EAGAIN:
+    case ECONNABORTED:
+    case ECONNRESET:
+    case EPROTO:
+    case ENOPROTOOPT:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+    case ETIMEDOUT:
+      return verdict::passing;
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+      return verdict::shortage;
+    default:
+      return verdict::refused;
   }
-  return "waiting until the system has memory";
 }
 
-// The listener itself is unusable; everything else is about one connection that failed (accept(2)
-// names the errors of the network that are reported here).
-bool is_final(std::int32_t answer) noexcept {
-  return answer == -EBADF || answer == -EINVAL || answer == -ENOTSOCK || answer == -EOPNOTSUPP;
+// What would end the shortage.
+const char* remedy(std::int32_t error) noexcept {
+  switch (-error) {
+    case EMFILE:
+      return "waiting until a descriptor is free (ulimit -n raises the limit)";
+    case ENFILE:
+      return "waiting until the system has a free descriptor (sysctl fs.file-max raises the limit)";
+    default:
+      return "waiting until memory is free";
+  }
 }
 
 }  // namespace
@@ -73,11 +106,22 @@ void listener_state::arm() noexcept {
   home().carrier().start(*this);
 }
 
-int listener_state::take_staged() noexcept {
-  if (staged_.empty()) return -1;
-  const int taken = staged_.front();
-  staged_.pop_front();
-  if (!is_adopted() && staged_.size() < staged_max / 2) arm();
+// Null when there is none, or no memory for its stream: then it stays, and is tried again later.
+descriptor::owner listener_state::next_staged() noexcept {
+  if (staged_.empty()) return nullptr;
+  try {
+    auto made = descriptor::make(staged_.front(), descriptor::kind::connection, family_);
+    staged_.pop_front();
+    return made;
+  } catch (const std::bad_alloc&) {
+    back_off(-ENOMEM);
+    return nullptr;
+  }
+}
+
+descriptor::owner listener_state::take_staged() noexcept {
+  descriptor::owner taken = next_staged();
+  if (taken != nullptr && !is_adopted() && staged_.size() < staged_max / 2) arm();
   return taken;
 }
 
@@ -96,53 +140,86 @@ void listener_state::on_completion(operation& op, const completion& done) noexce
   auto& self = static_cast<listener_state&>(op);
   if (done.result >= 0) {
     self.accepted(done.result);
-  } else if (done.result != -ECANCELED) {
+  } else {
     self.failed(done.result);
   }
   if (done.more) return;
   if (self.closing_) return self.finish_close();
-  if (is_final(done.result)) return;  // it would fail at once, and again: until somebody asks
+  if (judge(done.result) == verdict::refused) return;  // until somebody asks
   if (self.wants_more()) self.arm();
 }
 
+bool listener_state::hand_over(int made) noexcept {
+  try {
+    auto stream = descriptor::make(made, descriptor::kind::connection, family_);
+    static_cast<accept_wait&>(waiters_.front()).deliver(std::move(stream));
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+}
+
 void listener_state::accepted(int made) noexcept {
-  pause_ = 0;
-  if (closing_) {
-    unique_fd(made).reset();
-    home().descriptor_freed();
+  unique_fd connection(made);
+  if (closing_) return;
+  if (staged_.empty() && !waiters_.empty() && hand_over(made)) {
+    [[maybe_unused]] const int handed_over = connection.release();
+    pause_ = 0;
     return;
   }
-  if (!waiters_.empty()) return static_cast<accept_wait&>(waiters_.front()).deliver(made);
   try {
     staged_.push_back(made);
   } catch (const std::bad_alloc&) {
-    unique_fd(made).reset();
+    connection.reset();  // no room even for its number: this one is lost
+    return back_off(-ENOMEM);
   }
+  [[maybe_unused]] const int staged = connection.release();
+  if (!waiters_.empty()) return back_off(-ENOMEM);
+  pause_ = 0;
   if (staged_.size() >= staged_max) home().carrier().cancel(*this);
+}
+
+// Those that waited because there was no memory for their streams.
+void listener_state::serve_staged() noexcept {
+  while (!waiters_.empty()) {
+    descriptor::owner made = next_staged();
+    if (made == nullptr) return;
+    pause_ = 0;
+    static_cast<accept_wait&>(waiters_.front()).deliver(std::move(made));
+  }
 }
 
 void listener_state::failed(std::int32_t error) noexcept {
   if (closing_) return;
-  if (is_shortage(error)) return back_off(error);
-  if (!is_final(error)) return;
-  while (!waiters_.empty()) static_cast<accept_wait&>(waiters_.front()).deliver(error);
+  switch (judge(error)) {
+    case verdict::passing:
+      return;
+    case verdict::shortage:
+      return back_off(error);
+    case verdict::refused:
+      while (!waiters_.empty()) static_cast<accept_wait&>(waiters_.front()).fail(error);
+      return;
+  }
 }
 
-// The connection stays in the backlog, so trying again at once would fail at once.
+// The connection stays in the backlog, or among the staged ones: trying again at once would fail at
+// once.
 void listener_state::back_off(std::int32_t error) noexcept {
+  if (timer::armed()) return;
   if (!std::exchange(complained_, true)) {
-    std::fprintf(stderr, "ringlet: accept: %s; %s\n", std::strerror(-error),
-                 what_is_awaited(error));
+    detail::report("ringlet: accept: %s; %s\n", std::strerror(-error), remedy(error));
   }
   pause_ = pause_ == 0 ? pause_first : std::min(2 * pause_, pause_last);
   home().timers().arm(*this, home().now() + pause_);
   home().add_starved(*this);
+  if (in_flight()) home().carrier().cancel(*this);
 }
 
 void listener_state::retry() noexcept {
   home().timers().disarm(*this);
   descriptor_waiter::unlink();
-  arm();
+  serve_staged();
+  if (wants_more()) arm();
 }
 
 void listener_state::on_retry(timer& due) noexcept { static_cast<listener_state&>(due).retry(); }
@@ -176,7 +253,7 @@ bool listener_state::close(close_listener_wait* waiter) noexcept {
   while (!waiters_.empty()) {
     auto& wait = static_cast<accept_wait&>(waiters_.front());
     wait.reason_ = cancel_reason::closed;
-    wait.deliver(-ECANCELED);
+    wait.fail(-ECANCELED);
   }
   if (!in_flight()) {
     finish_close();
@@ -189,12 +266,6 @@ bool listener_state::close(close_listener_wait* waiter) noexcept {
 
 // A listener is never shut down: that would end it for other processes that share it.
 void listener_state::finish_close() noexcept {
-  if (home_ != nullptr && socket_) {
-    operation op(opcode::close, nullptr);
-    op.fd = socket_.release();
-    home_->carrier().call(op);
-    home_->descriptor_freed();
-  }
   socket_.reset();
   if (close_listener_wait* waiter = std::exchange(closer_, nullptr)) waiter->wake_with_hope();
   if (released_) {

@@ -22,14 +22,12 @@ class listener_state final : public scheduler_guest,
  public:
   listener_state(unique_fd socket, ringlet::descriptor::family of);
 
-  /// Of the connections that it accepts.
-  ringlet::descriptor::family family() const noexcept { return family_; }
   int descriptor() const noexcept { return closing_ ? -1 : socket_.get(); }
   scheduler& home() const noexcept;
   std::int32_t call(operation& op) const noexcept;
 
-  /// A connection that is there, or -1.
-  int take_staged() noexcept;
+  /// A connection that is there, or null.
+  descriptor::owner take_staged() noexcept;
   void enqueue(accept_wait& wait) noexcept;
   /// One that waited does so no more.
   void on_waiter_gone() noexcept;
@@ -48,6 +46,9 @@ class listener_state final : public scheduler_guest,
   bool is_adopted() const noexcept { return family_ == ringlet::descriptor::family::unknown; }
   bool wants_more() const noexcept;
   void arm() noexcept;
+  descriptor::owner next_staged() noexcept;
+  void serve_staged() noexcept;
+  bool hand_over(int made) noexcept;
   void accepted(int made) noexcept;
   void failed(std::int32_t error) noexcept;
   void back_off(std::int32_t error) noexcept;

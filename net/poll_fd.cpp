@@ -35,7 +35,11 @@ bool poll_fd_wait::try_now() noexcept {
 }
 
 result<short> poll_fd_wait::take() {
-  rethrow_interruption_before_start();
+  // A poll takes nothing: when the fiber was cancelled together with what it waits for, it does not
+  // depend on the engine which of the two is told.
+  if (current_state() == state::idle || reason_ == cancel_reason::interrupted) {
+    rethrow_interruption();
+  }
   if (answer < 0) return failure();
   return static_cast<short>(answer);
 }

@@ -396,6 +396,12 @@ void reader_wait::describe(const void* object, std::string& out) {
 }
 
 std::error_code reader_wait::failure() {
+  // Nothing was taken: see operation_wait::failure().
+  if (reason_ == cancel_reason::interrupted && (has_ended() || state_ == state::failed)) {
+    const bool lost = state_ == state::failed && in_.file_ == nullptr && answer_ != -ENOMEM;
+    if (lost) claim_.on().keep_error(answer_);
+    return cancellation_error();
+  }
   switch (state_) {
     case state::whole:
     case state::ended:

@@ -83,6 +83,10 @@ result<buffer> receive_wait::take() {
     buffer_pool& pool = fiber_->home().carrier().buffers();
     return memory_ == nullptr ? pool.lend_filled(buffer_) : pool.lend_private(memory_, size);
   }
+  if (reason_ == cancel_reason::interrupted) {  // nothing was taken; see operation_wait::failure()
+    if (answer_ < 0 && answer_ != -ECANCELED) claim_.on().keep_error(answer_);
+    rethrow_interruption();
+  }
   if (answer_ == 0) return buffer();
   if (answer_ != -ECANCELED) return system_error_code(answer_);
   return cancellation_error();
@@ -205,6 +209,7 @@ result<std::size_t> read_some_wait::take() {
   const direction_claim::ending last(claim_);
   if (!claim_.is_held()) rethrow_interruption();
   if (answer < 0) return failure();
+  if (answer == 0 && reason_ == cancel_reason::interrupted) rethrow_interruption();
   on().count(direction::read) += static_cast<std::size_t>(answer);
   return static_cast<std::size_t>(answer);
 }
@@ -257,9 +262,13 @@ result<void> read_exact_wait::take() {
   if (done_ == memory_.size() && claim_.is_held()) return {};
   // Some of the bytes are taken, and go down with the caller: whoever reads next would read from
   // the middle of something.
-  if (answer == -ECANCELED && done_ != 0) on().set_cut_short(direction::read);
+  const bool is_interrupted = reason_ == cancel_reason::interrupted;
+  if ((answer == -ECANCELED || is_interrupted) && done_ != 0) {
+    on().set_cut_short(direction::read);
+  }
   if (!claim_.is_held()) rethrow_interruption();
   if (memory_.empty()) return {};
+  if (answer == 0 && is_interrupted) rethrow_interruption();
   if (answer == 0) return make_error_code(errc::end_of_stream);
   return failure();
 }
@@ -308,7 +317,8 @@ result<void> write_all_wait::take() {
   if (!claim_.is_held()) rethrow_interruption();
   if (left_ == 0) return {};
   if (answer == 0) answer = -EPIPE;  // a descriptor that takes nothing
-  if (answer == -ECANCELED && begun_) on().set_cut_short(direction::write);
+  const bool is_interrupted = reason_ == cancel_reason::interrupted;
+  if ((answer == -ECANCELED || is_interrupted) && begun_) on().set_cut_short(direction::write);
   return failure();
 }
 
@@ -386,7 +396,8 @@ result<void> gather_wait::take() {
   if (!claim_.is_held()) rethrow_interruption();
   if (left_ == 0) return {};
   if (answer == 0) answer = -EPIPE;  // a descriptor that takes nothing
-  if (answer == -ECANCELED && begun_) on().set_cut_short(direction::write);
+  const bool is_interrupted = reason_ == cancel_reason::interrupted;
+  if ((answer == -ECANCELED || is_interrupted) && begun_) on().set_cut_short(direction::write);
   return failure();
 }
 

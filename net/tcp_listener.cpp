@@ -97,9 +97,8 @@ bool accept_wait::try_now() noexcept {
     return true;
   }
   static_cast<void>(from_->home());  // looks at the thread
-  family_ = from_->family();
-  answer_ = from_->take_staged();
-  return answer_ >= 0;
+  made_ = from_->take_staged();
+  return made_ != nullptr;
 }
 
 void accept_wait::watch() noexcept { from_->enqueue(*this); }
@@ -110,8 +109,14 @@ void accept_wait::unwatch() noexcept {
   from_->on_waiter_gone();
 }
 
-void accept_wait::deliver(std::int32_t answer) noexcept {
-  answer_ = answer;
+void accept_wait::deliver(descriptor::owner made) noexcept {
+  made_ = std::move(made);
+  unlink();
+  wake_with_hope();
+}
+
+void accept_wait::fail(std::int32_t error) noexcept {
+  answer_ = error;
   unlink();
   wake_with_hope();
 }
@@ -120,14 +125,14 @@ void accept_wait::cancel(context& who, cancel_reason reason) noexcept {
   auto& self = static_cast<accept_wait&>(*static_cast<wait_base*>(who.current_wait().object));
   self.reason_ = reason;
   listener_state& from = *self.from_;
-  self.deliver(-ECANCELED);
+  self.fail(-ECANCELED);
   from.on_waiter_gone();
 }
 
 result<tcp_stream> accept_wait::take() {
   if (const std::error_code error = cancellation_error()) return error;
   if (answer_ < 0) return system_error_code(answer_);
-  return tcp_stream(unique_fd(answer_), family_);
+  return tcp_stream(std::move(made_));
 }
 
 tcp_stream accept_wait::await_resume() {

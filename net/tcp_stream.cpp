@@ -6,6 +6,26 @@
 #include <cerrno>
 
 namespace ringlet {
+namespace {
+
+// Whether a connection leads to itself: an attempt to connect to a port that nobody listens on may
+// be given that same port for its own end, and TCP then lets the socket connect to itself. Only who
+// sees equal ports has to look at the hosts.
+bool leads_to_itself(engine& carrier, int fd, const address& peer) noexcept {
+  address ends[2];
+  operation name(opcode::local_name, nullptr);
+  name.fd = fd;
+  name.data = ends[0].data();
+  name.length = address::capacity;
+  if (carrier.call(name) < 0 || ends[0].port() != peer.port()) return false;
+  operation peer_name(opcode::peer_name, nullptr);
+  peer_name.fd = fd;
+  peer_name.data = ends[1].data();
+  peer_name.length = address::capacity;
+  return carrier.call(peer_name) >= 0 && ends[0] == ends[1];
+}
+
+}  // namespace
 
 const wait_type connect_wait::type{"connect", &operation_wait::cancel, &connect_wait::describe};
 
@@ -103,11 +123,12 @@ result<tcp_stream> connect_wait::take() {
   rethrow_interruption_before_start();
   if (answer < 0) {
     // A socket whose attempt was given up may still connect: it is never used again.
-    if (socket_) {
-      socket_.reset();
-      fiber_->home().descriptor_freed();
-    }
+    socket_.reset();
     return failure();
+  }
+  if (leads_to_itself(carrier(), socket_.get(), peer_)) {
+    socket_.reset();
+    return std::make_error_code(std::errc::connection_refused);
   }
   // Its failure would be no reason to give the connection up, and nothing may be thrown here.
   int on = 1;

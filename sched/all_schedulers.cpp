@@ -7,6 +7,7 @@
 #include <ringlet/detail/affinity.hpp>
 #include <ringlet/fiber_base.hpp>
 #include <ringlet/scheduler.hpp>
+#include <ringlet/unique_fd.hpp>
 
 #include <pthread.h>
 
@@ -86,6 +87,7 @@ void detail::leave_behind(scheduler& left, engine& refusing) noexcept {
   scheduler_here = nullptr;
   serial_here = 0;
   engine_here = nullptr;
+  set_descriptor_closer(nullptr);
 }
 
 void scheduler::enlist() {

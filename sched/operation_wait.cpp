@@ -15,10 +15,13 @@ void basic_operation_wait<Base>::cancel(context& who, cancel_reason reason) noex
 
 template <class Base>
 std::error_code basic_operation_wait<Base>::failure() {
-  if (answer != -ECANCELED || this->reason_ == cancel_reason::none) {
-    return system_error_code(answer);
+  // What failed has taken nothing. A fiber that was cancelled together with its peer, whose end may
+  // come first or second, is told of its cancellation.
+  const bool is_interrupted = this->reason_ == cancel_reason::interrupted;
+  if (is_interrupted || (answer == -ECANCELED && this->reason_ != cancel_reason::none)) {
+    return this->cancellation_error();
   }
-  return this->cancellation_error();
+  return system_error_code(answer);
 }
 
 template <class Base>

@@ -1,11 +1,11 @@
 // The slots of a pool, handed from one who leaves to the one who has waited longest.
 #include <ringlet/as_result.hpp>
+#include <ringlet/detail/report.hpp>
 #include <ringlet/pool.hpp>
 #include <ringlet/select.hpp>
 
 #include <fmt/format.h>
 
-#include <cstdio>
 #include <exception>
 #include <iterator>
 #include <variant>
@@ -27,10 +27,9 @@ pool::~pool() {
       unwinding || slots_.empty(),
       "a pool was destroyed while a slot of it was reserved: close() and join() it first");
   if (!waiting_.empty() || !slots_.empty()) {
-    std::fputs(
+    detail::report(
         "ringlet: an exception has destroyed a pool while a fiber waited for a slot in it, or held "
-        "one: what fibers share is to outlive them; they get errc::closed\n",
-        stderr);
+        "one: what fibers share is to outlive them; they get errc::closed\n");
     close();
     while (!slots_.empty()) {
       slot& left = slots_.front();

@@ -2,6 +2,7 @@
 #include <ringlet/detail/report.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/scheduler.hpp>
+#include <ringlet/unique_fd.hpp>
 
 #include <algorithm>
 #include <cstdlib>
@@ -25,6 +26,7 @@ scheduler::scheduler(engine& carrier, options settings)
   detail::scheduler_here = this;
   detail::serial_here = serial_;
   detail::engine_here = engine_;
+  detail::set_descriptor_closer([](int fd) noexcept { current_scheduler().close_descriptor(fd); });
   set_turn_time(engine_->now());
   begin_batch(turn_time());
 }
@@ -32,9 +34,17 @@ scheduler::scheduler(engine& carrier, options settings)
 scheduler::~scheduler() {
   drain();
   delist();
+  detail::set_descriptor_closer(nullptr);
   detail::scheduler_here = nullptr;
   detail::serial_here = 0;
   detail::engine_here = nullptr;
+}
+
+void scheduler::close_descriptor(int fd) noexcept {
+  operation op(opcode::close, nullptr);
+  op.fd = fd;
+  engine_->call(op);
+  if (!starved_.empty()) starved_.pop_front().on_descriptor_freed();
 }
 
 void scheduler::run(fiber_base& main) {

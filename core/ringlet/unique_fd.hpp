@@ -7,6 +7,9 @@ namespace ringlet {
 
 /// Closes its descriptor when it goes. For descriptors that no operation is in flight on; what the
 /// kernel is still working on belongs to a descriptor object, which waits before it closes.
+///
+/// On a thread that runs a scheduler its engine closes, and a listener that waits for a free number
+/// is told. On any other thread, and after run(), it is close(2).
 class unique_fd {
  public:
   unique_fd() noexcept = default;
@@ -29,9 +32,18 @@ class unique_fd {
   int fd_ = -1;
 };
 
-/// For programs, before they open anything: where one of the descriptors 0, 1 and 2 is missing,
+namespace detail {
+
+/// How this thread closes descriptors, if not by close(2); null takes that back. A scheduler sets
+/// it for as long as it lives.
+void set_descriptor_closer(void (*closer)(int fd) noexcept) noexcept;
+
+}  // namespace detail
+
+/// Done by run(), too, before it opens anything: where one of the descriptors 0, 1, 2 is missing,
 /// opens one there that can neither be read (0) nor written (1, 2). Otherwise the next socket would
-/// get that number, and become what others take for standard input or output.
+/// get that number, and become what others take for standard input or output. It does not last: a
+/// program that closes one of them while it runs may find a socket there.
 void reserve_standard_descriptors() noexcept;
 
 }  // namespace ringlet

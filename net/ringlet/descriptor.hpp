@@ -91,6 +91,9 @@ class descriptor final : public scheduler_guest, private operation {
   bool has_arrived() const noexcept { return !arrived_.empty() || end_arrived_; }
   /// Takes the end, if it is next: true, and 0 or the negated errno.
   bool take_end(std::int32_t& result) noexcept;
+  /// Takes back an error that a read was given and does not tell, because its fiber was cancelled:
+  /// the system tells of it once, so it is kept for the next call.
+  void keep_error(std::int32_t error) noexcept;
   /// Takes the oldest buffer, if there is one: its number and how many bytes are in it.
   bool take_buffer(std::int32_t& id, std::int32_t& size) noexcept;
   /// What those buffers are lent from. Precondition: its scheduler has not ended.
@@ -128,6 +131,8 @@ class descriptor final : public scheduler_guest, private operation {
   /// Cancels what is in flight, and closes when that has ended: true when it has already, or when
   /// somebody else is closing it.
   bool close(close_wait* waiter) noexcept;
+  /// The same with a reset, without waiting; one that closes already ends with a reset, too.
+  void abort() noexcept;
   /// Whether closing a connection leaves out the shutdown: its FIN would tell the peer of a proper
   /// end, before the reset that SO_LINGER with zero asks for.
   void set_reset_on_close(bool on) noexcept { kind_ = on ? kind::shared : kind::connection; }
@@ -262,6 +267,11 @@ class io_wait : public operation_wait {
   /// Ends the wait.
   void finish() noexcept;
   std::error_code failure();
+  /// Of a read that its fiber's cancellation ends: whether it had failed otherwise.
+  bool has_lost_an_error() const noexcept {
+    return reason_ == cancel_reason::interrupted && answer < 0 && answer != -ECANCELED &&
+           claim_.which() == direction::read && claim_.is_held();
+  }
 
   [[no_unique_address]] direction_claim claim_;  // lends its padding
 

@@ -36,12 +36,13 @@ class [[nodiscard]] accept_wait : public list_wait {
  private:
   friend class listener_state;
   bool begin(frame_record& at) noexcept { return begin_alone(*this, at); }
-  void deliver(std::int32_t answer) noexcept;
+  void deliver(descriptor::owner made) noexcept;
+  void fail(std::int32_t error) noexcept;
   static void cancel(context& who, cancel_reason reason) noexcept;
   static void describe(const void* object, std::string& out);
   listener_state* from_;
   std::int32_t answer_ = 0;
-  descriptor::family family_ = descriptor::family::unknown;  // of what is accepted
+  descriptor::owner made_;
 };
 
 /// See tcp_listener::close().
@@ -82,10 +83,15 @@ struct listen_options {
 
 /// Accepts TCP connections. Movable; destroying it closes it.
 ///
-/// When descriptors or memory run out (EMFILE, ENFILE, ENOBUFS, ENOMEM) accept() goes on waiting:
-/// it tries again when ringlet has closed a descriptor, and else after 10 ms, doubled up to 1 s
-/// each time. The first time it says so on standard error. Connections wait in the backlog
-/// meanwhile. Thread: that of the scheduler it was made on.
+/// When descriptors or memory run out (EMFILE, ENFILE, ENOBUFS, ENOMEM, std::bad_alloc) accept()
+/// keeps waiting: it tries again when ringlet has closed a descriptor, and otherwise after 10 ms,
+/// doubled each time up to 1 s. The first time it says so on standard error. Until then connections
+/// wait in the backlog. A connection that failed before it was accepted is passed over.
+///
+/// Sharing: a listening socket may be open in other threads and processes, too. Closing it here
+/// does not end the listening there, and the system chooses who accepts which connection.
+///
+/// Thread: that of the scheduler it was made on.
 class tcp_listener {
  public:
   /// Listens on "host:port"; port 0 takes a free one (local_address() tells it). Numeric, see
@@ -101,7 +107,9 @@ class tcp_listener {
   explicit tcp_listener(unique_fd fd);
 
   /// Waits for the next connection. Several fibers may wait: first come, first served.
-  /// Errors        errc::closed when the listener is closed; timed_out.
+  /// Errors        errc::closed when the listener is closed; timed_out. What the system refuses for
+  ///               good (EPERM and EACCES of a security policy, EINVAL of a socket that does not
+  ///               listen, ...); each further call tries once more.
   /// Cancellation  No connection is lost.
   accept_wait accept(until limit = forever) { return accept_wait(checked(), limit); }
 

@@ -38,13 +38,15 @@ class connect_wait;
 /// See tcp(7), recv(2), send(2).
 class tcp_stream {
  public:
-  /// No connection; every call but close() aborts.
+  /// No connection; every call but close() and abort() ends the program.
   tcp_stream() noexcept = default;
   /// Takes over a connected stream socket that nobody else uses. Throws std::bad_alloc.
   explicit tcp_stream(unique_fd fd);
 
   /// Connects to `peer`. `co_await tcp_stream::connect(address::parse("127.0.0.1:9090"), 5s)`.
-  /// Errors        connection_refused, network_unreachable, no descriptors (EMFILE), ...
+  /// Errors        connection_refused, also when the system has connected the socket to itself, as
+  ///               may happen where nobody listens on a port that is meant for clients;
+  ///               network_unreachable, no descriptors (EMFILE), ...
   /// Cancellation  The attempt is given up and its socket closed.
   static connect_wait connect(const address& peer, until limit = forever);
 
@@ -99,6 +101,14 @@ class tcp_stream {
   /// TCP resets the connection. Closing twice is fine; only the first call waits. The
   /// destructor does the same without waiting.
   close_wait close() noexcept { return close_wait(state_.get()); }
+  /// Ends the connection at once, with a reset: the peer's calls fail with connection_reset, and
+  /// bytes that it has not received yet are dropped. What is in flight here ends with errc::closed
+  /// (a call that has what it waits for delivers it), then the descriptor is closed. Does not wait,
+  /// so destructors and callbacks may call it. During a close() it makes that end with a reset;
+  /// afterwards, or without a connection, it does nothing.
+  void abort() noexcept {
+    if (state_) state_->abort();
+  }
 
   address local_address() const;
   /// Errors  not_connected when the peer is gone already.
@@ -124,10 +134,11 @@ class tcp_stream {
   int native_handle() const noexcept { return state_ ? state_->fd() : -1; }
 
  private:
-  friend class reader;
   friend class accept_wait;
+  friend class reader;
   friend class connect_wait;
   tcp_stream(unique_fd fd, descriptor::family of);
+  explicit tcp_stream(descriptor::owner made) noexcept : state_(std::move(made)) {}
   descriptor& checked() const noexcept {
     RINGLET_ASSERT(state_ != nullptr, "a stream without a connection (moved from) was used");
     return *state_;

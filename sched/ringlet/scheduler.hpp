@@ -154,10 +154,9 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
 
   void add_guest(scheduler_guest& guest) noexcept { guests_.push_back(guest); }
   void add_starved(descriptor_waiter& waiter) noexcept { starved_.push_back(waiter); }
-  /// To be called after each close of a descriptor.
-  void descriptor_freed() noexcept {
-    if (!starved_.empty()) starved_.pop_front().on_descriptor_freed();
-  }
+  /// Closes a descriptor that nothing is in flight on, by the engine, and tells the first of those
+  /// who wait for a free one. Every close of this thread comes here; see unique_fd.
+  void close_descriptor(int fd) noexcept;
 
   /// For remote handles: shared with other threads, and told when the scheduler goes.
   struct remote_state {

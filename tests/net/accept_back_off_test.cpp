@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "sched/allocations.hpp"
 #include "support/child.hpp"
 #include "support/loopback.hpp"
 #include "support/schedulers.hpp"
@@ -132,6 +133,180 @@ TEST_CASE("closing a stream lets the listener try again at once") {
   const child_end end = on_scripted_engine_in_child(&run_out_and_close);
   CHECK(end.status == 0);
   if (end.status != 0) MESSAGE(end.errors);
+}
+
+namespace {
+
+// A listener that lacks a descriptor, and a fiber that accepts from it.
+struct starved_listener {
+  tcp_listener listener{unique_fd(fresh_fd())};
+  fiber<std::string> accepting = spawn(outcome_of_accept(listener));
+};
+
+// Lets the next accepts fail, and whatever is started after that wait.
+task<> starve(scripted_engine& engine, std::size_t count, std::vector<starved_listener>& all) {
+  engine.on_start = [&engine](operation& op) {
+    if (op.code == opcode::accept) engine.complete(op, -EMFILE);
+  };
+  all.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) all.emplace_back();
+  co_await settle();
+  engine.on_start = {};
+  RINGLET_ASSERT(!engine.is_waiting(opcode::accept), "an accept did not back off");
+}
+
+std::size_t tries(const scripted_engine& engine, std::size_t before) {
+  return engine.started(opcode::accept) - before;
+}
+
+task<> close_in_every_way(scripted_engine& engine) {
+  constexpr std::size_t staged = 64;
+  std::vector<starved_listener> all;
+  tcp_listener crowded = listener_on(engine, fresh_fd());
+  const auto first = spawn(outcome_of_accept(crowded));
+  co_await settle();
+  for (std::size_t i = 0; i <= staged; ++i) {
+    engine.complete(engine.oldest(opcode::accept), fresh_fd(), {.more = true});
+  }
+  co_await first.join();
+  co_await settle();
+  co_await starve(engine, staged + 20, all);
+
+  std::size_t before = engine.started(opcode::accept);
+  { const unique_fd gone(fresh_fd()); }
+  RINGLET_ASSERT(tries(engine, before) == 1, "a unique_fd closed, and no listener was told");
+
+  before = engine.started(opcode::accept);
+  engine.answer(opcode::open_socket, [](operation&) { return fresh_fd(); });
+  const auto refused =
+      spawn(outcome_of([] { return tcp_stream::connect(address::loopback(4242)); }));
+  co_await settle();
+  engine.complete(engine.oldest(opcode::connect), -ECONNREFUSED);
+  co_await refused.join();
+  RINGLET_ASSERT(tries(engine, before) == 1, "a connect failed, and no listener was told");
+
+  before = engine.started(opcode::accept);
+  const auto killed =
+      spawn(outcome_of([] { return tcp_stream::connect(address::loopback(4242)); }));
+  co_await settle();
+  killed.request_kill();
+  co_await killed.join();
+  RINGLET_ASSERT(tries(engine, before) == 1, "a connect was given up, and no listener was told");
+
+  before = engine.started(opcode::accept);
+  { const tcp_stream gone{unique_fd(fresh_fd())}; }
+  RINGLET_ASSERT(tries(engine, before) == 1, "a stream closed, and no listener was told");
+
+  before = engine.started(opcode::accept);
+  co_await crowded.close();
+  RINGLET_ASSERT(tries(engine, before) == staged + 1,
+                 "a listener closed 65 descriptors, and did not tell as many listeners");
+  for (auto& one : all) one.accepting.request_kill();
+}
+
+}  // namespace
+
+TEST_CASE("every close of a descriptor lets one listener that lacks one try again") {
+  const child_end end = on_scripted_engine_in_child(&close_in_every_way);
+  CHECK(end.status == 0);
+  if (end.status != 0) MESSAGE(end.errors);
+}
+
+TEST_CASE("each shortage is named with what ends it") {
+  for (const int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM}) {
+    CAPTURE(error);
+    const auto body = [error](scripted_engine& engine) -> task<> {
+      starts tried(engine);
+      tried.error = error;
+      tried.fail_all();
+      tcp_listener listener{unique_fd(fresh_fd())};
+      const auto fiber = spawn(outcome_of_accept(listener));
+      co_await sleep(1ms);
+    };
+    const child_end end = on_scripted_engine_in_child(body);
+    CHECK(end.status == 0);
+    CHECK(occurrences(end.errors, "ulimit -n") == (error == EMFILE ? 1 : 0));
+    CHECK(occurrences(end.errors, "fs.file-max") == (error == ENFILE ? 1 : 0));
+    CHECK(occurrences(end.errors, "until memory is free") ==
+          (error == ENOBUFS || error == ENOMEM ? 1 : 0));
+  }
+}
+
+namespace {
+
+// No memory for a stream as long as it lives.
+struct no_memory {
+  empty_frame_pool no_blocks{sizeof(descriptor)};
+  out_of_memory shortage;
+};
+
+// Its completion takes the memory away, or gives it back: between those of other operations.
+struct memory_switch : operation {
+  explicit memory_switch(std::optional<no_memory>& switched)
+      : operation(opcode::nop,
+                  [](operation& op, const completion&) noexcept {
+                    auto& taken = static_cast<memory_switch&>(op).taken_away;
+                    if (taken) {
+                      taken.reset();
+                    } else {
+                      taken.emplace();
+                    }
+                  }),
+        taken_away(switched) {}
+  std::optional<no_memory>& taken_away;
+};
+
+task<> accept_without_memory(scripted_engine& engine, bool staged) {
+  tcp_listener listener = listener_on(engine, fresh_fd());
+  auto accepting = spawn(outcome_of_accept(listener));
+  co_await settle();
+  operation& accept = engine.oldest(opcode::accept);
+  const int made = fresh_fd();
+  std::optional<no_memory> memory;
+  if (staged) {
+    engine.complete(accept, fresh_fd(), {.more = true});
+    co_await accepting.join();
+    engine.complete(accept, made, {.more = true});
+    co_await settle();
+    accepting = spawn([&]() -> task<std::string> {
+      auto next = listener.accept(1h);
+      memory.emplace();
+      tcp_stream stream = co_await next;
+      co_return "fd " + std::to_string(stream.native_handle());
+    });
+    co_await yield();
+    memory.reset();
+  } else {
+    memory_switch off(memory), on(memory);
+    engine.start(off);
+    engine.start(on);
+    engine.complete(off, 0);
+    engine.complete(accept, made, {.more = true});
+    engine.complete(on, 0);
+    co_await settle();
+  }
+  RINGLET_ASSERT(!accepting.done(), "accept() told of the shortage, or there was none");
+  co_await settle();
+  RINGLET_ASSERT(!engine.is_waiting(opcode::accept), "connections are still accepted");
+  co_await sleep(11ms);
+  const std::string words = co_await accepting.get();
+  RINGLET_ASSERT(words == "fd " + std::to_string(made), "the connection was lost");
+  RINGLET_ASSERT(engine.is_waiting(opcode::accept), "the listener did not recover");
+}
+
+}  // namespace
+
+// Sanitizers keep their own operator new, which cannot be made to fail.
+TEST_CASE("without memory for a stream its connection waits, and is the next one handed out" *
+          doctest::skip(!allocations_are_counted())) {
+  for (const bool staged : {false, true}) {
+    CAPTURE(staged);
+    const child_end end = on_scripted_engine_in_child(
+        [staged](scripted_engine& engine) { return accept_without_memory(engine, staged); });
+    CHECK(end.status == 0);
+    CHECK(occurrences(end.errors, "ringlet: accept: Cannot allocate memory") == 1);
+    if (end.status != 0) MESSAGE(end.errors);
+  }
 }
 
 TEST_CASE("a listener that backs off can be closed, destroyed and left behind") {

@@ -6,8 +6,10 @@
 
 #include <doctest/doctest.h>
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
@@ -31,8 +33,10 @@ struct town {
       sockets.push_back(::open("/dev/null", O_RDONLY | O_CLOEXEC));
       return sockets.back();
     });
-    engine.answer(opcode::close, [](operation& op) {
-      unique_fd(op.fd).reset();
+    engine.answer(opcode::close, [](operation& op) { return ::close(op.fd); });
+    // Own ends of another port than the peer's.
+    engine.answer(opcode::local_name, [](operation& op) {
+      static_cast<sockaddr_in*>(op.data)->sin_port = htons(50'000);
       return 0;
     });
   }
@@ -180,17 +184,44 @@ TEST_CASE("an attempt that had succeeded when its fiber was killed is a connecti
   });
 }
 
-TEST_CASE("an attempt that failed after it was cancelled says why") {
+TEST_CASE("an attempt that failed after its limit says why; after a kill it is cancelled") {
   in_town([](town& t) -> task<> {
     t.engine.hold_cancellations(true);
-    const auto fiber = t.connecting();
+    const auto late = t.connecting(5ms);
     co_await settle();
-    fiber.request_kill();
+    co_await sleep(6ms);
+    t.engine.complete(t.in_flight(), -ECONNREFUSED);
+    std::string words = co_await late.get();
+    CHECK(words == "Connection refused");
+
+    const auto killed = t.connecting();
+    co_await settle();
+    killed.request_kill();
     co_await settle();
     t.engine.complete(t.in_flight(), -ECONNREFUSED);
-    const std::string words = co_await fiber.get();
-    CHECK(words == "Connection refused, then cancelled");
+    words = co_await killed.get();
+    CHECK(words == "cancelled");
   });
+}
+
+TEST_CASE("a socket that has connected to itself was refused, and is closed") {
+  for (const std::string_view own : {"127.0.0.1:4242", "127.0.0.1:4243", "127.0.0.2:4242"}) {
+    CAPTURE(own);
+    in_town([own](town& t) -> task<> {
+      t.engine.answer(opcode::local_name, [own](operation& op) {
+        *static_cast<sockaddr_in*>(op.data) =
+            *static_cast<const sockaddr_in*>(static_cast<const void*>(address::parse(own).data()));
+        return 0;
+      });
+      const auto fiber = t.connecting();
+      co_await settle();
+      t.engine.complete(t.in_flight(), 0);
+      const std::string words = co_await fiber.get();
+      const bool is_itself = own == t.peer.to_string();
+      CHECK(words == (is_itself ? "Connection refused" : "fd " + std::to_string(t.sockets[0])));
+      CHECK(t.engine.closes(t.sockets[0]) == 1);
+    });
+  }
 }
 
 TEST_CASE("as_result throws nothing, whatever fails after the connection is made") {

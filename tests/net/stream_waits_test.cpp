@@ -355,7 +355,7 @@ TEST_CASE("an operation that completes although it was cancelled delivers what i
     co_await settle();
     call.fail(s, ECONNRESET);
     words = co_await fails.get();
-    CHECK(words == "Connection reset by peer, then cancelled");
+    CHECK(words == "cancelled");  // it has nothing
   });
 }
 

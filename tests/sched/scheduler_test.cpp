@@ -509,13 +509,13 @@ TEST_CASE("those who lack a descriptor are told one by one, in the order of thei
   noting_waiter c(log, 'c');
   const auto main = [&]() -> task<> {
     scheduler& home = current_scheduler();
-    home.descriptor_freed();
+    home.close_descriptor(7);
     home.add_starved(a);
     home.add_starved(b);
     home.add_starved(c);
-    home.descriptor_freed();
+    home.close_descriptor(7);
     CHECK(log == "a");
-    home.descriptor_freed();
+    home.close_descriptor(7);
     CHECK(log == "ab");
     co_return;
   };

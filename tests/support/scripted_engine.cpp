@@ -22,6 +22,11 @@ constexpr std::size_t idle_rounds_max = 100'000;
 
 scripted_engine::scripted_engine(std::uint32_t buffer_count, std::uint32_t buffer_size) {
   statistics_.engine = "scripted";
+  // Starting and cancelling must not allocate, when a test takes the memory away.
+  constexpr std::size_t records_before_growth = 1000;
+  log_.reserve(records_before_growth);
+  waiting_.reserve(records_before_growth);
+  due_cancellations_.reserve(records_before_growth);
   pool_.reset(new buffer_pool(*this, buffer_count, buffer_size));
   for (std::uint32_t id = 0; id < buffer_count; ++id) {
     free_buffers_.push_back(static_cast<std::int32_t>(id));
