@@ -80,7 +80,8 @@ int listen_on(const std::string& host, std::uint16_t port) {
 }
 
 // Prints the line that scripts wait for. Flushed, because standard output is usually a pipe then.
-void announce(int listener) {
+// It is needed when the system has chosen the port.
+void announce(int listener, bool is_needed) {
   sockaddr_storage address{};
   socklen_t size = sizeof address;
   char host[NI_MAXHOST];
@@ -91,8 +92,11 @@ void announce(int listener) {
                     NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
     fail("cannot tell the address of the listening socket");
   }
-  std::printf("listening on %s\n", endpoint_text(host, port).c_str());
-  std::fflush(stdout);
+  const int printed = std::printf("listening on %s\n", endpoint_text(host, port).c_str());
+  const int flushed = std::fflush(stdout);
+  if (is_needed && (printed < 0 || flushed != 0)) {
+    fail("the port cannot be told on standard output", errno);
+  }
 }
 
 }  // namespace
@@ -107,7 +111,7 @@ int server_main(int argc, char** argv, const char* description, void (*serve)(in
   raise_descriptor_limit();
   install_signal_handlers();
   const int listener = listen_on(host, port);
-  announce(listener);
+  announce(listener, port == 0);
   serve(listener);
   return 0;
 }

@@ -75,6 +75,10 @@ int main(int argc, char** argv) {
   app.add_option("--port", port, "Port of the server")
       ->check(CLI::Range(1, 65535))
       ->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;  // 0 after --help
+  }
   return run_main(talk(host, port));
 }

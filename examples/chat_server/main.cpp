@@ -27,11 +27,14 @@
 // commands, line and text (what is sent), limits, options (the command line).
 #include <ringlet/ringlet.hpp>
 
+#include <cerrno>
 #include <clocale>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <functional>
 #include <string>
+#include <system_error>
 
 #include "limits.hpp"
 #include "options.hpp"
@@ -41,10 +44,20 @@ using namespace ringlet;
 
 namespace {
 
+// Tells where the server listens. With a port that the system has chosen nobody could find it
+// without this line.
+void announce(const address& where, bool is_needed) {
+  const int printed = std::printf("listening on %s\n", where.to_string().c_str());
+  const int flushed = std::fflush(stdout);  // a script that waits for the line reads a pipe
+  if (is_needed && (printed < 0 || flushed != 0)) {
+    throw std::system_error(errno, std::system_category(),
+                            "the port cannot be told on standard output");
+  }
+}
+
 task<> accept_members(chat::server& home, address where) {
   auto listener = tcp_listener::bind(where);
-  std::printf("listening on %s\n", listener.local_address().to_string().c_str());
-  std::fflush(stdout);  // a script that waits for the line reads a pipe
+  announce(listener.local_address(), where.port() == 0);
   for (;;) spawn(home.serve(co_await listener.accept()));
 }
 
@@ -79,6 +92,7 @@ int main(int argc, char** argv) {
   if (const auto status = chat::read_command_line(argc, argv, options)) return *status;
   std::setlocale(LC_CTYPE, "C.UTF-8");  // for telling which characters can be printed
 
+  std::signal(SIGPIPE, SIG_IGN);  // a line that nobody reads is an error, and not the end
   make_room_for_connections(options.allowed.members);
   return run_main(serve(options.host, options.port, options.allowed));
 }

@@ -40,7 +40,7 @@ std::optional<int> read_command_line(int argc, char** argv, options& options) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error);
+    return app.exit(error) == 0 ? 0 : 2;  // 0 after --help
   }
   options.allowed.idle = std::chrono::seconds(idle);
   options.allowed.introduction = std::chrono::seconds(introduction);

@@ -263,8 +263,31 @@ class Start(support.Case):
         for arguments in (["--port", "70000"], ["--port", "x"], ["--port"], ["--bogus"], ["more"]):
             with self.subTest(arguments=arguments):
                 server = self.start("echo_server", *arguments)
-                self.assertNotIn(server.wait(), (0, -6, -11))
+                self.assertEqual(server.wait(), 2)
                 self.assertNotEqual(server.stderr, "")
+
+    def test_options_of_the_other_examples_that_are_none(self):
+        for name in ("echo_client", "chat_server", "chat_client"):
+            with self.subTest(name=name):
+                program = self.start(name, "--bogus")
+                self.assertEqual(program.wait(), 2)
+                self.assertNotEqual(program.stderr, "")
+
+    def test_a_free_port_that_cannot_be_told(self):
+        for name in ("echo_server", "chat_server"):
+            with self.subTest(name=name), open("/dev/full", "wb") as full:
+                server = self.start(name, "--port", "0", stdout=full)
+                self.assertEqual(server.wait(), 1)
+                self.assertRegex(server.stderr, "the port cannot be told.*No space left")
+
+    def test_a_free_port_that_nobody_reads(self):
+        for name in ("echo_server", "chat_server"):
+            reader, writer = os.pipe()
+            os.close(reader)
+            with self.subTest(name=name), os.fdopen(writer, "wb") as unread:
+                server = self.start(name, "--port", "0", stdout=unread)
+                self.assertEqual(server.wait(), 1)
+                self.assertRegex(server.stderr, "the port cannot be told.*Broken pipe")
 
     def test_help(self):
         server = self.start("echo_server", "--help")
