@@ -57,7 +57,9 @@ std::size_t fiber_base::blockers() const noexcept {
 
 void fiber_base::on_interrupted(bool was_waiting) noexcept {
   cancel_unwound_groups();
-  if (was_waiting && hold_ == hold::none && is_blocked()) hold_ = hold::when_woken;
+  // Also where nothing blocks it yet: until it runs, what reaches further out may come.
+  const bool may_be_held = groups_ != nullptr || home().is_main(*this);
+  if (was_waiting && hold_ == hold::none && may_be_held) hold_ = hold::when_woken;
 }
 
 bool fiber_base::prepare_to_unwind() noexcept {
@@ -109,7 +111,12 @@ void fiber_base::on_group_emptied(const task_group& emptied) noexcept {
 }
 
 void fiber_base::release_hold() noexcept {
-  if (std::exchange(hold_, hold::none) == hold::held) wake();
+  if (hold_ != hold::held) {
+    hold_ = hold::none;
+    return;
+  }
+  hold_ = hold::when_woken;  // until it runs, what reaches further out may come
+  wake();
 }
 
 }  // namespace ringlet

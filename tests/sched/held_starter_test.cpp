@@ -187,6 +187,64 @@ TEST_CASE("a starter that kills itself is held as well") {
   });
 }
 
+// Something that reaches further out, before the starter has run
+
+TEST_CASE("a limit that has passed inside a body does not let a kill resume it early") {
+  std::string log;
+  run_scripted([&](scripted_engine&) -> task<> {
+    fiber<> starter;
+    // Is woken in the same turn as the limit, and first.
+    spawn([&]() -> task<> {
+      co_await sleep(1ms);
+      starter.request_kill();
+    });
+    co_await yield();
+    starter = spawn([&]() -> task<> {
+      co_await in_group(body_with_local(
+          log, [](task_group&) -> task<> { co_await with_timeout(1ms, sleep_for(1h)); }));
+    });
+    co_await starter.join();
+  });
+  CHECK(log == "one two local ");
+}
+
+TEST_CASE("a limit that has passed inside a body does not let cancel resume it early") {
+  std::string log;
+  run_scripted([&](scripted_engine&) -> task<> {
+    task_group* opened = nullptr;
+    spawn([&]() -> task<> {
+      co_await sleep(1ms);
+      opened->cancel();
+    });
+    co_await yield();
+    co_await in_group(body_with_local(log, [&](task_group& group) -> task<> {
+      opened = &group;
+      co_await with_timeout(1ms, sleep_for(1h));
+    }));
+  });
+  CHECK(log == "one two local ");
+}
+
+TEST_CASE("a kill between the last fiber's end and its starter's turn holds the starter anew") {
+  std::string log;
+  run_scripted([&](scripted_engine&) -> task<> {
+    const fiber<> starter = spawn([&]() -> task<> {
+      const fiber_base& self = current();
+      co_await in_group(body_with_local(log, [&](task_group&) -> task<> {
+        const auto inner = [&](task_group& group) -> task<> {
+          // When it ends, the starter is woken; the kill comes before the starter runs.
+          group.spawn(sleep_for, 1h).on_done([&] { const_cast<fiber_base&>(self).kill(); });
+          group.cancel();
+          co_await sleep(0s);
+        };
+        co_await with_group(inner);
+      }));
+    });
+    co_await starter.join();
+  });
+  CHECK(log == "one two local ");
+}
+
 // What its wait ends with
 
 TEST_CASE("a join does not succeed because its fibers were cancelled with the starter") {
