@@ -73,7 +73,7 @@ void scheduler::turn() {
     poll(detail::frames.before_sleep(turn_time(), std::min(timers_.next(), next_stage_at())));
   }
   if (timers_.next() <= turn_time()) timers_.expire(turn_time(), at_once_max);
-  if (shutting_down()) enter_due_stages();
+  if (clock_start_ != never || kill_main_at_ != never) enter_due_stages();
 }
 
 void scheduler::reject(fiber_base& refused) noexcept {

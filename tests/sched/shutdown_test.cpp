@@ -225,6 +225,19 @@ TEST_CASE("the main task is resumed at half of the grace time although a fiber i
   CHECK(engine.now() == begin + 7'000'000'000);
 }
 
+TEST_CASE("a main task that is in a shield at half of the grace time does not keep the run busy") {
+  scripted_engine engine;
+  const steady_ns begin = engine.now();
+  const auto main = []() -> task<> {
+    pending_signal = SIGINT;
+    co_await shield(1h, sleep_for(7s));
+    co_await sleep(1h);
+  };
+  CHECK(run_with_signals(engine, main(), {.grace = 10s}) == 130);
+  CHECK(engine.now() == begin + 7'000'000'000);
+  CHECK(engine.waits() < 20);
+}
+
 TEST_CASE("one clock covers a tree of starters") {
   scripted_engine engine;
   std::vector<steady_ns> resumed;
