@@ -27,6 +27,7 @@ void scheduler::check_signal() noexcept {
   if (expects_request_) {
     has_request_ = true;
     kill_main_at_ = until(options_.grace).resolve(engine_->now());
+    set_next_stage();
     while (!shutdown_waiters_.empty()) shutdown_waiters_.front().complete();
     return;
   }
@@ -39,8 +40,7 @@ void scheduler::check_signal() noexcept {
 }
 
 void scheduler::kill_main() noexcept {
-  counts_to_the_end_ = true;
-  start_clock();
+  count_to_the_end();
   main_->kill();
 }
 
@@ -60,28 +60,40 @@ void scheduler::cancel_all_but_main() noexcept {
 // The main task has ended: everything else is asked to end, again at every wait.
 void scheduler::begin_ending() noexcept {
   ending_ = true;
-  if (!std::exchange(counts_to_the_end_, true)) clock_start_ = never;
-  start_clock();
   kill_main_at_ = never;
+  count_to_the_end();
   root_scope().cancel();
   for_each_fiber([](fiber_base& left) { left.interrupt(); });
+}
+
+// A clock that was begun by a kill, and counts to the release only, begins anew.
+void scheduler::count_to_the_end() noexcept {
+  if (!std::exchange(counts_to_the_end_, true)) clock_start_ = never;
+  start_clock();
 }
 
 // By a fresh look at the time: the turn may have begun long ago.
 void scheduler::start_clock() noexcept {
   if (clock_start_ == never) clock_start_ = engine_->now();
+  set_next_stage();
 }
 
-steady_ns scheduler::next_stage_at() const noexcept {
-  if (clock_start_ == never) return kill_main_at_;
+// Every turn looks at it, so it is kept.
+void scheduler::set_next_stage() noexcept {
   const std::chrono::nanoseconds grace = options_.grace;
-  if (stage_ == stage::holding) return until(grace / 2).resolve(clock_start_);
-  if (!counts_to_the_end_) return never;
-  return until(stage_ == stage::released ? grace : 2 * grace).resolve(clock_start_);
+  if (clock_start_ == never) {
+    next_stage_at_ = kill_main_at_;
+  } else if (stage_ == stage::holding) {
+    next_stage_at_ = until(grace / 2).resolve(clock_start_);
+  } else if (counts_to_the_end_) {
+    next_stage_at_ = until(stage_ == stage::released ? grace : 2 * grace).resolve(clock_start_);
+  } else {
+    next_stage_at_ = never;
+  }
 }
 
 void scheduler::enter_due_stages() {
-  while (live_fibers_ != 0 && turn_time() >= next_stage_at()) enter_next_stage();
+  while (live_fibers_ != 0 && turn_time() >= next_stage_at_) enter_next_stage();
 }
 
 void scheduler::enter_next_stage() {
@@ -100,11 +112,13 @@ void scheduler::enter_next_stage() {
 
 void scheduler::release_starters() noexcept {
   stage_ = stage::released;
+  set_next_stage();
   for_each_fiber([](fiber_base& held) { held.release_hold(); });
 }
 
 void scheduler::end_shields() noexcept {
   stage_ = stage::listed;
+  set_next_stage();
   for_each_fiber([](fiber_base& left) { left.stop_holding_back(); });
 }
 

@@ -70,10 +70,10 @@ void scheduler::turn() {
     begin_batch(now());
   } else {
     // Returns at once where timers are still due, or posted work is left.
-    poll(detail::frames.before_sleep(turn_time(), std::min(timers_.next(), next_stage_at())));
+    poll(detail::frames.before_sleep(turn_time(), std::min(timers_.next(), next_stage_at_)));
   }
   if (timers_.next() <= turn_time()) timers_.expire(turn_time(), at_once_max);
-  if (clock_start_ != never || kill_main_at_ != never) enter_due_stages();
+  if (next_stage_at_ != never) enter_due_stages();
 }
 
 void scheduler::reject(fiber_base& refused) noexcept {

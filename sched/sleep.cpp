@@ -27,9 +27,15 @@ bool yield_wait::begin(frame_record& at) noexcept {
   return true;
 }
 
+// A function of its own keeps the common path free of what a call needs.
+[[gnu::noinline]] void yield_wait::throw_unless_blocked() {
+  if (!fiber_->is_blocked()) fiber_->throw_interruption();
+}
+
 // It has nothing to take, so nothing is lost when it throws although its turn has come.
 void yield_wait::await_resume() {
-  if (fiber_->interrupted() && !fiber_->is_blocked()) fiber_->throw_interruption();
+  if (fiber_->interrupted()) [[unlikely]]
+    throw_unless_blocked();
 }
 
 }  // namespace ringlet

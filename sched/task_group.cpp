@@ -171,7 +171,10 @@ bool task_group::end_wait::begin(frame_record& at) noexcept {
   }
   group_->waiter_ = this;
   suspend(type, at);
-  if (!goes_on) fiber_->hold_when_woken();
+  if (goes_on) return true;
+  fiber_->restore_budget();
+  fiber_->prepare_to_unwind();
+  fiber_->hold_when_woken();
   return true;
 }
 

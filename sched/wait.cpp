@@ -14,23 +14,21 @@ constexpr wait_type budget_wait{"yield (budget)", nullptr, nullptr};
 
 }  // namespace
 
-// What the interruption will unwind has to end before: then the fiber is held in this wait, by way
-// of a budget that is used up, which costs waits without an interruption nothing.
-void wait_base::enter_interrupted() noexcept {
-  reason_ = cancel_reason::interrupted;
-  if (fiber_->prepare_to_unwind()) fiber_->use_up_budget();
-}
-
 bool wait_base::throw_at(frame_record& at) noexcept {
-  enter_interrupted();
+  reason_ = cancel_reason::interrupted;
+  fiber_->set_budget_aside();
   return continue_or_yield(at);
 }
 
+// Where the budget is used up, or was set aside because an interruption is pending: if what that
+// will unwind has to end first, the fiber is held in this wait.
 bool wait_base::yield_for_budget(frame_record& at) noexcept {
-  if (fiber_->interrupted() && fiber_->is_blocked()) {
+  const bool was_set_aside = fiber_->restore_budget();
+  if (fiber_->interrupted() && fiber_->prepare_to_unwind()) {
     fiber_->hold_at(at);
     return true;
   }
+  if (was_set_aside && fiber_->may_continue()) return false;
   fiber_->begin_wait(budget_wait, this, at);
   fiber_->home().push(*fiber_);
   return true;

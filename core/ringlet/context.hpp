@@ -165,8 +165,17 @@ class context {
   /// Whether a wait that need not suspend may return at once. After 128 of those in one resumption
   /// it must queue up instead (wake()), so that a loop over ready things cannot starve the others.
   bool may_continue() noexcept { return --budget_ != 0; }
-  /// Makes the next may_continue() false.
-  void use_up_budget() noexcept { budget_ = 1; }
+  /// Makes the next may_continue() false, so that the rare things which come first are looked at
+  /// off the common path; restore_budget() takes it back, and is false when there is nothing to
+  /// restore.
+  void set_budget_aside() noexcept {
+    if (spare_budget_ == 0) spare_budget_ = std::exchange(budget_, std::uint8_t{1});
+  }
+  bool restore_budget() noexcept {
+    if (spare_budget_ == 0) return false;
+    budget_ = std::exchange(spare_budget_, std::uint8_t{0});
+    return true;
+  }
 
   /// Records that the coroutine `at` suspends; whoever ends the wait calls wake() once.
   void begin_wait(const wait_type& type, void* object, frame_record& at) noexcept;
@@ -244,6 +253,7 @@ class context {
   wait_record wait_;
   // Up to here and these three: what every resumption touches, in one cache line.
   std::uint8_t budget_ = 0;
+  std::uint8_t spare_budget_ = 0;
   bool interrupted_ = false;
   bool started_ = false;
   std::uint32_t kills_ = 0;  // plain kills to be thrown after the given exceptions

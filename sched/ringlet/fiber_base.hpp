@@ -263,7 +263,8 @@ inline bool wait_base::enter(const frame_record& at) noexcept {
   fiber_ = static_cast<fiber_base*>(at.chain);
   if (!fiber_->interrupted()) [[likely]]
     return true;
-  enter_interrupted();
+  reason_ = cancel_reason::interrupted;
+  fiber_->set_budget_aside();  // continue_or_yield() looks whether it is to be held
   return false;
 }
 

@@ -257,7 +257,8 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   void kill_main() noexcept;
   void begin_ending() noexcept;
   void start_clock() noexcept;
-  steady_ns next_stage_at() const noexcept;
+  void count_to_the_end() noexcept;
+  void set_next_stage() noexcept;
   void enter_due_stages();
   void enter_next_stage();
   void release_starters() noexcept;
@@ -292,6 +293,7 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   std::uint64_t callback_ids_ = 0;
   steady_ns clock_start_ = never;   // of the shutdown; never while there is none
   steady_ns kill_main_at_ = never;  // when a request for shutdown has brought no end
+  steady_ns next_stage_at_ = never;
   void (*on_stuck_)();
   std::string deadlock_report_;
   std::array<completion, completions_max> completions_;

@@ -53,6 +53,7 @@ class [[nodiscard]] yield_wait : public wait_base {
 
  private:
   bool begin(frame_record& at) noexcept;
+  void throw_unless_blocked();
 };
 
 /// Suspends the fiber for at least that long. Zero and less wait for the next turn: all that is

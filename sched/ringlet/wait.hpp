@@ -71,7 +71,6 @@ class wait_base {
   /// it early.
   std::error_code cancellation_error();
 
-  void enter_interrupted() noexcept;
   /// For a wait that finds out later than in enter() that an interruption is to be thrown instead.
   bool throw_at(frame_record& at) noexcept;
   bool yield_for_budget(frame_record& at) noexcept;
