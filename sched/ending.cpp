@@ -113,7 +113,7 @@ void scheduler::enter_next_stage() {
 void scheduler::release_starters() noexcept {
   stage_ = stage::released;
   set_next_stage();
-  for_each_fiber([](fiber_base& held) { held.release_hold(); });
+  for_each_fiber([](fiber_base& held) { held.release_overdue_hold(); });
 }
 
 void scheduler::end_shields() noexcept {

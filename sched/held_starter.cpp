@@ -39,11 +39,17 @@ void fiber_base::remove_group(task_group& closed) noexcept {
 }
 
 bool fiber_base::is_blocked() const noexcept {
-  if (!home().holds_starters()) return false;
   for (const task_group* g = groups_; g != nullptr; g = g->older_) {
-    if (g->unwound_ && g->alive_ != 0) return true;
+    if (is_held_for(*g)) return true;
   }
-  return home().others_hold(*this);
+  return home().holds_starters() && home().others_hold(*this);
+}
+
+// When the time for holding is over, still for groups in suspended greenlets: on its way out the
+// starter destroys the greenlets, and has no wait there in which their fibers could end.
+bool fiber_base::is_held_for(const task_group& open) const noexcept {
+  if (!open.unwound_ || open.alive_ == 0) return false;
+  return home().holds_starters() || !open.is_open_around(*innermost_scope());
 }
 
 std::size_t fiber_base::blockers() const noexcept {
@@ -98,7 +104,7 @@ void fiber_base::hold_at(frame_record& at) noexcept {
 // thousand looks at all of them.
 bool fiber_base::choose_blocker(task_group* first) noexcept {
   for (task_group* g = first; g != nullptr; g = g->older_) {
-    if (!g->unwound_ || g->alive_ == 0) continue;
+    if (!is_held_for(*g)) continue;
     g->tells_starter_ = true;
     return true;
   }
@@ -108,6 +114,11 @@ bool fiber_base::choose_blocker(task_group* first) noexcept {
 void fiber_base::on_group_emptied(const task_group& emptied) noexcept {
   if (hold_ != hold::held || choose_blocker(emptied.older_) || choose_blocker(groups_)) return;
   if (!is_blocked()) release_hold();
+}
+
+void fiber_base::release_overdue_hold() noexcept {
+  if (!is_blocked()) return release_hold();
+  if (hold_ == hold::held) choose_blocker(groups_);
 }
 
 void fiber_base::release_hold() noexcept {

@@ -51,9 +51,9 @@ struct task_group::member : done_watcher, list_hook<task_group> {
 const wait_type task_group::end_wait::type{"end of a group", &end_wait::cancel,
                                            &end_wait::describe};
 
-task_group::task_group(failures policy)
-    : starter_(current()), around_(*starter_.innermost_scope()), policy_(policy) {
+task_group::task_group(failures policy) : starter_(current()), policy_(policy) {
   starter_.add_group(*this);
+  if (starter_.interrupted()) unwind();
 }
 
 task_group::~task_group() {

@@ -113,6 +113,12 @@ class scope {
     for (scope* s = outer_; s != nullptr; s = s->outer_) s->stays_ = stays;
   }
   bool stays() const noexcept { return stays_; }
+  /// Whether that scope is this one, or inside it.
+  bool encloses(const scope& inner) const noexcept {
+    const scope* s = &inner;
+    while (s != nullptr && s != this) s = s->outer_;
+    return s == this;
+  }
 
   /// Moves the scopes from this one outwards, up to but without `old_base`, onto `base`.
   void move_onto(const scope& old_base, scope& base) noexcept;

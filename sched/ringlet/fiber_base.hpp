@@ -144,6 +144,8 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
   void on_group_emptied(const task_group& emptied) noexcept;
   /// Ends the hold, as far as there is one.
   void release_hold() noexcept;
+  /// The same because its time is over: as far as it can be resumed at all.
+  void release_overdue_hold() noexcept;
   /// After a wait that only a group can end, which has begun with an interruption pending.
   void hold_when_woken() noexcept { hold_ = hold::when_woken; }
 
@@ -199,6 +201,7 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
   void on_interrupted(bool was_waiting) noexcept override;
   void cancel_unwound_groups() noexcept;
   bool choose_blocker(task_group* first) noexcept;
+  bool is_held_for(const task_group& open) const noexcept;
 
   enum class hold : std::uint8_t {
     none,

@@ -113,6 +113,11 @@ class task_group : public spawns_calls<task_group>, public spawns_later<task_gro
   }
   /// Whether its body goes on although scopes inside it are unwound; see scope::mark_outer().
   bool is_outside_unwinding() const noexcept { return body_ && body_->stays(); }
+  /// Whether the call that opened it is among those that have that scope, and not in a greenlet
+  /// that is suspended. (Without a body its fiber waits in that call.)
+  bool is_open_around(const scope& innermost) const noexcept {
+    return !body_ || body_->encloses(innermost);
+  }
 
   /// Around the body, in the fiber that calls it.
   void begin_body() { body_.emplace(starter_); }
@@ -157,6 +162,8 @@ class task_group : public spawns_calls<task_group>, public spawns_later<task_gro
   task_group* older_ = nullptr;  // of the open groups of the starter
   task_group* newer_ = nullptr;
   task_group* next_cancelled_ = nullptr;
+  // Not inside the scopes of the starter: these reach the fibers by way of the starter, which
+  // cancels the group when it is to be unwound, and not while it is in a shield.
   scope around_;
   std::optional<scope> body_;
   end_wait* waiter_ = nullptr;

@@ -387,6 +387,55 @@ TEST_CASE("a group that is opened in a shield runs although its starter was kill
   });
 }
 
+TEST_CASE("a group of a shielded starter accepts fibers, and they see nothing from outside") {
+  run_scripted([](scripted_engine&) -> task<> {
+    std::string log;
+    const auto inner = [&](task_group& group) -> task<> {
+      const auto shielded = [&]() -> task<> {
+        co_await sleep(2ms);  // the outer group is cancelled
+        CHECK_FALSE(group.is_cancelled());
+        const fiber<> late = group.spawn([&]() -> task<> {
+          co_await with_timeout(1s, sleep_for(1ms));  // a scope of its own
+          log += "worked ";
+        });
+        CHECK_FALSE(late.done());
+        co_await late.join();
+      };
+      co_await shield(1s, shielded());
+      co_await sleep(1h);
+      log += "not-here ";
+    };
+    co_await in_group([&](task_group& outer) -> task<> {
+      outer.spawn(in_group, inner);
+      co_await sleep(1ms);
+      outer.cancel();
+    });
+    CHECK(log == "worked ");
+  });
+}
+
+TEST_CASE("a group that is opened where an interruption is pending starts no fiber") {
+  run_scripted([](scripted_engine&) -> task<> {
+    bool ran = false;
+    const fiber<> starter = spawn([&]() -> task<> {
+      current().kill();
+      co_await in_group([&](task_group& group) -> task<> {
+        CHECK(group.is_cancelled());
+        CHECK(group
+                  .spawn([&]() -> task<> {
+                    ran = true;
+                    co_return;
+                  })
+                  .done());
+        co_await sleep(1h);
+      });
+    });
+    co_await starter.join();
+    CHECK(starter.result() == outcome::exited);
+    CHECK_FALSE(ran);
+  });
+}
+
 TEST_CASE("a kill that is caught leaves the group cancelled, and the body able to wait") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;

@@ -4,6 +4,7 @@
 // Method: on the scripted engine a test sets the signal that the scheduler watches. What run_main
 // makes of it is tested in child processes.
 #include <ringlet/event.hpp>
+#include <ringlet/greenlet.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/queue.hpp>
 #include <ringlet/run.hpp>
@@ -236,6 +237,31 @@ TEST_CASE("a main task that is in a shield at half of the grace time does not ke
   CHECK(run_with_signals(engine, main(), {.grace = 10s}) == 130);
   CHECK(engine.now() == begin + 7'000'000'000);
   CHECK(engine.waits() < 20);
+}
+
+TEST_CASE("a starter whose suspended greenlet has an open group is held until that is empty") {
+  scripted_engine engine;
+  steady_ns resumed = 0;
+  const steady_ns begin = engine.now();
+  const auto main = [&]() -> task<> {
+    greenlet<> inner([&]() -> task<> {
+      co_await in_group([&](task_group& group) -> task<> {
+        group.spawn([]() -> task<> { co_await shield(1h, sleep_for(7s)); });
+        co_await greenlet<>::current().parent().switch_to();
+      });
+    });
+    co_await inner.switch_to();
+    co_await yield();
+    pending_signal = SIGINT;
+    try {
+      co_await sleep(1h);
+    } catch (const cancelled&) {
+      resumed = engine.now();
+      throw;
+    }
+  };
+  CHECK(run_with_signals(engine, main(), {.grace = 10s}) == 130);
+  CHECK(resumed == begin + 7'000'000'000);
 }
 
 TEST_CASE("one clock covers a tree of starters") {
