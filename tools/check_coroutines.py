@@ -1,0 +1,197 @@
+#!/usr/bin/env python3
+"""Finds expressions in C++ sources that go wrong with coroutines although they compile.
+
+usage: check_coroutines.py FILE_OR_FOLDER...
+
+Prints one line per finding, `file:line: what is wrong: what to write instead`, and exits with 1 when
+there are any. A line with the comment `// check_coroutines: off` is not looked at.
+
+What it finds:
+  choice      `?:` beside co_await in one expression: g++ before 13 destroys a temporary, or a task,
+              that was chosen there twice.
+  throw       co_await in the expression of a `throw`: the same compiler loses the exception object.
+  capture     a lambda that captures by value, as a temporary beside co_await: destroyed twice there.
+  dangling    a lambda with captures that is a coroutine and is called where it is written, as in
+              spawn([x]() -> task<> { ... }()): the captures die with the expression, before the
+              coroutine reads them. Every compiler. Not where the call is awaited, or run() to its
+              end, in the same expression.
+
+It reads text, not C++: it knows no types and expands no macros. So it reports choices between
+values that have no destructor, such as numbers, when there is co_await beside them; and it cannot
+see braced temporaries, a lambda behind a macro, or a task kept longer than what it was made of.
+"""
+
+import pathlib
+import re
+import sys
+
+SUFFIXES = (".cpp", ".hpp", ".cc", ".cxx", ".hh", ".h")
+OFF = "check_coroutines: off"
+NAME_FIRST = "g++ before 13 destroys it twice: give it a name before the expression"
+
+# Comments, and literals, whose contents do not count.
+NOT_CODE = re.compile(
+    r"""//[^\n]* | /\*.*?\*/ | R"(?P<tag>[^()\s\\]*)\(.*?\)(?P=tag)"
+      | "(?:\\.|[^"\\\n])*" | (?<![0-9a-fA-F])'(?:\\.|[^'\\\n])*'""", re.X | re.S)
+LAMBDA = re.compile(r"(?<![\w\])>])\[(?![\[\]])(?P<captures>[^\[\]{};]*)\]|(?<![\w\])>])\[\]")
+CLOSES = {"(": ")", "[": "]", "{": "}"}
+
+
+def blank(match):
+    """The same number of characters and lines."""
+    return re.sub(r"[^\n]", " ", match.group())
+
+
+def end_of_group(text, start):
+    """The place behind the bracket that closes the one at `start`, or the end."""
+    open_brackets = []
+    for i in range(start, len(text)):
+        if text[i] in CLOSES:
+            open_brackets.append(CLOSES[text[i]])
+        elif text[i] in ")]}":
+            if not open_brackets or open_brackets.pop() != text[i]:
+                return len(text)
+            if not open_brackets:
+                return i + 1
+    return len(text)
+
+
+class Lambda:
+    """From `start` to `end`; the body, with its braces, begins at `body`."""
+
+    def __init__(self, text, match):
+        self.start = match.start()
+        self.captures = (match.group("captures") or "").strip()
+        place = match.end()
+        while place < len(text) and text[place].isspace():
+            place += 1
+        if place < len(text) and text[place] == "(":
+            place = end_of_group(text, place)
+        self.body = text.find("{", place)
+        if self.body < 0 or re.search(r"[;)}]", re.sub(r"\([^()]*\)", "", text[place:self.body])):
+            self.body = -1
+            return
+        self.returns = text[place:self.body]
+        self.end = end_of_group(text, self.body)
+
+    def is_one(self):
+        return self.body >= 0
+
+    def owns(self):
+        """Whether it captures something by value, so that it has a destructor perhaps."""
+        return any(c and not c.startswith("&") and c not in ("this", "*this")
+                   for c in (part.strip() for part in self.captures.split(",")))
+
+
+def lambdas_in(text):
+    found = (Lambda(text, match) for match in LAMBDA.finditer(text))
+    return [one for one in found if one.is_one()]
+
+
+def statements(text):
+    """(place, code) of each full expression. The bodies of lambdas are blank in the statement around
+    them: what is in them is a statement of its own."""
+    bodies = [(one.body, one.end) for one in lambdas_in(text)]
+    starts = {start: end for start, end in bodies}
+
+    def split(start, end):
+        place, code = start, []
+        depth = 0
+        i = start
+        while i < end:
+            if i in starts:
+                stop = min(starts[i], end)
+                yield from split(i + 1, stop - 1)
+                code.append(re.sub(r"[^\n]", " ", text[i:stop]))
+                i = stop
+                continue
+            c = text[i]
+            depth += (c in "([") - (c in ")]")
+            if c in ";{}" and depth <= 0:
+                yield place, "".join(code)
+                place, code, depth = i + 1, [], 0
+            else:
+                code.append(c)
+            i += 1
+        yield place, "".join(code)
+
+    yield from split(0, len(text))
+
+
+def findings_in(source):
+    """(line, message) of each finding."""
+    text = NOT_CODE.sub(blank, source)
+    lines = source.splitlines()
+    found = set()
+
+    def report(place, message):
+        line = text.count("\n", 0, place) + 1
+        if OFF not in lines[line - 1]:
+            found.add((line, message))
+
+    known = lambdas_in(text)
+    for place, code in statements(text):
+        awaited = re.search(r"\bco_await\b", code)
+        if not awaited:
+            continue
+        for choice in re.finditer(r"\?", code):
+            report(place + choice.start(), f"choice beside co_await: {NAME_FIRST}")
+        thrown = re.search(r"\bthrow\b", code)
+        if thrown and thrown.start() < awaited.start():
+            report(place + thrown.start(),
+                   "throw of what co_await gives: g++ before 13 destroys it twice: name the value "
+                   "first")
+        for one in known:
+            inside = place <= one.start < place + len(code) and code[one.start - place] == "["
+            if inside and one.owns() and is_argument(text, one):
+                report(one.start, f"lambda with captures beside co_await: {NAME_FIRST}")
+    for one in known:
+        if one.captures and is_called_for_later(text, one):
+            report(one.start,
+                   "a coroutine reads captures of a lambda that is gone: write f(...) with the "
+                   "lambda itself, as in spawn([x]() -> task<> { ... }), or name the lambda")
+    return sorted(found)
+
+
+def is_argument(text, one):
+    """Whether it is a temporary of the expression, and not what is assigned to a name."""
+    return not re.search(r"(?<![=!<>])=\s*$", text[max(0, one.start - 80):one.start])
+
+
+def is_called_for_later(text, one):
+    if not re.match(r"\s*\(", text[one.end:]):
+        return False
+    if not (re.search(r"->\s*(?:\w+::)*task\b", one.returns) or
+            re.search(r"\bco_(await|return)\b", text[one.body:one.end])):
+        return False
+    before = text[max(0, one.start - 200):one.start]
+    return not re.search(r"(\bco_await|\brun(_\w+)?\s*\()\s*\(*\s*$", before)
+
+
+def sources(names):
+    for name in map(pathlib.Path, names):
+        if name.is_dir():
+            yield from (f for f in sorted(name.rglob("*")) if f.suffix in SUFFIXES)
+        else:
+            yield name
+
+
+def main():
+    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+        print(__doc__.strip(), file=sys.stderr)
+        sys.exit(2)
+    status = 0
+    for path in sources(sys.argv[1:]):
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            print(f"{path}: cannot be read: {error.strerror}", file=sys.stderr)
+            sys.exit(2)
+        for line, message in findings_in(text):
+            print(f"{path}:{line}: {message}")
+            status = 1
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()
