@@ -10,6 +10,27 @@ thread_local constinit std::uintptr_t detail::stack_floor = 0;
 
 const wait_type ready_wait{"ready to run", nullptr, nullptr};
 
+detail::failure_trail& detail::last_failure() noexcept {
+  static thread_local constinit failure_trail trail;
+  return trail;
+}
+
+void detail::note_failure(const frame_record& left) noexcept {
+  failure_trail& trail = last_failure();
+  // The newest exception goes on only if it has come to the await that it was thrown out of.
+  const bool goes_on = trail.next == &left && trail.chain == left.chain &&
+                       trail.site_of_next.line() == left.site.line() &&
+                       trail.site_of_next.file_name() == left.site.file_name();
+  if (!goes_on) trail.count = 0;
+  if (trail.count != failure_trail::sites_max && left.site.line() != 0) {
+    trail.sites[trail.count++] = left.site;
+  }
+  trail.chain = left.chain;
+  trail.next = left.parent;
+  trail.site_of_next = left.parent != nullptr ? left.parent->site : std::source_location();
+  trail.owner = 0;
+}
+
 // A given exception on its way. The one allocation that an interruption makes: the exception came
 // from the heap, too.
 struct context::pending_error {

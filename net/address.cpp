@@ -93,6 +93,14 @@ address address::parse(std::string_view host, std::uint16_t port) {
   return made;
 }
 
+address address::unmapped() const noexcept {
+  if (!is_ipv6() || !IN6_IS_ADDR_V4MAPPED(&storage_.ipv6.sin6_addr)) return *this;
+  address made = any(port());
+  // The last four of its bytes, which are in network order in both.
+  std::memcpy(&made.storage_.ipv4.sin_addr, &storage_.ipv6.sin6_addr.s6_addr[12], sizeof(in_addr));
+  return made;
+}
+
 std::uint16_t address::port() const noexcept {
   return ntohs(is_ipv6() ? storage_.ipv6.sin6_port : storage_.ipv4.sin_port);
 }

@@ -1,4 +1,5 @@
 // Receiving, and closing without letting the number be reused too early.
+#include <ringlet/address.hpp>
 #include <ringlet/descriptor.hpp>
 #include <ringlet/detail/close_with_reset.hpp>
 #include <ringlet/unique_fd.hpp>
@@ -8,6 +9,7 @@
 
 #include <cerrno>
 #include <new>
+#include <string>
 
 namespace ringlet {
 namespace {
@@ -18,6 +20,22 @@ constexpr wait_type close_type{"close", nullptr, nullptr};
 void call_nothing(operation&, const completion&) noexcept {}
 
 }  // namespace
+
+void descriptor::describe(direction which, std::string& out) const {
+  const std::string number = "fd " + std::to_string(fd());
+  address peer;
+  operation op(opcode::peer_name, nullptr);
+  op.fd = fd();
+  op.data = peer.data();
+  op.length = address::capacity;
+  const bool is_known = family_ == family::internet && fd() >= 0 && home_->carrier().call(op) >= 0;
+  if (is_known) {
+    out += which == direction::read ? "from " : "to ";
+    out += peer.to_string() + " (" + number + ')';
+  } else {
+    out += number;
+  }
+}
 
 descriptor::descriptor(scheduler& home, int fd, kind what, family of) noexcept
     : operation(opcode::receive, &descriptor::on_received),

@@ -2,6 +2,8 @@
 #include <ringlet/poll_fd.hpp>
 
 #include <cerrno>
+#include <string>
+#include <system_error>
 
 namespace ringlet {
 
@@ -46,8 +48,11 @@ result<short> poll_fd_wait::take() {
 
 short poll_fd_wait::await_resume() {
   const auto taken = take();
-  if (!taken) throw_error(taken.error(), type.name);
-  return *taken;
+  if (taken) return *taken;
+  if (taken.error() != std::errc::invalid_argument) throw_error(taken.error(), type.name);
+  const std::string call = "poll_fd of fd " + std::to_string(fd) + " for events " +
+                           std::to_string(flags) + ": none of them can come";
+  throw_error(taken.error(), call.c_str());
 }
 
 }  // namespace ringlet

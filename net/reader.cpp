@@ -392,7 +392,7 @@ void reader_wait::cancel(context& who, cancel_reason reason) noexcept {
 
 void reader_wait::describe(const void* object, std::string& out) {
   const auto& self = static_cast<const reader_wait&>(*static_cast<const wait_base*>(object));
-  out += "fd " + std::to_string(self.claim_.on().fd());
+  self.claim_.on().describe(direction::read, out);
 }
 
 std::error_code reader_wait::failure() {

@@ -24,13 +24,14 @@ std::uint32_t request_size(std::size_t left) noexcept {
 
 const wait_type receive_wait::type{"receive", &receive_wait::cancel, &receive_wait::describe};
 const wait_type readable_wait::type{"readable", &readable_wait::cancel, &readable_wait::describe};
-const wait_type read_some_wait::type{"read_some", &read_wait::cancel, &operation_wait::describe_fd};
+const wait_type read_some_wait::type{"read_some", &read_wait::cancel,
+                                     &io_wait::describe<direction::read>};
 const wait_type read_exact_wait::type{"read_exact", &read_wait::cancel,
-                                      &operation_wait::describe_fd};
+                                      &io_wait::describe<direction::read>};
 const wait_type write_all_wait::type{"write_all", &operation_wait::cancel,
-                                     &operation_wait::describe_fd};
+                                     &io_wait::describe<direction::write>};
 const wait_type gather_wait::type{"write_all", &operation_wait::cancel,
-                                  &operation_wait::describe_fd};
+                                  &io_wait::describe<direction::write>};
 
 // receive
 
@@ -68,7 +69,7 @@ void receive_wait::cancel(context& who, cancel_reason reason) noexcept {
 
 void receive_wait::describe(const void* object, std::string& out) {
   const auto& self = static_cast<const receive_wait&>(*static_cast<const wait_base*>(object));
-  out += "fd " + std::to_string(self.claim_.on().fd());
+  self.claim_.on().describe(direction::read, out);
 }
 
 result<buffer> receive_wait::take() {
@@ -125,7 +126,7 @@ void readable_wait::cancel(context& who, cancel_reason reason) noexcept {
 
 void readable_wait::describe(const void* object, std::string& out) {
   const auto& self = static_cast<const readable_wait&>(*static_cast<const wait_base*>(object));
-  out += "fd " + std::to_string(self.claim_.on().fd());
+  self.claim_.on().describe(direction::read, out);
 }
 
 result<bool> readable_wait::take() {

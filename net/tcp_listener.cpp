@@ -23,7 +23,10 @@ std::int32_t try_option(engine& carrier, int fd, int level, int name, int value)
 
 void set_option(engine& carrier, int fd, int level, int name, int value) {
   const std::int32_t answer = try_option(carrier, fd, level, name, value);
-  if (answer < 0) throw_error(system_error_code(answer), "setsockopt");
+  if (answer >= 0) return;
+  const std::string call = "setsockopt of level " + std::to_string(level) + ", option " +
+                           std::to_string(name) + " to " + std::to_string(value);
+  throw_error(system_error_code(answer), call.c_str());
 }
 
 }  // namespace

@@ -74,7 +74,8 @@ void tcp_stream::set_option(int level, int name, int value, const char* what) {
   op.detail = static_cast<std::uint16_t>(name);
   op.data = &value;
   op.length = sizeof value;
-  call(op, what);
+  const std::string with_value = what + ("(" + std::to_string(value)) + ')';
+  call(op, with_value.c_str());
 }
 
 void tcp_stream::set_no_delay(bool on) { set_option(IPPROTO_TCP, TCP_NODELAY, on, "set_no_delay"); }

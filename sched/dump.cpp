@@ -4,31 +4,84 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <iterator>
 #include <new>
+#include <string>
 #include <string_view>
+#include <unordered_map>
+#include <vector>
 
 namespace ringlet {
 namespace {
 
 constexpr double nanoseconds_per_second = 1e9;
 
-void print_wait(const fiber_base& who, steady_ns now, std::string& out) {
+double seconds(steady_ns time) { return static_cast<double>(time) / nanoseconds_per_second; }
+
+std::string description_of(const fiber_base& who) {
+  std::string text;
   const wait_record& wait = who.current_wait();
+  if (wait.type != nullptr && wait.type->describe != nullptr) {
+    wait.type->describe(wait.object, text);
+  }
+  return text;
+}
+
+// The shortest and the longest of the times of several fibers.
+struct range {
+  steady_ns least = never;
+  steady_ns most = 0;
+
+  bool is_empty() const noexcept { return least == never; }
+  void add(steady_ns time) noexcept {
+    least = std::min(least, time);
+    most = std::max(most, time);
+  }
+  std::string text() const {
+    const std::string longest = fmt::format("{:.3f} s", seconds(most));
+    const std::string shortest = fmt::format("{:.3f}", seconds(least));
+    return longest.starts_with(shortest + ' ') ? longest : shortest + " to " + longest;
+  }
+};
+
+// Fibers that are printed as one, because they do the same.
+struct entry {
+  static constexpr std::size_t ids_max = 5;
+
+  explicit entry(const fiber_base& shown) : first(&shown), what(description_of(shown)) {}
+
+  void add(const fiber_base& who, steady_ns now) {
+    if (count++ < ids_max) fmt::format_to(std::back_inserter(ids), ", {}", who.id());
+    has_one_parent = has_one_parent && who.parent_id() == first->parent_id();
+    const wait_record& wait = who.current_wait();
+    if (wait.type == nullptr) return;
+    if (wait.since != 0) since.add(now - wait.since);
+    if (who.limit() != never) left.add(std::max<steady_ns>(who.limit() - now, 0));
+  }
+
+  const fiber_base* first;
+  std::string what;  // it waits for
+  bool waits_for_others = false;
+  bool has_one_parent = true;
+  std::size_t count = 0;
+  std::string ids;
+  range since;
+  range left;
+};
+
+void print_wait(const entry& one, std::string& out) {
+  const wait_record& wait = one.first->current_wait();
   if (wait.type == nullptr) {
     out += "running";
     return;
   }
   out += wait.type->name;
-  if (wait.type->describe != nullptr) {
-    out += ' ';
-    wait.type->describe(wait.object, out);
-  }
-  if (wait.since != 0) {
-    fmt::format_to(std::back_inserter(out), ", for {:.3f} s",
-                   static_cast<double>(now - wait.since) / nanoseconds_per_second);
-  }
+  if (!one.what.empty()) out += ' ' + one.what;
+  if (one.waits_for_others) out += " and others";
+  if (!one.since.is_empty()) out += ", for " + one.since.text();
+  if (!one.left.is_empty()) out += ", " + one.left.text() + " left";
 }
 
 // The name of a coroutine. g++ gives that of the function which it makes of the body:
@@ -47,48 +100,173 @@ std::string_view name_of(const frame_record& frame) {
   return all;
 }
 
+bool is_printed(const frame_record& frame) {
+  return frame.site.line() != 0;  // no call: the joint below a greenlet's calls
+}
+
+const frame_record* chain_of(const fiber_base& who) {
+  return who.current_wait().type == nullptr || !who.has_started() ? nullptr : who.current_wait().at;
+}
+
 void print_chain(const fiber_base& who, std::string& out) {
-  if (who.current_wait().type == nullptr || !who.has_started()) return;
-  for (const frame_record* frame = who.current_wait().at; frame; frame = frame->parent) {
-    if (frame->site.line() == 0) continue;  // no call: the joint below a greenlet's calls
-    fmt::format_to(std::back_inserter(out), "    at {}:{} in {}\n", frame->site.file_name(),
-                   frame->site.line(), name_of(*frame));
+  bool has_own = false;
+  for (const frame_record* f = chain_of(who); f != nullptr; f = f->parent) {
+    has_own = has_own || (is_printed(*f) && !detail::is_of_library(f->site));
+  }
+  for (const frame_record* f = chain_of(who); f != nullptr; f = f->parent) {
+    if (!is_printed(*f) || (has_own && detail::is_of_library(f->site))) continue;
+    fmt::format_to(std::back_inserter(out), "    at {}:{} in {}\n", f->site.file_name(),
+                   f->site.line(), name_of(*f));
   }
 }
 
-void print_fiber(const fiber_base& who, steady_ns now, std::string& out) {
-  fmt::format_to(std::back_inserter(out), "fiber {}", who.id());
-  if (!who.name().empty()) fmt::format_to(std::back_inserter(out), " \"{}\"", who.name());
+void print_entry(const entry& one, std::string& out) {
+  const fiber_base& who = *one.first;
+  if (one.count == 1) {
+    fmt::format_to(std::back_inserter(out), "fiber {}", who.id());
+    if (!who.name().empty()) fmt::format_to(std::back_inserter(out), " \"{}\"", who.name());
+  } else {
+    fmt::format_to(std::back_inserter(out), "{} fibers ({}{})", one.count, one.ids.substr(2),
+                   one.count > entry::ids_max ? ", ..." : "");
+  }
   out += ": ";
-  print_wait(who, now, out);
+  print_wait(one, out);
   fmt::format_to(std::back_inserter(out), "\n    spawned at {}:{}", who.spawned_at().file_name(),
                  who.spawned_at().line());
-  if (who.parent_id() != 0) {
+  if (!one.has_one_parent) {
+    out += " by several fibers";
+  } else if (who.parent_id() != 0) {
     fmt::format_to(std::back_inserter(out), " by fiber {}", who.parent_id());
   }
   out += '\n';
   print_chain(who, out);
 }
 
-std::string list_fibers(scheduler& all) {
-  const std::string& name = all.settings().name;
-  std::string out = fmt::format("scheduler{}{}: {}, {} fibers\n", name.empty() ? "" : " ", name,
-                                all.carrier().name(), all.live_fibers());
+template <class T>
+void append_bytes(std::string& key, const T& value) {
+  key.append(reinterpret_cast<const char*>(&value), sizeof value);
+}
+
+void append_place(std::string& key, const std::source_location& place) {
+  append_bytes(key, place.file_name());
+  append_bytes(key, place.line());
+  append_bytes(key, place.column());
+}
+
+// Equal for fibers that do the same, though maybe not with the same thing.
+std::string key_of(const fiber_base& who) {
+  std::string key;
+  append_bytes(key, who.current_wait().type);
+  append_bytes(key, who.limit() != never);
+  append_place(key, who.spawned_at());
+  for (const frame_record* f = chain_of(who); f != nullptr; f = f->parent) {
+    append_place(key, f->site);
+  }
+  return key;
+}
+
+// The fibers that are alike, in lists in the order of their oldest.
+using alike = std::vector<std::vector<const fiber_base*>>;
+
+alike sort(scheduler& home) {
+  alike all;
+  std::unordered_map<std::string, std::size_t> places;
+  home.for_each_fiber([&](const fiber_base& who) {
+    std::size_t place = all.size();
+    if (who.name().empty()) place = places.try_emplace(key_of(who), place).first->second;
+    if (place == all.size()) all.emplace_back();
+    all[place].push_back(&who);
+  });
+  return all;
+}
+
+constexpr std::size_t told_apart_max = 3;
+
+void add_entries(const std::vector<const fiber_base*>& group, steady_ns now,
+                 std::vector<entry>& all) {
+  const std::size_t begin = all.size();
+  for (const fiber_base* who : group) {
+    if (group.size() > told_apart_max) {
+      if (all.size() == begin) all.emplace_back(*who);
+      entry& one = all.back();
+      one.waits_for_others = one.waits_for_others || description_of(*who) != one.what;
+      one.add(*who, now);
+      continue;
+    }
+    const std::string what = description_of(*who);
+    const auto same = std::find_if(all.begin() + static_cast<std::ptrdiff_t>(begin), all.end(),
+                                   [&](const entry& one) { return one.what == what; });
+    entry& one = same != all.end() ? *same : all.emplace_back(*who);
+    one.add(*who, now);
+  }
+}
+
+// The directory of that path, with the slash at its end.
+std::string_view directory_of(std::string_view path) {
+  return path.substr(0, path.rfind('/') + 1);  // npos + 1 is 0
+}
+
+std::string list_fibers(scheduler& all, const dump_options& how) {
+  std::vector<entry> entries;
   const steady_ns time = all.now();
-  all.for_each_fiber([&](const fiber_base& who) { print_fiber(who, time, out); });
+  for (const auto& group : sort(all)) add_entries(group, time, entries);
+  const std::string& name = all.settings().name;
+  std::string out = fmt::format("scheduler{}{}: {}, {} fibers", name.empty() ? "" : " ", name,
+                                all.carrier().name(), all.live_fibers());
+  if (entries.size() > how.entries_max) {
+    fmt::format_to(std::back_inserter(out), ", the first {} of {} entries", how.entries_max,
+                   entries.size());
+    entries.erase(entries.begin() + static_cast<std::ptrdiff_t>(how.entries_max), entries.end());
+  }
+  out += '\n';
+  for (const entry& one : entries) print_entry(one, out);
   return out;
 }
 
 }  // namespace
 
-std::string scheduler::dump() {
+bool detail::is_of_library(const std::source_location& place) noexcept {
+  const std::string_view directory = directory_of(place.file_name());
+  if (directory == directory_of(std::source_location::current().file_name())) return true;
+  return std::string_view(place.file_name()).ends_with(".hpp") &&
+         (directory.ends_with("/ringlet/") || directory.ends_with("/ringlet/detail/"));
+}
+
+// The innermost await that was suspended and has not returned. In a fiber with greenlets the calls
+// of a greenlet that was dropped may be gone.
+void detail::describe_running(char* text, std::size_t size) noexcept {
+  const scheduler* const here = current_scheduler_or_null();
+  if (here == nullptr || here->running() == nullptr || here->is_left_behind()) return;
+  const fiber_base& who = *here->running();
+  const auto begin = [&] {
+    return who.name().empty()
+               ? fmt::format_to_n(text, size - 1, "in fiber {}", who.id())
+               : fmt::format_to_n(text, size - 1, "in fiber {} \"{}\"", who.id(), who.name());
+  }();
+  *begin.out = '\0';
+  if (who.has_greenlets()) return;
+  const frame_record* shown = who.current_wait().at;
+  while (shown != nullptr && (shown->site.line() == 0 || is_of_library(shown->site))) {
+    shown = shown->parent;
+  }
+  if (shown == nullptr) return;
+  const auto rest = static_cast<std::size_t>(text + size - 1 - begin.out);
+  *fmt::format_to_n(begin.out, rest, ", at {}:{}", shown->site.file_name(), shown->site.line())
+       .out = '\0';
+}
+
+std::string scheduler::dump(const dump_options& how) {
   try {
-    return list_fibers(*this);
+    return list_fibers(*this, how);
   } catch (const std::bad_alloc&) {
     return "(no memory)\n";  // which needs none: it is short enough
   }
 }
 
+std::string scheduler::dump() { return dump(dump_options()); }
+
 std::string dump() { return current_scheduler().dump(); }
+
+std::string dump(const dump_options& how) { return current_scheduler().dump(how); }
 
 }  // namespace ringlet

@@ -149,7 +149,7 @@ void detail::throw_deadlock_of(scheduler& home, fiber_base& main) {
   if (home.deadlock_report().empty()) return;
   deadlock found(home.deadlock_report());
   if (main.result() == outcome::exited) throw found;
-  report_unobserved({main.id(), main.name(), std::make_exception_ptr(std::move(found))});
+  report_failure_of(main, std::make_exception_ptr(std::move(found)));
 }
 
 // Fibers that were told to end wait for something that will not come: no need to wait for the

@@ -9,6 +9,8 @@
 #include <sys/single_threaded.h>
 #endif
 
+#include <iterator>
+#include <string>
 #include <utility>
 
 namespace ringlet {
@@ -35,6 +37,10 @@ void fiber_base::set_name(std::string_view name) {
 fiber_extras& fiber_base::extras() {
   if (extras_ == nullptr) extras_.reset(new fiber_extras);
   return *extras_;
+}
+
+bool fiber_base::has_greenlets() const noexcept {
+  return extras_ != nullptr && extras_->greenlets != nullptr;
 }
 
 void fiber_base::delete_extras(fiber_extras* deleted) noexcept { delete deleted; }
@@ -80,6 +86,12 @@ void fiber_base::set_failure(std::exception_ptr error) noexcept {
   } catch (...) {
     outcome_ = outcome::error;
     error_ = std::move(error);
+    // Only the awaits that this very exception has left: not those of an earlier fiber that had
+    // the same address.
+    detail::failure_trail& trail = detail::last_failure();
+    const bool is_ours = trail.chain == this && trail.next == nullptr && trail.owner == 0;
+    trail.owner = is_ours ? id_ : 0;
+    if (!is_ours) trail.chain = nullptr;
   }
 }
 
@@ -141,7 +153,7 @@ void done_callback::on_ended(done_watcher& watcher) noexcept {
   try {
     callback.call();
   } catch (...) {
-    report_unobserved({target.id(), target.name(), std::current_exception()});
+    detail::report_failure_of(target, std::current_exception());
   }
   home.set_in_callback_of_unstarted(before);
 }
@@ -159,7 +171,12 @@ bool fiber_base::is_shared_without_me() noexcept {
   return references_.fetch_sub(1, std::memory_order_acq_rel) != 1;
 }
 
-void fiber_base::report_failure() noexcept { report_unobserved({id_, name(), error_}); }
+void fiber_base::report_failure() noexcept {
+  const detail::failure_trail& trail = detail::last_failure();
+  const bool is_known = trail.chain == this && trail.owner == id_;
+  report_unobserved(
+      {id_, name(), error_, spawned_at_, std::span(trail.sites, is_known ? trail.count : 0), {}});
+}
 
 void join_wait::on_ended(done_watcher& watcher) noexcept {
   static_cast<join_wait&>(watcher).wake();
@@ -193,7 +210,14 @@ void join_wait::describe(const void* object, std::string& out) {
 
 void throw_failure(fiber_base& failed) {
   if (const std::exception_ptr error = failed.error()) std::rethrow_exception(error);
-  throw_error(errc::exited, "get");
+  std::string what = fmt::format("get of fiber {}", failed.id());
+  if (!failed.name().empty()) fmt::format_to(std::back_inserter(what), " \"{}\"", failed.name());
+  throw_failure(failed, what.c_str());
+}
+
+void throw_failure(fiber_base& failed, const char* killed) {
+  if (const std::exception_ptr error = failed.error()) std::rethrow_exception(error);
+  throw_error(errc::exited, killed);
 }
 
 fiber_base& current() {

@@ -1,5 +1,6 @@
 // Choosing the engine, and what run_main does about signals and errors.
 #include <ringlet/detail/report.hpp>
+#include <ringlet/dump.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/unique_fd.hpp>
 
@@ -9,11 +10,24 @@
 
 #include <atomic>
 #include <cerrno>
+#include <exception>
 #include <new>
 #include <thread>
 
+extern "C" [[gnu::used]] void ringlet_dump() noexcept try {
+  ringlet::scheduler* const here = ringlet::current_scheduler_or_null();
+  std::fputs(here != nullptr ? here->dump().c_str()
+                             : "ringlet: no scheduler runs on this thread; select another one\n",
+             stderr);
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "ringlet: no dump: %s\n", error.what());
+}
+
 namespace ringlet {
 namespace {
+
+// Seen by no caller: keeps the linker from dropping what only debuggers call.
+void (*volatile const debugger_entry)() noexcept = &ringlet_dump;
 
 constexpr int exit_failure = 1;
 constexpr int exit_software = 70;  // EX_SOFTWARE of sysexits(3)
@@ -92,6 +106,7 @@ task<int> with_code_zero(task<> main) {
 
 int run_main(task<int> main, options settings, std::source_location where) {
   reserve_standard_descriptors();
+  static_cast<void>(debugger_entry);
   try {
     const std::unique_ptr<engine> carrier = make_engine(settings.engine, settings.sizes);
     const signal_watch watch(*carrier);

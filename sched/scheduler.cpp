@@ -22,6 +22,7 @@ scheduler::scheduler(engine& carrier, options settings)
   remotes_->posts_max = options_.posts_max;
   remotes_->target = engine_;
   carrier.set_user(label());
+  detail::set_rule_context(&detail::describe_running);
   enlist();
   detail::scheduler_here = this;
   detail::serial_here = serial_;
@@ -52,6 +53,7 @@ void scheduler::run(fiber_base& main) {
   adopt(main);
   set_stack_base(__builtin_frame_address(0));
   while (live_fibers_ != 0 || !told_later_.empty()) turn();
+  if (count_due_ != never) print_count_of_failures();
   main_ = nullptr;
 }
 
@@ -70,8 +72,11 @@ void scheduler::turn() {
     begin_batch(now());
   } else {
     // Returns at once where timers are still due, or posted work is left.
-    poll(detail::frames.before_sleep(turn_time(), std::min(timers_.next(), next_stage_at_)));
+    const steady_ns next = std::min({timers_.next(), next_stage_at_, count_due_});
+    poll(detail::frames.before_sleep(turn_time(), next));
   }
+  if (turn_time() >= count_due_) [[unlikely]]
+    print_count_of_failures();
   if (timers_.next() <= turn_time()) timers_.expire(turn_time(), at_once_max);
   if (next_stage_at_ != never) enter_due_stages();
 }

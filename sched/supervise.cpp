@@ -1,7 +1,11 @@
 // When to begin again, and when to give up.
 #include <ringlet/supervise.hpp>
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <span>
+#include <string>
 
 namespace ringlet {
 
@@ -13,12 +17,23 @@ std::chrono::nanoseconds detail::restart_count::pause_after(steady_ns begin,
   }
   if (restarts_.size() >= options_.restarts_max) std::rethrow_exception(error);
   restarts_.push_back(now);
-  const fiber_base& failed = current();
-  report_unobserved({failed.id(), failed.name(), error});
   const bool went_well = now - begin >= options_.per.count();
   pause_ = went_well || pause_.count() == 0 ? options_.pause_first : 2 * pause_;
   pause_ = std::min(pause_, options_.pause_max);
+  report(error);
   return pause_;
+}
+
+void detail::restart_count::report(const std::exception_ptr& error) const {
+  const fiber_base& failed = current();
+  const auto milliseconds = static_cast<double>(pause_.count()) / 1e6;
+  const bool is_long = milliseconds >= 1000;
+  const std::string then =
+      fmt::format("again in {:g} {} ({} of {})", is_long ? milliseconds / 1000 : milliseconds,
+                  is_long ? "s" : "ms", restarts_.size(), options_.restarts_max);
+  const failure_trail& trail = last_failure();
+  report_unobserved({failed.id(), failed.name(), error, failed.spawned_at(),
+                     std::span(trail.sites, trail.chain == &failed ? trail.count : 0), then});
 }
 
 }  // namespace ringlet

@@ -64,7 +64,7 @@ task_group::~task_group() {
   starter_.remove_group(*this);
   // Errors that something else has hidden: those of fibers are reported as the fibers go.
   if (body_error_ != nullptr) {
-    report_unobserved({starter_.id(), starter_.name(), std::move(body_error_)});
+    detail::report_failure_of(starter_, std::move(body_error_));
   }
   while (!failed_.empty()) delete static_cast<member*>(&failed_.pop_front());
 }
@@ -158,7 +158,7 @@ void task_group::throw_errors() {
 void detail::report_all_but_first(const group_error& error) noexcept {
   const fiber_base& caller = current();
   for (std::size_t i = 1; i < error.errors().size(); ++i) {
-    report_unobserved({caller.id(), caller.name(), error.errors()[i]});
+    report_failure_of(caller, error.errors()[i]);
   }
 }
 

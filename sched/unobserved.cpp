@@ -1,27 +1,49 @@
 // Failures that nobody looked at: the default handler, which does not flood standard error.
 #include <ringlet/detail/report.hpp>
+#include <ringlet/dump.hpp>
 #include <ringlet/error.hpp>
-#include <ringlet/scheduler.hpp>
+#include <ringlet/fiber_base.hpp>
 
 #include <fmt/format.h>
 
 #include <chrono>
+#include <iterator>
 #include <mutex>
 #include <string>
 #include <system_error>
 #include <typeinfo>
+#include <utility>
 
 namespace ringlet {
 namespace {
 
 // Several schedulers and handles on any thread share the limit of lines.
 struct printed_lines {
+  printed_lines() = default;
+  printed_lines(const printed_lines&) = delete;
+  printed_lines& operator=(const printed_lines&) = delete;
+  // Of failures that no scheduler was there to count: at the end of the process.
+  ~printed_lines() { print_count(); }
+
+  void print_count() noexcept {
+    if (left_out == 0) return;
+    std::fprintf(stderr, "ringlet: %llu more failures of fibers were not printed\n",
+                 static_cast<unsigned long long>(left_out));
+    left_out = 0;
+  }
+
   std::mutex mutex;
   std::int64_t second = 0;
   int printed = 0;
   std::uint64_t left_out = 0;
 };
 constexpr int lines_per_second = 10;
+constexpr std::int64_t second_in_ns = 1'000'000'000;
+
+printed_lines& lines_of_process() {
+  static printed_lines lines;
+  return lines;
+}
 
 // What the exception says; empty when it only says that a peer went away.
 std::string sentence(const std::exception_ptr& error) {
@@ -36,26 +58,42 @@ std::string sentence(const std::exception_ptr& error) {
   }
 }
 
-void print(const unobserved_error& failure, const std::string& what, std::int64_t second) {
-  static printed_lines lines;
+// "server.cpp:12", where the failed fiber was spawned, and the awaits on the way.
+std::string places(const unobserved_error& failure) {
+  std::string text;
+  if (failure.spawned_at.line() == 0) return text;
+  text =
+      fmt::format(" (spawned at {}:{}", failure.spawned_at.file_name(), failure.spawned_at.line());
+  const char* before = "; awaited at ";
+  for (const std::source_location& site : failure.awaits) {
+    if (detail::is_of_library(site)) continue;
+    fmt::format_to(std::back_inserter(text), "{}{}:{}", std::exchange(before, ", "),
+                   site.file_name(), site.line());
+  }
+  return text + ')';
+}
+
+void print(const unobserved_error& failure, const std::string& what, scheduler* home) {
+  // Dropped after run(), or on a thread without a scheduler, it counts as one second, the zeroth.
+  const std::int64_t second = home == nullptr ? 0 : home->turn_time() / second_in_ns;
+  printed_lines& lines = lines_of_process();
   const std::lock_guard lock(lines.mutex);
   if (second != lines.second) {
-    if (lines.left_out != 0) {
-      detail::report("ringlet: %llu more failures of fibers were not printed\n",
-                     static_cast<unsigned long long>(lines.left_out));
-    }
+    lines.print_count();
     lines.second = second;
     lines.printed = 0;
-    lines.left_out = 0;
   }
   if (lines.printed == lines_per_second) {
     ++lines.left_out;
+    if (home != nullptr) home->count_failures_until((second + 1) * second_in_ns);
     return;
   }
   ++lines.printed;
   const std::string name = failure.name.empty() ? "" : fmt::format(" \"{}\"", failure.name);
-  detail::report("ringlet: fiber %llu%s failed: %s\n", static_cast<unsigned long long>(failure.id),
-                 name.c_str(), what.c_str());
+  const std::string then = failure.then.empty() ? "" : fmt::format("; {}", failure.then);
+  detail::report("ringlet: fiber %llu%s failed: %s%s%s\n",
+               static_cast<unsigned long long>(failure.id), name.c_str(), what.c_str(),
+               then.c_str(), places(failure).c_str());
 }
 
 }  // namespace
@@ -67,8 +105,18 @@ void report_unobserved(const unobserved_error& failure) noexcept {
   }
   const std::string what = sentence(failure.error);
   if (what.empty()) return;
-  // Dropped after run(), or on a thread without a scheduler, it counts as one second, the zeroth.
-  print(failure, what, home == nullptr ? 0 : home->turn_time() / 1'000'000'000);
+  print(failure, what, home);
+}
+
+void detail::report_failure_of(const fiber_base& who, std::exception_ptr error) noexcept {
+  report_unobserved({who.id(), who.name(), std::move(error), who.spawned_at()});
+}
+
+void scheduler::print_count_of_failures() noexcept {
+  count_due_ = never;
+  printed_lines& lines = lines_of_process();
+  const std::lock_guard lock(lines.mutex);
+  lines.print_count();
 }
 
 }  // namespace ringlet

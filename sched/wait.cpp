@@ -64,9 +64,9 @@ void list_wait::end_orphans(wait_list& left, const char* rule) noexcept {
     orphan.complete();
   }
   const fiber_base* const owner = current_scheduler().running();
-  report_unobserved({owner != nullptr ? owner->id() : 0,
-                     owner != nullptr ? owner->name() : std::string_view(),
-                     std::make_exception_ptr(std::logic_error(rule))});
+  const std::exception_ptr broken = std::make_exception_ptr(std::logic_error(rule));
+  if (owner != nullptr) return detail::report_failure_of(*owner, broken);
+  report_unobserved({0, {}, broken});
 }
 
 void list_wait::cancel(context& who, cancel_reason reason) noexcept {

@@ -3,9 +3,18 @@
 // It is for bugs only. What the world can do (reset, refuse, run out) is reported as an error.
 #pragma once
 
+#include <cstddef>
+
 namespace ringlet::detail {
 
-/// Prints `sentence`, the rule that was broken, with its place to standard error and aborts.
+/// Writes who runs on this thread, such as `in fiber 3 "reader", at server.cpp:44`, as a string of
+/// less than `size` characters; an empty one when there is nothing to say. Must not allocate.
+using rule_context = void (*)(char* text, std::size_t size) noexcept;
+/// What broken_rule() calls from now on, on any thread. Whoever runs fibers sets it.
+void set_rule_context(rule_context describe) noexcept;
+
+/// Prints `sentence`, the rule that was broken, the fiber that runs on this thread, if there is
+/// one, and the place of the rule to standard error, and aborts.
 [[noreturn]] void broken_rule(const char* sentence, const char* file, int line) noexcept;
 
 }  // namespace ringlet::detail

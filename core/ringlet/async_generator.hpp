@@ -32,6 +32,7 @@ class async_generator_promise final : public task_promise_base, public detail::r
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> at) const noexcept {
       frame_record& record = at.promise();
       frame_record& consumer = *std::exchange(record.parent, nullptr);
+      record.chain->return_to(consumer);
       record.chain = nullptr;
       return transfer(consumer, consumer.self);
     }

@@ -40,6 +40,25 @@ struct frame_record {
   std::source_location site;
 };
 
+namespace detail {
+
+/// The awaits that the newest exception of this thread has left, innermost first: what a report of
+/// the failure can still name when the frames are gone.
+struct failure_trail {
+  static constexpr std::size_t sites_max = 8;
+  const context* chain = nullptr;
+  const frame_record* next = nullptr;  // the coroutine that it has reached; null behind the root
+  std::source_location site_of_next;
+  std::size_t count = 0;
+  std::source_location sites[sites_max];
+  std::uint64_t owner = 0;  // for whoever runs the chain: whose failure it has become
+};
+failure_trail& last_failure() noexcept;
+/// For promises: an exception is about to leave that coroutine.
+[[gnu::cold]] void note_failure(const frame_record& left) noexcept;
+
+}  // namespace detail
+
 /// Why a wait is asked to end early.
 enum class cancel_reason : std::uint8_t {
   none,
@@ -68,7 +87,8 @@ struct wait_record {
   const wait_type* type = nullptr;
   /// The awaiter or other object that the type's functions know how to read.
   void* object = nullptr;
-  /// The innermost coroutine of the chain: the one to resume.
+  /// The innermost coroutine of the chain: the one to resume. While the context runs: the innermost
+  /// one that was suspended and has not returned.
   frame_record* at = nullptr;
   /// The steady time, in nanoseconds, of the turn in which the wait began.
   std::int64_t since = 0;
@@ -203,6 +223,9 @@ class context {
   void stop_holding_back() noexcept;
 
   bool has_started() const noexcept { return started_; }
+
+  /// A coroutine returns to that caller, which may destroy it: current_wait().at must not be it.
+  void return_to(frame_record& caller) noexcept { wait_.at = &caller; }
 
   /// The innermost scope around what the context runs; at least that of its ready queue. Fibers
   /// that are a part of its call are made inside it.

@@ -30,8 +30,10 @@ struct final_awaiter {
   template <class Promise>
   std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> done) const noexcept {
     frame_record& record = done.promise();
-    if (record.parent != nullptr) [[likely]]
+    if (record.parent != nullptr) [[likely]] {
+      record.chain->return_to(*record.parent);
       return transfer(*record.parent, record.parent->self);
+    }
     record.chain->on_root_done();
     return std::noop_coroutine();
   }
@@ -129,6 +131,10 @@ class task_promise : public task_promise_base, public detail::returned<T> {
     this->check_frame(self.address());
   }
   task<T> get_return_object() noexcept { return task<T>(this); }
+  void unhandled_exception() noexcept {
+    detail::note_failure(*this);
+    detail::returned<T>::unhandled_exception();
+  }
 };
 
 /// A coroutine call that has not run yet: `co_await` runs it in the caller's fiber, and yields what

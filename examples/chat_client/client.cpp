@@ -38,6 +38,22 @@ client::client(console& screen, address server, std::string nick, std::string ro
   self_.room = std::move(room);
 }
 
+namespace {
+
+// A session is a group, too: what its user reads is why it failed, not that it is one.
+std::exception_ptr first_cause(const group_error& errors) {
+  std::exception_ptr cause = errors.errors().front();
+  try {
+    std::rethrow_exception(cause);
+  } catch (const group_error& inner) {
+    return first_cause(inner);
+  } catch (...) {
+    return cause;
+  }
+}
+
+}  // namespace
+
 task<int> client::run() {
   std::exception_ptr end;
   try {
@@ -49,7 +65,7 @@ task<int> client::run() {
     };
     co_return co_await with_group(both);
   } catch (const group_error& errors) {
-    end = errors.errors().front();  // one sentence is enough
+    end = first_cause(errors);  // one sentence is enough
   } catch (...) {
     end = std::current_exception();  // Ctrl-C, most of the time
   }

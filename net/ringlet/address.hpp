@@ -28,6 +28,10 @@ class address {
   static address loopback(std::uint16_t port) noexcept;
   static address any(std::uint16_t port) noexcept;
 
+  /// The IPv4 address that an IPv4-mapped IPv6 address ("::ffff:192.0.2.1") stands for, with the
+  /// same port; any other address as it is. For peers of a listener that takes both.
+  address unmapped() const noexcept;
+
   bool is_ipv6() const noexcept { return storage_.any.sa_family == AF_INET6; }
   std::uint16_t port() const noexcept;
   /// The address without the port.

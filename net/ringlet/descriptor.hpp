@@ -77,6 +77,8 @@ class descriptor final : public scheduler_guest, private operation {
 
   /// The number, or -1 once it is closing.
   int fd() const noexcept { return closing_ ? -1 : fd_; }
+  /// For dump(): "from 127.0.0.1:4711 (fd 7)" of a connected socket, "to" for writes; else "fd 7".
+  void describe(direction which, std::string& out) const;
   /// Bytes that have come out of it and gone into it.
   std::uint64_t& count(direction which) noexcept { return counts_[index(which)]; }
   /// Whether an earlier call in that direction was cut short.
@@ -258,6 +260,11 @@ class io_wait : public operation_wait {
       : operation_wait(kind, completed, limit), claim_(on, which) {}
 
   descriptor& on() const noexcept { return claim_.on(); }
+  /// The describe of its wait types.
+  template <direction Which>
+  static void describe(const void* object, std::string& out) {
+    static_cast<const io_wait&>(*static_cast<const wait_base*>(object)).on().describe(Which, out);
+  }
   /// For await_suspend: refuses what is closed or cut short, else starts.
   bool begin(const wait_type& type, frame_record& at) noexcept;
   /// Without an operation: for calls that have nothing to do.

@@ -56,6 +56,21 @@ class [[nodiscard]] poll_fd_wait final : public basic_operation_wait<two_phase_w
 ///               of that number as long as the wait lasts.) End it first, by a kill or a limit.
 /// Streams       Of a ringlet stream it tells what the system knows, but not what has been received
 ///               and not taken yet, as its readable() does.
+/// Signals       SIGINT and SIGTERM are run_main()'s. Others, such as SIGHUP and SIGUSR1, come
+///               through a signalfd. Block them before the first thread is started, at the
+///               beginning of main(), so that all threads do:
+///
+///                   sigset_t wanted;
+///                   sigemptyset(&wanted);
+///                   sigaddset(&wanted, SIGHUP);
+///                   pthread_sigmask(SIG_BLOCK, &wanted, nullptr);
+///                   unique_fd signals(signalfd(-1, &wanted, SFD_NONBLOCK | SFD_CLOEXEC));
+///                   ...
+///                   for (;;) {
+///                     co_await poll_fd(signals.get(), POLLIN);
+///                     signalfd_siginfo came;
+///                     while (read(signals.get(), &came, sizeof came) == sizeof came) reload();
+///                   }
 inline poll_fd_wait poll_fd(int fd, short events, const until& limit = forever) noexcept {
   return poll_fd_wait(fd, events, limit);
 }

@@ -179,6 +179,8 @@ class [[nodiscard]] kill_wait : public join_wait {
 
 /// The error that get() throws for a fiber that ended without a value.
 [[noreturn]] void throw_failure(fiber_base& failed);
+/// The same; a fiber that was killed is called `killed` in the sentence.
+[[noreturn]] void throw_failure(fiber_base& failed, const char* killed);
 
 /// Waits for the end of a fiber and yields its value; see fiber<T>::get().
 template <class T, bool MoveOut>
@@ -437,12 +439,38 @@ auto spawn(F&& f, A&& a, B&& b, C&& c,
                                  std::forward<C>(c)),
                where);
 }
-// With four arguments and more the place that is recorded is this one.
-template <class F, class A, class B, class C, class D, class... More>
-requires detail::makes_task<F, A, B, C, D, More...>
-auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d, More&&... more) {
+template <class F, class A, class B, class C, class D>
+requires detail::makes_task<F, A, B, C, D>
+auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d,
+           std::source_location where = std::source_location::current()) {
   return spawn(detail::make_call(std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
-                                 std::forward<C>(c), std::forward<D>(d),
+                                 std::forward<C>(c), std::forward<D>(d)),
+               where);
+}
+template <class F, class A, class B, class C, class D, class E>
+requires detail::makes_task<F, A, B, C, D, E>
+auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e,
+           std::source_location where = std::source_location::current()) {
+  return spawn(detail::make_call(std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
+                                 std::forward<C>(c), std::forward<D>(d), std::forward<E>(e)),
+               where);
+}
+template <class F, class A, class B, class C, class D, class E, class G>
+requires detail::makes_task<F, A, B, C, D, E, G>
+auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, G&& g,
+           std::source_location where = std::source_location::current()) {
+  return spawn(detail::make_call(std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
+                                 std::forward<C>(c), std::forward<D>(d), std::forward<E>(e),
+                                 std::forward<G>(g)),
+               where);
+}
+// With seven arguments and more the place that is recorded is this one.
+template <class F, class A, class B, class C, class D, class E, class G, class H, class... More>
+requires detail::makes_task<F, A, B, C, D, E, G, H, More...>
+auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, G&& g, H&& h, More&&... more) {
+  return spawn(detail::make_call(std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
+                                 std::forward<C>(c), std::forward<D>(d), std::forward<E>(e),
+                                 std::forward<G>(g), std::forward<H>(h),
                                  std::forward<More>(more)...));
 }
 

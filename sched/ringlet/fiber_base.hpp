@@ -87,6 +87,7 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
 
   /// What only few fibers have, made when it is asked for.
   fiber_extras& extras();
+  bool has_greenlets() const noexcept;
   /// The values of context variables that it sees.
   std::shared_ptr<const detail::context_value> context_values() const noexcept;
 
@@ -120,6 +121,8 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
   /// A limit for the current wait: at `deadline` its type's cancel is called with timed_out.
   void arm_limit(steady_ns deadline) noexcept { home().timers().arm(*this, deadline); }
   void disarm_limit() noexcept { home().timers().disarm(*this); }
+  /// When the limit of the current wait passes; never when it has none.
+  steady_ns limit() const noexcept { return home().timers().deadline_of(*this); }
 
   // Of a starter: a fiber in which task groups are open. The main task starts all other fibers.
   // What is about to unwind it cancels their fibers first, and it is not resumed until those have

@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <source_location>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -18,6 +20,13 @@ struct unobserved_error {
   std::uint64_t id;
   std::string_view name;  // empty when it has none
   std::exception_ptr error;
+  /// Where it was spawned; line 0 where there is no such place, as for posted work.
+  std::source_location spawned_at = {};
+  /// The awaits that the exception has left, innermost first, as far as they are known: not where
+  /// the fiber ended long ago. Valid during the call.
+  std::span<const std::source_location> awaits = {};
+  /// What is done about it, such as "again in 50 ms (2 of 4)" by supervise(); mostly empty.
+  std::string_view then = {};
 };
 
 /// Options of run() and run_main(). All have safe defaults.
@@ -32,8 +41,9 @@ struct options {
   /// run_main().
   std::chrono::nanoseconds grace = std::chrono::seconds(5);
   /// Called on the scheduler's thread for each failure that nobody looked at; must not throw. The
-  /// default prints at most 10 lines a second to standard error and counts the rest; peers that
-  /// went away (is_disconnect()) are not printed.
+  /// default prints at most 10 lines a second to standard error, with the place of the spawn and
+  /// the awaits that are known, and the count of the rest when the second is over, at the latest
+  /// when run() ends; peers that went away (is_disconnect()) are not printed.
   std::function<void(const unobserved_error&)> on_unobserved = {};
   /// How many functions may wait in the scheduler's mailbox: with so many, remote::post() refuses
   /// more until some have run. What the library itself sends is never refused.

@@ -36,7 +36,7 @@ T run_on(engine& carrier, task<T> main, options settings, const std::source_loca
   fiber<T> root(*new fiber_state<T>(home, home.main_scope(), std::move(main), where));
   home.run(root.state());
   throw_deadlock_of(home, root.state());
-  if (root.result() != outcome::value) throw_failure(root.state());
+  if (root.result() != outcome::value) throw_failure(root.state(), "the main task was killed");
   if constexpr (std::is_reference_v<T>) {
     return root.state().value().get();
   } else {

@@ -41,13 +41,19 @@ void report_unobserved(const unobserved_error& failure) noexcept;
 
 /// What lists a scheduler's fibers.
 struct registry_tag;
+struct dump_options;
 
 namespace detail {
+
+/// The same for a failure of that fiber.
+void report_failure_of(const fiber_base& who, std::exception_ptr error) noexcept;
 
 /// Null where there is none. Initial-exec makes reading it one instruction, with no address that a
 /// compiler could keep across a suspension.
 extern thread_local constinit scheduler* scheduler_here __attribute__((tls_model("initial-exec")));
 
+/// What RINGLET_ASSERT says of the fiber that runs on this thread; see rule_context.
+void describe_running(char* text, std::size_t size) noexcept;
 /// Aborts: this thread has no scheduler, and why.
 [[noreturn, gnu::cold]] void no_scheduler() noexcept;
 /// Aborts: this is a child of fork(), and something of the parent's was used. Says what may be.
@@ -140,6 +146,11 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   void for_each_fiber(F&& visit);
   /// The fibers and what they wait for; see ringlet::dump().
   std::string dump();
+  std::string dump(const dump_options& how);
+
+  /// Failures of this second were counted instead of printed: their number is printed when it is
+  /// over, or when the run ends. Neither keeps the run alive nor hides a deadlock.
+  void count_failures_until(steady_ns end_of_second) noexcept { count_due_ = end_of_second; }
 
   /// Tells `late` at the end of this turn, because its fiber has ended already. The run does not
   /// end before.
@@ -240,6 +251,7 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   void poll(steady_ns limit);
   void drain() noexcept;
   void tell_late() noexcept;
+  void print_count_of_failures() noexcept;
 
   // How a run ends; ending.cpp.
 
@@ -292,6 +304,7 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   std::uint64_t ids_ = 0;
   std::uint64_t callback_ids_ = 0;
   steady_ns clock_start_ = never;   // of the shutdown; never while there is none
+  steady_ns count_due_ = never;     // of failures that were not printed
   steady_ns kill_main_at_ = never;  // when a request for shutdown has brought no end
   steady_ns next_stage_at_ = never;
   void (*on_stuck_)();

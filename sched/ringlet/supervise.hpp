@@ -37,6 +37,8 @@ class restart_count {
   std::chrono::nanoseconds pause_after(steady_ns begin, const std::exception_ptr& error);
 
  private:
+  void report(const std::exception_ptr& error) const;
+
   restart_options options_;
   std::deque<steady_ns> restarts_;
   std::chrono::nanoseconds pause_{0};
@@ -64,7 +66,8 @@ std::invoke_result_t<F&> supervise_call(F f, restart_options options) {
 /// Calls `f()`, which returns a task, and awaits it; when that fails, again after a pause, until
 /// one returns, whose value is yielded. Kills and scopes around it are no failures, and pass
 /// through; an exception that its fiber is killed with is a failure like any other. Failures that
-/// are followed by a restart go to options::on_unobserved, so that they are seen.
+/// are followed by a restart go to options::on_unobserved, so that they are seen, with the pause
+/// and the count: "again in 50 ms (2 of 4)", where 4 is restarts_max.
 ///
 ///     spawn([] { return supervise(poll_the_sensor, {.restarts_max = 10}); });
 ///

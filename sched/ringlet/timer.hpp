@@ -58,6 +58,10 @@ class timer_queue {
   bool empty() const noexcept { return heap_.empty(); }
   /// The nearest deadline, or never.
   steady_ns next() const noexcept { return heap_.empty() ? never : heap_.front().deadline; }
+  /// When that timer is due; never while it is not armed.
+  steady_ns deadline_of(const timer& asked) const noexcept {
+    return asked.armed() ? heap_[asked.index_].deadline : never;
+  }
   /// Calls what is due at `now`, but at most `most` of it; the rest stays armed.
   void expire(steady_ns now, std::size_t most = std::numeric_limits<std::size_t>::max()) noexcept;
 

@@ -190,4 +190,11 @@ TEST_CASE("a copy equals what it was copied from") {
   CHECK(copy.to_string() == "10.0.0.1:80");
 }
 
+TEST_CASE("an IPv4-mapped IPv6 address is unmapped to IPv4, any other stays what it is") {
+  CHECK(address::parse("[::ffff:192.0.2.1]:9090").unmapped() == address::parse("192.0.2.1:9090"));
+  for (const char* other : {"[2001:db8::1]:9090", "[::1]:1", "[::192.0.2.1]:1", "192.0.2.1:9090"}) {
+    CHECK(address::parse(other).unmapped() == address::parse(other));
+  }
+}
+
 TEST_SUITE_END();

@@ -9,6 +9,8 @@
 #include <doctest/doctest.h>
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,10 +18,12 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "support/child.hpp"
 #include "support/loopback.hpp"
 #include "support/schedulers.hpp"
 #include "support/sockets.hpp"
@@ -355,6 +359,36 @@ TEST_CASE("a run ends although a poll waits, and leaves the descriptor open") {
     co_await sleep(0s);
   });
   CHECK(is_open(pair.near.get()));
+}
+
+TEST_CASE("a signalfd tells a fiber of SIGHUP and SIGUSR1, as the header shows") {
+  const child_end end = run_in_child([] {
+    const auto main = []() -> task<> {
+      sigset_t wanted;
+      ::sigemptyset(&wanted);
+      ::sigaddset(&wanted, SIGHUP);
+      ::sigaddset(&wanted, SIGUSR1);
+      ::pthread_sigmask(SIG_BLOCK, &wanted, nullptr);
+      const unique_fd signals(::signalfd(-1, &wanted, SFD_NONBLOCK | SFD_CLOEXEC));
+      const auto listening = spawn([&]() -> task<> {
+        for (int left = 2; left != 0;) {
+          co_await poll_fd(signals.get(), POLLIN);
+          signalfd_siginfo came;
+          while (::read(signals.get(), &came, sizeof came) == sizeof came) {
+            std::fprintf(stderr, "%s;", came.ssi_signo == SIGHUP ? "reload" : "report");
+            --left;
+          }
+        }
+      });
+      co_await sleep(0s);
+      ::kill(::getpid(), SIGHUP);
+      ::kill(::getpid(), SIGUSR1);
+      co_await listening.join();
+    };
+    run(main());
+  });
+  CHECK(end.status == 0);
+  CHECK(end.errors == "reload;report;");
 }
 
 TEST_SUITE_END();

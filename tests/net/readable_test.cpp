@@ -211,7 +211,8 @@ TEST_CASE("JN-04: bytes that come first are what is taken, and are still there")
     queue<int> items;
     const auto chooser = spawn(choose(s.stream, items));
     co_await settle();
-    CHECK(dump().find("select of readable fd 7, pop queue ") != std::string::npos);
+    CHECK(dump().find("select of readable from 127.0.0.1:4242 (fd 7), pop queue ") !=
+          std::string::npos);
     s.engine.deliver(request(s), "abc");
     std::string words = co_await chooser.get();
     CHECK(words == "readable");

@@ -913,7 +913,10 @@ TEST_CASE("a dump says what a call waits for") {
   for_each_source([](stage&, reader& in, const source& from) -> task<> {
     const auto fiber = spawn(line_of(in));
     co_await settle();
-    CHECK(dump().find("read_line fd " + std::to_string(from.fd)) != std::string::npos);
+    const std::string text = dump();
+    const std::size_t wait = text.find("read_line ");
+    REQUIRE(wait != text.npos);
+    CHECK(text.substr(wait, 60).find("fd " + std::to_string(from.fd)) != text.npos);
     fiber.request_kill();
     co_await fiber.join();
   });

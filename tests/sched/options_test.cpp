@@ -3,16 +3,20 @@
 //
 // Method: a handler of the test notes failures. The default handler writes to standard error, so it
 // is watched in a child process, whose scripted clock decides what a second is.
+#include <ringlet/deadlock.hpp>
 #include <ringlet/dump.hpp>
+#include <ringlet/event.hpp>
 #include <ringlet/options.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>
 
 #include <doctest/doctest.h>
 
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <optional>
+#include <source_location>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -187,8 +191,10 @@ TEST_CASE("by default a sentence on standard error names the fiber and the error
     });
     co_await yield();
   });
-  CHECK(count(text, "ringlet: fiber 2 \"worker\" failed: no luck\n") == 1);
-  CHECK(count(text, "ringlet: fiber 3 failed: an exception that is not a std::exception\n") == 1);
+  CHECK(count(text, "ringlet: fiber 2 \"worker\" failed: no luck (spawned at ") == 1);
+  CHECK(count(text,
+              "ringlet: fiber 3 failed: an exception that is not a std::exception (spawned at ") ==
+        1);
 }
 
 TEST_CASE("by default no more than ten lines a second are printed, and the rest is counted") {
@@ -203,11 +209,128 @@ TEST_CASE("by default no more than ten lines a second are printed, and the rest 
     spawn(fail, "last second");
     co_await yield();
   });
-  CHECK(count(text, "first second\n") == 10);
+  CHECK(count(text, "first second (spawned") == 10);
   CHECK(count(text, "ringlet: 16 more failures of fibers were not printed\n") == 1);
-  CHECK(count(text, "next second\n") == 3);
-  CHECK(count(text, "last second\n") == 1);
+  CHECK(count(text, "next second (spawned") == 3);
+  CHECK(count(text, "last second (spawned") == 1);
   CHECK(count(text, "not printed") == 1);
+}
+
+TEST_CASE(
+    "by default a failure tells where its fiber was spawned, and its awaits innermost first") {
+  std::uint32_t first = std::source_location::current().line();
+  const auto failing = []() -> task<> {
+    co_await yield();
+    throw std::runtime_error("deep");
+  };
+  const auto calling = [&]() -> task<> { co_await failing(); };
+  const auto main = [&]() -> task<> {
+    spawn(calling);
+    co_await yield();
+    co_await yield();
+  };
+  const std::string text = printed(main);
+  CAPTURE(text);
+  const auto place = [&](std::uint32_t lines) {
+    return "options_test.cpp:" + std::to_string(first + lines);
+  };
+  CHECK(count(text, "ringlet: fiber 2 failed: deep (spawned at ") == 1);
+  CHECK(count(text, place(7) + "; awaited at ") == 1);
+  CHECK(count(text, place(2) + ", ") == 1);
+  CHECK(count(text, place(5) + ")\n") == 1);
+}
+
+TEST_CASE("an exception that was caught is not in the awaits of a later one") {
+  const auto fail_here = [](const char* what) -> task<> {
+    co_await yield();
+    throw std::runtime_error(what);
+  };
+  std::vector<std::size_t> awaits;
+  options settings;
+  settings.on_unobserved = [&](const unobserved_error& failure) {
+    awaits.push_back(failure.awaits.size());
+  };
+  scripted_engine engine;
+  const auto main = [&]() -> task<> {
+    const auto body = [&]() -> task<> {
+      try {
+        co_await fail_here("caught");
+      } catch (const std::runtime_error&) {
+      }
+      co_await yield();
+      throw std::runtime_error("seen");
+    };
+    const auto one = spawn(body);
+    co_await one.join();
+    const auto two = spawn([&]() -> task<> { co_await fail_here("seen"); });
+    co_await two.join();
+  };
+  run_on(engine, main(), settings);
+  // The last handles go when other fibers have failed since: then nothing is known of the first.
+  CHECK(awaits == std::vector<std::size_t>{2, 0});
+}
+
+TEST_CASE("the place of a spawn is that of the call, with up to six arguments") {
+  std::vector<std::uint32_t> lines;
+  options settings;
+  settings.on_unobserved = [&](const unobserved_error& failure) {
+    CHECK(std::string_view(failure.spawned_at.file_name()).ends_with("options_test.cpp"));
+    lines.push_back(failure.spawned_at.line());
+  };
+  scripted_engine engine;
+  const std::uint32_t first = std::source_location::current().line() + 3;
+  const auto main = []() -> task<> {
+    const auto fail_all = [](auto...) -> task<> {
+      throw std::runtime_error("no");
+      co_return;
+    };
+    spawn(fail_all, 1, 2, 3);
+    spawn(fail_all, 1, 2, 3, 4);
+    spawn(fail_all, 1, 2, 3, 4, 5);
+    spawn(fail_all, 1, 2, 3, 4, 5, 6);
+    co_await yield();
+  };
+  run_on(engine, main(), settings);
+  CHECK(lines == std::vector<std::uint32_t>{first, first + 1, first + 2, first + 3});
+}
+
+TEST_CASE("the count of what was not printed comes when the second is over, without a failure") {
+  const std::string text = printed([]() -> task<> {
+    co_await sleep_until(std::chrono::steady_clock::time_point(100s));
+    for (int i = 0; i < 12; ++i) spawn(fail, "early");
+    co_await sleep(999ms);
+    std::fprintf(stderr, "before;");
+    co_await sleep(2ms);
+    std::fprintf(stderr, "after;");
+  });
+  CHECK(count(text, "before;ringlet: 2 more failures of fibers were not printed\nafter;") == 1);
+}
+
+TEST_CASE("the count of what was not printed comes when the run ends") {
+  const std::string text = printed([]() -> task<> {
+    for (int i = 0; i < 12; ++i) spawn(fail, "early");
+    co_await yield();
+  });
+  CHECK(text.ends_with("ringlet: 2 more failures of fibers were not printed\n"));
+}
+
+TEST_CASE("a count that is to be printed hides no deadlock") {
+  scripted_engine engine;
+  std::string text;
+  const child_end end = run_in_child([&] {
+    const auto main = []() -> task<> {
+      for (int i = 0; i < 12; ++i) spawn(fail, "early");
+      event never_set;
+      co_await never_set.wait();
+    };
+    try {
+      run_on(engine, main());
+    } catch (const deadlock&) {
+      std::fprintf(stderr, "deadlock;");
+    }
+  });
+  CHECK(count(end.errors, "deadlock;") == 1);
+  CHECK(count(end.errors, "2 more failures of fibers were not printed\n") == 1);
 }
 
 TEST_CASE("by default peers that went away are not worth a line") {
@@ -242,9 +365,10 @@ TEST_CASE("a failure whose handle goes after run, or on another thread, is print
       run_on(engine, main(), noting(log));
     });
   };
-  CHECK(count(drop(false).errors, "ringlet: fiber 2 \"late\" failed: found late\n") == 1);
+  CHECK(count(drop(false).errors, "ringlet: fiber 2 \"late\" failed: found late (spawned at ") ==
+        1);
   if (sanitized) return;  // under ThreadSanitizer a forked child can start no threads
-  CHECK(count(drop(true).errors, "ringlet: fiber 2 \"late\" failed: found late\n") == 1);
+  CHECK(count(drop(true).errors, "ringlet: fiber 2 \"late\" failed: found late (spawned at ") == 1);
 }
 
 // The others

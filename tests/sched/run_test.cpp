@@ -17,6 +17,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -98,6 +99,7 @@ TEST_CASE("a main task that was killed has no value: errc::exited") {
     FAIL("it must throw");
   } catch (const std::system_error& error) {
     CHECK(error.code() == errc::exited);
+    CHECK(std::string_view(error.what()).starts_with("the main task was killed"));
   }
 }
 

@@ -204,6 +204,29 @@ TEST_CASE("a report tells whose call has failed") {
   CHECK(name == "sensor");
 }
 
+TEST_CASE("a report tells the pause, how many restarts there were, and how many there may be") {
+  std::vector<std::string> said;
+  options settings;
+  settings.on_unobserved = [&](const unobserved_error& failure) {
+    said.emplace_back(failure.then);
+    CHECK(failure.spawned_at.line() != 0);
+  };
+  run_scripted(
+      [](scripted_engine& engine) -> task<> {
+        failing_call call(engine);
+        call.failures = 3;
+        const restart_options options{
+            .restarts_max = 4, .per = 1min, .pause_first = 25ms, .pause_max = 2s};
+        co_await supervise(std::ref(call), options);
+        failing_call slow(engine);
+        slow.failures = 1;
+        co_await supervise(std::ref(slow), {.pause_first = 1500ms});
+      },
+      settings);
+  CHECK(said == std::vector<std::string>{"again in 25 ms (1 of 4)", "again in 50 ms (2 of 4)",
+                                         "again in 100 ms (3 of 4)", "again in 1.5 s (1 of 5)"});
+}
+
 TEST_CASE("kills and scopes around are no failures: in the call, and in the pause") {
   std::vector<std::string> reports;
   run_scripted(
