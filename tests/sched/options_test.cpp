@@ -267,7 +267,8 @@ TEST_CASE("an exception that was caught is not in the awaits of a later one") {
   };
   run_on(engine, main(), settings);
   // The last handles go when other fibers have failed since: then nothing is known of the first.
-  CHECK(awaits == std::vector<std::size_t>{2, 0});
+  // Its three awaits, the outermost of which is in what keeps the lambda.
+  CHECK(awaits == std::vector<std::size_t>{3, 0});
 }
 
 TEST_CASE("the place of a spawn is that of the call, with up to six arguments") {
@@ -278,12 +279,13 @@ TEST_CASE("the place of a spawn is that of the call, with up to six arguments") 
     lines.push_back(failure.spawned_at.line());
   };
   scripted_engine engine;
-  const std::uint32_t first = std::source_location::current().line() + 3;
-  const auto main = []() -> task<> {
+  std::uint32_t first = 0;
+  const auto main = [&]() -> task<> {
     const auto fail_all = [](auto...) -> task<> {
       throw std::runtime_error("no");
       co_return;
     };
+    first = std::source_location::current().line() + 1;
     spawn(fail_all, 1, 2, 3);
     spawn(fail_all, 1, 2, 3, 4);
     spawn(fail_all, 1, 2, 3, 4, 5);
