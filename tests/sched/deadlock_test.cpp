@@ -95,7 +95,7 @@ TEST_CASE("deadlock is a std::runtime_error, which says who waits for what and w
   CHECK(contains(what, "fiber 2 \"left\": join fiber 3 \"right\""));
   CHECK(contains(what, "fiber 3 \"right\": join fiber 2 \"left\""));
   CHECK(contains(what, "deadlock_test.cpp:"));
-  CHECK(contains(what, "joinall.hpp:"));
+  CHECK_FALSE(contains(what, "joinall.hpp:"));
 }
 
 TEST_CASE("a main task that waits for nothing that could come is deadlocked alone") {

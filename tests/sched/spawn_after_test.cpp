@@ -232,8 +232,8 @@ TEST_CASE("GL-13 GL-14: the place of the call is recorded, and dumps say that th
     CHECK(later.state().parent_id() == 1);
     co_await sleep(2ms);
     const std::string text = dump();
-    CHECK(text.find("fiber 2: sleep, for 0.002 s\n") != text.npos);
-    CHECK(text.find("fiber 3: sleep, for 0.002 s\n") != text.npos);
+    CHECK(text.find("fiber 2: sleep, for 0.002 s, 0.003 s left\n") != text.npos);
+    CHECK(text.find("fiber 3: sleep, for 0.002 s, 0.005 s left\n") != text.npos);
     CHECK(text.find("call_after") != text.npos);
     co_await later.join();
     co_await often.kill();
