@@ -20,7 +20,7 @@ extern "C" [[gnu::used]] void ringlet_dump() noexcept try {
                              : "ringlet: no scheduler runs on this thread; select another one\n",
              stderr);
 } catch (const std::exception& error) {
-  std::fprintf(stderr, "ringlet: no dump: %s\n", error.what());
+  ringlet::detail::report("ringlet: no dump: %s\n", error.what());
 }
 
 namespace ringlet {

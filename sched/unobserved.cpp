@@ -19,16 +19,10 @@ namespace {
 
 // Several schedulers and handles on any thread share the limit of lines.
 struct printed_lines {
-  printed_lines() = default;
-  printed_lines(const printed_lines&) = delete;
-  printed_lines& operator=(const printed_lines&) = delete;
-  // Of failures that no scheduler was there to count: at the end of the process.
-  ~printed_lines() { print_count(); }
-
   void print_count() noexcept {
     if (left_out == 0) return;
-    std::fprintf(stderr, "ringlet: %llu more failures of fibers were not printed\n",
-                 static_cast<unsigned long long>(left_out));
+    detail::report("ringlet: %llu more failures of fibers were not printed\n",
+                   static_cast<unsigned long long>(left_out));
     left_out = 0;
   }
 
@@ -41,7 +35,8 @@ constexpr int lines_per_second = 10;
 constexpr std::int64_t second_in_ns = 1'000'000'000;
 
 printed_lines& lines_of_process() {
-  static printed_lines lines;
+  // Never destroyed: threads may fail after main() has returned.
+  static printed_lines& lines = *new printed_lines;
   return lines;
 }
 
@@ -92,8 +87,8 @@ void print(const unobserved_error& failure, const std::string& what, scheduler* 
   const std::string name = failure.name.empty() ? "" : fmt::format(" \"{}\"", failure.name);
   const std::string then = failure.then.empty() ? "" : fmt::format("; {}", failure.then);
   detail::report("ringlet: fiber %llu%s failed: %s%s%s\n",
-               static_cast<unsigned long long>(failure.id), name.c_str(), what.c_str(),
-               then.c_str(), places(failure).c_str());
+                 static_cast<unsigned long long>(failure.id), name.c_str(), what.c_str(),
+                 then.c_str(), places(failure).c_str());
 }
 
 }  // namespace
