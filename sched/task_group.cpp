@@ -67,6 +67,7 @@ task_group::~task_group() {
     detail::report_failure_of(starter_, std::move(body_error_));
   }
   while (!failed_.empty()) delete static_cast<member*>(&failed_.pop_front());
+  open_.clear();
 }
 
 void task_group::add(fiber_base& child) {
@@ -102,6 +103,7 @@ void task_group::on_ended(member& ended) noexcept {
 }
 
 void task_group::cancel() noexcept {
+  check_open();
   starter_.home().check_thread("a group was cancelled on a thread that is not its scheduler's");
   cancel_members();
   if (body_) body_->cancel();

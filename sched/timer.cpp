@@ -82,9 +82,15 @@ timed_scope::timed_scope(expiry when_due)
 timed_scope::~timed_scope() {
   home_.timers().disarm(*this);
   home_.timers().give_place();
+  open_.clear();
 }
 
-void timed_scope::check_thread(const char* rule) const noexcept { home_.check_thread(rule); }
+void timed_scope::check_thread(const char* rule) const noexcept {
+  RINGLET_ASSERT(open_.is_set(),
+                 "a deadline_scope was used after its call had returned: nothing that lives longer "
+                 "may keep a reference to it");
+  home_.check_thread(rule);
+}
 
 void timed_scope::set_limit(until limit) noexcept {
   home_.timers().disarm(*this);

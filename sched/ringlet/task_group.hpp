@@ -75,7 +75,8 @@ struct group_options {
   group_failure on_failure = group_failure::cancel_all;
 };
 
-/// The fibers of one with_group() call; see there. Thread: that of its fiber.
+/// The fibers of one with_group() call; see there. Thread: that of its fiber. Used after that call
+/// has returned, it aborts as long as its memory has not become something else's.
 class task_group : public spawns_calls<task_group>, public spawns_later<task_group> {
  public:
   task_group(const task_group&) = delete;
@@ -85,6 +86,7 @@ class task_group : public spawns_calls<task_group>, public spawns_later<task_gro
   /// never begins.
   template <class T>
   fiber<T> spawn(task<T> root, std::source_location where = std::source_location::current()) {
+    check_open();
     auto* const state = new fiber_state<T>(starter_.home(), around_, std::move(root), where);
     const fiber<T> made(*state);
     add(*state);
@@ -154,6 +156,11 @@ class task_group : public spawns_calls<task_group>, public spawns_later<task_gro
   struct member;
 
   friend class fiber_base;
+  void check_open() const noexcept {
+    RINGLET_ASSERT(open_.is_set(),
+                   "a task_group was used after its with_group() had returned: nothing that lives "
+                   "longer may keep a reference to it");
+  }
   void add(fiber_base& child);
   void on_ended(member& ended) noexcept;
   void cancel_members() noexcept;
@@ -176,6 +183,7 @@ class task_group : public spawns_calls<task_group>, public spawns_later<task_gro
   failures policy_;
   bool unwound_ = false;        // the starter may not unwind while its fibers are alive
   bool tells_starter_ = false;  // the starter is held and waits for this one
+  detail::life_mark open_;      // in what would be padding
 };
 
 namespace detail {

@@ -101,6 +101,23 @@ inline timer::timer(timer_queue& queue, handler on_expiry) : timer(on_expiry) {
   queue.reserve_place();
 }
 
+namespace detail {
+
+/// Tells of an object in a coroutine's frame whether it still lives: what is cleared stays so until
+/// the memory of the frame is used for something else.
+class life_mark {
+ public:
+  bool is_set() const noexcept { return mark_ == alive; }
+  // Compilers drop plain stores to objects that are about to end.
+  void clear() noexcept { *static_cast<volatile std::uint8_t*>(&mark_) = 0; }
+
+ private:
+  static constexpr std::uint8_t alive = 0xa5;
+  std::uint8_t mark_ = alive;
+};
+
+}  // namespace detail
+
 /// A scope around what the running fiber calls, with a limit; what happens when that passes is up
 /// to the derived class.
 class timed_scope : public scope, private timer {
@@ -110,13 +127,15 @@ class timed_scope : public scope, private timer {
   explicit timed_scope(expiry when_due);
   ~timed_scope();
 
-  /// Aborts with `rule` on another thread than that of the fiber in which it was made.
+  /// Aborts with `rule` on another thread than that of the fiber in which it was made, and with
+  /// another one when its call has returned.
   void check_thread(const char* rule) const noexcept;
   /// Counts from now, and replaces an earlier one.
   void set_limit(until limit) noexcept;
 
  private:
   static void on_due(timer& due) noexcept;
+  detail::life_mark open_;  // in what would be padding
   scheduler& home_;
   expiry when_due_;
 };

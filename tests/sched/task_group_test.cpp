@@ -509,4 +509,24 @@ TEST_CASE("spawning into a group on another thread aborts") {
   }));
 }
 
+TEST_CASE("a group that is used after its call has returned aborts") {
+  if (sanitized) return;  // AddressSanitizer is first
+  const auto use = [](void (*wrong)(task_group&)) {
+    return [wrong] {
+      run_scripted([wrong](scripted_engine&) -> task<> {
+        task_group* kept = nullptr;
+        const auto body = [&kept](task_group& group) -> task<> {
+          kept = &group;
+          co_return;
+        };
+        co_await with_group(body);
+        wrong(*kept);
+      });
+    };
+  };
+  const char* const rule = "a task_group was used after its with_group() had returned";
+  CHECK(aborts_with(rule, use([](task_group& ended) { ended.spawn(sleep_for, 1h); })));
+  CHECK(aborts_with(rule, use([](task_group& ended) { ended.cancel(); })));
+}
+
 TEST_SUITE_END();

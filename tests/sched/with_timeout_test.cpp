@@ -23,6 +23,8 @@
 
 #include "allocations.hpp"
 #include "scripted_run.hpp"
+#include "support/aborts.hpp"
+#include "support/sanitized.hpp"
 
 using namespace ringlet;
 using namespace ringlet::test;
@@ -894,6 +896,21 @@ TEST_CASE("limits that pass and extensions allocate nothing beyond pooled frames
     CHECK(allocations() == before);
   };
   run_on(engine, main());
+}
+
+TEST_CASE("a deadline_scope that is used after its call has returned aborts") {
+  if (sanitized) return;  // AddressSanitizer is first
+  CHECK(aborts_with("a deadline_scope was used after its call had returned", [] {
+    run([]() -> task<> {
+      deadline_scope* kept = nullptr;
+      const auto body = [&kept](deadline_scope& limit) -> task<> {
+        kept = &limit;
+        co_return;
+      };
+      co_await with_timeout(1s, body);
+      kept->extend(1ms);
+    }());
+  }));
 }
 
 TEST_SUITE_END();
