@@ -8,7 +8,11 @@ const wait_type selection::type{"select", &selection::cancel, &selection::descri
 bool selection::begin(std::span<const candidate> all, frame_record& at) {
   if (!enter(at)) return continue_or_yield(at);
   all_ = all;
-  for (const candidate& one : all_) one.wait->fiber_ = fiber_;
+  for (const candidate& one : all_) {
+    RINGLET_ASSERT(one.wait->fiber_ == nullptr,
+                   "a wait was awaited twice, the second time in a select(): make a new one");
+    one.wait->fiber_ = fiber_;
+  }
   for (std::size_t i = 0; i < all_.size(); ++i) {
     if (!all_[i].how->try_now(*all_[i].wait)) continue;
     winner_ = i;

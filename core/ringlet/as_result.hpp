@@ -37,7 +37,8 @@ class result_awaiter {
 /// `co_await as_result(stream.read_some(memory))` gives a result<T>: the value, or the error of the
 /// world (reset, refused, timed out, ...) that the plain call would throw. Nothing is thrown on the
 /// way. `cancelled` is no error of the world and passes through.
-/// Lifetime: borrows the call; await it in the same expression.
+/// Lifetime: borrows the call; await it in the same expression. (Of a variable it does not
+/// compile.)
 template <class A>
 requires quiet_awaiter<std::remove_reference_t<A>>
 [[nodiscard]] result_awaiter<std::remove_reference_t<A>> as_result(A&& call) noexcept {
@@ -58,6 +59,10 @@ template <class T>
   } catch (const std::system_error& error) {
     co_return result<T>(error.code());
   }
+}
+template <class T>
+[[nodiscard]] borrowing_task<result<T>> as_result(borrowing_task<T> call) {
+  return as_result(static_cast<task<T>&&>(call));
 }
 
 }  // namespace ringlet

@@ -16,6 +16,8 @@ namespace ringlet {
 
 template <class T = void>
 class task;
+template <class T = void>
+class borrowing_task;
 
 /// Something whose await_* functions fit a `co_await` in a task.
 template <class A>
@@ -112,11 +114,44 @@ class task_promise_base : public frame_record, public detail::pooled_frame {
     site = detail::location_of(where);
     return task_awaiter<U>(callee.promise_to_start());
   }
+  template <class U>
+  task_awaiter<U> await_transform(
+      borrowing_task<U>&& callee,
+      detail::source_place where = __builtin_source_location()) noexcept {
+    return await_transform(static_cast<task<U>&&>(callee), where);
+  }
+  template <class U>
+  task_awaiter<U> await_transform(
+      borrowing_task<U>& callee,
+      detail::source_place where = __builtin_source_location()) noexcept {
+    static_assert(!std::is_same_v<U, U>,
+                  "this call borrows what it was given, which may be gone: await it in the "
+                  "expression that makes it, or write co_await std::move(call) if all that it was "
+                  "given lives longer");
+    return await_transform(static_cast<task<U>&>(callee), where);
+  }
   template <awaiter A>
   borrowed_awaiter<std::remove_reference_t<A>> await_transform(
       A&& inner, detail::source_place where = __builtin_source_location()) noexcept {
+    static_assert(!std::is_lvalue_reference_v<A>,
+                  "a wait is awaited once, in the expression that makes it, because it borrows "
+                  "what it was given: write co_await std::move(wait) if all that it was given "
+                  "lives longer");
     site = detail::location_of(where);
     return borrowed_awaiter<std::remove_reference_t<A>>(inner);
+  }
+  /// For everything else: says what to write instead.
+  template <class X>
+  requires(!awaiter<X>) auto await_transform(X&&) noexcept {
+    constexpr bool is_fiber = requires(X & handle) {
+      handle.join();
+      handle.get();
+    };
+    static_assert(!is_fiber,
+                  "a fiber cannot be awaited: write co_await f.get() for its value and its error, "
+                  "or co_await f.join() for its end");
+    static_assert(is_fiber, "only tasks and waits can be awaited");
+    return std::suspend_never();
   }
 };
 
@@ -192,12 +227,24 @@ class [[nodiscard]] task {
   task_promise<T>* promise_;
 };
 
+/// A task that borrows arguments which may be temporaries, such as that of with_group(f). It is
+/// awaited in the expression that makes it: `co_await` of a variable does not compile. One that is
+/// kept on purpose, because all it was given lives longer, is awaited with `co_await
+/// std::move(call)`, or kept as a task<T>. Apart from that it is a task.
+template <class T>
+class [[nodiscard]] borrowing_task : public task<T> {
+ public:
+  borrowing_task(task<T>&& call) noexcept : task<T>(std::move(call)) {}
+};
+
 namespace detail {
 
 template <class T>
 inline constexpr bool is_task = false;
 template <class T>
 inline constexpr bool is_task<task<T>> = true;
+template <class T>
+inline constexpr bool is_task<borrowing_task<T>> = true;
 
 /// Whether a T that is only dropped does nothing, because somebody would have to await it.
 template <class T>

@@ -191,7 +191,11 @@ namespace detail {
 template <class F, class... Args>
 using group_value = typename std::invoke_result_t<F&, task_group&, Args&...>::value_type;
 template <class F, class... Args>
-using group_task = task<group_value<F, Args...>>;
+using group_task = borrowing_task<group_value<F, Args...>>;
+
+template <class F, class... Args>
+concept makes_no_group_task = std::invocable<F&, task_group&, Args&...> &&
+    !is_task<std::invoke_result_t<F&, task_group&, Args&...>>;
 
 // `f` and `args` live in the expression that awaits. A server has one such frame for each
 // connection, so it shall be small.

@@ -28,8 +28,10 @@ class selection;
 ///                 Success wins: a wait that had succeeded when it was cancelled yields its value,
 ///                 and the interruption stays pending for the next wait. Instead of closed or
 ///                 timed_out it is the interruption that is thrown, if one has come.
-///   Lifetime      The awaiter lives in the frame of the caller; use it in the expression that
-///                 makes it.
+///   Lifetime      The awaiter lives in the frame of the caller, and borrows what it was given:
+///                 use it in the expression that makes it. `co_await` of a variable does not
+///                 compile; `co_await std::move(wait)` does, for one that is kept on purpose, with
+///                 everything that it was given. Awaiting it twice aborts.
 ///   Thread        That of the fiber, which also resumes there, from its scheduler's run queue.
 class wait_base {
  public:

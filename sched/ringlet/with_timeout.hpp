@@ -49,7 +49,7 @@ decltype(auto) begin_within(Call& call, [[maybe_unused]] deadline_scope& deadlin
   if constexpr (takes_deadline<Call>) {
     return call(deadline);
   } else {
-    return (call);
+    return std::move(call);
   }
 }
 
@@ -91,11 +91,17 @@ task<T> with_timeout(until limit, task<T> call) {
   return detail::within<T>(limit, std::move(call), detail::throw_timed_out<T>());
 }
 
+template <class T>
+borrowing_task<T> with_timeout(until limit, borrowing_task<T> call) {
+  return with_timeout(limit, static_cast<task<T>&&>(call));
+}
+
 /// The same for one wait, such as `with_timeout(1s, stream.receive())`.
-/// Lifetime: borrows the wait; await it in the same expression.
+/// Lifetime: borrows the wait; await it in the same expression. (Of a variable it does not
+/// compile.)
 template <awaiter A>
 auto with_timeout(until limit, A&& call)
-    -> task<std::remove_cvref_t<decltype(std::declval<A&>().await_resume())>> {
+    -> borrowing_task<std::remove_cvref_t<decltype(std::declval<A&>().await_resume())>> {
   using value = std::remove_cvref_t<decltype(call.await_resume())>;
   return detail::within<value, A&>(limit, call, detail::throw_timed_out<value>());
 }
@@ -106,7 +112,8 @@ auto with_timeout(until limit, A&& call)
 /// first: the compiler destroys such temporaries twice inside a co_await expression (GCC bug
 /// 100611).
 template <detail::takes_deadline F>
-auto with_timeout(until limit, F&& f) -> std::invoke_result_t<F&, deadline_scope&> {
+auto with_timeout(until limit, F&& f)
+    -> borrowing_task<typename std::invoke_result_t<F&, deadline_scope&>::value_type> {
   detail::check_temporary<F>();
   using value = typename std::invoke_result_t<F&, deadline_scope&>::value_type;
   return detail::within<value, F&>(limit, f, detail::throw_timed_out<value>());

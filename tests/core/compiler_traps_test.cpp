@@ -286,7 +286,7 @@ TEST_CASE("an awaiter stays in its place from its making to its end, and dies on
       CHECK(of.alive() == 0);
     }
     immovable_wait named(of, 7);
-    const int value = co_await named;
+    const int value = co_await std::move(named);
     CHECK(value == 7);
     const auto outcome = co_await as_result(wait_for(of, 8));
     CHECK(*outcome == 8);

@@ -368,7 +368,7 @@ TEST_CASE("the list of parts is copied: only the bytes must live on") {
     const auto writing = [&]() -> task<> {
       auto wait = s.stream.write_all(parts);
       parts.assign(2, bytes("XX"));
-      co_await wait;
+      co_await std::move(wait);
     };
     std::string sent;
     s.engine.on_start = [&](operation& op) {

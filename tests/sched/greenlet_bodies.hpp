@@ -38,7 +38,7 @@ inline task<int> send_to_main(int n) { co_return co_await greenlet<int>::main().
 template <class Wait>
 task<std::string> told(Wait&& wait) {
   try {
-    const int value = co_await wait;
+    const int value = co_await std::forward<Wait>(wait);
     co_return std::to_string(value);
   } catch (const std::system_error& error) {
     co_return error.code() == errc::exited ? "exited" : "another error";

@@ -467,7 +467,7 @@ TEST_CASE("the end of a member, a kill and the wake-up of who joins allocate not
       const std::size_t before = allocations();
       auto killing = all.kill(1h);
       if (round == 1) CHECK(allocations() == before);
-      co_await killing;
+      co_await std::move(killing);
       CHECK(co_await joiner.get());
     }
     // What is thrown at the members is from the heap; a member that returns takes nothing.

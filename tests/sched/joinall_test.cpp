@@ -91,7 +91,7 @@ TEST_CASE("joinall takes ranges of handles, and copies them") {
     auto all = joinall(numbers);
     const fiber<int> last = numbers.back();
     numbers.clear();
-    CHECK(co_await all);
+    CHECK(co_await std::move(all));
     CHECK(co_await last.get() == 9);
     const std::array pair = {spawn(sleep_for, 1ms), spawn(sleep_for, 2ms)};
     CHECK(co_await joinall(pair));
@@ -150,7 +150,7 @@ TEST_CASE("the limit counts from the co_await, not from the call") {
     const auto a = spawn(sleep_for, 8ms);
     auto all = joinall(a, 5ms);
     co_await sleep(4ms);
-    CHECK(co_await all);
+    CHECK(co_await std::move(all));
   };
   run_on(engine, main());
 }
@@ -289,7 +289,7 @@ TEST_CASE("JN-02: the limit of wait counts from the co_await, and may be a point
     const auto fibers = sleepers({8, 20});
     auto waiting = wait(fibers, {.limit = 5ms});
     co_await sleep(4ms);
-    const places in_time = co_await waiting;
+    const places in_time = co_await std::move(waiting);
     CHECK(in_time == places{0});
     const std::chrono::steady_clock::time_point deadline(std::chrono::nanoseconds(engine.now()) +
                                                          3ms);
@@ -393,11 +393,11 @@ TEST_CASE("JN-01: the range may be a view, a temporary, and goes before its fibe
     auto waiting = wait(std::views::values(named));
     auto joining = joinall(std::views::values(named), {.count = 3});
     named.clear();
-    const places all = co_await waiting;
+    const places all = co_await std::move(waiting);
     CHECK(all == places{0, 1, 2});
-    CHECK(co_await joining);
+    CHECK(co_await std::move(joining));
     auto of_temporary = joinall(sleepers({1, 2}), {.count = 2});
-    CHECK(co_await of_temporary);
+    CHECK(co_await std::move(of_temporary));
   };
   run_on(engine, main());
 }

@@ -311,7 +311,7 @@ TEST_CASE("closing what an operation works on ends it with closed") {
   const auto body = [&]() -> task<> {
     two_reads reads;
     try {
-      co_await reads;
+      co_await std::move(reads);
       FAIL("it must throw");
     } catch (const std::system_error& error) {
       CHECK(error.code() == errc::closed);
@@ -333,7 +333,7 @@ TEST_CASE("a handler may start the operation again, and the wait goes on") {
   const auto main = [&]() -> task<> {
     engine.on_start = [&](operation& op) { engine.complete(op, 4); };
     two_reads reads;
-    CHECK(co_await reads == 8);
+    CHECK(co_await std::move(reads) == 8);
     CHECK(engine.started(opcode::read) == 2);
   };
   run_on(engine, main());
@@ -346,7 +346,7 @@ TEST_CASE("a wait that was asked to end does not start its operation again") {
     const auto killed = spawn([&]() -> task<> {
       two_reads reads;
       try {
-        co_await reads;
+        co_await std::move(reads);
       } catch (const cancelled&) {
         ended = true;
       }

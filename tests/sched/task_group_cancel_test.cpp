@@ -202,7 +202,7 @@ TEST_CASE("each wait is asked to end once, however many fail") {
   run_scripted([](scripted_engine&) -> task<> {
     counting_wait waiting;
     const auto body = [&](task_group& group) -> task<> {
-      group.spawn([&]() -> task<> { co_await waiting; });
+      group.spawn([&]() -> task<> { co_await std::move(waiting); });
       for (int i = 0; i < 5; ++i) group.spawn(fail_after, 1ms, "x");
       co_return;
     };

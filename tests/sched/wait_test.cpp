@@ -9,6 +9,7 @@
 #include <ringlet/pool.hpp>
 #include <ringlet/queue.hpp>
 #include <ringlet/run.hpp>
+#include <ringlet/select.hpp>
 #include <ringlet/sleep.hpp>
 #include <ringlet/wait.hpp>
 #include <ringlet/with_timeout.hpp>
@@ -19,10 +20,12 @@
 #include <cstddef>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "allocations.hpp"
 #include "scripted_run.hpp"
+#include "support/aborts.hpp"
 
 using namespace ringlet;
 using namespace ringlet::test;
@@ -387,6 +390,41 @@ TEST_CASE("waiting, waking and limits allocate nothing") {
     CHECK(log == "-a");
   };
   run_on(engine, main());
+}
+
+TEST_CASE("awaiting a wait twice aborts, whatever became of the first time") {
+  CHECK(aborts_with("a wait was awaited twice", [] {
+    run([]() -> task<> {
+      auto kept = sleep(1ms);
+      co_await std::move(kept);
+      co_await std::move(kept);
+    }());
+  }));
+  CHECK(aborts_with("a wait was awaited twice", [] {
+    run([]() -> task<> {  // it need not suspend
+      const auto ended = spawn(answer());
+      co_await ended.join();
+      auto kept = ended.join();
+      co_await std::move(kept);
+      co_await std::move(kept);
+    }());
+  }));
+  CHECK(aborts_with("a wait was awaited twice", [] {
+    run([]() -> task<> {  // by two fibers
+      auto kept = sleep(1h);
+      const auto await_it = [&kept]() -> task<> { co_await std::move(kept); };
+      spawn(await_it);
+      spawn(await_it);
+      co_await sleep(1ms);
+    }());
+  }));
+  CHECK(aborts_with("a wait was awaited twice, the second time in a select()", [] {
+    run([]() -> task<> {
+      auto kept = sleep(1ms);
+      co_await std::move(kept);
+      co_await select(std::move(kept), sleep(1s));
+    }());
+  }));
 }
 
 TEST_SUITE_END();
