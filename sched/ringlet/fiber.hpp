@@ -393,6 +393,29 @@ template <class F, class... Args>
 concept makes_task = std::invocable<std::decay_t<F>, std::decay_t<Args>...> &&
     is_task<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>>;
 
+/// Calls that spawn() cannot make, but that look as if: `f` wants a reference to an argument that
+/// the fiber keeps a copy of, or returns no task.
+template <class F, class... Args>
+concept wants_reference = !makes_task<F, Args...> &&
+                          std::invocable<std::decay_t<F>&, std::remove_reference_t<Args>&...> &&
+                          !std::invocable<std::decay_t<F>, std::decay_t<Args>...>;
+template <class F, class... Args>
+concept makes_no_task =
+    !makes_task<F, Args...> && std::invocable<std::decay_t<F>, std::decay_t<Args>...>;
+template <class F, class... Args>
+concept spawns_wrongly = wants_reference<F, Args...> || makes_no_task<F, Args...>;
+
+/// Says what is wrong with such a call.
+template <class F, class... Args>
+constexpr auto explain_wrong_spawn() {
+  static_assert(!wants_reference<F, Args...>,
+                "this function takes a parameter by reference, and a fiber has its own copies of "
+                "the arguments: wrap what is to be shared in std::ref()");
+  static_assert(!makes_no_task<F, Args...>,
+                "the function of a fiber must return a task: write -> task<> and use co_await or "
+                "co_return in it");
+}
+
 /// The task of a fiber that calls `f(args...)`.
 template <class F, class... Args>
 auto make_call(F&& f, Args&&... args) {
@@ -473,11 +496,24 @@ auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, G&& g, H&& h, More&&... mor
                                  std::forward<G>(g), std::forward<H>(h),
                                  std::forward<More>(more)...));
 }
+// For calls that do not compile: says why, at once, because what it returns is deduced.
+template <class F, class... Args>
+requires detail::spawns_wrongly<F, Args...>
+auto spawn(F&&, Args&&...) {
+  detail::explain_wrong_spawn<F, Args...>();
+  return fiber<>();
+}
 
 /// The same calls for a class derived from it that has a spawn() for tasks.
 template <class Self>
 class spawns_calls {
  public:
+  template <class F, class... Args>
+  requires detail::spawns_wrongly<F, Args...>
+  auto spawn(F&&, Args&&...) {
+    detail::explain_wrong_spawn<F, Args...>();
+    return fiber<>();
+  }
   /// Whether they stand in co_await expressions, in which g++ 12 destroys some callables twice.
   static constexpr bool spawn_is_awaited = false;
 

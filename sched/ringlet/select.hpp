@@ -161,4 +161,16 @@ requires(sizeof...(Waits) > 0)
   return select_wait<Waits...>(waits...);
 }
 
+// For everything else: says what to write instead.
+template <class... Waits>
+requires(sizeof...(Waits) > 0 && !(selectable<Waits> && ...)) auto select(Waits&&...) {
+  static_assert(!(std::is_lvalue_reference_v<Waits> || ...),
+                "select() takes waits in the expression that makes them: write std::move(wait) for "
+                "one that is kept on purpose");
+  static_assert((std::is_lvalue_reference_v<Waits> || ...),
+                "select() takes only waits that take nothing before they are over: for a stream, "
+                "select readable() and call receive() afterwards; for a task, spawn it and select "
+                "join() or get() of the fiber");
+}
+
 }  // namespace ringlet

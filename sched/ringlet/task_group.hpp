@@ -265,4 +265,16 @@ auto with_group(group_options options, F&& f, Args&&... args) -> detail::group_t
   return detail::run_group<value, task_group::failures::are_outcomes>(f, args...);
 }
 
+// For a body that returns no task: says so, at once, because what they return is deduced.
+template <class F, class... Args>
+requires detail::makes_no_group_task<F, Args...>
+auto with_group(F&&, Args&&...) {
+  static_assert(!detail::makes_no_group_task<F, Args...>,
+                "the function that with_group() calls must return a task: write -> task<> and use "
+                "co_await or co_return in it");
+}
+template <class F, class... Args>
+requires detail::makes_no_group_task<F, Args...>
+auto with_group(group_options, F&& f, Args&&... args) { with_group(f, args...); }
+
 }  // namespace ringlet

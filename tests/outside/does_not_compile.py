@@ -15,10 +15,15 @@ import tempfile
 import support
 
 PROLOGUE = """
+#include <ringlet/as_result.hpp>
 #include <ringlet/blocking.hpp>
+#include <ringlet/queue.hpp>
 #include <ringlet/remote.hpp>
 #include <ringlet/run.hpp>
+#include <ringlet/select.hpp>
 #include <ringlet/sleep.hpp>
+#include <ringlet/task_group.hpp>
+#include <ringlet/with_timeout.hpp>
 using namespace ringlet;
 using namespace std::chrono_literals;
 """
@@ -71,6 +76,72 @@ class DoesNotCompile(support.Case):
               (void)co_await blocking(f);
             }""")
         self.assertIn("await that in this fiber, or call run() in the function", error)
+
+    def assert_refused(self, statements, cure):
+        error = self.first_error(f"""
+            task<int> work(int& n) {{ co_return n; }}
+            task<> wrong() {{ {statements} co_return; }}""")
+        self.assertIn(cure, error)
+
+    def test_await_of_a_kept_wait(self):
+        for kept in ("sleep(1ms)", "q.pop()", "select(q.pop(), sleep(3ms))", "as_result(q.pop())"):
+            with self.subTest(kept):
+                self.assert_refused(f"queue<int> q; auto kept = {kept}; co_await kept;",
+                                    "write co_await std::move(wait)")
+
+    def test_await_of_a_kept_call_that_borrows(self):
+        for kept in ("with_timeout(1s, q.pop())", "with_timeout(1s, body)",
+                     "with_timeout(1s, with_group(members))", "with_group(members)",
+                     "as_result(with_group(members))"):
+            with self.subTest(kept):
+                self.assert_refused(f"""
+                    queue<int> q;
+                    auto body = [](deadline_scope&) -> task<> {{ co_return; }};
+                    auto members = [](task_group&) -> task<> {{ co_return; }};
+                    auto kept = {kept}; co_await kept;""", "write co_await std::move(call)")
+
+    def test_kept_on_purpose(self):
+        self.assertEqual(self.first_error("""
+            task<> right() {
+              queue<int> q;
+              auto pop = q.pop();
+              auto members = [](task_group&) -> task<> { co_return; };
+              auto call = with_group(members);
+              task<> other = with_group(members);
+              (void)co_await std::move(pop);
+              co_await std::move(call);
+              co_await other;
+            }"""), "")
+
+    def test_await_of_a_fiber(self):
+        for named in ("f", "spawn(sleep_a_bit())"):
+            with self.subTest(named):
+                self.assertIn("write co_await f.get()", self.first_error(f"""
+                    task<> sleep_a_bit() {{ co_await sleep(1ms); }}
+                    task<> wrong() {{ auto f = spawn(sleep_a_bit()); co_await {named}; }}"""))
+
+    def test_await_of_anything_else(self):
+        self.assert_refused("co_await 1;", "only tasks and waits can be awaited")
+
+    def test_spawn_of_a_function_that_wants_a_reference(self):
+        for call in ("spawn(work, n);", "co_await with_group([&](task_group& g) -> task<> { "
+                     "g.spawn(work, n); co_return; });"):
+            with self.subTest(call):
+                self.assert_refused(f"int n = 1; {call}", "in std::ref()")
+
+    def test_functions_that_return_no_task(self):
+        for call in ("spawn([] {});", "spawn([](int) {}, 1);", "with_group([](task_group&) {});",
+                     "with_group(group_options{}, [](task_group&) {});",
+                     "with_group([](task_group& g) -> task<> { g.spawn([] {}); co_return; });"):
+            with self.subTest(call):
+                self.assert_refused(call, "must return a task")
+
+    def test_select_of_what_takes_before_it_is_over(self):
+        self.assert_refused("co_await select(sleep(1s), yield());", "readable()")
+
+    def test_select_of_a_kept_wait(self):
+        self.assert_refused("auto kept = sleep(1s); co_await select(kept, sleep(1s));",
+                            "write std::move(wait)")
 
 
 if __name__ == "__main__":
