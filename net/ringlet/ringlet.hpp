@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ringlet/address.hpp>
+#include <ringlet/any_fiber.hpp>
 #include <ringlet/as_completed.hpp>
 #include <ringlet/as_result.hpp>
 #include <ringlet/assert.hpp>

@@ -1,0 +1,73 @@
+// any_fiber: a handle to a fiber whatever its task returns, such as the one that is running.
+//
+//     task<> work(queue<any_fiber>& registry) {
+//       co_await registry.push(current_fiber());   // others may join or kill it
+//       ...
+//     }
+#pragma once
+
+#include <ringlet/fiber.hpp>
+#include <ringlet/fiber_base.hpp>
+
+#include <cstdint>
+#include <exception>
+#include <string_view>
+#include <utility>
+
+namespace ringlet {
+
+/// Like fiber<T>, without the value: made of any fiber<T>, or by current_fiber(). Copyable, cheap,
+/// and no owner. What its functions do, their errors and their threads: see fiber<T>.
+class any_fiber {
+ public:
+  /// No fiber.
+  any_fiber() noexcept = default;
+  template <class T>
+  any_fiber(const fiber<T>& known) noexcept : any_fiber(known ? &known.state() : nullptr) {}
+  explicit any_fiber(fiber_base* shared) noexcept : base_(shared) {
+    if (base_ != nullptr) base_->add_reference();
+  }
+  any_fiber(const any_fiber& other) noexcept : any_fiber(other.base_) {}
+  any_fiber(any_fiber&& other) noexcept : base_(std::exchange(other.base_, nullptr)) {}
+  any_fiber& operator=(any_fiber other) noexcept {
+    std::swap(base_, other.base_);
+    return *this;
+  }
+  ~any_fiber() {
+    if (base_ != nullptr) base_->drop_reference();
+  }
+
+  explicit operator bool() const noexcept { return base_ != nullptr; }
+  friend bool operator==(const any_fiber& a, const any_fiber& b) noexcept {
+    return a.base_ == b.base_;
+  }
+
+  join_wait join(until limit = forever) const noexcept { return join_wait(checked(), limit); }
+  void request_kill() const noexcept { checked().kill(); }
+  void request_kill(std::exception_ptr error) const { checked().kill_with(std::move(error)); }
+  kill_wait kill(until limit = forever) const noexcept { return {checked(), nullptr, limit}; }
+  kill_wait kill(std::exception_ptr error, until limit = forever) const noexcept {
+    return {checked(), std::move(error), limit};
+  }
+
+  bool done() const noexcept { return checked().done(); }
+  outcome result() const noexcept { return checked().result(); }
+  std::exception_ptr error() const noexcept { return checked().error(); }
+  std::uint64_t id() const noexcept { return checked().id(); }
+  std::string_view name() const noexcept { return checked().name(); }
+  void set_name(std::string_view name) const { checked().set_name(name); }
+
+ private:
+  fiber_base& checked() const noexcept {
+    RINGLET_ASSERT(base_ != nullptr, "an empty fiber handle was used");
+    return *base_;
+  }
+
+  fiber_base* base_ = nullptr;
+};
+
+/// A handle to the fiber that calls it, for other fibers to join, kill or name. Aborts outside of a
+/// fiber.
+inline any_fiber current_fiber() { return any_fiber(&current()); }
+
+}  // namespace ringlet
