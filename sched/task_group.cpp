@@ -73,7 +73,10 @@ task_group::~task_group() {
 void task_group::add(fiber_base& child) {
   scheduler& home = starter_.home();
   home.check_thread("a fiber was spawned in a group of another thread's scheduler");
-  if (child.interrupted()) return home.reject(child);
+  if (child.interrupted()) {
+    has_refused_ = true;
+    return home.reject(child);
+  }
   std::unique_ptr<member> added;
   try {
     added = std::make_unique<member>(*this, child);
@@ -168,7 +171,8 @@ bool task_group::end_wait::begin(frame_record& at) noexcept {
   // Not a checkpoint before all have ended: what ends the caller ends the group first.
   const bool goes_on = enter(at);
   if (group_->alive_ == 0) {
-    reason_ = cancel_reason::none;
+    // Success wins, unless there is none because fibers were refused.
+    if (!group_->has_refused_) reason_ = cancel_reason::none;
     return continue_or_yield(at);
   }
   group_->waiter_ = this;

@@ -266,7 +266,6 @@ inline void scheduler::adopt(fiber_base& added) noexcept {
 // The waits' way to the fiber. Inline, because every message of a server takes it twice.
 
 inline bool wait_base::enter(const frame_record& at) noexcept {
-  RINGLET_ASSERT(fiber_ == nullptr, "a wait was awaited twice: make a new one for each co_await");
   fiber_ = static_cast<fiber_base*>(at.chain);
   if (!fiber_->interrupted()) [[likely]]
     return true;

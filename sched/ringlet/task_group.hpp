@@ -183,6 +183,7 @@ class task_group : public spawns_calls<task_group>, public spawns_later<task_gro
   failures policy_;
   bool unwound_ = false;        // the starter may not unwind while its fibers are alive
   bool tells_starter_ = false;  // the starter is held and waits for this one
+  bool has_refused_ = false;    // a fiber, because the group was cancelled
   detail::life_mark open_;      // in what would be padding
 };
 

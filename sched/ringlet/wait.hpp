@@ -2,6 +2,7 @@
 // ended early tells why.
 #pragma once
 
+#include <ringlet/assert.hpp>
 #include <ringlet/context.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/intrusive_list.hpp>
@@ -38,7 +39,10 @@ class wait_base {
   wait_base(const wait_base&) = delete;
   wait_base& operator=(const wait_base&) = delete;
 
-  bool await_ready() const noexcept { return false; }
+  bool await_ready() const noexcept {
+    RINGLET_ASSERT(fiber_ == nullptr, "a wait was awaited twice: make a new one for each co_await");
+    return false;
+  }
   /// For objects that are destroyed while it waits: whether it belongs to the parent of this child
   /// of fork(), and so will never end.
   inline bool is_left_behind() const noexcept;

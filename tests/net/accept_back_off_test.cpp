@@ -271,7 +271,7 @@ task<> accept_without_memory(scripted_engine& engine, bool staged) {
     accepting = spawn([&]() -> task<std::string> {
       auto next = listener.accept(1h);
       memory.emplace();
-      tcp_stream stream = co_await next;
+      tcp_stream stream = co_await std::move(next);
       co_return "fd " + std::to_string(stream.native_handle());
     });
     co_await yield();
