@@ -166,9 +166,9 @@ class Injected(RefusalCase):
         self.check("io_uring_register", errno.ENOMEM, ["even the smallest", "`ulimit -l`"], named)
 
     def test_running_out_of_descriptors_is_not_hidden(self):
-        for error in (errno.EMFILE, errno.ENFILE):
+        for error, cure in ((errno.EMFILE, "`ulimit -n`"), (errno.ENFILE, "fs.file-max")):
             fault = self.inject(f"io_uring_setup:error={errno.errorcode[error]}")
-            self.assert_ends(complaint("io_uring_setup", error, ["`ulimit -n`"]), **fault)
+            self.assert_ends(complaint("io_uring_setup", error, [cure]), **fault)
 
     def test_the_kernel_is_tried_once_in_a_process(self):
         """One ring to try it, and one to stay."""
