@@ -12,7 +12,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "support/faulty_enter.hpp"
@@ -78,8 +79,8 @@ TEST_CASE("an answer about an operation that is over, or gone, is ignored") {
   uring_cancels cancels;
   watched other;
   cancels.sent(other);
-  auto gone = std::make_unique<watched>();
-  const watched* const address = gone.get();
+  std::optional<watched> gone(std::in_place);
+  const watched* const address = &*gone;
   cancels.sent(*gone);
   gone->unlink();
   gone.reset();
