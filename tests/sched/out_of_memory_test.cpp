@@ -476,11 +476,11 @@ TEST_CASE("a deadlock that there is no memory to report ends the run, and all fi
   if (!allocations_are_counted()) return;
   for (const bool in_fiber : {false, true}) {
     std::optional<out_of_memory> shortage;
-    event never;
+    event unset;
     bool thrown = false;
     scripted_engine engine;
     try {
-      run_on(engine, wait_for_nothing(never, shortage, in_fiber));
+      run_on(engine, wait_for_nothing(unset, shortage, in_fiber));
     } catch (const std::exception&) {
       thrown = true;
     }
