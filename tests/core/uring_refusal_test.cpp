@@ -18,6 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdio>
@@ -209,7 +210,7 @@ namespace {
 constexpr rlim_t kibibyte = 1024;
 
 // Of the default sizes; counted by the function below.
-int full_rings_tried = 0;
+std::atomic<int> full_rings_tried = 0;
 
 // Only root can become another user.
 const bool cannot_change_user = ::geteuid() != 0;

@@ -104,7 +104,7 @@ TEST_CASE("a child that was forked in a fiber can run a scheduler of its own") {
   CHECK(end.status == 5);
 }
 
-TEST_CASE("a child of a child can run a scheduler of its own") {
+TEST_CASE("a child of a child can run a scheduler of its own" * doctest::skip(sanitized)) {
   const child_end end = fork_in_a_fiber([]() -> task<> {
     const child_end inner = fork_in_a_fiber([]() -> task<> {
       ::_exit(run(five()));
