@@ -239,7 +239,8 @@ TEST_CASE("with no memory to lock even the smallest ring is refused, and the lim
 }
 
 // A ring that was given up because of its buffers is still counted for a while. The smaller ones
-// behind it used to be refused for that.
+// behind it used to be refused for that. On a busy machine that can take longer than the engine
+// waits: then another process tries again, for another user.
 TEST_CASE("a limit that fits a smaller ring gives a smaller ring, whatever the limit" *
           doctest::skip(cannot_change_user)) {
   if (!counts_rings()) {
@@ -248,8 +249,13 @@ TEST_CASE("a limit that fits a smaller ring gives a smaller ring, whatever the l
   }
   bool made_before = false;
   for (rlim_t limit = 4 * kibibyte; limit <= 128 * kibibyte; limit += 4 * kibibyte) {
-    const std::string text = report_under([limit] { limit_locked_memory(limit); });
-    const bool made = contains(text, "made uring (");
+    std::string text;
+    bool made = false;
+    for (int tries = 0; tries < 5 && !made; ++tries) {
+      text = report_under([limit] { limit_locked_memory(limit); });
+      made = contains(text, "made uring (");
+      if (!made_before) break;
+    }
     INFO(text);
     CHECK((made || !made_before));
     CHECK_FALSE(contains(text, "8192 completions"));
