@@ -14,6 +14,7 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <new>
 #include <utility>
 
@@ -82,7 +83,7 @@ void scheduler::start_clock() noexcept {
 void scheduler::set_next_stage() noexcept {
   const std::chrono::nanoseconds grace = options_.grace;
   if (clock_start_ == never) {
-    next_stage_at_ = kill_main_at_;
+    next_stage_at_ = never;
   } else if (stage_ == stage::holding) {
     next_stage_at_ = until(grace / 2).resolve(clock_start_);
   } else if (counts_to_the_end_) {
@@ -90,6 +91,8 @@ void scheduler::set_next_stage() noexcept {
   } else {
     next_stage_at_ = never;
   }
+  // The program may have killed the main task before: the signal kills it all the same.
+  next_stage_at_ = std::min(next_stage_at_, kill_main_at_);
 }
 
 void scheduler::enter_due_stages() {
@@ -97,7 +100,7 @@ void scheduler::enter_due_stages() {
 }
 
 void scheduler::enter_next_stage() {
-  if (clock_start_ == never) {
+  if (turn_time() >= kill_main_at_) {
     kill_main_at_ = never;
     return kill_main();
   }

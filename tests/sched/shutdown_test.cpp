@@ -410,6 +410,35 @@ TEST_CASE("after the grace time the signal acts as if it had not been asked for"
 
 // In a program
 
+TEST_CASE("a kill of the main task does not cancel the deadline of a request") {
+  scripted_engine engine;
+  const steady_ns start = engine.now();
+  steady_ns killed_at = 0, resumed_at = 0;
+  const auto main = [&]() -> task<> {
+    static_cast<void>(shutdown_requested());
+    pending_signal = SIGTERM;
+    co_await yield();
+    co_await sleep(400ms);
+    current().kill();
+    try {
+      co_await sleep(1h);
+    } catch (const cancelled&) {
+      killed_at = engine.now() - start;
+    }
+    try {
+      co_await sleep(1h);
+    } catch (const cancelled&) {
+      resumed_at = engine.now() - start;
+      throw;
+    }
+  };
+  options settings;
+  settings.grace = 1s;
+  CHECK(run_with_signals(engine, main(), settings) == 128 + SIGTERM);
+  CHECK(killed_at == std::chrono::nanoseconds(400ms).count());
+  CHECK(resumed_at == std::chrono::nanoseconds(1s).count());
+}
+
 TEST_CASE("under run_main a drained stop exits with the main task's own code") {
   const auto main = []() -> task<int> {
     spawn([]() -> task<> {
