@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "support/chain.hpp"
+#include "support/sanitized.hpp"
 
 using namespace ringlet;
 using namespace ringlet::test;
@@ -122,6 +123,10 @@ TEST_CASE("what a coroutine keeps is aligned as its type says") {
   check<aligned<32>>();
   check<aligned<64>>();
   check<aligned<64, 192>>();
+}
+
+TEST_CASE("alignments of more than a cache line are honoured" *
+          doctest::skip(!frames_tell_alignment)) {
   check<aligned<128>>();
   check<aligned<128, 640>>();
   check<aligned<256>>();

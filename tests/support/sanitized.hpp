@@ -16,4 +16,16 @@ inline constexpr bool sanitized = false;
 inline constexpr bool sanitized = false;
 #endif
 
+// Whether the size of a coroutine frame is a multiple of what its locals ask for. That of clang is
+// not under AddressSanitizer.
+#if defined(__clang__) && defined(__has_feature)
+#if __has_feature(address_sanitizer)
+inline constexpr bool frames_tell_alignment = false;
+#else
+inline constexpr bool frames_tell_alignment = true;
+#endif
+#else
+inline constexpr bool frames_tell_alignment = true;
+#endif
+
 }  // namespace ringlet::test
