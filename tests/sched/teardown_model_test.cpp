@@ -341,7 +341,8 @@ class program : public teardown_model {
     if (g == nullptr || g->shared == nullptr) co_return co_await pause(f);
     const auto time = some_time();
     if (random_.once_in(2)) {
-      co_await wait(f, [g, time] { return g->shared->items.push(1, time); });
+      int item = 1;  // which push() borrows
+      co_await wait(f, [&] { return g->shared->items.push(std::move(item), time); });
     } else {
       co_await wait(f, [g, time] { return g->shared->items.pop(time); });
     }
