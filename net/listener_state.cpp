@@ -53,6 +53,7 @@ verdict judge(std::int32_t answer) noexcept {
     case ENFILE:
     case ENOBUFS:
     case ENOMEM:
+    case ENOSPC:  // of watches, on epoll
       return verdict::shortage;
     default:
       return verdict::refused;
@@ -66,6 +67,9 @@ const char* remedy(std::int32_t error) noexcept {
       return "waiting until a descriptor is free (ulimit -n raises the limit)";
     case ENFILE:
       return "waiting until the system has a free descriptor (sysctl fs.file-max raises the limit)";
+    case ENOSPC:
+      return "waiting until an epoll watch is free (sysctl fs.epoll.max_user_watches raises the "
+             "limit)";
     default:
       return "waiting until memory is free";
   }

@@ -91,7 +91,7 @@ task<> run_out_and_close(scripted_engine& engine) {
 TEST_SUITE_BEGIN("accept back-off");
 
 TEST_CASE("with no descriptor left it is tried again after 10 ms, doubled each time up to 1 s") {
-  for (const int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM}) {
+  for (const int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC}) {
     CAPTURE(error);
     const auto body = [error](scripted_engine& engine) -> task<> {
       starts tried(engine);
@@ -213,7 +213,7 @@ TEST_CASE("every close of a descriptor lets one listener that lacks one try agai
 }
 
 TEST_CASE("each shortage is named with what ends it") {
-  for (const int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM}) {
+  for (const int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC}) {
     CAPTURE(error);
     const auto body = [error](scripted_engine& engine) -> task<> {
       starts tried(engine);
