@@ -25,7 +25,7 @@ KNOWN = {
     "tests/sched/pool_model_test.cpp": 1,
     "tests/sched/queue_test.cpp": 1,
     "tests/sched/supervise_test.cpp": 1,
-    "tests/sched/teardown_model_test.cpp": 3,
+    "tests/sched/teardown_model_test.cpp": 2,
     "tests/sched/wait_test.cpp": 1,
 }
 source = None
