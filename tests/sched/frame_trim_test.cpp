@@ -47,7 +47,7 @@ TEST_CASE("after a burst of fibers their memory goes back in the next second of 
     const std::size_t undisturbed = co_await waits_in_sleep(engine, 1s);
     const std::size_t before = resident();
     const std::size_t most = co_await burst(20'000);
-    CHECK(most - before > 20'000 * 300);
+    CHECK(most - before > 20'000 * 150);  // clang may need no frames beside the fibers
     const std::size_t waits = co_await waits_in_sleep(engine, 1s);
     CHECK(resident() - std::min(before, resident()) < (most - before) / 2);
     // Awake once more, and not asleep between portions.
