@@ -52,7 +52,7 @@ struct frame_pool_closer {
     frame_pool::hand_over();
     for (std::int32_t& room : frames_here.room) room = 0;
     frames_here.open = false;
-    // Nobody else may know of what this thread has freed.
+    // No other thread may know of what this one has freed.
     if (frames_here.has_given) frame_store::release(~std::size_t{0}, trim_reserve);
   }
 };

@@ -187,7 +187,7 @@ void add_segment() {
   add(resident_bytes, slab_bytes);
 }
 
-// What nobody uses any more: free slabs without memory, or the whole segment. Returns how many
+// What is no longer in use: free slabs without memory, or the whole segment. Returns how many
 // bytes.
 std::size_t release(segment& unused) noexcept {
   const std::size_t bytes = static_cast<std::size_t>(std::popcount(unused.dirty)) * slab_bytes;
@@ -307,7 +307,7 @@ void frame_store::give(std::size_t index, block* first) noexcept {
 
 bool frame_store::release(std::size_t portion, std::size_t reserve) noexcept {
   for (std::size_t released = 0; released < portion;) {
-    const std::lock_guard lock(segments.mutex);  // anew for each, so that nobody waits for all
+    const std::lock_guard lock(segments.mutex);  // anew for each, so that no thread waits for all
     if (segments.dirty_bytes <= reserve) return false;
     released += detail::release(*segments.dirty.first);
   }

@@ -37,7 +37,7 @@ void check_power(const char* name, std::uint32_t value, std::uint32_t least, std
       "a power of two from " + std::to_string(least) + why_least + " to " + std::to_string(most));
 }
 
-// The first descriptor of an engine: what comes now and later shall not become standard input,
+// The first descriptor of an engine: what comes now and later must not become standard input,
 // output or errors where one of those is missing.
 int make_bell() noexcept {
   reserve_standard_descriptors();

@@ -9,7 +9,7 @@ namespace ringlet {
 
 std::size_t raise_descriptor_limit() noexcept {
   rlimit limit{};
-  // Not known: nobody shall be told that none is allowed.
+  // Not known, so the caller is not told that none is allowed.
   constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max();
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return unlimited;
   const rlim_t before = limit.rlim_cur;

@@ -26,7 +26,7 @@ enum class verdict : std::uint8_t {
   passing,
   /// Something has run out: try again later.
   shortage,
-  /// Trying again would fail again: whoever accepts is told.
+  /// Trying again would fail again: accept() throws it.
   refused,
 };
 
@@ -149,7 +149,7 @@ void listener_state::on_completion(operation& op, const completion& done) noexce
   }
   if (done.more) return;
   if (self.closing_) return self.finish_close();
-  if (judge(done.result) == verdict::refused) return;  // until somebody asks
+  if (judge(done.result) == verdict::refused) return;  // until a fiber accepts
   if (self.wants_more()) self.arm();
 }
 

@@ -40,7 +40,7 @@ pool::~pool() {
   clear();
 }
 
-// A slot is free: those in line get it before anybody runs, so nobody comes between.
+// A slot is free: those in line get it before any fiber runs, so no other fiber comes between.
 void pool::on_left() noexcept {
   while (!waiting_.empty() && taken() < size_) {
     auto& first = static_cast<slot_wait&>(waiting_.front());
@@ -72,8 +72,8 @@ pool::slot pool::take_now() noexcept {
   return taken() < size_ ? slot(*this) : slot();
 }
 
-// The fiber goes on, and may take the slot at once. To be told when it waits again would cost every
-// wait of every fiber something, so the offer ends with the turn.
+// The fiber continues, and may take the slot at once. To be told when it waits again would cost
+// every wait of every fiber something, so the offer ends with the turn.
 void pool::offer(slot& left, const fiber_base& to) noexcept {
   withdraw_offer();
   if (waiting_.empty()) return left.release();
