@@ -126,7 +126,7 @@ TEST_CASE("what a coroutine keeps is aligned as its type says") {
 }
 
 TEST_CASE("alignments of more than a cache line are honoured" *
-          doctest::skip(!frames_tell_alignment)) {
+          doctest::skip(!large_alignments_hold)) {
   check<aligned<128>>();
   check<aligned<128, 640>>();
   check<aligned<256>>();

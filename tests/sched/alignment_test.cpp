@@ -80,7 +80,7 @@ TEST_CASE("values of fibers and items of queues are aligned as their types say")
 }
 
 TEST_CASE("alignments of more than a cache line are honoured in fibers" *
-          doctest::skip(!frames_tell_alignment)) {
+          doctest::skip(!large_alignments_hold)) {
   check<aligned<128>>();
   check<aligned<256>>();
   check<aligned<1024>>();
