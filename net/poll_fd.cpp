@@ -36,17 +36,7 @@ bool poll_fd_wait::try_now() noexcept {
   return answer != -EAGAIN;
 }
 
-result<short> poll_fd_wait::take() {
-  // A poll takes nothing: when the fiber was cancelled together with what it waits for, it does not
-  // depend on the engine which of the two is told.
-  if (current_state() == state::idle || reason_ == cancel_reason::interrupted) {
-    rethrow_interruption();
-  }
-  if (answer < 0) return failure();
-  return static_cast<short>(answer);
-}
-
-short poll_fd_wait::await_resume() {
+short poll_fd_wait::take_or_throw() {
   const auto taken = take();
   if (taken) return *taken;
   if (taken.error() != std::errc::invalid_argument) throw_error(taken.error(), type.name);

@@ -1,5 +1,6 @@
 // The life of a fiber between its spawn and its last handle.
 #include <ringlet/detail/greenlet_base.hpp>
+#include <ringlet/detail/thrown.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/fiber_local.hpp>
 
@@ -79,6 +80,10 @@ void fiber_base::on_limit(timer& due) noexcept {
 void fiber_base::on_root_done() noexcept { home().finish_running(); }
 
 void fiber_base::set_failure(std::exception_ptr error) noexcept {
+  if (detail::thrown_exactly<cancelled>(error) != nullptr) {  // most are: spares the throw
+    outcome_ = outcome::exited;
+    return;
+  }
   try {
     std::rethrow_exception(error);
   } catch (const cancelled&) {

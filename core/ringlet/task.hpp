@@ -166,9 +166,10 @@ class task_promise : public task_promise_base, public detail::returned<T> {
     this->check_frame(self.address());
   }
   task<T> get_return_object() noexcept { return task<T>(this); }
-  void unhandled_exception() noexcept {
+  void unhandled_exception() noexcept { fail(std::current_exception()); }
+  void fail(std::exception_ptr error) noexcept {
     detail::note_failure(*this);
-    detail::returned<T>::unhandled_exception();
+    detail::returned<T>::fail(std::move(error));
   }
 };
 

@@ -20,8 +20,17 @@ class [[nodiscard]] poll_fd_wait final : public basic_operation_wait<two_phase_w
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
     return begin(type, caller.promise());
   }
-  result<short> take();
-  short await_resume();
+  result<short> take() {
+    // A poll takes nothing: when the fiber was cancelled together with what it waits for, it does
+    // not depend on the engine which of the two is told.
+    rethrow_interruption();
+    if (answer < 0) return failure();
+    return static_cast<short>(answer);
+  }
+  short await_resume() {
+    rethrow_interruption();
+    return take_or_throw();
+  }
 
   static constexpr bool has_hope = true;
   bool try_now() noexcept;
@@ -31,6 +40,7 @@ class [[nodiscard]] poll_fd_wait final : public basic_operation_wait<two_phase_w
   static const wait_type type;
 
  private:
+  short take_or_throw();
   static void on_completion(operation& op, const completion& done) noexcept;
   std::uint8_t disturbances_left_ = 16;
 };

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <ringlet/context.hpp>
+#include <ringlet/detail/settled.hpp>
+#include <ringlet/detail/thrown.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/task.hpp>
@@ -9,6 +11,7 @@
 #include <ringlet/until.hpp>
 
 #include <concepts>
+#include <exception>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -43,39 +46,78 @@ template <class F>
 concept takes_deadline =
     std::invocable<F&, deadline_scope&> && is_task<std::invoke_result_t<F&, deadline_scope&>>;
 
-/// What is to be awaited: the call itself, or what it makes of its limit.
-template <class Call>
-decltype(auto) begin_within(Call& call, [[maybe_unused]] deadline_scope& deadline) {
-  if constexpr (takes_deadline<Call>) {
-    return call(deadline);
-  } else {
-    return std::move(call);
-  }
+inline std::exception_ptr late_error() noexcept {
+  return std::make_exception_ptr(timed_out("with_timeout"));
 }
 
-/// Awaits the call, and yields its value, or true when it has none and R is bool. When the limit
-/// passes first it yields what `late` returns. (The coroutine of all the functions below, which
-/// make none of their own. `Call` may be a reference.)
-template <class R, class Call, class Late>
-task<R> within(until limit, Call call, Late late) {
-  deadline_scope deadline(limit);
-  try {
-    if constexpr (std::is_same_v<R, bool> && std::is_same_v<Call, task<>>) {
-      co_await call;
-      co_return true;
-    } else {
-      co_return co_await begin_within(call, deadline);
+inline bool is_from(const std::exception_ptr& error, const deadline_scope& deadline) noexcept {
+  const cancelled* const reason = thrown_exactly<cancelled>(error);
+  return reason != nullptr && reason->from(&deadline);
+}
+
+/// Awaits the call, and returns its value, or true when it has none and R is bool. When the limit
+/// passes first it returns what `late` returns, or fails with that if it is an exception. (The
+/// coroutine of most functions below, which make none of their own. It throws nothing itself:
+/// limits pass by the thousand, and unwinding takes longer than all else.)
+template <class R, class T, class Late>
+task<R> within(until limit, task<T> call, Late late) {
+  std::exception_ptr error;
+  {
+    deadline_scope deadline(limit);
+    co_await settled<T>(call);
+    error = call.promise().error();
+    if (error == nullptr) {
+      if constexpr (std::is_same_v<R, bool> && std::is_void_v<T>) {
+        co_return true;
+      } else {
+        co_return call.promise().take();
+      }
     }
-  } catch (const cancelled& reason) {
-    if (!reason.from(&deadline)) throw;
+    if (is_from(error, deadline)) error = nullptr;
   }
-  co_return late();
+  if (error == nullptr) {
+    if constexpr (std::is_same_v<std::invoke_result_t<Late&>, std::exception_ptr>) {
+      error = late();
+    } else {
+      co_return late();
+    }
+  }
+  co_await fail_with(std::move(error));
+  if constexpr (!std::is_void_v<R>) co_return failed();
 }
 
-template <class R>
-struct throw_timed_out {
-  R operator()() const { throw timed_out("with_timeout"); }
-};
+/// The same for a call that is to know its limit.
+template <class R, class F>
+task<R> call_within(until limit, F& f) {
+  std::exception_ptr error;
+  {
+    deadline_scope deadline(limit);
+    task<R> call = f(deadline);
+    co_await settled<R>(call);
+    error = call.promise().error();
+    if (error == nullptr) co_return call.promise().take();
+    if (is_from(error, deadline)) error = late_error();
+  }
+  co_await fail_with(std::move(error));
+  if constexpr (!std::is_void_v<R>) co_return failed();
+}
+
+/// The same for a wait, which throws at once what ends it.
+template <class R, awaiter A>
+task<R> wait_within(until limit, A& wait) {
+  std::exception_ptr error;
+  {
+    deadline_scope deadline(limit);
+    try {
+      co_return co_await std::move(wait);
+    } catch (...) {
+      error = std::current_exception();
+    }
+    if (is_from(error, deadline)) error = late_error();
+  }
+  co_await fail_with(std::move(error));
+  if constexpr (!std::is_void_v<R>) co_return failed();
+}
 
 }  // namespace detail
 
@@ -88,7 +130,7 @@ struct throw_timed_out {
 /// Cancellation loses what the call loses; read_some inside loses nothing, read_exact its place.
 template <class T>
 task<T> with_timeout(until limit, task<T> call) {
-  return detail::within<T>(limit, std::move(call), detail::throw_timed_out<T>());
+  return detail::within<T>(limit, std::move(call), detail::late_error);
 }
 
 template <class T>
@@ -103,7 +145,7 @@ template <awaiter A>
 auto with_timeout(until limit, A&& call)
     -> borrowing_task<std::remove_cvref_t<decltype(std::declval<A&>().await_resume())>> {
   using value = std::remove_cvref_t<decltype(call.await_resume())>;
-  return detail::within<value, A&>(limit, call, detail::throw_timed_out<value>());
+  return detail::wait_within<value>(limit, call);
 }
 
 /// Calls `f(deadline)`, which returns a task: the call may look at its limit, and extend it. Apart
@@ -116,7 +158,7 @@ auto with_timeout(until limit, F&& f)
     -> borrowing_task<typename std::invoke_result_t<F&, deadline_scope&>::value_type> {
   detail::check_temporary<F>();
   using value = typename std::invoke_result_t<F&, deadline_scope&>::value_type;
-  return detail::within<value, F&>(limit, f, detail::throw_timed_out<value>());
+  return detail::call_within<value>(limit, f);
 }
 
 /// As with_timeout(), but when the limit passes first it yields `otherwise`. (A timed_out that the

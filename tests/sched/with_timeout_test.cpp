@@ -25,6 +25,7 @@
 #include "scripted_run.hpp"
 #include "support/aborts.hpp"
 #include "support/sanitized.hpp"
+#include "throws.hpp"
 
 using namespace ringlet;
 using namespace ringlet::test;
@@ -911,6 +912,63 @@ TEST_CASE("a deadline_scope that is used after its call has returned aborts") {
       kept->extend(1ms);
     }());
   }));
+}
+
+// Unwinding is most of what a limit costs, and limits pass by the thousand.
+TEST_CASE("a limit that passes is thrown at the wait inside, at the caller, and nowhere between" *
+          doctest::skip(!counts_throws)) {
+  scripted_engine engine;
+  std::vector<std::uint64_t> throws;
+  run_on(engine, [](std::vector<std::uint64_t>& counts) -> task<> {
+    std::uint64_t before = throws_so_far();
+    const auto count = [&] {
+      counts.push_back(throws_so_far() - std::exchange(before, throws_so_far()));
+    };
+    try {
+      co_await with_timeout(1s, answer_after(2s));
+    } catch (const timed_out&) {
+    }
+    count();
+    try {
+      co_await with_timeout(1s, sleep(2s));
+    } catch (const timed_out&) {
+    }
+    count();
+    const auto late = [](deadline_scope&) { return answer_after(2s); };
+    try {
+      co_await with_timeout(1s, late);
+    } catch (const timed_out&) {
+    }
+    count();
+    co_await move_on_after(1s, answer_after(2s));
+    count();
+    co_await timeout_or(1s, answer_after(2s), 1);
+    count();
+    const fiber<int> killed = spawn(answer_after(2s));
+    co_await yield();
+    co_await killed.kill();
+    count();
+  }(throws));
+  const std::vector<std::uint64_t> expected{2, 2, 2, 1, 1, 1};
+  CHECK(throws == expected);
+}
+
+TEST_CASE("an error that passes through a limit is thrown once more, to the caller" *
+          doctest::skip(!counts_throws)) {
+  scripted_engine engine;
+  std::uint64_t throws = 0;
+  run_on(engine, [](std::uint64_t& count) -> task<> {
+    const std::uint64_t before = throws_so_far();
+    try {
+      co_await with_timeout(1s, []() -> task<> {
+        throw std::runtime_error("refused");
+        co_return;
+      }());
+    } catch (const std::runtime_error&) {
+    }
+    count = throws_so_far() - before;
+  }(throws));
+  CHECK(throws == 2);
 }
 
 TEST_SUITE_END();

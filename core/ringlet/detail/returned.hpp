@@ -10,6 +10,9 @@
 
 namespace ringlet::detail {
 
+/// What a coroutine that should return a value returns after `co_await fail_with(error)`.
+struct failed {};
+
 /// The base of a promise that gives it return_value() or return_void(), and unhandled_exception().
 template <class T>
 class returned {
@@ -28,8 +31,10 @@ class returned {
     ::new (static_cast<void*>(std::addressof(value_))) T(std::forward<U>(value));
     state_ = state::value;
   }
-  void unhandled_exception() noexcept {
-    ::new (static_cast<void*>(&error_)) std::exception_ptr(std::current_exception());
+  void return_value(failed) noexcept {}
+  void unhandled_exception() noexcept { fail(std::current_exception()); }
+  void fail(std::exception_ptr error) noexcept {
+    ::new (static_cast<void*>(&error_)) std::exception_ptr(std::move(error));
     state_ = state::error;
   }
 
@@ -63,7 +68,9 @@ template <class T>
 class returned<T&> {
  public:
   void return_value(T& value) noexcept { value_ = std::addressof(value); }
-  void unhandled_exception() noexcept { error_ = std::current_exception(); }
+  void return_value(failed) noexcept {}
+  void unhandled_exception() noexcept { fail(std::current_exception()); }
+  void fail(std::exception_ptr error) noexcept { error_ = std::move(error); }
 
   T& take() {
     rethrow();
@@ -86,7 +93,8 @@ template <>
 class returned<void> {
  public:
   void return_void() const noexcept {}
-  void unhandled_exception() noexcept { error_ = std::current_exception(); }
+  void unhandled_exception() noexcept { fail(std::current_exception()); }
+  void fail(std::exception_ptr error) noexcept { error_ = std::move(error); }
 
   void take() { rethrow(); }
   void rethrow() {

@@ -1,0 +1,35 @@
+// thrown_exactly: looks into an exception_ptr without throwing what it holds.
+#pragma once
+
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <typeinfo>
+
+namespace ringlet::detail {
+
+/// The exception if its type is E itself, and not a class derived from E; else null. It lives as
+/// long as `error`. A rethrow would answer the same at the price of unwinding: 2 microseconds, for
+/// each of ten thousand limits that pass at once.
+template <class E>
+const E* thrown_exactly(const std::exception_ptr& error) noexcept {
+  if (error == nullptr) return nullptr;
+#ifdef __GLIBCXX__
+  // An exception_ptr is one pointer, to the exception; its ABI is frozen.
+  static_assert(sizeof(std::exception_ptr) == sizeof(void*));
+  if (*error.__cxa_exception_type() != typeid(E)) return nullptr;
+  const E* thrown = nullptr;
+  std::memcpy(&thrown, &error, sizeof thrown);
+  return thrown;
+#else
+  try {
+    std::rethrow_exception(error);
+  } catch (const E& thrown) {
+    return typeid(thrown) == typeid(E) ? std::addressof(thrown) : nullptr;
+  } catch (...) {
+    return nullptr;
+  }
+#endif
+}
+
+}  // namespace ringlet::detail
