@@ -38,9 +38,9 @@ task<> ask_both_mirrors() {
   std::printf("%s was faster than %s\n", names[race.index], names[1 - race.index]);
 }
 
-task<std::string> weather() {
+task<std::string> weather(std::chrono::milliseconds time) {
   try {
-    co_await sleep(30ms);
+    co_await sleep(time);
   } catch (const cancelled&) {
     std::puts("weather: told to stop");
     throw;
@@ -55,7 +55,7 @@ task<int> news(bool available) {
 }
 
 task<std::string> front_page(task_group& group, bool there_are_news) {
-  const auto sky = group.spawn(weather);
+  const auto sky = group.spawn(weather, there_are_news ? 30ms : 1h);
   const auto count = group.spawn(news, there_are_news);
   const std::string text = co_await sky.get();
   co_return text + ", " + std::to_string(co_await count.get()) + " news";
