@@ -95,6 +95,11 @@ task<T> call_body(F& f, Args&... args, sent_type<T>& first) {
   }
 }
 
+#if defined(__GNUC__) && !defined(__clang__)
+// g++ 12 warns when the frame holds a lambda that has no linkage.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsubobject-linkage"
+#endif
 // The callable, its arguments and the first value stay here while the body runs, so that it may
 // refer to them.
 template <class T, class F, class... Args>
@@ -104,6 +109,9 @@ greenlet_driver drive(greenlet_base& me, F f, Args... args) {
   co_await body_wait<T>(body);
   co_await last_wait<T>(me, body);
 }
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 
 template <class T>
 sent_type<T> greenlet_base::receive_end() {
