@@ -130,7 +130,6 @@ void scheduler::release_main_when_alone() noexcept {
 }
 
 bool scheduler::is_deadlocked() const {
-  if (hopes_ != 0 || !timers_.empty()) return false;
   if (signal_ != nullptr && !shutdown_waiters_.empty()) return false;
   const std::lock_guard lock(remotes_->mutex);
   // In this order: the last handle may have posted before it went.

@@ -61,13 +61,13 @@ void scheduler::turn() {
   if (left_behind_) [[unlikely]]
     detail::abort_after_fork();  // a callback or posted work called fork()
   run_batch();
-  tell_late();
+  if (!told_later_.empty()) tell_late();
   if (live_fibers_ == 0) return;
   if (signal_ != nullptr) check_signal();
   if (others_are_cancelled_) release_main_when_alone();
   if (!empty() || !told_later_.empty()) {
     poll(0);
-  } else if (is_deadlocked()) {
+  } else if (hopes_ == 0 && timers_.empty() && is_deadlocked()) [[unlikely]] {
     report_deadlock();
     begin_batch(now());
   } else {
@@ -75,10 +75,11 @@ void scheduler::turn() {
     const steady_ns next = std::min({timers_.next(), next_stage_at_, count_due_});
     poll(detail::frames.before_sleep(turn_time(), next));
   }
-  if (turn_time() >= count_due_) [[unlikely]]
-    print_count_of_failures();
   if (timers_.next() <= turn_time()) timers_.expire(turn_time(), at_once_max);
-  if (next_stage_at_ != never) enter_due_stages();
+  if (std::min(count_due_, next_stage_at_) <= turn_time()) [[unlikely]] {
+    if (count_due_ <= turn_time()) print_count_of_failures();
+    enter_due_stages();
+  }
 }
 
 void scheduler::reject(fiber_base& refused) noexcept {
@@ -101,15 +102,12 @@ void scheduler::run_batch() {
   int left = until_reading_;
   while (!empty()) {
     fiber_base& next = static_cast<fiber_base&>(first());
-    bool is_resumed = true;
-    if (next.interrupted()) [[unlikely]]
-      is_resumed = !is_intercepted(next);
-    if (is_resumed) [[likely]] {
-      running_ = &next;
-      prefetch_second();
-      resume_first();
-    } else {
+    if (__builtin_expect(next.interrupted(), false) && is_intercepted(next)) {
       pop_first();
+    } else {
+      running_ = &next;
+      prefetch_second(next);
+      resume(next);
     }
     if (finished_) {
       if (left_behind_) [[unlikely]]

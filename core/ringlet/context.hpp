@@ -154,6 +154,7 @@ class scope {
   /// Whether waits inside are to end at once: this scope is cancelled, or one around it from which
   /// nothing is held back.
   bool ends_waits() const noexcept {
+    if (outer_ == nullptr) return cancelled_;  // most fibers are spawned there
     for (const scope* s = this; s != nullptr && !s->holds_back_; s = s->outer_) {
       if (s->cancelled_) return true;
     }
@@ -186,7 +187,7 @@ class context {
   /// (by throw_interruption()) instead of waiting.
   bool interrupted() const noexcept { return interrupted_; }
   /// Throws the oldest kill, else `cancelled` from the outermost scope that gave up.
-  [[noreturn]] void throw_interruption();
+  [[noreturn, gnu::cold]] void throw_interruption();
 
   /// Whether a wait that need not suspend may return at once. After 128 of those in one resumption
   /// it must queue up instead (wake()), so that a loop over ready things cannot starve the others.
@@ -315,9 +316,8 @@ class ready_queue {
   /// the context's budget, and before anything else runs.
   void bounce(frame_record& next) noexcept { bounced_ = next.self; }
 
-  /// Resumes the first context in the queue and returns it. Precondition: not empty.
-  context& resume_first() noexcept {
-    context& first = *head_;
+  /// Resumes that context. Precondition: it is the first in the queue.
+  void resume(context& first) noexcept {
     head_ = first.next_ready_;
     if (head_ == nullptr) tail_ = &head_;
     first.wait_.type = nullptr;
@@ -325,7 +325,6 @@ class ready_queue {
     first.started_ = true;
     first.wait_.at->self.resume();
     while (bounced_) std::exchange(bounced_, nullptr).resume();
-    return first;
   }
 
   /// Takes the first context out without resuming it. Precondition: not empty.
@@ -338,7 +337,9 @@ class ready_queue {
   context& first() noexcept { return *head_; }
   /// Has the context behind the first one fetched: with thousands of them they are not in the
   /// cache.
-  void prefetch_second() const noexcept { __builtin_prefetch(head_->next_ready_, 1); }
+  static void prefetch_second(const context& first) noexcept {
+    __builtin_prefetch(first.next_ready_, 1);
+  }
 
   /// Says from which stack address on chains of this thread are cut; called by the function that
   /// resumes.

@@ -276,6 +276,7 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   void release_starters() noexcept;
   void end_shields() noexcept;
   void release_main_when_alone() noexcept;
+  /// Asked when no fiber is ready, none waits for a timer, and there is no hope.
   bool is_deadlocked() const;
   void report_deadlock();
   void give_main_up();

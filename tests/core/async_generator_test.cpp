@@ -307,7 +307,7 @@ TEST_CASE("a kill between two values is delivered at the next wait, in the gener
     }
   }(seen));
   queue.set_stack_base(__builtin_frame_address(0));
-  queue.resume_first();
+  queue.resume(queue.first());
   CHECK(seen == std::vector{1});
   one.kill();
   run_ready(queue);

@@ -55,16 +55,18 @@ TEST_CASE("contexts run first in, first out, again and again") {
   CHECK(queue.empty());
 }
 
-TEST_CASE("resume_first returns whom it resumed") {
+TEST_CASE("resume resumes the first context only") {
   ready_queue queue;
   std::string text;
   chain<> a(queue, write_letters(text, 'a', 0));
   chain<> b(queue, write_letters(text, 'b', 0));
   queue.set_stack_base(__builtin_frame_address(0));
-  CHECK(&queue.resume_first() == &a);
+  queue.resume(queue.first());
   CHECK(a.done());
   CHECK_FALSE(b.done());
-  CHECK(&queue.resume_first() == &b);
+  CHECK(&queue.first() == &b);
+  queue.resume(b);
+  CHECK(b.done());
   CHECK(queue.empty());
 }
 
@@ -103,7 +105,11 @@ TEST_CASE("a new resumption brings a new budget") {
   chain<> modest(queue, write_letters(text, 'm', 10));
   queue.set_stack_base(__builtin_frame_address(0));
   int resumptions = 0;
-  while (!greedy.done()) resumptions += &queue.resume_first() == &greedy ? 1 : 0;
+  while (!greedy.done()) {
+    context& first = queue.first();
+    queue.resume(first);
+    resumptions += &first == &greedy ? 1 : 0;
+  }
   CHECK(resumptions == 4);
   run_ready(queue);
 }

@@ -15,7 +15,7 @@ namespace ringlet::test {
 /// Resumes what is ready until nothing is.
 [[gnu::noinline]] inline void run_ready(ready_queue& queue) {
   queue.set_stack_base(__builtin_frame_address(0));
-  while (!queue.empty()) queue.resume_first();
+  while (!queue.empty()) queue.resume(queue.first());
 }
 
 /// A task on a bare context, queued at once.
