@@ -218,11 +218,11 @@ task<> fail_to_make_a_fiber(auto&& make, int least) {
   CHECK(begun.use_count() == 1);
 }
 
-task<int> give(int value, std::shared_ptr<int> kept) {
+[[gnu::noinline]] task<int> give(int value, std::shared_ptr<int> kept) {
   static_cast<void>(kept);
   co_return value;
 }
-generator<int> yield_two(std::shared_ptr<int> kept) {
+[[gnu::noinline]] generator<int> yield_two(std::shared_ptr<int> kept) {
   co_yield *kept;
   co_yield *kept;
 }
