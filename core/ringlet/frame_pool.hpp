@@ -24,7 +24,7 @@
 
 namespace ringlet::detail {
 
-/// Steps of 32 bytes up to 1 KiB, then four steps per doubling up to 32 KiB. Frames are laid out by
+/// Steps of 16 bytes up to 1 KiB, then four steps per doubling up to 32 KiB. Frames are laid out by
 /// g++ before it optimises, so frames of several KiB are not rare; what is larger still is left to
 /// operator new.
 ///
@@ -33,7 +33,7 @@ namespace ringlet::detail {
 /// that makes the address, and ld turns that addition into a lea, which sets no flags.
 class frame_pool {
  public:
-  static constexpr std::size_t step = 32;
+  static constexpr std::size_t step = 16;
   static constexpr std::size_t fine_max = 1024;
   static constexpr std::size_t pooled_max = 32 * 1024;
   static constexpr std::size_t fine_classes = fine_max / step;

@@ -19,7 +19,7 @@
 namespace ringlet {
 
 /// See tcp_stream::receive(). The request that it waits for belongs to the descriptor.
-class [[nodiscard]] receive_wait final : public wait_base, private arrival_waiter {
+class [[nodiscard]] receive_wait final : private arrival_waiter, public wait_base {
  public:
   receive_wait(descriptor& on, until limit) noexcept
       : wait_base(limit), claim_(on, direction::read) {}
@@ -39,8 +39,9 @@ class [[nodiscard]] receive_wait final : public wait_base, private arrival_waite
   static void describe(const void* object, std::string& out);
   static const wait_type type;
 
-  direction_claim claim_;
+  // In this order they take the least: one lies in each frame that waits for a peer.
   std::int32_t answer_ = -ECANCELED;
+  [[no_unique_address]] direction_claim claim_;  // lends its padding
   // The bytes: in a buffer of the pool, or in memory of their own.
   std::int32_t buffer_ = completion::no_buffer;
   std::byte* memory_ = nullptr;

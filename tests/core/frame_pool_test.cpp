@@ -62,11 +62,11 @@ TEST_CASE("the block that was freed last is used first, by any size of its class
   void* const second = frames.allocate(100);
   frames.deallocate(first, 100);
   frames.deallocate(second, 100);
-  void* const again = frames.allocate(128);
+  void* const again = frames.allocate(112);
   void* const once_more = frames.allocate(97);
   CHECK(again == second);
   CHECK(once_more == first);
-  frames.deallocate(again, 128);
+  frames.deallocate(again, 112);
   frames.deallocate(once_more, 97);
 }
 
