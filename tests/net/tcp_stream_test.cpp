@@ -493,4 +493,25 @@ TEST_CASE("an error is thrown without as_result, and the fiber that awaits it go
   });
 }
 
+TEST_CASE("while a fiber closes hundreds of streams, other fibers get their turn") {
+  on_schedulers([]() -> task<> {
+    constexpr int count = 2 * ready_queue::budget + 44;
+    auto listener = tcp_listener::bind("127.0.0.1:0");
+    std::vector<connection> all;
+    for (int i = 0; i < count; ++i) all.push_back(co_await connected_through(listener));
+    int turns = 0;
+    const fiber<> other = spawn([&turns]() -> task<> {
+      for (;;) {
+        co_await yield();
+        ++turns;
+      }
+    });
+    co_await yield();
+    turns = 0;
+    for (connection& each : all) co_await each.near.close();
+    CHECK(turns >= 2);
+    co_await other.kill();
+  });
+}
+
 TEST_SUITE_END();
