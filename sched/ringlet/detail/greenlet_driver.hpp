@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ringlet/detail/greenlet_base.hpp>
+#include <ringlet/detail/settled.hpp>
 #include <ringlet/task.hpp>
 
 #include <concepts>
@@ -51,24 +52,6 @@ struct greenlet_driver {
   promise_type* promise;
 };
 
-/// Runs the body, and leaves what it returned in its promise.
-template <class T>
-class body_wait {
- public:
-  explicit body_wait(task<T>& body) noexcept : callee_(body.promise_to_start()) {}
-  bool await_ready() const noexcept { return false; }
-  template <class Promise>
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> caller) const noexcept {
-    return task_awaiter<T>(callee_).await_suspend(caller);
-  }
-  void await_resume() const {
-    if (const std::exception_ptr error = callee_->error()) std::rethrow_exception(error);
-  }
-
- private:
-  task_promise<T>* callee_;
-};
-
 /// The end by return: nobody resumes it. The driver is destroyed when the value has been taken.
 template <class T>
 class last_wait {
@@ -106,7 +89,8 @@ template <class T, class F, class... Args>
 greenlet_driver drive(greenlet_base& me, F f, Args... args) {
   [[maybe_unused]] sent_type<T> first = me.receive<T>();
   task<T> body = call_body<T, F, Args...>(f, args..., first);
-  co_await body_wait<T>(body);
+  co_await settled<T>(body);
+  if (std::exception_ptr error = body.promise().error()) std::rethrow_exception(std::move(error));
   co_await last_wait<T>(me, body);
 }
 #if defined(__GNUC__) && !defined(__clang__)
