@@ -33,6 +33,7 @@
 #include "support/child.hpp"
 #include "support/engines.hpp"
 #include "support/sockets.hpp"
+#include "support/terminals.hpp"
 #include "support/watched.hpp"
 
 using namespace ringlet;

@@ -28,6 +28,7 @@
 #include "support/schedulers.hpp"
 #include "support/sockets.hpp"
 #include "support/stage.hpp"
+#include "support/terminals.hpp"
 
 using namespace ringlet;
 using namespace ringlet::test;

@@ -23,6 +23,7 @@
 #include <string_view>
 #include <utility>
 
+#include "net/reader_model.hpp"
 #include "sched/allocations.hpp"
 #include "support/aborts.hpp"
 #include "support/loopback.hpp"
@@ -36,31 +37,6 @@ using namespace ringlet::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-constexpr const char* too_long = "what came is longer than the limit allows";
-constexpr const char* too_short = "the stream ended before all bytes had come";
-
-// Where a reader reads from: what is in flight while it waits.
-struct source {
-  std::string_view name;
-  opcode code;
-  int fd;
-
-  operation& in_flight(stage& s) const { return s.engine.oldest(code, fd); }
-  bool is_waited_for(const stage& s) const { return s.engine.is_waiting(code, fd); }
-  // "" is the end.
-  void bring(stage& s, std::string_view bytes) const { s.engine.deliver(in_flight(s), bytes); }
-  // As soon as it is asked for; the end, again and again, after that.
-  void bring_and_end(stage& s, std::string bytes) const {
-    s.engine.on_start = [this, &s, bytes, brought = false](operation&) mutable {
-      if (!std::exchange(brought, true)) bring(s, bytes);
-      if (is_waited_for(s)) bring(s, "");
-    };
-  }
-};
-
-constexpr std::array sources{source{"connection", opcode::receive, stream_fd},
-                             source{"standard stream", opcode::read, standard_fd}};
 
 // Runs `body(stage, reader, source)` for a reader of each kind.
 template <class F>
@@ -82,29 +58,6 @@ void for_each_source(std::size_t limit, F body) {
 template <class F>
 void for_each_source(F body) {
   for_each_source(reader::default_limit, body);
-}
-
-task<std::string> line_of(reader& in, until limit = forever) {
-  return outcome_of([&in, limit] { return in.read_line(limit); });
-}
-task<std::string> until_of(reader& in, std::string_view delimiter, until limit = forever) {
-  return outcome_of([&in, delimiter, limit] { return in.read_until(delimiter, limit); });
-}
-task<std::string> exact_of(reader& in, std::size_t count, until limit = forever) {
-  return outcome_of([&in, count, limit] { return in.read_exact(count, limit); });
-}
-task<std::string> peek_of(reader& in, std::size_t count, until limit = forever) {
-  return outcome_of([&in, count, limit] { return in.peek(count, limit); });
-}
-// What read_some() brings, in quotes; nothing in them is the end.
-task<std::string> some_of(reader& in, std::size_t room, until limit = forever) {
-  std::string memory(room, '?');
-  const auto words = co_await outcome_of([&in, &memory, limit] {
-    return in.read_some(std::as_writable_bytes(std::span(memory)), limit);
-  });
-  const std::size_t size = words.find(" bytes");
-  if (size == std::string::npos) co_return words;
-  co_return "'" + memory.substr(0, std::stoul(words)) + "'" + words.substr(size + 6);
 }
 
 // One of the calls that wait. All but read_some take "abcd\r\n", no less and no more.
@@ -926,35 +879,6 @@ TEST_CASE("a dump says what a call waits for") {
 
 namespace {
 
-// What is left of the text, and what each call must bring.
-struct model {
-  std::string_view left;
-  std::size_t limit;
-
-  std::string until(std::string_view delimiter, bool lines) {
-    const std::size_t at = left.find(delimiter);
-    const std::size_t size = std::min(at, left.size());
-    std::string_view taken = left.substr(0, size);
-    if (left.empty()) return "end";
-    const bool misses = at == std::string_view::npos;
-    if (size > limit) {
-      left.remove_prefix(misses ? size : size + delimiter.size());
-      return too_long;
-    }
-    if (misses && !lines) return too_short;
-    left.remove_prefix(misses ? size : size + delimiter.size());
-    if (lines && !misses && taken.ends_with('\r')) taken.remove_suffix(1);
-    return "'" + std::string(taken) + "'";
-  }
-  std::string exact(std::size_t count) {
-    if (count > limit) return too_long;
-    if (count > left.size()) return too_short;
-    const std::string taken(left.substr(0, count));
-    left.remove_prefix(count);
-    return "'" + taken + "'";
-  }
-};
-
 constexpr std::array<std::string_view, 4> delimiters{"\n", "\r\n", "\r\n\r\n", "aab"};
 
 std::string random_text(random_numbers& chance) {
@@ -994,7 +918,7 @@ task<std::string> insistently(Call call) {
 
 task<> compare_with_model(stage& s, reader& in, const source& from, random_numbers& chance) {
   const std::string text = random_text(chance);
-  model expected{text, in.limit()};
+  reader_model expected{text, in.limit()};
   const auto feeder = spawn(&bring_randomly, std::ref(s), std::cref(from), text, std::ref(chance));
   for (int calls = 0; calls < 200; ++calls) {
     std::string words;

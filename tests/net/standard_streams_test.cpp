@@ -25,6 +25,7 @@
 #include "support/outcome.hpp"
 #include "support/schedulers.hpp"
 #include "support/sockets.hpp"
+#include "support/terminals.hpp"
 
 using namespace ringlet;
 using namespace ringlet::test;

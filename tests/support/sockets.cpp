@@ -1,8 +1,6 @@
 // Making, filling and draining descriptors.
 #include "support/sockets.hpp"
 
-#include <doctest/doctest.h>
-
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -60,17 +58,6 @@ fd_pair terminal_pair() {
   ::cfmakeraw(&mode);
   checked(::tcsetattr(slave.get(), TCSANOW, &mode), "tcsetattr");
   return {std::move(slave), std::move(master)};
-}
-
-bool lacks_terminals() {
-  try {
-    terminal_pair();
-    return false;
-  } catch (const std::system_error& error) {
-    MESSAGE("skipped: no terminal can be made here: ", std::string(error.what()),
-            " (is /dev/pts mounted?)");
-    return true;
-  }
 }
 
 loopback_listener::loopback_listener(int backlog)

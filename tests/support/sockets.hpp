@@ -23,8 +23,6 @@ fd_pair socket_pair();
 fd_pair pipe_pair();
 /// A raw terminal: the program's side and the keyboard and screen. Both can be read and written.
 fd_pair terminal_pair();
-/// Whether no terminal can be made here. Then it says that what needs one is skipped, and why.
-bool lacks_terminals();
 /// A TCP listener on a free port of the loopback device, and where it is.
 struct loopback_listener {
   explicit loopback_listener(int backlog = 16);

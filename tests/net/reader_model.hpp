@@ -1,0 +1,98 @@
+// What the tests of reader share: where it reads from, its calls with their outcome in words, and a
+// simple model on a string that says what must come of them.
+#pragma once
+
+#include <ringlet/reader.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "support/outcome.hpp"
+#include "support/scripted_engine.hpp"
+#include "support/stage.hpp"
+
+namespace ringlet::test {
+
+inline constexpr const char* too_long = "what came is longer than the limit allows";
+inline constexpr const char* too_short = "the stream ended before all bytes had come";
+
+/// Where a reader reads from: what is in flight while it waits.
+struct source {
+  std::string_view name;
+  opcode code;
+  int fd;
+
+  operation& in_flight(stage& s) const { return s.engine.oldest(code, fd); }
+  bool is_waited_for(const stage& s) const { return s.engine.is_waiting(code, fd); }
+  /// "" is the end.
+  void bring(stage& s, std::string_view bytes) const { s.engine.deliver(in_flight(s), bytes); }
+  /// As soon as it is asked for; the end, again and again, after that.
+  void bring_and_end(stage& s, std::string bytes) const {
+    s.engine.on_start = [this, &s, bytes, brought = false](operation&) mutable {
+      if (!std::exchange(brought, true)) bring(s, bytes);
+      if (is_waited_for(s)) bring(s, "");
+    };
+  }
+};
+
+inline constexpr std::array sources{source{"connection", opcode::receive, stream_fd},
+                                    source{"standard stream", opcode::read, standard_fd}};
+
+inline task<std::string> line_of(reader& in, until limit = forever) {
+  return outcome_of([&in, limit] { return in.read_line(limit); });
+}
+inline task<std::string> until_of(reader& in, std::string_view delimiter, until limit = forever) {
+  return outcome_of([&in, delimiter, limit] { return in.read_until(delimiter, limit); });
+}
+inline task<std::string> exact_of(reader& in, std::size_t count, until limit = forever) {
+  return outcome_of([&in, count, limit] { return in.read_exact(count, limit); });
+}
+inline task<std::string> peek_of(reader& in, std::size_t count, until limit = forever) {
+  return outcome_of([&in, count, limit] { return in.peek(count, limit); });
+}
+/// What read_some() brings, in quotes; nothing in them is the end.
+inline task<std::string> some_of(reader& in, std::size_t room, until limit = forever) {
+  std::string memory(room, '?');
+  const auto words = co_await outcome_of([&in, &memory, limit] {
+    return in.read_some(std::as_writable_bytes(std::span(memory)), limit);
+  });
+  const std::size_t size = words.find(" bytes");
+  if (size == std::string::npos) co_return words;
+  co_return "'" + memory.substr(0, std::stoul(words)) + "'" + words.substr(size + 6);
+}
+
+/// What is left of the text, and what each call must bring.
+struct reader_model {
+  std::string_view left;
+  std::size_t limit;
+
+  std::string until(std::string_view delimiter, bool lines) {
+    const std::size_t at = left.find(delimiter);
+    const std::size_t size = std::min(at, left.size());
+    std::string_view taken = left.substr(0, size);
+    if (left.empty()) return "end";
+    const bool misses = at == std::string_view::npos;
+    if (size > limit) {
+      left.remove_prefix(misses ? size : size + delimiter.size());
+      return too_long;
+    }
+    if (misses && !lines) return too_short;
+    left.remove_prefix(misses ? size : size + delimiter.size());
+    if (lines && !misses && taken.ends_with('\r')) taken.remove_suffix(1);
+    return "'" + std::string(taken) + "'";
+  }
+  std::string exact(std::size_t count) {
+    if (count > limit) return too_long;
+    if (count > left.size()) return too_short;
+    const std::string taken(left.substr(0, count));
+    left.remove_prefix(count);
+    return "'" + taken + "'";
+  }
+};
+
+}  // namespace ringlet::test
