@@ -11,6 +11,11 @@ What it finds:
               that was chosen there twice.
   throw       co_await in the expression of a `throw`: the same compiler loses the exception object.
   capture     a lambda that captures by value, as a temporary beside co_await: destroyed twice there.
+  braces      `T{...}` or `{...}` with a variable in it, as an argument beside co_await: a class
+              without constructors is destroyed twice there. Types of std:: that are named are left
+              out: they have constructors.
+  condition   a coroutine without variables whose co_await are all in conditions of `if`, `while` or
+              `switch`: it gets a wrong frame there, and ringlet aborts.
   dangling    a lambda with captures that is a coroutine and is called where it is written, as in
               spawn([x]() -> task<> { ... }()): the captures die with the expression, before the
               coroutine reads them. Every compiler. Not where the call is awaited, or run() to its
@@ -18,7 +23,8 @@ What it finds:
 
 It reads text, not C++: it knows no types and expands no macros. So it reports choices between
 values that have no destructor, such as numbers, when there is co_await beside them; and it cannot
-see braced temporaries, a lambda behind a macro, or a task kept longer than what it was made of.
+see braced temporaries of literals only, what is behind a macro, or a task kept longer than what it
+was made of.
 """
 
 import pathlib
@@ -118,6 +124,64 @@ def statements(text):
     yield from split(0, len(text))
 
 
+# What may own memory: a name that is not a designator, a type or a qualified constant.
+OWNER = re.compile(r"(?<![\w.:])(?!true\b|false\b|nullptr\b)[A-Za-z_]\w*\b(?!\s*(?:::|\w))")
+
+
+def braced_temporaries(code):
+    """The places of braced lists in the arguments of a full expression, and not of its names."""
+    for match in re.finditer(r"\{", code):
+        before = code[:match.start()].rstrip()
+        inside = code[match.start():end_of_group(code, match.start())][1:-1]
+        named = re.search(r"((?:\w+::)*\w+)(?:<[^<>()]*>)*$", before)
+        is_argument = named or before.endswith(("(", ",", "{"))
+        if is_argument and OWNER.search(inside) and not (named and named[1].startswith("std::")):
+            yield match.start()
+
+
+HEAD = re.compile(r"\b(?:if|while|switch)\s*(?=\()")
+VARIABLE = re.compile(
+    r"(?:^|[;{}()])\s*(?!(?:break|case|co_await|co_return|co_yield|continue|default|delete|else|goto|return"
+    r"|throw|using)\b)"
+    r"(?:(?:const|static|constexpr)\s+)*[A-Za-z_][\w:]*(?:<[^;{}]*?>)?(?:\s+|\s*[&*]+\s*)"
+    r"(?:[A-Za-z_]\w*\s*[=;{(,:\[]|\[\w, ]+\]\s*=)")
+
+
+def coroutine_bodies(text, known):
+    """(start, code) of the body of each function and lambda that awaits; the bodies of lambdas in
+    it are blank."""
+    starts = [one.body for one in known]
+    for match in re.finditer(r"\)(?:\s|const\b|noexcept\b|override\b|->[^;{}()]*)*\{", text):
+        opening = match.start()
+        depth = 0
+        while opening > 0:
+            depth += (text[opening] == ")") - (text[opening] == "(")
+            if depth == 0:
+                break
+            opening -= 1
+        word = re.search(r"(\w+|[\])>])\s*$", text[max(0, opening - 80):opening])
+        if word and word[1] not in ("if", "while", "for", "switch", "catch", "]"):
+            starts.append(match.end() - 1)
+    for start in sorted(set(starts)):
+        end = end_of_group(text, start)
+        code = text[start:end]
+        for one in known:
+            if start < one.body and one.end <= end:
+                inner = re.sub(r"[^\n]", " ", text[one.body:one.end])
+                code = code[:one.body - start] + inner + code[one.end - start:]
+        if "co_await" in code:
+            yield start, code
+
+
+def awaited_in_conditions_only(code):
+    """The place of the first co_await, where there are no variables and no others; else None."""
+    heads = [(h.end(), end_of_group(code, h.end())) for h in HEAD.finditer(code)]
+    awaits = [match.start() for match in re.finditer(r"\bco_await\b", code)]
+    if not all(any(start < place < end for start, end in heads) for place in awaits):
+        return None
+    return None if VARIABLE.search(code[1:]) else awaits[0]
+
+
 def findings_in(source):
     """(line, message) of each finding."""
     text = NOT_CODE.sub(blank, source)
@@ -136,6 +200,8 @@ def findings_in(source):
             continue
         for choice in re.finditer(r"\?", code):
             report(place + choice.start(), f"choice beside co_await: {NAME_FIRST}")
+        for start in braced_temporaries(code):
+            report(place + start, f"braced temporary beside co_await: {NAME_FIRST}")
         thrown = re.search(r"\bthrow\b", code)
         if thrown and thrown.start() < awaited.start():
             report(place + thrown.start(),
@@ -145,6 +211,12 @@ def findings_in(source):
             inside = place <= one.start < place + len(code) and code[one.start - place] == "["
             if inside and one.owns() and is_argument(text, one):
                 report(one.start, f"lambda with captures beside co_await: {NAME_FIRST}")
+    for start, code in coroutine_bodies(text, known):
+        awaited = awaited_in_conditions_only(code)
+        if awaited is not None:
+            report(start + awaited,
+                   "a coroutine without variables awaits in conditions only: g++ before 13 gives it "
+                   "a wrong frame: name the value first")
     for one in known:
         if one.captures and is_called_for_later(text, one):
             report(one.start,
