@@ -158,6 +158,19 @@ class Farewells(chat_support.Case):
         member.expect(WELCOME)
         self.assertEqual(member.rest(), ["* goodbye: you did not say who you are"])
 
+    def test_wrong_nicknames_do_not_prolong_the_introduction(self):
+        """Each is answered at once, so that a limit which began anew would never pass."""
+        server = self.start_server("--introduction", "1", "--rate", "1000000")
+        member = self.member(server)
+        member.expect(WELCOME)
+        give_up = time.monotonic() + 30
+        line = ""
+        while line != "* goodbye: you did not say who you are":
+            self.assertIsNotNone(line, "the connection ended without a word")
+            self.assertLess(time.monotonic(), give_up, "30 s with a limit of 1")
+            member.say("no name!")
+            line = member.line()
+
     def test_the_system_looks_whether_members_are_still_there(self):
         server = self.start_server()
         alice = self.member(server, "alice")
