@@ -1,14 +1,56 @@
-// Work that other threads post to an engine.
+// Work that other threads post to an engine; and the memory that operations name.
 #include <ringlet/engine.hpp>
 
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <cstddef>
 #include <thread>
 
 namespace ringlet {
+namespace {
+
+void check_region(void* memory, std::size_t size) noexcept {
+  void* const first = detail::first_poisoned(memory, size);
+  if (first == nullptr) return;
+  detail::describe_address(first);
+  RINGLET_ASSERT(
+      false,
+      "the memory of a read or write may not be used: it was freed, its scope has ended, "
+      "or another read fills it; it has to outlive the co_await");
+}
+
+void check_message(msghdr* message) noexcept {
+  check_region(message, sizeof *message);
+  check_region(message->msg_name, message->msg_namelen);
+  check_region(message->msg_control, message->msg_controllen);
+  check_region(message->msg_iov, message->msg_iovlen * sizeof(iovec));
+  for (std::size_t i = 0; i < message->msg_iovlen; ++i) {
+    check_region(message->msg_iov[i].iov_base, message->msg_iov[i].iov_len);
+  }
+}
+
+}  // namespace
 
 thread_local constinit engine* detail::engine_here = nullptr;
 
 engine::~engine() {
   RINGLET_ASSERT(!has_posted(), "an engine ended before it had run what was posted");
+}
+
+void engine::check_memory(const operation& op) noexcept {
+  switch (op.code) {
+    case opcode::connect:
+    case opcode::recv:
+    case opcode::send:
+    case opcode::read:
+    case opcode::write:
+      return check_region(op.data, op.length);
+    case opcode::send_message:
+      return check_message(static_cast<msghdr*>(op.data));
+    default:
+      return;  // it names no memory
+  }
 }
 
 void engine::wait_for_posters() const noexcept {

@@ -41,6 +41,7 @@ class file_request final : private operation {
   void start(reader_wait& waiter) noexcept {
     waiter_ = &waiter;
     fd = waiter.claim_.on().fd();
+    const detail::on_behalf_of named(*waiter.fiber_);
     waiter.fiber_->home().carrier().start(*this);
   }
   void cancel() noexcept { waiter_->fiber_->home().carrier().cancel(*this); }

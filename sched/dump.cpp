@@ -1,4 +1,5 @@
 // Walks the registry and the chains of frames.
+#include <ringlet/detail/on_behalf_of.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/fiber.hpp>
 
@@ -11,12 +12,15 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace ringlet {
 namespace {
 
 constexpr double nanoseconds_per_second = 1e9;
+
+thread_local constinit const fiber_base* described_instead = nullptr;
 
 double seconds(steady_ns time) { return static_cast<double>(time) / nanoseconds_per_second; }
 
@@ -232,12 +236,19 @@ bool detail::is_of_library(const std::source_location& place) noexcept {
          (directory.ends_with("/ringlet/") || directory.ends_with("/ringlet/detail/"));
 }
 
+const fiber_base* detail::describe_instead(const fiber_base* who) noexcept {
+  return std::exchange(described_instead, who);
+}
+
 // The innermost await that was suspended and has not returned. In a fiber with greenlets the calls
 // of a greenlet that was dropped may be gone.
 void detail::describe_running(char* text, std::size_t size) noexcept {
   const scheduler* const here = current_scheduler_or_null();
-  if (here == nullptr || here->running() == nullptr || here->is_left_behind()) return;
-  const fiber_base& who = *here->running();
+  if (here == nullptr || here->is_left_behind()) return;
+  const fiber_base* const shown_fiber =
+      described_instead != nullptr ? described_instead : here->running();
+  if (shown_fiber == nullptr) return;
+  const fiber_base& who = *shown_fiber;
   const auto begin = [&] {
     return who.name().empty()
                ? fmt::format_to_n(text, size - 1, "in fiber {}", who.id())

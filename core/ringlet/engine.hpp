@@ -6,6 +6,7 @@
 #pragma once
 
 #include <ringlet/buffer_pool.hpp>
+#include <ringlet/detail/sanitizers.hpp>
 #include <ringlet/intrusive_list.hpp>
 #include <ringlet/operation.hpp>
 
@@ -180,10 +181,16 @@ class engine {
   /// The rules of the life of an operation, for engines.
   void mark_queued(operation& op) noexcept {
     RINGLET_ASSERT(!op.in_flight(), "an operation was started while it was in flight");
+#ifdef RINGLET_ASAN
+    check_memory(op);
+#endif
     op.state_ = operation::state::queued;
     op.cancel_requested_ = false;
     ++in_flight_;
   }
+  /// Aborts where the memory that the operation names may not be used: AddressSanitizer does not
+  /// see the kernel use it. Nothing without AddressSanitizer.
+  static void check_memory(const operation& op) noexcept;
   static void mark_in_kernel(operation& op) noexcept { op.state_ = operation::state::in_kernel; }
   /// False when there is nothing to cancel or it was asked for before.
   static bool mark_cancelled(operation& op) noexcept {

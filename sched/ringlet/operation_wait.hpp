@@ -1,6 +1,7 @@
 // A wait for one operation of the engine.
 #pragma once
 
+#include <ringlet/detail/on_behalf_of.hpp>
 #include <ringlet/engine.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/operation.hpp>
@@ -35,6 +36,7 @@ class basic_operation_wait : public Base, protected operation {
   /// asked to end, which is then to be finished.
   bool restart() noexcept {
     if (this->reason_ != cancel_reason::none || cancel_requested()) return false;
+    const detail::on_behalf_of named(*this->fiber_);
     carrier().start(*this);
     return true;
   }

@@ -16,6 +16,8 @@
 extern "C" {
 void __asan_poison_memory_region(void const volatile* address, std::size_t size);
 void __asan_unpoison_memory_region(void const volatile* address, std::size_t size);
+void* __asan_region_is_poisoned(void* address, std::size_t size);
+void __asan_describe_address(void* address);
 }
 #endif
 
@@ -34,6 +36,24 @@ inline void unpoison([[maybe_unused]] const void* address,
                      [[maybe_unused]] std::size_t size) noexcept {
 #ifdef RINGLET_ASAN
   __asan_unpoison_memory_region(address, size);
+#endif
+}
+
+/// The first byte of that memory that may not be touched: freed, out of its scope, or poisoned.
+/// Null where there is none, and always without AddressSanitizer.
+inline void* first_poisoned([[maybe_unused]] void* address,
+                            [[maybe_unused]] std::size_t size) noexcept {
+#ifdef RINGLET_ASAN
+  return size == 0 ? nullptr : __asan_region_is_poisoned(address, size);
+#else
+  return nullptr;
+#endif
+}
+
+/// Prints what AddressSanitizer knows of that byte: who allocated and who freed it.
+inline void describe_address([[maybe_unused]] void* address) noexcept {
+#ifdef RINGLET_ASAN
+  __asan_describe_address(address);
 #endif
 }
 
