@@ -121,6 +121,17 @@ class life_mark {
 /// A scope around what the running fiber calls, with a limit; what happens when that passes is up
 /// to the derived class.
 class timed_scope : public scope, private timer {
+ public:
+  /// As those of scope, but in the fiber's own thread and before its call has returned.
+  void cancel() noexcept {
+    check_thread("a limit was cancelled on a thread that is not its fiber's");
+    scope::cancel();
+  }
+  bool is_cancelled() const noexcept {
+    check_thread("a limit was asked on a thread that is not its fiber's");
+    return scope::is_cancelled();
+  }
+
  protected:
   using expiry = void (*)(timed_scope&) noexcept;
 

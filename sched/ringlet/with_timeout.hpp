@@ -25,7 +25,7 @@ class deadline_scope : public timed_scope {
  public:
   /// Counts from now; around what the running fiber calls until it ends.
   explicit deadline_scope(until limit)
-      : timed_scope([](timed_scope& due) noexcept { due.cancel(); }) {
+      : timed_scope([](timed_scope& due) noexcept { due.scope::cancel(); }) {
     set_limit(limit);
   }
 
@@ -33,7 +33,7 @@ class deadline_scope : public timed_scope {
   /// late: the old one has passed, and what is inside is being ended.
   bool extend(until limit) noexcept {
     check_thread("a limit was extended on a thread that is not its fiber's");
-    if (has_passed()) return false;
+    if (scope::is_cancelled()) return false;
     set_limit(limit);
     return true;
   }

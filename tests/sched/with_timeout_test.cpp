@@ -901,17 +901,26 @@ TEST_CASE("limits that pass and extensions allocate nothing beyond pooled frames
 
 TEST_CASE("a deadline_scope that is used after its call has returned aborts") {
   if (sanitized) return;  // AddressSanitizer is first
-  CHECK(aborts_with("a deadline_scope was used after its call had returned", [] {
-    run([]() -> task<> {
-      deadline_scope* kept = nullptr;
-      const auto body = [&kept](deadline_scope& limit) -> task<> {
-        kept = &limit;
-        co_return;
+  const auto use = [](void (*wrong)(deadline_scope&)) {
+    return [wrong] {
+      const auto main = [wrong]() -> task<> {
+        deadline_scope* kept = nullptr;
+        const auto body = [&kept](deadline_scope& limit) -> task<> {
+          kept = &limit;
+          co_return;
+        };
+        co_await with_timeout(1s, body);
+        wrong(*kept);
       };
-      co_await with_timeout(1s, body);
-      kept->extend(1ms);
-    }());
-  }));
+      scripted_engine engine;
+      run_on(engine, main());
+    };
+  };
+  const char* const rule = "a deadline_scope was used after its call had returned";
+  CHECK(aborts_with(rule, use([](deadline_scope& ended) { ended.extend(1ms); })));
+  CHECK(aborts_with(rule, use([](deadline_scope& ended) { ended.cancel(); })));
+  CHECK(aborts_with(rule, use([](deadline_scope& ended) { (void)ended.has_passed(); })));
+  CHECK(aborts_with(rule, use([](deadline_scope& ended) { (void)ended.is_cancelled(); })));
 }
 
 // Unwinding is most of what a limit costs, and limits pass by the thousand.

@@ -285,17 +285,25 @@ TEST_CASE("a task_group") {
                    })));
 }
 
-TEST_CASE("a limit that is extended") {
-  CHECK(is_refused("a limit was extended on a thread that is not its fiber's", []() -> task<> {
-    auto body = [](deadline_scope& limit) -> task<> {
-      on_other_scheduler([&]() -> task<> {
-        limit.extend(1h);
+TEST_CASE("a limit that is extended, cancelled or asked") {
+  const auto with = [](void (*misuse)(deadline_scope&)) {
+    return [misuse]() -> task<> {
+      auto body = [misuse](deadline_scope& limit) -> task<> {
+        on_other_scheduler([&]() -> task<> {
+          misuse(limit);
+          co_return;
+        });
         co_return;
-      });
-      co_return;
+      };
+      co_await with_timeout(1h, body);
     };
-    co_await with_timeout(1h, body);
-  }));
+  };
+  CHECK(is_refused("a limit was extended on a thread that is not its fiber's",
+                   with([](deadline_scope& limit) { limit.extend(1h); })));
+  CHECK(is_refused("a limit was cancelled on a thread that is not its fiber's",
+                   with([](deadline_scope& limit) { limit.cancel(); })));
+  CHECK(is_refused("a limit was asked on a thread that is not its fiber's",
+                   with([](deadline_scope& limit) { (void)limit.has_passed(); })));
 }
 
 TEST_CASE("a greenlet") {
