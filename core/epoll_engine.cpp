@@ -2,6 +2,7 @@
 #include "epoll_engine.hpp"
 
 #include <ringlet/detail/report.hpp>
+#include <ringlet/error.hpp>
 
 #include <netinet/in.h>
 #include <sys/epoll.h>
@@ -461,9 +462,7 @@ void epoll_engine::poll(steady_ns until) {
   const int count = poll_kernel(timeout, events);
   const int error = errno;
   if (sleeps) announce_awake();
-  if (count < 0 && error != EINTR) {
-    throw std::system_error(error, std::system_category(), "epoll_wait");
-  }
+  if (count < 0 && error != EINTR) throw_error(system_error_code(-error), "epoll_wait");
   for (int i = 0; i < count; ++i) {
     const epoll_event& one = events[static_cast<std::size_t>(i)];
     on_event(one.data.fd, one.events);

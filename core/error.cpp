@@ -1,6 +1,9 @@
-// The category of ringlet's own error codes.
+// The category of ringlet's own error codes, and the texts of errors that are thrown.
+#include <ringlet/detail/throw_invalid.hpp>
 #include <ringlet/error.hpp>
 
+#include <cerrno>
+#include <stdexcept>
 #include <string>
 
 namespace ringlet {
@@ -34,6 +37,23 @@ class category final : public std::error_category {
   }
 };
 
+// Its what() is the sentence alone: that of a plain std::system_error ends with the system's text.
+class invalid_argument_error final : public std::system_error {
+ public:
+  invalid_argument_error(std::error_code code, const std::string& sentence)
+      : std::system_error(code), sentence_(sentence) {}
+  const char* what() const noexcept override { return sentence_.what(); }
+
+ private:
+  std::runtime_error sentence_;  // copied without throwing
+};
+
+// Other categories that count as this condition have texts of their own.
+bool is_einval(const std::error_code& code) noexcept {
+  return code.value() == EINVAL &&
+         (code.category() == std::system_category() || code.category() == std::generic_category());
+}
+
 }  // namespace
 
 const std::error_category& ringlet_category() noexcept {
@@ -48,7 +68,13 @@ std::error_code make_error_code(errc code) noexcept {
 timed_out::timed_out(const char* what) : std::system_error(errc::timed_out, what) {}
 
 void throw_error(std::error_code code, const char* what) {
-  if (code == make_error_code(errc::timed_out)) throw timed_out(what);
+  detail::throw_error(code, what,
+                      "an argument is out of range, or the descriptor is of another kind");
+}
+
+void detail::throw_error(std::error_code code, const std::string& what, const char* reason) {
+  if (is_einval(code)) throw invalid_argument_error(code, what + ": " + reason);
+  if (code == make_error_code(errc::timed_out)) throw timed_out(what.c_str());
   throw std::system_error(code, what);
 }
 

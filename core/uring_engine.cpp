@@ -1,6 +1,8 @@
 // Submitting, waiting and reaping; see the header for what shapes it.
 #include "uring_engine.hpp"
 
+#include <ringlet/error.hpp>
+
 #include <unistd.h>
 
 #include <algorithm>
@@ -123,7 +125,7 @@ void uring_engine::check(int entered) const {
       return;
     default:
       // EBADR says that completions were lost; nothing can be trusted after that.
-      throw std::system_error(-entered, std::system_category(), "io_uring_enter");
+      throw_error(system_error_code(entered), "io_uring_enter");
   }
 }
 

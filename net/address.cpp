@@ -1,6 +1,6 @@
 // Reading, writing and comparing addresses.
 #include <ringlet/address.hpp>
-#include <ringlet/error.hpp>
+#include <ringlet/detail/throw_invalid.hpp>
 
 #include <arpa/inet.h>
 #include <net/if.h>
@@ -18,8 +18,8 @@ namespace {
     text = text.substr(0, zero);
     reason = "a zero byte follows";
   }
-  throw_error(std::make_error_code(std::errc::invalid_argument),
-              ("\"" + std::string(text) + "\" is not an address: " + reason).c_str());
+  detail::throw_error(std::make_error_code(std::errc::invalid_argument),
+                      '"' + std::string(text) + "\" is not an address", reason);
 }
 
 template <class Number>

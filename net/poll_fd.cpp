@@ -1,4 +1,5 @@
 // A poll takes nothing, so there is nothing to lose, and nobody to be kept from doing the same.
+#include <ringlet/detail/throw_invalid.hpp>
 #include <ringlet/poll_fd.hpp>
 
 #include <cerrno>
@@ -40,9 +41,9 @@ short poll_fd_wait::take_or_throw() {
   const auto taken = take();
   if (taken) return *taken;
   if (taken.error() != std::errc::invalid_argument) throw_error(taken.error(), type.name);
-  const std::string call = "poll_fd of fd " + std::to_string(fd) + " for events " +
-                           std::to_string(flags) + ": none of them can come";
-  throw_error(taken.error(), call.c_str());
+  const std::string call =
+      "poll_fd of fd " + std::to_string(fd) + " for events " + std::to_string(flags);
+  detail::throw_error(taken.error(), call, "none of them can come");
 }
 
 }  // namespace ringlet

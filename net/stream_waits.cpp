@@ -1,5 +1,6 @@
 // How bytes are waited for: short reads and writes, buffers that have run out, and what a
 // cancellation leaves behind.
+#include <ringlet/detail/throw_invalid.hpp>
 #include <ringlet/stream_waits.hpp>
 
 #include <limits.h>
@@ -15,6 +16,12 @@ namespace {
 // is complete is moved to a worker thread by the kernel; a wake-up of a sender frees about a third
 // of the socket's buffer, so this much is far from that.
 constexpr std::size_t request_max = 256 * 1024;
+
+// What EINVAL says of a descriptor, such as one of an eventfd or of an epoll instance.
+constexpr const char* unreadable =
+    "the descriptor is of a kind that cannot be read, or not into so small a buffer";
+constexpr const char* unwritable =
+    "the descriptor is of a kind that cannot be written to, or not with these bytes";
 
 std::uint32_t request_size(std::size_t left) noexcept {
   return static_cast<std::uint32_t>(std::min(left, request_max));
@@ -95,7 +102,7 @@ result<buffer> receive_wait::take() {
 
 buffer receive_wait::await_resume() {
   auto taken = take();
-  if (!taken) throw_error(taken.error(), type.name);
+  if (!taken) detail::throw_error(taken.error(), type.name, unreadable);
   return std::move(*taken);
 }
 
@@ -217,7 +224,7 @@ result<std::size_t> read_some_wait::take() {
 
 std::size_t read_some_wait::await_resume() {
   const auto taken = take();
-  if (!taken) throw_error(taken.error(), type.name);
+  if (!taken) detail::throw_error(taken.error(), type.name, unreadable);
   return *taken;
 }
 
@@ -276,7 +283,7 @@ result<void> read_exact_wait::take() {
 
 void read_exact_wait::await_resume() {
   const auto taken = take();
-  if (!taken) throw_error(taken.error(), type.name);
+  if (!taken) detail::throw_error(taken.error(), type.name, unreadable);
 }
 
 // write_all
@@ -325,7 +332,7 @@ result<void> write_all_wait::take() {
 
 void write_all_wait::await_resume() {
   const auto taken = take();
-  if (!taken) throw_error(taken.error(), type.name);
+  if (!taken) detail::throw_error(taken.error(), type.name, unwritable);
 }
 
 // write_all of several spans
@@ -404,7 +411,7 @@ result<void> gather_wait::take() {
 
 void gather_wait::await_resume() {
   const auto taken = take();
-  if (!taken) throw_error(taken.error(), type.name);
+  if (!taken) detail::throw_error(taken.error(), type.name, unwritable);
 }
 
 }  // namespace ringlet

@@ -1,4 +1,5 @@
 // Making a listening socket, and waiting for connections.
+#include <ringlet/detail/throw_invalid.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/tcp_listener.hpp>
 
@@ -7,6 +8,7 @@
 #include <cerrno>
 
 #include "listener_state.hpp"
+#include "why_invalid.hpp"
 
 namespace ringlet {
 namespace {
@@ -26,7 +28,8 @@ void set_option(engine& carrier, int fd, int level, int name, int value) {
   if (answer >= 0) return;
   const std::string call = "setsockopt of level " + std::to_string(level) + ", option " +
                            std::to_string(name) + " to " + std::to_string(value);
-  throw_error(system_error_code(answer), call.c_str());
+  detail::throw_error(system_error_code(answer), call,
+                      "the value is out of range, or the socket is of another kind");
 }
 
 }  // namespace
@@ -42,7 +45,8 @@ tcp_listener tcp_listener::bind(const address& where, const listen_options& opti
   address target = where;
   const auto must = [&](std::int32_t answer) {
     if (answer >= 0) return answer;
-    throw_error(system_error_code(answer), ("cannot listen on " + target.to_string()).c_str());
+    detail::throw_error(system_error_code(answer), "cannot listen on " + target.to_string(),
+                        why_invalid(target, options.ipv6_only));
   };
   operation open(opcode::open_socket, nullptr);
   open.fd = target.is_ipv6() ? AF_INET6 : AF_INET;
@@ -140,7 +144,7 @@ result<tcp_stream> accept_wait::take() {
 
 tcp_stream accept_wait::await_resume() {
   auto taken = take();
-  if (!taken) throw_error(taken.error(), type.name);
+  if (!taken) detail::throw_error(taken.error(), type.name, "the socket does not listen");
   return std::move(*taken);
 }
 

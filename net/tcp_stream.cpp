@@ -1,9 +1,12 @@
 // Connecting, names and options of TCP sockets.
+#include <ringlet/detail/throw_invalid.hpp>
 #include <ringlet/tcp_stream.hpp>
 
 #include <netinet/tcp.h>
 
 #include <cerrno>
+
+#include "why_invalid.hpp"
 
 namespace ringlet {
 namespace {
@@ -41,7 +44,11 @@ void tcp_stream::call(operation& op, const char* what) const {
   const bool is_open = checked().fd() >= 0;
   const std::int32_t answer = checked().call(op);
   if (answer >= 0) return;
-  throw_error(is_open ? system_error_code(answer) : make_error_code(errc::closed), what);
+  const std::error_code code = is_open ? system_error_code(answer) : make_error_code(errc::closed);
+  detail::throw_error(code, what,
+                      op.code == opcode::set_option
+                          ? "the value is out of range, or the socket is of another kind"
+                          : "the socket is in another state, or of another kind");
 }
 
 void tcp_stream::shutdown_write() {
@@ -145,7 +152,9 @@ result<tcp_stream> connect_wait::take() {
 
 tcp_stream connect_wait::await_resume() {
   auto taken = take();
-  if (!taken) throw_error(taken.error(), ("connect to " + peer_.to_string()).c_str());
+  if (!taken) {
+    detail::throw_error(taken.error(), "connect to " + peer_.to_string(), why_invalid(peer_));
+  }
   return std::move(*taken);
 }
 

@@ -1,4 +1,5 @@
 // ringlet's own error codes, how they compare with those of the system, and how they are thrown.
+#include <ringlet/detail/throw_invalid.hpp>
 #include <ringlet/error.hpp>
 
 #include <doctest/doctest.h>
@@ -70,6 +71,37 @@ TEST_CASE("throw_error throws a system_error with the code and the name of the c
     CHECK(error.code() == std::errc::connection_refused);
     CHECK(std::string(error.what()).rfind("connect", 0) == 0);
   }
+}
+
+TEST_CASE("EINVAL is thrown with a reason instead of the text of the system") {
+  for (const std::error_code code :
+       {system_error_code(-EINVAL), std::make_error_code(std::errc::invalid_argument)}) {
+    try {
+      throw_error(code, "listen");
+      FAIL("nothing was thrown");
+    } catch (const std::system_error& error) {
+      CHECK(error.code() == code);
+      CHECK(error.what() == std::string("listen: an argument is out of range, or the descriptor is "
+                                        "of another kind"));
+    }
+    try {
+      detail::throw_error(code, "listen", "the backlog is negative");
+      FAIL("nothing was thrown");
+    } catch (const std::system_error& error) {
+      CHECK(error.code() == code);
+      CHECK(error.what() == std::string("listen: the backlog is negative"));
+    }
+  }
+}
+
+TEST_CASE("the reason for EINVAL is not given for another error") {
+  try {
+    detail::throw_error(system_error_code(-ECONNREFUSED), "connect", "the address is none");
+    FAIL("nothing was thrown");
+  } catch (const std::system_error& error) {
+    CHECK(error.what() == std::string("connect: Connection refused"));
+  }
+  CHECK_THROWS_AS(detail::throw_error(errc::timed_out, "connect", "no"), timed_out);
 }
 
 TEST_CASE("a passed limit is thrown as timed_out, which is a system_error") {

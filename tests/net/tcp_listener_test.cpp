@@ -201,7 +201,8 @@ TEST_CASE("an IPv6 listener takes IPv4 connections unless it was told not to") {
     const unique_fd client = raw_connect(address::loopback(both.local_address().port()));
     CHECK(client);
     CHECK(complaint(four_in_six, {.ipv6_only = true}) ==
-          "cannot listen on [::ffff:127.0.0.1]:0: Invalid argument");
+          "cannot listen on [::ffff:127.0.0.1]:0: it is an IPv4 address, and the option ipv6_only "
+          "is set");
     co_return;
   });
 }
