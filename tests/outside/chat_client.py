@@ -218,6 +218,24 @@ class OtherServers(ChatCase):
         client = self.start("chat_client", "--host", "localhost")
         self.assert_ends(client, 1, r'"localhost" is not an address[^\n]*\n')
 
+    def test_an_output_that_is_full_is_named_without_the_groups_around_it(self):
+        with open("/dev/full", "wb") as full:
+            client = self.start_client(
+                self.port, "--nick", "a", "--room", "lobby", stdin=PIPE, stdout=full
+            )
+        sock, lines = self.accept_lines()
+        self.addCleanup(sock.close)
+        self.addCleanup(lines.close)
+        sock.sendall(b"* welcome: who are you?\n")
+        sock.shutdown(socket.SHUT_WR)  # Or the client would wait for our end.
+        self.assert_ends(client, 1, r"write_all: No space left on device\n")
+
+    def test_an_input_that_cannot_be_read_is_named_without_the_group_around_it(self):
+        directory = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+        self.addCleanup(os.close, directory)
+        client = self.start_client(self.port, "--nick", "a", "--room", "lobby", stdin=directory)
+        self.assert_ends(client, 1, r"standard input: Is a directory\n")
+
     def test_nothing_is_printed_raw(self):
         client = self.start_talking()
         sock, _ = self.welcome()
