@@ -87,6 +87,12 @@ class pool : private group, public detail::pool_calls<pool> {
   requires detail::makes_task<F, Args...>
   auto spawn_within(const slot_limit& limit, F&& f, Args&&... args)
       -> task<fiber<value_of_call<F, Args...>>>;
+  template <class F, class... Args>
+  requires detail::spawns_wrongly<F, Args...>
+  auto spawn_within(const slot_limit&, F&&, Args&&...) {
+    detail::explain_wrong_spawn<F, Args...>();
+    return task<fiber<>>();
+  }
   /// Spawns if there is a slot now; nothing otherwise.
   template <class T>
   std::optional<fiber<T>> try_spawn(task<T> root,

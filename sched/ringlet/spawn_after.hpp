@@ -74,6 +74,19 @@ template <class F, class... Args>
 concept makes_periodic_task = std::same_as < std::invoke_result_t < std::decay_t<F>
 &, std::decay_t<Args>&... >, task < >> ;
 
+/// Calls that spawn_every() cannot make, but that look as if.
+template <class F, class... Args>
+concept makes_no_periodic_task =
+    !makes_periodic_task<F, Args...> && std::invocable<std::decay_t<F>&, std::decay_t<Args>&...>;
+
+/// Says what is wrong with such a call.
+template <class F, class... Args>
+constexpr void explain_wrong_period() {
+  static_assert(!makes_no_periodic_task<F, Args...>,
+                "the function that spawn_every() calls must return a task without a value: write "
+                "-> task<> and use co_await or co_return in it");
+}
+
 }  // namespace detail
 
 /// As spawn(), but `f(args...)` is called only when that time has passed, counted from this call.
@@ -83,6 +96,14 @@ requires detail::makes_task<F, Args...>
 auto spawn_after(const spawn_time& delay, F&& f, Args&&... args) {
   return spawn(detail::make_call_after(delay, std::forward<F>(f), std::forward<Args>(args)...),
                delay.where());
+}
+
+// For calls that do not compile: says why, at once, because what it returns is deduced.
+template <class F, class... Args>
+requires detail::spawns_wrongly<F, Args...>
+auto spawn_after(const spawn_time&, F&&, Args&&...) {
+  detail::explain_wrong_spawn<F, Args...>();
+  return fiber<>();
 }
 
 /// Calls `f(args...)` once a period, for the first time one period after this call, until it throws
@@ -96,6 +117,12 @@ requires detail::makes_periodic_task<F, Args...> fiber<> spawn_every(const spawn
   return spawn(detail::make_call_every(period, std::forward<F>(f), std::forward<Args>(args)...),
                period.where());
 }
+template <class F, class... Args>
+requires detail::makes_no_periodic_task<F, Args...>
+auto spawn_every(const spawn_time&, F&&, Args&&...) {
+  detail::explain_wrong_period<F, Args...>();
+  return fiber<>();
+}
 /// A point in time is no period.
 template <class F, class... Args>
 fiber<> spawn_every(std::chrono::steady_clock::time_point, F&&, Args&&...) = delete;
@@ -105,6 +132,19 @@ fiber<> spawn_every(std::chrono::steady_clock::time_point, F&&, Args&&...) = del
 template <class Self>
 class spawns_later {
  public:
+  template <class F, class... Args>
+  requires detail::spawns_wrongly<F, Args...>
+  auto spawn_after(const spawn_time&, F&&, Args&&...) {
+    detail::explain_wrong_spawn<F, Args...>();
+    return fiber<>();
+  }
+  template <class F, class... Args>
+  requires detail::makes_no_periodic_task<F, Args...>
+  auto spawn_every(const spawn_time&, F&&, Args&&...) {
+    detail::explain_wrong_period<F, Args...>();
+    return fiber<>();
+  }
+
   template <class F, class... Args>
   requires detail::makes_task<F, Args...>
   auto spawn_after(const spawn_time& delay, F&& f, Args&&... args) {

@@ -17,11 +17,13 @@ import support
 PROLOGUE = """
 #include <ringlet/as_result.hpp>
 #include <ringlet/blocking.hpp>
+#include <ringlet/pool.hpp>
 #include <ringlet/queue.hpp>
 #include <ringlet/remote.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/select.hpp>
 #include <ringlet/sleep.hpp>
+#include <ringlet/spawn_after.hpp>
 #include <ringlet/task_group.hpp>
 #include <ringlet/with_timeout.hpp>
 using namespace ringlet;
@@ -78,6 +80,11 @@ class DoesNotCompile(support.Case):
         self.assertIn("await that in this fiber, or call run() in the function", error)
 
     def assert_refused(self, statements, cure):
+        """In them POOL stands for a pool whose member is called, GROUP ... END for the body of a
+        group that calls a member of it."""
+        statements = statements.replace("POOL ", "pool(3).").replace("END", "co_return; });")
+        statements = statements.replace("GROUP ", "co_await with_group("
+                                        "[&](task_group& g) -> task<> { g.")
         error = self.first_error(f"""
             task<int> work(int& n) {{ co_return n; }}
             task<> wrong() {{ {statements} co_return; }}""")
@@ -124,15 +131,21 @@ class DoesNotCompile(support.Case):
         self.assert_refused("co_await 1;", "only tasks and waits can be awaited")
 
     def test_spawn_of_a_function_that_wants_a_reference(self):
-        for call in ("spawn(work, n);", "co_await with_group([&](task_group& g) -> task<> { "
-                     "g.spawn(work, n); co_return; });"):
+        for call in ("spawn(work, n);", "spawn_after(1s, work, n);", "POOL try_spawn(work, n);",
+                     "co_await POOL apply(work, n);",
+                     "co_await POOL spawn_within(1s, work, n);", "GROUP spawn(work, n); END",
+                     "GROUP spawn_after(1s, work, n); END"):
             with self.subTest(call):
                 self.assert_refused(f"int n = 1; {call}", "in std::ref()")
 
     def test_functions_that_return_no_task(self):
         for call in ("spawn([] {});", "spawn([](int) {}, 1);", "with_group([](task_group&) {});",
-                     "with_group(group_options{}, [](task_group&) {});",
-                     "with_group([](task_group& g) -> task<> { g.spawn([] {}); co_return; });"):
+                     "with_group(group_options{}, [](task_group&) {});", "GROUP spawn([] {}); END",
+                     "spawn_after(1s, [] {});", "GROUP spawn_after(1s, [] {}); END",
+                     "spawn_every(1s, [] {});", "GROUP spawn_every(1s, [](int) {}, 1); END",
+                     "spawn_every(1s, [](int& n) { return work(n); }, 1);",
+                     "POOL try_spawn([](int) {}, 1);",
+                     "co_await POOL apply([] {});", "co_await POOL spawn_within(1s, [] {});"):
             with self.subTest(call):
                 self.assert_refused(call, "must return a task")
 

@@ -5,6 +5,7 @@
 #include <ringlet/fiber.hpp>
 #include <ringlet/task.hpp>
 
+#include <optional>
 #include <source_location>
 #include <utility>
 
@@ -16,6 +17,20 @@ class pool_calls : public spawns_calls<Self> {
   using site = std::source_location;
 
  public:
+  // For calls that do not compile: they say why, at once, because what they return is deduced.
+  template <class F, class... Args>
+  requires spawns_wrongly<F, Args...>
+  auto try_spawn(F&&, Args&&...) {
+    explain_wrong_spawn<F, Args...>();
+    return std::optional<fiber<>>();
+  }
+  template <class F, class... Args>
+  requires spawns_wrongly<F, Args...>
+  auto apply(F&&, Args&&...) {
+    explain_wrong_spawn<F, Args...>();
+    return task<>();
+  }
+
   template <class F>
   requires makes_task<F>
   auto try_spawn(F&& f, site where = site::current()) {
