@@ -50,15 +50,49 @@ struct range {
   }
 };
 
+// The limits of scopes, by scope. Scopes do not know them: their timers do.
+class scope_limits {
+ public:
+  explicit scope_limits(const timer_queue& timers) {
+    timers.for_each_armed([&](const timer& armed, steady_ns deadline) {
+      if (const scope* limited = timed_scope::of(armed)) all_.emplace(limited, deadline);
+    });
+  }
+
+  struct around {
+    steady_ns limit = never;   // the nearest that can end the fiber's calls
+    steady_ns shield = never;  // of the innermost shield, which holds back what is around it
+  };
+  around of(const fiber_base& who) const {
+    around found;
+    if (all_.empty()) return found;
+    for (const scope* s = who.innermost_scope(); s != nullptr; s = s->outer()) {
+      const auto limited = all_.find(s);
+      const steady_ns deadline = limited != all_.end() ? limited->second : never;
+      if (s->holds_back()) {
+        found.shield = deadline;
+        break;
+      }
+      found.limit = std::min(found.limit, deadline);
+    }
+    return found;
+  }
+
+ private:
+  std::unordered_map<const scope*, steady_ns> all_;
+};
+
 // Fibers that are printed as one, because they do the same.
 struct entry {
   static constexpr std::size_t ids_max = 5;
 
   explicit entry(const fiber_base& shown) : first(&shown), what(description_of(shown)) {}
 
-  void add(const fiber_base& who, steady_ns now) {
+  void add(const fiber_base& who, const scope_limits::around& limits, steady_ns now) {
     if (count++ < ids_max) fmt::format_to(std::back_inserter(ids), ", {}", who.id());
     has_one_parent = has_one_parent && who.parent_id() == first->parent_id();
+    if (limits.limit != never) limit.add(std::max<steady_ns>(limits.limit - now, 0));
+    if (limits.shield != never) shield.add(std::max<steady_ns>(limits.shield - now, 0));
     const wait_record& wait = who.current_wait();
     if (wait.type == nullptr) return;
     if (wait.since != 0) since.add(now - wait.since);
@@ -73,6 +107,8 @@ struct entry {
   std::string ids;
   range since;
   range left;
+  range limit;   // left of those of calls
+  range shield;  // left of those of shields
 };
 
 void print_wait(const entry& one, std::string& out) {
@@ -135,6 +171,8 @@ void print_entry(const entry& one, std::string& out) {
   }
   out += ": ";
   print_wait(one, out);
+  if (!one.limit.is_empty()) out += ", within a limit with " + one.limit.text() + " left";
+  if (!one.shield.is_empty()) out += ", in a shield with " + one.shield.text() + " left";
   fmt::format_to(std::back_inserter(out), "\n    spawned at {}:{}", who.spawned_at().file_name(),
                  who.spawned_at().line());
   if (!one.has_one_parent) {
@@ -158,10 +196,12 @@ void append_place(std::string& key, const std::source_location& place) {
 }
 
 // Equal for fibers that do the same, though maybe not with the same thing.
-std::string key_of(const fiber_base& who) {
+std::string key_of(const fiber_base& who, const scope_limits::around& limits) {
   std::string key;
   append_bytes(key, who.current_wait().type);
   append_bytes(key, who.limit() != never);
+  append_bytes(key, limits.limit != never);
+  append_bytes(key, limits.shield != never);
   append_place(key, who.spawned_at());
   for (const frame_record* f = chain_of(who); f != nullptr; f = f->parent) {
     append_place(key, f->site);
@@ -172,12 +212,14 @@ std::string key_of(const fiber_base& who) {
 // The fibers that are alike, in lists in the order of their oldest.
 using alike = std::vector<std::vector<const fiber_base*>>;
 
-alike sort(scheduler& home) {
+alike sort(scheduler& home, const scope_limits& limits) {
   alike all;
   std::unordered_map<std::string, std::size_t> places;
   home.for_each_fiber([&](const fiber_base& who) {
     std::size_t place = all.size();
-    if (who.name().empty()) place = places.try_emplace(key_of(who), place).first->second;
+    if (who.name().empty()) {
+      place = places.try_emplace(key_of(who, limits.of(who)), place).first->second;
+    }
     if (place == all.size()) all.emplace_back();
     all[place].push_back(&who);
   });
@@ -186,22 +228,22 @@ alike sort(scheduler& home) {
 
 constexpr std::size_t told_apart_max = 3;
 
-void add_entries(const std::vector<const fiber_base*>& group, steady_ns now,
-                 std::vector<entry>& all) {
+void add_entries(const std::vector<const fiber_base*>& group, const scope_limits& limits,
+                 steady_ns now, std::vector<entry>& all) {
   const std::size_t begin = all.size();
   for (const fiber_base* who : group) {
     if (group.size() > told_apart_max) {
       if (all.size() == begin) all.emplace_back(*who);
       entry& one = all.back();
       one.waits_for_others = one.waits_for_others || description_of(*who) != one.what;
-      one.add(*who, now);
+      one.add(*who, limits.of(*who), now);
       continue;
     }
     const std::string what = description_of(*who);
     const auto same = std::find_if(all.begin() + static_cast<std::ptrdiff_t>(begin), all.end(),
                                    [&](const entry& one) { return one.what == what; });
     entry& one = same != all.end() ? *same : all.emplace_back(*who);
-    one.add(*who, now);
+    one.add(*who, limits.of(*who), now);
   }
 }
 
@@ -213,7 +255,8 @@ std::string_view directory_of(std::string_view path) {
 std::string list_fibers(scheduler& all, const dump_options& how) {
   std::vector<entry> entries;
   const steady_ns time = all.now();
-  for (const auto& group : sort(all)) add_entries(group, time, entries);
+  const scope_limits limits(all.timers());
+  for (const auto& group : sort(all, limits)) add_entries(group, limits, time, entries);
   const std::string& name = all.settings().name;
   std::string out = fmt::format("scheduler{}{}: {}, {} fibers", name.empty() ? "" : " ", name,
                                 all.carrier().name(), all.live_fibers());

@@ -97,6 +97,11 @@ void timed_scope::set_limit(until limit) noexcept {
   if (!limit.is_forever()) home_.timers().arm(*this, limit.resolve(home_.now()));
 }
 
+const scope* timed_scope::of(const timer& armed) noexcept {
+  if (armed.kind() != &timed_scope::on_due) return nullptr;
+  return static_cast<const timed_scope*>(&armed);
+}
+
 void timed_scope::on_due(timer& due) noexcept {
   auto& self = static_cast<timed_scope&>(due);
   self.when_due_(self);

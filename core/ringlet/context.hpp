@@ -133,6 +133,9 @@ class scope {
     for (scope* s = outer_; s != nullptr; s = s->outer_) s->stays_ = stays;
   }
   bool stays() const noexcept { return stays_; }
+  /// The one around it; null for that of a ready queue.
+  const scope* outer() const noexcept { return outer_; }
+  bool holds_back() const noexcept { return holds_back_; }
   /// Whether that scope is this one, or inside it.
   bool encloses(const scope& inner) const noexcept {
     const scope* s = &inner;

@@ -28,6 +28,8 @@ class timer {
   timer& operator=(const timer&) = delete;
 
   bool armed() const noexcept { return index_ != unarmed; }
+  /// What is called when it is due: the same for all timers of a kind.
+  handler kind() const noexcept { return on_expiry_; }
 
  protected:
   /// For whoever has reserved a place.
@@ -61,6 +63,11 @@ class timer_queue {
   /// When that timer is due; never while it is not armed.
   steady_ns deadline_of(const timer& asked) const noexcept {
     return asked.armed() ? heap_[asked.index_].deadline : never;
+  }
+  /// Calls `f(timer, deadline)` for each that is armed, in no order.
+  template <class F>
+  void for_each_armed(F f) const {
+    for (const entry& each : heap_) f(static_cast<const timer&>(*each.owner), each.deadline);
   }
   /// Calls what is due at `now`, but at most `most` of it; the rest stays armed.
   void expire(steady_ns now, std::size_t most = std::numeric_limits<std::size_t>::max()) noexcept;
@@ -131,6 +138,10 @@ class timed_scope : public scope, private timer {
     check_thread("a limit was asked on a thread that is not its fiber's");
     return scope::is_cancelled();
   }
+
+  /// The scope that the timer belongs to; null for one of something else. (So dump() finds limits,
+  /// for which scopes need to remember nothing.)
+  static const scope* of(const timer& armed) noexcept;
 
  protected:
   using expiry = void (*)(timed_scope&) noexcept;

@@ -7,6 +7,7 @@
 #include <ringlet/joinall.hpp>
 #include <ringlet/remote.hpp>
 #include <ringlet/run.hpp>
+#include <ringlet/shield.hpp>
 #include <ringlet/sleep.hpp>
 #include <ringlet/with_timeout.hpp>
 
@@ -150,6 +151,58 @@ TEST_CASE("each kind of wait says what it waits for and since when") {
     CHECK(heading_of(2, before) == "fiber 2 \"dreamer\": sleep, for 0.500 s, 3599.500 s left");
     CHECK(heading_of(6, before) == "fiber 6: ready to run");  // it has not begun
     co_return;
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("limits around the calls of a fiber are shown with the time left") {
+  scripted_engine engine;
+  const auto main = []() -> task<> {
+    const auto sleeps = []() -> task<> { co_await sleep(1h); };
+    const auto naps = []() -> task<> { co_await sleep(4s); };
+    spawn([=]() -> task<> { co_await with_timeout(10s, sleeps()); });
+    spawn([=]() -> task<> { co_await timeout_or(11s, middle_call(), 0); });
+    spawn([=]() -> task<> { co_await move_on_after(12s, with_timeout(20s, sleeps())); });
+    spawn([=]() -> task<> { co_await with_timeout(20s, with_timeout(13s, sleeps())); });
+    spawn([=]() -> task<> { co_await with_timeout(forever, sleeps()); });
+    spawn([=]() -> task<> { co_await shield(14s, naps()); });
+    // A limit outside of a shield is held back.
+    spawn([=]() -> task<> { co_await with_timeout(3s, shield(15s, naps())); });
+    spawn([=]() -> task<> { co_await shield(20s, with_timeout(16s, naps())); });
+    co_await sleep(1s);
+    const std::string text = dump();
+    const std::string asleep = "sleep, for 1.000 s, 3599.000 s left";
+    const std::string napping = "sleep, for 1.000 s, 3.000 s left";
+    const auto expect = [&](int id, const std::string& what) {
+      CHECK(heading_of(static_cast<std::uint64_t>(id), text) ==
+            "fiber " + std::to_string(id) + ": " + what);
+    };
+    expect(2, asleep + ", within a limit with 9.000 s left");
+    expect(3, asleep + ", within a limit with 10.000 s left");
+    expect(4, asleep + ", within a limit with 11.000 s left");
+    expect(5, asleep + ", within a limit with 12.000 s left");
+    expect(6, asleep);
+    expect(7, napping + ", in a shield with 13.000 s left");
+    expect(8, napping + ", in a shield with 14.000 s left");
+    expect(9, napping + ", within a limit with 15.000 s left, in a shield with 19.000 s left");
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("a running fiber is in a limit, too; fibers with one and without are two entries") {
+  scripted_engine engine;
+  const auto main = []() -> task<> {
+    const auto shows = []() -> task<std::string> { co_return dump(); };
+    CHECK(heading_of(1, co_await with_timeout(2s, shows())) ==
+          "fiber 1: running, within a limit with 2.000 s left");
+    const auto in_time = [](until limit) -> task<> { co_await with_timeout(limit, go_deep(0)); };
+    for (int i = 0; i < 8; ++i) spawn(in_time, i < 4 ? until(forever) : until(1s * (i + 1)));
+    co_await yield();
+    const std::string text = dump();
+    CHECK(contains(text, "4 fibers (2, 3, 4, 5): sleep, for 0.000 s, 3600.000 s left\n"));
+    CHECK(contains(text,
+                   "4 fibers (6, 7, 8, 9): sleep, for 0.000 s, 3600.000 s left, "
+                   "within a limit with 5.000 to 8.000 s left\n"));
   };
   run_on(engine, main());
 }
