@@ -91,7 +91,7 @@ class pool : private group, public detail::pool_calls<pool> {
   requires detail::spawns_wrongly<F, Args...>
   auto spawn_within(const slot_limit&, F&&, Args&&...) {
     detail::explain_wrong_spawn<F, Args...>();
-    return task<fiber<>>();
+    return fiber<>().get();  // can be awaited
   }
   /// Spawns if there is a slot now; nothing otherwise.
   template <class T>

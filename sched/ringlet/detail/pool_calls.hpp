@@ -28,7 +28,7 @@ class pool_calls : public spawns_calls<Self> {
   requires spawns_wrongly<F, Args...>
   auto apply(F&&, Args&&...) {
     explain_wrong_spawn<F, Args...>();
-    return task<>();
+    return fiber<>().get();  // can be awaited
   }
 
   template <class F>
