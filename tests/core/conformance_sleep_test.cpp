@@ -84,12 +84,13 @@ TEST_CASE("with operations in flight it sleeps until the limit all the same") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     const fd_pair unix = socket_pair(), tcp = tcp_pair(), pipe = pipe_pair();
-    std::array<std::byte, 8> memory{};
+    std::array<std::byte, 3 * 8> memory{};
     std::deque<watched> ops;
     for (const fd_pair* pair : {&unix, &tcp, &pipe}) {
       if (pair == &tcp) engine->keep(pair->near.get());
       const opcode kind = pair == &pipe ? opcode::read : opcode::recv;
-      engine->start(ops.emplace_back(kind, pair->near.get(), std::span<std::byte>(memory)));
+      const auto own = std::span<std::byte>(memory).subspan(8 * ops.size(), 8);
+      engine->start(ops.emplace_back(kind, pair->near.get(), own));
     }
     for (int i = 0; i < 3; ++i) sleep_until(*engine, engine->now() + millisecond);
     for (watched& op : ops) engine->cancel(op);

@@ -163,6 +163,10 @@ struct played : situation {
     op.fd = descriptor;
     op.data = memory_.data();
     op.length = static_cast<std::uint32_t>(memory_.size());
+    if (kind == opcode::send_message) {
+      op.data = &message_;
+      op.length = 0;
+    }
     world.on_start = [this](operation& started) {
       if (&started != &op) return engine_.complete(started, 0);  // a nop
       if (ready_) complete();
@@ -197,6 +201,7 @@ struct played : situation {
   std::int32_t result_;
   bool ready_ = false;
   std::array<std::byte, 16> memory_{};
+  msghdr message_{};
 };
 
 inline void for_each_played_situation(scripted_engine& world,
