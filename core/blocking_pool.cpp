@@ -66,7 +66,7 @@ void blocking_pool::submit(blocking_job& job) {
     try {
       threads_.emplace_back([this] { serve(); });
     } catch (const std::system_error&) {
-      if (threads_.empty()) throw;  // else the others will get to it
+      if (threads_.empty()) throw;  // else the other threads get to it
     }
   }
   waiting_.push_back(job);

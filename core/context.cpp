@@ -17,7 +17,7 @@ detail::failure_trail& detail::last_failure() noexcept {
 
 void detail::note_failure(const frame_record& left) noexcept {
   failure_trail& trail = last_failure();
-  // The newest exception goes on only if it has come to the await that it was thrown out of.
+  // The newest exception propagates only if it has come to the await that it was thrown out of.
   const bool goes_on = trail.next == &left && trail.chain == left.chain &&
                        trail.site_of_next.line() == left.site.line() &&
                        trail.site_of_next.file_name() == left.site.file_name();

@@ -53,7 +53,7 @@ std::int32_t attempt_connect(const operation& op) noexcept {
   const bool waits = (flags & O_NONBLOCK) == 0;
   if (waits) ::fcntl(op.fd, F_SETFL, flags | O_NONBLOCK);
   int error = EINPROGRESS;
-  // A second call tells how the first one goes on; the loopback device has answered by then.
+  // A second call reports how the first one is doing; the loopback device has answered by then.
   for (int call = 0; call < 2 && error == EINPROGRESS; ++call) {
     const int connected = ::connect(op.fd, static_cast<const sockaddr*>(op.data), op.length);
     error = connected < 0 ? errno : 0;

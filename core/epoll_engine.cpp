@@ -184,7 +184,7 @@ void epoll_engine::disown(slot& at) noexcept {
 void epoll_engine::delist(slot& at, int fd) noexcept {
   if (!at.registered) return;
   at.registered = at.is_tcp = false;
-  // Closing would do it, unless somebody else has the same file open, such as a forked child.
+  // Closing would do it, unless the same file is open elsewhere, such as in a forked child.
   ++statistics_.system_calls;
   ::epoll_ctl(poller_.get(), EPOLL_CTL_DEL, fd, nullptr);
 }
@@ -212,7 +212,7 @@ void epoll_engine::forget(int fd) noexcept {
 bool epoll_engine::would_wait(const slot* at, const operation& op) const noexcept {
   const bool known = at != nullptr && at->registered;
   // A multishot poll lives on edges. What is ready at its start is the first of them; asked for
-  // without one, it would be told again and again.
+  // without one, it would be reported repeatedly.
   if (op.code == opcode::poll) return op.multishot && !known;
   if (op.code == opcode::connect) return false;
   return known ? (at->waits & events_of(op)) != 0 : op.poll_first;
@@ -437,8 +437,8 @@ std::size_t epoll_engine::wait(steady_ns until, std::span<completion> out) {
   started_.splice_back(again_);
   std::size_t count = take_answers(out);
   count += try_started(out.subspan(count));
-  // Those who always have something to do must not keep the others waiting: the kernel is asked at
-  // least every other time.
+  // Descriptors that are always ready must not keep other operations waiting: the kernel is asked
+  // at least every other time.
   if (count == 0 || !just_polled_) {
     poll(count == 0 ? until : 0);
     count += try_started(out.subspan(count));

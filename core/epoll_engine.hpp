@@ -13,8 +13,8 @@
 //     number be used again. It is registered once more whenever its number turns up: if the kernel
 //     takes that, the earlier file is gone, and what waits for it ends with EBADF.
 //   - A single accept is for a listener that others share. It is registered for the time of the
-//     accept only, and exclusively: a connection wakes one of those who wait for it, and nobody who
-//     has something else to do.
+//     accept only, and exclusively: a connection wakes one of the waiters, and no thread that has
+//     something else to do.
 //   - O_NONBLOCK is a property of what several processes may share. It is set on listeners, for
 //     which there is no other way, and on a socket for the time of a connect(2). Everything else
 //     is told call by call not to wait.

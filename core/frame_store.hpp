@@ -2,7 +2,7 @@
 // them, and gives slabs back when none of their blocks is in use.
 //
 // Memory comes in segments of 2 MiB that begin at multiples of their size. A segment has 64 slabs
-// of 32 KiB; the first holds the descriptors of the others. So a block's address says where the
+// of 32 KiB; the first holds the descriptors of the other 63. So a block's address says where the
 // descriptor of its slab is, and blocks need no header. A slab serves one class at a time: those
 // with room are in the list of their class, under its lock. Those that serve none are known to
 // their segment, under the lock of the segments, and are used again before a segment is mapped.

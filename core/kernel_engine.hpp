@@ -52,8 +52,7 @@ class kernel_engine : public engine {
   int bell_descriptor() const noexcept { return bell_.get(); }
   void ring_bell() noexcept override;
 
-  /// Nobody but the kernel may touch the memory that it is going to fill, until the operation is
-  /// done.
+  /// Only the kernel may touch the memory that it is going to fill, until the operation is done.
   static void poison_target(const operation& op) noexcept {
     if (fills_memory(op)) detail::poison(op.data, op.length);
   }

@@ -9,11 +9,12 @@
 //     that is taken for one about a later operation at the same address does no harm: that one is
 //     being cancelled, too, and the kernel is asked for it once more than necessary.
 //   - Not found: the operation has completed, or it was on its way from one queue of the kernel to
-//     another, where nobody looks (a poll that was found ready while it was armed). Once all
-//     completions have been taken out and its own was not among them, it is asked for again.
+//     another, where the kernel does not look (a poll that was found ready while it was armed).
+//     Once all completions have been taken out and its own was not among them, it is asked for
+//     again.
 //   - Told to stop: a worker thread of the kernel runs it, and may be just about to hand it over to
-//     a poll, which nobody then ends. If it is still not over after a pause, it is asked for again,
-//     and the next pause is twice as long, up to a limit.
+//     a poll, which is then not ended. If it is still not over after a pause, it is asked for
+//     again, and the next pause is twice as long, up to a limit.
 #pragma once
 
 #include <ringlet/engine.hpp>

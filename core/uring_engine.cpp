@@ -32,8 +32,8 @@ unsigned load_relaxed(const unsigned* shared) noexcept {
 
 io_uring_sqe* uring_engine::next_entry() noexcept {
   if (ring_.sq.sqe_tail - load_acquire(ring_.sq.khead) >= *ring_.sq.kring_entries) [[unlikely]] {
-    // Full: a burst between two waits. The kernel takes the entries out during the call, because
-    // nobody polls the queue (no SQPOLL).
+    // Full: a burst between two waits. The kernel takes the entries out during the call, because no
+    // kernel thread polls the queue (no SQPOLL).
     enter(0, 0, never);
     if (unsubmitted() >= *ring_.sq.kring_entries) return nullptr;
   }
@@ -69,7 +69,7 @@ bool uring_engine::arm_bell() noexcept {
 void uring_engine::start(operation& op) noexcept {
   mark_queued(op);
   poison_target(op);
-  // In the order of their starts: nobody overtakes those that are waiting for room.
+  // In the order of their starts: no operation overtakes those that are waiting for room.
   if (!unstarted_.empty() || !submit_one(op)) unstarted_.push_back(op);
 }
 
@@ -148,7 +148,7 @@ void uring_engine::sleep(steady_ns until) {
 std::size_t uring_engine::wait(steady_ns until, std::span<completion> out) {
   retry_waiting();
   std::size_t count = reap(out);
-  // Not while something waits for room: nobody might ever wake us for it.
+  // Not while something waits for room: perhaps nothing would ever wake us for it.
   const bool all_handed_over = unstarted_.empty() && !cancels_.first_waiting() && bell_armed_;
   if (count == 0 && until > 0 && all_handed_over) {
     sleep(std::min(until, cancels_.due()));

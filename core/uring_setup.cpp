@@ -209,7 +209,7 @@ void uring_engine::close_ring() noexcept {
   exit_ring(ring_);
 }
 
-// The kernel takes a ring down in its own time, and could touch memory meanwhile; so everything is
+// The kernel takes a ring down in its own time, and could still touch memory; so everything is
 // ended here first.
 uring_engine::~uring_engine() {
   wait_for_posters();

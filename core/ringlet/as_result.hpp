@@ -17,7 +17,7 @@ concept quiet_awaiter = awaiter<A> && requires(A a) {
   a.take();
 };
 
-/// Yields what A::take() yields; see as_result().
+/// Returns what A::take() returns; see as_result().
 template <quiet_awaiter A>
 class result_awaiter {
  public:
@@ -34,9 +34,9 @@ class result_awaiter {
   A* inner_;
 };
 
-/// `co_await as_result(stream.read_some(memory))` gives a result<T>: the value, or the error of the
-/// world (reset, refused, timed out, ...) that the plain call would throw. Nothing is thrown on the
-/// way. `cancelled` is no error of the world and passes through.
+/// `co_await as_result(stream.read_some(memory))` gives a result<T>: the value, or the error from
+/// the outside world (reset, refused, timed out, ...) that the plain call would throw. Nothing is
+/// thrown on the way. `cancelled` is not such an error and passes through.
 /// Lifetime: borrows the call; await it in the same expression. (Of a variable it does not
 /// compile.)
 template <class A>

@@ -10,7 +10,7 @@ namespace ringlet::detail {
 /// Writes who runs on this thread, such as `in fiber 3 "reader", at server.cpp:44`, as a string of
 /// less than `size` characters; an empty one when there is nothing to say. Must not allocate.
 using rule_context = void (*)(char* text, std::size_t size) noexcept;
-/// What broken_rule() calls from now on, on any thread. Whoever runs fibers sets it.
+/// What broken_rule() calls from now on, on any thread. The scheduler sets it.
 void set_rule_context(rule_context describe) noexcept;
 
 /// Prints `sentence`, the rule that was broken, the fiber that runs on this thread, if there is

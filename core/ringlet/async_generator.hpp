@@ -21,8 +21,8 @@ namespace ringlet {
 template <class Y>
 class async_generator;
 
-/// A coroutine of the chain of whoever awaits its next value, for as long as that takes: its parent
-/// and its chain are null in between.
+/// Part of the chain of the coroutine that awaits its next value, for as long as that takes: its
+/// parent and its chain are null in between.
 template <class Y>
 class async_generator_promise final : public task_promise_base, public detail::returned<void> {
   /// Suspends and resumes who awaits.
@@ -104,27 +104,27 @@ class [[nodiscard]] next_awaiter {
   async_generator_promise<Y>* body_;
 };
 
-/// A call of a coroutine that yields values and may await whatever a task may:
+/// A call of a coroutine that yields values and may await anything that a task may:
 ///
 ///     async_generator<std::string> lines(tcp_stream& from);
 ///
 ///     auto all = lines(peer);
 ///     while (auto line = co_await all.next()) co_await log(*line);
 ///
-/// next() gives an optional and no pointer: the value is the caller's, moved out, and stays what it
-/// is however often the generator goes on. An empty one says that the body has returned, and says
-/// so at every later call. What the body throws comes out of next(), and ends it.
+/// next() returns an optional, not a pointer: the value is moved out to the caller and stays
+/// unchanged however often the generator is resumed. An empty one says that the body has returned,
+/// and says so at every later call. What the body throws comes out of next(), and ends it.
 ///
 /// Lazy: the body runs only while next() is awaited, as a call of the fiber that awaits. Its waits
 /// are that fiber's: dump() prints it in the chain of calls, and a kill or a limit that ends a wait
 /// in it unwinds the body first and then comes out of next(); so a next() that is cut short, such
 /// as by with_timeout, ends the generator. Awaiting next() is itself neither a checkpoint nor a
-/// turn of anybody else.
+/// turn of other fibers.
 ///
 /// It may be handed from fiber to fiber; one at a time may await next(), and the body itself may
 /// not. A generator that is dropped early is destroyed at its co_yield, with its locals, as if the
 /// scope had ended there. Dropping it during next() aborts. Do not keep a scope, such as a limit,
-/// across a co_yield: it would be around what the consumer does meanwhile.
+/// across a co_yield: it would also cover what the consumer does in between.
 /// Thread: that of the fiber. The frame comes from the pool of the thread.
 template <class Y>
 class [[nodiscard]] async_generator {

@@ -1,4 +1,4 @@
-// buffer_queue: filled buffers that nobody has taken yet, oldest first.
+// buffer_queue: filled buffers that have not been taken yet, oldest first.
 #pragma once
 
 #include <ringlet/assert.hpp>

@@ -1,4 +1,4 @@
-// The context: what a chain of coroutine calls is to whoever runs it. The base of a fiber.
+// The context: what a chain of coroutine calls is to the code that runs it. The base of a fiber.
 //
 // It answers three questions. What is being waited for: the wait, one at a time. Must the next wait
 // end at once: the interruptions, which are kills (delivered once each) and cancelled scopes (again
@@ -51,7 +51,7 @@ struct failure_trail {
   std::source_location site_of_next;
   std::size_t count = 0;
   std::source_location sites[sites_max];
-  std::uint64_t owner = 0;  // for whoever runs the chain: whose failure it has become
+  std::uint64_t owner = 0;  // for the runner of the chain: whose failure it has become
 };
 failure_trail& last_failure() noexcept;
 /// For promises: an exception is about to leave that coroutine.
@@ -124,7 +124,7 @@ class scope {
 
   bool is_cancelled() const noexcept { return cancelled_; }
   /// Ends the current wait of the owner, and every later one inside. Idempotent. For a scope around
-  /// several contexts, whoever holds them interrupts them.
+  /// several contexts, their holder interrupts them.
   void cancel() noexcept;
 
   /// For fibers that unwind: marks the scopes around this one as those that stay, or takes that
@@ -193,7 +193,8 @@ class context {
   [[noreturn, gnu::cold]] void throw_interruption();
 
   /// Whether a wait that need not suspend may return at once. After 128 of those in one resumption
-  /// it must queue up instead (wake()), so that a loop over ready things cannot starve the others.
+  /// it must queue up instead (wake()), so that a loop over ready things cannot starve other
+  /// fibers.
   bool may_continue() noexcept { return --budget_ != 0; }
   /// Makes the next may_continue() false, so that the rare things which come first are looked at
   /// off the common path; restore_budget() takes it back, and is false when there is nothing to
@@ -207,7 +208,7 @@ class context {
     return true;
   }
 
-  /// Records that the coroutine `at` suspends; whoever ends the wait calls wake() once.
+  /// Records that the coroutine `at` suspends; the code that ends the wait calls wake() once.
   void begin_wait(const wait_type& type, void* object, frame_record& at) noexcept;
   /// Ends the current wait: queues the context to be resumed.
   void wake() noexcept;
@@ -221,7 +222,7 @@ class context {
   /// Delivers that exception in the same way.
   void interrupt_with(std::exception_ptr error);
   /// Looks again whether something must be delivered, and if so ends the current wait. Called by
-  /// whoever changed a reason.
+  /// the code that changed a reason.
   void interrupt() noexcept;
   /// Has all scopes that hold something back hold it back no longer.
   void stop_holding_back() noexcept;

@@ -146,8 +146,8 @@ class duplex_promise final : public detail::yielding_promise<R, detail::duplex_n
   }
 };
 
-/// A call of a coroutine that talks with whoever holds it: `S in = co_yield out;` hands `out` to
-/// the holder and suspends until the holder sends the next value.
+/// A call of a coroutine that exchanges values with its holder: `S in = co_yield out;` hands `out`
+/// to the holder and suspends until the holder sends the next value.
 ///
 ///     duplex<double, double> mean() {         auto g = mean();
 ///       double sum = 0, mean = 0;             g.start();    // 0
@@ -159,7 +159,7 @@ class duplex_promise final : public detail::yielding_promise<R, detail::duplex_n
 ///
 /// start(), send() and throw_into() run the body up to its next co_yield and return what it yields,
 /// moved out, or nothing when it has ended; what the body throws comes out of them and ends it. The
-/// body runs on the stack and the thread of whoever calls. It cannot wait: co_await in it does not
+/// body runs on the stack and the thread of the caller. It cannot wait: co_await in it does not
 /// compile.
 ///
 /// For a coroutine that only receives, Y is void: it says `S in = co_yield {};`, and instead of an

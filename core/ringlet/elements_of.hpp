@@ -6,7 +6,7 @@
 //
 //     user --resume()--> outermost ..leaf_..> leaf --outer_--> ... --outer_--> outermost
 //
-// Beginning and ending a part changes who is the leaf and returns to resume(), which goes on with
+// Beginning and ending a part changes who is the leaf and returns to resume(), which continues with
 // the new one. There are no transfers between coroutines, so the stack does not grow under any
 // flags of the compiler, and a nest is destroyed by a loop, from the leaf out.
 //
@@ -30,8 +30,8 @@ namespace ringlet {
 ///
 /// Each element costs the same at every depth of nesting, so recursion over a tree is fine. What
 /// `other` throws comes out of the co_yield, too. `other` is of the same kind, yields the same type
-/// and is empty afterwards. A generator goes on behind the element that it stands at; a duplex must
-/// not have been started.
+/// and is empty afterwards. A generator continues after its current element; a duplex must not have
+/// been started.
 /// Lifetime: borrows `other`; yield from it in the same expression.
 template <class G>
 class [[nodiscard]] elements_of {
@@ -167,7 +167,7 @@ class yielding_promise : public Node, public returned<R> {
   bool taken_ = false;
 };
 
-/// What `co_yield elements_of(...)` awaits: enters the part, and yields what it returned.
+/// What `co_yield elements_of(...)` awaits: enters the part, and returns its result.
 template <class Part>
 class part_awaiter {
  public:

@@ -1,6 +1,6 @@
 // The errors that ringlet adds to those of the system, and how all of them are thrown.
 //
-// Errors of the world travel as std::error_code: what the kernel answers in
+// Errors from the outside world travel as std::error_code: what the kernel answers in
 // std::system_category(), what ringlet itself decides as ringlet::errc. Thrown, they are a
 // std::system_error; as_result() hands out the code instead.
 #pragma once
@@ -15,7 +15,7 @@ enum class errc : std::uint8_t {
   /// The stream or listener was closed on this side while, or before, the call waited.
   closed = 1,
   /// An earlier compound call in this direction (write_all, read_exact, connect) was cut short by a
-  /// cancellation, so nobody knows where in the stream of bytes the next one would start.
+  /// cancellation, so it is unknown where in the stream of bytes the next one would start.
   cut_short,
   /// The limit (`until`) of the call passed. Equivalent to std::errc::timed_out.
   timed_out,
@@ -23,7 +23,7 @@ enum class errc : std::uint8_t {
   end_of_stream,
   /// The fiber was killed before it had a value.
   exited,
-  /// A piece of what came, such as a line, is longer than the limit of whoever reads it.
+  /// A piece of what came, such as a line, is longer than the reader's limit.
   too_long,
 };
 

@@ -39,7 +39,7 @@ class frame_pool {
   static constexpr std::size_t fine_classes = fine_max / step;
   static constexpr std::size_t classes = fine_classes + 4 * 5;
 
-  /// A thread keeps at most so many bytes of free blocks of one class.
+  /// The most bytes of free blocks of one class that a thread keeps.
   static constexpr std::size_t kept_max = 64 * 1024;
   /// The greatest alignment that a type may have which lives in a frame or a fiber.
   static constexpr std::size_t alignment_max = 4096;

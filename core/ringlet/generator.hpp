@@ -60,7 +60,7 @@ class generator_promise final : public detail::yielding_promise<R> {
 ///     for (int square : squares(5)) ...
 ///
 /// Lazy: the body begins to run with begin(), and runs only while begin() or ++ is called, on the
-/// stack and the thread of whoever calls. It cannot wait: co_await in it does not compile, and
+/// stack and the thread of the caller. It cannot wait: co_await in it does not compile, and
 /// async_generator is for that. A generator that is dropped early is destroyed at its co_yield,
 /// with its locals, as if the scope had ended there; one whose body never ran never runs.
 ///
@@ -70,8 +70,8 @@ class generator_promise final : public detail::yielding_promise<R> {
 /// ++. Parameters taken by reference must outlive the generator, as with a task.
 ///
 /// Ends when the body returns; an exception of the body comes out of begin() or ++, and ends it,
-/// too. A range of one pass: begin() at another time goes on behind the element of the last one, so
-/// a loop that was left by break is continued by another. After the end it gives end().
+/// too. Single pass: calling begin() again continues after the last element, so a second loop
+/// resumes where one left by break stopped. After the end it gives end().
 ///
 /// Broken rules abort: ++ at the end, or inside the body that it is to resume. The frame comes
 /// from the pool of the thread.

@@ -93,7 +93,7 @@ class operation : public list_hook<> {
   std::int32_t answer = 0;
   std::uint16_t detail = 0;
   opcode code;
-  /// accept, receive, poll: complete again and again until cancelled or failed.
+  /// accept, receive, poll: complete repeatedly until cancelled or failed.
   bool multishot = false;
   /// receive, recv: do not try before the socket is readable (a hint that saves a futile try).
   bool poll_first = false;

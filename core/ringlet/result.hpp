@@ -65,7 +65,7 @@ class [[nodiscard]] result {
   std::variant<T, std::error_code> state_;
 };
 
-/// The result of a call that yields nothing: success or an error.
+/// The result of a call that returns no value: success or an error.
 template <>
 class [[nodiscard]] result<void> {
  public:

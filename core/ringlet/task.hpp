@@ -42,7 +42,7 @@ struct final_awaiter {
   void await_resume() const noexcept {}
 };
 
-/// What awaits a task: starts it, and yields what it returned.
+/// What awaits a task: starts it, and returns its result.
 template <class T>
 class task_awaiter {
  public:
@@ -173,15 +173,15 @@ class task_promise : public task_promise_base, public detail::returned<T> {
   }
 };
 
-/// A coroutine call that has not run yet: `co_await` runs it in the caller's fiber, and yields what
-/// it returns or rethrows what it throws. Await it once; dropped unawaited, its body never runs.
+/// A coroutine call that has not run yet: `co_await` runs it in the caller's fiber, and returns
+/// its value or rethrows what it throws. Await it once; dropped unawaited, its body never runs.
 ///
 /// Arguments that the coroutine takes by reference must outlive it, so write
 /// `co_await f(g())` freely, but keep a task in a variable only when its arguments live longer.
 /// A capturing lambda that is a coroutine reads its captures from the closure: the closure must
 /// outlive the task, too.
 ///
-/// Awaiting a task is not a wait: it is neither a checkpoint nor a turn of anybody else. Calls may
+/// Awaiting a task is not a wait: it is neither a checkpoint nor a turn of other fibers. Calls may
 /// nest and return synchronously to any depth and in any number; the stack grows by 64 KiB at most.
 ///
 /// Results, arguments and locals are aligned as their types say, up to 4096 bytes. A result that
@@ -205,14 +205,14 @@ class [[nodiscard]] task {
   }
   ~task() { destroy(); }
 
-  /// For whoever awaits or spawns it: the promise of a call that nobody has started.
+  /// For the code that awaits or spawns it: the promise of a call that has not been started.
   task_promise<T>* promise_to_start() const noexcept {
     RINGLET_ASSERT(promise_ != nullptr, "an empty task (moved from) was awaited or spawned");
     RINGLET_ASSERT(promise_->chain == nullptr, "a task was awaited or spawned twice");
     return promise_;
   }
 
-  /// For whoever runs it as the root of a chain: where the result is.
+  /// For the code that runs it as the root of a chain: where the result is.
   task_promise<T>& promise() const noexcept { return *promise_; }
 
  private:
@@ -249,7 +249,7 @@ inline constexpr bool is_task<task<T>> = true;
 template <class T>
 inline constexpr bool is_task<borrowing_task<T>> = true;
 
-/// Whether a T that is only dropped does nothing, because somebody would have to await it.
+/// Whether a T that is only dropped does nothing, because it would have to be awaited.
 template <class T>
 inline constexpr bool is_unawaited =
     is_task<std::remove_cvref_t<T>> || awaiter<std::remove_cvref_t<T>>;

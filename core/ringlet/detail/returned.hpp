@@ -1,4 +1,4 @@
-// What a coroutine returned or threw, kept in its promise until somebody takes it.
+// What a coroutine returned or threw, kept in its promise until it is taken.
 #pragma once
 
 #include <concepts>
