@@ -80,8 +80,8 @@ void detail::leave_behind(scheduler& left, engine& refusing) noexcept {
   // Not by its mutex, which a thread that is not here may hold.
   left.remotes_->left_behind = true;
   if (scheduler_here != &left) return;
-  // The fiber that called fork() goes on to its next wait, where this has the turn look. Where none
-  // did, a callback or posted work, the turn ends.
+  // The fiber that called fork() continues to its next wait, where this has the turn look. Where
+  // none did, a callback or posted work, the turn ends.
   left.finished_ = true;
   while (!left.empty()) left.pop_first();
   scheduler_here = nullptr;

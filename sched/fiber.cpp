@@ -164,7 +164,7 @@ void done_callback::on_ended(done_watcher& watcher) noexcept {
 }
 
 // Takes one owner away. An atomic subtraction waits for all stores before it, which is a fifth of
-// what a short fiber takes; glibc knows whether there is anybody to race with.
+// what a short fiber takes; glibc knows whether there is another thread to race with.
 bool fiber_base::is_shared_without_me() noexcept {
 #if __has_include(<sys/single_threaded.h>)
   if (__libc_single_threaded) {

@@ -28,7 +28,7 @@ bool is_exit(const std::exception_ptr& error) noexcept {
   }
 }
 
-// What was thrown where nobody runs who could catch it is left to a parent.
+// What was thrown where nothing runs that could catch it is left to a parent.
 void pass_on(parcel& left) noexcept {
   if (left.kind == arrival::thrown && is_exit(left.error)) {
     left = {arrival::exited, nullptr, nullptr, {}};
@@ -217,7 +217,7 @@ std::coroutine_handle<> greenlet_tree::deliver(greenlet_base& target, parcel&& s
                                                const frame_record* at) noexcept {
   greenlet_base& from = *current;
   greenlet_base* to = &target;
-  to->add_reference();  // destructors that run here may drop the others
+  to->add_reference();  // destructors that run here may drop the other references
   while (to->life != phase::alive) {
     if (to->life == phase::created) {
       if (sent.kind == arrival::value || sent.kind == arrival::returned) break;

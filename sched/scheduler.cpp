@@ -113,7 +113,7 @@ void scheduler::run_batch() {
       if (left_behind_) [[unlikely]]
         detail::abort_after_fork();
       finished_ = false;
-      running_ = nullptr;  // callbacks and destructors of arguments run in nobody's name
+      running_ = nullptr;  // callbacks and destructors of arguments run in no fiber's name
       retire(next);
     }
     if (--left == 0) [[unlikely]] {

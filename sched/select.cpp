@@ -65,7 +65,7 @@ void two_phase_wait::win() noexcept {
 
 void selection::end(std::size_t winner) noexcept {
   winner_ = winner;
-  // All of them, before anybody is let in, who could be another one of these.
+  // All of them, before any waiter is let in, which could be another one of these.
   for (const candidate& one : all_) one.how->unwatch(*one.wait);
   if (has_hope_) {
     for (const candidate& one : all_) lingering_ += one.how->lingers(*one.wait);
@@ -74,9 +74,9 @@ void selection::end(std::size_t winner) noexcept {
   pass_on();
 }
 
-// Whoever is let in may be a part of another select(), which lets others in, and so on: the first
-// of them does it for all, so that the stack does not grow with the chain. (They are all suspended
-// or queued as long as this goes on.)
+// A wait that is let in may be a part of another select(), which lets others in, and so on: the
+// first of them does it for all, so that the stack does not grow with the chain. (They are all
+// suspended or queued as long as this lasts.)
 void selection::pass_on() noexcept {
   thread_local constinit selection* last = nullptr;
   if (last != nullptr) {
@@ -118,7 +118,7 @@ void selection::describe(const void* object, std::string& out) {
   const auto& self = static_cast<const selection&>(*static_cast<const wait_base*>(object));
   const char* before = "of ";
   for (const candidate& one : self.all_) {
-    // When it has ended, what the others were about may be gone.
+    // When it has ended, what the other waits were about may be gone.
     if (self.lingering_ != 0 && !one.how->lingers(*one.wait)) continue;
     out += before;
     out += one.how->type->name;

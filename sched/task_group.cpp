@@ -1,4 +1,4 @@
-// The members of a group, and how one of them ends the others.
+// The members of a group, and how one of them ends the rest.
 #include <ringlet/task_group.hpp>
 #include <ringlet/when_all.hpp>
 

@@ -1,4 +1,4 @@
-// Failures that nobody looked at: the default handler, which does not flood standard error.
+// Failures that were not looked at: the default handler, which does not flood standard error.
 #include <ringlet/detail/report.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/error.hpp>

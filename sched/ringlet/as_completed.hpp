@@ -28,7 +28,7 @@ async_generator<std::size_t> each_completed(kept_fibers<Handle> kept, until limi
 ///     auto ends = as_completed(fibers);
 ///     while (auto place = co_await ends.next()) use(fibers[*place]);
 ///
-/// The handles are copied. Given up early it leaves nothing behind; the fibers go on.
+/// The handles are copied. Given up early it leaves nothing behind; the fibers keep running.
 template <detail::fiber_range Fibers>
 async_generator<std::size_t> as_completed(const Fibers& fibers, until limit = forever) {
   return detail::each_completed(detail::kept_fibers<std::ranges::range_value_t<Fibers>>(fibers),

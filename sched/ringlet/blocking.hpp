@@ -88,10 +88,10 @@ class [[nodiscard]] blocking_wait : public blocking_wait_base {
   std::exception_ptr error_;
 };
 
-/// Calls `f()` on a worker thread and yields what it returns, or rethrows what it throws; meanwhile
-/// the other fibers of this thread run. At most blocking_pool::threads_max calls run at once in a
-/// process; more wait in line. `f` must not use this thread's scheduler, nor return a task or
-/// another awaitable.
+/// Calls `f()` on a worker thread and returns what it returns, or rethrows what it throws;
+/// meanwhile the other fibers of this thread run. At most blocking_pool::threads_max calls run at
+/// once in a process; more wait in line. `f` must not use this thread's scheduler, nor return a
+/// task or another awaitable.
 ///
 /// Signals: workers have all of them blocked except SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP,
 /// SIGABRT and SIGSYS: a crash in `f` reaches the program's handler.

@@ -15,8 +15,8 @@
 
 namespace ringlet {
 
-/// Watches fibers from its making to its end, and yields their places in the list, first those that
-/// had ended already. Somebody else keeps the fibers. Thread: that of their scheduler.
+/// Watches fibers from its making to its end, and returns their places in the list, first those
+/// that had ended already. It does not keep the fibers alive. Thread: that of their scheduler.
 class ended_fibers {
  public:
   /// Allocates all that it will need. A fiber that is named twice is yielded twice.
@@ -26,7 +26,7 @@ class ended_fibers {
   ~ended_fibers();
 
   class next_wait;
-  /// Waits for the next one and yields its place; nothing when the limit passed first, or when all
+  /// Waits for the next one and returns its place; nothing when the limit passed first, or when all
   /// have been yielded.
   next_wait next(until limit = forever) noexcept;
 

@@ -28,7 +28,7 @@ class event {
 
   bool is_set() const noexcept { return set_; }
   /// All who wait now come through, even when reset() follows at once. They run when their turn
-  /// comes; the caller goes on.
+  /// comes; the caller continues.
   void set() noexcept;
   /// From now on fibers wait again.
   void reset() noexcept { set_ = false; }

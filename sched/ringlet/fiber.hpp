@@ -64,7 +64,7 @@ class fiber_value<void> {
   void move_out() const noexcept {}
 };
 
-/// A fiber whose task yields a T.
+/// A fiber whose task returns a T.
 template <class T>
 class fiber_state final : public fiber_base {
  public:
@@ -121,7 +121,7 @@ class fiber_state final : public fiber_base {
 /// Waits for the end of a fiber; see fiber<T>::join().
 class [[nodiscard]] join_wait : public two_phase_wait, private done_watcher {
  public:
-  /// Nobody needs to keep the target: while it has not ended it lives, and afterwards nobody asks.
+  /// The target need not be kept alive: it lives until it has ended, and is not used afterwards.
   join_wait(fiber_base& target, until limit) noexcept
       : two_phase_wait(limit), done_watcher(&join_wait::on_ended), target_(&target) {}
 
@@ -182,7 +182,7 @@ class [[nodiscard]] kill_wait : public join_wait {
 /// The same; a fiber that was killed is called `killed` in the sentence.
 [[noreturn]] void throw_failure(fiber_base& failed, const char* killed);
 
-/// Waits for the end of a fiber and yields its value; see fiber<T>::get().
+/// Waits for the end of a fiber and returns its value; see fiber<T>::get().
 template <class T, bool MoveOut>
 class [[nodiscard]] get_wait : public join_wait {
  public:
@@ -264,8 +264,8 @@ class fiber {
   /// at. Returns false when the limit passed first. Joining oneself aborts: it could never end.
   join_wait join(until limit = forever) const noexcept { return join_wait(checked(), limit); }
 
-  /// Waits until the fiber has ended and yields its value: a reference into the fiber, valid as
-  /// long as a handle is. Again and again, if called so.
+  /// Waits until the fiber has ended and returns its value: a reference into the fiber, valid as
+  /// long as a handle is. May be called repeatedly.
   /// Errors  What the task threw, rethrown each time; errc::exited when it was killed; timed_out.
   get_wait<T, false> get(until limit = forever) const& noexcept {
     return get_wait<T, false>(checked(), limit);
@@ -276,7 +276,7 @@ class fiber {
   }
 
   /// Asks the fiber to end: throws `cancelled` at its wait, at once, or at its next one; before it
-  /// has begun, its body never runs. Asking twice throws twice. A fiber may catch it and go on.
+  /// has begun, its body never runs. Asking twice throws twice. A fiber may catch it and continue.
   void request_kill() const noexcept { checked().kill(); }
   /// Throws that exception instead of `cancelled`. A fiber that had not begun ends with it, too.
   void request_kill(std::exception_ptr error) const { checked().kill_with(std::move(error)); }
@@ -294,7 +294,7 @@ class fiber {
   /// of this turn; but not for a fiber that was refused because its scope was cancelled, if that
   /// was spawned by the callback of another one: so a callback that spawns its fiber anew comes to
   /// an end. shutting_down() tells it when all is ending. What it throws is reported like the
-  /// failure of a fiber that nobody looks at, and does not keep the others from being called.
+  /// failure of a fiber that is not looked at, and does not keep other callbacks from being called.
   /// Aborts after the scheduler has ended.
   template <class F>
   callback_id on_done(F&& f) const;
@@ -433,7 +433,7 @@ auto make_call(F&& f, Args&&... args) {
 
 /// Calls `f(args...)`, which must return a task, in a new fiber. `f` and `args` are copied or moved
 /// into the fiber and live as long as it does, so that a capturing lambda and parameters by
-/// reference are safe here; wrap in std::ref() what shall be shared. Called when the fiber begins.
+/// reference are safe here; wrap in std::ref() what is to be shared. Called when the fiber begins.
 ///
 /// With g++ 12, call it outside of a co_await expression: the compiler destroys temporaries such as
 /// capturing lambdas twice there (GCC bug 100611).

@@ -38,7 +38,7 @@ enum class outcome : std::uint8_t {
   exited,
 };
 
-/// Somebody to be told that a fiber has ended: a join, a callback, a group.
+/// An object to notify when a fiber has ended: a join, a callback, a group.
 class done_watcher : public list_hook<> {
  protected:
   /// Called once, on the scheduler's thread, between fibers; the watcher has left the list.
@@ -93,7 +93,8 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
 
   outcome result() const noexcept { return outcome_; }
   bool done() const noexcept { return outcome_ != outcome::pending; }
-  /// The exception that ended it, or null; now somebody has looked. Any thread, once it has ended.
+  /// The exception that ended it, or null; it then counts as looked at. Any thread, once it has
+  /// ended.
   std::exception_ptr error() noexcept {
     observed_.store(true, std::memory_order_relaxed);
     return error_;
@@ -104,7 +105,7 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
   void kill_with(std::exception_ptr error);
 
   /// Tells `added` when the fiber ends, which it has not. Watchers are told in the order in which
-  /// they came, those that come meanwhile included.
+  /// they came, including those added in the meantime.
   void watch(done_watcher& added) noexcept { watchers_.push_back(added); }
   /// The first of those that `told` is called for and `is` is true of; null when there is none.
   template <class F>
@@ -158,7 +159,7 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
 
   void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
   void drop_reference() noexcept {
-    // The last owner needs no atomic subtraction: nobody is left to race with.
+    // The last owner needs no atomic subtraction: there is no one left to race with.
     if (references_.load(std::memory_order_acquire) == 1 || !is_shared_without_me()) release();
   }
 

@@ -1,7 +1,7 @@
 // greenlet<T>: switching by hand, as in Python's greenlet.
 //
-// A greenlet is a line of calls that runs when somebody switches to it, until it switches to
-// another one or ends. There is no order but the one that the switches make.
+// A greenlet is a line of calls that runs when it is switched to, until it switches to another one
+// or ends. There is no order but the one that the switches make.
 #pragma once
 
 #include <ringlet/assert.hpp>
@@ -55,9 +55,9 @@ struct switch_event {
   std::source_location where;
 };
 
-/// Has `hook` called at each switch of this thread, between the one that stops and the one that
-/// goes on; null for none. Returns the hook before. A hook may not switch, which the compiler sees
-/// to, nor throw. Without one a switch costs one comparison more.
+/// Installs a hook that runs at each switch of this thread, between the greenlet that stops and the
+/// one that continues; null removes it. Returns the previous hook. A hook may not switch, which the
+/// compiler sees to, nor throw. Without one a switch costs one comparison more.
 switch_hook set_switch_hook(switch_hook hook) noexcept;
 
 /// What switch_wait and throw_wait share: how they end.
@@ -75,8 +75,8 @@ class switch_wait_base {
       return here_->template receive<T>();
     }
   }
-  /// The same, but with an error of the world instead of a std::system_error: errc::exited, or what
-  /// a greenlet that has failed threw. Other exceptions pass through.
+  /// The same, but with an error code instead of a std::system_error: errc::exited, or what a
+  /// greenlet that has failed threw. Other exceptions pass through.
   result<T> take() {
     if (here_->received == nullptr && here_->arrived.kind == detail::arrival::exited) {
       here_->tree->bury();
@@ -158,7 +158,7 @@ class greenlet_ref;
 /// fiber can switch to it. Another fiber that tries, because the greenlet's own one is blocked
 /// inside of it or at any other time, or another thread, aborts with the rule that it breaks.
 /// Cancellation: switching is not a wait; it is neither a checkpoint nor a turn of other fibers. A
-/// kill is thrown at the next wait, in whatever greenlet that is, and goes on as every exception
+/// kill is thrown at the next wait, in whatever greenlet that is, and propagates as every exception
 /// does: it ends that one, then comes out of its parent's switch, and so on.
 template <class T>
 class greenlet_handle {
@@ -177,10 +177,10 @@ class greenlet_handle {
     return a.base_ == b.base_;
   }
 
-  /// Sends `value` to the greenlet and lets it go on: its body begins with it, or the switch in
-  /// which it is suspended yields it. Yields whatever is sent to the caller next, by anybody.
+  /// Sends `value` to the greenlet and runs it: its body begins with it, or the switch in which it
+  /// is suspended returns it. Returns whatever is sent to the caller next, by any greenlet.
   ///
-  /// To oneself it yields `value` at once. To one that has finished, it goes to the nearest parent
+  /// To oneself it returns `value` at once. To one that has finished, it goes to the nearest parent
   /// that has not, which may be the caller. The value is moved once, by the receiver.
   /// Errors    What is thrown into the caller; what a child of the caller threw that ended by it;
   ///           errc::exited when a child ended by greenlet_exit. Aborts when the receiver waits for
@@ -239,7 +239,7 @@ class greenlet_handle {
   }
 };
 
-/// Refers to a greenlet that belongs to somebody else, or to the main one of a fiber, which is the
+/// Refers to a greenlet that is owned elsewhere, or to the main one of a fiber, which is the
 /// fiber's own calls outside of all greenlets. Copyable, cheap, can be empty. It may outlive the
 /// greenlet, which is then finished.
 template <class T = void>

@@ -19,8 +19,9 @@
 
 namespace ringlet {
 
-/// A set of fibers, from which those that end leave by themselves. It owns nothing: when it goes,
-/// its fibers go on. For fibers that must not outlive a call there is with_group().
+/// A set of fibers, from which those that end leave by themselves. It owns nothing: when it is
+/// destroyed, its fibers keep running. For fibers that must not outlive a call there is
+/// with_group().
 /// Thread: that of the scheduler of its fibers; members are added, taken out and killed there, or
 /// the program aborts.
 class group : public spawns_calls<group>, public spawns_later<group> {
@@ -45,7 +46,7 @@ class group : public spawns_calls<group>, public spawns_later<group> {
   void add(const fiber<T>& added) {
     add(added.state());
   }
-  /// Takes it out; false when it was no member. It goes on.
+  /// Takes it out; false when it was no member. The fiber keeps running.
   template <class T>
   bool discard(const fiber<T>& left) noexcept {
     return discard(left.state());
@@ -54,17 +55,17 @@ class group : public spawns_calls<group>, public spawns_later<group> {
   bool contains(const fiber<T>& asked) const noexcept {
     return contains(asked.state());
   }
-  /// Forgets all members; they go on.
+  /// Forgets all members; they keep running.
   void clear() noexcept;
   std::size_t size() const noexcept { return size_; }
   bool empty() const noexcept { return size_ == 0; }
 
   class empty_wait;
-  /// Waits until no member is left: those that are added meanwhile are waited for, too. Their
+  /// Waits until no member is left: those that are added during the wait are waited for, too. Their
   /// errors are not thrown. False when the limit passed first.
   empty_wait join(until limit = forever) noexcept;
-  /// Asks every member to end, in the order in which they came, also those that are added
-  /// meanwhile, and waits like join(). Called again it asks nobody twice.
+  /// Asks every member to end, in the order in which they came, also those that are added during
+  /// the wait, and waits like join(). Called again it asks no member twice.
   task<bool> kill(until limit = forever);
   /// The same with that exception; see fiber<T>::request_kill(). A member for which there is no
   /// memory to keep it gets `cancelled` instead.

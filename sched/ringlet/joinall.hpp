@@ -25,10 +25,10 @@ struct join_options {
 
   /// For all of them together.
   until limit = forever;
-  /// Enough when so many have ended.
+  /// Return as soon as this many have ended.
   std::size_t count = all;
-  /// Throw the first failure, in the order of their ends, at once; the others go on. Counts as
-  /// having looked at that one.
+  /// Throw the first failure, in the order of their ends, at once; the other fibers keep running.
+  /// Counts as having looked at that one.
   bool raise = false;
 };
 
@@ -101,8 +101,8 @@ task<std::vector<std::size_t>> wait_some(kept_fibers<Handle> kept, join_options 
 /// Waits until all the fibers have ended, however; the same one may be named more than once. A
 /// limit for all of them together may follow: `co_await joinall(a, b, 5s)`.
 ///
-/// Returns false when the limit passed first: those that have not ended go on. Errors of the fibers
-/// are not thrown and do not count as looked at. Cancellation loses nothing.
+/// Returns false when the limit passed first: those that have not ended keep running. Errors of the
+/// fibers are not thrown and do not count as looked at. Cancellation loses nothing.
 template <class First, class... More>
 requires(detail::fiber_or_limit<More>&&...) task<bool> joinall(const fiber<First>& first,
                                                                const More&... more) {
@@ -129,7 +129,7 @@ task<bool> joinall(const Fibers& fibers, join_options options) {
                            options);
 }
 
-/// The same, and yields which have ended: their places in `fibers`, in the order of their ends.
+/// The same, and returns which have ended: their places in `fibers`, in the order of their ends.
 /// Those that have ended before come first.
 template <detail::fiber_range Fibers>
 task<std::vector<std::size_t>> wait(const Fibers& fibers, join_options options = {}) {

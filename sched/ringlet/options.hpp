@@ -15,7 +15,7 @@
 
 namespace ringlet {
 
-/// A fiber that failed, and whose failure nobody looked at before its last handle went.
+/// A fiber that failed, and whose failure was not looked at before its last handle went.
 struct unobserved_error {
   std::uint64_t id;
   std::string_view name;  // empty when it has none
@@ -40,12 +40,12 @@ struct options {
   /// listed on standard error and shields end, and after as much again the program ends. See
   /// run_main().
   std::chrono::nanoseconds grace = std::chrono::seconds(5);
-  /// Called on the scheduler's thread for each failure that nobody looked at; must not throw. The
+  /// Called on the scheduler's thread for each failure that was not looked at; must not throw. The
   /// default prints at most 10 lines a second to standard error, with the place of the spawn and
   /// the awaits that are known, and the count of the rest when the second is over, at the latest
   /// when run() ends; peers that went away (is_disconnect()) are not printed.
   std::function<void(const unobserved_error&)> on_unobserved = {};
-  /// How many functions may wait in the scheduler's mailbox: with so many, remote::post() refuses
+  /// How many functions may wait in the scheduler's mailbox: at this number, remote::post() refuses
   /// more until some have run. What the library itself sends is never refused.
   std::size_t posts_max = 65'536;
   /// What dump() and messages call this scheduler.

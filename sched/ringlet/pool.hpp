@@ -41,9 +41,9 @@ namespace ringlet {
 ///       free.spawn(serve, co_await listener.accept());
 ///     }
 ///
-/// Its fibers go on when the pool goes. No fiber may wait for a slot then, or hold one: close() and
-/// join() it first. (While an exception unwinds the owner of the pool this is reported, and the
-/// fibers get errc::closed.) Thread: that of its scheduler.
+/// Its fibers keep running when the pool is destroyed. No fiber may wait for a slot then, or hold
+/// one: close() and join() it first. (While an exception unwinds the owner of the pool this is
+/// reported, and the fibers get errc::closed.) Thread: that of its scheduler.
 class pool : private group, public detail::pool_calls<pool> {
   template <class F, class... Args>
   using value_of_call =
@@ -108,7 +108,7 @@ class pool : private group, public detail::pool_calls<pool> {
     co_return co_await add_in_slot(added.state(), limit);
   }
 
-  /// Spawns, and waits for what the task yields; as get(). Called by a fiber of this pool it makes
+  /// Spawns, and waits for what the task returns; as get(). Called by a fiber of this pool it makes
   /// the call itself, because waiting for a slot could then be waiting for itself.
   template <class T>
   task<T> apply(task<T> call, std::source_location where = std::source_location::current()) {
@@ -118,7 +118,7 @@ class pool : private group, public detail::pool_calls<pool> {
   }
   using detail::pool_calls<pool>::apply;
 
-  /// Calls `f(item)` for each, at most capacity() at once, and yields the values in the order of
+  /// Calls `f(item)` for each, at most capacity() at once, and returns the values in the order of
   /// the items. When calls have failed, all are made, and the exception of the first item is
   /// thrown. What ends the caller ends the calls first; so does an exception of the range. `items`
   /// and `f` are copied, and each call has a copy of its item; items that cannot be copied are
@@ -131,10 +131,10 @@ class pool : private group, public detail::pool_calls<pool> {
     return map_calls<Items, std::decay_t<F>>(std::move(items), std::forward<F>(f), where);
   }
 
-  /// The same, one by one in the order of the items, as they are asked for: yields fibers that have
-  /// ended, so that a failed call does not end the iteration. Items are taken as slots are free,
-  /// and at most capacity() calls are ahead of the reader. Given up early, or ended by an exception
-  /// of the range, the calls under way are killed.
+  /// The same, one by one in the order of the items, as they are asked for: returns fibers that
+  /// have ended, so that a failed call does not end the iteration. Items are taken as slots are
+  /// free, and at most capacity() calls are ahead of the reader. Given up early, or ended by an
+  /// exception of the range, the calls under way are killed.
   template <std::ranges::input_range Items, class F>
   async_generator<fiber<value_of<F, Items>>> imap(
       Items items, F f, std::source_location where = std::source_location::current()) {
@@ -148,8 +148,9 @@ class pool : private group, public detail::pool_calls<pool> {
   }
 
   /// Waits in line until there is a slot, and takes none. But until it waits for something else the
-  /// caller finds it free, whoever is in line: try_spawn() and the like succeed. If it does not
-  /// take it, the next in line has it by the end of the turn. False when the limit passed first.
+  /// caller finds it free, even with fibers in line: try_spawn() and the like succeed. If it does
+  /// not take it, the next in line has it by the end of the turn. False when the limit passed
+  /// first.
   /// Errors  errc::closed.
   available_wait wait_available(until limit = forever) noexcept;
   std::size_t capacity() const noexcept { return size_; }
@@ -158,7 +159,7 @@ class pool : private group, public detail::pool_calls<pool> {
   std::size_t free() const noexcept { return size_ - taken() + (is_offered_to_caller() ? 1 : 0); }
 
   /// No slot is given any more: who waits for one, or asks for one later, gets errc::closed. Those
-  /// that are taken stay so: fibers go on, and a reserved one may still be used.
+  /// that are taken stay so: fibers keep running, and a reserved one may still be used.
   void close() noexcept;
   bool is_closed() const noexcept { return closed_; }
 
@@ -166,7 +167,7 @@ class pool : private group, public detail::pool_calls<pool> {
   /// which fibers were handed that have not gone on yet. So after close() and join() nothing of the
   /// pool runs or begins. Holding a slot it would wait for itself.
   empty_wait join(until limit = forever) noexcept { return group::join(limit); }
-  /// Asks all to end, also those that begin in a slot meanwhile, and waits like join().
+  /// Asks all to end, also those that begin in a slot during the wait, and waits like join().
   using group::contains;
   using group::empty;
   using group::kill;
@@ -405,8 +406,8 @@ async_generator<fiber<pool::value_of<F, Items>>> pool::each(Items items, F f, bo
   std::optional<std::ranges::iterator_t<Items>> at;
   bool has_more = true;
   for (;;) {
-    // The first call is worth waiting for a slot, the others only help. The range is asked for the
-    // next item no sooner than that is wanted.
+    // The first call is worth waiting for a slot, the other calls only help. The range is asked for
+    // the next item no sooner than that is wanted.
     while (has_more && (ahead.empty() || (ahead.size() < size_ && free() != 0))) {
       if (at) {
         ++*at;

@@ -91,8 +91,8 @@ struct weightless {
 
 /// A queue with room for a number of items, or for a weight, such as bytes, or for any number.
 /// Items are handed over strictly in their order, and fibers are served strictly in the order in
-/// which they came: who has waited longest gets the next item, or the next place, and nobody who
-/// comes later is faster. With room for 0 items every push waits until a pop takes its item.
+/// which they came: the one that has waited longest gets the next item, or the next place, and no
+/// later fiber overtakes it. With room for 0 items every push waits until a pop takes its item.
 ///
 /// Weigh     Called with an item, it says what that weighs; the same each time while it is in the
 ///           queue. One that is heavier than the limit passes when the queue is empty.
@@ -128,8 +128,8 @@ class queue : public queue_base {
   push_copy_wait push(const T& item, until limit = forever) requires std::copy_constructible<T> {
     return {*this, item, limit};
   }
-  /// Moves `item` in when there is room and nobody waits for it; else it is false, and leaves it.
-  /// So it is when the queue is closed. Needs no fiber.
+  /// Moves `item` in when there is room and no fiber waits for it; else returns false, and leaves
+  /// it. So it is when the queue is closed. Needs no fiber.
   bool try_push(T&& item) { return !closed_ && put(item); }
   bool try_push(const T& item) requires std::copy_constructible<T> {
     T copy(item);
@@ -168,8 +168,8 @@ class queue : public queue_base {
 
   std::size_t weight_of(const T& item) const noexcept { return weigh_(item); }
 
-  // Hands the item to whoever waits for one, which looks at the thread, else stores it. False when
-  // there is no room.
+  // Hands the item to a fiber that waits for one, which looks at the thread, else stores it. False
+  // when there is no room.
   bool put(T& item) {
     if (!poppers_.empty()) {
       auto& next = static_cast<pop_wait&>(poppers_.front());

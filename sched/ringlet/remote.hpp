@@ -58,7 +58,7 @@ class remote {
   /// Queues `f()` and wakes the scheduler if it sleeps. When the mailbox is full or the scheduler
   /// has ended, `f` is not queued, and the result tells which; a full mailbox leaves `f` as it was.
   /// A scheduler that ends after the post, but before `f` had its turn, drops it. An exception that
-  /// leaves `f` is reported like that of a fiber nobody looks at. Throws std::bad_alloc.
+  /// leaves `f` is reported like that of a fiber that is not looked at. Throws std::bad_alloc.
   template <std::invocable F>
   post_result post(F&& f) const {
     static_assert(!detail::is_unawaited<std::invoke_result_t<std::decay_t<F>&>>,

@@ -35,7 +35,7 @@ class scheduler;
 /// Names a callback of a fiber; see fiber<T>::on_done().
 enum class callback_id : std::uint64_t {};
 
-/// Hands a failure that nobody looked at to the options of this thread's scheduler; to the default
+/// Hands a failure that was not looked at to the options of this thread's scheduler; to the default
 /// handler where there is none. See options::on_unobserved.
 void report_unobserved(const unobserved_error& failure) noexcept;
 
@@ -93,7 +93,7 @@ class scheduler_guest : public list_hook<> {
 /// What lists those who wait for a free descriptor.
 struct starved_tag;
 
-/// Somebody who ran out of descriptors, in the list of those to be told when one is closed.
+/// An object that ran out of descriptors, in the list of those to be told when one is closed.
 class descriptor_waiter : public list_hook<starved_tag> {
  public:
   /// A descriptor was closed by ringlet: try again. Called once; the waiter has left the list.
@@ -234,7 +234,7 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   static constexpr int reading_every_max = 64;
   // Due timers, posted work and late callbacks that one turn runs, of each.
   static constexpr std::size_t at_once_max = 256;
-  // Completions that one turn takes out of the engine before it resumes anybody.
+  // Completions that one turn takes out of the engine before it resumes any fiber.
   static constexpr std::size_t completions_max = 256;
 
   void enlist();

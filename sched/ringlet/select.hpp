@@ -79,7 +79,7 @@ class selection : public wait_base {
   selection* next_ = nullptr;  // of those that let others in at this moment
   std::size_t winner_ = none;
   std::size_t first_due_ = none;  // whose limit passes first
-  std::uint32_t lingering_ = 0;   // has ended, and waits for so many that are still in flight
+  std::uint32_t lingering_ = 0;   // has ended, and waits for this many still in flight
   bool has_hope_ = false;
 };
 
@@ -139,9 +139,9 @@ class [[nodiscard]] select_wait : public selection {
   std::array<candidate, count> candidates_;
 };
 
-/// Waits for the first of several calls, takes that one and gives the others up, which lose nothing
-/// by it. Yields a variant: index() says which call it was, and the alternative is its value,
-/// std::monostate for void.
+/// Waits for the first of several calls, takes that one and gives up the other calls, which lose
+/// nothing by it. Returns a variant: index() says which call it was, and the alternative is its
+/// value, std::monostate for void.
 ///
 ///   auto next = co_await select(inbox.pop(), stop.wait(), sleep(30s));
 ///   if (next.index() == 0) handle(std::get<0>(std::move(next)));

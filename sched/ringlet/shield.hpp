@@ -23,12 +23,12 @@ class shield_scope : public timed_scope {
   }
 };
 
-/// Awaits `call` and yields its value; meanwhile kills, and deadlines and groups around it, are
+/// Awaits `call` and returns its value; until then kills, and deadlines and groups around it, are
 /// held back. They stay pending, and end the first wait behind it. When the limit passes they get
-/// through: so that nothing can refuse to end for ever, every shield has one.
+/// through: so that nothing can refuse to end indefinitely, every shield has one.
 ///
-/// Deadlines and groups inside the shield work as ever. A scheduler that ends lets shields hold for
-/// options.grace, and no longer.
+/// Deadlines and groups inside the shield work as usual. A scheduler that ends lets shields hold
+/// for options.grace, and no longer.
 ///
 ///     co_await shield(2s, say_goodbye(stream));   // in the cleanup of a fiber that may be killed
 template <class T>

@@ -1,4 +1,4 @@
-// sleep, sleep_until and yield: letting time pass, or only the others run.
+// sleep, sleep_until and yield: letting time pass, or only other fibers run.
 #pragma once
 
 #include <ringlet/result.hpp>
@@ -73,8 +73,8 @@ inline sleep_wait sleep_until(std::chrono::steady_clock::time_point deadline) no
   return sleep_wait(until(deadline));
 }
 
-/// Goes to the end of the run queue: all that is ready now runs first. A kill that comes meanwhile
-/// is thrown here.
+/// Goes to the end of the run queue: all that is ready now runs first. A kill that arrives before
+/// then is thrown here.
 inline yield_wait yield() noexcept { return {}; }
 
 }  // namespace ringlet

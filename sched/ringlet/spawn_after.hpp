@@ -1,4 +1,4 @@
-// spawn_after and spawn_every: fibers that begin later, and again and again.
+// spawn_after and spawn_every: fibers that begin later, once or repeatedly.
 #pragma once
 
 #include <ringlet/fiber.hpp>

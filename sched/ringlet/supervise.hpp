@@ -17,7 +17,7 @@ namespace ringlet {
 
 /// How often a failing call is made again; see supervise().
 struct restart_options {
-  /// So many restarts within so much time; one more failure is passed on.
+  /// At most this many restarts within this time; one more failure is passed on.
   std::size_t restarts_max = 5;
   std::chrono::nanoseconds per = std::chrono::minutes(1);
   /// The pause before a restart: this, doubled with each further failure, at most that. A call that

@@ -113,7 +113,7 @@ class task_group : public spawns_calls<task_group>, public spawns_later<task_gro
     unwound_ = true;
     cancel_members();
   }
-  /// Whether its body goes on although scopes inside it are unwound; see scope::mark_outer().
+  /// Whether its body continues although scopes inside it are unwound; see scope::mark_outer().
   bool is_outside_unwinding() const noexcept { return body_ && body_->stays(); }
   /// Whether the call that opened it is among those that have that scope, and not in a greenlet
   /// that is suspended. (Without a body its fiber waits in that call.)
@@ -129,7 +129,7 @@ class task_group : public spawns_calls<task_group>, public spawns_later<task_gro
   std::exception_ptr on_body_thrown() noexcept;
 
   /// Waits until all fibers have ended, whatever happens: asked to end early it cancels the group,
-  /// and goes on waiting. Yields whether it was.
+  /// and keeps waiting. Returns whether it was.
   class [[nodiscard]] end_wait : public wait_base {
    public:
     explicit end_wait(task_group& group) noexcept : wait_base(forever), group_(&group) {}
@@ -199,7 +199,7 @@ concept makes_no_group_task = std::invocable<F&, task_group&, Args&...> &&
     !is_task<std::invoke_result_t<F&, task_group&, Args&...>>;
 
 // `f` and `args` live in the expression that awaits. A server has one such frame for each
-// connection, so it shall be small.
+// connection, so it should be small.
 template <class R, task_group::failures Policy = task_group::failures::end_the_group, class F,
           class... Args>
 task<R> run_group(F& f, Args&... args) {
@@ -219,7 +219,7 @@ task<R> run_group(F& f, Args&... args) {
   }
   group.end_body();
   if (outer || group.has_failed()) group.cancel();
-  do {  // whoever sees the last one end may spawn another before this fiber runs
+  do {  // code that sees the last one end may spawn another before this fiber runs
     if (co_await task_group::end_wait(group)) interrupted = true;
   } while (group.size() != 0);
   if (outer) std::rethrow_exception(outer);

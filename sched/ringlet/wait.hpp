@@ -23,10 +23,10 @@ class selection;
 ///   Checkpoint    It first delivers a pending interruption, before it takes anything, also when it
 ///                 need not suspend; and after 128 waits that need not suspend it yields.
 ///   Overlap       A fiber waits for one thing at a time.
-///   Limit         `until` counts from the moment of the co_await. Calls that yield a value throw
+///   Limit         `until` counts from the moment of the co_await. Calls that return a value throw
 ///                 timed_out; join and wait return false.
 ///   Cancellation  What is thrown is `cancelled` or the exception that the fiber was killed with.
-///                 Success wins: a wait that had succeeded when it was cancelled yields its value,
+///                 Success wins: a wait that had succeeded when it was cancelled returns its value,
 ///                 and the interruption stays pending for the next wait. Instead of closed or
 ///                 timed_out it is the interruption that is thrown, if one has come.
 ///   Lifetime      The awaiter lives in the frame of the caller, and borrows what it was given:
@@ -52,7 +52,7 @@ class wait_base {
 
   /// Remembers the fiber. False when an interruption is pending: then `return
   /// continue_or_yield(at)`, and the resumption that follows throws. (So that a fiber which
-  /// swallows `cancelled` in a loop still lets the others run.)
+  /// swallows `cancelled` in a loop still lets other fibers run.)
   bool enter(const frame_record& at) noexcept;
   /// Suspends: from here on the type's cancel may be called, and wake() must be called once.
   void suspend(const wait_type& type, frame_record& at) noexcept;
@@ -89,8 +89,8 @@ class wait_base {
   cancel_reason reason_ = cancel_reason::none;
 };
 
-/// A wait in two phases: watching takes nothing, and whoever has what it waits for hands it over in
-/// one step. So it may be one of several of which the first wins; see select().
+/// A wait in two phases: watching takes nothing, and the side that has what it waits for hands it
+/// over in one step. So it may be one of several of which the first wins; see select().
 ///
 /// A derived class says how, in public: `bool try_now()`, true when it is over without having to
 /// wait; `void watch()`, after which it is handed over once; `void unwatch()`, which takes that
@@ -113,7 +113,7 @@ class two_phase_wait : public wait_base {
   /// For await_suspend of a wait that stands alone.
   template <class Wait>
   static bool begin_alone(Wait& self, frame_record& at) noexcept(noexcept(self.try_now()));
-  /// Ends the wait; the others of its select() are given up.
+  /// Ends the wait; the other waits of its select() are given up.
   void wake() noexcept;
   void wake_with_hope() noexcept;
 
@@ -123,7 +123,7 @@ class two_phase_wait : public wait_base {
   selection* of_ = nullptr;  // null when it stands alone
 };
 
-/// A wait in a list of waits that are ended in their order by whoever has what they wait for.
+/// A wait in a list of waits that are ended in their order by the side that has what they wait for.
 class list_wait : public two_phase_wait, public list_hook<> {
  public:
   /// Takes it out of its list and resumes its fiber. Aborts on another thread than the fiber's.

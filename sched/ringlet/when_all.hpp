@@ -17,7 +17,7 @@
 
 namespace ringlet {
 
-/// What when_any() yields.
+/// What when_any() returns.
 template <class... T>
 struct any_of {
   /// Which of the calls ended first.
@@ -59,9 +59,9 @@ task<any_of<T...>> spawn_and_take_first(task_group& group, task<T>&... calls) {
 
 }  // namespace detail
 
-/// Runs all the calls at once, each in a fiber of its own, and yields a tuple of their values, with
-/// std::monostate for void. The first that fails cancels the others; when all have ended its
-/// exception is thrown, and those of the others are reported; see options::on_unobserved.
+/// Runs all the calls at once, each in a fiber of its own, and returns a tuple of their values,
+/// with std::monostate for void. The first that fails cancels the other calls; when all have ended
+/// its exception is thrown, and those of the other calls are reported; see options::on_unobserved.
 /// errc::exited when a call was killed.
 /// What ends the caller ends the calls first.
 template <class... T>
@@ -84,9 +84,9 @@ requires(sizeof...(T) >
 }
 
 /// Runs all the calls at once, each in a fiber of its own, until the first has ended, however; then
-/// cancels the others, and yields which was first and the outcome of every call, when all have
-/// ended. Failures of the calls are outcomes and not thrown. What ends the caller ends the calls
-/// first.
+/// cancels the other calls, and returns which was first and the outcome of every call, when all
+/// have ended. Failures of the calls are outcomes and not thrown. What ends the caller ends the
+/// calls first.
 template <class... T>
 requires(sizeof...(T) > 0) task<any_of<T...>> when_any(task<T>... calls) {
   co_return co_await detail::run_group<any_of<T...>, task_group::failures::are_outcomes>(
