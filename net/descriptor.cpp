@@ -115,7 +115,8 @@ void descriptor::on_received(operation& op, const completion& done) noexcept {
   if (!done.more && self.closing_ && self.idle()) self.finish_close();
 }
 
-// A peer may have a few buffers filled while nobody reads, as long as there are enough for others.
+// A peer may have a few buffers filled while no fiber reads, as long as there are enough for
+// others.
 bool descriptor::has_too_much() const noexcept {
   engine& carrier = home_->carrier();
   const bool few_left = carrier.buffers_free() < carrier.buffers().count() / 4;
@@ -291,8 +292,8 @@ void io_wait::retry(std::int32_t result) noexcept {
     // It is ready, or it cannot be waited for: the call itself will tell.
     code = claim_.which() == direction::read ? opcode::read : opcode::write;
   } else if (result == -EAGAIN && (code == opcode::read || code == opcode::write)) {
-    // Somebody who shares the descriptor has set O_NONBLOCK, and older kernels then give up instead
-    // of waiting for a terminal or a pipe.
+    // Another user of the descriptor has set O_NONBLOCK, and older kernels then give up
+    // instead of waiting for a terminal or a pipe.
     code = opcode::poll;
     flags = claim_.which() == direction::read ? POLLIN : POLLOUT;
   } else {

@@ -14,7 +14,7 @@
 namespace ringlet {
 namespace {
 
-// Connections that are accepted before anybody asks for them.
+// Connections that are accepted before a fiber asks for them.
 constexpr std::size_t staged_max = 64;
 // How long to wait for a descriptor that others than this scheduler may close.
 constexpr steady_ns pause_first = 10'000'000;

@@ -11,10 +11,11 @@
 
 namespace ringlet {
 
-/// One multishot accept, armed while somebody waits or there is room for connections that nobody
-/// has asked for yet. An adopted listener may be shared with other threads and processes: it
-/// accepts one connection at a time, and only while somebody waits, so that the others get theirs.
-/// It lives on the heap and outlives its listener until the kernel has let go.
+/// One multishot accept, armed while a fiber waits or there is room for connections that have not
+/// been asked for yet. An adopted listener may be shared with other threads and processes: it
+/// accepts one connection at a time, and only while a fiber waits, so that the other threads and
+/// processes get theirs. It lives on the heap and outlives its listener until the kernel has let
+/// go.
 class listener_state final : public scheduler_guest,
                              public descriptor_waiter,
                              private operation,

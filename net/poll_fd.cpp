@@ -1,4 +1,5 @@
-// A poll takes nothing, so there is nothing to lose, and nobody to be kept from doing the same.
+// A poll takes nothing, so there is nothing to lose, and no other wait to be kept from doing the
+// same.
 #include <ringlet/detail/throw_invalid.hpp>
 #include <ringlet/poll_fd.hpp>
 

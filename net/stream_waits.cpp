@@ -62,7 +62,7 @@ bool receive_wait::take_arrived() noexcept {
 void receive_wait::on_arrival() noexcept {
   descriptor& on = claim_.on();
   if (!take_arrived() && !(on.found_no_buffer() && on.receive_privately(memory_, answer_))) {
-    // The request has ended without bringing anything: make another, unless this wait shall end.
+    // The request has ended without bringing anything: make another, unless this wait is to end.
     if (reason_ == cancel_reason::none) return on.await_arrival(*this);
   }
   wake_with_hope();
@@ -268,8 +268,8 @@ void read_exact_wait::on_completion(operation& op, const completion& done) noexc
 result<void> read_exact_wait::take() {
   const direction_claim::ending last(claim_);
   if (done_ == memory_.size() && claim_.is_held()) return {};
-  // Some of the bytes are taken, and go down with the caller: whoever reads next would read from
-  // the middle of something.
+  // Some of the bytes are taken, and go down with the caller: the next reader would read from the
+  // middle of something.
   const bool is_interrupted = reason_ == cancel_reason::interrupted;
   if ((answer == -ECANCELED || is_interrupted) && done_ != 0) {
     on().set_cut_short(direction::read);
@@ -293,7 +293,7 @@ write_all_wait::write_all_wait(descriptor& on, opcode kind, std::span<const std:
     : io_wait(on, direction::write, kind, &write_all_wait::on_completion, limit),
       left_(bytes.size()) {
   data = const_cast<std::byte*>(bytes.data());
-  flags = MSG_WAITALL;  // the kernel goes on after a short send
+  flags = MSG_WAITALL;  // the kernel continues after a short send
 }
 
 bool write_all_wait::begin(frame_record& at) noexcept {

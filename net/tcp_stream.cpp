@@ -11,8 +11,8 @@
 namespace ringlet {
 namespace {
 
-// Whether a connection leads to itself: an attempt to connect to a port that nobody listens on may
-// be given that same port for its own end, and TCP then lets the socket connect to itself. Only who
+// Whether a connection leads to itself: an attempt to connect to a port without a listener may be
+// given that same port for its own end, and TCP then lets the socket connect to itself. Only who
 // sees equal ports has to look at the hosts.
 bool leads_to_itself(engine& carrier, int fd, const address& peer) noexcept {
   address ends[2];

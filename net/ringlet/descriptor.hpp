@@ -26,7 +26,7 @@ class close_wait;
 /// The two ways that bytes flow. One wait each may be in flight.
 enum class direction : std::uint8_t { read, write };
 
-/// Somebody who waits for what a descriptor receives.
+/// A waiter for what a descriptor receives.
 class arrival_waiter {
  public:
   /// Something has arrived, or the request has ended without. Called once per await_arrival().
@@ -54,7 +54,7 @@ class descriptor final : public scheduler_guest, private operation {
     connection,
     /// Closed, but never shut down: other processes may use it, too.
     shared,
-    /// Somebody else's: never closed.
+    /// Owned elsewhere: never closed.
     borrowed,
   };
 
@@ -89,7 +89,8 @@ class descriptor final : public scheduler_guest, private operation {
   bool is_drained() const noexcept { return last_seen_ == fill::drained; }
   void set_last_seen(bool nonempty) noexcept { last_seen_ = nonempty ? fill::more : fill::drained; }
 
-  /// Whether there are received bytes, or the end of the stream or an error, that nobody has taken.
+  /// Whether there are received bytes, or the end of the stream or an error, that have not been
+  /// taken.
   bool has_arrived() const noexcept { return !arrived_.empty() || end_arrived_; }
   /// Takes the end, if it is next: true, and 0 or the negated errno.
   bool take_end(std::int32_t& result) noexcept;
@@ -116,7 +117,7 @@ class descriptor final : public scheduler_guest, private operation {
   bool receive_privately(std::byte*& memory, std::int32_t& size) noexcept;
   /// Has the waiter told of the next arrival; starts a request if there is none.
   void await_arrival(arrival_waiter& waiter) noexcept;
-  /// Takes that back. The request goes on, and what it brings is there for the next call.
+  /// Takes that back. The request continues, and what it brings is there for the next call.
   void stop_awaiting(const arrival_waiter& waiter) noexcept {
     if (is_awaited_by(waiter)) reader_ = nullptr;
   }
@@ -131,7 +132,7 @@ class descriptor final : public scheduler_guest, private operation {
   std::int32_t call(operation& op) noexcept;
 
   /// Cancels what is in flight, and closes when that has ended: true when it has already, or when
-  /// somebody else is closing it.
+  /// another caller is closing it.
   bool close(close_wait* waiter) noexcept;
   /// The same with a reset, without waiting; one that closes already ends with a reset, too.
   void abort() noexcept;

@@ -61,7 +61,7 @@ class [[nodiscard]] poll_fd_wait final : public basic_operation_wait<two_phase_w
 /// Overlap       Any number of fibers may wait for one descriptor; each is told.
 /// select()      It can be a part. When another part is taken, the select() returns as soon as
 ///               nothing waits for `fd` any more, in the next turn.
-/// Closing       Do not close `fd` while somebody waits: the wait may then not end. (io_uring waits
+/// Closing       Do not close `fd` while a fiber waits: the wait may then not end. (io_uring waits
 ///               on for what the number stood for; epoll hears no more of it, nor of the next one
 ///               of that number as long as the wait lasts.) End it first, by a kill or a limit.
 /// Streams       Of a ringlet stream it tells what the system knows, but not what has been received

@@ -12,7 +12,7 @@ namespace ringlet {
 
 /// A descriptor that the program was started with. Fibers wait for it as for a socket; the rules of
 /// tcp_stream hold. It stays open when the object goes, and O_NONBLOCK is never set on it: other
-/// processes share it. Writing to a pipe that nobody reads raises SIGPIPE, as ever.
+/// processes share it. Writing to a pipe without a reader raises SIGPIPE, as usual.
 class standard_stream {
  public:
   /// See standard_input() and standard_output().

@@ -48,8 +48,8 @@ class [[nodiscard]] receive_wait final : private arrival_waiter, public wait_bas
 };
 
 /// See tcp_stream::readable(). It keeps its claim until it is destroyed: as a part of a select() it
-/// may be given up by the end of a request, and whoever ends the last claim on a descriptor that is
-/// being closed destroys it.
+/// may be given up by the end of a request, and the code that ends the last claim on a descriptor
+/// that is being closed destroys it.
 class [[nodiscard]] readable_wait final : public two_phase_wait, private arrival_waiter {
  public:
   readable_wait(descriptor& on, until limit) noexcept

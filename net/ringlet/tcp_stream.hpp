@@ -40,12 +40,12 @@ class tcp_stream {
  public:
   /// No connection; every call but close() and abort() ends the program.
   tcp_stream() noexcept = default;
-  /// Takes over a connected stream socket that nobody else uses. Throws std::bad_alloc.
+  /// Takes over a connected stream socket that has no other user. Throws std::bad_alloc.
   explicit tcp_stream(unique_fd fd);
 
   /// Connects to `peer`. `co_await tcp_stream::connect(address::parse("127.0.0.1:9090"), 5s)`.
   /// Errors        connection_refused, also when the system has connected the socket to itself, as
-  ///               may happen where nobody listens on a port that is meant for clients;
+  ///               may happen where no process listens on a port that is meant for clients;
   ///               network_unreachable, no descriptors (EMFILE), ...
   /// Cancellation  The attempt is given up and its socket closed.
   static connect_wait connect(const address& peer, until limit = forever);
@@ -64,7 +64,7 @@ class tcp_stream {
   readable_wait readable(const until& limit = forever) { return readable_wait(checked(), limit); }
 
   /// Waits for bytes and puts them at the front of `memory`, which must not be empty. Returns how
-  /// many, at least 1; or 0, again and again, at the end of the stream.
+  /// many, at least 1; or 0, on every call, at the end of the stream.
   read_some_wait read_some(std::span<std::byte> memory, const until& limit = forever) {
     return read_some_wait(checked(), opcode::recv, memory, limit);
   }
@@ -92,7 +92,7 @@ class tcp_stream {
     return gather_wait(checked(), parts, limit);
   }
 
-  /// Tells the peer that no more will be written; reading goes on. Does not wait.
+  /// Tells the peer that no more will be written; reading still works. Does not wait.
   /// Errors        not_connected when the connection is over: the peer has reset it, and what was
   ///               written may be lost, or both sides had ended it. errc::closed.
   void shutdown_write();
