@@ -131,7 +131,7 @@ class pool : private group, public detail::pool_calls<pool> {
     return map_calls<Items, std::decay_t<F>>(std::move(items), std::forward<F>(f), where);
   }
 
-  /// The same, one by one in the order of the items, as they are asked for: returns fibers that
+  /// The same, one by one in the order of the items, as they are asked for: yields fibers that
   /// have ended, so that a failed call does not end the iteration. Items are taken as slots are
   /// free, and at most capacity() calls are ahead of the reader. Given up early, or ended by an
   /// exception of the range, the calls under way are killed.
