@@ -23,6 +23,7 @@
 #include "support/loopback.hpp"
 #include "support/outcome.hpp"
 #include "support/random.hpp"
+#include "support/sanitized.hpp"
 #include "support/schedulers.hpp"
 
 using namespace ringlet;
@@ -31,17 +32,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-constexpr std::size_t large = 8 << 20;
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-constexpr std::size_t large = 8 << 20;
-#else
-constexpr std::size_t large = 64 << 20;
-#endif
-#else
-constexpr std::size_t large = 64 << 20;
-#endif
+constexpr std::size_t large = sanitized ? 8 << 20 : 64 << 20;
 
 // As many pairs as `wanted`, or as the limit on descriptors allows.
 std::size_t pairs_allowed(std::size_t wanted) {

@@ -31,7 +31,7 @@ struct source {
   bool is_waited_for(const stage& s) const { return s.engine.is_waiting(code, fd); }
   /// "" is the end.
   void bring(stage& s, std::string_view bytes) const { s.engine.deliver(in_flight(s), bytes); }
-  /// As soon as it is asked for; the end, again and again, after that.
+  /// As soon as it is asked for; after that the end, at every call.
   void bring_and_end(stage& s, std::string bytes) const {
     s.engine.on_start = [this, &s, bytes, brought = false](operation&) mutable {
       if (!std::exchange(brought, true)) bring(s, bytes);

@@ -29,7 +29,7 @@ class Memory(support.Case):
                 reset(each)  # Leaves no port behind in TIME_WAIT.
             wait_until(lambda: descriptor_count(server.pid) == few, "the server has closed")
             self.assert_echoes(sock, b"still there?")
-            # The second time it takes no more, though some was given back to the system meanwhile.
+            # The second time it takes no more, though some was given back to the system in between.
             socks = [server.connect() for _ in range(CONNECTIONS)]
             for each in socks:
                 self.assert_echoes(each, b"x" * 64)

@@ -17,6 +17,7 @@
 #include "scripted_run.hpp"
 #include "support/aborts.hpp"
 #include "support/counted.hpp"
+#include "support/sanitized.hpp"
 
 using namespace ringlet;
 using namespace ringlet::test;
@@ -301,14 +302,12 @@ TEST_CASE("GR-14: another fiber may not switch to a greenlet, and reads which ru
 }
 
 // Under ThreadSanitizer no thread can be started in a fork.
-#if defined(__SANITIZE_THREAD__)
-#define FORKS_HAVE_THREADS false
-#elif defined(__has_feature)
-#define FORKS_HAVE_THREADS (!__has_feature(thread_sanitizer))
+#ifdef RINGLET_TEST_THREAD_SANITIZER
+constexpr bool forks_have_threads = false;
 #else
-#define FORKS_HAVE_THREADS true
+constexpr bool forks_have_threads = true;
 #endif
-TEST_CASE("GR-14: another thread may not use a greenlet" * doctest::skip(!FORKS_HAVE_THREADS)) {
+TEST_CASE("GR-14: another thread may not use a greenlet" * doctest::skip(!forks_have_threads)) {
   CHECK(aborts_with("a greenlet was switched to on a thread that is not its fiber's", [] {
     in_fiber([]() -> task<> {
       const greenlet<int> mine(echo);
