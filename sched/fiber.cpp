@@ -11,6 +11,8 @@
 #endif
 
 #include <iterator>
+#include <new>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -80,6 +82,11 @@ void fiber_base::on_limit(timer& due) noexcept {
 void fiber_base::on_root_done() noexcept { home().finish_running(); }
 
 void fiber_base::set_failure(std::exception_ptr error) noexcept {
+  // Only the awaits that this very exception has left: not those of an earlier fiber that had the
+  // same address.
+  detail::failure_trail& trail = detail::last_failure();
+  const bool is_ours = trail.chain == this && trail.next == nullptr && trail.owner == 0;
+  if (is_ours) trail.owner = id_;
   if (detail::thrown_exactly<cancelled>(error) != nullptr) {  // most are: spares the throw
     outcome_ = outcome::exited;
     return;
@@ -91,12 +98,16 @@ void fiber_base::set_failure(std::exception_ptr error) noexcept {
   } catch (...) {
     outcome_ = outcome::error;
     error_ = std::move(error);
-    // Only the awaits that this very exception has left: not those of an earlier fiber that had
-    // the same address.
-    detail::failure_trail& trail = detail::last_failure();
-    const bool is_ours = trail.chain == this && trail.next == nullptr && trail.owner == 0;
-    trail.owner = is_ours ? id_ : 0;
-    if (!is_ours) trail.chain = nullptr;
+    if (is_ours && trail.count != 0) keep_awaits({trail.sites, trail.count});
+  }
+}
+
+// Copies them, because other fibers may fail before this failure is reported.
+void fiber_base::keep_awaits(std::span<const std::source_location> awaits) noexcept {
+  try {
+    extras().awaits.reset(new detail::kept_awaits(awaits));
+  } catch (const std::bad_alloc&) {
+    // The report names the failure without them.
   }
 }
 
@@ -177,10 +188,9 @@ bool fiber_base::is_shared_without_me() noexcept {
 }
 
 void fiber_base::report_failure() noexcept {
-  const detail::failure_trail& trail = detail::last_failure();
-  const bool is_known = trail.chain == this && trail.owner == id_;
-  report_unobserved(
-      {id_, name(), error_, spawned_at_, std::span(trail.sites, is_known ? trail.count : 0), {}});
+  unobserved_error failure{id_, name(), error_, spawned_at_};
+  if (extras_ != nullptr && extras_->awaits != nullptr) failure.awaits = extras_->awaits->all();
+  report_unobserved(failure);
 }
 
 void join_wait::on_ended(done_watcher& watcher) noexcept {

@@ -31,9 +31,11 @@ void detail::restart_count::report(const std::exception_ptr& error) const {
   const std::string then =
       fmt::format("again in {:g} {} ({} of {})", is_long ? milliseconds / 1000 : milliseconds,
                   is_long ? "s" : "ms", restarts_.size(), options_.restarts_max);
-  const failure_trail& trail = last_failure();
+  failure_trail& trail = last_failure();
+  const bool is_known = trail.chain == &failed && trail.owner == 0;
+  if (is_known) trail.owner = failed.id();  // none of the next one, which may leave no awaits
   report_unobserved({failed.id(), failed.name(), error, failed.spawned_at(),
-                     std::span(trail.sites, trail.chain == &failed ? trail.count : 0), then});
+                     std::span(trail.sites, is_known ? trail.count : 0), then});
 }
 
 }  // namespace ringlet

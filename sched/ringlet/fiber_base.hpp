@@ -12,6 +12,7 @@
 #include <exception>
 #include <memory>
 #include <source_location>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -182,6 +183,7 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
   bool remove_from(intrusive_list<done_watcher>& list, callback_id id) noexcept;
   void on_root_done() noexcept override;
   inline void release() noexcept;
+  void keep_awaits(std::span<const std::source_location> awaits) noexcept;
   void report_failure() noexcept;
 
   static void delete_extras(fiber_extras* deleted) noexcept;

@@ -2,12 +2,17 @@
 #pragma once
 
 #include <ringlet/fiber_base.hpp>
+#include <ringlet/frame_pool.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <source_location>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -40,11 +45,38 @@ struct context_value {
 }  // namespace detail
 
 namespace detail {
-struct greenlet_tree;
-}
 
-/// What few fibers have: a name, greenlets, and variables of their own.
+struct greenlet_tree;
+
+/// The awaits that the exception of a failed fiber has left, innermost first. From the frame pool,
+/// so that ending a fiber does not call operator new.
+class kept_awaits {
+ public:
+  explicit kept_awaits(std::span<const std::source_location> awaits) noexcept
+      : count_(awaits.size()) {
+    std::ranges::copy(awaits, sites_);
+  }
+  static void* operator new(std::size_t size) { return frames.allocate(size); }
+  static void operator delete(void* memory, std::size_t size) noexcept {
+    frames.deallocate(memory, size);
+  }
+
+  std::span<const std::source_location> all() const noexcept { return {sites_, count_}; }
+
+ private:
+  std::size_t count_;
+  std::source_location sites_[failure_trail::sites_max];
+};
+
+}  // namespace detail
+
+/// What few fibers have: a name, greenlets, variables of their own, and a failure.
 struct fiber_extras {
+  static void* operator new(std::size_t size) { return detail::frames.allocate(size); }
+  static void operator delete(void* memory, std::size_t size) noexcept {
+    detail::frames.deallocate(memory, size);
+  }
+
   struct local {
     std::uint64_t variable;
     std::unique_ptr<detail::stored_value> value;
@@ -53,6 +85,7 @@ struct fiber_extras {
   detail::greenlet_tree* greenlets = nullptr;
   std::vector<local> locals;
   std::shared_ptr<const detail::context_value> context_values;
+  std::unique_ptr<const detail::kept_awaits> awaits;
 };
 
 /// A variable of which each fiber has its own, made at its first use there and destroyed when the

@@ -22,8 +22,8 @@ struct unobserved_error {
   std::exception_ptr error;
   /// Where it was spawned; line 0 where there is no such place, as for posted work.
   std::source_location spawned_at = {};
-  /// The awaits that the exception has left, innermost first, as far as they are known: not where
-  /// the fiber ended long ago. Valid during the call.
+  /// The awaits that the exception has left, innermost first: at most eight, and none where memory
+  /// ran out, or where no coroutine threw. Valid during the call.
   std::span<const std::source_location> awaits = {};
   /// What is done about it, such as "again in 50 ms (2 of 4)" by supervise(); mostly empty.
   std::string_view then = {};

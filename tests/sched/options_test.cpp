@@ -6,11 +6,16 @@
 #include <ringlet/deadlock.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/event.hpp>
+#include <ringlet/fiber_local.hpp>
+#include <ringlet/joinall.hpp>
 #include <ringlet/options.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>
+#include <ringlet/task_group.hpp>
+#include <ringlet/with_timeout.hpp>
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <cstdint>
 #include <cstdio>
@@ -19,11 +24,14 @@
 #include <source_location>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "allocations.hpp"
+#include "calls.hpp"
 #include "scripted_run.hpp"
 #include "support/child.hpp"
 #include "support/sanitized.hpp"
@@ -67,6 +75,16 @@ std::string printed(const Main& main) {
   });
   CHECK(end.status == 0);
   return end.errors;
+}
+
+// Appends the line of the innermost await in this file; 0 where none is known.
+void note_lines(const unobserved_error& failure, std::vector<std::uint32_t>& lines) {
+  std::uint32_t line = 0;
+  for (const std::source_location& site : failure.awaits) {
+    if (std::string_view(site.file_name()).ends_with("options_test.cpp") && line == 0)
+      line = site.line();
+  }
+  lines.push_back(line);
 }
 
 std::size_t count(const std::string& text, const std::string& part) {
@@ -266,9 +284,113 @@ TEST_CASE("an exception that was caught is not in the awaits of a later one") {
     co_await two.join();
   };
   run_on(engine, main(), settings);
-  // The last handles go when other fibers have failed since: then nothing is known of the first.
-  // Its three awaits, the outermost of which is in what keeps the lambda.
-  CHECK(awaits == std::vector<std::size_t>{3, 0});
+  // The newest handle goes first. The outermost await of each is in what keeps the lambda: before
+  // it are the two that the exception of `two` has left, and the one of `one`.
+  CHECK(awaits == std::vector<std::size_t>{3, 2});
+}
+
+TEST_CASE("each failure is reported with its own awaits, when others have failed since") {
+  std::vector<std::uint32_t> lines;
+  options settings;
+  settings.on_unobserved = [&](const unobserved_error& failure) { note_lines(failure, lines); };
+  scripted_engine engine;
+  std::uint32_t first = 0;
+  const auto main = [&]() -> task<> {
+    first = std::source_location::current().line();
+    const auto one = [](int) -> task<> { co_await fail_after(0ms, "one"); };
+    const auto two = [](int) -> task<> { co_await fail_after(0ms, "two"); };
+    std::vector<fiber<>> failed = {spawn(one(1)), spawn(two(2)), spawn(one(3))};
+    failed[1].set_name("named");
+    co_await joinall(failed);
+    failed.erase(failed.begin());
+    failed.erase(failed.begin());
+    failed.erase(failed.begin());
+  };
+  run_on(engine, main(), settings);
+  CHECK(lines == std::vector<std::uint32_t>{first + 1, first + 2, first + 1});
+}
+
+TEST_CASE("a failure that no coroutine has thrown has no awaits, whoever failed or was killed") {
+  std::vector<std::string> reports;
+  options settings;
+  settings.on_unobserved = [&](const unobserved_error& failure) {
+    reports.push_back(fmt::format("{} {}", failure.id, failure.awaits.size()));
+  };
+  scripted_engine engine;
+  const auto main = []() -> task<> {
+    {
+      const fiber<> killed = spawn(sleep_for(1h));
+      co_await yield();
+      co_await killed.kill();
+    }
+    // Where the killed one was, as far as the pool of frames gives the same memory again.
+    const fiber<> unborn = spawn(sleep_for(1h));
+    co_await unborn.kill(std::make_exception_ptr(std::runtime_error("given")));
+  };
+  run_on(engine, main(), settings);
+  CHECK(reports == std::vector<std::string>{"3 0"});
+}
+
+TEST_CASE("a failure that a group hides is reported with its awaits, as all of them are") {
+  std::vector<std::uint32_t> lines;
+  options settings;
+  settings.on_unobserved = [&](const unobserved_error& failure) { note_lines(failure, lines); };
+  scripted_engine engine;
+  std::uint32_t first = 0;
+  const auto main = [&]() -> task<> {
+    const auto member = [](event& door) -> task<> {
+      try {
+        co_await door.wait();
+      } catch (const cancelled&) {
+      }
+      throw std::runtime_error("hidden");
+    };
+    first = std::source_location::current().line();
+    event door;
+    const auto body = [&](task_group& group) -> task<> {
+      group.spawn(member(door));
+      group.spawn(member(door));
+      co_await sleep(1h);
+    };
+    const auto grouped = [&]() -> task<> { co_await with_group(body); };
+    co_await move_on_after(1s, grouped());
+  };
+  run_on(engine, main(), settings);
+  CHECK(lines == std::vector<std::uint32_t>{first - 5, first - 5});
+}
+
+TEST_CASE("a failure is reported when there is no memory for its awaits" *
+          doctest::skip(!allocations_are_counted())) {
+  std::vector<std::string> reports;
+  options settings;
+  settings.on_unobserved = [&](const unobserved_error& failure) {
+    reports.push_back(fmt::format("{} {}", failure.id, failure.awaits.size()));
+  };
+  scripted_engine engine;
+  const auto main = []() -> task<> {
+    std::optional<empty_frame_pool> extras, awaits;
+    std::optional<out_of_memory> shortage;
+    const auto failing = [&]() -> task<> {
+      co_await yield();
+      extras.emplace(sizeof(fiber_extras));
+      awaits.emplace(sizeof(detail::kept_awaits));
+      shortage.emplace();
+      throw std::runtime_error(std::string());
+    };
+    const auto has_failed = [&](const fiber<>& failed) -> task<> {
+      co_await failed.join();
+      shortage.reset();
+      extras.reset();
+      awaits.reset();
+    };
+    const fiber<> without_extras = spawn(failing());
+    co_await has_failed(without_extras);
+    const fiber<> named = spawn(failing());
+    named.set_name("named");
+    co_await has_failed(named);
+  };
+  run_on(engine, main(), settings);
+  CHECK(reports == std::vector<std::string>{"3 0", "2 0"});
 }
 
 TEST_CASE("the place of a spawn is that of the call, with up to six arguments") {

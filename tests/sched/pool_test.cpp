@@ -969,6 +969,41 @@ TEST_CASE("fibers of a pool are spawned where the call stands, whatever it is") 
   });
 }
 
+TEST_CASE("a failure in a pool is reported with its awaits, however its fiber was spawned") {
+  const auto failing = []() -> task<int> {
+    co_await yield();
+    throw std::runtime_error("deep");
+  };
+  std::vector<std::size_t> awaits;
+  options settings;
+  settings.on_unobserved = [&](const unobserved_error& failure) {
+    awaits.push_back(failure.awaits.size());
+    REQUIRE(!failure.awaits.empty());
+    CHECK(std::string_view(failure.awaits.front().file_name()).ends_with("pool_test.cpp"));
+  };
+  const auto main = [&]() -> task<> {
+    const auto calling = [&](int) -> task<int> { co_return co_await failing(); };
+    pool workers(2);
+    co_await workers.spawn(calling, 1);
+    co_await workers.join();
+    workers.try_spawn(calling, 1);
+    co_await workers.join();
+    co_await workers.spawn(calling(1));
+    co_await workers.join();
+    co_await workers.spawn_within(1h, calling, 1);
+    co_await workers.join();
+    pool::slot taken = co_await workers.reserve();
+    taken.spawn(calling, 1);
+    co_await workers.join();
+    co_await workers.spawn(calling, 1);
+    co_await workers.spawn(calling, 1);
+    co_await workers.join();
+  };
+  scripted_engine engine;
+  run_on(engine, main(), settings);
+  CHECK(awaits == std::vector<std::size_t>{3, 3, 2, 3, 3, 3, 3});
+}
+
 TEST_CASE("a place changes hands without an allocation, and so do closing and a killed waiter") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);

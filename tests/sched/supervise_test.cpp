@@ -227,6 +227,26 @@ TEST_CASE("a report tells the pause, how many restarts there were, and how many 
                                          "again in 100 ms (3 of 4)", "again in 1.5 s (1 of 5)"});
 }
 
+TEST_CASE("a report has the awaits of its own failure, and none of an earlier one") {
+  std::vector<std::size_t> awaits;
+  options settings;
+  settings.on_unobserved = [&](const unobserved_error& failure) {
+    awaits.push_back(failure.awaits.size());
+  };
+  run_scripted(
+      [](scripted_engine&) -> task<> {
+        int calls = 0;
+        const auto call = [&]() {
+          ++calls;
+          if (calls == 2) throw std::runtime_error("thrown before there is a task");
+          return calls < 4 ? fail_after(1ms, "thrown in it") : sleep_for(1ms);
+        };
+        co_await supervise(std::ref(call));
+      },
+      settings);
+  CHECK(awaits == std::vector<std::size_t>{1, 0, 1});
+}
+
 TEST_CASE("kills and scopes around are no failures: in the call, and in the pause") {
   std::vector<std::string> reports;
   run_scripted(
