@@ -28,6 +28,7 @@
 #include "support/checked_bytes.hpp"
 #include "support/loopback.hpp"
 #include "support/random.hpp"
+#include "support/sanitized.hpp"
 #include "support/schedulers.hpp"
 
 using namespace ringlet;
@@ -36,8 +37,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-constexpr int kills_per_storm = 100'000;
+#ifdef __OPTIMIZE__
+constexpr int kills_per_storm = sanitized ? 10'000 : 100'000;
 #else
 constexpr int kills_per_storm = 10'000;
 #endif

@@ -7,13 +7,7 @@
 #include <new>
 #include <utility>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define RINGLET_TEST_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define RINGLET_TEST_SANITIZED 1
-#endif
-#endif
+#include "support/sanitized.hpp"
 
 namespace {
 
@@ -36,7 +30,7 @@ bool is_refused() noexcept { return !is_granted(); }
 
 }  // namespace
 
-#ifndef RINGLET_TEST_SANITIZED
+#if !defined(RINGLET_TEST_ADDRESS_SANITIZER) && !defined(RINGLET_TEST_THREAD_SANITIZER)
 // The other forms of new and delete end in these.
 void* operator new(std::size_t size) {
   ++count;
@@ -59,13 +53,7 @@ namespace ringlet::test {
 
 std::size_t allocations() noexcept { return count; }
 
-bool allocations_are_counted() noexcept {
-#ifdef RINGLET_TEST_SANITIZED
-  return false;
-#else
-  return true;
-#endif
-}
+bool allocations_are_counted() noexcept { return !sanitized; }
 
 out_of_memory::out_of_memory(std::size_t first) noexcept {
   if (allocations_are_counted()) ringlet::detail::frames.set_shortage(&is_refused);
