@@ -30,12 +30,12 @@ void subtract(std::atomic<std::size_t>& total, std::size_t bytes) noexcept {
 
 }  // namespace
 
-frame_pool::statistics frame_store::totals() noexcept {
-  return {mapped_bytes.load(std::memory_order_relaxed),
-          resident_bytes.load(std::memory_order_relaxed)};
-}
-
 #ifdef RINGLET_ASAN
+
+frame_pool::statistics frame_store::totals() noexcept {
+  const std::size_t bytes = mapped_bytes.load(std::memory_order_relaxed);
+  return {bytes, resident_bytes.load(std::memory_order_relaxed), bytes};
+}
 
 frame_pool::block* frame_store::take(std::size_t index, std::int32_t, std::int32_t& count) {
   const std::size_t size = frame_pool::size_of(index);
@@ -119,6 +119,7 @@ struct chain {
 struct alignas(64) shelf {
   std::mutex mutex;
   chain<slab> with_room;
+  std::size_t taken = 0;  // blocks
 };
 
 // The segments that have free slabs. Of a class's lock and this one, the class's is taken first.
@@ -284,6 +285,7 @@ frame_pool::block* frame_store::take(std::size_t index, std::int32_t wanted, std
     if (from.in_use == capacity) here.with_room.remove(from);
   }
   *last = nullptr;
+  here.taken += static_cast<std::size_t>(count);
   return first;
 }
 
@@ -297,12 +299,23 @@ void frame_store::give(std::size_t index, block* first) noexcept {
     slab& home = slab_of(given);
     given->next = home.free;
     home.free = given;
+    --here.taken;
     if (home.in_use == capacity) here.with_room.push(home);
     if (--home.in_use == 0) {
       here.with_room.remove(home);
       return_slab(home);
     }
   }
+}
+
+frame_pool::statistics frame_store::totals() noexcept {
+  std::size_t taken = 0;
+  for (std::size_t index = 0; index < frame_pool::classes; ++index) {
+    const std::lock_guard lock(shelves[index].mutex);
+    taken += shelves[index].taken * frame_pool::size_of(index);
+  }
+  return {mapped_bytes.load(std::memory_order_relaxed),
+          resident_bytes.load(std::memory_order_relaxed), taken};
 }
 
 bool frame_store::release(std::size_t portion, std::size_t reserve) noexcept {

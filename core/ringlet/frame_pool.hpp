@@ -88,6 +88,7 @@ class frame_pool {
   struct statistics {
     std::size_t mapped;    // address space
     std::size_t resident;  // of that, in use, kept by threads, or not yet given back
+    std::size_t taken;     // of that, in use or kept by threads
   };
   static statistics totals() noexcept;
 

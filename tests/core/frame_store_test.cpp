@@ -95,6 +95,21 @@ std::size_t settled() {
 
 TEST_SUITE_BEGIN("frame store");
 
+TEST_CASE("the blocks that a thread has taken are counted, those it keeps included") {
+  constexpr std::size_t size = 1024;
+  constexpr std::size_t count = 10;
+  frames.hand_over();
+  const std::size_t before = frames.totals().taken;
+  {
+    const many_blocks used(count, size);
+    CHECK(frames.totals().taken == before + (count + free_blocks_here(size)) * size);
+  }
+  CHECK(frames.totals().taken == before + free_blocks_here(size) * size);
+  CHECK(free_blocks_here(size) >= count);
+  frames.hand_over();
+  CHECK(frames.totals().taken == before);
+}
+
 TEST_CASE("a thread keeps at most 64 KiB of free blocks of one class") {
   for (const std::size_t size : {32U, 400U, 1024U, 10'000U, 32'768U}) {
     CAPTURE(size);
