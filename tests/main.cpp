@@ -4,6 +4,8 @@
 // The suites "uring: ..." are about that engine: they are left out when another one is to be
 // tested, and where the kernel refuses io_uring. When io_uring was asked for there, nothing can be
 // proved, and that is no success: exit status 77 means "skipped" to Meson.
+//
+// A case that leaks fails, too: see leaks.hpp.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
@@ -16,6 +18,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
+
+#include "leaks.hpp"
 
 namespace {
 
@@ -48,5 +52,5 @@ int main(int argc, char** argv) {
     ::setenv("RINGLET_ENGINE", "epoll", 1);
   }
   if (engine == "epoll" || refusal != 0) tests.addFilter("test-suite-exclude", "uring:*");
-  return tests.run();
+  return ringlet::test::run_without_leaks(tests);
 }

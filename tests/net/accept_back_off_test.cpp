@@ -18,7 +18,7 @@
 #include <string>
 #include <vector>
 
-#include "sched/allocations.hpp"
+#include "support/allocations.hpp"
 #include "support/child.hpp"
 #include "support/loopback.hpp"
 #include "support/schedulers.hpp"

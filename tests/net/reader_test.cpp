@@ -24,8 +24,8 @@
 #include <utility>
 
 #include "net/reader_model.hpp"
-#include "sched/allocations.hpp"
 #include "support/aborts.hpp"
+#include "support/allocations.hpp"
 #include "support/loopback.hpp"
 #include "support/random.hpp"
 #include "support/schedulers.hpp"

@@ -19,9 +19,9 @@
 #include <string>
 #include <vector>
 
-#include "allocations.hpp"
 #include "scripted_run.hpp"
 #include "support/aborts.hpp"
+#include "support/allocations.hpp"
 
 using namespace ringlet;
 using namespace ringlet::test;

@@ -17,9 +17,9 @@
 #include <thread>
 #include <vector>
 
-#include "allocations.hpp"
 #include "calls.hpp"
 #include "support/aborts.hpp"
+#include "support/allocations.hpp"
 #include "support/sanitized.hpp"
 
 using namespace ringlet;

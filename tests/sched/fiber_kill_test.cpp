@@ -18,9 +18,9 @@
 #include <thread>
 #include <type_traits>
 
-#include "allocations.hpp"
 #include "scripted_run.hpp"
 #include "support/aborts.hpp"
+#include "support/allocations.hpp"
 #include "support/sanitized.hpp"
 
 using namespace ringlet;

@@ -13,9 +13,9 @@
 #include <thread>
 #include <utility>
 
-#include "allocations.hpp"
 #include "scripted_run.hpp"
 #include "support/aborts.hpp"
+#include "support/allocations.hpp"
 #include "support/counted.hpp"
 #include "support/sanitized.hpp"
 

@@ -14,8 +14,8 @@
 #include <string>
 #include <system_error>
 
-#include "allocations.hpp"
 #include "scripted_run.hpp"
+#include "support/allocations.hpp"
 
 using namespace ringlet;
 using namespace ringlet::test;

@@ -30,9 +30,9 @@
 #include <utility>
 #include <vector>
 
-#include "allocations.hpp"
 #include "calls.hpp"
 #include "scripted_run.hpp"
+#include "support/allocations.hpp"
 #include "support/child.hpp"
 #include "support/sanitized.hpp"
 

@@ -33,8 +33,8 @@
 #include <utility>
 #include <vector>
 
-#include "allocations.hpp"
 #include "calls.hpp"
+#include "support/allocations.hpp"
 #include "support/engines.hpp"
 #include "support/sockets.hpp"
 

@@ -27,8 +27,8 @@
 #include <utility>
 #include <vector>
 
-#include "allocations.hpp"
 #include "calls.hpp"
+#include "support/allocations.hpp"
 #include "support/random.hpp"
 
 using namespace ringlet;

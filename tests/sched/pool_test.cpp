@@ -28,9 +28,9 @@
 #include <variant>
 #include <vector>
 
-#include "allocations.hpp"
 #include "calls.hpp"
 #include "support/aborts.hpp"
+#include "support/allocations.hpp"
 #include "support/counted.hpp"
 
 using namespace ringlet;

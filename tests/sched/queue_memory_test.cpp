@@ -19,8 +19,8 @@
 #include <utility>
 #include <vector>
 
-#include "allocations.hpp"
 #include "queues.hpp"
+#include "support/allocations.hpp"
 #include "support/random.hpp"
 
 using namespace ringlet;

@@ -23,8 +23,8 @@
 #include <variant>
 #include <vector>
 
-#include "allocations.hpp"
 #include "queues.hpp"
+#include "support/allocations.hpp"
 
 using namespace ringlet;
 using namespace ringlet::test;

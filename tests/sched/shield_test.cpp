@@ -21,9 +21,9 @@
 #include <string>
 #include <string_view>
 
-#include "allocations.hpp"
 #include "scripted_run.hpp"
 #include "support/aborts.hpp"
+#include "support/allocations.hpp"
 
 using namespace ringlet;
 using namespace ringlet::test;

@@ -11,8 +11,8 @@
 #include <chrono>
 #include <string>
 
-#include "allocations.hpp"
 #include "scripted_run.hpp"
+#include "support/allocations.hpp"
 
 using namespace ringlet;
 using namespace ringlet::test;

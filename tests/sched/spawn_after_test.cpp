@@ -20,9 +20,9 @@
 #include <string_view>
 #include <utility>
 
-#include "allocations.hpp"
 #include "scripted_run.hpp"
 #include "support/aborts.hpp"
+#include "support/allocations.hpp"
 
 using namespace ringlet;
 using namespace ringlet::test;

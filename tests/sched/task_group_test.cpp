@@ -21,9 +21,9 @@
 #include <utility>
 #include <vector>
 
-#include "allocations.hpp"
 #include "calls.hpp"
 #include "support/aborts.hpp"
+#include "support/allocations.hpp"
 #include "support/counted.hpp"
 #include "support/sanitized.hpp"
 

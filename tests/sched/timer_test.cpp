@@ -14,8 +14,8 @@
 #include <utility>
 #include <vector>
 
-#include "allocations.hpp"
 #include "support/aborts.hpp"
+#include "support/allocations.hpp"
 
 using namespace ringlet;
 using namespace ringlet::test;

@@ -21,9 +21,9 @@
 #include <utility>
 #include <vector>
 
-#include "allocations.hpp"
 #include "scripted_run.hpp"
 #include "support/aborts.hpp"
+#include "support/allocations.hpp"
 #include "support/sanitized.hpp"
 #include "throws.hpp"
 

@@ -1,8 +1,11 @@
 // The operator new that counts, and fails when it is told to.
-#include "allocations.hpp"
+#include "support/allocations.hpp"
 
 #include <ringlet/frame_pool.hpp>
 
+#include <malloc.h>
+
+#include <atomic>
 #include <cstdlib>
 #include <new>
 #include <utility>
@@ -28,30 +31,59 @@ bool is_granted() noexcept {
 }
 bool is_refused() noexcept { return !is_granted(); }
 
+// Of all threads.
+constinit std::atomic<std::ptrdiff_t> living_blocks = 0;
+constinit std::atomic<std::ptrdiff_t> living_bytes = 0;
+
 }  // namespace
 
 #if !defined(RINGLET_TEST_ADDRESS_SANITIZER) && !defined(RINGLET_TEST_THREAD_SANITIZER)
+namespace {
+
+void note(void* memory, std::ptrdiff_t sign) noexcept {
+  const auto bytes = static_cast<std::ptrdiff_t>(::malloc_usable_size(memory));
+  living_blocks.fetch_add(sign, std::memory_order_relaxed);
+  living_bytes.fetch_add(sign * bytes, std::memory_order_relaxed);
+}
+
+}  // namespace
+
 // The other forms of new and delete end in these.
 void* operator new(std::size_t size) {
   ++count;
   void* const memory = is_granted() ? std::malloc(size != 0 ? size : 1) : nullptr;
-  return memory != nullptr ? memory : throw std::bad_alloc();
+  if (memory == nullptr) throw std::bad_alloc();
+  note(memory, 1);
+  return memory;
 }
 void* operator new(std::size_t size, std::align_val_t alignment) {
   void* memory = nullptr;
   const bool made =
       is_granted() && ::posix_memalign(&memory, static_cast<std::size_t>(alignment), size) == 0;
-  return made ? memory : throw std::bad_alloc();
+  if (!made) throw std::bad_alloc();
+  note(memory, 1);
+  return memory;
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory) noexcept {
+  if (memory == nullptr) return;
+  note(memory, -1);
+  std::free(memory);
+}
+void operator delete(void* memory, std::size_t) noexcept { ::operator delete(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { ::operator delete(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
+  ::operator delete(memory);
+}
 #endif
 
 namespace ringlet::test {
 
 std::size_t allocations() noexcept { return count; }
+
+heap_blocks living_heap_blocks() noexcept {
+  return {living_blocks.load(std::memory_order_relaxed),
+          living_bytes.load(std::memory_order_relaxed)};
+}
 
 bool allocations_are_counted() noexcept { return !sanitized; }
 

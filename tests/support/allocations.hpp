@@ -9,6 +9,14 @@ namespace ringlet::test {
 /// their own operator new, and the count at 0.
 std::size_t allocations() noexcept;
 
+/// What operator new has made, on any thread, and operator delete has not got back. Bytes as malloc
+/// rounds them.
+struct heap_blocks {
+  std::ptrdiff_t count;
+  std::ptrdiff_t bytes;
+};
+heap_blocks living_heap_blocks() noexcept;
+
 /// Whether they are counted in this build, and can be made to fail.
 bool allocations_are_counted() noexcept;
 
