@@ -44,6 +44,10 @@ TEST_CASE("gives everything back") {
   ringlet::detail::frames.deallocate(ringlet::detail::frames.allocate(200), 200);
   kept = std::make_unique<aligned>().get();
 }
+TEST_CASE("fails, and may have stopped anywhere" * doctest::should_fail()) {
+  kept = new int;
+  FAIL("on purpose");
+}
 TEST_CASE("fills a cache when it runs first") {
   static const auto cache = std::make_unique<std::string>(1000, 'x');
   static std::vector<int> grown;
