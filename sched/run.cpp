@@ -16,9 +16,11 @@
 
 extern "C" [[gnu::used]] void ringlet_dump() noexcept try {
   ringlet::scheduler* const here = ringlet::current_scheduler_or_null();
-  std::fputs(here != nullptr ? here->dump().c_str()
-                             : "ringlet: no scheduler runs on this thread; select another one\n",
-             stderr);
+  if (here == nullptr) {
+    ringlet::detail::report("ringlet: no scheduler runs on this thread; select another one\n");
+  } else {
+    ringlet::detail::report("%s", here->dump().c_str());
+  }
 } catch (const std::exception& error) {
   ringlet::detail::report("ringlet: no dump: %s\n", error.what());
 }

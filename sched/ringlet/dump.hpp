@@ -1,7 +1,7 @@
 // dump: what every fiber is waiting for.
 //
-// From a debugger, in a program that uses run_main(): `call ringlet_dump()` in gdb prints dump() of
-// the selected thread to standard error.
+// From a debugger, in a program that uses run_main(): `call (void)ringlet_dump()` in gdb prints
+// dump() of the selected thread to standard error.
 #pragma once
 
 #include <cstddef>

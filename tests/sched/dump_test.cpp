@@ -13,6 +13,9 @@
 
 #include <doctest/doctest.h>
 
+#include <unistd.h>
+
+#include <array>
 #include <csignal>
 #include <source_location>
 #include <sstream>
@@ -423,6 +426,26 @@ TEST_CASE("ringlet_dump prints to standard error what dump returns, or that ther
   CHECK(inside.errors.starts_with("scheduler: scripted, 1 fibers\nfiber 1: running\n"));
   const child_end outside = run_in_child([] { ringlet_dump(); });
   CHECK(outside.errors == "ringlet: no scheduler runs on this thread; select another one\n");
+}
+
+TEST_CASE("ringlet_dump does not end a program whose errors are not read") {
+  const child_end unread = run_in_child([] {
+    std::array<int, 2> ends{};
+    if (::pipe(ends.data()) != 0) ::_exit(1);
+    ::dup2(ends[1], STDERR_FILENO);
+    ::close(ends[0]);
+    ::close(ends[1]);
+    ::signal(SIGPIPE, SIG_DFL);
+    ringlet_dump();
+    const auto main = []() -> task<> {
+      ringlet_dump();
+      co_return;
+    };
+    scripted_engine engine;
+    run_on(engine, main());
+  });
+  CHECK(unread.signal == 0);
+  CHECK(unread.status == 0);
 }
 
 TEST_CASE("a broken rule names the running fiber and where its caller awaits") {
