@@ -7,10 +7,7 @@ once: reading them anew takes a second for each of some fifty cases.
 usage: does_not_compile.py BUILD_ROOT [TEST...]
 """
 
-import json
 import pathlib
-import re
-import shlex
 import subprocess
 import tempfile
 
@@ -33,22 +30,10 @@ using namespace std::chrono_literals;
 """
 
 
-def compiler():
-    """The command that compiles a test, without its outputs and precompiled headers, and the folder
-    to run it in."""
-    for unit in json.loads((support.build_root / "compile_commands.json").read_text()):
-        if unit["file"].endswith("sched/remote_test.cpp"):
-            words = shlex.split(unit["command"])
-            kept = [w for w in words if re.match(r"-I|-std=|-D_|-pthread|-stdlib|-isystem", w)]
-            tools = words[: next(i for i, w in enumerate(words) if w.startswith("-"))]
-            return tools + kept, unit["directory"]
-    raise LookupError("the tests of sched are not built here")
-
-
 class DoesNotCompile(support.Case):
     @classmethod
     def setUpClass(cls):
-        command, cls.folder = compiler()
+        command, cls.folder = support.test_compiler()
         made = tempfile.TemporaryDirectory()
         cls.addClassCleanup(made.cleanup)
         header = pathlib.Path(made.name) / "prologue.hpp"

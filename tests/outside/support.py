@@ -13,6 +13,7 @@ import pathlib
 import pty
 import re
 import resource
+import shlex
 import shutil
 import signal
 import socket
@@ -82,6 +83,18 @@ def is_sanitized():
 
 def is_optimised():
     return build_options()["optimization"] in ("2", "3", "s")
+
+
+def test_compiler():
+    """The command that compiles a test, without what it compiles, its outputs and precompiled
+    headers, and the folder to run it in."""
+    for unit in json.loads((build_root / "compile_commands.json").read_text()):
+        if unit["file"].endswith("sched/remote_test.cpp"):
+            words = shlex.split(unit["command"])
+            kept = [w for w in words if re.match(r"-I|-std=|-D_|-pthread|-stdlib|-isystem", w)]
+            tools = words[: next(i for i, w in enumerate(words) if w.startswith("-"))]
+            return tools + kept, unit["directory"]
+    raise LookupError("the tests of sched are not built here")
 
 
 def skip_unless_installed(*tools):
