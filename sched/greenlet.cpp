@@ -1,8 +1,11 @@
 // Where a switch leads, and what a greenlet leaves when it ends.
+#include <ringlet/detail/thrown.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/fiber_local.hpp>
 #include <ringlet/greenlet.hpp>
 #include <ringlet/scheduler.hpp>
+
+#include <type_traits>
 
 namespace ringlet {
 
@@ -19,13 +22,8 @@ namespace detail {
 namespace {
 
 bool is_exit(const std::exception_ptr& error) noexcept {
-  try {
-    std::rethrow_exception(error);
-  } catch (const greenlet_exit&) {
-    return true;
-  } catch (...) {
-    return false;
-  }
+  static_assert(std::is_final_v<greenlet_exit>);
+  return thrown_exactly<greenlet_exit>(error) != nullptr;
 }
 
 // What was thrown where nothing runs that could catch it is left to a parent.

@@ -29,7 +29,7 @@ namespace ringlet {
 /// parent, which gets what its child leaves, then ends with errc::exited.
 ///
 /// Not a std::exception, so that handlers of errors let it pass.
-struct greenlet_exit {};
+struct greenlet_exit final {};
 
 /// Thrown by set_parent() when the new parent is the greenlet itself or below it.
 class parent_cycle : public std::logic_error {

@@ -7,6 +7,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdint>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -15,6 +16,7 @@
 #include "greenlet_bodies.hpp"
 #include "support/aborts.hpp"
 #include "support/counted.hpp"
+#include "throws.hpp"
 
 using namespace ringlet;
 using namespace ringlet::test;
@@ -79,6 +81,25 @@ TEST_CASE("GR-05: greenlet_exit is no failure: the parent's switch ends with err
     const result<int> left = co_await as_result(leaving.switch_to(1));
     CHECK(left.error() == errc::exited);
     CHECK(leaving.state() == greenlet_state::finished);
+  });
+}
+
+TEST_CASE("an exception that a greenlet leaves to its parent is thrown no more than once" *
+          doctest::skip(!counts_throws)) {
+  in_fiber([]() -> task<> {
+    const greenlet<int> unborn(echo);
+    std::uint64_t before = throws_so_far();
+    const result<int> exited = co_await as_result(unborn.throw_into(greenlet_exit()));
+    const std::uint64_t for_exit = throws_so_far() - before;
+    CHECK(exited.error() == errc::exited);
+    CHECK(for_exit == 0);
+    const greenlet<int> second(echo);
+    before = throws_so_far();
+    const result<int> failed = co_await as_result(
+        second.throw_into(std::system_error(std::make_error_code(std::errc::io_error))));
+    const std::uint64_t for_error = throws_so_far() - before;
+    CHECK(failed.error() == std::errc::io_error);
+    CHECK(for_error == 1);
   });
 }
 
