@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <exception>
+#include <optional>
 #include <random>
+#include <system_error>
 #include <utility>
 
 #include "text.hpp"
@@ -116,11 +118,18 @@ task<int> client::stay_connected() {
 }
 
 task<std::optional<int>> client::connect_and_talk() {
-  auto stream = co_await as_result(tcp_stream::connect(server_, connecting_max));
+  std::optional<tcp_stream> stream;
+  std::error_code error;
+  try {
+    stream = co_await tcp_stream::connect(server_, connecting_max);
+  } catch (const std::system_error& failure) {
+    error = failure.code();
+    // No server can be there: the sentence says what is wrong with the address.
+    if (error == std::errc::invalid_argument) co_return fail(failure.what());
+  }
   if (!stream) {
     ++failures_;
-    reason_ =
-        fmt::format("there is no server at {} ({})", server_.to_string(), stream.error().message());
+    reason_ = fmt::format("there is no server at {} ({})", server_.to_string(), error.message());
     if (was_connected_ || is_typed_by_a_person()) co_return std::nullopt;
     co_return fail(reason_ + ": start chat_server, or say --host and --port");
   }

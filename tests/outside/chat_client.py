@@ -218,6 +218,14 @@ class OtherServers(ChatCase):
         client = self.start("chat_client", "--host", "localhost")
         self.assert_ends(client, 1, r'"localhost" is not an address[^\n]*\n')
 
+    def test_an_address_without_its_interface(self):
+        try:
+            socket.socket(socket.AF_INET6).close()
+        except OSError as error:
+            self.skipTest(f"there is no IPv6: {error}")
+        client = self.start("chat_client", "--host", "fe80::1", "--nick", "a")
+        self.assert_ends(client, 1, r"connect to \[fe80::1\]:\d+: a link-local [^\n]+%eth0[^\n]+\n")
+
     def test_an_output_that_is_full_is_named_without_the_groups_around_it(self):
         with open("/dev/full", "wb") as full:
             client = self.start_client(
