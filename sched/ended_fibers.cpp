@@ -22,7 +22,7 @@ ended_fibers::ended_fibers(const std::vector<fiber_base*>& targets)
     }
     target.home().check_thread("a fiber of another thread's scheduler cannot be joined");
     RINGLET_ASSERT(&target != current_scheduler().running(),
-                   "a fiber joins itself, so it would wait for ever");
+                   "a fiber joins itself, so its wait would never end");
     links_[place].owner = this;
     target.watch(links_[place]);
   }

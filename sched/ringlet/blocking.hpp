@@ -88,9 +88,9 @@ class [[nodiscard]] blocking_wait : public blocking_wait_base {
   std::exception_ptr error_;
 };
 
-/// Calls `f()` on a worker thread and returns what it returns, or rethrows what it throws;
-/// meanwhile the other fibers of this thread run. At most blocking_pool::threads_max calls run at
-/// once in a process; more wait in line. `f` must not use this thread's scheduler, nor return a
+/// Calls `f()` on a worker thread and returns what it returns, or rethrows what it throws. The
+/// other fibers of this thread run until it has ended. At most blocking_pool::threads_max calls run
+/// at once in a process; more wait in line. `f` must not use this thread's scheduler, nor return a
 /// task or another awaitable.
 ///
 /// Signals: workers have all of them blocked except SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP,

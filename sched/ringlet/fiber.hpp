@@ -137,7 +137,7 @@ class [[nodiscard]] join_wait : public two_phase_wait, private done_watcher {
   }
 
   bool try_now() noexcept {
-    RINGLET_ASSERT(fiber_ != target_, "a fiber joins itself, so it would wait for ever");
+    RINGLET_ASSERT(fiber_ != target_, "a fiber joins itself, so its wait would never end");
     if (target_->done()) return true;
     target_->home().check_thread("a fiber of another thread's scheduler cannot be joined");
     return false;
