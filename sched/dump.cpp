@@ -2,6 +2,7 @@
 #include <ringlet/detail/on_behalf_of.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/fiber.hpp>
+#include <ringlet/task_group.hpp>
 
 #include <fmt/format.h>
 
@@ -53,9 +54,14 @@ struct range {
 // The limits of scopes, by scope. Scopes do not know them: their timers do.
 class scope_limits {
  public:
-  explicit scope_limits(const timer_queue& timers) {
-    timers.for_each_armed([&](const timer& armed, steady_ns deadline) {
+  explicit scope_limits(scheduler& home) {
+    home.timers().for_each_armed([&](const timer& armed, steady_ns deadline) {
       if (const scope* limited = timed_scope::of(armed)) all_.emplace(limited, deadline);
+    });
+    if (all_.empty()) return;
+    home.for_each_fiber([&](const fiber_base& starter) {
+      const task_group* open = starter.newest_group();
+      for (; open != nullptr; open = open->older()) groups_.emplace(&open->around_fibers(), open);
     });
   }
 
@@ -66,7 +72,7 @@ class scope_limits {
   around of(const fiber_base& who) const {
     around found;
     if (all_.empty()) return found;
-    for (const scope* s = who.innermost_scope(); s != nullptr; s = s->outer()) {
+    for (const scope* s = who.innermost_scope(); s != nullptr; s = outer_of(*s)) {
       const auto limited = all_.find(s);
       const steady_ns deadline = limited != all_.end() ? limited->second : never;
       if (s->holds_back()) {
@@ -79,7 +85,15 @@ class scope_limits {
   }
 
  private:
+  // What ends the call that opened a group ends its fibers, too.
+  const scope* outer_of(const scope& inner) const {
+    if (inner.outer() != nullptr) return inner.outer();
+    const auto group = groups_.find(&inner);
+    return group != groups_.end() ? group->second->around_call() : nullptr;
+  }
+
   std::unordered_map<const scope*, steady_ns> all_;
+  std::unordered_map<const scope*, const task_group*> groups_;
 };
 
 // Fibers that are printed as one, because they do the same.
@@ -255,7 +269,7 @@ std::string_view directory_of(std::string_view path) {
 std::string list_fibers(scheduler& all, const dump_options& how) {
   std::vector<entry> entries;
   const steady_ns time = all.now();
-  const scope_limits limits(all.timers());
+  const scope_limits limits(all);
   for (const auto& group : sort(all, limits)) add_entries(group, limits, time, entries);
   const std::string& name = all.settings().name;
   std::string out = fmt::format("scheduler{}{}: {}, {} fibers", name.empty() ? "" : " ", name,

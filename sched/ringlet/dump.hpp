@@ -18,10 +18,10 @@ struct dump_options {
 
 /// All fibers of this thread's scheduler, oldest first: id, name, where it was spawned and by
 /// which fiber, what it waits for, since when and for how much longer if the wait has a limit, the
-/// time left of the limit around its calls that passes first (with_timeout() and the like) and of
-/// the shield they are in, and below it the chain of its awaits, innermost first. The first line
-/// names the scheduler, its engine and the number of fibers. Where there is no memory for all this,
-/// it says so instead. Aborts outside of run().
+/// time left of the limit around its calls that passes first (with_timeout() and the like, also
+/// around the group that it belongs to) and of the shield they are in, and below it the chain of
+/// its awaits, innermost first. The first line names the scheduler, its engine and the number of
+/// fibers. Where there is no memory for all this, it says so instead. Aborts outside of run().
 ///
 /// Fibers without a name that are spawned at one place and wait in the same way in the same chain
 /// are one entry, with their number: "3 fibers (4, 5, 6): sleep, ...". Those that wait for

@@ -133,6 +133,8 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
   /// For a group of this fiber, which opens, and closes before the call that opened it ends.
   void add_group(task_group& opened) noexcept;
   void remove_group(task_group& closed) noexcept;
+  /// The newest of those that are open; null when none is.
+  const task_group* newest_group() const noexcept { return groups_; }
   /// Whether fibers have to end before the pending interruption may unwind this one.
   bool is_blocked() const noexcept;
   /// How many; for dump().

@@ -121,6 +121,14 @@ class task_group : public spawns_calls<task_group>, public spawns_later<task_gro
     return !body_ || body_->encloses(innermost);
   }
 
+  // For dump(): the groups that its starter opened before, the scope around its fibers, and the
+  // innermost scope of the starter that is around the call which opened it.
+  const task_group* older() const noexcept { return older_; }
+  const scope& around_fibers() const noexcept { return around_; }
+  const scope* around_call() const noexcept {
+    return body_ ? body_->outer() : starter_.innermost_scope();
+  }
+
   /// Around the body, in the fiber that calls it.
   void begin_body() { body_.emplace(starter_); }
   void end_body() noexcept { body_.reset(); }

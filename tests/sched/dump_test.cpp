@@ -9,6 +9,7 @@
 #include <ringlet/run.hpp>
 #include <ringlet/shield.hpp>
 #include <ringlet/sleep.hpp>
+#include <ringlet/task_group.hpp>
 #include <ringlet/with_timeout.hpp>
 
 #include <doctest/doctest.h>
@@ -188,6 +189,41 @@ TEST_CASE("limits around the calls of a fiber are shown with the time left") {
     expect(7, napping + ", in a shield with 13.000 s left");
     expect(8, napping + ", in a shield with 14.000 s left");
     expect(9, napping + ", within a limit with 15.000 s left, in a shield with 19.000 s left");
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("a limit around a group is shown for its fibers, and for those of groups inside") {
+  scripted_engine engine;
+  const auto main = []() -> task<> {
+    const auto sleeps = []() -> task<> { co_await sleep(1h); };
+    const auto inner = [&](task_group& group) -> task<> {
+      group.spawn(sleeps);
+      co_return;
+    };
+    const auto body = [&](task_group& group) -> task<> {
+      group.spawn(sleeps);
+      group.spawn([&]() -> task<> { co_await with_group(inner); });
+      group.spawn([&]() -> task<> { co_await with_timeout(6s, sleeps()); });
+      group.spawn([&]() -> task<> { co_await shield(5s, sleeps()); });
+      co_await with_timeout(3s, sleeps());  // a limit inside of the group
+    };
+    spawn([&]() -> task<> { co_await with_timeout(10s, with_group(body)); });
+    spawn([&]() -> task<> { co_await with_group(inner); });
+    co_await sleep(1s);
+    const std::string text = dump();
+    const auto limit_of = [&](std::uint64_t id) {
+      const std::string heading = heading_of(id, text);
+      const std::size_t found = heading.find("left, ");
+      return found != heading.npos ? heading.substr(found + 6) : "none";
+    };
+    CHECK(limit_of(2) == "within a limit with 2.000 s left");
+    CHECK(limit_of(4) == "within a limit with 9.000 s left");
+    CHECK(contains(heading_of(5, text), "for 1.000 s, within a limit with 9.000 s left"));
+    CHECK(limit_of(6) == "within a limit with 5.000 s left");
+    CHECK(limit_of(7) == "in a shield with 4.000 s left");
+    CHECK(limit_of(9) == "within a limit with 9.000 s left");
+    CHECK(limit_of(8) == "none");
   };
   run_on(engine, main());
 }
