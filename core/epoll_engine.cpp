@@ -351,7 +351,8 @@ std::size_t epoll_engine::try_one(operation& op, completion& done) noexcept {
     if (result == 0) return 0;
   }
   // One that was cancelled has had its last chance, and ends with what came of it.
-  if (op.multishot && !is_cancelled(op) &&
+  // A receive with a limit (its length) may end before it, so it ends with its first completion.
+  if (op.multishot && op.length == 0 && !is_cancelled(op) &&
       (result > 0 || (result == 0 && op.code == opcode::accept))) {
     go_on(op, at, result, done);
   } else {

@@ -43,7 +43,7 @@ io_uring_sqe* uring_engine::next_entry() noexcept {
 inline bool uring_engine::submit_one(operation& op) noexcept {
   io_uring_sqe* entry = next_entry();
   if (entry == nullptr) return false;
-  fill_entry(*entry, op, features_.multishot_receive);
+  fill_entry(*entry, op, features_);
   // A terminal that can take something makes the writer wait until it has taken everything, and the
   // kernel would have us wait. So a thread of its own makes that call.
   if (op.code == opcode::write && ::isatty(op.fd) != 0) entry->flags |= IOSQE_ASYNC;

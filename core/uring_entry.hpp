@@ -7,9 +7,11 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <cstddef>
 #include <cstring>
 
 #include "uring_constants.hpp"
+#include "uring_features.hpp"
 
 namespace ringlet {
 
@@ -54,7 +56,16 @@ inline std::uint8_t kernel_opcode(opcode code) noexcept {
   }
 }
 
-inline void fill_entry(io_uring_sqe& entry, const operation& op, bool multishot_receive) noexcept {
+/// A receive that stays until it has brought that many bytes in total or more, or for good with 0.
+inline void fill_multishot_receive(io_uring_sqe& entry, std::uint32_t total) noexcept {
+  entry.ioprio = IORING_RECV_MULTISHOT;
+  // The field's name is `optlen` in headers of Linux 6.17 and later, and at the same place.
+  static_assert(offsetof(io_uring_sqe, file_index) == 44);
+  entry.file_index = total;
+}
+
+inline void fill_entry(io_uring_sqe& entry, const operation& op,
+                       const uring_features& features) noexcept {
   std::memset(&entry, 0, sizeof entry);
   entry.opcode = kernel_opcode(op.code);
   entry.fd = op.fd;
@@ -74,7 +85,11 @@ inline void fill_entry(io_uring_sqe& entry, const operation& op, bool multishot_
     case opcode::receive:
       entry.flags = IOSQE_BUFFER_SELECT;
       entry.buf_group = buffer_group;
-      if (op.multishot && multishot_receive) entry.ioprio = IORING_RECV_MULTISHOT;
+      entry.len = 0;
+      if (op.multishot && features.multishot_receive &&
+          (op.length == 0 || features.limited_receive)) {
+        fill_multishot_receive(entry, op.length);
+      }
       [[fallthrough]];
     case opcode::recv:
       entry.msg_flags = static_cast<std::uint32_t>(op.flags);

@@ -84,6 +84,21 @@ bool lives_on(engine& ring, opcode kind, int fd) {
   return alive;
 }
 
+// Whether a multishot receive with a total of bytes completes for the last time when it has that
+// many. Kernels before 6.17 refuse it.
+bool ends_at_its_limit(engine& ring, int fd) {
+  trial op(opcode::receive, fd);
+  op.multishot = true;
+  op.length = 1;
+  attempt(ring, op);
+  if (op.completions != 0 && op.first.buffer != completion::no_buffer) {
+    ring.give_back(op.first.buffer);
+  }
+  const bool ended = op.completions == 1 && op.first.result > 0 && !op.first.more;
+  end(ring, op);
+  return ended;
+}
+
 // A service manager may allow io_uring and refuse sockets of this family. What cannot be tried is
 // taken for granted: the set-up flags have come later than what is tried with sockets.
 uring_features try_sockets(engine& ring) {
@@ -94,9 +109,11 @@ uring_features try_sockets(engine& ring) {
   if (!has_pair && (errno == EMFILE || errno == ENFILE)) lacks("socketpair", errno);
   if (has_pair) {
     const unique_fd near(ends[0]), far(ends[1]);
-    if (::send(far.get(), "x", 1, MSG_NOSIGNAL) == 1) {
+    const auto put_byte = [&] { return ::send(far.get(), "x", 1, MSG_NOSIGNAL) == 1; };
+    if (put_byte()) {
       if (!lives_on(ring, opcode::poll, near.get())) lacks("multishot poll", EINVAL);
       found.multishot_receive = lives_on(ring, opcode::receive, near.get());
+      found.limited_receive = put_byte() && ends_at_its_limit(ring, near.get());
     }
   }
   const unique_fd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -131,6 +148,7 @@ struct optional_feature {
 };
 constexpr std::array optional = {
     optional_feature{"multishot_receive", &uring_features::multishot_receive},
+    optional_feature{"limited_receive", &uring_features::limited_receive},
     optional_feature{"registered_ring", &uring_features::registered_ring},
     optional_feature{"no_iowait", &uring_features::no_iowait},
 };

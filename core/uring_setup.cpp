@@ -231,6 +231,7 @@ std::string uring_engine::describe() const {
                      std::to_string(*ring_.cq.kring_entries) + " completions, " +
                      std::to_string(pool_->count()) + " buffers";
   if (features_.multishot_receive) text += ", multishot receive";
+  if (features_.limited_receive) text += ", limited receive";
   if (features_.registered_ring) text += ", registered ring";
   if (features_.no_iowait) text += ", no iowait";
   return text + ")";

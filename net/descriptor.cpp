@@ -107,11 +107,11 @@ void descriptor::on_received(operation& op, const completion& done) noexcept {
   if (done.result != -ECANCELED) self.set_last_seen(done.nonempty);
   if (self.reader_ != nullptr) {
     std::exchange(self.reader_, nullptr)->on_arrival();
-  } else if (done.more && self.has_too_much()) {
+  } else if (done.more && !self.is_limited() && self.has_too_much()) {
     self.last_seen_ = fill::more;
     self.cancel_receiving();
   }
-  if (done.more && self.bulk_left_ != 0) self.cancel_receiving();
+  if (done.more && !self.is_limited() && self.bulk_left_ != 0) self.cancel_receiving();
   if (!done.more && self.closing_ && self.idle()) self.finish_close();
 }
 
@@ -240,6 +240,7 @@ void descriptor::abort() noexcept {
 
 void descriptor::finish_close() noexcept {
   drop_arrived();  // a read that was ended by the close may have left some of a buffer
+  end_bulk();
   const int fd = std::exchange(fd_, -1);
   if (fd >= 0 && kind_ == kind::borrowed) {
     if (home_ != nullptr) home_->carrier().forget(fd);
@@ -268,6 +269,7 @@ int descriptor::release_fd() noexcept {
   RINGLET_ASSERT(idle(), "a descriptor was released while a read or write was in flight");
   RINGLET_ASSERT(!has_arrived(), "a descriptor was released with received bytes that nobody took");
   closing_ = true;
+  end_bulk();
   if (home_ != nullptr) home_->carrier().forget(fd_);
   return std::exchange(fd_, -1);
 }

@@ -3,6 +3,7 @@
 
 #include <ringlet/buffer.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -41,6 +42,14 @@ class buffer_pool {
   };
   filled& filled_at(std::int32_t id) noexcept { return filled_[static_cast<std::size_t>(id)]; }
 
+  /// Connections that receive in bulk share half of the pool. How many buffers the next request of
+  /// each of them may fill: at most 4, or a ping beside ten of them would wait long.
+  void join_bulk() noexcept { ++in_bulk_; }
+  void leave_bulk() noexcept { --in_bulk_; }
+  std::uint32_t bulk_share() const noexcept {
+    return std::clamp(count_ / 2 / std::max(in_bulk_, 1U), 1U, 4U);
+  }
+
   /// Turns the engine's buffer `id` into a lease of its first `size` bytes, or of those that a
   /// buffer_queue has left in it.
   buffer lend(std::int32_t id, std::uint32_t size) noexcept { return lend(id, {0, size, 0}); }
@@ -71,6 +80,7 @@ class buffer_pool {
   std::uint32_t count_;
   std::uint32_t size_;
   std::uint32_t on_lease_ = 0;
+  std::uint32_t in_bulk_ = 0;
 };
 
 }  // namespace ringlet

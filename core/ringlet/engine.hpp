@@ -241,9 +241,10 @@ class engine {
 
 /// The engine on io_uring. It needs what Linux 6.1 offers: single_issuer, defer_taskrun,
 /// buffer_ring, multishot_accept and multishot_poll. Where the kernel has them it also uses
-/// multishot_receive, registered_ring and no_iowait (Linux 6.15). What the kernel can do is found
-/// out by trying, once per process, in about a millisecond. The environment variable
-/// RINGLET_DISABLE, a list of such names separated by commas, switches them off.
+/// multishot_receive, limited_receive (Linux 6.17), registered_ring and no_iowait (Linux 6.15).
+/// What the kernel can do is found out by trying, once per process, in about a millisecond. The
+/// environment variable RINGLET_DISABLE, a list of such names separated by commas, switches them
+/// off.
 ///
 /// Throws std::system_error with a sentence that names what refused io_uring (seccomp, sysctl,
 /// memory lock limit, old kernel) and what would allow it; std::invalid_argument when

@@ -42,11 +42,11 @@ class arrival_waiter {
 /// the peer waits for answers: then one request serves many calls. What it brings between two calls
 /// is there for the next one.
 ///
-/// A peer that sends in bulk gets one request a call: a request that stays would take in up to 33
-/// buffers of it at once, while the other connections wait. One full buffer tells bulk; it is over
-/// when 16 smaller ones have arrived, since a socket is empty now and then in bulk, too. So does a
-/// socket that is neither IPv4 nor IPv6: of a Unix stream that was shut down a multishot request
-/// may never bring the end (seen with Linux 6.18).
+/// A peer that sends in bulk gets requests for a few buffers: a request that stays would take in up
+/// to 33 of them at once, while the other connections wait. One full buffer tells bulk; it is over
+/// when 16 smaller ones have arrived, since a socket is empty now and then in bulk, too. A socket
+/// that is neither IPv4 nor IPv6 gets one request a call: of a Unix stream that was shut down a
+/// multishot request may never bring the end (seen with Linux 6.18).
 class descriptor final : public scheduler_guest, private operation {
  public:
   enum class kind : std::uint8_t {
@@ -179,11 +179,17 @@ class descriptor final : public scheduler_guest, private operation {
   /// `size` bytes have arrived in a buffer of the engine's size.
   void note_arrival(std::uint32_t size) noexcept {
     if (size == buffers().size()) [[unlikely]] {
+      if (bulk_left_ == 0) buffers().join_bulk();
       bulk_left_ = bulk_ends_after;
     } else if (bulk_left_ != 0) {
-      --bulk_left_;
+      if (--bulk_left_ == 0) buffers().leave_bulk();
     }
   }
+  void end_bulk() noexcept {
+    if (home_ != nullptr && bulk_left_ != 0) buffers().leave_bulk();
+    bulk_left_ = 0;
+  }
+  bool is_limited() const noexcept { return length != 0; }
   void release() noexcept;
   void finish_close() noexcept;
   void drop_arrived() noexcept;
@@ -333,7 +339,14 @@ inline void descriptor::await_arrival(arrival_waiter& waiter) noexcept {
   reader_ = &waiter;
   if (is_receiving()) return;
   operation::fd = fd_;
-  multishot = last_seen_ != fill::more && bulk_left_ == 0 && is_internet();
+  if (bulk_left_ == 0) [[likely]] {
+    length = 0;
+    multishot = last_seen_ != fill::more && is_internet();
+  } else {
+    const std::uint32_t share = buffers().bulk_share();
+    length = share * buffers().size();
+    multishot = share > 1 && is_internet();
+  }
   poll_first = is_drained();
   home_->carrier().start(*this);
 }

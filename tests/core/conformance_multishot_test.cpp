@@ -245,6 +245,38 @@ TEST_CASE("a multishot receive that runs dry says ENOBUFS, and goes on when buff
   });
 }
 
+TEST_CASE("a multishot receive with a length ends with the buffer that reaches it, at the latest") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make(small);
+    for (const bool kept : {false, true}) {
+      fd_pair pair = tcp_pair();
+      if (kept) engine->keep(pair.near.get());
+      stream_of_buffers in(*engine, pair.near.get());
+      const std::string sent = pattern(10 * buffer_size - 3);
+      put(pair.far, sent);
+      std::string got;
+      for (const std::uint32_t length : {buffer_size + 1, 1U, 2 * buffer_size, 3 * buffer_size}) {
+        CAPTURE(length);
+        in.op.length = length;
+        std::size_t before_last = 0;
+        std::string piece = in.next();
+        got += piece;
+        while (in.op.in_flight() || in.taken != in.op.seen.size()) {
+          before_last += piece.size();
+          got += piece = in.next();
+        }
+        CHECK(before_last < length);
+      }
+      while (got.size() < sent.size()) got += in.next();
+      CHECK(got == sent);
+      engine->cancel(in.op);
+      finish_all(*engine);
+      CHECK(engine->buffers_free() == buffer_count);
+      engine->forget(pair.near.get());
+    }
+  });
+}
+
 TEST_CASE("a multishot receive that is cancelled in between loses nothing") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make(small);

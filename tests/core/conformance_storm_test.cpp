@@ -145,9 +145,12 @@ class storm_connection {
     reading_.fd = ends_.near.get();
     reading_.data = in_memory_.data();
     reading_.length = static_cast<std::uint32_t>(1 + chance_.below(memory_size));
-    if (reading_.code == opcode::receive) reading_.data = nullptr;
-    if (reading_.code == opcode::receive) reading_.length = 0;
     reading_.multishot = reading_.code == opcode::receive && chance_.once_in(2);
+    if (reading_.code == opcode::receive) {
+      reading_.data = nullptr;
+      // A length is the total of a multishot receive.
+      if (!reading_.multishot || chance_.once_in(2)) reading_.length = 0;
+    }
     reading_.poll_first = reading_.code != opcode::read && chance_.once_in(4);
     ++reading_.starts;
     carrier_.start(reading_);

@@ -167,8 +167,8 @@ TEST_CASE("a feature that is none is an error that names them all, wherever it s
     INFO(text);
     CHECK(text ==
           "invalid: RINGLET_DISABLE names 'nonsense'; the names are single_issuer defer_taskrun "
-          "buffer_ring multishot_accept multishot_poll multishot_receive registered_ring "
-          "no_iowait\n");
+          "buffer_ring multishot_accept multishot_poll multishot_receive limited_receive "
+          "registered_ring no_iowait\n");
   }
 }
 
@@ -256,6 +256,7 @@ TEST_CASE("io_uring is made where it works, without a word") {
 TEST_CASE("a feature that is not needed is left out, and its name is not among those in use") {
   for (const auto& [name, shown] :
        {std::pair("multishot_receive", ", multishot receive"),
+        std::pair("limited_receive", ", limited receive"),
         std::pair("registered_ring", ", registered ring"), std::pair("no_iowait", ", no iowait")}) {
     // What this kernel does not have is not in use anyway.
     std::string expected = choose(engine_kind::automatic, {});
@@ -269,7 +270,8 @@ TEST_CASE("a feature that is not needed is left out, and its name is not among t
 
 TEST_CASE("a list switches off all that it names") {
   const std::string text =
-      choose(engine_kind::uring, {.disable = "no_iowait,registered_ring,multishot_receive"});
+      choose(engine_kind::uring,
+             {.disable = "no_iowait,registered_ring,limited_receive,multishot_receive"});
   CHECK(text == "made uring (512 submissions, 8192 completions, 128 buffers)\n");
 }
 

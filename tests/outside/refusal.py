@@ -183,7 +183,7 @@ class Named(RefusalCase):
     """What RINGLET_ENGINE and RINGLET_DISABLE say."""
 
     needed = ["single_issuer", "defer_taskrun", "buffer_ring", "multishot_accept", "multishot_poll"]
-    optional = ["multishot_receive", "registered_ring", "no_iowait"]
+    optional = ["multishot_receive", "limited_receive", "registered_ring", "no_iowait"]
 
     def test_each_engine_works_by_its_name(self):
         for engine in ("uring", "epoll"):

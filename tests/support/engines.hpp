@@ -89,7 +89,8 @@ inline const std::vector<engine_maker>& kernel_engines() {
     if (wanted != "epoll") {
       using kind = engine_maker::kind;
       makers.emplace_back(kind::uring, "uring");
-      for (const char* feature : {"multishot_receive", "registered_ring", "no_iowait"}) {
+      for (const char* feature :
+           {"multishot_receive", "limited_receive", "registered_ring", "no_iowait"}) {
         makers.emplace_back(kind::uring, std::string("uring without ") + feature, feature);
       }
       try {

@@ -63,8 +63,16 @@ void scripted_engine::deliver(operation& op, std::string_view bytes, bool nonemp
   const std::int32_t id = take_buffer();
   detail::unpoison(pool_->at(id), bytes.size());
   std::memcpy(pool_->at(id), bytes.data(), bytes.size());
-  complete(op, static_cast<std::int32_t>(bytes.size()),
-           {.buffer = id, .more = op.multishot, .nonempty = nonempty});
+  complete(
+      op, static_cast<std::int32_t>(bytes.size()),
+      {.buffer = id, .more = op.multishot && !is_at_limit(op, bytes.size()), .nonempty = nonempty});
+}
+
+bool scripted_engine::is_at_limit(const operation& op, std::size_t arrived) {
+  if (op.length == 0) return false;
+  std::size_t& total = delivered_[&op];
+  total += arrived;
+  return total >= op.length;
 }
 
 std::int32_t scripted_engine::take_buffer() {
@@ -113,6 +121,7 @@ void scripted_engine::start(operation& op) noexcept {
   mark_in_kernel(op);
   note(request_record::kind::start, op);
   waiting_.push_back(&op);
+  delivered_.erase(&op);
   if (on_start) on_start(op);
 }
 

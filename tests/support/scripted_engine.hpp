@@ -64,7 +64,8 @@ class scripted_engine final : public engine {
   void complete(operation& op, std::int32_t result, extras more = {});
   /// Completes a receive, recv or read with those bytes, through a lent buffer for a receive. With
   /// no buffer free the result is -ENOBUFS, as the kernel's. No bytes are the end of the stream.
-  /// A multishot one lives on, but for the end and the lack of a buffer.
+  /// A multishot one lives on, but for the end, the lack of a buffer, and when it has brought as
+  /// many bytes as its length says.
   void deliver(operation& op, std::string_view bytes, bool nonempty = false);
   /// Takes the free buffer that is longest free, as the kernel does; for complete(), or to let the
   /// pool run dry. Aborts the test when there is none.
@@ -136,12 +137,14 @@ class scripted_engine final : public engine {
   void note(request_record::kind what, const operation& op);
   std::size_t count(request_record::kind what, opcode code, std::int32_t fd) const noexcept;
   operation* find(opcode code, std::int32_t fd) const noexcept;
+  bool is_at_limit(const operation& op, std::size_t arrived);
   std::int32_t answer_by_default(operation& op) noexcept;
   void answer_cancellations();
   void idle(steady_ns until);
   [[noreturn]] void fail(const std::string& sentence) const;
 
   std::vector<operation*> waiting_;
+  std::map<const operation*, std::size_t> delivered_;  // bytes of receives that have a limit
   std::vector<operation*> due_cancellations_;
   std::deque<completion> ready_;
   std::deque<std::int32_t> free_buffers_;
