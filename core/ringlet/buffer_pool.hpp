@@ -3,7 +3,6 @@
 
 #include <ringlet/buffer.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -42,12 +41,14 @@ class buffer_pool {
   };
   filled& filled_at(std::int32_t id) noexcept { return filled_[static_cast<std::size_t>(id)]; }
 
-  /// Connections that receive in bulk share half of the pool. How many buffers the next request of
-  /// each of them may fill: at most 4, or a ping beside ten of them would wait long.
+  /// Connections that receive in bulk. As long as half of the pool is enough for it, a request of
+  /// each may fill 4 buffers: with fewer it costs more than requests for one, with more a ping
+  /// beside ten of them waits long. Otherwise the share is 0, and each buffer gets a request.
   void join_bulk() noexcept { ++in_bulk_; }
   void leave_bulk() noexcept { --in_bulk_; }
   std::uint32_t bulk_share() const noexcept {
-    return std::clamp(count_ / 2 / std::max(in_bulk_, 1U), 1U, 4U);
+    constexpr std::uint32_t share = 4;
+    return share * in_bulk_ <= count_ / 2 ? share : 0;
   }
 
   /// Turns the engine's buffer `id` into a lease of its first `size` bytes, or of those that a

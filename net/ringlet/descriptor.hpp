@@ -343,9 +343,8 @@ inline void descriptor::await_arrival(arrival_waiter& waiter) noexcept {
     length = 0;
     multishot = last_seen_ != fill::more && is_internet();
   } else {
-    const std::uint32_t share = buffers().bulk_share();
-    length = share * buffers().size();
-    multishot = share > 1 && is_internet();
+    length = buffers().bulk_share() * buffers().size();
+    multishot = is_limited() && is_internet();
   }
   poll_first = is_drained();
   home_->carrier().start(*this);
