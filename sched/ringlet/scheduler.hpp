@@ -230,8 +230,10 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   static constexpr steady_ns batch_time_max = 1'000'000;
   // Reading the clock takes longer than many a resumption: it is read after as many resumptions as
   // took that long the last time, at least one, at most 64, and at most twice the number before.
+  // After a long one, which may come back behind many short ones, it is read after each of so many.
   static constexpr steady_ns reading_interval = 250'000;
   static constexpr int reading_every_max = 64;
+  static constexpr int wary_max = 1024;
   // Due timers, posted work and late callbacks that one turn runs, of each.
   static constexpr std::size_t at_once_max = 256;
   // Completions that one turn takes out of the engine before it resumes any fiber.
@@ -301,6 +303,7 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   steady_ns last_reading_ = 0;  // in this batch, or its begin
   int batch_left_ = batch_max;  // resumptions, at the last reading
   int reading_every_ = 1;       // resumptions from one reading of the clock to the next
+  int wary_left_ = 0;           // resumptions after each of which it is read
   int until_reading_ = 1;       // what was left of them at the begin of the batch or last reading
   std::uint64_t ids_ = 0;
   std::uint64_t callback_ids_ = 0;

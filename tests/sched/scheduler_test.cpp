@@ -215,6 +215,26 @@ TEST_CASE("a fiber that computes between its yields delays operations by about a
   run_on(engine, main());
 }
 
+TEST_CASE("many short resumptions before a long one do not hide it from the clock") {
+  for (const int others : {3, 200, 800}) {
+    CAPTURE(others);
+    scripted_engine engine;
+    bool stop = false;
+    const auto main = [&]() -> task<> {
+      engine.on_start = [&](operation& op) { engine.complete(op, 1); };
+      const auto probe_often = [&]() -> task<> {
+        while (!stop) CHECK(co_await probe() == 1);
+      };
+      for (int i = 0; i < others; ++i) spawn(probe_often);
+      spawn(compute, std::ref(engine), std::cref(stop), 1'000'000);
+      co_await sleep(50ms);
+      CHECK(co_await longest_delay(engine, 100) <= 2'000'000);
+      stop = true;
+    };
+    run_on(engine, main());
+  }
+}
+
 TEST_CASE("short resumptions between long ones do not hide them from the clock") {
   scripted_engine engine;
   bool stop = false;
