@@ -79,7 +79,7 @@ const char* remedy(std::int32_t error) noexcept {
 
 listener_state::listener_state(unique_fd socket, ringlet::descriptor::family of)
     : operation(opcode::accept, &listener_state::on_completion),
-      timer(current_scheduler().timers(), &listener_state::on_retry),
+      timer(current_scheduler().timers()),
       home_(&current_scheduler()),
       socket_(std::move(socket)),
       family_(of) {
@@ -214,7 +214,7 @@ void listener_state::back_off(std::int32_t error) noexcept {
     detail::report("ringlet: accept: %s; %s\n", std::strerror(-error), remedy(error));
   }
   pause_ = pause_ == 0 ? pause_first : std::min(2 * pause_, pause_last);
-  home().timers().arm(*this, home().now() + pause_);
+  home().timers().arm(*this, home().now() + pause_, &listener_state::on_retry);
   home().add_starved(*this);
   if (in_flight()) home().carrier().cancel(*this);
 }

@@ -55,8 +55,8 @@ struct range {
 class scope_limits {
  public:
   explicit scope_limits(scheduler& home) {
-    home.timers().for_each_armed([&](const timer& armed, steady_ns deadline) {
-      if (const scope* limited = timed_scope::of(armed)) all_.emplace(limited, deadline);
+    home.timers().for_each_armed([&](const timer& armed, timer::handler kind, steady_ns deadline) {
+      if (const scope* limited = timed_scope::of(armed, kind)) all_.emplace(limited, deadline);
     });
     if (all_.empty()) return;
     home.for_each_fiber([&](const fiber_base& starter) {

@@ -18,9 +18,9 @@ void timer_queue::add_places() {
   free_places_ += static_cast<std::ptrdiff_t>(heap_.capacity() - before);
 }
 
-void timer_queue::arm(timer& added, steady_ns deadline) noexcept {
+void timer_queue::arm(timer& added, steady_ns deadline, timer::handler on_expiry) noexcept {
   disarm(added);
-  const entry last{deadline, armed_so_far_++, &added};
+  const entry last{deadline, armed_so_far_++, &added, on_expiry};
   heap_.push_back(last);  // has a reserved place, so it does not allocate
   sift_up(heap_.size() - 1, last);
 }
@@ -67,15 +67,15 @@ void timer_queue::sift_down(std::size_t index, const entry& moved) noexcept {
 
 void timer_queue::expire(steady_ns now, std::size_t most) noexcept {
   for (; most != 0 && !heap_.empty() && heap_.front().deadline <= now; --most) {
-    timer& due = *heap_.front().owner;
-    remove(due);
-    due.on_expiry_(due);
+    const entry due = heap_.front();
+    remove(*due.owner);
+    due.on_expiry(*due.owner);
   }
 }
 
 timed_scope::timed_scope(expiry when_due)
     : scope(current()),
-      timer(current_scheduler().timers(), &timed_scope::on_due),
+      timer(current_scheduler().timers()),
       home_(current_scheduler()),
       when_due_(when_due) {}
 
@@ -94,11 +94,12 @@ void timed_scope::check_thread(const char* rule) const noexcept {
 
 void timed_scope::set_limit(until limit) noexcept {
   home_.timers().disarm(*this);
-  if (!limit.is_forever()) home_.timers().arm(*this, limit.resolve(home_.now()));
+  if (!limit.is_forever())
+    home_.timers().arm(*this, limit.resolve(home_.now()), &timed_scope::on_due);
 }
 
-const scope* timed_scope::of(const timer& armed) noexcept {
-  if (armed.kind() != &timed_scope::on_due) return nullptr;
+const scope* timed_scope::of(const timer& armed, timer::handler on_expiry) noexcept {
+  if (on_expiry != &timed_scope::on_due) return nullptr;
   return static_cast<const timed_scope*>(&armed);
 }
 

@@ -36,6 +36,7 @@ struct final_awaiter {
       record.chain->return_to(*record.parent);
       return transfer(*record.parent, record.parent->self);
     }
+    record.chain->return_to(record);  // a greenlet may have been left where it had waited
     record.chain->on_root_done();
     return std::noop_coroutine();
   }
@@ -165,7 +166,7 @@ class task_promise : public task_promise_base, public detail::returned<T> {
     self = std::coroutine_handle<task_promise>::from_promise(*this);
     this->check_frame(self.address());
   }
-  task<T> get_return_object() noexcept { return task<T>(this); }
+  task<T> get_return_object() noexcept { return task<T>(*this); }
   void unhandled_exception() noexcept { fail(std::current_exception()); }
   void fail(std::exception_ptr error) noexcept {
     detail::note_failure(*this);
@@ -214,11 +215,15 @@ class [[nodiscard]] task {
 
   /// For the code that runs it as the root of a chain: where the result is.
   task_promise<T>& promise() const noexcept { return *promise_; }
+  /// For the same: gives up a call that has not been started, and takes one back.
+  task_promise<T>& release() noexcept {
+    task_promise<T>* const released = promise_to_start();
+    promise_ = nullptr;
+    return *released;
+  }
+  explicit task(task_promise<T>& released) noexcept : promise_(&released) {}
 
  private:
-  friend class task_promise<T>;
-  explicit task(task_promise<T>* promise) noexcept : promise_(promise) {}
-
   void destroy() noexcept {
     if (promise_ == nullptr) return;
     const auto call = std::coroutine_handle<task_promise<T>>::from_promise(*promise_);

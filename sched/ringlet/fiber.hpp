@@ -64,14 +64,15 @@ class fiber_value<void> {
   void move_out() const noexcept {}
 };
 
-/// A fiber whose task returns a T.
+/// A fiber whose task returns a T. It owns the call of the task, its root, and needs no member for
+/// that: the chain of its calls begins there, and is back there when it has ended.
 template <class T>
 class fiber_state final : public fiber_base {
  public:
   [[gnu::always_inline]] fiber_state(scheduler& home, scope& around, task<T>&& root,
                                      const std::source_location& spawned_at)
-      : fiber_base(home, around, spawned_at), root_(std::move(root)) {
-    set_root(*root_.promise_to_start());
+      : fiber_base(home, around, spawned_at) {
+    set_root(root.release());
   }
   [[gnu::always_inline]] ~fiber_state() = default;
 
@@ -87,7 +88,8 @@ class fiber_state final : public fiber_base {
   void destroy() noexcept override { delete this; }
 
   void collect() noexcept override {
-    const task<T> root = std::move(root_);  // its frame goes at the end of this call
+    // Its frame goes at the end of this call.
+    const task<T> root(static_cast<task_promise<T>&>(*current_wait().at));
     if (!has_started() || root.promise().has_failed()) [[unlikely]] {
       collect_failure(root.promise());
     } else {
@@ -114,7 +116,6 @@ class fiber_state final : public fiber_base {
     set_value();
   }
 
-  task<T> root_;
   [[no_unique_address]] fiber_value<T> value_;
 };
 

@@ -72,7 +72,7 @@ class done_callback : public done_watcher {
 
 /// A fiber without its result. Made by spawn(). What a short life runs through is inline, so that
 /// compilers see all of it where a fiber is made, and where it ends.
-class fiber_base : public context, private timer, public list_hook<registry_tag> {
+class fiber_base : public context, public list_hook<registry_tag>, private timer {
  public:
   /// Throws std::bad_alloc.
   [[gnu::always_inline]] fiber_base(scheduler& home, scope& around,
@@ -121,7 +121,9 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
   bool remove_callback(callback_id id) noexcept;
 
   /// A limit for the current wait: at `deadline` its type's cancel is called with timed_out.
-  void arm_limit(steady_ns deadline) noexcept { home().timers().arm(*this, deadline); }
+  void arm_limit(steady_ns deadline) noexcept {
+    home().timers().arm(*this, deadline, &fiber_base::on_limit);
+  }
   void disarm_limit() noexcept { home().timers().disarm(*this); }
   /// When the limit of the current wait passes; never when it has none.
   steady_ns limit() const noexcept { return home().timers().deadline_of(*this); }
@@ -219,14 +221,14 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
     held,
   };
 
+  std::atomic<std::uint32_t> references_ = 2;  // the scheduler's and the first handle's
   std::exception_ptr error_;
   std::uint64_t id_;
   std::uint64_t parent_id_;
   std::source_location spawned_at_;
   extras_owner extras_;
   intrusive_list<done_watcher> watchers_;
-  task_group* groups_ = nullptr;               // the open ones, newest first
-  std::atomic<std::uint32_t> references_ = 2;  // the scheduler's and the first handle's
+  task_group* groups_ = nullptr;  // the open ones, newest first
   outcome outcome_ = outcome::pending;
   std::atomic<bool> observed_ = false;
   hold hold_ = hold::none;
@@ -236,7 +238,6 @@ class fiber_base : public context, private timer, public list_hook<registry_tag>
                                                      const std::source_location& spawned_at,
                                                      extras_owner inherited) noexcept
     : context(home, around),
-      timer(&fiber_base::on_limit),
       id_(home.next_id()),
       parent_id_(home.running() != nullptr ? home.running()->id_ : 0),
       spawned_at_(spawned_at),

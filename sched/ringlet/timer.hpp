@@ -17,30 +17,28 @@ class scheduler;
 class timer_queue;
 
 /// Something that happens at a point in time. Its place in the queue is reserved when it is made,
-/// so arming and disarming never allocate. Thread: the queue's.
+/// so arming and disarming never allocate. What is to happen is told when it is armed: every fiber
+/// is a timer, and most are never armed. Thread: the queue's.
 class timer {
  public:
   using handler = void (*)(timer&) noexcept;
 
   /// Throws std::bad_alloc when the place cannot be reserved.
-  inline timer(timer_queue& queue, handler on_expiry);
+  inline explicit timer(timer_queue& queue);
   timer(const timer&) = delete;
   timer& operator=(const timer&) = delete;
 
   bool armed() const noexcept { return index_ != unarmed; }
-  /// What is called when it is due: the same for all timers of a kind.
-  handler kind() const noexcept { return on_expiry_; }
 
  protected:
-  /// For whoever has reserved a place.
-  explicit timer(handler on_expiry) noexcept : on_expiry_(on_expiry) {}
+  /// For the code that has reserved a place.
+  timer() noexcept = default;
   ~timer() { RINGLET_ASSERT(!armed(), "a timer was destroyed while it was armed"); }
 
  private:
   friend class timer_queue;
   static constexpr std::uint32_t unarmed = ~std::uint32_t{0};
 
-  handler on_expiry_;
   std::uint32_t index_ = unarmed;
 };
 
@@ -52,7 +50,8 @@ class timer_queue {
   timer_queue(const timer_queue&) = delete;
   timer_queue& operator=(const timer_queue&) = delete;
 
-  void arm(timer& added, steady_ns deadline) noexcept;
+  /// Has `on_expiry`, the same for all timers of a kind, called with the timer when it is due.
+  void arm(timer& added, steady_ns deadline, timer::handler on_expiry) noexcept;
   void disarm(timer& removed) noexcept {
     if (removed.armed()) remove(removed);
   }
@@ -64,10 +63,12 @@ class timer_queue {
   steady_ns deadline_of(const timer& asked) const noexcept {
     return asked.armed() ? heap_[asked.index_].deadline : never;
   }
-  /// Calls `f(timer, deadline)` for each that is armed, in no order.
+  /// Calls `f(timer, its handler, its deadline)` for each that is armed, in no order.
   template <class F>
   void for_each_armed(F f) const {
-    for (const entry& each : heap_) f(static_cast<const timer&>(*each.owner), each.deadline);
+    for (const entry& each : heap_) {
+      f(static_cast<const timer&>(*each.owner), each.on_expiry, each.deadline);
+    }
   }
   /// Calls what is due at `now`, but at most `most` of it; the rest stays armed.
   void expire(steady_ns now, std::size_t most = std::numeric_limits<std::size_t>::max()) noexcept;
@@ -84,6 +85,7 @@ class timer_queue {
     steady_ns deadline;
     std::uint64_t order;
     timer* owner;
+    timer::handler on_expiry;
     bool before(const entry& other) const noexcept {
       return deadline != other.deadline ? deadline < other.deadline : order < other.order;
     }
@@ -104,9 +106,7 @@ class timer_queue {
   std::uint64_t armed_so_far_ = 0;
 };
 
-inline timer::timer(timer_queue& queue, handler on_expiry) : timer(on_expiry) {
-  queue.reserve_place();
-}
+inline timer::timer(timer_queue& queue) { queue.reserve_place(); }
 
 namespace detail {
 
@@ -141,7 +141,7 @@ class timed_scope : public scope, private timer {
 
   /// The scope that the timer belongs to; null for one of something else. (So dump() finds limits,
   /// for which scopes need to remember nothing.)
-  static const scope* of(const timer& armed) noexcept;
+  static const scope* of(const timer& armed, timer::handler on_expiry) noexcept;
 
  protected:
   using expiry = void (*)(timed_scope&) noexcept;

@@ -65,6 +65,21 @@ TEST_CASE("a greenlet that waits suspends its fiber, and the others run") {
   CHECK(log == "other main");
 }
 
+TEST_CASE("a fiber that leaves a greenlet behind where that has waited returns its own value") {
+  in_fiber([]() -> task<> {
+    const auto one = spawn([]() -> task<int> {
+      const greenlet<int> sleeper([](int n) -> task<int> {
+        for (;;) {
+          co_await sleep(1ms);
+          n = co_await greenlet<int>::main().switch_to(n + 1);
+        }
+      });
+      co_return co_await sleeper.switch_to(41);
+    });
+    CHECK(co_await one.get() == 42);
+  });
+}
+
 TEST_CASE("a dump shows the calls of the greenlet, and below them those of the fiber") {
   std::string text;
   in_fiber([&]() -> task<> {

@@ -72,11 +72,12 @@ struct noted_turns {
 };
 
 struct noting_timer : timer {
-  noting_timer(timer_queue& queue, noted_turns& notes)
-      : timer(queue, [](timer& due) noexcept { static_cast<noting_timer&>(due).turns.note(); }),
-        home(queue),
-        turns(notes) {}
+  noting_timer(timer_queue& queue, noted_turns& notes) : timer(queue), home(queue), turns(notes) {}
   ~noting_timer() { home.give_place(); }
+  void arm(steady_ns deadline) noexcept {
+    home.arm(*this, deadline,
+             [](timer& due) noexcept { static_cast<noting_timer&>(due).turns.note(); });
+  }
   timer_queue& home;
   noted_turns& turns;
 };
@@ -324,7 +325,7 @@ TEST_CASE("one turn runs 256 timers that are due at most, and the next one follo
   const auto main = [&]() -> task<> {
     timer_queue& queue = current_scheduler().timers();
     const steady_ns due = engine.now() + 1'000'000;
-    for (int i = 0; i < 1000; ++i) queue.arm(timers.emplace_back(queue, turns), due);
+    for (int i = 0; i < 1000; ++i) timers.emplace_back(queue, turns).arm(due);
     co_await sleep(1h);
     CHECK(turns.count == 1000);
     CHECK(turns.most_in_a_turn == 256);

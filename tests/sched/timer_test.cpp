@@ -24,15 +24,16 @@ namespace {
 
 struct noted_timer : timer {
   noted_timer(timer_queue& in, std::vector<int>& noted, int number)
-      : timer(in, &note), queue(in), log(noted), name(number) {}
+      : timer(in), queue(in), log(noted), name(number) {}
   ~noted_timer() {
     queue.disarm(*this);
     queue.give_place();
   }
+  void arm(steady_ns deadline) noexcept { queue.arm(*this, deadline, &note); }
   static void note(timer& due) noexcept {
     auto& self = static_cast<noted_timer&>(due);
     self.log.push_back(self.name);
-    if (self.next != nullptr) self.queue.arm(*self.next, self.next_deadline);
+    if (self.next != nullptr) self.next->arm(self.next_deadline);
     if (self.rival != nullptr) self.queue.disarm(*self.rival);
   }
 
@@ -64,9 +65,9 @@ TEST_SUITE_BEGIN("timer");
 
 TEST_CASE("what is due expires, the earliest first, and the rest stays") {
   alarms timers;
-  timers.queue.arm(timers.a, 30);
-  timers.queue.arm(timers.b, 10);
-  timers.queue.arm(timers.c, 20);
+  timers.a.arm(30);
+  timers.b.arm(10);
+  timers.c.arm(20);
   CHECK(timers.queue.next() == 10);
 
   CHECK(timers.expire(9).empty());
@@ -81,27 +82,27 @@ TEST_CASE("what is due expires, the earliest first, and the rest stays") {
 
 TEST_CASE("equal deadlines expire in the order in which they were armed") {
   alarms timers;
-  timers.queue.arm(timers.c, 5);
-  timers.queue.arm(timers.a, 5);
-  timers.queue.arm(timers.b, 5);
+  timers.c.arm(5);
+  timers.a.arm(5);
+  timers.b.arm(5);
   CHECK(timers.expire(5) == names{3, 1, 2});
 }
 
 TEST_CASE("arming again moves a timer to its new deadline, behind its equals") {
   alarms timers;
-  timers.queue.arm(timers.a, 5);
-  timers.queue.arm(timers.b, 5);
-  timers.queue.arm(timers.a, 5);
-  timers.queue.arm(timers.c, 1);
-  timers.queue.arm(timers.c, 6);
+  timers.a.arm(5);
+  timers.b.arm(5);
+  timers.a.arm(5);
+  timers.c.arm(1);
+  timers.c.arm(6);
   CHECK(timers.queue.next() == 5);
   CHECK(timers.expire(6) == names{2, 1, 3});
 }
 
 TEST_CASE("a disarmed timer does not expire, and disarming twice changes nothing") {
   alarms timers;
-  timers.queue.arm(timers.a, 1);
-  timers.queue.arm(timers.b, 2);
+  timers.a.arm(1);
+  timers.b.arm(2);
   timers.queue.disarm(timers.a);
   timers.queue.disarm(timers.a);
   timers.queue.disarm(timers.c);
@@ -112,9 +113,9 @@ TEST_CASE("a disarmed timer does not expire, and disarming twice changes nothing
 TEST_CASE("an expiring timer may disarm one that is due with it") {
   alarms timers;
   timers.a.rival = &timers.b;
-  timers.queue.arm(timers.a, 1);
-  timers.queue.arm(timers.b, 1);
-  timers.queue.arm(timers.c, 1);
+  timers.a.arm(1);
+  timers.b.arm(1);
+  timers.c.arm(1);
   CHECK(timers.expire(1) == names{1, 3});
 }
 
@@ -124,8 +125,8 @@ TEST_CASE("an expiring timer may arm others, itself included") {
   timers.a.next_deadline = 9;
   timers.b.next = &timers.c;
   timers.b.next_deadline = 1;
-  timers.queue.arm(timers.a, 1);
-  timers.queue.arm(timers.b, 2);
+  timers.a.arm(1);
+  timers.b.arm(2);
   CHECK(timers.expire(2) == names{1, 2, 3});
   CHECK(timers.a.armed());
   CHECK(timers.queue.next() == 9);
@@ -149,7 +150,7 @@ TEST_CASE("a random history of arming and disarming expires as a sorted list wou
       forget(name);
       const steady_ns deadline = now + static_cast<steady_ns>(random() % 50);
       expected.emplace(deadline, name);
-      queue.arm(timer, deadline);
+      timer.arm(deadline);
     } else if (action < 7) {
       forget(name);
       queue.disarm(timer);
@@ -176,7 +177,7 @@ TEST_CASE("arming, disarming and expiring allocate nothing, however many are arm
   log.reserve(timers.size());
 
   const std::size_t before = allocations();
-  for (noted_timer& timer : timers) queue.arm(timer, 1000 - timer.name);
+  for (noted_timer& timer : timers) timer.arm(1000 - timer.name);
   for (noted_timer& timer : timers) {
     if (timer.name % 3 == 0) queue.disarm(timer);
   }
@@ -200,11 +201,11 @@ TEST_CASE("places that were given back are used again") {
 TEST_CASE("a timer that dies while it is armed aborts") {
   CHECK(aborts_with("a timer was destroyed while it was armed", [] {
     struct careless : timer {
-      explicit careless(timer_queue& queue) : timer(queue, [](timer&) noexcept {}) {}
+      explicit careless(timer_queue& queue) : timer(queue) {}
     };
     timer_queue queue;
     careless timer(queue);
-    queue.arm(timer, 1);
+    queue.arm(timer, 1, [](ringlet::timer&) noexcept {});
   }));
 }
 
