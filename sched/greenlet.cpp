@@ -43,13 +43,12 @@ greenlet_base::greenlet_base(const void* type)
 greenlet_base::greenlet_base(greenlet_tree* own) noexcept
     : tree(own), awaits(nullptr), life(phase::alive) {}
 
-void greenlet_base::set_driver(std::coroutine_handle<> made, frame_record& record) noexcept {
-  driver = made;
+void greenlet_base::set_driver(frame_record& record) noexcept {
+  driver = record.self();
   bottom = &record;
   record.chain = tree->chain;
   record.parent = tree;  // for dump(): below its calls are those of the fiber
   parent = bottom;
-  self = driver;
 }
 
 void greenlet_base::drop_reference() noexcept {
@@ -105,10 +104,8 @@ void greenlet_base::check_use(const frame_record& at) const noexcept {
                  "a greenlet was switched to by another fiber than the one that made it");
 }
 
-void greenlet_base::suspend(frame_record& at, std::coroutine_handle<> caller,
-                            const void* type) noexcept {
+void greenlet_base::suspend(frame_record& at, const void* type) noexcept {
   parent = &at;
-  self = caller;
   awaits = type;
   scope* innermost = at.chain->innermost_scope();
   if (this == tree) tree->base = innermost;
@@ -118,19 +115,16 @@ void greenlet_base::suspend(frame_record& at, std::coroutine_handle<> caller,
   expects = has_own ? nullptr : type;  // scopes are entered the long way
 }
 
-std::coroutine_handle<> greenlet_base::switch_slowly(frame_record& at,
-                                                     std::coroutine_handle<> caller,
-                                                     const void* type, void* value,
-                                                     greenlet_base*& here) noexcept {
-  return send(at, caller, type, {arrival::value, value, type}, here);
+std::coroutine_handle<> greenlet_base::switch_slowly(frame_record& at, const void* type,
+                                                     void* value, greenlet_base*& here) noexcept {
+  return send(at, type, {arrival::value, value, type}, here);
 }
 
-std::coroutine_handle<> greenlet_base::send(frame_record& at, std::coroutine_handle<> caller,
-                                            const void* type, parcel&& sent,
+std::coroutine_handle<> greenlet_base::send(frame_record& at, const void* type, parcel&& sent,
                                             greenlet_base*& here) noexcept {
   check_use(at);
   here = tree->current;
-  here->suspend(at, caller, type);
+  here->suspend(at, type);
   return tree->deliver(*this, std::move(sent), &at);
 }
 
@@ -243,7 +237,7 @@ std::coroutine_handle<> greenlet_tree::deliver(greenlet_base& target, parcel&& s
          at == nullptr ? std::source_location() : at->site});
   }
   to->drop_reference();
-  return transfer(*to->parent, to->self);
+  return transfer(*to->parent);
 }
 
 }  // namespace detail

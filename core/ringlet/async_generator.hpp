@@ -34,15 +34,15 @@ class async_generator_promise final : public task_promise_base, public detail::r
       frame_record& consumer = *std::exchange(record.parent, nullptr);
       record.chain->return_to(consumer);
       record.chain = nullptr;
-      return transfer(consumer, consumer.self);
+      return transfer(consumer);
     }
     void await_resume() const noexcept {}
   };
 
  public:
   async_generator_promise() noexcept {
-    self = std::coroutine_handle<async_generator_promise>::from_promise(*this);
-    check_frame(self.address());
+    detail::check_promise<async_generator_promise>();
+    check_frame(self().address());
   }
   async_generator_promise(const async_generator_promise&) = delete;
   async_generator_promise& operator=(const async_generator_promise&) = delete;
@@ -81,14 +81,14 @@ class [[nodiscard]] next_awaiter {
   bool await_ready() const noexcept {
     RINGLET_ASSERT(!body_->is_running(),
                    "the next value of an async_generator was awaited while it was running");
-    return body_->self.done();
+    return body_->self().done();
   }
   template <class Promise>
   std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> consumer) noexcept {
     frame_record& record = consumer.promise();
     body_->parent = &record;
     body_->chain = record.chain;
-    return transfer(*body_, body_->self);
+    return transfer(*body_);
   }
   std::optional<Y> await_resume() { return body_->take_yielded(); }
   /// For as_result: a std::system_error of the body becomes the error.
@@ -148,7 +148,7 @@ class [[nodiscard]] async_generator {
     void operator()(promise_type* body) const noexcept {
       RINGLET_ASSERT(!body->is_running(),
                      "an async_generator was destroyed while its next value was awaited");
-      body->self.destroy();
+      body->self().destroy();
     }
   };
   std::unique_ptr<promise_type, destroyer> promise_;

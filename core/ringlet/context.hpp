@@ -13,6 +13,7 @@
 #include <exception>
 #include <source_location>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 namespace ringlet {
@@ -29,18 +30,30 @@ extern thread_local constinit std::uintptr_t stack_floor __attribute__((tls_mode
 }  // namespace detail
 
 /// What every coroutine of a chain records, so that a suspended chain can be resumed and printed.
+/// Its promise begins with it, and asks for an alignment of 16 bytes at most.
 struct frame_record {
   /// The chain that the coroutine runs in; null until it is started.
   context* chain = nullptr;
   /// The coroutine that awaits this one; null for the root of a chain.
   frame_record* parent = nullptr;
-  /// Resumes this coroutine.
-  std::coroutine_handle<> self;
   /// Where this coroutine awaits, or awaited last.
   std::source_location site;
+
+  /// Resumes this coroutine. Computed: up to that alignment every promise lies as far behind the
+  /// begin of its coroutine's frame as this one would.
+  std::coroutine_handle<> self() noexcept {
+    return std::coroutine_handle<frame_record>::from_promise(*this);
+  }
 };
 
 namespace detail {
+
+/// For the constructor of a promise.
+template <class Promise>
+constexpr void check_promise() noexcept {
+  static_assert(std::is_base_of_v<frame_record, Promise> && alignof(Promise) <= 16,
+                "the handle of a coroutine could not be computed from its frame_record");
+}
 
 /// The awaits that the newest exception of this thread has left, innermost first: what a report of
 /// the failure can still name when the frames are gone.
@@ -318,7 +331,7 @@ class ready_queue {
 
   /// Continues `next` from the bottom of the stack, in the same resumption: with what is left of
   /// the context's budget, and before anything else runs.
-  void bounce(frame_record& next) noexcept { bounced_ = next.self; }
+  void bounce(frame_record& next) noexcept { bounced_ = next.self(); }
 
   /// Resumes that context. Precondition: it is the first in the queue.
   void resume(context& first) noexcept {
@@ -327,7 +340,7 @@ class ready_queue {
     first.wait_.type = nullptr;
     first.budget_ = budget;
     first.started_ = true;
-    first.wait_.at->self.resume();
+    first.wait_.at->self().resume();
     while (bounced_) std::exchange(bounced_, nullptr).resume();
   }
 
@@ -385,23 +398,21 @@ inline void context::set_root(frame_record& root) noexcept {
 inline void context::wake() noexcept {
   wait_.type = &ready_wait;
   // It will be resumed soon, through the beginning of its innermost frame.
-  __builtin_prefetch(wait_.at->self.address(), 1);
+  __builtin_prefetch(wait_.at->self().address(), 1);
   home_->push(*this);
 }
 
 /// Passes control to `next`, a coroutine of the same chain: every call and return of a task ends
 /// here. g++ makes no tail call of it without optimisation or under sanitizers, so past the floor
 /// the rest is handed to the frame that resumes, in every build alike: headers are compiled with
-/// the user's flags, and one body must be right under all of them. `handle` is next.self, which the
-/// caller may know without looking it up.
-inline std::coroutine_handle<> transfer(frame_record& next,
-                                        std::coroutine_handle<> handle) noexcept {
+/// the user's flags, and one body must be right under all of them.
+inline std::coroutine_handle<> transfer(frame_record& next) noexcept {
   if (reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) < detail::stack_floor)
       [[unlikely]] {
     next.chain->home().bounce(next);
     return std::noop_coroutine();
   }
-  return handle;
+  return next.self();
 }
 
 }  // namespace ringlet

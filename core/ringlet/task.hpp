@@ -34,7 +34,7 @@ struct final_awaiter {
     frame_record& record = done.promise();
     if (record.parent != nullptr) [[likely]] {
       record.chain->return_to(*record.parent);
-      return transfer(*record.parent, record.parent->self);
+      return transfer(*record.parent);
     }
     record.chain->return_to(record);  // a greenlet may have been left where it had waited
     record.chain->on_root_done();
@@ -57,7 +57,7 @@ class task_awaiter {
     frame_record& record = caller.promise();
     callee_->parent = &record;
     callee_->chain = record.chain;
-    return transfer(*callee_, std::coroutine_handle<promise>::from_promise(*callee_));
+    return transfer(*callee_);
   }
   T await_resume() { return callee_->take(); }
 
@@ -161,10 +161,8 @@ template <class T>
 class task_promise : public task_promise_base, public detail::returned<T> {
  public:
   task_promise() noexcept {
-    static_assert(alignof(task_promise) <= detail::frame_pool::alignment_max,
-                  "the result of a task asks for an alignment of more than 4096 bytes");
-    self = std::coroutine_handle<task_promise>::from_promise(*this);
-    this->check_frame(self.address());
+    detail::check_promise<task_promise>();
+    this->check_frame(this->self().address());
   }
   task<T> get_return_object() noexcept { return task<T>(*this); }
   void unhandled_exception() noexcept { fail(std::current_exception()); }

@@ -110,8 +110,7 @@ class [[nodiscard]] switch_wait : public switch_wait_base<T> {
 
   template <class Promise>
   std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> caller) noexcept {
-    return this->target_->switch_to(caller.promise(), caller, &detail::type_tag<T>, value_,
-                                    this->here_);
+    return this->target_->switch_to(caller.promise(), &detail::type_tag<T>, value_, this->here_);
   }
 
  private:
@@ -140,7 +139,7 @@ class [[nodiscard]] throw_wait : public switch_wait_base<T> {
 
   template <class Promise>
   std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> caller) noexcept {
-    return this->target_->send(caller.promise(), caller, &detail::type_tag<T>,
+    return this->target_->send(caller.promise(), &detail::type_tag<T>,
                                {detail::arrival::thrown, nullptr, nullptr, std::move(error_)},
                                this->here_);
   }
@@ -298,7 +297,7 @@ class greenlet : public greenlet_handle<T> {
                        *this->base_, std::forward<F>(f), std::forward<Args>(args)...)
                        .promise;
     driver->owner = this->base_;
-    this->base_->set_driver(driver->self, *driver);
+    this->base_->set_driver(*driver);
   }
   /// Leaves `other` empty.
   greenlet(greenlet&& other) noexcept : greenlet_handle<T>(std::exchange(other.base_, nullptr)) {}

@@ -1,7 +1,11 @@
 // What a coroutine returned or threw, kept in its promise until it is taken.
 #pragma once
 
+#include <ringlet/frame_pool.hpp>
+
+#include <algorithm>
 #include <concepts>
+#include <cstddef>
 #include <exception>
 #include <memory>
 #include <new>
@@ -13,22 +17,47 @@ namespace ringlet::detail {
 /// What a coroutine that should return a value returns after `co_await fail_with(error)`.
 struct failed {};
 
+/// Room for a T in a promise, which may not ask for an alignment of more than 16 bytes (see
+/// frame_record): a T that asks for more is aligned here.
+template <class T>
+class room {
+ public:
+  void* address() noexcept {
+    void* first = bytes_;
+    if constexpr (spare != 0) {
+      std::size_t size = sizeof bytes_;
+      std::align(alignof(T), sizeof(T), first, size);
+    }
+    return first;
+  }
+  /// Precondition: there is one.
+  T& value() noexcept { return *std::launder(static_cast<T*>(address())); }
+
+ private:
+  static constexpr std::size_t given = std::min<std::size_t>(alignof(T), 16);
+  static constexpr std::size_t spare = alignof(T) - given;
+  alignas(given) std::byte bytes_[sizeof(T) + spare];
+};
+
 /// The base of a promise that gives it return_value() or return_void(), and unhandled_exception().
 template <class T>
 class returned {
  public:
-  returned() noexcept {}
+  returned() noexcept {
+    static_assert(alignof(T) <= frame_pool::alignment_max,
+                  "the result of a task asks for an alignment of more than 4096 bytes");
+  }
   returned(const returned&) = delete;
   returned& operator=(const returned&) = delete;
   ~returned() {
-    if (state_ == state::value) std::destroy_at(&value_);
+    if (state_ == state::value) std::destroy_at(std::addressof(value_.value()));
     if (state_ == state::error) std::destroy_at(&error_);
   }
 
   template <class U = T>
   requires std::constructible_from<T, U&&>
   void return_value(U&& value) noexcept(std::is_nothrow_constructible_v<T, U&&>) {
-    ::new (static_cast<void*>(std::addressof(value_))) T(std::forward<U>(value));
+    ::new (value_.address()) T(std::forward<U>(value));
     state_ = state::value;
   }
   void return_value(failed) noexcept {}
@@ -41,7 +70,7 @@ class returned {
   /// Moves the value out, or throws the exception. Precondition: the coroutine has ended.
   T take() {
     rethrow();
-    return std::move(value_);
+    return std::move(value_.value());
   }
   /// Throws the exception, if there is one that was not thrown yet.
   void rethrow() {
@@ -58,7 +87,7 @@ class returned {
  private:
   enum class state : unsigned char { empty, value, error };
   union {
-    T value_;
+    room<T> value_;
     std::exception_ptr error_;
   };
   state state_ = state::empty;

@@ -67,7 +67,7 @@ struct parcel {
 };
 
 /// A greenlet without its type. A frame_record that stands for the calls of a suspended greenlet:
-/// `parent` is the innermost of them, `self` resumes it.
+/// `parent` is the innermost of them.
 ///
 /// Memory lives as long as somebody refers to it: handles, and greenlets whose parent it is.
 struct greenlet_base : frame_record {
@@ -84,18 +84,17 @@ struct greenlet_base : frame_record {
   }
 
   /// Gives it the coroutine that will run its body.
-  void set_driver(std::coroutine_handle<> made, frame_record& record) noexcept;
+  void set_driver(frame_record& record) noexcept;
 
   /// Switches from the coroutine `at` of the running greenlet to this one, or where that leads.
   /// `here` is set to the running greenlet: the one that receives what is sent to `at`.
-  std::coroutine_handle<> switch_to(frame_record& at, std::coroutine_handle<> caller,
-                                    const void* type, void* value, greenlet_base*& here) noexcept;
-  std::coroutine_handle<> switch_slowly(frame_record& at, std::coroutine_handle<> caller,
-                                        const void* type, void* value,
+  std::coroutine_handle<> switch_to(frame_record& at, const void* type, void* value,
+                                    greenlet_base*& here) noexcept;
+  std::coroutine_handle<> switch_slowly(frame_record& at, const void* type, void* value,
                                         greenlet_base*& here) noexcept;
   /// The same with something else than a value.
-  std::coroutine_handle<> send(frame_record& at, std::coroutine_handle<> caller, const void* type,
-                               parcel&& sent, greenlet_base*& here) noexcept;
+  std::coroutine_handle<> send(frame_record& at, const void* type, parcel&& sent,
+                               greenlet_base*& here) noexcept;
   /// The end of the running greenlet, this one: what it leaves goes to its parent.
   std::coroutine_handle<> die(parcel&& left) noexcept;
 
@@ -146,7 +145,7 @@ struct greenlet_base : frame_record {
   friend struct greenlet_tree;
   void check_use(const frame_record& at) const noexcept;
   void check_thread() const noexcept;
-  void suspend(frame_record& at, std::coroutine_handle<> caller, const void* type) noexcept;
+  void suspend(frame_record& at, const void* type) noexcept;
   void destroy_calls() noexcept;
 };
 
@@ -173,24 +172,22 @@ struct greenlet_tree : greenlet_base {
   std::uint64_t ids = 0;
 };
 
-inline std::coroutine_handle<> greenlet_base::switch_to(frame_record& at,
-                                                        std::coroutine_handle<> caller,
-                                                        const void* type, void* value,
+inline std::coroutine_handle<> greenlet_base::switch_to(frame_record& at, const void* type,
+                                                        void* value,
                                                         greenlet_base*& here) noexcept {
   greenlet_tree& home = *tree;
   if (home.chain != at.chain || expects != type || home.base != at.chain->innermost_scope() ||
       switch_hook_here != nullptr) [[unlikely]] {
-    return switch_slowly(at, caller, type, value, here);
+    return switch_slowly(at, type, value, here);
   }
   greenlet_base& from = *home.current;
   from.parent = &at;
-  from.self = caller;
   from.expects = type;
   here = &from;
   expects = nullptr;
   received = value;
   home.current = this;
-  return transfer(*parent, self);
+  return transfer(*parent);
 }
 
 }  // namespace detail

@@ -26,7 +26,7 @@ concept greenlet_body =
 /// The coroutine below the body: begins it with the first value, and passes on how it ended.
 struct greenlet_driver {
   struct promise_type : task_promise_base {
-    promise_type() noexcept { self = std::coroutine_handle<promise_type>::from_promise(*this); }
+    promise_type() noexcept { check_promise<promise_type>(); }
     promise_type(const promise_type&) = delete;
     promise_type& operator=(const promise_type&) = delete;
 
