@@ -38,11 +38,8 @@ void descriptor::describe(direction which, std::string& out) const {
 }
 
 descriptor::descriptor(scheduler& home, int fd, kind what, family of) noexcept
-    : operation(opcode::receive, &descriptor::on_received),
-      home_(&home),
-      fd_(fd),
-      kind_(what),
-      family_(of) {
+    : operation(opcode::receive, &descriptor::on_received), kind_(what), home_(&home), family_(of) {
+  operation::fd = fd;
   home.add_guest(*this);
   home.carrier().keep(fd);
 }
@@ -76,14 +73,14 @@ bool descriptor::is_left_behind() const noexcept {
 // calls of the parent's fibers refer to it.
 void descriptor::drop_in_child() noexcept {
   closing_ = true;
-  const int fd = std::exchange(fd_, -1);
+  const int fd = std::exchange(operation::fd, -1);
   if (kind_ != kind::borrowed) unique_fd(fd).reset();
 }
 
 std::int32_t descriptor::call(operation& op) noexcept {
   if (closing_ || home_ == nullptr) return op.answer = -EBADF;
   check_thread();
-  op.fd = fd_;
+  op.fd = operation::fd;
   return home_->carrier().call(op);
 }
 
@@ -92,7 +89,7 @@ void descriptor::on_received(operation& op, const completion& done) noexcept {
   engine& carrier = self.home_->carrier();
   if (done.buffer != completion::no_buffer) {
     if (done.result > 0) self.note_arrival(static_cast<std::uint32_t>(done.result));
-    if (done.result > 0 && (!self.closing_ || self.reader_ != nullptr)) {
+    if (done.result > 0 && (!self.closing_ || self.is_awaited_)) {
       self.arrived_.push(carrier.buffers(), done.buffer, static_cast<std::uint32_t>(done.result));
     } else {
       carrier.give_back(done.buffer);
@@ -105,8 +102,8 @@ void descriptor::on_received(operation& op, const completion& done) noexcept {
     self.end_arrived_ = done.result <= 0 && !passing;
   }
   if (done.result != -ECANCELED) self.set_last_seen(done.nonempty);
-  if (self.reader_ != nullptr) {
-    std::exchange(self.reader_, nullptr)->on_arrival();
+  if (std::exchange(self.is_awaited_, false)) {
+    self.reader_->on_arrival();
   } else if (done.more && !self.is_limited() && self.has_too_much()) {
     self.last_seen_ = fill::more;
     self.cancel_receiving();
@@ -201,7 +198,7 @@ bool descriptor::close(close_wait* waiter) noexcept {
   closing_ = true;
   if (kind_ == kind::connection && home_ != nullptr) {
     operation op(opcode::shutdown, &call_nothing);
-    op.fd = fd_;
+    op.fd = operation::fd;
     op.flags = SHUT_RDWR;
     home_->carrier().call(op);
   }
@@ -211,15 +208,14 @@ bool descriptor::close(close_wait* waiter) noexcept {
   }
   drop_arrived();
   closer_ = waiter;
-  for (context* caller : callers_) {
-    if (caller != nullptr) caller->cancel_wait(cancel_reason::closed);
-  }
+  if (reader_ != nullptr) reader_->on_close();
+  if (writer_ != nullptr) writer_->cancel_wait(cancel_reason::closed);
   if (is_receiving()) cancel_receiving();
   return false;
 }
 
 void descriptor::abort() noexcept {
-  if (fd_ < 0 || kind_ == kind::borrowed) return;
+  if (operation::fd < 0 || kind_ == kind::borrowed) return;
   if (home_ == nullptr) return detail::close_with_reset(release_fd());
   if (is_left_behind()) {  // the connection is the parent's
     close(nullptr);
@@ -228,7 +224,7 @@ void descriptor::abort() noexcept {
   check_thread();
   linger at_once{.l_onoff = 1, .l_linger = 0};
   operation op(opcode::set_option, &call_nothing);
-  op.fd = fd_;
+  op.fd = operation::fd;
   op.flags = SOL_SOCKET;
   op.detail = SO_LINGER;
   op.data = &at_once;
@@ -241,7 +237,7 @@ void descriptor::abort() noexcept {
 void descriptor::finish_close() noexcept {
   drop_arrived();  // a read that was ended by the close may have left some of a buffer
   end_bulk();
-  const int fd = std::exchange(fd_, -1);
+  const int fd = std::exchange(operation::fd, -1);
   if (fd >= 0 && kind_ == kind::borrowed) {
     if (home_ != nullptr) home_->carrier().forget(fd);
   } else {
@@ -270,8 +266,8 @@ int descriptor::release_fd() noexcept {
   RINGLET_ASSERT(!has_arrived(), "a descriptor was released with received bytes that nobody took");
   closing_ = true;
   end_bulk();
-  if (home_ != nullptr) home_->carrier().forget(fd_);
-  return std::exchange(fd_, -1);
+  if (home_ != nullptr) home_->carrier().forget(operation::fd);
+  return std::exchange(operation::fd, -1);
 }
 
 void descriptor::on_shutdown() noexcept {
@@ -284,32 +280,36 @@ void descriptor::on_scheduler_gone() noexcept {
   home_ = nullptr;
 }
 
-bool io_wait::begin_nothing(frame_record& at) noexcept {
-  enter(at);
-  return continue_or_yield(at);
-}
-
-void io_wait::retry(std::int32_t result) noexcept {
-  if (code == opcode::poll) {
+template <direction Which>
+void io_wait<Which>::retry(std::int32_t result) noexcept {
+  constexpr bool reads = Which == direction::read;
+  if (this->code == opcode::poll) {
     // It is ready, or it cannot be waited for: the call itself will tell.
-    code = claim_.which() == direction::read ? opcode::read : opcode::write;
-  } else if (result == -EAGAIN && (code == opcode::read || code == opcode::write)) {
+    this->code = reads ? opcode::read : opcode::write;
+  } else if (result == -EAGAIN && (this->code == opcode::read || this->code == opcode::write)) {
     // Another user of the descriptor has set O_NONBLOCK, and older kernels then give up
     // instead of waiting for a terminal or a pipe.
-    code = opcode::poll;
-    flags = claim_.which() == direction::read ? POLLIN : POLLOUT;
+    this->code = opcode::poll;
+    this->flags = reads ? POLLIN : POLLOUT;
   } else {
-    poll_first = true;
+    this->poll_first = true;
   }
-  if (restart()) return;
-  answer = -ECANCELED;
+  if (this->restart()) return;
+  this->answer = -ECANCELED;
   finish();
 }
 
-std::error_code io_wait::failure() {
-  if (has_lost_an_error()) on().keep_error(answer);
-  return claim_.refusal() == errc{} ? operation_wait::failure() : claim_.refusal();
+template <direction Which>
+std::error_code io_wait<Which>::failure() {
+  // Of a read that its fiber's cancellation ends: it may have failed otherwise.
+  const bool lost_error = Which == direction::read && this->reason_ == cancel_reason::interrupted &&
+                          this->answer < 0 && this->answer != -ECANCELED && this->has_claim();
+  if (lost_error) this->on().keep_error(this->answer);
+  return this->refusal() == errc{} ? operation_wait::failure() : this->refusal();
 }
+
+template class io_wait<direction::read>;
+template class io_wait<direction::write>;
 
 bool close_wait::begin(frame_record& at) noexcept {
   if (!enter(at)) return continue_or_yield(at);

@@ -40,7 +40,7 @@ class file_request final : private operation {
 
   void start(reader_wait& waiter) noexcept {
     waiter_ = &waiter;
-    fd = waiter.claim_.on().fd();
+    fd = waiter.on().fd();
     const detail::on_behalf_of named(*waiter.fiber_);
     waiter.fiber_->home().carrier().start(*this);
   }
@@ -303,8 +303,8 @@ bool reader_wait::begin(frame_record& at) noexcept {
   if (!enter(at)) return continue_or_yield(at);
   in_.waiting_ = true;
   in_.let_go();
-  if (look() || !claim_.is_allowed()) return continue_or_yield(at);
-  claim_.begin(*at.chain);
+  if (look() || !may_claim()) return continue_or_yield(at);
+  claim(*this);
   if (progress()) return continue_or_yield(at);
   suspend_with_hope(kind(), at);
   wait_on();
@@ -321,7 +321,7 @@ bool reader_wait::progress() noexcept {
     }
     if (in_.file_ != nullptr) return false;
     if (in_.pull()) continue;
-    if (!claim_.on().take_end(answer_)) return false;
+    if (!on().take_end(answer_)) return false;
     if (answer_ < 0) {
       state_ = state::failed;
       return true;
@@ -359,17 +359,17 @@ void reader_wait::wait_on() noexcept {
   if (in_.file_ != nullptr) {
     in_.file_->start(*this);
   } else {
-    claim_.on().await_arrival(*this);
+    on().await_arrival();
   }
 }
 
 void reader_wait::on_arrival() noexcept {
-  descriptor& on = claim_.on();
+  descriptor& from = on();
   bool done = progress();
   std::byte* memory = nullptr;
-  if (!done && on.found_no_buffer() && on.receive_privately(memory, answer_)) {
+  if (!done && from.found_no_buffer() && from.receive_privately(memory, answer_)) {
     if (memory != nullptr) {
-      in_.hold(on.buffers().lend_private(memory, static_cast<std::uint32_t>(answer_)));
+      in_.hold(from.buffers().lend_private(memory, static_cast<std::uint32_t>(answer_)));
     } else if (answer_ == 0) {
       in_.ended_ = true;
     }
@@ -388,19 +388,14 @@ void reader_wait::cancel(context& who, cancel_reason reason) noexcept {
   auto& self = static_cast<reader_wait&>(*static_cast<wait_base*>(who.current_wait().object));
   self.remember(reason);
   if (self.in_.file_ != nullptr) return self.in_.file_->cancel();
-  self.claim_.on().cancel_receiving();
-}
-
-void reader_wait::describe(const void* object, std::string& out) {
-  const auto& self = static_cast<const reader_wait&>(*static_cast<const wait_base*>(object));
-  self.claim_.on().describe(direction::read, out);
+  self.on().cancel_receiving();
 }
 
 std::error_code reader_wait::failure() {
   // Nothing was taken: see operation_wait::failure().
   if (reason_ == cancel_reason::interrupted && (has_ended() || state_ == state::failed)) {
     const bool lost = state_ == state::failed && in_.file_ == nullptr && answer_ != -ENOMEM;
-    if (lost) claim_.on().keep_error(answer_);
+    if (lost) on().keep_error(answer_);
     return cancellation_error();
   }
   switch (state_) {
@@ -417,7 +412,7 @@ std::error_code reader_wait::failure() {
     case state::missing:
       break;
   }
-  if (claim_.refusal() != errc{}) return claim_.refusal();
+  if (refusal() != errc{}) return refusal();
   return cancellation_error();
 }
 

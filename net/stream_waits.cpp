@@ -31,39 +31,35 @@ std::uint32_t request_size(std::size_t left) noexcept {
 
 const wait_type receive_wait::type{"receive", &receive_wait::cancel, &receive_wait::describe};
 const wait_type readable_wait::type{"readable", &readable_wait::cancel, &readable_wait::describe};
-const wait_type read_some_wait::type{"read_some", &read_wait::cancel,
-                                     &io_wait::describe<direction::read>};
-const wait_type read_exact_wait::type{"read_exact", &read_wait::cancel,
-                                      &io_wait::describe<direction::read>};
-const wait_type write_all_wait::type{"write_all", &operation_wait::cancel,
-                                     &io_wait::describe<direction::write>};
-const wait_type gather_wait::type{"write_all", &operation_wait::cancel,
-                                  &io_wait::describe<direction::write>};
+const wait_type read_some_wait::type{"read_some", &read_wait::cancel, &read_wait::describe};
+const wait_type read_exact_wait::type{"read_exact", &read_wait::cancel, &read_wait::describe};
+const wait_type write_all_wait::type{"write_all", &operation_wait::cancel, &write_wait::describe};
+const wait_type gather_wait::type{"write_all", &operation_wait::cancel, &write_wait::describe};
 
 // receive
 
 bool receive_wait::begin(frame_record& at) noexcept {
-  if (!claim_.is_allowed()) [[unlikely]] {
+  if (!may_claim()) [[unlikely]] {
     enter(at);
     return continue_or_yield(at);
   }
   if (!enter(at)) return continue_or_yield(at);
-  claim_.begin(*at.chain);
+  claim(*this);
   if (take_arrived()) return continue_or_yield(at);
   suspend_with_hope(type, at);
-  claim_.on().await_arrival(*this);
+  on().await_arrival();
   return true;
 }
 
 bool receive_wait::take_arrived() noexcept {
-  return claim_.on().take_buffer(buffer_, answer_) || claim_.on().take_end(answer_);
+  return on().take_buffer(buffer_, answer_) || on().take_end(answer_);
 }
 
 void receive_wait::on_arrival() noexcept {
-  descriptor& on = claim_.on();
-  if (!take_arrived() && !(on.found_no_buffer() && on.receive_privately(memory_, answer_))) {
+  descriptor& from = on();
+  if (!take_arrived() && !(from.found_no_buffer() && from.receive_privately(memory_, answer_))) {
     // The request has ended without bringing anything: make another, unless this wait is to end.
-    if (reason_ == cancel_reason::none) return on.await_arrival(*this);
+    if (reason_ == cancel_reason::none) return from.await_arrival();
   }
   wake_with_hope();
 }
@@ -71,28 +67,23 @@ void receive_wait::on_arrival() noexcept {
 void receive_wait::cancel(context& who, cancel_reason reason) noexcept {
   auto& self = static_cast<receive_wait&>(*static_cast<wait_base*>(who.current_wait().object));
   self.remember(reason);
-  self.claim_.on().cancel_receiving();
-}
-
-void receive_wait::describe(const void* object, std::string& out) {
-  const auto& self = static_cast<const receive_wait&>(*static_cast<const wait_base*>(object));
-  self.claim_.on().describe(direction::read, out);
+  self.on().cancel_receiving();
 }
 
 result<buffer> receive_wait::take() {
-  const direction_claim::ending last(claim_);
-  if (!claim_.is_held()) {
+  const claim_end last(*this);
+  if (!has_claim()) {
     rethrow_interruption();
-    return make_error_code(claim_.refusal());
+    return make_error_code(refusal());
   }
   if (answer_ > 0) [[likely]] {
     const auto size = static_cast<std::uint32_t>(answer_);
-    claim_.on().count(direction::read) += size;
+    on().count(direction::read) += size;
     buffer_pool& pool = fiber_->home().carrier().buffers();
     return memory_ == nullptr ? pool.lend_filled(buffer_) : pool.lend_private(memory_, size);
   }
   if (reason_ == cancel_reason::interrupted) {  // nothing was taken; see operation_wait::failure()
-    if (answer_ < 0 && answer_ != -ECANCELED) claim_.on().keep_error(answer_);
+    if (answer_ < 0 && answer_ != -ECANCELED) on().keep_error(answer_);
     rethrow_interruption();
   }
   if (answer_ == 0) return buffer();
@@ -109,17 +100,17 @@ buffer receive_wait::await_resume() {
 // readable
 
 bool readable_wait::try_now() noexcept {
-  if (!claim_.is_allowed()) return true;
-  claim_.begin(*fiber_);
-  return claim_.on().has_arrived();
+  if (!may_claim()) return true;
+  claim(*this);
+  return on().has_arrived();
 }
 
 void readable_wait::on_arrival() noexcept {
-  descriptor& on = claim_.on();
-  if (on.fd() < 0) {
+  descriptor& from = on();
+  if (from.fd() < 0) {
     remember(cancel_reason::closed);
-  } else if (!on.has_arrived() && !(on.found_no_buffer() && on.has_something_to_receive())) {
-    return on.await_arrival(*this);  // the request has ended without bringing anything
+  } else if (!from.has_arrived() && !(from.found_no_buffer() && from.has_something_to_receive())) {
+    return from.await_arrival();  // the request has ended without bringing anything
   }
   wake_with_hope();
 }
@@ -131,13 +122,8 @@ void readable_wait::cancel(context& who, cancel_reason reason) noexcept {
   self.wake_with_hope();
 }
 
-void readable_wait::describe(const void* object, std::string& out) {
-  const auto& self = static_cast<const readable_wait&>(*static_cast<const wait_base*>(object));
-  self.claim_.on().describe(direction::read, out);
-}
-
 result<bool> readable_wait::take() {
-  if (claim_.refusal() != errc{}) return make_error_code(claim_.refusal());
+  if (refusal() != errc{}) return make_error_code(refusal());
   const std::error_code error = cancellation_error();
   if (error == errc::timed_out) return false;
   if (error) return error;
@@ -153,12 +139,12 @@ bool readable_wait::await_resume() {
 // Reads into the caller's memory
 
 bool read_wait::begin(const wait_type& type, frame_record& at) noexcept {
-  if (!claim_.is_allowed()) [[unlikely]] {
+  if (!may_claim()) [[unlikely]] {
     answer = -EBADF;
     return begin_nothing(at);
   }
   if (!enter(at)) return continue_or_yield(at);
-  claim_.begin(*at.chain);
+  claim(*this);
   if (take_arrived()) return continue_or_yield(at);
   fd = on().fd();
   suspend_with_hope(type, at);
@@ -168,7 +154,7 @@ bool read_wait::begin(const wait_type& type, frame_record& at) noexcept {
 
 bool read_wait::wait_on() noexcept {
   if (on().is_receiving()) {
-    on().await_arrival(*this);
+    on().await_arrival();
     return true;
   }
   poll_first = on().is_drained();
@@ -214,8 +200,8 @@ void read_some_wait::on_completion(operation& op, const completion& done) noexce
 }
 
 result<std::size_t> read_some_wait::take() {
-  const direction_claim::ending last(claim_);
-  if (!claim_.is_held()) rethrow_interruption();
+  const claim_end last(*this);
+  if (!has_claim()) rethrow_interruption();
   if (answer < 0) return failure();
   if (answer == 0 && reason_ == cancel_reason::interrupted) rethrow_interruption();
   on().count(direction::read) += static_cast<std::size_t>(answer);
@@ -266,15 +252,15 @@ void read_exact_wait::on_completion(operation& op, const completion& done) noexc
 }
 
 result<void> read_exact_wait::take() {
-  const direction_claim::ending last(claim_);
-  if (done_ == memory_.size() && claim_.is_held()) return {};
+  const claim_end last(*this);
+  if (done_ == memory_.size() && has_claim()) return {};
   // Some of the bytes are taken, and go down with the caller: the next reader would read from the
   // middle of something.
   const bool is_interrupted = reason_ == cancel_reason::interrupted;
   if ((answer == -ECANCELED || is_interrupted) && done_ != 0) {
     on().set_cut_short(direction::read);
   }
-  if (!claim_.is_held()) rethrow_interruption();
+  if (!has_claim()) rethrow_interruption();
   if (memory_.empty()) return {};
   if (answer == 0 && is_interrupted) rethrow_interruption();
   if (answer == 0) return make_error_code(errc::end_of_stream);
@@ -290,8 +276,7 @@ void read_exact_wait::await_resume() {
 
 write_all_wait::write_all_wait(descriptor& on, opcode kind, std::span<const std::byte> bytes,
                                until limit) noexcept
-    : io_wait(on, direction::write, kind, &write_all_wait::on_completion, limit),
-      left_(bytes.size()) {
+    : write_wait(on, kind, &write_all_wait::on_completion, limit), left_(bytes.size()) {
   data = const_cast<std::byte*>(bytes.data());
   flags = MSG_WAITALL;  // the kernel continues after a short send
 }
@@ -299,7 +284,7 @@ write_all_wait::write_all_wait(descriptor& on, opcode kind, std::span<const std:
 bool write_all_wait::begin(frame_record& at) noexcept {
   if (left_ == 0) return begin_nothing(at);
   length = request_size(left_);
-  return io_wait::begin(type, at);
+  return write_wait::begin(type, at);
 }
 
 void write_all_wait::on_completion(operation& op, const completion& done) noexcept {
@@ -307,7 +292,7 @@ void write_all_wait::on_completion(operation& op, const completion& done) noexce
   if (self.try_again(done)) return;
   if (done.result > 0) {
     const auto sent = static_cast<std::size_t>(done.result);
-    self.begun_ = true;
+    self.note_begun();
     self.left_ -= sent;
     self.on().count(direction::write) += sent;
     if (self.left_ != 0) {
@@ -321,12 +306,12 @@ void write_all_wait::on_completion(operation& op, const completion& done) noexce
 }
 
 result<void> write_all_wait::take() {
-  const direction_claim::ending last(claim_);
-  if (!claim_.is_held()) rethrow_interruption();
+  const claim_end last(*this);
+  if (!has_claim()) rethrow_interruption();
   if (left_ == 0) return {};
   if (answer == 0) answer = -EPIPE;  // a descriptor that takes nothing
   const bool is_interrupted = reason_ == cancel_reason::interrupted;
-  if ((answer == -ECANCELED || is_interrupted) && begun_) on().set_cut_short(direction::write);
+  if ((answer == -ECANCELED || is_interrupted) && is_begun()) on().set_cut_short(direction::write);
   return failure();
 }
 
@@ -339,7 +324,7 @@ void write_all_wait::await_resume() {
 
 gather_wait::gather_wait(descriptor& on, std::span<const std::span<const std::byte>> parts,
                          until limit)
-    : io_wait(on, direction::write, opcode::send_message, &gather_wait::on_completion, limit) {
+    : write_wait(on, opcode::send_message, &gather_wait::on_completion, limit) {
   flags = MSG_WAITALL;
   parts_.reserve(parts.size());
   for (const auto part : parts) {
@@ -367,7 +352,7 @@ void gather_wait::aim() noexcept {
 void gather_wait::advance(std::size_t sent) noexcept {
   message_.msg_iov[message_.msg_iovlen - 1].iov_len += std::exchange(cut_off_, 0);
   left_ -= sent;
-  begun_ = true;
+  note_begun();
   while (sent != 0) {
     iovec& part = parts_[first_];
     const std::size_t taken = std::min(sent, part.iov_len);
@@ -381,7 +366,7 @@ void gather_wait::advance(std::size_t sent) noexcept {
 bool gather_wait::begin(frame_record& at) noexcept {
   if (left_ == 0) return begin_nothing(at);
   aim();
-  return io_wait::begin(type, at);
+  return write_wait::begin(type, at);
 }
 
 void gather_wait::on_completion(operation& op, const completion& done) noexcept {
@@ -400,12 +385,12 @@ void gather_wait::on_completion(operation& op, const completion& done) noexcept 
 }
 
 result<void> gather_wait::take() {
-  const direction_claim::ending last(claim_);
-  if (!claim_.is_held()) rethrow_interruption();
+  const claim_end last(*this);
+  if (!has_claim()) rethrow_interruption();
   if (left_ == 0) return {};
   if (answer == 0) answer = -EPIPE;  // a descriptor that takes nothing
   const bool is_interrupted = reason_ == cancel_reason::interrupted;
-  if ((answer == -ECANCELED || is_interrupted) && begun_) on().set_cut_short(direction::write);
+  if ((answer == -ECANCELED || is_interrupted) && is_begun()) on().set_cut_short(direction::write);
   return failure();
 }
 

@@ -17,6 +17,8 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
+#include <system_error>
 #include <utility>
 
 namespace ringlet {
@@ -26,11 +28,13 @@ class close_wait;
 /// The two ways that bytes flow. One wait each may be in flight.
 enum class direction : std::uint8_t { read, write };
 
-/// A waiter for what a descriptor receives.
+/// The call that reads from a descriptor, and may wait for what that receives.
 class arrival_waiter {
  public:
   /// Something has arrived, or the request has ended without. Called once per await_arrival().
   virtual void on_arrival() noexcept = 0;
+  /// The descriptor is being closed: ends the current wait of the call's fiber.
+  virtual void on_close() noexcept = 0;
 
  protected:
   ~arrival_waiter() = default;
@@ -76,7 +80,7 @@ class descriptor final : public scheduler_guest, private operation {
   }
 
   /// The number, or -1 once it is closing.
-  int fd() const noexcept { return closing_ ? -1 : fd_; }
+  int fd() const noexcept { return closing_ ? -1 : operation::fd; }
   /// For dump(): "from 127.0.0.1:4711 (fd 7)" of a connected socket, "to" for writes; else "fd 7".
   void describe(direction which, std::string& out) const;
   /// Bytes that have come out of it and gone into it.
@@ -115,13 +119,16 @@ class descriptor final : public scheduler_guest, private operation {
   /// when nothing is there; else `memory` is filled with `size` bytes, or null, and `size` 0 for
   /// the end or a negated errno.
   bool receive_privately(std::byte*& memory, std::int32_t& size) noexcept;
-  /// Has the waiter told of the next arrival; starts a request if there is none.
-  void await_arrival(arrival_waiter& waiter) noexcept;
-  /// Takes that back. The request continues, and what it brings is there for the next call.
+  /// Has the call that reads told of the next arrival; starts a request if there is none.
+  void await_arrival() noexcept;
+  /// Takes that back, if it is that call which reads. The request continues, and what it brings is
+  /// there for the next call.
   void stop_awaiting(const arrival_waiter& waiter) noexcept {
-    if (is_awaited_by(waiter)) reader_ = nullptr;
+    if (reader_ == &waiter) is_awaited_ = false;
   }
-  bool is_awaited_by(const arrival_waiter& waiter) const noexcept { return reader_ == &waiter; }
+  bool is_awaited_by(const arrival_waiter& waiter) const noexcept {
+    return is_awaited_ && reader_ == &waiter;
+  }
   /// For when found_no_buffer(): whether something is there.
   bool has_something_to_receive() noexcept;
   /// Cancels the request; the waiter is told of its end, unless something arrives before.
@@ -143,9 +150,11 @@ class descriptor final : public scheduler_guest, private operation {
   /// earlier receive(), or was received and not taken.
   int release_fd() noexcept;
 
-  /// A call of that fiber begins, and ends.
-  void enter(context& caller, direction which) noexcept;
-  void leave(direction which) noexcept;
+  /// A call that reads begins, and one of that fiber that writes; and ends.
+  void enter(arrival_waiter& reader) noexcept;
+  void enter(context& writer) noexcept;
+  template <direction Which>
+  void leave() noexcept;
 
  private:
   // So many received buffers may wait to be taken; with one more the request is cancelled. What the
@@ -166,7 +175,7 @@ class descriptor final : public scheduler_guest, private operation {
   [[noreturn, gnu::cold]] void refuse_thread() const noexcept;
   bool is_left_behind() const noexcept;
   void drop_in_child() noexcept;
-  bool has_callers() const noexcept { return callers_[0] != nullptr || callers_[1] != nullptr; }
+  bool has_callers() const noexcept { return reader_ != nullptr || writer_ != nullptr; }
   bool idle() const noexcept { return !has_callers() && !is_receiving(); }
   static void on_received(operation& op, const completion& done) noexcept;
   bool has_too_much() const noexcept;
@@ -196,9 +205,10 @@ class descriptor final : public scheduler_guest, private operation {
   void on_shutdown() noexcept override;
   void on_scheduler_gone() noexcept override;
 
-  scheduler* home_;
-  int fd_;
+  // Its number is that of the operation. The members are in the order in which they take the least:
+  // the kind lies in what would be padding of the operation.
   kind kind_;
+  scheduler* home_;
   bool closing_ = false;
   bool released_ = false;
   bool end_arrived_ = false;  // its result is in `answer`
@@ -207,91 +217,112 @@ class descriptor final : public scheduler_guest, private operation {
   family family_;
   std::uint8_t bulk_left_ = 0;  // smaller buffers that have to arrive until bulk is over
   buffer_queue arrived_;
-  arrival_waiter* reader_ = nullptr;
-  context* callers_[2] = {};
+  bool is_awaited_ = false;           // by reader_
+  arrival_waiter* reader_ = nullptr;  // the call that reads
+  context* writer_ = nullptr;         // the fiber whose call writes
   close_wait* closer_ = nullptr;
   std::uint64_t counts_[2] = {};
 };
 
-/// The claim of a call on one direction of a descriptor, from its begin to its end.
-class direction_claim {
- public:
-  direction_claim(descriptor& on, direction which) noexcept : on_(&on), which_(which) {}
+/// A wait with a claim on one direction of a descriptor, from the begin of its call to the end.
+/// Wait is wait_base, or a class that is derived from it.
+template <direction Which, class Wait>
+class claiming_wait : public Wait {
+ protected:
+  template <class... Args>
+  explicit claiming_wait(descriptor& on, Args&&... args) noexcept
+      : Wait(std::forward<Args>(args)...), on_(&on) {}
 
   descriptor& on() const noexcept { return *on_; }
-  direction which() const noexcept { return which_; }
+  /// The describe of its wait types.
+  static void describe(const void* object, std::string& out) {
+    const auto& self = static_cast<const claiming_wait&>(*static_cast<const wait_base*>(object));
+    self.on().describe(Which, out);
+  }
+
   /// False when calls there are refused, because it is closed or was cut short. Decided once: when
   /// the fiber has its turn, the descriptor may be gone.
-  bool is_allowed() noexcept {
-    if (on_->fd() >= 0 && !on_->is_cut_short(which_)) [[likely]]
+  bool may_claim() noexcept {
+    if (on_->fd() >= 0 && !on_->is_cut_short(Which)) [[likely]]
       return true;
-    refusal_ = on_->is_cut_short(which_) ? errc::cut_short : errc::closed;
+    refusal_ = on_->is_cut_short(Which) ? errc::cut_short : errc::closed;
     return false;
   }
   /// Why it was refused, or errc{}.
   errc refusal() const noexcept { return refusal_; }
 
-  void begin(context& caller) noexcept {
-    on_->enter(caller, which_);
-    held_ = true;
+  void claim(arrival_waiter& reader) noexcept requires(Which == direction::read) {
+    on_->enter(reader);
+    has_claim_ = true;
   }
-  bool is_held() const noexcept { return held_; }
+  void claim(context& writer) noexcept requires(Which == direction::write) {
+    on_->enter(writer);
+    has_claim_ = true;
+  }
+  bool has_claim() const noexcept { return has_claim_; }
   /// The descriptor may be gone afterwards.
-  void end() noexcept {
-    if (std::exchange(held_, false)) on_->leave(which_);
+  void end_claim() noexcept {
+    if (std::exchange(has_claim_, false)) on_->leave<Which>();
   }
-
   /// For take(): the call is over when it is destroyed.
-  class ending {
+  class claim_end {
    public:
-    explicit ending(direction_claim& claim) noexcept : claim_(claim) {}
-    ending(const ending&) = delete;
-    ending& operator=(const ending&) = delete;
-    ~ending() { claim_.end(); }
+    explicit claim_end(claiming_wait& ended) noexcept : ended_(ended) {}
+    claim_end(const claim_end&) = delete;
+    claim_end& operator=(const claim_end&) = delete;
+    ~claim_end() { ended_.end_claim(); }
 
    private:
-    direction_claim& claim_;
+    claiming_wait& ended_;
   };
 
+  /// For calls that take several steps: some of the bytes are through.
+  void note_begun() noexcept { is_begun_ = true; }
+  bool is_begun() const noexcept { return is_begun_; }
+
  private:
-  descriptor* on_;
-  direction which_;
-  bool held_ = false;
+  // These three lie in what would be padding of the wait.
+  bool has_claim_ = false;
+  bool is_begun_ = false;
   errc refusal_ = {};
+  descriptor* on_;
 };
 
 /// The base of waits for bytes that are operations: one per direction and descriptor.
-class io_wait : public operation_wait {
+template <direction Which>
+class io_wait : public claiming_wait<Which, operation_wait> {
  protected:
-  io_wait(descriptor& on, direction which, opcode kind, handler completed, until limit) noexcept
-      : operation_wait(kind, completed, limit), claim_(on, which) {}
+  io_wait(descriptor& on, opcode kind, operation::handler completed, until limit) noexcept
+      : claiming_wait<Which, operation_wait>(on, kind, completed, limit) {}
 
-  descriptor& on() const noexcept { return claim_.on(); }
-  /// The describe of its wait types.
-  template <direction Which>
-  static void describe(const void* object, std::string& out) {
-    static_cast<const io_wait&>(*static_cast<const wait_base*>(object)).on().describe(Which, out);
-  }
-  /// For await_suspend: refuses what is closed or cut short, else starts.
-  bool begin(const wait_type& type, frame_record& at) noexcept;
-  /// Without an operation: for calls that have nothing to do.
-  bool begin_nothing(frame_record& at) noexcept;
   /// From the handler, first: true when the kernel asked to try again, and all is done about it.
-  bool try_again(const completion& done) noexcept;
-  /// Ends the wait.
-  void finish() noexcept;
-  std::error_code failure();
-  /// Of a read that its fiber's cancellation ends: whether it had failed otherwise.
-  bool has_lost_an_error() const noexcept {
-    return reason_ == cancel_reason::interrupted && answer < 0 && answer != -ECANCELED &&
-           claim_.which() == direction::read && claim_.is_held();
+  bool try_again(const completion& done) noexcept {
+    if (done.result != -EAGAIN && done.result != -EINTR && this->code != opcode::poll) [[likely]] {
+      return false;
+    }
+    retry(done.result);
+    return true;
   }
-
-  [[no_unique_address]] direction_claim claim_;  // lends its padding
+  /// Without an operation: for calls that have nothing to do.
+  bool begin_nothing(frame_record& at) noexcept {
+    this->enter(at);
+    return this->continue_or_yield(at);
+  }
+  /// Ends the wait.
+  void finish() noexcept {
+    // The shutdown(2) that begins a close may answer before the cancellation does: as the end of
+    // the stream or a broken pipe, which are not the peer's doing.
+    if (this->on().fd() < 0 && this->answer <= 0) this->answer = -ECANCELED;
+    operation_wait::finish();
+  }
+  std::error_code failure();
 
  private:
   void retry(std::int32_t result) noexcept;
 };
+
+extern template class io_wait<direction::read>;
+extern template class io_wait<direction::write>;
 
 /// See tcp_stream::close().
 class [[nodiscard]] close_wait : public wait_base {
@@ -314,13 +345,18 @@ class [[nodiscard]] close_wait : public wait_base {
   descriptor* closed_;
 };
 
-inline void descriptor::enter(context& caller, direction which) noexcept {
+inline void descriptor::enter(arrival_waiter& reader) noexcept {
   check_thread();
-  RINGLET_ASSERT(which != direction::read || callers_[0] == nullptr,
+  RINGLET_ASSERT(reader_ == nullptr,
                  "a second read was begun while one was in flight on the same stream");
-  RINGLET_ASSERT(which != direction::write || callers_[1] == nullptr,
+  reader_ = &reader;
+}
+
+inline void descriptor::enter(context& writer) noexcept {
+  check_thread();
+  RINGLET_ASSERT(writer_ == nullptr,
                  "a second write was begun while one was in flight on the same stream");
-  callers_[index(which)] = &caller;
+  writer_ = &writer;
 }
 
 inline void descriptor::check_thread() const noexcept {
@@ -330,15 +366,19 @@ inline void descriptor::check_thread() const noexcept {
   refuse_thread();
 }
 
-inline void descriptor::leave(direction which) noexcept {
-  callers_[index(which)] = nullptr;
+template <direction Which>
+void descriptor::leave() noexcept {
+  if constexpr (Which == direction::read) {
+    reader_ = nullptr;
+  } else {
+    writer_ = nullptr;
+  }
   if (closing_ && idle()) finish_close();
 }
 
-inline void descriptor::await_arrival(arrival_waiter& waiter) noexcept {
-  reader_ = &waiter;
+inline void descriptor::await_arrival() noexcept {
+  is_awaited_ = true;
   if (is_receiving()) return;
-  operation::fd = fd_;
   if (bulk_left_ == 0) [[likely]] {
     length = 0;
     multishot = last_seen_ != fill::more && is_internet();
@@ -348,31 +388,6 @@ inline void descriptor::await_arrival(arrival_waiter& waiter) noexcept {
   }
   poll_first = is_drained();
   home_->carrier().start(*this);
-}
-
-inline bool io_wait::begin(const wait_type& type, frame_record& at) noexcept {
-  if (!claim_.is_allowed()) [[unlikely]] {
-    answer = -EBADF;
-    return begin_nothing(at);
-  }
-  fd = on().fd();
-  if (!at.chain->interrupted()) claim_.begin(*at.chain);
-  return operation_wait::begin(type, at);
-}
-
-inline bool io_wait::try_again(const completion& done) noexcept {
-  if (done.result != -EAGAIN && done.result != -EINTR && code != opcode::poll) [[likely]] {
-    return false;
-  }
-  retry(done.result);
-  return true;
-}
-
-inline void io_wait::finish() noexcept {
-  // The shutdown(2) that begins a close may answer before the cancellation does: as the end of the
-  // stream or a broken pipe, which are not the peer's doing.
-  if (on().fd() < 0 && answer <= 0) answer = -ECANCELED;
-  operation_wait::finish();
 }
 
 }  // namespace ringlet

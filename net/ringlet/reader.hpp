@@ -165,7 +165,7 @@ class reader {
 };
 
 /// The base of the waits of a reader: until a delimiter or a number of bytes is buffered.
-class reader_wait : public wait_base, private arrival_waiter {
+class reader_wait : public claiming_wait<direction::read, wait_base>, private arrival_waiter {
  public:
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
@@ -173,8 +173,7 @@ class reader_wait : public wait_base, private arrival_waiter {
   }
 
  protected:
-  reader_wait(reader& in, const until& limit) noexcept
-      : wait_base(limit), claim_(*in.from_, direction::read), in_(in) {}
+  reader_wait(reader& in, const until& limit) noexcept : claiming_wait(*in.from_, limit), in_(in) {}
   ~reader_wait() = default;
 
   virtual const wait_type& kind() const noexcept = 0;
@@ -204,7 +203,6 @@ class reader_wait : public wait_base, private arrival_waiter {
   }
 
   static void cancel(context& who, cancel_reason reason) noexcept;
-  static void describe(const void* object, std::string& out);
 
   /// Lets the next call begin, when take() ends.
   class ending {
@@ -214,14 +212,13 @@ class reader_wait : public wait_base, private arrival_waiter {
     ending& operator=(const ending&) = delete;
     ~ending() {
       wait_.in_.waiting_ = false;
-      wait_.claim_.end();
+      wait_.end_claim();
     }
 
    private:
     reader_wait& wait_;
   };
 
-  direction_claim claim_;
   reader& in_;
 
  private:
@@ -235,6 +232,7 @@ class reader_wait : public wait_base, private arrival_waiter {
   state look_for_count() const noexcept;
   void wait_on() noexcept;
   void on_arrival() noexcept override;
+  void on_close() noexcept override { fiber_->cancel_wait(cancel_reason::closed); }
   void go_on(bool done) noexcept;
 
   // Until it is whole.

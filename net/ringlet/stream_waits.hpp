@@ -19,10 +19,10 @@
 namespace ringlet {
 
 /// See tcp_stream::receive(). The request that it waits for belongs to the descriptor.
-class [[nodiscard]] receive_wait final : private arrival_waiter, public wait_base {
+class [[nodiscard]] receive_wait final : private arrival_waiter,
+                                         public claiming_wait<direction::read, wait_base> {
  public:
-  receive_wait(descriptor& on, until limit) noexcept
-      : wait_base(limit), claim_(on, direction::read) {}
+  receive_wait(descriptor& on, until limit) noexcept : claiming_wait(on, limit) {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
@@ -34,14 +34,12 @@ class [[nodiscard]] receive_wait final : private arrival_waiter, public wait_bas
  private:
   bool begin(frame_record& at) noexcept;
   void on_arrival() noexcept override;
+  void on_close() noexcept override { fiber_->cancel_wait(cancel_reason::closed); }
   bool take_arrived() noexcept;
   static void cancel(context& who, cancel_reason reason) noexcept;
-  static void describe(const void* object, std::string& out);
   static const wait_type type;
 
-  // In this order they take the least: one lies in each frame that waits for a peer.
   std::int32_t answer_ = -ECANCELED;
-  [[no_unique_address]] direction_claim claim_;  // lends its padding
   // The bytes: in a buffer of the pool, or in memory of their own.
   std::int32_t buffer_ = completion::no_buffer;
   std::byte* memory_ = nullptr;
@@ -50,11 +48,11 @@ class [[nodiscard]] receive_wait final : private arrival_waiter, public wait_bas
 /// See tcp_stream::readable(). It keeps its claim until it is destroyed: as a part of a select() it
 /// may be given up by the end of a request, and the code that ends the last claim on a descriptor
 /// that is being closed destroys it.
-class [[nodiscard]] readable_wait final : public two_phase_wait, private arrival_waiter {
+class [[nodiscard]] readable_wait final : public claiming_wait<direction::read, two_phase_wait>,
+                                          private arrival_waiter {
  public:
-  readable_wait(descriptor& on, until limit) noexcept
-      : two_phase_wait(limit), claim_(on, direction::read) {}
-  ~readable_wait() { claim_.end(); }
+  readable_wait(descriptor& on, until limit) noexcept : claiming_wait(on, limit) {}
+  ~readable_wait() { end_claim(); }
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
@@ -65,30 +63,28 @@ class [[nodiscard]] readable_wait final : public two_phase_wait, private arrival
 
   static constexpr bool has_hope = true;
   bool try_now() noexcept;
-  void watch() noexcept { claim_.on().await_arrival(*this); }
-  void unwatch() noexcept { claim_.on().stop_awaiting(*this); }
+  void watch() noexcept { on().await_arrival(); }
+  void unwatch() noexcept { on().stop_awaiting(*this); }
   static const wait_type type;
 
  private:
   void on_arrival() noexcept override;
+  void on_close() noexcept override { fiber_->cancel_wait(cancel_reason::closed); }
   static void cancel(context& who, cancel_reason reason) noexcept;
-  static void describe(const void* object, std::string& out);
-
-  direction_claim claim_;
 };
 
 /// The base of reads into the caller's memory. What has been received is taken first; as long as a
 /// request of receive() is in flight it is waited for, and no other is made.
-class read_wait : public io_wait, private arrival_waiter {
+class read_wait : public io_wait<direction::read>, private arrival_waiter {
  protected:
-  read_wait(descriptor& on, opcode kind, handler completed, until limit) noexcept
-      : io_wait(on, direction::read, kind, completed, limit) {}
+  using io_wait::io_wait;
 
   bool begin(const wait_type& type, frame_record& at) noexcept;
   static void cancel(context& who, cancel_reason reason) noexcept;
 
  private:
   void on_arrival() noexcept override;
+  void on_close() noexcept override { fiber_->cancel_wait(cancel_reason::closed); }
   /// Waits for the request in flight, or makes its own: false when the wait has been asked to end.
   bool wait_on() noexcept;
   /// Takes what has arrived. True when that ends the call; else data and length are what is left.
@@ -135,8 +131,25 @@ class [[nodiscard]] read_exact_wait final : public read_wait {
   std::size_t done_ = 0;
 };
 
+/// The base of writes.
+class write_wait : public io_wait<direction::write> {
+ protected:
+  using io_wait::io_wait;
+
+  /// For await_suspend: refuses what is closed or cut short, else starts.
+  bool begin(const wait_type& type, frame_record& at) noexcept {
+    if (!may_claim()) [[unlikely]] {
+      answer = -EBADF;
+      return begin_nothing(at);
+    }
+    fd = on().fd();
+    if (!at.chain->interrupted()) claim(*at.chain);
+    return io_wait::begin(type, at);
+  }
+};
+
 /// See tcp_stream::write_all().
-class [[nodiscard]] write_all_wait : public io_wait {
+class [[nodiscard]] write_all_wait : public write_wait {
  public:
   write_all_wait(descriptor& on, opcode kind, std::span<const std::byte> bytes,
                  until limit) noexcept;
@@ -152,12 +165,11 @@ class [[nodiscard]] write_all_wait : public io_wait {
   bool begin(frame_record& at) noexcept;
   static void on_completion(operation& op, const completion& done) noexcept;
   static const wait_type type;
-  bool begun_ = false;
   std::size_t left_;
 };
 
 /// See tcp_stream::write_all() of several spans.
-class [[nodiscard]] gather_wait : public io_wait {
+class [[nodiscard]] gather_wait : public write_wait {
  public:
   gather_wait(descriptor& on, std::span<const std::span<const std::byte>> parts, until limit);
 
@@ -178,7 +190,6 @@ class [[nodiscard]] gather_wait : public io_wait {
   std::size_t first_ = 0;  // the first part that has not gone out whole
   std::size_t left_ = 0;
   std::size_t cut_off_ = 0;  // of the last part of the request in flight
-  bool begun_ = false;
   msghdr message_ = {};
 };
 

@@ -19,10 +19,10 @@ namespace ringlet {
 /// A derived class fills the operation's fields, and may give a handler of its own that looks at
 /// completions before the fiber does; the handler ends the wait with finish().
 template <class Base>
-class basic_operation_wait : public Base, protected operation {
+class basic_operation_wait : protected operation, public Base {
  protected:
   basic_operation_wait(opcode kind, handler completed, until limit) noexcept
-      : Base(limit), operation(kind, completed) {}
+      : operation(kind, completed), Base(limit) {}
 
   /// For await_suspend: the checkpoint, and the start. A derived class that has to refuse does so
   /// before.

@@ -141,7 +141,10 @@ TEST_CASE("an echo handler and its connection are small") {
   MESSAGE("frame of echo: ", measured_task::frame_size,
           " bytes, fiber: ", sizeof(fiber_state<void>), ", stream: ", sizeof(descriptor));
 #if !defined(__clang__)
-  CHECK(measured_task::frame_size + sizeof(fiber_state<void>) + sizeof(descriptor) <= 672);
+  // Each in blocks of 16 bytes: below the 600 bytes that a connection may take.
+  CHECK(measured_task::frame_size <= 272);
+  CHECK(sizeof(fiber_state<void>) <= 176);
+  CHECK(sizeof(descriptor) <= 144);
 #endif
 }
 

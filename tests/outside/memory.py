@@ -8,7 +8,7 @@ import support
 from support import descriptor_count, memory_bytes, reset, wait_until
 
 CONNECTIONS = 2000 if support.FAST else 10_000
-BYTES_EACH_MAX = 660
+BYTES_EACH_MAX = 600
 
 
 class Memory(support.Case):
