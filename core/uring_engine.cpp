@@ -115,18 +115,21 @@ int uring_engine::enter(unsigned min_complete, unsigned flags, steady_ns timeout
                          reinterpret_cast<sigset_t*>(&argument), sizeof argument);
 }
 
-void uring_engine::check(int entered) const {
-  if (entered >= 0) return;
+bool uring_engine::has_failed(int entered) noexcept {
+  if (entered >= 0) return false;
   switch (-entered) {
     case EINTR:   // a signal ended the sleep
     case ETIME:   // the limit passed
     case EAGAIN:  // no memory for requests right now: reap, and try again at the next wait
     case EBUSY:   // the completion queue overflowed (older kernels): reap, and try again
-      return;
+      return false;
     default:
-      // EBADR says that completions were lost; nothing can be trusted after that.
-      throw_error(system_error_code(entered), "io_uring_enter");
+      return true;  // EBADR says that completions were lost; nothing can be trusted after that
   }
+}
+
+void uring_engine::check(int entered) {
+  if (has_failed(entered)) throw_error(system_error_code(entered), "io_uring_enter");
 }
 
 void uring_engine::sleep(steady_ns until) {

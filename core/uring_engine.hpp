@@ -51,7 +51,8 @@ class uring_engine final : public kernel_engine {
   unsigned unsubmitted() const noexcept;
   int enter(unsigned min_complete, unsigned flags, steady_ns timeout) noexcept;
   void sleep(steady_ns until);
-  void check(int entered) const;
+  static bool has_failed(int entered) noexcept;
+  static void check(int entered);
   std::size_t reap(std::span<completion> out) noexcept;
   void note(const io_uring_cqe& entry) noexcept;
   bool translate(const io_uring_cqe& entry, completion& out) noexcept;

@@ -192,7 +192,7 @@ uring_engine::uring_engine(const engine_options& options, const uring_features& 
   open_ring(options);
   bell_armed_ = arm_bell();
   // Some seccomp profiles allow the set-up and refuse the use: try one round now.
-  if (const int entered = enter(0, IORING_ENTER_GETEVENTS, never); entered < 0) {
+  if (const int entered = enter(0, IORING_ENTER_GETEVENTS, never); has_failed(entered)) {
     close_ring();
     refuse("io_uring_enter", -entered);
   }

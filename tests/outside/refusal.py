@@ -51,7 +51,7 @@ class RefusalCase(support.Case):
             sock.close()
         load = support.build_root / "bench" / "load"
         if load.exists():
-            options = ["--connections", "50", "--warmup", "0", "--duration", "0.1"]
+            options = ["--connections", "50", "--warmup", "0", "--duration", "0.5"]
             done = subprocess.run(
                 [load, "--port", str(server.port), *options], capture_output=True, text=True
             )
