@@ -11,6 +11,7 @@
 #include <array>
 #include <csignal>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -29,9 +30,13 @@ namespace {
 
 constexpr std::size_t block_size = 64;
 
-// The bytes of a block that is freed already.
+// The bytes of a block that is freed already. Its address goes through a volatile number, or g++
+// sees what it is, and refuses to compile.
 std::span<std::byte> freed_block() {
-  return {std::make_unique<std::byte[]>(block_size).get(), block_size};
+  auto block = std::make_unique<std::byte[]>(block_size);
+  const volatile auto address = reinterpret_cast<std::uintptr_t>(block.get());
+  block.reset();
+  return {reinterpret_cast<std::byte*>(address), block_size};
 }
 
 bool names_rule_and_place(const child_end& end) {
