@@ -385,7 +385,7 @@ void reader_wait::go_on(bool done) noexcept {
 }
 
 void reader_wait::cancel(context& who, cancel_reason reason) noexcept {
-  auto& self = static_cast<reader_wait&>(*static_cast<wait_base*>(who.current_wait().object));
+  auto& self = wait_base::of<reader_wait>(who);
   self.remember(reason);
   if (self.in_.file_ != nullptr) return self.in_.file_->cancel();
   self.on().cancel_receiving();

@@ -1,6 +1,6 @@
 // How bytes are waited for: short reads and writes, buffers that have run out, and what a
 // cancellation leaves behind.
-#include <ringlet/detail/throw_invalid.hpp>
+#include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/stream_waits.hpp>
 
 #include <limits.h>
@@ -65,7 +65,7 @@ void receive_wait::on_arrival() noexcept {
 }
 
 void receive_wait::cancel(context& who, cancel_reason reason) noexcept {
-  auto& self = static_cast<receive_wait&>(*static_cast<wait_base*>(who.current_wait().object));
+  auto& self = wait_base::of<receive_wait>(who);
   self.remember(reason);
   self.on().cancel_receiving();
 }
@@ -92,9 +92,7 @@ result<buffer> receive_wait::take() {
 }
 
 buffer receive_wait::await_resume() {
-  auto taken = take();
-  if (!taken) detail::throw_error(taken.error(), type.name, unreadable);
-  return std::move(*taken);
+  return detail::value_or_throw(take(), type.name, unreadable);
 }
 
 // readable
@@ -116,7 +114,7 @@ void readable_wait::on_arrival() noexcept {
 }
 
 void readable_wait::cancel(context& who, cancel_reason reason) noexcept {
-  auto& self = static_cast<readable_wait&>(*static_cast<wait_base*>(who.current_wait().object));
+  auto& self = wait_base::of<readable_wait>(who);
   self.remember(reason);
   self.unwatch();
   self.wake_with_hope();
@@ -130,11 +128,7 @@ result<bool> readable_wait::take() {
   return true;
 }
 
-bool readable_wait::await_resume() {
-  const result<bool> taken = take();
-  if (!taken) throw_error(taken.error(), type.name);
-  return *taken;
-}
+bool readable_wait::await_resume() { return detail::value_or_throw(take(), type.name); }
 
 // Reads into the caller's memory
 
@@ -169,7 +163,7 @@ void read_wait::on_arrival() noexcept {
 }
 
 void read_wait::cancel(context& who, cancel_reason reason) noexcept {
-  auto& self = static_cast<read_wait&>(*static_cast<wait_base*>(who.current_wait().object));
+  auto& self = wait_base::of<read_wait>(who);
   if (!self.on().is_awaited_by(self)) return operation_wait::cancel(who, reason);
   self.remember(reason);
   self.on().cancel_receiving();
@@ -209,9 +203,7 @@ result<std::size_t> read_some_wait::take() {
 }
 
 std::size_t read_some_wait::await_resume() {
-  const auto taken = take();
-  if (!taken) detail::throw_error(taken.error(), type.name, unreadable);
-  return *taken;
+  return detail::value_or_throw(take(), type.name, unreadable);
 }
 
 // read_exact
@@ -267,10 +259,7 @@ result<void> read_exact_wait::take() {
   return failure();
 }
 
-void read_exact_wait::await_resume() {
-  const auto taken = take();
-  if (!taken) detail::throw_error(taken.error(), type.name, unreadable);
-}
+void read_exact_wait::await_resume() { detail::value_or_throw(take(), type.name, unreadable); }
 
 // write_all
 
@@ -315,10 +304,7 @@ result<void> write_all_wait::take() {
   return failure();
 }
 
-void write_all_wait::await_resume() {
-  const auto taken = take();
-  if (!taken) detail::throw_error(taken.error(), type.name, unwritable);
-}
+void write_all_wait::await_resume() { detail::value_or_throw(take(), type.name, unwritable); }
 
 // write_all of several spans
 
@@ -394,9 +380,6 @@ result<void> gather_wait::take() {
   return failure();
 }
 
-void gather_wait::await_resume() {
-  const auto taken = take();
-  if (!taken) detail::throw_error(taken.error(), type.name, unwritable);
-}
+void gather_wait::await_resume() { detail::value_or_throw(take(), type.name, unwritable); }
 
 }  // namespace ringlet

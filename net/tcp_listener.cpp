@@ -1,5 +1,6 @@
 // Making a listening socket, and waiting for connections.
 #include <ringlet/detail/throw_invalid.hpp>
+#include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/tcp_listener.hpp>
 
@@ -129,7 +130,7 @@ void accept_wait::fail(std::int32_t error) noexcept {
 }
 
 void accept_wait::cancel(context& who, cancel_reason reason) noexcept {
-  auto& self = static_cast<accept_wait&>(*static_cast<wait_base*>(who.current_wait().object));
+  auto& self = wait_base::of<accept_wait>(who);
   self.reason_ = reason;
   listener_state& from = *self.from_;
   self.fail(-ECANCELED);
@@ -143,13 +144,11 @@ result<tcp_stream> accept_wait::take() {
 }
 
 tcp_stream accept_wait::await_resume() {
-  auto taken = take();
-  if (!taken) detail::throw_error(taken.error(), type.name, "the socket does not listen");
-  return std::move(*taken);
+  return detail::value_or_throw(take(), type.name, "the socket does not listen");
 }
 
 void accept_wait::describe(const void* object, std::string& out) {
-  const auto& self = static_cast<const accept_wait&>(*static_cast<const wait_base*>(object));
+  const auto& self = wait_base::of<accept_wait>(object);
   out += "fd " + std::to_string(self.from_->descriptor());
 }
 

@@ -159,7 +159,7 @@ tcp_stream connect_wait::await_resume() {
 }
 
 void connect_wait::describe(const void* object, std::string& out) {
-  const auto& self = static_cast<const connect_wait&>(*static_cast<const wait_base*>(object));
+  const auto& self = wait_base::of<connect_wait>(object);
   out += "to " + self.peer_.to_string();
 }
 

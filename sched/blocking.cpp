@@ -20,8 +20,7 @@ void blocking_wait_base::on_answer(posted_work& job) noexcept {
 }
 
 void blocking_wait_base::cancel(context& who, cancel_reason reason) noexcept {
-  auto& self =
-      static_cast<blocking_wait_base&>(*static_cast<wait_base*>(who.current_wait().object));
+  auto& self = wait_base::of<blocking_wait_base>(who);
   if (self.withdrawn_ || !self.home->withdraw(self)) return;
   self.withdrawn_ = true;
   self.reason_ = reason;

@@ -80,14 +80,14 @@ bool calls_ahead::next_wait::begin(frame_record& at) noexcept {
 }
 
 void calls_ahead::next_wait::cancel(context& who, cancel_reason reason) noexcept {
-  auto& self = static_cast<next_wait&>(*static_cast<wait_base*>(who.current_wait().object));
+  auto& self = wait_base::of<next_wait>(who);
   self.reason_ = reason;
   self.of_->reader_ = nullptr;
   self.wake();
 }
 
 void calls_ahead::next_wait::describe(const void* object, std::string& out) {
-  const auto& self = static_cast<const next_wait&>(*static_cast<const wait_base*>(object));
+  const auto& self = wait_base::of<next_wait>(object);
   fmt::format_to(std::back_inserter(out), "{} of {} calls of an imap",
                  self.of_->in_order_ ? "the first" : "one", self.of_->size());
 }

@@ -51,7 +51,7 @@ bool ended_fibers::next_wait::begin(frame_record& at) noexcept {
 }
 
 void ended_fibers::next_wait::cancel(context& who, cancel_reason reason) noexcept {
-  auto& self = static_cast<next_wait&>(*static_cast<wait_base*>(who.current_wait().object));
+  auto& self = wait_base::of<next_wait>(who);
   self.reason_ = reason;
   self.of_->waiter_ = nullptr;
   self.wake();
@@ -64,7 +64,7 @@ std::optional<std::size_t> ended_fibers::next_wait::await_resume() {
 }
 
 void ended_fibers::next_wait::describe(const void* object, std::string& out) {
-  const auto& self = static_cast<const next_wait&>(*static_cast<const wait_base*>(object));
+  const auto& self = wait_base::of<next_wait>(object);
   fmt::format_to(std::back_inserter(out), "{} fibers", self.of_->count_ - self.of_->order_.size());
 }
 

@@ -24,7 +24,7 @@ void event::set() noexcept {
 }
 
 void event::waiting::describe(const void* object, std::string& out) {
-  const auto& self = static_cast<const waiting&>(*static_cast<const wait_base*>(object));
+  const auto& self = wait_base::of<waiting>(object);
   fmt::format_to(std::back_inserter(out), "{}", static_cast<const void*>(self.on_));
 }
 

@@ -198,7 +198,7 @@ void join_wait::on_ended(done_watcher& watcher) noexcept {
 }
 
 void join_wait::cancel(context& who, cancel_reason reason) noexcept {
-  auto& self = static_cast<join_wait&>(*static_cast<wait_base*>(who.current_wait().object));
+  auto& self = wait_base::of<join_wait>(who);
   self.reason_ = reason;
   self.unlink();
   self.wake();
@@ -216,7 +216,7 @@ bool kill_wait::begin_kill(frame_record& at) {
 }
 
 void join_wait::describe(const void* object, std::string& out) {
-  const auto& self = static_cast<const join_wait&>(*static_cast<const wait_base*>(object));
+  const auto& self = wait_base::of<join_wait>(object);
   fmt::format_to(std::back_inserter(out), "fiber {}", self.target_->id());
   if (!self.target_->name().empty()) {
     fmt::format_to(std::back_inserter(out), " \"{}\"", self.target_->name());

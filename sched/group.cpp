@@ -131,7 +131,7 @@ task<bool> group::kill(std::exception_ptr error, until limit) {
 }
 
 void group::empty_wait::describe(const void* object, std::string& out) {
-  const auto& self = static_cast<const empty_wait&>(*static_cast<const wait_base*>(object));
+  const auto& self = wait_base::of<empty_wait>(object);
   fmt::format_to(std::back_inserter(out), "of {} fibers", self.of_->size());
   if (self.of_->expected() != 0) {
     fmt::format_to(std::back_inserter(out), ", {} more to come", self.of_->expected());

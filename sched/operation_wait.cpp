@@ -7,8 +7,7 @@ namespace ringlet {
 
 template <class Base>
 void basic_operation_wait<Base>::cancel(context& who, cancel_reason reason) noexcept {
-  auto& self =
-      static_cast<basic_operation_wait&>(*static_cast<wait_base*>(who.current_wait().object));
+  auto& self = wait_base::of<basic_operation_wait>(who);
   self.remember(reason);
   self.carrier().cancel(self);
 }
@@ -26,8 +25,7 @@ std::error_code basic_operation_wait<Base>::failure() {
 
 template <class Base>
 void basic_operation_wait<Base>::describe_fd(const void* object, std::string& out) {
-  const auto& self =
-      static_cast<const basic_operation_wait&>(*static_cast<const wait_base*>(object));
+  const auto& self = wait_base::of<basic_operation_wait>(object);
   out += "fd " + std::to_string(self.fd);
 }
 

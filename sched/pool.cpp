@@ -1,6 +1,7 @@
 // The slots of a pool, handed from one who leaves to the one who has waited longest.
 #include <ringlet/as_result.hpp>
 #include <ringlet/detail/report.hpp>
+#include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/pool.hpp>
 #include <ringlet/select.hpp>
 
@@ -203,9 +204,7 @@ result<bool> pool::available_wait::take() {
 }
 
 bool pool::available_wait::await_resume() {
-  const result<bool> taken = take();
-  if (!taken) throw_error(taken.error(), "slot in a pool");
-  return *taken;
+  return detail::value_or_throw(take(), "slot in a pool");
 }
 
 void pool::describe(std::string& out) const {
@@ -219,7 +218,7 @@ void pool::describe(std::string& out) const {
 }
 
 void pool::slot_wait::describe(const void* object, std::string& out) {
-  static_cast<const slot_wait&>(*static_cast<const wait_base*>(object)).of_->describe(out);
+  wait_base::of<slot_wait>(object).of_->describe(out);
 }
 
 }  // namespace ringlet

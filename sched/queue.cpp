@@ -33,7 +33,7 @@ void queue_base::close() noexcept {
 }
 
 void queue_base::side_wait::describe(const void* object, std::string& out) {
-  const auto& self = static_cast<const side_wait&>(*static_cast<const wait_base*>(object));
+  const auto& self = wait_base::of<side_wait>(object);
   fmt::format_to(std::back_inserter(out), "queue {} with {} items",
                  static_cast<const void*>(self.on_), self.on_->size());
 }

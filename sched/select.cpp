@@ -100,7 +100,7 @@ void selection::finish() noexcept {
 }
 
 void selection::cancel(context& who, cancel_reason reason) noexcept {
-  auto& self = static_cast<selection&>(*static_cast<wait_base*>(who.current_wait().object));
+  auto& self = wait_base::of<selection>(who);
   // It has ended, and the next wait will be told.
   if (self.lingering_ != 0) return;
   // That is about one of the parts, which hears of it by itself.
@@ -115,7 +115,7 @@ void selection::cancel(context& who, cancel_reason reason) noexcept {
 }
 
 void selection::describe(const void* object, std::string& out) {
-  const auto& self = static_cast<const selection&>(*static_cast<const wait_base*>(object));
+  const auto& self = wait_base::of<selection>(object);
   const char* before = "of ";
   for (const candidate& one : self.all_) {
     // When it has ended, what the other waits were about may be gone.

@@ -14,7 +14,7 @@ const wait_type sleep_wait::type{"sleep", &sleep_wait::cancel, nullptr};
 bool sleep_wait::begin(frame_record& at) noexcept { return begin_alone(*this, at); }
 
 void sleep_wait::cancel(context& who, cancel_reason reason) noexcept {
-  auto& self = static_cast<sleep_wait&>(*static_cast<wait_base*>(who.current_wait().object));
+  auto& self = wait_base::of<sleep_wait>(who);
   // When its time has come that is the success, and success wins.
   if (reason == cancel_reason::interrupted) self.reason_ = reason;
   self.wake();

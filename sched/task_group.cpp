@@ -185,13 +185,13 @@ bool task_group::end_wait::begin(frame_record& at) noexcept {
 }
 
 void task_group::end_wait::cancel(context& who, cancel_reason reason) noexcept {
-  auto& self = static_cast<end_wait&>(*static_cast<wait_base*>(who.current_wait().object));
+  auto& self = wait_base::of<end_wait>(who);
   self.remember(reason);
   self.group_->cancel_members();
 }
 
 void task_group::end_wait::describe(const void* object, std::string& out) {
-  const auto& self = static_cast<const end_wait&>(*static_cast<const wait_base*>(object));
+  const auto& self = wait_base::of<end_wait>(object);
   fmt::format_to(std::back_inserter(out), "of {} fibers", self.group_->alive_);
 }
 

@@ -70,7 +70,7 @@ void list_wait::end_orphans(wait_list& left, const char* rule) noexcept {
 }
 
 void list_wait::cancel(context& who, cancel_reason reason) noexcept {
-  auto& self = *static_cast<list_wait*>(static_cast<wait_base*>(who.current_wait().object));
+  auto& self = wait_base::of<list_wait>(who);
   self.reason_ = reason;
   self.complete();
 }

@@ -236,7 +236,7 @@ class claiming_wait : public Wait {
   descriptor& on() const noexcept { return *on_; }
   /// The describe of its wait types.
   static void describe(const void* object, std::string& out) {
-    const auto& self = static_cast<const claiming_wait&>(*static_cast<const wait_base*>(object));
+    const auto& self = wait_base::of<claiming_wait>(object);
     self.on().describe(Which, out);
   }
 

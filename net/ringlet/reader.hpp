@@ -3,6 +3,7 @@
 
 #include <ringlet/buffer.hpp>
 #include <ringlet/descriptor.hpp>
+#include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/result.hpp>
 
 #include <coroutine>
@@ -195,12 +196,6 @@ class reader_wait : public claiming_wait<direction::read, wait_base>, private ar
   result<std::string_view> view(std::size_t bytes) noexcept;
   /// For take() at the end: yields nothing once nothing is left.
   void tell_end() noexcept { in_.ended_ = false; }
-  /// For await_resume(): throws an error, if it is one.
-  template <class T>
-  T or_throw(result<T> taken) const {
-    if (!taken) throw_error(taken.error(), kind().name);
-    return std::move(*taken);
-  }
 
   static void cancel(context& who, cancel_reason reason) noexcept;
 
@@ -262,7 +257,9 @@ class [[nodiscard]] read_until_wait final : public reader_wait {
  public:
   read_until_wait(reader& in, std::string_view delimiter, const until& limit) noexcept;
   result<std::optional<std::string_view>> take();
-  std::optional<std::string_view> await_resume() { return or_throw(take()); }
+  std::optional<std::string_view> await_resume() {
+    return detail::value_or_throw(take(), kind().name);
+  }
 
  private:
   const wait_type& kind() const noexcept override { return type; }
@@ -278,7 +275,7 @@ class [[nodiscard]] view_wait final : public reader_wait {
     want(count);
   }
   result<std::string_view> take();
-  std::string_view await_resume() { return or_throw(take()); }
+  std::string_view await_resume() { return detail::value_or_throw(take(), kind().name); }
 
  private:
   const wait_type& kind() const noexcept override { return type; }
@@ -292,7 +289,7 @@ class [[nodiscard]] read_copy_wait final : public reader_wait {
  public:
   read_copy_wait(reader& in, std::span<std::byte> memory, const until& limit) noexcept;
   result<std::size_t> take();
-  std::size_t await_resume() { return or_throw(take()); }
+  std::size_t await_resume() { return detail::value_or_throw(take(), kind().name); }
 
  private:
   const wait_type& kind() const noexcept override { return type; }

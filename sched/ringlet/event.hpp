@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ringlet/detail/affinity.hpp>
+#include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/fiber_base.hpp>
 #include <ringlet/result.hpp>
@@ -61,11 +62,7 @@ class event::waiting : public list_wait {
     if (reason_ == cancel_reason::closed) return cancellation_error();
     return reason_ == cancel_reason::none;
   }
-  bool await_resume() {
-    const result<bool> taken = take();
-    if (!taken) throw_error(taken.error(), "event");
-    return *taken;
-  }
+  bool await_resume() { return detail::value_or_throw(take(), "event"); }
 
   bool try_now() noexcept {
     if (!on_->set_) return false;

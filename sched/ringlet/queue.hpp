@@ -3,6 +3,7 @@
 
 #include <ringlet/detail/affinity.hpp>
 #include <ringlet/detail/item_chunks.hpp>
+#include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/fiber_base.hpp>
 #include <ringlet/result.hpp>
@@ -237,10 +238,7 @@ class [[nodiscard]] queue<T, Weigh>::push_wait : public side_wait {
     return this->begin_alone(*this, caller.promise());
   }
   result<void> take() { return this->cancellation_error(); }
-  void await_resume() {
-    const result<void> taken = take();
-    if (!taken) throw_error(taken.error(), "push");
-  }
+  void await_resume() { detail::value_or_throw(take(), "push"); }
 
   bool try_now() { return this->is_refused(to().closed_) || to().put(*item_); }
   void watch() noexcept { to().pushers_.push_back(*this); }
@@ -250,7 +248,7 @@ class [[nodiscard]] queue<T, Weigh>::push_wait : public side_wait {
   friend class queue;
   queue& to() const noexcept { return static_cast<queue&>(*this->on_); }
   static void give_up(context& who, cancel_reason reason) noexcept {
-    auto& self = static_cast<push_wait&>(*static_cast<wait_base*>(who.current_wait().object));
+    auto& self = wait_base::of<push_wait>(who);
     list_wait::cancel(who, reason);
     self.pass_on();
   }

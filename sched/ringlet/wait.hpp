@@ -47,6 +47,18 @@ class wait_base {
   /// of fork(), and so will never end.
   inline bool is_left_behind() const noexcept;
 
+  /// The wait that a chain is suspended in, and the one that a description is asked of: for the
+  /// functions of a wait_type, which know that it is a Wait. What the chain keeps is a wait_base*,
+  /// which need not be where the Wait begins.
+  template <class Wait>
+  static Wait& of(const context& suspended) noexcept {
+    return static_cast<Wait&>(*static_cast<wait_base*>(suspended.current_wait().object));
+  }
+  template <class Wait>
+  static const Wait& of(const void* object) noexcept {
+    return static_cast<const Wait&>(*static_cast<const wait_base*>(object));
+  }
+
  protected:
   explicit wait_base(until limit) noexcept : limit_(limit) {}
 
