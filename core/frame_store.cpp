@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include <bit>
+#include <iterator>
 #include <mutex>
 #include <type_traits>
 #endif
@@ -117,7 +118,6 @@ struct chain {
 // The slabs of one class that have room. A line of its own, so that threads which use different
 // classes do not disturb each other.
 struct alignas(64) shelf {
-  std::mutex mutex;
   chain<slab> with_room;
   std::size_t taken = 0;  // blocks
 };
@@ -131,10 +131,20 @@ struct segment_store {
 };
 
 // Threads may end, and free frames, after static objects have been destroyed.
-static_assert(std::is_trivially_destructible_v<shelf> &&
+static_assert(std::is_trivially_destructible_v<std::mutex> &&
+              std::is_trivially_destructible_v<shelf> &&
               std::is_trivially_destructible_v<segment_store>);
 constinit shelf shelves[frame_pool::classes];
 constinit segment_store segments;
+
+// Classes share locks: fork() takes all of these, and ThreadSanitizer ends a program in which a
+// thread holds more than 64.
+struct alignas(64) shelf_lock {
+  std::mutex mutex;
+};
+constinit shelf_lock locks[32];
+
+std::mutex& lock_of(std::size_t index) noexcept { return locks[index % std::size(locks)].mutex; }
 
 std::uint32_t blocks_of_slab(std::size_t index) noexcept {
   return static_cast<std::uint32_t>(slab_bytes / frame_pool::size_of(index));
@@ -250,12 +260,12 @@ void return_slab(slab& unused) noexcept {
 }
 
 void lock_all() noexcept {
-  for (shelf& each : shelves) each.mutex.lock();
+  for (shelf_lock& each : locks) each.mutex.lock();
   segments.mutex.lock();
 }
 void unlock_all() noexcept {
   segments.mutex.unlock();
-  for (shelf& each : shelves) each.mutex.unlock();
+  for (shelf_lock& each : locks) each.mutex.unlock();
 }
 
 }  // namespace
@@ -268,7 +278,7 @@ frame_pool::block* frame_store::take(std::size_t index, std::int32_t wanted, std
   count = 0;
 
   shelf& here = shelves[index];
-  const std::lock_guard lock(here.mutex);
+  const std::lock_guard lock(lock_of(index));
   if (here.with_room.first == nullptr) here.with_room.push(take_slab());
   while (count < wanted && here.with_room.first != nullptr) {
     slab& from = *here.with_room.first;
@@ -292,7 +302,7 @@ frame_pool::block* frame_store::take(std::size_t index, std::int32_t wanted, std
 void frame_store::give(std::size_t index, block* first) noexcept {
   const std::uint32_t capacity = blocks_of_slab(index);
   shelf& here = shelves[index];
-  const std::lock_guard lock(here.mutex);
+  const std::lock_guard lock(lock_of(index));
   while (first != nullptr) {
     block* const given = first;
     first = given->next;
@@ -311,7 +321,7 @@ void frame_store::give(std::size_t index, block* first) noexcept {
 frame_pool::statistics frame_store::totals() noexcept {
   std::size_t taken = 0;
   for (std::size_t index = 0; index < frame_pool::classes; ++index) {
-    const std::lock_guard lock(shelves[index].mutex);
+    const std::lock_guard lock(lock_of(index));
     taken += shelves[index].taken * frame_pool::size_of(index);
   }
   return {mapped_bytes.load(std::memory_order_relaxed),
