@@ -17,10 +17,10 @@
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -168,13 +168,17 @@ constexpr std::int32_t another_fd = stream_fd + 50;
 }  // namespace
 
 TEST_CASE("a request in bulk brings four buffers while half of the pool is enough for that") {
-  for (const auto& [buffers, alone, of_two] :
-       {std::tuple(64U, 4U, 4U), std::tuple(16U, 4U, 4U), std::tuple(15U, 4U, 1U),
-        std::tuple(8U, 4U, 1U), std::tuple(7U, 1U, 1U), std::tuple(1U, 1U, 1U)}) {
-    CAPTURE(buffers);
-    scripted_engine engine(buffers);
+  struct sharing {
+    std::uint32_t buffers;
+    std::uint32_t alone;   // buffers that a request of one connection brings
+    std::uint32_t of_two;  // and of two
+  };
+  for (const sharing& shares : {sharing{64, 4, 4}, sharing{16, 4, 4}, sharing{15, 4, 1},
+                                sharing{8, 4, 1}, sharing{7, 1, 1}, sharing{1, 1, 1}}) {
+    CAPTURE(shares.buffers);
+    scripted_engine engine(shares.buffers);
     const std::string full(engine.buffers().size(), 'x');
-    const auto body = [&, alone = alone, of_two = of_two](stage& s) -> task<> {
+    const auto body = [&](stage& s) -> task<> {
       const auto bring_in_bulk = [&](tcp_stream& stream, std::int32_t fd) -> task<> {
         const auto reading = receive_times(stream, 1);
         co_await settle();
@@ -198,15 +202,15 @@ TEST_CASE("a request in bulk brings four buffers while half of the pool is enoug
         co_await reading.join();
       };
       co_await bring_in_bulk(s.stream, stream_fd);
-      co_await check_share(s.stream, stream_fd, alone);
+      co_await check_share(s.stream, stream_fd, shares.alone);
       {
         tcp_stream second{unique_fd(another_fd)};
         co_await bring_in_bulk(second, another_fd);
-        co_await check_share(s.stream, stream_fd, of_two);
-        co_await check_share(second, another_fd, of_two);
+        co_await check_share(s.stream, stream_fd, shares.of_two);
+        co_await check_share(second, another_fd, shares.of_two);
       }
       // The second has gone, and its share with it.
-      co_await check_share(s.stream, stream_fd, alone);
+      co_await check_share(s.stream, stream_fd, shares.alone);
     };
     detail::run_on(engine, beside_main(on_new_stage(engine, body)), {},
                    std::source_location::current());
