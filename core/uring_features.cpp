@@ -70,34 +70,20 @@ void try_nop(engine& ring) {
   if (answer < 0) lacks("a request that does nothing", -answer);
 }
 
-// Whether a multishot request for what is there already completes and lives on.
-bool lives_on(engine& ring, opcode kind, int fd) {
+// The first completion of a multishot request for what is there already.
+completion try_multishot(engine& ring, opcode kind, int fd, std::uint32_t length = 0) {
   trial op(kind, fd);
   op.multishot = true;
+  op.length = length;
   op.flags = kind == opcode::poll ? POLLIN : 0;
   attempt(ring, op);
-  if (op.completions != 0 && op.first.buffer != completion::no_buffer) {
-    ring.give_back(op.first.buffer);
-  }
-  const bool alive = op.completions != 0 && op.first.result > 0 && op.first.more;
+  const completion first = op.first;  // before its end, which may bring another
+  if (first.buffer != completion::no_buffer) ring.give_back(first.buffer);
   end(ring, op);
-  return alive;
+  return first;
 }
 
-// Whether a multishot receive with a total of bytes completes for the last time when it has that
-// many. Kernels before 6.17 refuse it.
-bool ends_at_its_limit(engine& ring, int fd) {
-  trial op(opcode::receive, fd);
-  op.multishot = true;
-  op.length = 1;
-  attempt(ring, op);
-  if (op.completions != 0 && op.first.buffer != completion::no_buffer) {
-    ring.give_back(op.first.buffer);
-  }
-  const bool ended = op.completions == 1 && op.first.result > 0 && !op.first.more;
-  end(ring, op);
-  return ended;
-}
+bool lives_on(const completion& first) { return first.result > 0 && first.more; }
 
 // A service manager may allow io_uring and refuse sockets of this family. What cannot be tried is
 // taken for granted: the set-up flags have come later than what is tried with sockets.
@@ -111,9 +97,13 @@ uring_features try_sockets(engine& ring) {
     const unique_fd near(ends[0]), far(ends[1]);
     const auto put_byte = [&] { return ::send(far.get(), "x", 1, MSG_NOSIGNAL) == 1; };
     if (put_byte()) {
-      if (!lives_on(ring, opcode::poll, near.get())) lacks("multishot poll", EINVAL);
-      found.multishot_receive = lives_on(ring, opcode::receive, near.get());
-      found.limited_receive = put_byte() && ends_at_its_limit(ring, near.get());
+      if (!lives_on(try_multishot(ring, opcode::poll, near.get()))) lacks("multishot poll", EINVAL);
+      found.multishot_receive = lives_on(try_multishot(ring, opcode::receive, near.get()));
+      // Ends with the byte that makes up its length. Kernels before 6.17 refuse it.
+      if (put_byte()) {
+        const completion only = try_multishot(ring, opcode::receive, near.get(), 1);
+        found.limited_receive = only.result > 0 && !only.more;
+      }
     }
   }
   const unique_fd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));

@@ -102,13 +102,14 @@ void descriptor::on_received(operation& op, const completion& done) noexcept {
     self.end_arrived_ = done.result <= 0 && !passing;
   }
   if (done.result != -ECANCELED) self.set_last_seen(done.nonempty);
+  const bool stays = done.more && !self.is_limited();
   if (std::exchange(self.is_awaited_, false)) {
     self.reader_->on_arrival();
-  } else if (done.more && !self.is_limited() && self.has_too_much()) {
+  } else if (stays && self.has_too_much()) {
     self.last_seen_ = fill::more;
     self.cancel_receiving();
   }
-  if (done.more && !self.is_limited() && self.bulk_left_ != 0) self.cancel_receiving();
+  if (stays && self.bulk_left_ != 0) self.cancel_receiving();
   if (!done.more && self.closing_ && self.idle()) self.finish_close();
 }
 
