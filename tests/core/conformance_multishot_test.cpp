@@ -14,6 +14,7 @@
 #include <array>
 #include <cerrno>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -65,6 +66,22 @@ struct stream_of_buffers {
   bool keeps = false;
   std::vector<buffer> kept;
 };
+
+// Calls `body` with each engine on a kernel, and with what arrives on a connection that is kept
+// there or not, and the connection's far end.
+void for_each_connection(
+    const std::function<void(engine&, stream_of_buffers&, const unique_fd& far)>& body) {
+  for_each_kernel_engine([&](const engine_maker& make) {
+    const auto engine = make(small);
+    for (const bool kept : {false, true}) {
+      const fd_pair pair = tcp_pair();
+      if (kept) engine->keep(pair.near.get());
+      stream_of_buffers in(*engine, pair.near.get());
+      body(*engine, in, pair.far);
+      engine->forget(pair.near.get());
+    }
+  });
+}
 
 bool closes_on_exec(int fd) { return (::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0; }
 
@@ -194,86 +211,65 @@ TEST_CASE("a multishot poll tells of input that nobody takes once, and of the ne
 }
 
 TEST_CASE("a multishot receive lends what comes, message by message, until the end") {
-  for_each_kernel_engine([](const engine_maker& make) {
-    const auto engine = make(small);
-    for (const bool kept : {false, true}) {
-      fd_pair pair = tcp_pair();
-      if (kept) engine->keep(pair.near.get());
-      stream_of_buffers in(*engine, pair.near.get());
-      for (const char* text : {"one", "two", "three", "four", "five", "six"}) {
-        put(pair.far, text);
-        CHECK(in.next() == text);
-      }
-      put(pair.far, "last");
-      ::shutdown(pair.far.get(), SHUT_WR);
-      CHECK(in.next() == "last");
-      CHECK(in.next().empty());
-      CHECK_FALSE(in.op.in_flight());
-      CHECK(engine->buffers_free() == buffer_count);
-      engine->forget(pair.near.get());
+  for_each_connection([](engine& carrier, stream_of_buffers& in, const unique_fd& far) {
+    for (const char* text : {"one", "two", "three", "four", "five", "six"}) {
+      put(far, text);
+      CHECK(in.next() == text);
     }
+    put(far, "last");
+    ::shutdown(far.get(), SHUT_WR);
+    CHECK(in.next() == "last");
+    CHECK(in.next().empty());
+    CHECK_FALSE(in.op.in_flight());
+    CHECK(carrier.buffers_free() == buffer_count);
   });
 }
 
 TEST_CASE("a multishot receive that runs dry says ENOBUFS, and goes on when buffers are back") {
-  for_each_kernel_engine([](const engine_maker& make) {
-    const auto engine = make(small);
-    for (const bool kept : {false, true}) {
-      fd_pair pair = tcp_pair();
-      if (kept) engine->keep(pair.near.get());
-      stream_of_buffers in(*engine, pair.near.get());
-      in.keeps = true;
-      const std::string sent = pattern(buffer_count * buffer_size + 100);
-      put(pair.far, sent);
-      std::string got;
-      std::string came;
-      while ((came = in.next()).rfind("error", 0) != 0) got += came;
-      CHECK(came == "error " + std::to_string(ENOBUFS));
-      CHECK_FALSE(in.op.in_flight());
-      CHECK(engine->buffers_free() == 0);
-      // Dry still, with bytes waiting.
-      CHECK(in.next() == came);
-      in.kept.clear();
-      in.keeps = false;
-      while (got.size() < sent.size()) got += in.next();
-      CHECK(got == sent);
-      engine->cancel(in.op);
-      finish_all(*engine);
-      CHECK(engine->buffers_free() == buffer_count);
-      engine->forget(pair.near.get());
-    }
+  for_each_connection([](engine& carrier, stream_of_buffers& in, const unique_fd& far) {
+    in.keeps = true;
+    const std::string sent = pattern(buffer_count * buffer_size + 100);
+    put(far, sent);
+    std::string got;
+    std::string came;
+    while ((came = in.next()).rfind("error", 0) != 0) got += came;
+    CHECK(came == "error " + std::to_string(ENOBUFS));
+    CHECK_FALSE(in.op.in_flight());
+    CHECK(carrier.buffers_free() == 0);
+    // Dry still, with bytes waiting.
+    CHECK(in.next() == came);
+    in.kept.clear();
+    in.keeps = false;
+    while (got.size() < sent.size()) got += in.next();
+    CHECK(got == sent);
+    carrier.cancel(in.op);
+    finish_all(carrier);
+    CHECK(carrier.buffers_free() == buffer_count);
   });
 }
 
 TEST_CASE("a multishot receive with a length ends with the buffer that reaches it, at the latest") {
-  for_each_kernel_engine([](const engine_maker& make) {
-    const auto engine = make(small);
-    for (const bool kept : {false, true}) {
-      fd_pair pair = tcp_pair();
-      if (kept) engine->keep(pair.near.get());
-      stream_of_buffers in(*engine, pair.near.get());
-      const std::string sent = pattern(10 * buffer_size - 3);
-      put(pair.far, sent);
-      std::string got;
-      for (const std::uint32_t length : {buffer_size + 1, 1U, 2 * buffer_size, 3 * buffer_size}) {
-        CAPTURE(length);
-        in.op.length = length;
-        std::size_t before_last = 0;
-        std::string piece = in.next();
-        got += piece;
-        while (in.op.in_flight() || in.taken != in.op.seen.size()) {
-          before_last += piece.size();
-          got += piece = in.next();
-        }
-        CHECK(before_last < length);
+  for_each_connection([](engine& carrier, stream_of_buffers& in, const unique_fd& far) {
+    const std::string sent = pattern(10 * buffer_size - 3);
+    put(far, sent);
+    std::string got;
+    for (const std::uint32_t length : {buffer_size + 1, 1U, 2 * buffer_size, 3 * buffer_size}) {
+      CAPTURE(length);
+      in.op.length = length;
+      std::size_t before_last = 0;
+      std::string piece = in.next();
+      got += piece;
+      while (in.op.in_flight() || in.taken != in.op.seen.size()) {
+        before_last += piece.size();
+        got += piece = in.next();
       }
-      while (got.size() < sent.size()) got += in.next();
-      CHECK(got == sent);
-      engine->cancel(in.op);
-      finish_all(*engine);
-      CHECK(engine->buffers_free() == buffer_count);
-      engine->forget(pair.near.get());
+      CHECK(before_last < length);
     }
+    while (got.size() < sent.size()) got += in.next();
+    CHECK(got == sent);
+    carrier.cancel(in.op);
+    finish_all(carrier);
+    CHECK(carrier.buffers_free() == buffer_count);
   });
 }
 

@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 
 #include "support/child.hpp"
@@ -17,15 +16,6 @@ using namespace ringlet;
 using namespace ringlet::test;
 
 namespace {
-
-void lose_the_reader_of_errors() {
-  std::array<int, 2> ends{};
-  if (::pipe(ends.data()) != 0) ::_exit(1);
-  ::dup2(ends[1], STDERR_FILENO);
-  ::close(ends[0]);
-  ::close(ends[1]);
-  ::signal(SIGPIPE, SIG_DFL);
-}
 
 bool sigpipe_is_pending() {
   sigset_t pending;

@@ -14,9 +14,6 @@
 
 #include <doctest/doctest.h>
 
-#include <unistd.h>
-
-#include <array>
 #include <csignal>
 #include <source_location>
 #include <sstream>
@@ -466,12 +463,7 @@ TEST_CASE("ringlet_dump prints to standard error what dump returns, or that ther
 
 TEST_CASE("ringlet_dump does not end a program whose errors are not read") {
   const child_end unread = run_in_child([] {
-    std::array<int, 2> ends{};
-    if (::pipe(ends.data()) != 0) ::_exit(1);
-    ::dup2(ends[1], STDERR_FILENO);
-    ::close(ends[0]);
-    ::close(ends[1]);
-    ::signal(SIGPIPE, SIG_DFL);
+    lose_the_reader_of_errors();
     ringlet_dump();
     const auto main = []() -> task<> {
       ringlet_dump();

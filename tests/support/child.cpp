@@ -75,6 +75,15 @@ child_end run_in_child(const std::function<void()>& action) {
   return child.wait();
 }
 
+void lose_the_reader_of_errors() {
+  std::array<int, 2> ends{};
+  if (::pipe(ends.data()) != 0) ::_exit(1);
+  ::dup2(ends[1], STDERR_FILENO);
+  ::close(ends[0]);
+  ::close(ends[1]);
+  std::signal(SIGPIPE, SIG_DFL);
+}
+
 void describe_unexpected(const child_end& end, std::string_view sentence) {
   std::fprintf(stderr, "expected an abort with \"%.*s\", but: status %d, signal %d, errors:\n%s\n",
                static_cast<int>(sentence.size()), sentence.data(), end.status, end.signal,

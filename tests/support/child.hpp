@@ -40,6 +40,9 @@ class forked_child {
   int child_ = -1;
 };
 
+/// In a child: standard error becomes a pipe without a reader, and SIGPIPE ends the process again.
+void lose_the_reader_of_errors();
+
 /// Prints how a child ended that should have ended with `sentence`.
 void describe_unexpected(const child_end& end, std::string_view sentence);
 
