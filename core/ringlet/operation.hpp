@@ -29,7 +29,7 @@ enum class opcode : std::uint8_t {
   accept,        // of a listener; multishot: one completion a connection
   connect,       // data, length: the peer
   receive,       // recv(2) into a buffer that the engine lends; multishot: one each completion,
-                 // and with a length, the last is the one that makes it so many bytes in total
+                 // and with a length, the one that brings the total to it is the last
   recv,          // recv(2) into data, length
   send,          // send(2) of data, length
   send_message,  // sendmsg(2) of the msghdr at data

@@ -230,7 +230,8 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   static constexpr steady_ns batch_time_max = 1'000'000;
   // Reading the clock takes longer than many a resumption: it is read after as many resumptions as
   // took that long the last time, at least one, at most 64, and at most twice the number before.
-  // After a long one, which may come back behind many short ones, it is read after each of so many.
+  // After a long resumption, which many short ones may hide, it is read after each of the next
+  // 1,024.
   static constexpr steady_ns reading_interval = 250'000;
   static constexpr int reading_every_max = 64;
   static constexpr int wary_max = 1024;

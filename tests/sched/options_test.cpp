@@ -310,7 +310,8 @@ TEST_CASE("each failure is reported with its own awaits, when others have failed
   CHECK(lines == std::vector<std::uint32_t>{first + 1, first + 2, first + 1});
 }
 
-TEST_CASE("a failure that no coroutine has thrown has no awaits, whoever failed or was killed") {
+TEST_CASE(
+    "a failure that no coroutine has thrown has no awaits, also after a kill of another fiber") {
   std::vector<std::string> reports;
   options settings;
   settings.on_unobserved = [&](const unobserved_error& failure) {
