@@ -213,6 +213,37 @@ def public_headers(tree):
         seen[name] = path
 
 
+def rows(tree):
+    """Each row of the gevent table that works has a test, marked by a comment above it."""
+    table_path, row = "sched/README.md", r"\b([A-Z]{1,2}-?)(\d\d?)\b"
+    states, shown = {}, set()
+    for number, line in enumerate(tree.text(table_path).split("\n"), 1):
+        cells = [cell.strip() for cell in line.split("|")]
+        if len(cells) == 5 and re.match(row, cells[1]):
+            for name in rows_named(cells[1]):
+                states[name] = (number, cells[3])
+    for path in tree.named("tests/*.cpp", "tests/*.hpp", "tests/*.py"):
+        for number, line in enumerate(tree.texts[path].split("\n"), 1):
+            comment = re.fullmatch(r" *(?://|#) rows?: (.*)", line)
+            for name in rows_named(comment[1]) if comment else []:
+                shown.add(name)
+                if name not in states:
+                    yield path, number, f"row {name} is not in {table_path}: correct it"
+            if re.search(rf'\b(TEST_CASE|SUBCASE)\( *"{row}[^"]*:', line):
+                yield path, number, "the name begins with a row: write '// row: ...' above the test"
+    for name, (number, state) in states.items():
+        if re.match("works|surpassed", state) and name not in shown:
+            yield table_path, number, f"row {name} has no test: write '// row: {name}' above it"
+
+
+def rows_named(text):
+    """The rows that a text names, such as W1 W2, W35-W39 or GR-01 - GR-04, without abbreviation."""
+    for match in re.finditer(r"\b([A-Z]{1,2}-?)(\d+)(?: ?- ?\1(\d+))?\b", text):
+        kind, first, last = match[1], match[2], match[3] or match[2]
+        for number in range(int(first), int(last) + 1):
+            yield f"{kind}{number:0{len(first)}}"
+
+
 def papers(tree):
     for path in tree.named("*.md"):
         prose = re.sub(r"^```.*?^```", blanked, tree.texts[path], flags=re.S | re.M)
@@ -264,6 +295,7 @@ RULES = [
     build_lists,
     public_headers,
     papers,
+    rows,
     versions,
     format_of_clang,
 ]

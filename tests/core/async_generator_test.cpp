@@ -1,5 +1,4 @@
 // async_generator<Y>: what next() gives, its part in the chain of calls, how it ends, what aborts.
-// GN-07.
 //
 // Method: bare contexts and waits that end when the test says so (support/chain.hpp). That calls of
 // next() do not let the stack grow is in stack_growth_test.cpp.
@@ -61,7 +60,8 @@ task<std::vector<int>> all_of(async_generator<int>&& values) {
 
 }  // namespace
 
-TEST_CASE("GN-07: next gives each value, then nothing at every call") {
+// row: GN-07
+TEST_CASE("next gives each value, then nothing at every call") {
   run_alone([]() -> task<> {
     auto values = count_to(2);
     const auto first = co_await values.next();
@@ -75,7 +75,8 @@ TEST_CASE("GN-07: next gives each value, then nothing at every call") {
   }());
 }
 
-TEST_CASE("GN-07: the body waits as any call of its consumer, and others run meanwhile") {
+// row: GN-07
+TEST_CASE("the body waits as any call of its consumer, and others run meanwhile") {
   ready_queue queue;
   std::string order;
   const auto consume = [](std::string& text, char name) -> task<> {
@@ -418,7 +419,8 @@ TEST_SUITE_END();
 
 TEST_SUITE_BEGIN("async_generator: broken rules");
 
-TEST_CASE("GN-06: awaiting the next value twice at once aborts and says so") {
+// row: GN-06
+TEST_CASE("awaiting the next value twice at once aborts and says so") {
   CHECK(aborts_with("the next value of an async_generator was awaited while it was running", [] {
     ready_queue queue;
     std::string log;
@@ -430,7 +432,8 @@ TEST_CASE("GN-06: awaiting the next value twice at once aborts and says so") {
   }));
 }
 
-TEST_CASE("GN-06: awaiting the next value in the body itself aborts and says so") {
+// row: GN-06
+TEST_CASE("awaiting the next value in the body itself aborts and says so") {
   CHECK(aborts_with("the next value of an async_generator was awaited while it was running", [] {
     run_alone([]() -> task<> {
       async_generator<int>* self = nullptr;

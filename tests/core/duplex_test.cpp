@@ -1,4 +1,4 @@
-// duplex<Y, S, R>: start, send, throw_into and close, how it ends, and what aborts. GN-02 to GN-07.
+// duplex<Y, S, R>: start, send, throw_into and close, how it ends, and what aborts.
 //
 // Duplexes that yield from others are in elements_of_test.cpp.
 #include <ringlet/duplex.hpp>
@@ -55,7 +55,8 @@ duplex<std::string, int> catcher() {
 
 }  // namespace
 
-TEST_CASE("GN-02: the value that is sent is that of the co_yield, and the answer is the next one") {
+// row: GN-02
+TEST_CASE("the value that is sent is that of the co_yield, and the answer is the next one") {
   auto numbers = mean();
   CHECK(numbers.start() == 0);
   CHECK(numbers.send(10) == 10);
@@ -63,7 +64,8 @@ TEST_CASE("GN-02: the value that is sent is that of the co_yield, and the answer
   CHECK_FALSE(numbers.done());
 }
 
-TEST_CASE("GN-02: the body runs when it is started, not before") {
+// row: GN-02
+TEST_CASE("the body runs when it is started, not before") {
   bool ran = false;
   auto call = [](bool& flag) -> duplex<int, int> {
     flag = true;
@@ -75,7 +77,8 @@ TEST_CASE("GN-02: the body runs when it is started, not before") {
   CHECK(ran);
 }
 
-TEST_CASE("GN-02: a body that ends answers with nothing, then and at every later call") {
+// row: GN-02
+TEST_CASE("a body that ends answers with nothing, then and at every later call") {
   auto sum = add_until_zero();
   CHECK(sum.start() == 0);
   CHECK(sum.send(3) == 3);
@@ -89,7 +92,8 @@ TEST_CASE("GN-02: a body that ends answers with nothing, then and at every later
   CHECK(empty.start() == std::nullopt);
 }
 
-TEST_CASE("GN-02: values that can only be moved go in and come out") {
+// row: GN-02
+TEST_CASE("values that can only be moved go in and come out") {
   auto echo = []() -> duplex<std::unique_ptr<int>, std::unique_ptr<int>> {
     std::unique_ptr<int> value = std::make_unique<int>(0);
     for (;;) value = co_yield std::move(value);
@@ -99,7 +103,8 @@ TEST_CASE("GN-02: values that can only be moved go in and come out") {
   CHECK(**answer == 7);
 }
 
-TEST_CASE("GN-02: what goes in and what comes out is destroyed once") {
+// row: GN-02
+TEST_CASE("what goes in and what comes out is destroyed once") {
   life_count lives;
   {
     auto echo = [](life_count& of) -> duplex<counted, counted> {
@@ -123,7 +128,8 @@ TEST_CASE("GN-02: what goes in and what comes out is destroyed once") {
   CHECK(lives.alive() == 0);
 }
 
-TEST_CASE("GN-02: an exception of the body comes out of the call that resumed it, and ends it") {
+// row: GN-02
+TEST_CASE("an exception of the body comes out of the call that resumed it, and ends it") {
   auto failing = []() -> duplex<int, int> {
     const int sent = co_yield 1;
     throw std::runtime_error(std::to_string(sent));
@@ -141,7 +147,8 @@ TEST_CASE("GN-02: an exception of the body comes out of the call that resumed it
   CHECK(at_once.done());
 }
 
-TEST_CASE("GN-03: an exception that is thrown in comes out of the co_yield") {
+// row: GN-03
+TEST_CASE("an exception that is thrown in comes out of the co_yield") {
   auto errors = catcher();
   errors.start();
   CHECK(errors.throw_into(std::runtime_error("first")) == "first");
@@ -149,7 +156,8 @@ TEST_CASE("GN-03: an exception that is thrown in comes out of the co_yield") {
   CHECK(errors.send(7) == "7");
 }
 
-TEST_CASE("GN-03: an exception that the body does not catch comes back, and ends it") {
+// row: GN-03
+TEST_CASE("an exception that the body does not catch comes back, and ends it") {
   auto errors = catcher();
   errors.start();
   CHECK_THROWS_AS(errors.throw_into(7), int);
@@ -158,7 +166,8 @@ TEST_CASE("GN-03: an exception that the body does not catch comes back, and ends
   CHECK(errors.send(1) == std::nullopt);
 }
 
-TEST_CASE("GN-03: an exception thrown into an unstarted duplex comes back, and it never runs") {
+// row: GN-03
+TEST_CASE("an exception thrown into an unstarted duplex comes back, and it never runs") {
   bool ran = false;
   auto call = [](bool& flag) -> duplex<int, int> {
     flag = true;
@@ -171,7 +180,8 @@ TEST_CASE("GN-03: an exception thrown into an unstarted duplex comes back, and i
   CHECK_FALSE(ran);
 }
 
-TEST_CASE("GN-03: a body that answers an exception by returning answers with nothing") {
+// row: GN-03
+TEST_CASE("a body that answers an exception by returning answers with nothing") {
   auto call = []() -> duplex<int, int, int> {
     try {
       co_yield 1;
@@ -185,7 +195,8 @@ TEST_CASE("GN-03: a body that answers an exception by returning answers with not
   CHECK(call.result() == 7);
 }
 
-TEST_CASE("GN-04: close ends the body at its co_yield, and handlers of errors do not see it") {
+// row: GN-04
+TEST_CASE("close ends the body at its co_yield, and handlers of errors do not see it") {
   life_count lives;
   bool caught = false;
   auto call = [](life_count& of, bool& flag) -> duplex<int, int> {
@@ -206,7 +217,8 @@ TEST_CASE("GN-04: close ends the body at its co_yield, and handlers of errors do
   CHECK(call.send(1) == std::nullopt);
 }
 
-TEST_CASE("GN-04: close again does nothing, nor does it after the end") {
+// row: GN-04
+TEST_CASE("close again does nothing, nor does it after the end") {
   auto errors = catcher();
   errors.start();
   errors.close();
@@ -219,7 +231,8 @@ TEST_CASE("GN-04: close again does nothing, nor does it after the end") {
   CHECK(sum.result() == "0 in all");
 }
 
-TEST_CASE("GN-04: a duplex that is closed before its start never runs") {
+// row: GN-04
+TEST_CASE("a duplex that is closed before its start never runs") {
   bool ran = false;
   auto call = [](bool& flag) -> duplex<int, int> {
     flag = true;
@@ -231,7 +244,8 @@ TEST_CASE("GN-04: a duplex that is closed before its start never runs") {
   CHECK_FALSE(ran);
 }
 
-TEST_CASE("GN-04: a body may return a result in answer to close") {
+// row: GN-04
+TEST_CASE("a body may return a result in answer to close") {
   auto sum = []() -> duplex<void, int, int> {
     int total = 0;
     try {
@@ -247,7 +261,8 @@ TEST_CASE("GN-04: a body may return a result in answer to close") {
   CHECK(sum.result() == 7);
 }
 
-TEST_CASE("GN-04: what else a body throws in answer to close comes out") {
+// row: GN-04
+TEST_CASE("what else a body throws in answer to close comes out") {
   auto call = []() -> duplex<int, int> {
     try {
       co_yield 1;
@@ -261,7 +276,8 @@ TEST_CASE("GN-04: what else a body throws in answer to close comes out") {
   call.close();
 }
 
-TEST_CASE("GN-04: a duplex that is dropped destroys its locals, without an exception") {
+// row: GN-04
+TEST_CASE("a duplex that is dropped destroys its locals, without an exception") {
   life_count lives;
   bool caught = false;
   {
@@ -282,7 +298,8 @@ TEST_CASE("GN-04: a duplex that is dropped destroys its locals, without an excep
   CHECK_FALSE(caught);
 }
 
-TEST_CASE("GN-07: a consumer takes what a producer sends, and answers") {
+// row: GN-07
+TEST_CASE("a consumer takes what a producer sends, and answers") {
   std::string log;
   auto consumer = [](std::string& text) -> duplex<std::string, int> {
     for (std::string answer = "ready";; answer = "200 OK") {
@@ -295,7 +312,8 @@ TEST_CASE("GN-07: a consumer takes what a producer sends, and answers") {
   CHECK(log == "ready; consuming 1; 200 OK; consuming 2; 200 OK; ");
 }
 
-TEST_CASE("GN-07: a consumer that yields nothing says whether it takes more") {
+// row: GN-07
+TEST_CASE("a consumer that yields nothing says whether it takes more") {
   std::vector<int> taken;
   auto take_two = [](std::vector<int>& to) -> duplex<void, int> {
     to.push_back(co_yield {});
@@ -309,7 +327,8 @@ TEST_CASE("GN-07: a consumer that yields nothing says whether it takes more") {
   CHECK(taken == std::vector{1, 2});
 }
 
-TEST_CASE("GN-07: generators take turns on one thread without a scheduler") {
+// row: GN-07
+TEST_CASE("generators take turns on one thread without a scheduler") {
   std::string log;
   const auto count_down = [](std::string& text, char name, int from) -> generator<int> {
     for (int i = from; i > 0; --i) {
@@ -360,11 +379,13 @@ TEST_SUITE_END();
 
 TEST_SUITE_BEGIN("duplex: broken rules");
 
-TEST_CASE("GN-02: a value that is sent before the start aborts and says so") {
+// row: GN-02
+TEST_CASE("a value that is sent before the start aborts and says so") {
   CHECK(aborts_with("a value was sent to a duplex before its start()", [] { mean().send(1); }));
 }
 
-TEST_CASE("GN-02: a second start aborts and says so") {
+// row: GN-02
+TEST_CASE("a second start aborts and says so") {
   CHECK(aborts_with("a duplex was started twice", [] {
     auto numbers = mean();
     numbers.start();
@@ -372,7 +393,8 @@ TEST_CASE("GN-02: a second start aborts and says so") {
   }));
 }
 
-TEST_CASE("GN-03: throwing no exception aborts and says so") {
+// row: GN-03
+TEST_CASE("throwing no exception aborts and says so") {
   CHECK(aborts_with("throw_into() was given no exception", [] {
     auto numbers = mean();
     numbers.start();
@@ -380,7 +402,8 @@ TEST_CASE("GN-03: throwing no exception aborts and says so") {
   }));
 }
 
-TEST_CASE("GN-04: yielding again when closed aborts and says so") {
+// row: GN-04
+TEST_CASE("yielding again when closed aborts and says so") {
   CHECK(aborts_with("a duplex yielded again when it was closed", [] {
     auto stubborn = []() -> duplex<int, int> {
       for (;;) {
@@ -395,7 +418,8 @@ TEST_CASE("GN-04: yielding again when closed aborts and says so") {
   }));
 }
 
-TEST_CASE("GN-06: any call inside the body that it is to resume aborts and says so") {
+// row: GN-06
+TEST_CASE("any call inside the body that it is to resume aborts and says so") {
   using self_call = void (*)(duplex<int, int>&);
   for (const self_call call : {self_call([](duplex<int, int>& self) { self.send(1); }),
                                self_call([](duplex<int, int>& self) { self.start(); }),

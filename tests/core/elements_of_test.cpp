@@ -1,4 +1,4 @@
-// elements_of: generators and duplexes that yield from others. GN-05.
+// elements_of: generators and duplexes that yield from others.
 //
 // How deep nests may be is in stack_growth_test.cpp.
 #include <ringlet/duplex.hpp>
@@ -62,7 +62,8 @@ std::vector<int> all_of(G&& values) {
 
 }  // namespace
 
-TEST_CASE("GN-05: a generator yields all that others yield, in their order") {
+// row: GN-05
+TEST_CASE("a generator yields all that others yield, in their order") {
   tree root{"d", leaf("b"), leaf("e")};
   root.left->left = leaf("a");
   root.left->right = leaf("c");
@@ -71,7 +72,8 @@ TEST_CASE("GN-05: a generator yields all that others yield, in their order") {
   CHECK(text == "abcde");
 }
 
-TEST_CASE("GN-05: the elements are those of the inner generator, not copies") {
+// row: GN-05
+TEST_CASE("the elements are those of the inner generator, not copies") {
   const tree root{"only", nullptr, nullptr};
   const auto around = [](const tree* of) -> generator<const std::string&> {
     co_yield elements_of(names(of));
@@ -79,7 +81,8 @@ TEST_CASE("GN-05: the elements are those of the inner generator, not copies") {
   for (const std::string& name : around(&root)) CHECK(&name == &root.name);
 }
 
-TEST_CASE("GN-05: the value of the co_yield is what the inner generator returned") {
+// row: GN-05
+TEST_CASE("the value of the co_yield is what the inner generator returned") {
   const auto outer = []() -> generator<int, std::string> {
     const auto inner = [](int first) -> generator<int, std::unique_ptr<int>> {
       co_yield first;
@@ -95,7 +98,8 @@ TEST_CASE("GN-05: the value of the co_yield is what the inner generator returned
   CHECK(values.result() == "26");
 }
 
-TEST_CASE("GN-05: inner generators that yield nothing disappear") {
+// row: GN-05
+TEST_CASE("inner generators that yield nothing disappear") {
   const auto outer = []() -> generator<int> {
     for (int i = 0; i < 3; ++i) co_yield elements_of(count_to(0));
     co_yield elements_of(count_to(1));
@@ -104,7 +108,8 @@ TEST_CASE("GN-05: inner generators that yield nothing disappear") {
   CHECK(all_of(outer()) == std::vector{1});
 }
 
-TEST_CASE("GN-05: an exception of the inner generator comes out of the co_yield") {
+// row: GN-05
+TEST_CASE("an exception of the inner generator comes out of the co_yield") {
   const auto outer = []() -> generator<int> {
     const auto inner = []() -> generator<int, int> {
       co_yield 1;
@@ -127,7 +132,8 @@ TEST_CASE("GN-05: an exception of the inner generator comes out of the co_yield"
   CHECK_THROWS_WITH_AS(++at, "inner", std::runtime_error);
 }
 
-TEST_CASE("GN-05: a generator that was begun goes on behind its element") {
+// row: GN-05
+TEST_CASE("a generator that was begun goes on behind its element") {
   auto numbers = count_to(5);
   for (const int value : numbers) {
     if (value == 2) break;
@@ -140,7 +146,8 @@ TEST_CASE("GN-05: a generator that was begun goes on behind its element") {
   CHECK(all_of(rest(std::move(numbers))) == std::vector{0, 3, 4, 5, 9});
 }
 
-TEST_CASE("GN-05: a nest that was begun joins another one as it is") {
+// row: GN-05
+TEST_CASE("a nest that was begun joins another one as it is") {
   life_count lives;
   {
     auto nest = down(1, 4, counted(lives, 7));
@@ -155,7 +162,8 @@ TEST_CASE("GN-05: a nest that was begun joins another one as it is") {
   CHECK(lives.alive() == 0);
 }
 
-TEST_CASE("GN-05: a generator that has ended adds nothing") {
+// row: GN-05
+TEST_CASE("a generator that has ended adds nothing") {
   auto numbers = count_to(2);
   CHECK(all_of(numbers).size() == 2);
   const auto around = [](generator<int> of) -> generator<int> {
@@ -252,7 +260,8 @@ talk around_errors(std::string& log) {
 
 }  // namespace
 
-TEST_CASE("GN-05: what is sent to a duplex arrives in the one that it yields from") {
+// row: GN-05
+TEST_CASE("what is sent to a duplex arrives in the one that it yields from") {
   std::string log;
   auto sums = two_sums(log);
   CHECK(sums.start() == "a0");
@@ -264,7 +273,8 @@ TEST_CASE("GN-05: what is sent to a duplex arrives in the one that it yields fro
   CHECK(log == "3+4");
 }
 
-TEST_CASE("GN-05: what is thrown into a duplex arrives in the one that it yields from") {
+// row: GN-05
+TEST_CASE("what is thrown into a duplex arrives in the one that it yields from") {
   std::string log;
   auto errors = around_errors(log);
   CHECK(errors.start() == "ready");
@@ -275,7 +285,8 @@ TEST_CASE("GN-05: what is thrown into a duplex arrives in the one that it yields
   CHECK(log.empty());
 }
 
-TEST_CASE("GN-05: closing closes the innermost duplex first, and all of them") {
+// row: GN-05
+TEST_CASE("closing closes the innermost duplex first, and all of them") {
   std::string log;
   auto errors = around_errors(log);
   errors.start();
@@ -304,7 +315,8 @@ TEST_SUITE_END();
 
 TEST_SUITE_BEGIN("elements_of: broken rules");
 
-TEST_CASE("GN-06: a generator that yields from itself aborts and says so") {
+// row: GN-06
+TEST_CASE("a generator that yields from itself aborts and says so") {
   CHECK(aborts_with("a generator was resumed while it was running", [] {
     generator<int>* self = nullptr;
     auto numbers = [](generator<int>*& of) -> generator<int> { co_yield elements_of(*of); }(self);
@@ -313,7 +325,8 @@ TEST_CASE("GN-06: a generator that yields from itself aborts and says so") {
   }));
 }
 
-TEST_CASE("GN-06: resuming a nest in its innermost body aborts and says so") {
+// row: GN-06
+TEST_CASE("resuming a nest in its innermost body aborts and says so") {
   CHECK(aborts_with("a generator was resumed while it was running", [] {
     generator<int>* self = nullptr;
     struct nest {

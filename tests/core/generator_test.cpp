@@ -1,4 +1,4 @@
-// generator<Y, R>: the range, what comes out of it, how it ends, and what aborts. GN-01, GN-06.
+// generator<Y, R>: the range, what comes out of it, how it ends, and what aborts.
 //
 // Generators that yield from others are in elements_of_test.cpp, how deep in stack_growth_test.cpp.
 #include <ringlet/frame_pool.hpp>
@@ -70,12 +70,14 @@ std::array<const void*, detail::frame_pool::classes> free_blocks() {
 
 }  // namespace
 
-TEST_CASE("GN-01: a generator is the range of what it yields") {
+// row: GN-01
+TEST_CASE("a generator is the range of what it yields") {
   CHECK(all_of(count_to(3)) == std::vector{1, 2, 3});
   CHECK(all_of(count_to(0)).empty());
 }
 
-TEST_CASE("GN-01: a generator is an input range, which can be moved and not copied") {
+// row: GN-01
+TEST_CASE("a generator is an input range, which can be moved and not copied") {
   using numbers = generator<int>;
   CHECK(std::ranges::input_range<numbers>);
   CHECK_FALSE(std::ranges::forward_range<numbers>);
@@ -90,7 +92,8 @@ TEST_CASE("GN-01: a generator is an input range, which can be moved and not copi
   CHECK_FALSE(std::is_copy_constructible_v<numbers>);
 }
 
-TEST_CASE("GN-01: the views and algorithms of the standard library take it") {
+// row: GN-01
+TEST_CASE("the views and algorithms of the standard library take it") {
   std::vector<int> even;
   for (const int value : count_to(9) | std::views::filter([](int n) { return n % 2 == 0; }) |
                              std::views::transform([](int n) { return 10 * n; })) {
@@ -103,7 +106,8 @@ TEST_CASE("GN-01: the views and algorithms of the standard library take it") {
   CHECK(*found == 4);
 }
 
-TEST_CASE("GN-01: the body runs when the next value is asked for, and no further") {
+// row: GN-01
+TEST_CASE("the body runs when the next value is asked for, and no further") {
   std::string order;
   auto letters = [](std::string& text) -> generator<char> {
     text += '(';
@@ -126,7 +130,8 @@ TEST_CASE("GN-01: the body runs when the next value is asked for, and no further
   CHECK(ended);
 }
 
-TEST_CASE("GN-01: after the end it stays ended") {
+// row: GN-01
+TEST_CASE("after the end it stays ended") {
   auto numbers = count_to(2);
   CHECK(all_of(numbers).size() == 2);
   CHECK(all_of(numbers).empty());
@@ -134,13 +139,15 @@ TEST_CASE("GN-01: after the end it stays ended") {
   CHECK(ended);
 }
 
-TEST_CASE("GN-01: the value of co_return is there after the end") {
+// row: GN-01
+TEST_CASE("the value of co_return is there after the end") {
   auto numbers = count_and_tell(3);
   CHECK(all_of(numbers) == std::vector{1, 2, 3});
   CHECK(numbers.result() == "3 in all");
 }
 
-TEST_CASE("GN-01: a result may be a reference, or something that can only be moved") {
+// row: GN-01
+TEST_CASE("a result may be a reference, or something that can only be moved") {
   int target = 7;
   auto refer = [](int& to) -> generator<int, int&> {
     co_yield 1;
@@ -404,7 +411,8 @@ generator<int> ask_itself(generator<int>*& self) {
 
 }  // namespace
 
-TEST_CASE("GN-06: resuming a generator in its own body aborts and says so") {
+// row: GN-06
+TEST_CASE("resuming a generator in its own body aborts and says so") {
   CHECK(aborts_with("a generator was resumed while it was running", [] {
     generator<int>* self = nullptr;
     auto numbers = ask_itself(self);

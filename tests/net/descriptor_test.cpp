@@ -100,6 +100,7 @@ TEST_CASE("closing a stream that never was or was moved from does nothing") {
   });
 }
 
+// rows: W32 HB-10
 TEST_CASE("a call in flight ends with closed, and only then the number is given back") {
   for_each_tcp_call([](stage& s, const byte_call& call) -> task<> {
     s.engine.hold_cancellations(true);
@@ -413,6 +414,7 @@ TEST_CASE("a stream that is used after its scheduler has ended aborts and says s
 
 // Overlap
 
+// row: W33
 TEST_CASE("a second read during a read aborts and says so") {
   for (const byte_call& first : byte_calls) {
     for (const byte_call& second : byte_calls) {
@@ -447,6 +449,7 @@ TEST_CASE("a second write during a write aborts and says so") {
   }
 }
 
+// row: W33
 TEST_CASE("a read and a write go on together, and a killed reader makes room for the next") {
   on_stage([](stage& s) -> task<> {
     const auto reading = spawn(outcome_of_receive(s, forever));

@@ -1,5 +1,4 @@
 // readable(): waiting for bytes without taking them, alone and as one of several of a select().
-// JN-04.
 //
 // Method: the phases of its life on a scripted engine; then real connections.
 #include <ringlet/as_result.hpp>
@@ -206,7 +205,8 @@ TEST_CASE("readable is a read: a second one at the same time aborts and says so"
 
 // As a part of a select()
 
-TEST_CASE("JN-04: bytes that come first are what is taken, and are still there") {
+// row: JN-04
+TEST_CASE("bytes that come first are what is taken, and are still there") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     const auto chooser = spawn(choose(s.stream, items));
@@ -226,7 +226,8 @@ TEST_CASE("JN-04: bytes that come first are what is taken, and are still there")
   });
 }
 
-TEST_CASE("JN-04: bytes that come after something else are kept for the next call") {
+// row: JN-04
+TEST_CASE("bytes that come after something else are kept for the next call") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     const auto chooser = spawn(choose(s.stream, items));
@@ -255,7 +256,8 @@ TEST_CASE("JN-04: bytes that come after something else are kept for the next cal
   });
 }
 
-TEST_CASE("JN-04: the limit of readable, and the end of its stream, are what is taken") {
+// row: JN-04
+TEST_CASE("the limit of readable, and the end of its stream, are what is taken") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     std::string words = co_await choose(s.stream, items, 5ms);
@@ -282,8 +284,8 @@ TEST_CASE("JN-04: the limit of readable, and the end of its stream, are what is 
   });
 }
 
-TEST_CASE(
-    "JN-04: the end of a stream concerns its part, and not the one whose limit passes first") {
+// row: JN-04
+TEST_CASE("the end of a stream concerns its part, and not the one whose limit passes first") {
   on_stage([](stage& s) -> task<> {
     const auto chooser = spawn(
         [](tcp_stream& from) -> task<> { co_await select(sleep(1h), from.readable()); }(s.stream));
@@ -295,7 +297,8 @@ TEST_CASE(
   });
 }
 
-TEST_CASE("JN-04: a part that was given up before it waited has given its stream back") {
+// row: JN-04
+TEST_CASE("a part that was given up before it waited has given its stream back") {
   on_stage([](stage& s) -> task<> {
     event door;
     door.set();
@@ -309,7 +312,8 @@ TEST_CASE("JN-04: a part that was given up before it waited has given its stream
 
 // Real connections
 
-TEST_CASE("JN-04: a loop of two connections and a stop serves both, loses nothing, and ends") {
+// row: JN-04
+TEST_CASE("a loop of two connections and a stop serves both, loses nothing, and ends") {
   on_schedulers([]() -> task<> {
     auto [a, a_far] = co_await connected_pair();
     auto [b, b_far] = co_await connected_pair();

@@ -1,4 +1,4 @@
-// accept() as one of several of a select(): no connection is lost when it is not the one. JN-04.
+// accept() as one of several of a select(): no connection is lost when it is not the one.
 //
 // Method: the scripted engine's accept is completed by hand, with real descriptors of /dev/null, so
 // that a forgotten one shows.
@@ -84,7 +84,8 @@ void on_porch(F body) {
 
 TEST_SUITE_BEGIN("select accept");
 
-TEST_CASE("JN-04: a connection that comes first is taken") {
+// row: JN-04
+TEST_CASE("a connection that comes first is taken") {
   on_porch([](porch& p) -> task<> {
     const auto chooser = p.choosing();
     co_await settle();
@@ -96,7 +97,8 @@ TEST_CASE("JN-04: a connection that comes first is taken") {
   });
 }
 
-TEST_CASE("JN-04: a connection that comes after something else is kept for the next accept") {
+// row: JN-04
+TEST_CASE("a connection that comes after something else is kept for the next accept") {
   on_porch([](porch& p) -> task<> {
     const auto chooser = p.choosing();
     co_await settle();
@@ -131,7 +133,8 @@ TEST_CASE("JN-04: a connection that comes after something else is kept for the n
   });
 }
 
-TEST_CASE("JN-04: a connection passes over those that took something else, in line with accept") {
+// row: JN-04
+TEST_CASE("a connection passes over those that took something else, in line with accept") {
   on_porch([](porch& p) -> task<> {
     const auto first = p.choosing();
     const auto second = spawn([](porch& at) -> task<int> {
@@ -151,7 +154,8 @@ TEST_CASE("JN-04: a connection passes over those that took something else, in li
   });
 }
 
-TEST_CASE("JN-04: the limit of accept, and the end of its listener, are what is taken") {
+// row: JN-04
+TEST_CASE("the limit of accept, and the end of its listener, are what is taken") {
   on_porch([](porch& p) -> task<> {
     const auto late = p.choosing(5ms);
     std::string words = co_await late.get();
@@ -169,7 +173,8 @@ TEST_CASE("JN-04: the limit of accept, and the end of its listener, are what is 
   });
 }
 
-TEST_CASE("JN-04 W42: as long as a connection may come it is no deadlock, and afterwards it is") {
+// rows: JN-04 W42
+TEST_CASE("as long as a connection may come it is no deadlock, and afterwards it is") {
   const auto body = [](porch& p) -> task<> {
     const auto chooser = p.choosing();
     int idle_turns = 0;
@@ -187,7 +192,8 @@ TEST_CASE("JN-04 W42: as long as a connection may come it is no deadlock, and af
   CHECK_THROWS_AS(on_porch(body), deadlock);
 }
 
-TEST_CASE("JN-04: a loop of accept and stop serves real connections, and ends") {
+// row: JN-04
+TEST_CASE("a loop of accept and stop serves real connections, and ends") {
   run([]() -> task<> {
     tcp_listener listener = tcp_listener::bind("127.0.0.1:0");
     event stop;

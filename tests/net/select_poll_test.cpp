@@ -1,5 +1,5 @@
 // poll_fd() as one of several of a select(): who wins, and that nothing waits for the descriptor
-// any more when the select() returns. JN-04.
+// any more when the select() returns.
 //
 // Method: the phases of its life on a scripted engine, which is told when a cancellation is
 // answered; then real pipes, whose other end the test holds.
@@ -64,7 +64,8 @@ operation& polled(stage& s) { return s.engine.oldest(opcode::poll, foreign_fd); 
 
 TEST_SUITE_BEGIN("select poll_fd");
 
-TEST_CASE("JN-04: what is ready is taken at once, without a request, first come first in order") {
+// row: JN-04
+TEST_CASE("what is ready is taken at once, without a request, first come first in order") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     s.engine.answer(opcode::poll, POLLIN | POLLHUP);
@@ -82,7 +83,8 @@ TEST_CASE("JN-04: what is ready is taken at once, without a request, first come 
   });
 }
 
-TEST_CASE("JN-04: a descriptor that becomes ready first is taken, and the others lose nothing") {
+// row: JN-04
+TEST_CASE("a descriptor that becomes ready first is taken, and the others lose nothing") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     const auto chooser = spawn(choose(foreign_fd, items));
@@ -98,7 +100,8 @@ TEST_CASE("JN-04: a descriptor that becomes ready first is taken, and the others
   });
 }
 
-TEST_CASE("JN-04: an error of the system is what is taken, and comes out as it is") {
+// row: JN-04
+TEST_CASE("an error of the system is what is taken, and comes out as it is") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     const auto chooser = spawn(choose(foreign_fd, items));
@@ -117,7 +120,8 @@ TEST_CASE("JN-04: an error of the system is what is taken, and comes out as it i
   });
 }
 
-TEST_CASE("JN-04: when something else is taken, select() returns after the poll has ended") {
+// row: JN-04
+TEST_CASE("when something else is taken, select() returns after the poll has ended") {
   // By its cancellation, with success, and as polls end that would be tried again otherwise.
   for (const int answer : {-ECANCELED, POLLIN, -ENOMEM, -EINTR, -EAGAIN, -EINVAL}) {
     CAPTURE(answer);
@@ -139,7 +143,8 @@ TEST_CASE("JN-04: when something else is taken, select() returns after the poll 
   }
 }
 
-TEST_CASE("JN-04: a poll that is given up in the turn in which it was started is waited for, too") {
+// row: JN-04
+TEST_CASE("a poll that is given up in the turn in which it was started is waited for, too") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     const auto chooser = spawn(choose(foreign_fd, items));
@@ -154,7 +159,8 @@ TEST_CASE("JN-04: a poll that is given up in the turn in which it was started is
   });
 }
 
-TEST_CASE("JN-04: of a descriptor and an item in one turn, what comes first is taken") {
+// row: JN-04
+TEST_CASE("of a descriptor and an item in one turn, what comes first is taken") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     auto chooser = spawn(choose(foreign_fd, items));
@@ -174,7 +180,8 @@ TEST_CASE("JN-04: of a descriptor and an item in one turn, what comes first is t
   });
 }
 
-TEST_CASE("JN-04: a poll that was interrupted by a signal goes on as a part of the select()") {
+// row: JN-04
+TEST_CASE("a poll that was interrupted by a signal goes on as a part of the select()") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     const auto chooser = spawn(choose(foreign_fd, items));
@@ -190,7 +197,8 @@ TEST_CASE("JN-04: a poll that was interrupted by a signal goes on as a part of t
   });
 }
 
-TEST_CASE("JN-04: of two polls one is taken, and the other one is waited for") {
+// row: JN-04
+TEST_CASE("of two polls one is taken, and the other one is waited for") {
   on_stage([](stage& s) -> task<> {
     s.engine.hold_cancellations(true);
     const auto both = [](int a, int b) -> task<std::size_t> {
@@ -216,7 +224,8 @@ TEST_CASE("JN-04: of two polls one is taken, and the other one is waited for") {
 
 // Limits
 
-TEST_CASE("JN-04: the limit of a poll ends the select() when the poll has ended: success wins") {
+// row: JN-04
+TEST_CASE("the limit of a poll ends the select() when the poll has ended: success wins") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     s.engine.hold_cancellations(true);
@@ -239,7 +248,8 @@ TEST_CASE("JN-04: the limit of a poll ends the select() when the poll has ended:
   });
 }
 
-TEST_CASE("JN-04: when the limit of another part passes, that one is what is taken") {
+// row: JN-04
+TEST_CASE("when the limit of another part passes, that one is what is taken") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     std::string words = co_await choose(foreign_fd, items, 6ms, 5ms);
@@ -258,7 +268,8 @@ TEST_CASE("JN-04: when the limit of another part passes, that one is what is tak
   });
 }
 
-TEST_CASE("W7 JN-04: a limit around the select() ends the poll, too") {
+// rows: W7 JN-04
+TEST_CASE("a limit around the select() ends the poll, too") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     CHECK_THROWS_AS(
@@ -272,7 +283,8 @@ TEST_CASE("W7 JN-04: a limit around the select() ends the poll, too") {
 
 // Kills
 
-TEST_CASE("JN-04: who is killed before the select() begins asks nothing of the descriptor") {
+// row: JN-04
+TEST_CASE("who is killed before the select() begins asks nothing of the descriptor") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     current().kill();
@@ -282,7 +294,8 @@ TEST_CASE("JN-04: who is killed before the select() begins asks nothing of the d
   });
 }
 
-TEST_CASE("JN-04: a kill ends the select() when the poll has ended, and takes nothing") {
+// row: JN-04
+TEST_CASE("a kill ends the select() when the poll has ended, and takes nothing") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     s.engine.hold_cancellations(true);
@@ -300,7 +313,8 @@ TEST_CASE("JN-04: a kill ends the select() when the poll has ended, and takes no
   });
 }
 
-TEST_CASE("JN-04: a kill that comes when something was taken comes with the next wait") {
+// row: JN-04
+TEST_CASE("a kill that comes when something was taken comes with the next wait") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     const auto ready = spawn(choose(foreign_fd, items));
@@ -325,8 +339,9 @@ TEST_CASE("JN-04: a kill that comes when something was taken comes with the next
   });
 }
 
+// row: JN-04
 TEST_CASE(
-    "JN-04: as long as the poll has not ended, what else was waited for may go, and a dump "
+    "as long as the poll has not ended, what else was waited for may go, and a dump "
     "tells what is left") {
   on_stage([](stage& s) -> task<> {
     std::optional<queue<int>> items(std::in_place);
@@ -346,7 +361,8 @@ TEST_CASE(
 
 // Real descriptors
 
-TEST_CASE("JN-04: a loop of a pipe, a queue and a stop takes all that comes, and ends") {
+// row: JN-04
+TEST_CASE("a loop of a pipe, a queue and a stop takes all that comes, and ends") {
   on_schedulers([]() -> task<> {
     const fd_pair pipe = pipe_pair();
     queue<int> items;
@@ -377,7 +393,8 @@ TEST_CASE("JN-04: a loop of a pipe, a queue and a stop takes all that comes, and
   });
 }
 
-TEST_CASE("JN-04: a descriptor may be closed when a select() has taken something else") {
+// row: JN-04
+TEST_CASE("a descriptor may be closed when a select() has taken something else") {
   // On one thread: another one would reuse the number.
   on_one_scheduler([]() -> task<> {
     for (int i = 0; i < 3; ++i) {
@@ -393,7 +410,8 @@ TEST_CASE("JN-04: a descriptor may be closed when a select() has taken something
   });
 }
 
-TEST_CASE("JN-04: a run ends although a select() polls") {
+// row: JN-04
+TEST_CASE("a run ends although a select() polls") {
   fd_pair pipe = pipe_pair();
   queue<int> items;
   on_one_scheduler([&]() -> task<> {

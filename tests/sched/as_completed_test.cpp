@@ -46,7 +46,8 @@ task<std::string> places_of(async_generator<std::size_t> ends) {
 
 TEST_SUITE_BEGIN("as_completed");
 
-TEST_CASE("JN-03: as_completed yields each place as its fiber ends, and ends with the last") {
+// row: JN-03
+TEST_CASE("as_completed yields each place as its fiber ends, and ends with the last") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({3, 1, 2});
@@ -63,7 +64,8 @@ TEST_CASE("JN-03: as_completed yields each place as its fiber ends, and ends wit
   run_on(engine, main());
 }
 
-TEST_CASE("JN-03: a loop that takes its time misses nothing") {
+// row: JN-03
+TEST_CASE("a loop that takes its time misses nothing") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({4, 2, 3, 1});
@@ -78,7 +80,8 @@ TEST_CASE("JN-03: a loop that takes its time misses nothing") {
   run_on(engine, main());
 }
 
-TEST_CASE("W48 JN-03: ended ones come first in their order, and duplicates twice") {
+// rows: W48 JN-03
+TEST_CASE("ended ones come first in their order, and duplicates twice") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     auto fibers = sleepers({3, 1, 5});
@@ -92,7 +95,8 @@ TEST_CASE("W48 JN-03: ended ones come first in their order, and duplicates twice
   run_on(engine, main());
 }
 
-TEST_CASE("JN-03: any range of handles will do; it is copied, and keeps the fibers") {
+// row: JN-03
+TEST_CASE("any range of handles will do; it is copied, and keeps the fibers") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const std::array pair = {spawn(sleep_and_answer, 2ms, 1), spawn(sleep_and_answer, 1ms, 2)};
@@ -108,7 +112,8 @@ TEST_CASE("JN-03: any range of handles will do; it is copied, and keeps the fibe
   run_on(engine, main());
 }
 
-TEST_CASE("W12 JN-03: the limit is one for all, from the first next on, and the rest goes on") {
+// rows: W12 JN-03
+TEST_CASE("the limit is one for all, from the first next on, and the rest goes on") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({4, 12, 8});
@@ -126,7 +131,8 @@ TEST_CASE("W12 JN-03: the limit is one for all, from the first next on, and the 
   run_on(engine, main());
 }
 
-TEST_CASE("W49 JN-03: given up early it leaves nothing behind, and the fibers go on") {
+// rows: W49 JN-03
+TEST_CASE("given up early it leaves nothing behind, and the fibers go on") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({1, 2, 3});
@@ -141,7 +147,8 @@ TEST_CASE("W49 JN-03: given up early it leaves nothing behind, and the fibers go
   run_on(engine, main());
 }
 
-TEST_CASE("JN-03: failures are ends; the loop decides what to make of them") {
+// row: JN-03
+TEST_CASE("failures are ends; the loop decides what to make of them") {
   scripted_engine engine;
   const auto fail = []() -> task<int> {
     throw std::runtime_error("expected");
@@ -162,7 +169,8 @@ TEST_CASE("JN-03: failures are ends; the loop decides what to make of them") {
   run_on(engine, main());
 }
 
-TEST_CASE("JN-03: a kill or a limit in next passes through, ends the loop, and leaves nothing") {
+// row: JN-03
+TEST_CASE("a kill or a limit in next passes through, ends the loop, and leaves nothing") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({5, 6});

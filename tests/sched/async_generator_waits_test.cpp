@@ -1,4 +1,4 @@
-// async_generator in a fiber: its waits are the fiber's, with limits, kills and the dump. GN-07.
+// async_generator in a fiber: its waits are the fiber's, with limits, kills and the dump.
 //
 // Method: the scripted engine's clock moves only when everything sleeps.
 #include <ringlet/async_generator.hpp>
@@ -31,7 +31,8 @@ async_generator<int> ticks(std::chrono::nanoseconds pause) {
 
 TEST_SUITE_BEGIN("async_generator: waits");
 
-TEST_CASE("GN-07: a body that sleeps lets other fibers run, and its own time passes with theirs") {
+// row: GN-07
+TEST_CASE("a body that sleeps lets other fibers run, and its own time passes with theirs") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     std::string log;

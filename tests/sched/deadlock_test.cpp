@@ -53,6 +53,7 @@ bool contains(const std::string& text, const std::string& part) {
 
 TEST_SUITE_BEGIN("deadlock");
 
+// row: HB-06
 TEST_CASE("when all wait for each other, the main task is unwound last and run throws deadlock") {
   scripted_engine engine;
   embrace pair;

@@ -60,7 +60,8 @@ task<std::string> rest_of(ended_fibers& ends, until limit = forever) {
 
 TEST_SUITE_BEGIN("ended_fibers");
 
-TEST_CASE("JN-02: places come in the order of the ends, and then nothing, at once") {
+// row: JN-02
+TEST_CASE("places come in the order of the ends, and then nothing, at once") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({3, 1, 2});
@@ -73,7 +74,8 @@ TEST_CASE("JN-02: places come in the order of the ends, and then nothing, at onc
   run_on(engine, main());
 }
 
-TEST_CASE("JN-02: those that had ended before come first, in the order of the list") {
+// row: JN-02
+TEST_CASE("those that had ended before come first, in the order of the list") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({5, 2, 9, 1});
@@ -87,7 +89,8 @@ TEST_CASE("JN-02: those that had ended before come first, in the order of the li
   run_on(engine, main());
 }
 
-TEST_CASE("JN-02: of nobody there is nothing to wait for") {
+// row: JN-02
+TEST_CASE("of nobody there is nothing to wait for") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     ended_fibers ends({});
@@ -97,7 +100,8 @@ TEST_CASE("JN-02: of nobody there is nothing to wait for") {
   run_on(engine, main());
 }
 
-TEST_CASE("W48: a fiber that is named twice is yielded twice") {
+// row: W48
+TEST_CASE("a fiber that is named twice is yielded twice") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto fibers = sleepers({2, 1});
@@ -140,7 +144,8 @@ TEST_CASE("ends that nobody waited for meanwhile are kept in their order") {
   run_on(engine, main());
 }
 
-TEST_CASE("W12: the limit of a wait yields nothing, and the next one goes on") {
+// row: W12
+TEST_CASE("the limit of a wait yields nothing, and the next one goes on") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({3, 6});
@@ -170,7 +175,8 @@ TEST_CASE("success wins: an end in the turn of the limit is yielded") {
   run_on(engine, main());
 }
 
-TEST_CASE("JN-03: a killed wait loses nothing: the next one yields what it was to yield") {
+// row: JN-03
+TEST_CASE("a killed wait loses nothing: the next one yields what it was to yield") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({2, 4});
@@ -207,7 +213,8 @@ TEST_CASE("JN-03: a killed wait loses nothing: the next one yields what it was t
   run_on(engine, main());
 }
 
-TEST_CASE("JN-03: every next is a checkpoint, also when it has something") {
+// row: JN-03
+TEST_CASE("every next is a checkpoint, also when it has something") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({1});
@@ -232,7 +239,8 @@ TEST_CASE("JN-03: every next is a checkpoint, also when it has something") {
   run_on(engine, main());
 }
 
-TEST_CASE("W7: a limit around the wait is not taken for its own") {
+// row: W7
+TEST_CASE("a limit around the wait is not taken for its own") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({5});
@@ -249,7 +257,8 @@ TEST_CASE("W7: a limit around the wait is not taken for its own") {
   run_on(engine, main());
 }
 
-TEST_CASE("JN-03: given up early it leaves nothing behind, and the fibers go on") {
+// row: JN-03
+TEST_CASE("given up early it leaves nothing behind, and the fibers go on") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({1, 2, 3});

@@ -1,4 +1,4 @@
-// event: who comes through, in which order, and what comes of those that give up. EV-01, W18.
+// event: who comes through, in which order, and what comes of those that give up.
 //
 // Method: the scripted engine's clock moves only when everything sleeps, or when a test moves it.
 // In fibers that are killed no co_await stands inside of a CHECK.
@@ -41,7 +41,8 @@ task<bool> passes(event& on, until limit = forever) { co_return co_await on.wait
 
 TEST_SUITE_BEGIN("event");
 
-TEST_CASE("W18: set, then reset, wakes all that were blocked, in their order, with true") {
+// row: W18
+TEST_CASE("set, then reset, wakes all that were blocked, in their order, with true") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     std::string log;
@@ -57,7 +58,8 @@ TEST_CASE("W18: set, then reset, wakes all that were blocked, in their order, wi
   });
 }
 
-TEST_CASE("W18: the flag is set at once, its setter goes on, and the woken run when it waits") {
+// row: W18
+TEST_CASE("the flag is set at once, its setter goes on, and the woken run when it waits") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     std::string log;
@@ -74,7 +76,8 @@ TEST_CASE("W18: the flag is set at once, its setter goes on, and the woken run w
   });
 }
 
-TEST_CASE("W18: while it is set nobody waits; those that come late run behind the woken") {
+// row: W18
+TEST_CASE("while it is set nobody waits; those that come late run behind the woken") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const std::size_t waits = engine.waits();
     event door;
@@ -91,7 +94,8 @@ TEST_CASE("W18: while it is set nobody waits; those that come late run behind th
   });
 }
 
-TEST_CASE("EV-01: each set and reset is a round of its own") {
+// row: EV-01
+TEST_CASE("each set and reset is a round of its own") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     std::string log;
@@ -113,7 +117,8 @@ TEST_CASE("EV-01: each set and reset is a round of its own") {
 
 // Limits
 
-TEST_CASE("W10 EV-01: a limit that has passed lets only the set event be seen") {
+// rows: W10 EV-01 TM-06
+TEST_CASE("a limit that has passed lets only the set event be seen") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     const std::chrono::steady_clock::time_point past{};
@@ -134,7 +139,8 @@ TEST_CASE("W10 EV-01: a limit that has passed lets only the set event be seen") 
   });
 }
 
-TEST_CASE("EV-01: set in the turn in which the limit is due comes first: success wins") {
+// row: EV-01
+TEST_CASE("set in the turn in which the limit is due comes first: success wins") {
   run_scripted([](scripted_engine& engine) -> task<> {
     event door;
     std::string log;
@@ -148,7 +154,8 @@ TEST_CASE("EV-01: set in the turn in which the limit is due comes first: success
   });
 }
 
-TEST_CASE("EV-01: set after the limit was told comes too late") {
+// row: EV-01
+TEST_CASE("set after the limit was told comes too late") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     std::string log;
@@ -164,7 +171,8 @@ TEST_CASE("EV-01: set after the limit was told comes too late") {
   });
 }
 
-TEST_CASE("EV-01: who gives up leaves the others in their order") {
+// row: EV-01
+TEST_CASE("who gives up leaves the others in their order") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     std::string log;
@@ -186,7 +194,8 @@ TEST_CASE("EV-01: who gives up leaves the others in their order") {
 
 // Kills
 
-TEST_CASE("EV-01: a kill in the same tick as set: whichever came first") {
+// row: EV-01
+TEST_CASE("a kill in the same tick as set: whichever came first") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     std::string log;
@@ -213,7 +222,8 @@ TEST_CASE("EV-01: a kill in the same tick as set: whichever came first") {
   });
 }
 
-TEST_CASE("EV-01: a scope that gives up in the same tick as set: whichever came first") {
+// row: EV-01
+TEST_CASE("a scope that gives up in the same tick as set: whichever came first") {
   run_scripted([](scripted_engine& engine) -> task<> {
     event door;
     std::string log;
@@ -296,7 +306,8 @@ TEST_CASE("dump shows which event is waited for") {
   });
 }
 
-TEST_CASE("HB-03 W42: who waits alone for an event is a deadlock") {
+// rows: HB-03 W42
+TEST_CASE("who waits alone for an event is a deadlock") {
   event door;
   const std::string words = deadlock_of([&](scripted_engine&) -> task<> { co_await passes(door); });
   CHECK(words.find("deadlock") == 0);

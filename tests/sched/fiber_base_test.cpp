@@ -101,7 +101,8 @@ static_assert(detail::is_task<detail::answer_of_callback<task<int> (*)(const fib
 static_assert(!detail::is_task<detail::answer_of_callback<void (*)(const fiber<int>&), int>>);
 static_assert(!detail::is_task<detail::answer_of_callback<fiber<> (*)(), int>>);
 
-TEST_CASE("W16 GL-11: callbacks are called in the order of their registration, before any join") {
+// rows: W16 GL-11
+TEST_CASE("callbacks are called in the order of their registration, before any join") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -128,7 +129,8 @@ TEST_CASE("W16 GL-11: callbacks are called in the order of their registration, b
   CHECK(log == "end a b c join1 join2 ");
 }
 
-TEST_CASE("GL-11: a callback takes the handle or nothing, and sees how the fiber has ended") {
+// row: GL-11
+TEST_CASE("a callback takes the handle or nothing, and sees how the fiber has ended") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -151,7 +153,8 @@ TEST_CASE("GL-11: a callback takes the handle or nothing, and sees how the fiber
   CHECK(log == "42 done expected exited");
 }
 
-TEST_CASE("GL-11: a callback runs between fibers, in nobody's name, on an empty frame") {
+// row: GL-11
+TEST_CASE("a callback runs between fibers, in nobody's name, on an empty frame") {
   scripted_engine engine;
   std::uint64_t parent = 99;
   bool frame_is_gone = false;
@@ -170,7 +173,8 @@ TEST_CASE("GL-11: a callback runs between fibers, in nobody's name, on an empty 
   CHECK(frame_is_gone);
 }
 
-TEST_CASE("W43: asking for the current fiber in a callback aborts") {
+// row: W43
+TEST_CASE("asking for the current fiber in a callback aborts") {
   CHECK(aborts_with("current() was called outside of a fiber", [] {
     scripted_engine engine;
     const auto main = []() -> task<> {
@@ -182,7 +186,8 @@ TEST_CASE("W43: asking for the current fiber in a callback aborts") {
   }));
 }
 
-TEST_CASE("GL-11: a callback may spawn; the fiber begins behind those that are ready") {
+// row: GL-11
+TEST_CASE("a callback may spawn; the fiber begins behind those that are ready") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -202,7 +207,8 @@ TEST_CASE("GL-11: a callback may spawn; the fiber begins behind those that are r
   CHECK(log == "ready born joined ");
 }
 
-TEST_CASE("GL-11: a callback may kill others, and wake those who wait for them") {
+// row: GL-11
+TEST_CASE("a callback may kill others, and wake those who wait for them") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const steady_ns begin = engine.now();
@@ -216,7 +222,8 @@ TEST_CASE("GL-11: a callback may kill others, and wake those who wait for them")
   run_on(engine, main());
 }
 
-TEST_CASE("W17: what a callback throws is reported with the fiber's name, and the rest is called") {
+// row: W17
+TEST_CASE("what a callback throws is reported with the fiber's name, and the rest is called") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -235,7 +242,8 @@ TEST_CASE("W17: what a callback throws is reported with the fiber's name, and th
   CHECK(log == "a[2 target: b threw]c[2 target: unknown]d");
 }
 
-TEST_CASE("W17: a callback that has been taken back is not called, and removal says so once") {
+// row: W17
+TEST_CASE("a callback that has been taken back is not called, and removal says so once") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -256,7 +264,8 @@ TEST_CASE("W17: a callback that has been taken back is not called, and removal s
   CHECK(log == "ac");
 }
 
-TEST_CASE("W17: removal finds its callback among joins") {
+// row: W17
+TEST_CASE("removal finds its callback among joins") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -274,7 +283,8 @@ TEST_CASE("W17: removal finds its callback among joins") {
   CHECK(log.empty());
 }
 
-TEST_CASE("W17: removal takes effect also while callbacks are being called") {
+// row: W17
+TEST_CASE("removal takes effect also while callbacks are being called") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -299,7 +309,8 @@ TEST_CASE("W17: removal takes effect also while callbacks are being called") {
   CHECK(log == "first self other ");
 }
 
-TEST_CASE("W17: callbacks that are added while others are called are called, too, once each") {
+// row: W17
+TEST_CASE("callbacks that are added while others are called are called, too, once each") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -320,7 +331,8 @@ TEST_CASE("W17: callbacks that are added while others are called are called, too
   CHECK(log == "a b joined added added by added ");
 }
 
-TEST_CASE("W16 GL-11: on a fiber that has ended a callback is called, when the turn ends") {
+// rows: W16 GL-11
+TEST_CASE("on a fiber that has ended a callback is called, when the turn ends") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -341,7 +353,8 @@ TEST_CASE("W16 GL-11: on a fiber that has ended a callback is called, when the t
   CHECK(log == "main 42a 42b 42c [2 : late]");
 }
 
-TEST_CASE("W17: a callback on a fiber that has ended can be taken back, too, until it is called") {
+// row: W17
+TEST_CASE("a callback on a fiber that has ended can be taken back, too, until it is called") {
   scripted_engine engine;
   std::string log;
   fiber<int> target;
@@ -372,7 +385,8 @@ TEST_CASE("W17: a callback on a fiber that has ended can be taken back, too, unt
   CHECK_FALSE(target.remove_callback(last));  // the scheduler is gone
 }
 
-TEST_CASE("W17: callbacks that add themselves again do not keep the others from running") {
+// row: W17
+TEST_CASE("callbacks that add themselves again do not keep the others from running") {
   scripted_engine engine;
   int called = 0;
   const auto main = [&]() -> task<> {
@@ -395,7 +409,8 @@ TEST_CASE("W17: callbacks that add themselves again do not keep the others from 
   run_on(engine, main());
 }
 
-TEST_CASE("GL-11: callbacks of ended fibers are called although nothing else goes on") {
+// row: GL-11
+TEST_CASE("callbacks of ended fibers are called although nothing else goes on") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -417,7 +432,8 @@ TEST_CASE("GL-11: callbacks of ended fibers are called although nothing else goe
   CHECK(log == "called and again");
 }
 
-TEST_CASE("GL-11: a callback that comes with the end of the run is called, and may still spawn") {
+// row: GL-11
+TEST_CASE("a callback that comes with the end of the run is called, and may still spawn") {
   scripted_engine engine;
   std::string log;
   fiber<> born;
@@ -442,7 +458,8 @@ TEST_CASE("GL-11: a callback that comes with the end of the run is called, and m
   CHECK(born.result() == outcome::exited);  // the main task had ended
 }
 
-TEST_CASE("GL-11: callbacks of the main fiber are called, with the handle of no one else") {
+// row: GL-11
+TEST_CASE("callbacks of the main fiber are called, with the handle of no one else") {
   scripted_engine engine;
   std::string log;
   struct note_end final : done_callback {
@@ -460,7 +477,8 @@ TEST_CASE("GL-11: callbacks of the main fiber are called, with the handle of no 
   CHECK(log == "value");
 }
 
-TEST_CASE("GL-11 GL-16: what a callback holds is freed when it was called, or taken back") {
+// rows: GL-11 GL-16
+TEST_CASE("what a callback holds is freed when it was called, or taken back") {
   scripted_engine engine;
   const auto called = std::make_shared<int>();
   const auto removed = std::make_shared<int>();
@@ -481,7 +499,8 @@ TEST_CASE("GL-11 GL-16: what a callback holds is freed when it was called, or ta
   run_on(engine, main());
 }
 
-TEST_CASE("GL-11: callbacks may be move-only, and keep the fiber that nobody else holds") {
+// row: GL-11
+TEST_CASE("callbacks may be move-only, and keep the fiber that nobody else holds") {
   scripted_engine engine;
   int seen = 0;
   const auto main = [&]() -> task<> {
@@ -494,7 +513,8 @@ TEST_CASE("GL-11: callbacks may be move-only, and keep the fiber that nobody els
   CHECK(seen == 43);
 }
 
-TEST_CASE("W14 GL-11: a callback alone does not count as having looked at a failure") {
+// rows: W14 GL-11
+TEST_CASE("a callback alone does not count as having looked at a failure") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -506,7 +526,8 @@ TEST_CASE("W14 GL-11: a callback alone does not count as having looked at a fail
   CHECK(log == "called [2 : unseen]");
 }
 
-TEST_CASE("GL-11: on_done after the run, in another run or on another thread aborts") {
+// row: GL-11
+TEST_CASE("on_done after the run, in another run or on another thread aborts") {
   constexpr auto sentence = "on_done() was called on another thread than that of the scheduler";
   const auto ended_fiber = [] {
     fiber<> ended;
@@ -540,7 +561,8 @@ TEST_CASE("GL-11: on_done after the run, in another run or on another thread abo
   }));
 }
 
-TEST_CASE("W3 GL-11: joins and callbacks of a fiber that was killed before it began are served") {
+// rows: W3 GL-11
+TEST_CASE("joins and callbacks of a fiber that was killed before it began are served") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -565,7 +587,8 @@ TEST_CASE("W3 GL-11: joins and callbacks of a fiber that was killed before it be
 
 // Kills that carry an exception
 
-TEST_CASE("GL-08 GL-09: a given exception is thrown at the wait, and is the fiber's error") {
+// rows: GL-08 GL-09
+TEST_CASE("a given exception is thrown at the wait, and is the fiber's error") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -589,7 +612,8 @@ TEST_CASE("GL-08 GL-09: a given exception is thrown at the wait, and is the fibe
   CHECK(log == "given");
 }
 
-TEST_CASE("GL-08: a given exception ends any kind of wait, and a ready one at the next") {
+// row: GL-08
+TEST_CASE("a given exception ends any kind of wait, and a ready one at the next") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -620,7 +644,8 @@ TEST_CASE("GL-08: a given exception ends any kind of wait, and a ready one at th
   CHECK(log == "given given given given given ");
 }
 
-TEST_CASE("W3 GL-08: killed with an exception before it began, it ends with that and never runs") {
+// rows: W3 GL-08
+TEST_CASE("killed with an exception before it began, it ends with that and never runs") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -640,7 +665,8 @@ TEST_CASE("W3 GL-08: killed with an exception before it began, it ends with that
   CHECK(log == "too early ");
 }
 
-TEST_CASE("W14 GL-08: a given exception that nobody looks at is reported, begun or not") {
+// rows: W14 GL-08
+TEST_CASE("a given exception that nobody looks at is reported, begun or not") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -656,7 +682,8 @@ TEST_CASE("W14 GL-08: a given exception that nobody looks at is reported, begun 
   CHECK(log == "[2 : not begun][3 : begun]");
 }
 
-TEST_CASE("GL-08: before it began the kill that came first decides") {
+// row: GL-08
+TEST_CASE("before it began the kill that came first decides") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto plain_first = spawn(nothing);
@@ -675,7 +702,8 @@ TEST_CASE("GL-08: before it began the kill that came first decides") {
   run_on(engine, main());
 }
 
-TEST_CASE("W4 GL-08: kills of both kinds are thrown once each, in the order in which they came") {
+// rows: W4 GL-08
+TEST_CASE("kills of both kinds are thrown once each, in the order in which they came") {
   scripted_engine engine;
   std::string log;
   const auto kill_all = [](const fiber<>& target, std::string_view kinds) {
@@ -720,7 +748,8 @@ TEST_CASE("W4 GL-08: kills of both kinds are thrown once each, in the order in w
   run_on(engine, main());
 }
 
-TEST_CASE("GL-08: a fiber that kills itself with an exception ends with it at once") {
+// row: GL-08
+TEST_CASE("a fiber that kills itself with an exception ends with it at once") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -745,7 +774,8 @@ TEST_CASE("GL-08: a fiber that kills itself with an exception ends with it at on
   CHECK(log == "ab");
 }
 
-TEST_CASE("GL-08: a fiber that kills itself may catch that, and goes on") {
+// row: GL-08
+TEST_CASE("a fiber that kills itself may catch that, and goes on") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     fiber<int> self;
@@ -767,8 +797,8 @@ TEST_CASE("GL-08: a fiber that kills itself may catch that, and goes on") {
   run_on(engine, main());
 }
 
-TEST_CASE(
-    "GL-08: killing oneself in a shield is held back: kill() is false, and ends the next wait") {
+// row: GL-08
+TEST_CASE("killing oneself in a shield is held back: kill() is false, and ends the next wait") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -796,7 +826,8 @@ TEST_CASE(
   CHECK(log == "held back held back cancelled ");
 }
 
-TEST_CASE("GL-08: killing what has ended is true at once, and changes nothing") {
+// row: GL-08
+TEST_CASE("killing what has ended is true at once, and changes nothing") {
   scripted_engine engine;
   std::string log;
   fiber<int> good;
@@ -821,7 +852,8 @@ TEST_CASE("GL-08: killing what has ended is true at once, and changes nothing") 
   CHECK(good.value() == 42);
 }
 
-TEST_CASE("GL-09: no exception is a plain kill; a cancelled that is given ends as exited, too") {
+// row: GL-09
+TEST_CASE("no exception is a plain kill; a cancelled that is given ends as exited, too") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto with_null = spawn(sleep_long);
@@ -839,7 +871,8 @@ TEST_CASE("GL-09: no exception is a plain kill; a cancelled that is given ends a
   run_on(engine, main());
 }
 
-TEST_CASE("GL-09: any type can be thrown into a fiber") {
+// row: GL-09
+TEST_CASE("any type can be thrown into a fiber") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto target = spawn(sleep_long);
@@ -851,7 +884,8 @@ TEST_CASE("GL-09: any type can be thrown into a fiber") {
   run_on(engine, main());
 }
 
-TEST_CASE("W5 GL-08: the limit of a kill does not throw: it is false, and the fiber goes on") {
+// rows: W5 GL-08
+TEST_CASE("the limit of a kill does not throw: it is false, and the fiber goes on") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto stubborn = spawn([]() -> task<int> {
@@ -876,7 +910,8 @@ TEST_CASE("W5 GL-08: the limit of a kill does not throw: it is false, and the fi
   run_on(engine, main());
 }
 
-TEST_CASE("GL-08: with a limit that has passed it kills, and tells whether that was the end") {
+// row: GL-08
+TEST_CASE("with a limit that has passed it kills, and tells whether that was the end") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto at_once = spawn(sleep_long);
@@ -897,7 +932,8 @@ TEST_CASE("GL-08: with a limit that has passed it kills, and tells whether that 
   run_on(engine, main());
 }
 
-TEST_CASE("GL-08: who has been killed kills nobody any more: every wait is a checkpoint") {
+// row: GL-08
+TEST_CASE("who has been killed kills nobody any more: every wait is a checkpoint") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto target = spawn(sleep_long);
@@ -913,7 +949,8 @@ TEST_CASE("GL-08: who has been killed kills nobody any more: every wait is a che
   run_on(engine, main());
 }
 
-TEST_CASE("GL-08: two fibers that kill and await each other both end") {
+// row: GL-08
+TEST_CASE("two fibers that kill and await each other both end") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     fiber<> a;
@@ -935,7 +972,8 @@ TEST_CASE("GL-08: two fibers that kill and await each other both end") {
   run_on(engine, main());
 }
 
-TEST_CASE("GL-08: success wins over a given exception, which the next wait throws") {
+// row: GL-08
+TEST_CASE("success wins over a given exception, which the next wait throws") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -955,7 +993,8 @@ TEST_CASE("GL-08: success wins over a given exception, which the next wait throw
   CHECK(log == "5 ");
 }
 
-TEST_CASE("GL-08: a given exception passes through limits, and surfaces as itself") {
+// row: GL-08
+TEST_CASE("a given exception passes through limits, and surfaces as itself") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto target =
@@ -967,7 +1006,8 @@ TEST_CASE("GL-08: a given exception passes through limits, and surfaces as itsel
   run_on(engine, main());
 }
 
-TEST_CASE("GL-08: a kill with an exception on another thread aborts") {
+// row: GL-08
+TEST_CASE("a kill with an exception on another thread aborts") {
   if (sanitized) return;  // under ThreadSanitizer a forked child can start no threads
   CHECK(aborts_with("a fiber was killed on a thread that is not its scheduler's", [] {
     scripted_engine engine;
@@ -980,7 +1020,8 @@ TEST_CASE("GL-08: a kill with an exception on another thread aborts") {
   }));
 }
 
-TEST_CASE("GL-08: exceptions that a fiber did not live to see are freed with it") {
+// row: GL-08
+TEST_CASE("exceptions that a fiber did not live to see are freed with it") {
   scripted_engine engine;
   const auto life = std::make_shared<int>();
   struct holding : std::runtime_error {
@@ -1006,7 +1047,8 @@ TEST_CASE("GL-08: exceptions that a fiber did not live to see are freed with it"
 
 // The outcome
 
-TEST_CASE("W2 GL-05: killed is no value: exited, without an error, and get throws errc::exited") {
+// rows: W2 GL-05
+TEST_CASE("killed is no value: exited, without an error, and get throws errc::exited") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto target = spawn(sleep_long);
@@ -1026,7 +1068,8 @@ TEST_CASE("W2 GL-05: killed is no value: exited, without an error, and get throw
   run_on(engine, main());
 }
 
-TEST_CASE("GL-05: the outcome tells what came last, not that somebody killed") {
+// row: GL-05
+TEST_CASE("the outcome tells what came last, not that somebody killed") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto caught = spawn([]() -> task<int> {
@@ -1048,7 +1091,8 @@ TEST_CASE("GL-05: the outcome tells what came last, not that somebody killed") {
   run_on(engine, main());
 }
 
-TEST_CASE("GL-05: the value of a fiber that has none cannot be read") {
+// row: GL-05
+TEST_CASE("the value of a fiber that has none cannot be read") {
   const auto read = [](auto body) {
     scripted_engine engine;
     const auto main = [&]() -> task<> {

@@ -348,6 +348,7 @@ TEST_CASE("a fiber may catch a kill and go on; then kill() waits for its natural
   run_on(engine, main());
 }
 
+// row: JN-05
 TEST_CASE("request_kill does not wait, kill does") {
   scripted_engine engine;
   const auto main = []() -> task<> {

@@ -1,4 +1,4 @@
-// fiber_local and context_var: who sees which value, and how long. LO-01, LO-02, W46.
+// fiber_local and context_var: who sees which value, and how long.
 //
 // Method: the scripted engine's clock moves only when everything sleeps.
 #include <ringlet/fiber_local.hpp>
@@ -42,7 +42,8 @@ TEST_SUITE_BEGIN("fiber_local");
 
 // fiber_local
 
-TEST_CASE("LO-01: each fiber has its own value, which others do not change") {
+// row: LO-01
+TEST_CASE("each fiber has its own value, which others do not change") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;
     const auto count = [&](int from) -> task<> {
@@ -62,7 +63,8 @@ TEST_CASE("LO-01: each fiber has its own value, which others do not change") {
   });
 }
 
-TEST_CASE("LO-01: new fibers begin with values of their own, however they are made") {
+// row: LO-01
+TEST_CASE("new fibers begin with values of their own, however they are made") {
   run_scripted([](scripted_engine&) -> task<> {
     *number = 7;
     const auto see = []() -> task<int> { co_return *number; };
@@ -120,7 +122,8 @@ TEST_CASE("a maker that throws leaves nothing behind, and is called again") {
   });
 }
 
-TEST_CASE("LO-01: values are destroyed at the end of their fiber, before anybody is told") {
+// row: LO-01
+TEST_CASE("values are destroyed at the end of their fiber, before anybody is told") {
   life_count lives;
   run_scripted([&](scripted_engine&) -> task<> {
     const fiber_local<counted> value([&] { return counted(lives, 3); });
@@ -202,7 +205,8 @@ TEST_CASE("a variable may be used on several threads, and outside of fibers abor
 
 // context_var
 
-TEST_CASE("LO-02: a setting holds until it goes, and settings nest") {
+// row: LO-02
+TEST_CASE("a setting holds until it goes, and settings nest") {
   run_scripted([](scripted_engine&) -> task<> {
     CHECK(*request == 0);
     CHECK(*user == "nobody");
@@ -224,7 +228,8 @@ TEST_CASE("LO-02: a setting holds until it goes, and settings nest") {
   });
 }
 
-TEST_CASE("LO-02: a setting ends with an exception, and with a kill") {
+// row: LO-02
+TEST_CASE("a setting ends with an exception, and with a kill") {
   run_scripted([](scripted_engine&) -> task<> {
     const auto fail_inside = []() -> task<> {
       const auto one = request.set(1);
@@ -249,7 +254,8 @@ TEST_CASE("LO-02: a setting ends with an exception, and with a kill") {
   });
 }
 
-TEST_CASE("W46: a new fiber sees what its spawner saw, and keeps it") {
+// row: W46
+TEST_CASE("a new fiber sees what its spawner saw, and keeps it") {
   run_scripted([](scripted_engine&) -> task<> {
     fiber<int> child;
     {
@@ -266,7 +272,8 @@ TEST_CASE("W46: a new fiber sees what its spawner saw, and keeps it") {
   });
 }
 
-TEST_CASE("W46: grandchildren inherit, and what a child sets is not seen by its spawner") {
+// row: W46
+TEST_CASE("grandchildren inherit, and what a child sets is not seen by its spawner") {
   run_scripted([](scripted_engine&) -> task<> {
     const auto one = request.set(1);
     const auto child = []() -> task<std::vector<int>> {
@@ -289,7 +296,8 @@ TEST_CASE("W46: grandchildren inherit, and what a child sets is not seen by its 
   });
 }
 
-TEST_CASE("W46: fibers of groups, of pools and of when_all inherit from whoever spawns them") {
+// row: W46
+TEST_CASE("fibers of groups, of pools and of when_all inherit from whoever spawns them") {
   run_scripted([](scripted_engine&) -> task<> {
     const auto one = request.set(1);
     const auto body = [](task_group& group) -> task<> {
@@ -323,7 +331,8 @@ TEST_CASE("W46: fibers of groups, of pools and of when_all inherit from whoever 
   });
 }
 
-TEST_CASE("W46: what a callback spawns inherits nothing, and a callback itself sees no fiber's") {
+// row: W46
+TEST_CASE("what a callback spawns inherits nothing, and a callback itself sees no fiber's") {
   run_scripted([](scripted_engine&) -> task<> {
     const auto one = request.set(1);
     const fiber<> ended = spawn(sleep_for, 1ms);

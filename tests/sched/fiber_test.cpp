@@ -58,6 +58,7 @@ TEST_SUITE_BEGIN("fiber");
 
 // spawn
 
+// rows: W1 GL-01
 TEST_CASE("spawn queues and does not run") {
   scripted_engine engine;
   std::string log;
@@ -72,6 +73,7 @@ TEST_CASE("spawn queues and does not run") {
   CHECK(log == "main spawned joined");
 }
 
+// row: GL-01
 TEST_CASE("spawned fibers begin in the order of their spawning, and take turns in it") {
   scripted_engine engine;
   std::string log;
@@ -285,6 +287,7 @@ TEST_CASE("join on a fiber that has ended is true at once, again and again") {
   run_on(engine, main());
 }
 
+// rows: W6 GL-07
 TEST_CASE("join with a limit says whether the fiber has ended, which goes on if it has not") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
@@ -301,6 +304,7 @@ TEST_CASE("join with a limit says whether the fiber has ended, which goes on if 
   run_on(engine, main());
 }
 
+// row: GL-07
 TEST_CASE("joining does not rethrow") {
   scripted_engine engine;
   const auto main = []() -> task<> {
@@ -353,6 +357,7 @@ TEST_CASE("joining and getting oneself abort") {
 
 // get
 
+// row: GL-06
 TEST_CASE("get of an lvalue yields a reference to the value, again and again") {
   scripted_engine engine;
   const auto main = []() -> task<> {
@@ -398,6 +403,7 @@ TEST_CASE("moving the value out twice aborts, and so does looking at it afterwar
   CHECK(aborts_with("the value of a fiber was read after it had been moved", get_twice(false)));
 }
 
+// row: GL-06
 TEST_CASE("get rethrows what the task threw, each time") {
   scripted_engine engine;
   const auto main = []() -> task<> {
@@ -409,6 +415,7 @@ TEST_CASE("get rethrows what the task threw, each time") {
   run_on(engine, main());
 }
 
+// rows: W6 GL-06
 TEST_CASE("get with a limit throws timed_out, and the fiber goes on") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {

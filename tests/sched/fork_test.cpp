@@ -96,6 +96,7 @@ TEST_CASE("a child that was forked in a fiber can exit") {
   if (!sanitized) CHECK(end.errors.empty());  // LeakSanitizer tells of threads that were not there
 }
 
+// row: HB-14
 TEST_CASE("a child that was forked in a fiber can run a scheduler of its own") {
   const child_end end = fork_in_a_fiber([]() -> task<> {
     ::_exit(run(five()));

@@ -1,7 +1,4 @@
 // greenlet<T>: where exceptions go, thrown into a greenlet or out of it, and greenlet_exit.
-//
-// GR and W with a number name the behaviour of Python's greenlet that a case is about; the table in
-// sched/README.md lists them.
 #include <ringlet/as_result.hpp>
 #include <ringlet/greenlet.hpp>
 
@@ -23,7 +20,8 @@ using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("greenlet: errors");
 
-TEST_CASE("W36, GR-04: an exception that ends a greenlet comes out of its parent's switch") {
+// rows: W36 GR-04
+TEST_CASE("an exception that ends a greenlet comes out of its parent's switch") {
   in_fiber([]() -> task<> {
     const greenlet<int> failing(fail_with, "from the child");
     bool seen_by_switcher = false;
@@ -40,7 +38,8 @@ TEST_CASE("W36, GR-04: an exception that ends a greenlet comes out of its parent
   });
 }
 
-TEST_CASE("GR-04: an exception skips parents that have ended, and ends those that have not begun") {
+// row: GR-04
+TEST_CASE("an exception skips parents that have ended, and ends those that have not begun") {
   in_fiber([]() -> task<> {
     const greenlet<int> finished(plus_one);
     co_await finished.switch_to(1);
@@ -54,7 +53,8 @@ TEST_CASE("GR-04: an exception skips parents that have ended, and ends those tha
   });
 }
 
-TEST_CASE("GR-04: a body that cannot even be called fails in the same way") {
+// row: GR-04
+TEST_CASE("a body that cannot even be called fails in the same way") {
   in_fiber([]() -> task<> {
     const auto refuse = [](int n) -> task<int> {
       if (n == 1) throw std::runtime_error("no task was made");
@@ -66,7 +66,8 @@ TEST_CASE("GR-04: a body that cannot even be called fails in the same way") {
   });
 }
 
-TEST_CASE("GR-05: greenlet_exit is no failure: the parent's switch ends with errc::exited") {
+// row: GR-05
+TEST_CASE("greenlet_exit is no failure: the parent's switch ends with errc::exited") {
   in_fiber([]() -> task<> {
     const greenlet<int> asked(echo);
     co_await asked.switch_to(1);
@@ -103,7 +104,8 @@ TEST_CASE("an exception that a greenlet leaves to its parent is thrown no more t
   });
 }
 
-TEST_CASE("GR-05: a greenlet that catches greenlet_exit may return a value instead") {
+// row: GR-05
+TEST_CASE("a greenlet that catches greenlet_exit may return a value instead") {
   in_fiber([]() -> task<> {
     const greenlet<int> stubborn([](int n) -> task<int> {
       const std::string what = co_await told(greenlet<int>::main().switch_to(n));
@@ -135,7 +137,8 @@ TEST_CASE("as_result of a switch is the value, or the error of the world that ca
   });
 }
 
-TEST_CASE("GR-06: an exception is thrown where the greenlet is suspended, which may go on") {
+// row: GR-06
+TEST_CASE("an exception is thrown where the greenlet is suspended, which may go on") {
   in_fiber([]() -> task<> {
     const greenlet<int> patient([](int n) -> task<int> {
       std::string what = "nothing";
@@ -156,7 +159,8 @@ TEST_CASE("GR-06: an exception is thrown where the greenlet is suspended, which 
   });
 }
 
-TEST_CASE("GR-06: an exception that is not caught ends it, and comes to its parent") {
+// row: GR-06
+TEST_CASE("an exception that is not caught ends it, and comes to its parent") {
   life_count lives;
   in_fiber([&]() -> task<> {
     const greenlet<int> other([&lives](int n) -> task<int> {
@@ -172,7 +176,8 @@ TEST_CASE("GR-06: an exception that is not caught ends it, and comes to its pare
   });
 }
 
-TEST_CASE("W37, GR-06: thrown into one that has not begun, it ends that without running it") {
+// rows: W37 GR-06
+TEST_CASE("thrown into one that has not begun, it ends that without running it") {
   life_count lives;
   in_fiber([&]() -> task<> {
     bool ran = false;
@@ -193,7 +198,8 @@ TEST_CASE("W37, GR-06: thrown into one that has not begun, it ends that without 
   });
 }
 
-TEST_CASE("GR-06: thrown into one that has ended, it goes to the nearest parent that has not") {
+// row: GR-06
+TEST_CASE("thrown into one that has ended, it goes to the nearest parent that has not") {
   in_fiber([]() -> task<> {
     const greenlet<int> finished(plus_one);
     co_await finished.switch_to(1);
@@ -204,7 +210,8 @@ TEST_CASE("GR-06: thrown into one that has ended, it goes to the nearest parent 
   });
 }
 
-TEST_CASE("GR-06: thrown into oneself, it is thrown at once") {
+// row: GR-06
+TEST_CASE("thrown into oneself, it is thrown at once") {
   in_fiber([]() -> task<> {
     const auto me = greenlet<int>::current();
     const std::string what = co_await told(me.throw_into(std::logic_error("to myself")));
@@ -214,7 +221,8 @@ TEST_CASE("GR-06: thrown into oneself, it is thrown at once") {
   });
 }
 
-TEST_CASE("GR-06: throwing no exception, and using no greenlet, abort") {
+// row: GR-06
+TEST_CASE("throwing no exception, and using no greenlet, abort") {
   CHECK(aborts_with("throw_into() was given no exception", [] {
     in_fiber([]() -> task<> {
       const greenlet<int> other(echo);
@@ -232,7 +240,8 @@ TEST_CASE("GR-06: throwing no exception, and using no greenlet, abort") {
   }));
 }
 
-TEST_CASE("GR-20: exceptions caught inside of a greenlet concern nobody else") {
+// row: GR-20
+TEST_CASE("exceptions caught inside of a greenlet concern nobody else") {
   in_fiber([]() -> task<> {
     const greenlet<int> careful([](int n) -> task<int> {
       for (;;) {

@@ -223,7 +223,8 @@ TEST_CASE("a limit around a switch holds inside of a limit that the greenlet beg
   });
 }
 
-TEST_CASE("GR-13: a greenlet can be destroyed where it is suspended inside of a limit") {
+// row: GR-13
+TEST_CASE("a greenlet can be destroyed where it is suspended inside of a limit") {
   life_count lives;
   in_fiber([&]() -> task<> {
     const auto outer = [](life_count& counts) -> task<> {
@@ -239,7 +240,8 @@ TEST_CASE("GR-13: a greenlet can be destroyed where it is suspended inside of a 
   });
 }
 
-TEST_CASE("GR-13: a greenlet that outlives its fiber can be destroyed, but not inside of a limit") {
+// row: GR-13
+TEST_CASE("a greenlet that outlives its fiber can be destroyed, but not inside of a limit") {
   life_count lives;
   std::optional<greenlet<int>> left;
   greenlet_ref<int> main_of_ended;
@@ -266,7 +268,8 @@ TEST_CASE("GR-13: a greenlet that outlives its fiber can be destroyed, but not i
   }));
 }
 
-TEST_CASE("GR-14: another fiber may not switch to a greenlet, and reads which rule it broke") {
+// row: GR-14
+TEST_CASE("another fiber may not switch to a greenlet, and reads which rule it broke") {
   CHECK(aborts_with("by another fiber while its own is blocked inside it", [] {
     in_fiber([]() -> task<> {
       const greenlet<int> sleeper(sleep_in_call);
@@ -322,7 +325,8 @@ constexpr bool forks_have_threads = false;
 #else
 constexpr bool forks_have_threads = true;
 #endif
-TEST_CASE("GR-14: another thread may not use a greenlet" * doctest::skip(!forks_have_threads)) {
+// row: GR-14
+TEST_CASE("another thread may not use a greenlet" * doctest::skip(!forks_have_threads)) {
   CHECK(aborts_with("a greenlet was switched to on a thread that is not its fiber's", [] {
     in_fiber([]() -> task<> {
       const greenlet<int> mine(echo);

@@ -1,8 +1,7 @@
 // greenlet<T>: where a switch leads, what comes back, and when a greenlet begins and ends.
 //
-// GR and W with a number name the behaviour of Python's greenlet that a case is about; the table in
-// sched/README.md lists them. Exceptions are in greenlet_errors_test.cpp; waits, kills and other
-// fibers in greenlet_fiber_test.cpp.
+// Exceptions are in greenlet_errors_test.cpp; waits, kills and other fibers in
+// greenlet_fiber_test.cpp.
 #include <ringlet/greenlet.hpp>
 
 #include <doctest/doctest.h>
@@ -24,7 +23,8 @@ using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("greenlet");
 
-TEST_CASE("GR-01: making a greenlet runs nothing, and its parent is the one that runs") {
+// row: GR-01
+TEST_CASE("making a greenlet runs nothing, and its parent is the one that runs") {
   in_fiber([]() -> task<> {
     bool ran = false;
     const greenlet<int> outer([&ran](int n) -> task<int> {
@@ -42,7 +42,8 @@ TEST_CASE("GR-01: making a greenlet runs nothing, and its parent is the one that
   });
 }
 
-TEST_CASE("GR-01: a greenlet keeps its callable and arguments until its body has ended") {
+// row: GR-01
+TEST_CASE("a greenlet keeps its callable and arguments until its body has ended") {
   life_count lives;
   in_fiber([&]() -> task<> {
     const auto sum = [extra = counted(lives, 100)](const counted& a, int b,
@@ -60,7 +61,8 @@ TEST_CASE("GR-01: a greenlet keeps its callable and arguments until its body has
   CHECK(lives.alive() == 0);
 }
 
-TEST_CASE("GR-01: a greenlet that was never switched to destroys its arguments with its owner") {
+// row: GR-01
+TEST_CASE("a greenlet that was never switched to destroys its arguments with its owner") {
   life_count lives;
   in_fiber([&]() -> task<> {
     const auto take = [](counted, int n) -> task<int> { co_return n; };
@@ -71,7 +73,8 @@ TEST_CASE("GR-01: a greenlet that was never switched to destroys its arguments w
   });
 }
 
-TEST_CASE("GR-01: a greenlet whose making throws leaves nothing behind") {
+// row: GR-01
+TEST_CASE("a greenlet whose making throws leaves nothing behind") {
   struct unwilling {
     unwilling() = default;
     unwilling(const unwilling&) { throw std::runtime_error("not copied"); }
@@ -84,7 +87,8 @@ TEST_CASE("GR-01: a greenlet whose making throws leaves nothing behind") {
   });
 }
 
-TEST_CASE("GR-02: the first value begins the body, later ones come out of its switches") {
+// row: GR-02
+TEST_CASE("the first value begins the body, later ones come out of its switches") {
   std::string log;
   in_fiber([&]() -> task<> {
     const greenlet<int> other([&log](int n) -> task<int> {
@@ -102,7 +106,8 @@ TEST_CASE("GR-02: the first value begins the body, later ones come out of its sw
   CHECK(log == "begin 1, back 10, got 2, back 20, got 3, back 30, ");
 }
 
-TEST_CASE("W39: a switch yields what anybody sends to the caller next") {
+// row: W39
+TEST_CASE("a switch yields what anybody sends to the caller next") {
   in_fiber([]() -> task<> {
     const greenlet<std::string> third([](std::string text) -> task<std::string> {
       for (;;) text = co_await greenlet<std::string>::main().switch_to("third has " + text);
@@ -115,7 +120,8 @@ TEST_CASE("W39: a switch yields what anybody sends to the caller next") {
   });
 }
 
-TEST_CASE("GR-02: greenlets that send nothing only take turns") {
+// row: GR-02
+TEST_CASE("greenlets that send nothing only take turns") {
   std::string log;
   in_fiber([&]() -> task<> {
     std::optional<greenlet<>> a, b;
@@ -136,7 +142,8 @@ TEST_CASE("GR-02: greenlets that send nothing only take turns") {
   CHECK(log == "12 56 34 ");
 }
 
-TEST_CASE("GR-02: a value may be only movable, and is moved once by a switch") {
+// row: GR-02
+TEST_CASE("a value may be only movable, and is moved once by a switch") {
   struct traveller {
     explicit traveller(int n) : number(std::make_unique<int>(n)) {}
     traveller(traveller&& from) noexcept : number(std::move(from.number)), moves(from.moves + 1) {}
@@ -161,7 +168,8 @@ TEST_CASE("GR-02: a value may be only movable, and is moved once by a switch") {
   });
 }
 
-TEST_CASE("GR-02: a value that is not given up is copied, and every value dies once") {
+// row: GR-02
+TEST_CASE("a value that is not given up is copied, and every value dies once") {
   life_count lives;
   in_fiber([&]() -> task<> {
     const greenlet<counted> other([](counted got) -> task<counted> {
@@ -180,7 +188,8 @@ TEST_CASE("GR-02: a value that is not given up is copied, and every value dies o
   CHECK(lives.alive() == 0);
 }
 
-TEST_CASE("GR-02: a value is made of what converts to it") {
+// row: GR-02
+TEST_CASE("a value is made of what converts to it") {
   in_fiber([]() -> task<> {
     const greenlet<std::string> other([](std::string text) -> task<std::string> {
       text = co_await greenlet<std::string>::main().switch_to("a text that is not kept inline");
@@ -193,7 +202,8 @@ TEST_CASE("GR-02: a value is made of what converts to it") {
   });
 }
 
-TEST_CASE("GR-03: what the body returns comes out of the parent's switch") {
+// row: GR-03
+TEST_CASE("what the body returns comes out of the parent's switch") {
   in_fiber([]() -> task<> {
     const greenlet<int> once(plus_one);
     const int back = co_await once.switch_to(41);
@@ -202,7 +212,8 @@ TEST_CASE("GR-03: what the body returns comes out of the parent's switch") {
   });
 }
 
-TEST_CASE("GR-03: it comes to the parent, whoever switched last") {
+// row: GR-03
+TEST_CASE("it comes to the parent, whoever switched last") {
   in_fiber([]() -> task<> {
     greenlet_ref<int> target;
     const greenlet<int> child(plus_one);
@@ -215,7 +226,8 @@ TEST_CASE("GR-03: it comes to the parent, whoever switched last") {
   });
 }
 
-TEST_CASE("W38, GR-03: a parent that has not begun begins with what its child returned") {
+// rows: W38 GR-03
+TEST_CASE("a parent that has not begun begins with what its child returned") {
   in_fiber([]() -> task<> {
     const greenlet<int> top(plus_one);
     const greenlet<int> child(plus_one);
@@ -226,7 +238,8 @@ TEST_CASE("W38, GR-03: a parent that has not begun begins with what its child re
   });
 }
 
-TEST_CASE("W35, GR-07: what is sent to one that has ended comes to the nearest living parent") {
+// rows: W35 GR-07
+TEST_CASE("what is sent to one that has ended comes to the nearest living parent") {
   in_fiber([]() -> task<> {
     const greenlet<int> dead(plus_one);
     co_await dead.switch_to(1);
@@ -247,7 +260,8 @@ TEST_CASE("W35, GR-07: what is sent to one that has ended comes to the nearest l
   });
 }
 
-TEST_CASE("GR-07: a parent that has not begun begins with what was sent to its ended child") {
+// row: GR-07
+TEST_CASE("a parent that has not begun begins with what was sent to its ended child") {
   in_fiber([]() -> task<> {
     const greenlet<int> dead(plus_one);
     co_await dead.switch_to(1);
@@ -258,7 +272,8 @@ TEST_CASE("GR-07: a parent that has not begun begins with what was sent to its e
   });
 }
 
-TEST_CASE("GR-08: switching to oneself yields the value at once") {
+// row: GR-08
+TEST_CASE("switching to oneself yields the value at once") {
   in_fiber([]() -> task<> {
     const int in_main = co_await greenlet<int>::current().switch_to(5);
     CHECK(in_main == 5);
@@ -269,7 +284,8 @@ TEST_CASE("GR-08: switching to oneself yields the value at once") {
   });
 }
 
-TEST_CASE("GR-09: a parent can be changed at any time, and cycles are refused") {
+// row: GR-09
+TEST_CASE("a parent can be changed at any time, and cycles are refused") {
   in_fiber([]() -> task<> {
     const greenlet<int> a(echo), b(plus_one), c(plus_one);
     b.set_parent(a);
@@ -288,7 +304,8 @@ TEST_CASE("GR-09: a parent can be changed at any time, and cycles are refused") 
   });
 }
 
-TEST_CASE("GR-09, GR-10: the main greenlet has no parent, and cannot be given one") {
+// rows: GR-09 GR-10
+TEST_CASE("the main greenlet has no parent, and cannot be given one") {
   in_fiber([]() -> task<> {
     const greenlet_ref<int> main = greenlet<int>::main();
     CHECK_FALSE(main.parent());
@@ -306,7 +323,8 @@ TEST_CASE("GR-09, GR-10: the main greenlet has no parent, and cannot be given on
   }));
 }
 
-TEST_CASE("GR-11: current is the greenlet that runs, and does not exist outside of a fiber") {
+// row: GR-11
+TEST_CASE("current is the greenlet that runs, and does not exist outside of a fiber") {
   in_fiber([]() -> task<> {
     greenlet_ref<int> seen;
     const greenlet<int> other([&seen](int n) -> task<int> {
@@ -321,7 +339,8 @@ TEST_CASE("GR-11: current is the greenlet that runs, and does not exist outside 
   CHECK(aborts_with(outside, [] { const greenlet<int> lost(plus_one); }));
 }
 
-TEST_CASE("GR-12, W40: the state tells whether it has begun, runs, is suspended or has ended") {
+// rows: GR-12 W40
+TEST_CASE("the state tells whether it has begun, runs, is suspended or has ended") {
   in_fiber([]() -> task<> {
     greenlet_ref<int> self;
     const greenlet<int> other([&self](int n) -> task<int> {
@@ -340,7 +359,8 @@ TEST_CASE("GR-12, W40: the state tells whether it has begun, runs, is suspended 
   });
 }
 
-TEST_CASE("W41, GR-13: the owner's end destroys the calls, innermost first, and throws nothing") {
+// rows: W41 GR-13
+TEST_CASE("the owner's end destroys the calls, innermost first, and throws nothing") {
   std::string log;
   struct note {
     std::string* to;
@@ -377,7 +397,8 @@ TEST_CASE("W41, GR-13: the owner's end destroys the calls, innermost first, and 
   });
 }
 
-TEST_CASE("GR-13: assigning to an owner ends what it owned") {
+// row: GR-13
+TEST_CASE("assigning to an owner ends what it owned") {
   life_count lives;
   in_fiber([&]() -> task<> {
     const auto keep = [](const counted&, int n) -> task<int> { co_return co_await echo(n); };
@@ -391,7 +412,8 @@ TEST_CASE("GR-13: assigning to an owner ends what it owned") {
   });
 }
 
-TEST_CASE("GR-13: a greenlet may own others, its own owner may go, and parents may go first") {
+// row: GR-13
+TEST_CASE("a greenlet may own others, its own owner may go, and parents may go first") {
   in_fiber([]() -> task<> {
     const auto own_one = [](int n) -> task<int> {
       const greenlet<int> inner(echo);
@@ -414,7 +436,8 @@ TEST_CASE("GR-13: a greenlet may own others, its own owner may go, and parents m
   });
 }
 
-TEST_CASE("GR-13: when the last owner of itself ends with its arguments, it ends in order") {
+// row: GR-13
+TEST_CASE("when the last owner of itself ends with its arguments, it ends in order") {
   in_fiber([]() -> task<> {
     struct box {
       std::optional<greenlet<int>> self;
@@ -430,7 +453,8 @@ TEST_CASE("GR-13: when the last owner of itself ends with its arguments, it ends
   });
 }
 
-TEST_CASE("GR-13: a greenlet that runs cannot be destroyed") {
+// row: GR-13
+TEST_CASE("a greenlet that runs cannot be destroyed") {
   CHECK(aborts_with("a greenlet was destroyed while it runs", [] {
     in_fiber([]() -> task<> {
       std::optional<greenlet<int>> owner;
@@ -443,7 +467,8 @@ TEST_CASE("GR-13: a greenlet that runs cannot be destroyed") {
   }));
 }
 
-TEST_CASE("GR-16: the hook sees every switch, and setting one returns the one before") {
+// row: GR-16
+TEST_CASE("the hook sees every switch, and setting one returns the one before") {
   static std::vector<switch_event> events;
   static int line_of_switch = 0;
   events.clear();
@@ -474,6 +499,13 @@ TEST_CASE("GR-16: the hook sees every switch, and setting one returns the one be
   CHECK(events[3].where.line() == 0);  // it ended
 }
 
+// row: GR-21
+TEST_CASE("the hook cannot switch: a coroutine as hook does not compile") {
+  using coroutine_hook = task<> (*)(const switch_event&) noexcept;
+  CHECK(std::is_invocable_v<decltype(set_switch_hook)&, switch_hook>);
+  CHECK_FALSE(std::is_invocable_v<decltype(set_switch_hook)&, coroutine_hook>);
+}
+
 namespace {
 
 // A tree's numbers in order, sent from whatever depth.
@@ -497,7 +529,8 @@ task<int> all_of(const node* root, int) {
 
 }  // namespace
 
-TEST_CASE("GR-18: a greenlet yields from any depth of calls, also one inside another") {
+// row: GR-18
+TEST_CASE("a greenlet yields from any depth of calls, also one inside another") {
   std::string log;
   in_fiber([&]() -> task<> {
     const node one{1}, three{3}, two{2, &one, &three}, five{5}, four{4, &two, &five};
@@ -555,7 +588,8 @@ TEST_CASE("sending to one that waits for another type aborts") {
   }));
 }
 
-TEST_CASE("GR-19: an owner can be moved and not copied, a reference copied and empty") {
+// row: GR-19
+TEST_CASE("an owner can be moved and not copied, a reference copied and empty") {
   CHECK_FALSE(std::is_copy_constructible_v<greenlet<int>>);
   CHECK_FALSE(std::is_copy_assignable_v<greenlet<int>>);
   CHECK(std::is_nothrow_move_constructible_v<greenlet<int>>);

@@ -1,4 +1,4 @@
-// group: members come and go by themselves, and are joined or killed together. PO-01.
+// group: members come and go by themselves, and are joined or killed together.
 //
 // Method: the scripted engine's clock moves only when everything sleeps. In fibers that are killed
 // no co_await stands inside of a CHECK.
@@ -46,7 +46,8 @@ TEST_SUITE_BEGIN("group");
 
 // Members
 
-TEST_CASE("PO-01: spawned fibers are members until they end") {
+// row: PO-01
+TEST_CASE("spawned fibers are members until they end") {
   run_scripted([](scripted_engine&) -> task<> {
     group all;
     CHECK(all.empty());
@@ -67,7 +68,8 @@ TEST_CASE("PO-01: spawned fibers are members until they end") {
   });
 }
 
-TEST_CASE("PO-01: a fiber is added once, and one that has ended not at all") {
+// row: PO-01
+TEST_CASE("a fiber is added once, and one that has ended not at all") {
   run_scripted([](scripted_engine&) -> task<> {
     group all;
     const fiber<> a = spawn(sleep_for, 1ms);
@@ -82,7 +84,8 @@ TEST_CASE("PO-01: a fiber is added once, and one that has ended not at all") {
   });
 }
 
-TEST_CASE("PO-01: who is discarded goes on, and is waited for no longer") {
+// row: PO-01
+TEST_CASE("who is discarded goes on, and is waited for no longer") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     group all;
@@ -162,7 +165,8 @@ TEST_CASE("callables and arguments are kept for the fiber, and its place of spaw
 
 // join
 
-TEST_CASE("W24: join waits until no member is left, those that are added meanwhile included") {
+// row: W24
+TEST_CASE("join waits until no member is left, those that are added meanwhile included") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     group all;
@@ -176,7 +180,8 @@ TEST_CASE("W24: join waits until no member is left, those that are added meanwhi
   });
 }
 
-TEST_CASE("W24: join is over when the group was empty once, also if others have come since") {
+// row: W24
+TEST_CASE("join is over when the group was empty once, also if others have come since") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     group all;
@@ -262,7 +267,8 @@ TEST_CASE("join throws no errors of members, and is a checkpoint") {
 
 // kill
 
-TEST_CASE("PO-01: kill ends all members, and those that had not begun never do") {
+// row: PO-01
+TEST_CASE("kill ends all members, and those that had not begun never do") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     group all;
@@ -282,7 +288,8 @@ TEST_CASE("PO-01: kill ends all members, and those that had not begun never do")
   });
 }
 
-TEST_CASE("W4: kill throws at each member once, also if it is called twice") {
+// row: W4
+TEST_CASE("kill throws at each member once, also if it is called twice") {
   run_scripted([](scripted_engine&) -> task<> {
     group all;
     std::string log;
@@ -305,7 +312,8 @@ TEST_CASE("W4: kill throws at each member once, also if it is called twice") {
   });
 }
 
-TEST_CASE("W4: kill ends members that are added while it waits, too") {
+// row: W4
+TEST_CASE("kill ends members that are added while it waits, too") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     group all;

@@ -216,7 +216,8 @@ TEST_CASE("a killed joinall ends at once, and its fibers go on") {
 
 // Some of them
 
-TEST_CASE("JN-01: joinall with a count is true when so many have ended, and the rest goes on") {
+// row: JN-01
+TEST_CASE("joinall with a count is true when so many have ended, and the rest goes on") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({5, 1, 3});
@@ -233,7 +234,8 @@ TEST_CASE("JN-01: joinall with a count is true when so many have ended, and the 
   run_on(engine, main());
 }
 
-TEST_CASE("JN-01: a count of nothing is true at once, and one of more than all means all") {
+// row: JN-01
+TEST_CASE("a count of nothing is true at once, and one of more than all means all") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({5, 1});
@@ -251,7 +253,8 @@ TEST_CASE("JN-01: a count of nothing is true at once, and one of more than all m
   run_on(engine, main());
 }
 
-TEST_CASE("W12 JN-01: the limit is one for all of them, and tells whether there were enough") {
+// rows: W12 JN-01
+TEST_CASE("the limit is one for all of them, and tells whether there were enough") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({4, 8, 12});
@@ -267,7 +270,8 @@ TEST_CASE("W12 JN-01: the limit is one for all of them, and tells whether there 
   run_on(engine, main());
 }
 
-TEST_CASE("W12 JN-02: wait yields the places in the order of the ends; those left go on") {
+// rows: W12 JN-02
+TEST_CASE("wait yields the places in the order of the ends; those left go on") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({9, 2, 6, 1});
@@ -283,7 +287,8 @@ TEST_CASE("W12 JN-02: wait yields the places in the order of the ends; those lef
   run_on(engine, main());
 }
 
-TEST_CASE("JN-02: the limit of wait counts from the co_await, and may be a point in time") {
+// row: JN-02
+TEST_CASE("the limit of wait counts from the co_await, and may be a point in time") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({8, 20});
@@ -300,7 +305,8 @@ TEST_CASE("JN-02: the limit of wait counts from the co_await, and may be a point
   run_on(engine, main());
 }
 
-TEST_CASE("W48: the same fiber named twice counts twice") {
+// row: W48
+TEST_CASE("the same fiber named twice counts twice") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     auto fibers = sleepers({2, 1});
@@ -319,7 +325,8 @@ TEST_CASE("W48: the same fiber named twice counts twice") {
 
 // With their errors
 
-TEST_CASE("W13 JN-01: raise throws the failure that came first, at once, and the others go on") {
+// rows: W13 JN-01
+TEST_CASE("raise throws the failure that came first, at once, and the others go on") {
   scripted_engine engine;
   std::string reported;
   options settings;
@@ -346,7 +353,8 @@ TEST_CASE("W13 JN-01: raise throws the failure that came first, at once, and the
   CHECK(reported == "unseen");
 }
 
-TEST_CASE("W13 JN-01: raise looks at no more than it counts") {
+// rows: W13 JN-01
+TEST_CASE("raise looks at no more than it counts") {
   scripted_engine engine;
   options settings;
   settings.on_unobserved = [](const unobserved_error&) {};
@@ -362,7 +370,8 @@ TEST_CASE("W13 JN-01: raise looks at no more than it counts") {
   run_on(engine, main(), settings);
 }
 
-TEST_CASE("W2 W13: who was killed has not failed: raise throws nothing") {
+// rows: W2 W13
+TEST_CASE("who was killed has not failed: raise throws nothing") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     auto fibers = sleepers({5, 1});
@@ -381,7 +390,8 @@ TEST_CASE("W2 W13: who was killed has not failed: raise throws nothing") {
 
 // Ranges
 
-TEST_CASE("JN-01: the range may be a view, a temporary, and goes before its fibers do") {
+// row: JN-01
+TEST_CASE("the range may be a view, a temporary, and goes before its fibers do") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     std::map<int, fiber<>> named;
@@ -402,7 +412,8 @@ TEST_CASE("JN-01: the range may be a view, a temporary, and goes before its fibe
   run_on(engine, main());
 }
 
-TEST_CASE("JN-01: a range may end in another type than it begins with") {
+// row: JN-01
+TEST_CASE("a range may end in another type than it begins with") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto fibers = sleepers({1, 2, 9});
@@ -417,7 +428,8 @@ TEST_CASE("JN-01: a range may end in another type than it begins with") {
 
 // Interrupted
 
-TEST_CASE("JN-01: who waits for some can be killed at any time, and the fibers go on") {
+// row: JN-01
+TEST_CASE("who waits for some can be killed at any time, and the fibers go on") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({2, 4});
@@ -437,7 +449,8 @@ TEST_CASE("JN-01: who waits for some can be killed at any time, and the fibers g
   run_on(engine, main());
 }
 
-TEST_CASE("JN-01: an end that came together with the kill is not lost: success wins") {
+// row: JN-01
+TEST_CASE("an end that came together with the kill is not lost: success wins") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -458,7 +471,8 @@ TEST_CASE("JN-01: an end that came together with the kill is not lost: success w
   CHECK(log == "0");
 }
 
-TEST_CASE("W7: a limit around joinall is not taken for its own") {
+// row: W7
+TEST_CASE("a limit around joinall is not taken for its own") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto fibers = sleepers({10});
@@ -472,7 +486,8 @@ TEST_CASE("W7: a limit around joinall is not taken for its own") {
 
 // killall
 
-TEST_CASE("JN-06: killall ends all of them, begun or not, in their order, and waits") {
+// row: JN-06
+TEST_CASE("killall ends all of them, begun or not, in their order, and waits") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -502,7 +517,8 @@ TEST_CASE("JN-06: killall ends all of them, begun or not, in their order, and wa
   CHECK(engine.now() == scripted_engine::start_time);
 }
 
-TEST_CASE("W3 JN-06: none that has not begun begins, although the first to be killed waits") {
+// rows: W3 JN-06
+TEST_CASE("none that has not begun begins, although the first to be killed waits") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -531,7 +547,8 @@ TEST_CASE("W3 JN-06: none that has not begun begins, although the first to be ki
   CHECK(log == "never began cleanup end ");
 }
 
-TEST_CASE("W5 JN-06: the limit of killall does not throw: it is false, and survivors go on") {
+// rows: W5 JN-06
+TEST_CASE("the limit of killall does not throw: it is false, and survivors go on") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto stubborn = []() -> task<> {
@@ -554,7 +571,8 @@ TEST_CASE("W5 JN-06: the limit of killall does not throw: it is false, and survi
   run_on(engine, main());
 }
 
-TEST_CASE("JN-06 GL-09: killall with an exception: each one ends with it, begun or not") {
+// rows: JN-06 GL-09
+TEST_CASE("killall with an exception: each one ends with it, begun or not") {
   scripted_engine engine;
   std::string log;
   options settings;
@@ -589,7 +607,8 @@ TEST_CASE("JN-06 GL-09: killall with an exception: each one ends with it, begun 
   CHECK(log == "given");
 }
 
-TEST_CASE("JN-06: a killall that is killed has killed all the same") {
+// row: JN-06
+TEST_CASE("a killall that is killed has killed all the same") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto stubborn = []() -> task<> {
@@ -612,7 +631,8 @@ TEST_CASE("JN-06: a killall that is killed has killed all the same") {
   run_on(engine, main());
 }
 
-TEST_CASE("JN-06: who names itself in a killall ends there, and the others end, too") {
+// row: JN-06
+TEST_CASE("who names itself in a killall ends there, and the others end, too") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     std::vector<fiber<>> fibers = sleepers({1000});

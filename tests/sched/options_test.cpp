@@ -99,6 +99,7 @@ TEST_SUITE_BEGIN("options");
 
 // Failures that nobody looked at
 
+// row: HB-07
 TEST_CASE("a failure that nobody looked at is handed over once, when the last handle goes") {
   std::string log;
   scripted_engine engine;
@@ -199,6 +200,7 @@ TEST_CASE("failures during the ending are handed over, too") {
 
 // The default handler
 
+// row: HB-07
 TEST_CASE("by default a sentence on standard error names the fiber and the error") {
   const std::string text = printed([]() -> task<> {
     const auto bad = spawn(fail, "no luck");

@@ -1,5 +1,4 @@
-// Who runs when: the ordering model of gevent (HB rows and 3.1) as interleavings, and where ringlet
-// is stricter.
+// Who runs when: the ordering model of gevent as interleavings, and where ringlet is stricter.
 //
 // The model: what is woken goes to the end of one run queue. A turn resumes at most 256 from its
 // head, then expires timers, then takes completions from the engine, then what other threads have
@@ -59,7 +58,8 @@ TEST_SUITE_BEGIN("ordering");
 
 // start, spawn
 
-TEST_CASE("W1 3.1: spawned fibers begin when the spawner waits, and take turns: 1A 2A 1B 2B") {
+// row: W1
+TEST_CASE("spawned fibers begin when the spawner waits, and take turns: 1A 2A 1B 2B") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -77,7 +77,8 @@ TEST_CASE("W1 3.1: spawned fibers begin when the spawner waits, and take turns: 
   CHECK(log == "main 1A 2A 1B 2B ");
 }
 
-TEST_CASE("W1 3.1: a body runs until it waits; what it spawns comes behind what is queued") {
+// row: W1
+TEST_CASE("a body runs until it waits; what it spawns comes behind what is queued") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -97,7 +98,8 @@ TEST_CASE("W1 3.1: a body runs until it waits; what it spawns comes behind what 
   CHECK(log == "a a-goes-on b main child-of-a ");
 }
 
-TEST_CASE("HB-02: what is added while the queue is drained runs in the same drain") {
+// row: HB-02
+TEST_CASE("what is added while the queue is drained runs in the same drain") {
   scripted_engine engine;
   std::string log;
   std::size_t waits = 0;
@@ -115,7 +117,8 @@ TEST_CASE("HB-02: what is added while the queue is drained runs in the same drai
 
 // Death with links
 
-TEST_CASE("W16 3.1: at a death callbacks run at once, all of them, before any fiber (stricter)") {
+// row: W16
+TEST_CASE("at a death callbacks run at once, all of them, before any fiber (stricter)") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -142,7 +145,8 @@ TEST_CASE("W16 3.1: at a death callbacks run at once, all of them, before any fi
   CHECK(log == "ready1 ready2 end link1 link2 ready3 join1 join2 ready4 ");
 }
 
-TEST_CASE("W16 3.1: no join returns between the death and the links (stricter)") {
+// row: W16
+TEST_CASE("no join returns between the death and the links (stricter)") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -160,7 +164,8 @@ TEST_CASE("W16 3.1: no join returns between the death and the links (stricter)")
   CHECK(log == "end link late join ");
 }
 
-TEST_CASE("W16 3.1: links of several that die in one drain run at each death") {
+// row: W16
+TEST_CASE("links of several that die in one drain run at each death") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -176,7 +181,8 @@ TEST_CASE("W16 3.1: links of several that die in one drain run at each death") {
   CHECK(log == "a a-link1 a-link2 b b-link main ");
 }
 
-TEST_CASE("W16: a link on the dead runs asynchronously, behind what is ready now") {
+// row: W16
+TEST_CASE("a link on the dead runs asynchronously, behind what is ready now") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -191,7 +197,7 @@ TEST_CASE("W16: a link on the dead runs asynchronously, behind what is ready now
   CHECK(log == "end main ready1 ready2 link ");
 }
 
-TEST_CASE("3.1: who joins, gets and waits for some of them goes on in the order of registration") {
+TEST_CASE("who joins, gets and waits for some of them goes on in the order of registration") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -227,7 +233,7 @@ TEST_CASE("3.1: who joins, gets and waits for some of them goes on in the order 
 
 // kill, killall
 
-TEST_CASE("3.1: a kill queues its target behind what is ready; then the killer is woken") {
+TEST_CASE("a kill queues its target behind what is ready; then the killer is woken") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -251,7 +257,7 @@ TEST_CASE("3.1: a kill queues its target behind what is ready; then the killer i
   CHECK(log == "ready1 cleanup ready2 end ready3 killer ");
 }
 
-TEST_CASE("3.1: killall throws in the order of the list; each runs its cleanup until it blocks") {
+TEST_CASE("killall throws in the order of the list; each runs its cleanup until it blocks") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -276,7 +282,7 @@ TEST_CASE("3.1: killall throws in the order of the list; each runs its cleanup u
   CHECK(log == "c1 a1 b1 c2 a2 b2 killer ");
 }
 
-TEST_CASE("3.1: the order of kills is the order of the ends, whoever began to wait first") {
+TEST_CASE("the order of kills is the order of the ends, whoever began to wait first") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -300,7 +306,8 @@ TEST_CASE("3.1: the order of kills is the order of the ends, whoever began to wa
   CHECK(log == "main b a ");
 }
 
-TEST_CASE("GL-08 3.1: of a wake-up and a kill the one that came first counts") {
+// row: GL-08
+TEST_CASE("of a wake-up and a kill the one that came first counts") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -336,7 +343,7 @@ TEST_CASE("GL-08 3.1: of a wake-up and a kill the one that came first counts") {
 
 // Timers
 
-TEST_CASE("3.1: timers that are due together fire by their deadlines, then by their arming") {
+TEST_CASE("timers that are due together fire by their deadlines, then by their arming") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -352,7 +359,8 @@ TEST_CASE("3.1: timers that are due together fire by their deadlines, then by th
   CHECK(log == "1 2a 2b 3 ");
 }
 
-TEST_CASE("HB-03: sleep lasts at least its time from now on, not from the beginning of the turn") {
+// row: HB-03
+TEST_CASE("sleep lasts at least its time from now on, not from the beginning of the turn") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     engine.advance(5'000'000);  // computes
@@ -363,7 +371,7 @@ TEST_CASE("HB-03: sleep lasts at least its time from now on, not from the beginn
   run_on(engine, main());
 }
 
-TEST_CASE("3.1: in one turn the waiters of completions run before those of timers") {
+TEST_CASE("in one turn the waiters of completions run before those of timers") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -383,7 +391,8 @@ TEST_CASE("3.1: in one turn the waiters of completions run before those of timer
   CHECK(log == "io main timer ");
 }
 
-TEST_CASE("TM-01 3.1: input that is ready wins over a limit that passes in the same turn") {
+// row: TM-01
+TEST_CASE("input that is ready wins over a limit that passes in the same turn") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -409,7 +418,8 @@ TEST_CASE("TM-01 3.1: input that is ready wins over a limit that passes in the s
   CHECK(log == "outer 5 own 6 ");
 }
 
-TEST_CASE("W11: yield goes through the run queue only; sleep(0) waits for the next turn") {
+// row: W11
+TEST_CASE("yield goes through the run queue only; sleep(0) waits for the next turn") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -421,7 +431,8 @@ TEST_CASE("W11: yield goes through the run queue only; sleep(0) waits for the ne
   CHECK(log == "a1 a2 a3 zero ");  // gevent's sleep(0) is ringlet's yield
 }
 
-TEST_CASE("W11 HB-02: fibers that only yield hold up timers and input for one turn (stricter)") {
+// rows: W11 HB-02
+TEST_CASE("fibers that only yield hold up timers and input for one turn (stricter)") {
   scripted_engine engine;
   int yields = 0;
   int at_timer = 0;
@@ -459,7 +470,8 @@ TEST_CASE("W11 HB-02: fibers that only yield hold up timers and input for one tu
   CHECK(at_timer <= 2 * 256);
 }
 
-TEST_CASE("HB-19 3.1: a fiber whose waits are always ready lets the others run, too (stricter)") {
+// row: HB-19
+TEST_CASE("a fiber whose waits are always ready lets the others run, too (stricter)") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -482,7 +494,7 @@ TEST_CASE("HB-19 3.1: a fiber whose waits are always ready lets the others run, 
 
 // Input and output, other threads
 
-TEST_CASE("3.1: waiters of completions run in the order of the completions, behind what is ready") {
+TEST_CASE("waiters of completions run in the order of the completions, behind what is ready") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -501,7 +513,8 @@ TEST_CASE("3.1: waiters of completions run in the order of the completions, behi
   CHECK(log == "main ready1 ready2 9 7 8 ");
 }
 
-TEST_CASE("HB-12 3.1: what is posted runs in its order, once a turn, behind completions") {
+// row: HB-12
+TEST_CASE("what is posted runs in its order, once a turn, behind completions") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -525,7 +538,7 @@ TEST_CASE("HB-12 3.1: what is posted runs in its order, once a turn, behind comp
 
 // Being woken is not running
 
-TEST_CASE("3.1: waking means running when the queue comes to it, never next, never inside") {
+TEST_CASE("waking means running when the queue comes to it, never next, never inside") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -554,7 +567,8 @@ TEST_CASE("3.1: waking means running when the queue comes to it, never next, nev
 
 // The end of the run
 
-TEST_CASE("HB-01 HB-13: when main ends the others end in the order of their spawning") {
+// rows: HB-01 HB-13
+TEST_CASE("when main ends the others end in the order of their spawning") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {

@@ -1,5 +1,4 @@
 // map, imap and imap_unordered over a pool: order, errors, how far ahead, and who ends the calls.
-// PO-03, W25, W27.
 //
 // Method: as in pool_test.cpp.
 #include <ringlet/dump.hpp>
@@ -91,7 +90,8 @@ TEST_SUITE_BEGIN("pool map");
 
 // map
 
-TEST_CASE("PO-03: map yields the values in the order of the items, and runs size() at once") {
+// row: PO-03
+TEST_CASE("map yields the values in the order of the items, and runs size() at once") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     pool workers(2);
@@ -177,7 +177,8 @@ TEST_CASE("items, function and values are destroyed once each") {
   CHECK(lives.alive() == 0);
 }
 
-TEST_CASE("W27: map throws the exception of the first item that failed, when all calls are made") {
+// row: W27
+TEST_CASE("map throws the exception of the first item that failed, when all calls are made") {
   std::vector<std::string> reports;
   run_scripted(
       [](scripted_engine&) -> task<> {
@@ -249,7 +250,8 @@ TEST_CASE("a call of a map that was killed makes errc::exited of it") {
   });
 }
 
-TEST_CASE("W25: what ends the caller of map ends its calls first, and none is begun any more") {
+// row: W25
+TEST_CASE("what ends the caller of map ends its calls first, and none is begun any more") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     pool workers(2);
@@ -294,7 +296,8 @@ TEST_CASE("a limit around map ends its calls") {
   });
 }
 
-TEST_CASE("PO-04: closing the pool ends a map with errc::closed, and an imap likewise") {
+// row: PO-04
+TEST_CASE("closing the pool ends a map with errc::closed, and an imap likewise") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
     const std::vector items = {5, 6};
@@ -412,7 +415,8 @@ TEST_CASE(
 
 // imap
 
-TEST_CASE("PO-03: imap yields fibers that have ended, in the order of the items") {
+// row: PO-03
+TEST_CASE("imap yields fibers that have ended, in the order of the items") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     pool workers(2);
@@ -426,7 +430,8 @@ TEST_CASE("PO-03: imap yields fibers that have ended, in the order of the items"
   });
 }
 
-TEST_CASE("PO-03: imap_unordered yields them in the order in which they end") {
+// row: PO-03
+TEST_CASE("imap_unordered yields them in the order in which they end") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     pool workers(3);
@@ -438,8 +443,8 @@ TEST_CASE("PO-03: imap_unordered yields them in the order in which they end") {
   });
 }
 
-TEST_CASE(
-    "PO-03: imap_unordered yields by the order of the ends, also of those nobody waited for") {
+// row: PO-03
+TEST_CASE("imap_unordered yields by the order of the ends, also of those nobody waited for") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(4);
     auto results = workers.imap_unordered(std::vector{1, 9, 5, 7, 2}, square);
@@ -469,7 +474,8 @@ TEST_CASE("the dump says of how many calls an imap waits for one") {
   });
 }
 
-TEST_CASE("W27: a failed item does not end the iteration") {
+// row: W27
+TEST_CASE("a failed item does not end the iteration") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(2);
     auto ordered = workers.imap(std::vector{3, 2, 1, 4, 5}, fail_even);
@@ -485,7 +491,8 @@ TEST_CASE("W27: a failed item does not end the iteration") {
   });
 }
 
-TEST_CASE("PO-03: imap takes items only as they are asked for, and as places are free") {
+// row: PO-03
+TEST_CASE("imap takes items only as they are asked for, and as places are free") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(2);
     int taken = 0;
@@ -532,7 +539,8 @@ TEST_CASE("imap of a pool of size 0 waits for a place that never comes") {
   });
 }
 
-TEST_CASE("PO-03: an imap that is given up kills what is under way") {
+// row: PO-03
+TEST_CASE("an imap that is given up kills what is under way") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     pool workers(3);

@@ -688,7 +688,8 @@ void run_program(std::uint64_t seed) {
 
 TEST_SUITE_BEGIN("pool model");
 
-TEST_CASE("PO-01 PO-02 PO-03 PO-04: a pool does what the model says, in random programs") {
+// rows: PO-01 PO-02 PO-03 PO-04
+TEST_CASE("a pool does what the model says, in random programs") {
   if (const char* const seed = std::getenv("RINGLET_TEST_SEED")) {
     run_program(std::strtoull(seed, nullptr, 0));
     return;

@@ -1,4 +1,4 @@
-// pool: how many at once, whose turn it is, and that no place is lost. PO-02, PO-04, W23, W26.
+// pool: how many at once, whose turn it is, and that no place is lost.
 //
 // Method: the scripted engine's clock moves only when everything sleeps. In fibers that are killed
 // no co_await stands inside of a CHECK. The maps over a pool have a file of their own.
@@ -50,7 +50,8 @@ TEST_SUITE_BEGIN("pool");
 
 // Places
 
-TEST_CASE("PO-02: no more than size() fibers at once, and all get their turn") {
+// row: PO-02
+TEST_CASE("no more than size() fibers at once, and all get their turn") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     pool workers(3);
@@ -101,7 +102,8 @@ TEST_CASE("capacity, free and size tell what is taken") {
   });
 }
 
-TEST_CASE("PO-02 W23: a place is free in the moment of a fiber's end") {
+// rows: PO-02 W23
+TEST_CASE("a place is free in the moment of a fiber's end") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
     std::size_t seen_by_callback = 0;
@@ -150,7 +152,8 @@ TEST_CASE("the place of a call that throws before there is a fiber is given back
   });
 }
 
-TEST_CASE("PO-02: who waits for a place gets it first come, first served, and nobody barges in") {
+// row: PO-02
+TEST_CASE("who waits for a place gets it first come, first served, and nobody barges in") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
     std::string log;
@@ -328,7 +331,8 @@ TEST_CASE("callables and arguments are moved into the fiber, and destroyed once"
 
 // wait_available
 
-TEST_CASE("PO-02: wait_available waits in line for a place, and does not take it") {
+// row: PO-02
+TEST_CASE("wait_available waits in line for a place, and does not take it") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     pool workers(1);
@@ -357,7 +361,8 @@ TEST_CASE("PO-02: wait_available waits in line for a place, and does not take it
   });
 }
 
-TEST_CASE("PO-02 JN-04: a place can be waited for beside other things, in line, and is not taken") {
+// rows: PO-02 JN-04
+TEST_CASE("a place can be waited for beside other things, in line, and is not taken") {
   run_scripted([](scripted_engine& engine) -> task<> {
     std::optional<pool> workers(std::in_place, 1);
     queue<int> items;
@@ -519,7 +524,8 @@ TEST_CASE("a slot that a fiber was told of is its own until the turn ends, then 
 
 // reserve
 
-TEST_CASE("PO-02: a reserved slot is spawned in, once, and given back when it is dropped") {
+// row: PO-02
+TEST_CASE("a reserved slot is spawned in, once, and given back when it is dropped") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(2);
     {
@@ -600,7 +606,8 @@ TEST_CASE("an empty slot aborts when it is used") {
   }));
 }
 
-TEST_CASE("PO-02: spawn_within spawns nothing when no slot came in time") {
+// row: PO-02
+TEST_CASE("spawn_within spawns nothing when no slot came in time") {
   run_scripted([](scripted_engine& engine) -> task<> {
     pool workers(1);
     co_await workers.spawn(sleep_for, 2ms);
@@ -615,7 +622,8 @@ TEST_CASE("PO-02: spawn_within spawns nothing when no slot came in time") {
   });
 }
 
-TEST_CASE("PO-02: a fiber that lives is added when there is a slot for it, and has it to its end") {
+// row: PO-02
+TEST_CASE("a fiber that lives is added when there is a slot for it, and has it to its end") {
   run_scripted([](scripted_engine& engine) -> task<> {
     pool workers(1);
     const fiber<> busy = co_await workers.spawn(sleep_for, 2ms);
@@ -650,7 +658,8 @@ TEST_CASE("PO-02: a fiber that lives is added when there is a slot for it, and h
 
 // close
 
-TEST_CASE("PO-04: after close nobody gets a place, those that run go on") {
+// row: PO-04
+TEST_CASE("after close nobody gets a place, those that run go on") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     pool workers(1);
@@ -681,7 +690,8 @@ TEST_CASE("PO-04: after close nobody gets a place, those that run go on") {
   });
 }
 
-TEST_CASE("PO-04: who was handed a place before the close keeps it") {
+// row: PO-04
+TEST_CASE("who was handed a place before the close keeps it") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
     const fiber<> first = co_await workers.spawn(sleep_for, 1ms);
@@ -693,7 +703,8 @@ TEST_CASE("PO-04: who was handed a place before the close keeps it") {
   });
 }
 
-TEST_CASE("PO-04: after close and join nothing of the pool runs or begins") {
+// row: PO-04
+TEST_CASE("after close and join nothing of the pool runs or begins") {
   run_scripted([](scripted_engine&) -> task<> {
     std::optional<pool> workers(std::in_place, 1);
     event go;
@@ -755,7 +766,8 @@ TEST_CASE("PO-04: after close and join nothing of the pool runs or begins") {
 
 // kill, and the end of the pool
 
-TEST_CASE("W25: kill ends those who run, and those who are spawned by waiters meanwhile") {
+// row: W25
+TEST_CASE("kill ends those who run, and those who are spawned by waiters meanwhile") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
     std::string log;
@@ -851,7 +863,8 @@ TEST_CASE("an exception that unwinds a pool ends the waits for it with errc::clo
 
 // apply
 
-TEST_CASE("PO-03: apply waits for a place, and yields or throws what the call does") {
+// row: PO-03
+TEST_CASE("apply waits for a place, and yields or throws what the call does") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     static int target = 1;
@@ -870,7 +883,8 @@ TEST_CASE("PO-03: apply waits for a place, and yields or throws what the call do
   });
 }
 
-TEST_CASE("W26: apply from a fiber of the same pool makes the call itself, however deep") {
+// row: W26
+TEST_CASE("apply from a fiber of the same pool makes the call itself, however deep") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1), others(1);
     const std::function<task<int>(int)> depth = [&](int left) -> task<int> {

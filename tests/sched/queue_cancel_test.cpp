@@ -1,4 +1,4 @@
-// queue: waits that are cut short lose no item and double none. W22.
+// queue: waits that are cut short lose no item and double none.
 //
 // Method: "in the same tick" means that nobody has run between the two. The scripted engine's clock
 // is moved by hand where a limit shall be due. In fibers that are killed no co_await stands inside
@@ -52,7 +52,8 @@ task<> push_and_tell(queue<std::unique_ptr<int>>& to, std::string& log, int item
 
 TEST_SUITE_BEGIN("queue cancellation");
 
-TEST_CASE("W22: a popper that is killed in the tick of the hand-over") {
+// row: W22
+TEST_CASE("a popper that is killed in the tick of the hand-over") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items;
     std::string log;
@@ -77,7 +78,8 @@ TEST_CASE("W22: a popper that is killed in the tick of the hand-over") {
   });
 }
 
-TEST_CASE("W22: a popper whose limit is due in the tick of the hand-over") {
+// row: W22
+TEST_CASE("a popper whose limit is due in the tick of the hand-over") {
   run_scripted([](scripted_engine& engine) -> task<> {
     queue<int> items;
     std::string log;
@@ -103,7 +105,8 @@ TEST_CASE("W22: a popper whose limit is due in the tick of the hand-over") {
   });
 }
 
-TEST_CASE("W22: a popper whose scope gives up in the tick of the hand-over") {
+// row: W22
+TEST_CASE("a popper whose scope gives up in the tick of the hand-over") {
   run_scripted([](scripted_engine& engine) -> task<> {
     queue<int> items;
     std::string log;
@@ -131,7 +134,8 @@ TEST_CASE("W22: a popper whose scope gives up in the tick of the hand-over") {
   });
 }
 
-TEST_CASE("W22: a pusher that is killed in the tick in which its item is let in") {
+// row: W22
+TEST_CASE("a pusher that is killed in the tick in which its item is let in") {
   const auto kill_one_of_two = [](std::size_t size, bool before) -> task<> {
     queue<std::unique_ptr<int>> items(size);
     std::string log;
@@ -164,7 +168,8 @@ TEST_CASE("W22: a pusher that is killed in the tick in which its item is let in"
   });
 }
 
-TEST_CASE("W22: a pusher whose limit is due in the tick in which its item is let in") {
+// row: W22
+TEST_CASE("a pusher whose limit is due in the tick in which its item is let in") {
   run_scripted([](scripted_engine& engine) -> task<> {
     queue<std::unique_ptr<int>> items(1);
     std::string log;
@@ -191,7 +196,8 @@ TEST_CASE("W22: a pusher whose limit is due in the tick in which its item is let
   });
 }
 
-TEST_CASE("W22: a pusher whose scope gives up in the tick in which its item is let in") {
+// row: W22
+TEST_CASE("a pusher whose scope gives up in the tick in which its item is let in") {
   run_scripted([](scripted_engine& engine) -> task<> {
     queue<std::unique_ptr<int>> items(1);
     std::string log;
@@ -215,7 +221,8 @@ TEST_CASE("W22: a pusher whose scope gives up in the tick in which its item is l
   });
 }
 
-TEST_CASE("W22: of all that wait on either side only those that live are served") {
+// row: W22
+TEST_CASE("of all that wait on either side only those that live are served") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items(0);
     std::string log;
@@ -239,7 +246,8 @@ TEST_CASE("W22: of all that wait on either side only those that live are served"
   });
 }
 
-TEST_CASE("W22: a pending kill is thrown before an item is taken or given") {
+// row: W22
+TEST_CASE("a pending kill is thrown before an item is taken or given") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items(1);
     const auto killed = [&](auto call) -> task<std::string> {
@@ -256,7 +264,8 @@ TEST_CASE("W22: a pending kill is thrown before an item is taken or given") {
   });
 }
 
-TEST_CASE("W22: an item of a call that need not wait is not lost by a kill that comes meanwhile") {
+// row: W22
+TEST_CASE("an item of a call that need not wait is not lost by a kill that comes meanwhile") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items;
     for (int i = 0; i < 1000; ++i) CHECK(items.try_push(i));
@@ -277,7 +286,8 @@ TEST_CASE("W22: an item of a call that need not wait is not lost by a kill that 
 
 // Weight
 
-TEST_CASE("W22: a heavy first pusher keeps lighter ones out; when it gives up they come in") {
+// row: W22
+TEST_CASE("a heavy first pusher keeps lighter ones out; when it gives up they come in") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int, itself> items(queue_base::unlimited, 10);
     std::string log;
@@ -396,7 +406,8 @@ class storm {
 
 }  // namespace
 
-TEST_CASE("W22: in a storm of kills and limits every item is in one place") {
+// row: W22
+TEST_CASE("in a storm of kills and limits every item is in one place") {
   for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{8}}) {
     for (std::uint64_t seed = 1; seed <= 8; ++seed) {
       CAPTURE(size);

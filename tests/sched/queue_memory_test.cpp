@@ -83,7 +83,8 @@ void compare_with_deque(std::size_t most, std::uint64_t seed) {
 
 TEST_SUITE_BEGIN("queue memory");
 
-TEST_CASE("QU-01: at every border of its blocks it is a deque") {
+// row: QU-01
+TEST_CASE("at every border of its blocks it is a deque") {
   for (const std::size_t most :
        {1u, 2u, 20u, 21u, 22u, 30u, 31u, 32u, 33u, 62u, 63u, 64u, 65u, 66u, 1000u}) {
     compare_with_deque<counted_item>(most, most);        // 31 of them are a block
@@ -96,7 +97,8 @@ TEST_CASE("QU-01: at every border of its blocks it is a deque") {
   }
 }
 
-TEST_CASE("QU-01: numbers fill a block without a gap") {
+// row: QU-01
+TEST_CASE("numbers fill a block without a gap") {
   queue<char> letters;
   std::string in, out;
   for (int i = 0; i < 3000; ++i) {
@@ -108,7 +110,8 @@ TEST_CASE("QU-01: numbers fill a block without a gap") {
   CHECK(out == in);
 }
 
-TEST_CASE("QU-01: empty, it holds no memory") {
+// row: QU-01
+TEST_CASE("empty, it holds no memory") {
   if (!allocations_are_counted()) return;
   const empty_frame_pool nothing_free(chunk_bytes);
   queue<int> items;
@@ -152,7 +155,8 @@ TEST_CASE("a hand-over allocates nothing, a block holds many items, and spent on
   });
 }
 
-TEST_CASE("QU-01: push throws when there is no memory, and leaves its item alone") {
+// row: QU-01
+TEST_CASE("push throws when there is no memory, and leaves its item alone") {
   if (!allocations_are_counted()) return;
   run_scripted([](scripted_engine&) -> task<> {
     queue<std::unique_ptr<int>> items(100);
@@ -179,7 +183,8 @@ TEST_CASE("QU-01: push throws when there is no memory, and leaves its item alone
   });
 }
 
-TEST_CASE("QU-01: push throws when there is no memory for one more block, and nothing is lost") {
+// row: QU-01
+TEST_CASE("push throws when there is no memory for one more block, and nothing is lost") {
   if (!allocations_are_counted()) return;
   queue<int> items;
   int in = 0;
@@ -201,7 +206,8 @@ TEST_CASE("QU-01: push throws when there is no memory for one more block, and no
   CHECK(items.empty());
 }
 
-TEST_CASE("W22: a pop that finds no memory for those who wait loses nothing, and they come later") {
+// row: W22
+TEST_CASE("a pop that finds no memory for those who wait loses nothing, and they come later") {
   if (!allocations_are_counted()) return;
   run_scripted([](scripted_engine&) -> task<> {
     constexpr int block = (chunk_bytes - sizeof(void*)) / sizeof(int);
@@ -244,7 +250,8 @@ TEST_CASE("W22: a pop that finds no memory for those who wait loses nothing, and
   });
 }
 
-TEST_CASE("W22: an item for which there is no memory is popped from the fiber that pushes it") {
+// row: W22
+TEST_CASE("an item for which there is no memory is popped from the fiber that pushes it") {
   if (!allocations_are_counted()) return;
   using large = std::array<int, 10'000>;  // from operator new
   run_scripted([](scripted_engine&) -> task<> {

@@ -1,4 +1,4 @@
-// queue: whose turn it is, how much it holds, and what is left when it is closed. QU-01, QU-03.
+// queue: whose turn it is, how much it holds, and what is left when it is closed.
 //
 // Method: the scripted engine's clock moves only when everything sleeps. What comes of waits that
 // are cut short, and of memory, have files of their own.
@@ -30,7 +30,8 @@ TEST_SUITE_BEGIN("queue");
 
 // Order
 
-TEST_CASE("QU-01: items come out in the order in which they went in") {
+// row: QU-01
+TEST_CASE("items come out in the order in which they went in") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<std::string> words;
     CHECK(words.empty());
@@ -50,7 +51,8 @@ TEST_CASE("QU-01: items come out in the order in which they went in") {
   });
 }
 
-TEST_CASE("QU-01: an item goes to whoever has waited longest") {
+// row: QU-01
+TEST_CASE("an item goes to whoever has waited longest") {
   run_scripted([](scripted_engine&) -> task<> {
     constexpr int count = 200;
     queue<int> items;
@@ -78,7 +80,8 @@ TEST_CASE("QU-01: an item goes to whoever has waited longest") {
   });
 }
 
-TEST_CASE("QU-01: a place goes to whoever has waited longest") {
+// row: QU-01
+TEST_CASE("a place goes to whoever has waited longest") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items(3);
     std::string log;
@@ -98,7 +101,8 @@ TEST_CASE("QU-01: a place goes to whoever has waited longest") {
   });
 }
 
-TEST_CASE("W20: a place that is free again is not for those who come later") {
+// row: W20
+TEST_CASE("a place that is free again is not for those who come later") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items(1);
     std::string log;
@@ -119,7 +123,8 @@ TEST_CASE("W20: a place that is free again is not for those who come later") {
   });
 }
 
-TEST_CASE("W20: try_push is false while somebody waits to push, even if there were room for it") {
+// row: W20
+TEST_CASE("try_push is false while somebody waits to push, even if there were room for it") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int, itself> items(10, 10);
     std::string log;
@@ -137,7 +142,8 @@ TEST_CASE("W20: try_push is false while somebody waits to push, even if there we
   });
 }
 
-TEST_CASE("W20: an item that was handed over is not for those who come before its fiber runs") {
+// row: W20
+TEST_CASE("an item that was handed over is not for those who come before its fiber runs") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items;
     std::string log;
@@ -173,7 +179,8 @@ TEST_CASE("a queue that is full of nothing but ready calls lets the others run")
 
 // Room
 
-TEST_CASE("W21: with room for 0 items each push waits for a pop that takes its item") {
+// row: W21
+TEST_CASE("with room for 0 items each push waits for a pop that takes its item") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items(0);
     std::string log;
@@ -202,7 +209,8 @@ TEST_CASE("W21: with room for 0 items each push waits for a pop that takes its i
   });
 }
 
-TEST_CASE("QU-01: it holds as many items as it was made for, whatever that is") {
+// row: QU-01
+TEST_CASE("it holds as many items as it was made for, whatever that is") {
   run_scripted([](scripted_engine&) -> task<> {
     for (const std::size_t size : {std::size_t{1}, std::size_t{2}, std::size_t{100}}) {
       queue<int> items(size);
@@ -220,7 +228,8 @@ TEST_CASE("QU-01: it holds as many items as it was made for, whatever that is") 
   });
 }
 
-TEST_CASE("W10 QU-01: limits of 0, of the past and of some time") {
+// rows: W10 QU-01 TM-06
+TEST_CASE("limits of 0, of the past and of some time") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     const std::chrono::steady_clock::time_point past{};
@@ -245,7 +254,8 @@ TEST_CASE("W10 QU-01: limits of 0, of the past and of some time") {
 
 // Weight
 
-TEST_CASE("QU-01: room is for a weight, too, and its account is exact") {
+// row: QU-01
+TEST_CASE("room is for a weight, too, and its account is exact") {
   queue<int, itself> items(4, 10);
   CHECK(items.weight_max() == 10);
   CHECK(items.try_push(7));
@@ -262,7 +272,8 @@ TEST_CASE("QU-01: room is for a weight, too, and its account is exact") {
   CHECK(items.size() == 0);
 }
 
-TEST_CASE("QU-01: an item that is heavier than the limit passes, alone") {
+// row: QU-01
+TEST_CASE("an item that is heavier than the limit passes, alone") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int, itself> items(4, 10);
     std::string log;
@@ -284,7 +295,8 @@ TEST_CASE("QU-01: an item that is heavier than the limit passes, alone") {
   });
 }
 
-TEST_CASE("QU-01: one that leaves lets in as many as there is room for") {
+// row: QU-01
+TEST_CASE("one that leaves lets in as many as there is room for") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int, itself> items(queue_base::unlimited, 10);
     std::string log;
@@ -317,8 +329,8 @@ TEST_CASE("weights that are as large as numbers go do not overflow") {
 
 // Items
 
-TEST_CASE(
-    "QU-01: items that can only be moved are moved, the others are copied when they are named") {
+// row: QU-01
+TEST_CASE("items that can only be moved are moved, the others are copied when they are named") {
   static_assert(!std::copy_constructible<std::unique_ptr<int>>);
   run_scripted([](scripted_engine&) -> task<> {
     queue<std::unique_ptr<int>> owned;
@@ -363,7 +375,8 @@ TEST_CASE("a copy is made when push is called") {
 
 // Closed
 
-TEST_CASE("QU-03: close ends those who wait to push, whose items are not stored") {
+// row: QU-03
+TEST_CASE("close ends those who wait to push, whose items are not stored") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items(1);
     std::string log;
@@ -396,7 +409,8 @@ TEST_CASE("QU-03: close ends those who wait to push, whose items are not stored"
   });
 }
 
-TEST_CASE("QU-03: close ends those who wait to pop; twice is fine") {
+// row: QU-03
+TEST_CASE("close ends those who wait to pop; twice is fine") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items;
     std::vector<fiber<std::string>> poppers;
@@ -412,7 +426,8 @@ TEST_CASE("QU-03: close ends those who wait to pop; twice is fine") {
   });
 }
 
-TEST_CASE("QU-03: who was handed an item, or a place, before the close has it") {
+// row: QU-03
+TEST_CASE("who was handed an item, or a place, before the close has it") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items(1);
     std::string log;
@@ -430,7 +445,8 @@ TEST_CASE("QU-03: who was handed an item, or a place, before the close has it") 
   });
 }
 
-TEST_CASE("QU-03: close_now drops what is in it") {
+// row: QU-03
+TEST_CASE("close_now drops what is in it") {
   run_scripted([](scripted_engine&) -> task<> {
     life_count lives;
     queue<counted_item, weight_of_counted> items(2, 10);
@@ -489,7 +505,8 @@ TEST_CASE("dump shows at which queue a fiber waits, and for what") {
   });
 }
 
-TEST_CASE("W42: who waits alone at a queue is a deadlock") {
+// row: W42
+TEST_CASE("who waits alone at a queue is a deadlock") {
   queue<int> items(0);
   std::string words = deadlock_of([&](scripted_engine&) -> task<> { co_await pop_one(items); });
   CHECK(words.find("deadlock") == 0);

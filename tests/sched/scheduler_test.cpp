@@ -124,6 +124,7 @@ TEST_SUITE_BEGIN("scheduler");
 
 // Turns
 
+// row: HB-17
 TEST_CASE("a turn resumes 256 fibers at most before it looks at the engine") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
@@ -179,6 +180,7 @@ TEST_CASE("fibers that are always ready do not starve posted work") {
   run_on(engine, main());
 }
 
+// row: HB-17
 TEST_CASE("a fiber that computes between its yields delays timers by about a millisecond") {
   // How many resumptions there are at most from one reading of the clock to the next. (At least
   // two, because the sleeper's own resumptions take no time.)
@@ -447,6 +449,7 @@ TEST_CASE("the scheduler of a thread is there inside of run, and only there") {
   CHECK(current_scheduler_or_null() == nullptr);
 }
 
+// row: GL-03
 TEST_CASE("it counts the fibers that have not ended, and visits them oldest first") {
   scripted_engine engine;
   const auto main = []() -> task<> {
@@ -546,6 +549,7 @@ TEST_CASE("those who lack a descriptor are told one by one, in the order of thei
 
 // Size
 
+// row: GL-03
 TEST_CASE("a hundred thousand fibers live at once and end in order") {
   scripted_engine engine;
   constexpr int count = 100'000;

@@ -1,4 +1,4 @@
-// select: pushes that are given up let others in, but no other of the same select(). JN-04, W22.
+// select: pushes that are given up let others in, but no other of the same select().
 //
 // Method: a queue with a limit of weight, in which a heavy item waits before a light one: when the
 // heavy one goes, the light one has room.
@@ -37,7 +37,8 @@ struct half_full : weighed {
 
 TEST_SUITE_BEGIN("select of pushes");
 
-TEST_CASE("JN-04: a heavy push that loses lets in those behind it") {
+// row: JN-04
+TEST_CASE("a heavy push that loses lets in those behind it") {
   run_scripted([](scripted_engine&) -> task<> {
     half_full items;
     event door;
@@ -63,7 +64,8 @@ TEST_CASE("JN-04: a heavy push that loses lets in those behind it") {
   });
 }
 
-TEST_CASE("W22 JN-04: a heavy push that loses does not let in a light one of the same select") {
+// rows: W22 JN-04
+TEST_CASE("a heavy push that loses does not let in a light one of the same select") {
   run_scripted([](scripted_engine&) -> task<> {
     half_full items;
     event door;
@@ -95,7 +97,8 @@ TEST_CASE("W22 JN-04: a heavy push that loses does not let in a light one of the
   });
 }
 
-TEST_CASE("W22 JN-04: a select that is let in by another lets in the next") {
+// rows: W22 JN-04
+TEST_CASE("a select that is let in by another lets in the next") {
   run_scripted([](scripted_engine&) -> task<> {
     half_full left, right;
     event door;
@@ -122,7 +125,8 @@ TEST_CASE("W22 JN-04: a select that is let in by another lets in the next") {
   });
 }
 
-TEST_CASE("JN-04: selects that let in each other, in a long chain, need no deep stack") {
+// row: JN-04
+TEST_CASE("selects that let in each other, in a long chain, need no deep stack") {
   run_scripted([](scripted_engine&) -> task<> {
     constexpr std::size_t length = 100'000;
     std::deque<half_full> queues(length);
@@ -146,7 +150,8 @@ TEST_CASE("JN-04: selects that let in each other, in a long chain, need no deep 
   });
 }
 
-TEST_CASE("QU-03 JN-04: those that a close lets go first let nobody in behind them") {
+// rows: QU-03 JN-04
+TEST_CASE("those that a close lets go first let nobody in behind them") {
   run_scripted([](scripted_engine&) -> task<> {
     half_full items;
     const auto choose = [&]() -> task<> { co_await select(items.push(9), items.push(8)); };
@@ -162,7 +167,8 @@ TEST_CASE("QU-03 JN-04: those that a close lets go first let nobody in behind th
   });
 }
 
-TEST_CASE("W22 JN-04: in a storm of selects every item is in one place") {
+// rows: W22 JN-04
+TEST_CASE("in a storm of selects every item is in one place") {
   for (std::uint64_t seed = 1; seed <= 12; ++seed) {
     CAPTURE(seed);
     run_scripted([seed](scripted_engine&) -> task<> {

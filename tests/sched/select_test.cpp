@@ -1,4 +1,4 @@
-// select: which call is taken, and that the others are as if they had never been made. JN-04.
+// select: which call is taken, and that the others are as if they had never been made.
 //
 // Method: after each select() the event, queue or group of a loser is destroyed, which aborts if it
 // had left something there. The scripted engine's clock moves only when everything sleeps.
@@ -134,7 +134,8 @@ constexpr const char* words_of_kind[fair::kinds] = {"set",    "1", "done",     "
 
 TEST_SUITE_BEGIN("select");
 
-TEST_CASE("JN-04: each kind of wait can be the one that is taken, and one of those that are not") {
+// row: JN-04
+TEST_CASE("each kind of wait can be the one that is taken, and one of those that are not") {
   for (std::size_t kind = 0; kind < fair::kinds; ++kind) {
     CAPTURE(kind);
     run_scripted([kind](scripted_engine& engine) -> task<> {
@@ -158,8 +159,8 @@ TEST_CASE("JN-04: each kind of wait can be the one that is taken, and one of tho
   }
 }
 
-TEST_CASE(
-    "JN-04: what need not wait is taken at once, the first in the order in which it is given") {
+// row: JN-04
+TEST_CASE("what need not wait is taken at once, the first in the order in which it is given") {
   for (std::size_t kind = 0; kind + 1 < fair::kinds; ++kind) {
     if (kind == 2 || kind == 3) continue;  // nobody pops from these yet
     CAPTURE(kind);
@@ -184,7 +185,8 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("JN-04: a push is taken at once when somebody pops, or there is room") {
+// row: JN-04
+TEST_CASE("a push is taken at once when somebody pops, or there is room") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> first(0), second(1);
     std::string log;
@@ -201,7 +203,8 @@ TEST_CASE("JN-04: a push is taken at once when somebody pops, or there is room")
   });
 }
 
-TEST_CASE("JN-04: of several that come in one tick the first is taken, and the others are kept") {
+// row: JN-04
+TEST_CASE("of several that come in one tick the first is taken, and the others are kept") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> a, b;
     std::string log;
@@ -223,7 +226,8 @@ TEST_CASE("JN-04: of several that come in one tick the first is taken, and the o
 
 // Limits
 
-TEST_CASE("JN-04: the limit that passes first ends it, as it ends the call that has it") {
+// row: JN-04
+TEST_CASE("the limit that passes first ends it, as it ends the call that has it") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     event door;
@@ -252,7 +256,8 @@ TEST_CASE("JN-04: the limit that passes first ends it, as it ends the call that 
   });
 }
 
-TEST_CASE("W10 JN-04: a limit of 0 takes what is there, and only that") {
+// rows: W10 JN-04
+TEST_CASE("a limit of 0 takes what is there, and only that") {
   run_scripted([](scripted_engine& engine) -> task<> {
     queue<int> items;
     auto taken = co_await select(items.pop(), sleep(0s));
@@ -267,7 +272,8 @@ TEST_CASE("W10 JN-04: a limit of 0 takes what is there, and only that") {
   });
 }
 
-TEST_CASE("JN-04: what comes in the tick in which a limit is due is taken: success wins") {
+// row: JN-04
+TEST_CASE("what comes in the tick in which a limit is due is taken: success wins") {
   run_scripted([](scripted_engine& engine) -> task<> {
     queue<int> items;
     std::string log;
@@ -283,7 +289,8 @@ TEST_CASE("JN-04: what comes in the tick in which a limit is due is taken: succe
   });
 }
 
-TEST_CASE("W7 JN-04: a limit around select() takes nothing either") {
+// rows: W7 JN-04
+TEST_CASE("a limit around select() takes nothing either") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items, full(1);
     CHECK(full.try_push(1));
@@ -299,7 +306,8 @@ TEST_CASE("W7 JN-04: a limit around select() takes nothing either") {
 
 // Kills
 
-TEST_CASE("W22 JN-04: who is killed in a select() takes nothing, unless it had something already") {
+// rows: W22 JN-04
+TEST_CASE("who is killed in a select() takes nothing, unless it had something already") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items;
     queue<std::unique_ptr<int>> full(0);
@@ -343,7 +351,8 @@ TEST_CASE("W22 JN-04: who is killed in a select() takes nothing, unless it had s
   });
 }
 
-TEST_CASE("JN-04: a pending kill is thrown although something is ready") {
+// row: JN-04
+TEST_CASE("a pending kill is thrown although something is ready") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items;
     CHECK(items.try_push(1));
@@ -357,7 +366,8 @@ TEST_CASE("JN-04: a pending kill is thrown although something is ready") {
   });
 }
 
-TEST_CASE("JN-04: an exception that a fiber is killed with comes out of its select()") {
+// row: JN-04
+TEST_CASE("an exception that a fiber is killed with comes out of its select()") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items;
     event door;
@@ -371,7 +381,8 @@ TEST_CASE("JN-04: an exception that a fiber is killed with comes out of its sele
 
 // Errors of the one that is taken
 
-TEST_CASE("JN-04: a queue that is closed has been taken, and says so") {
+// row: JN-04
+TEST_CASE("a queue that is closed has been taken, and says so") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items(0), other(0);
     const auto choose = [&]() -> task<> { co_await select(other.pop(), items.pop()); };
@@ -392,7 +403,8 @@ TEST_CASE("JN-04: a queue that is closed has been taken, and says so") {
   });
 }
 
-TEST_CASE("JN-04: get() of a fiber that failed throws what that threw") {
+// row: JN-04
+TEST_CASE("get() of a fiber that failed throws what that threw") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     const fiber<> failing = spawn(fail_after, 1ms, "expected");
@@ -406,7 +418,8 @@ TEST_CASE("JN-04: get() of a fiber that failed throws what that threw") {
   });
 }
 
-TEST_CASE("JN-04: a copy of the value of a fiber that others look at") {
+// row: JN-04
+TEST_CASE("a copy of the value of a fiber that others look at") {
   run_scripted([](scripted_engine&) -> task<> {
     const fiber<std::string> word = spawn(value_after<std::string>, 1ms, std::string("word"));
     for (int i = 0; i < 2; ++i) {
@@ -419,7 +432,8 @@ TEST_CASE("JN-04: a copy of the value of a fiber that others look at") {
 
 // Whose turn it is
 
-TEST_CASE("QU-01 JN-04: a select() waits in line with those who pop without one") {
+// rows: QU-01 JN-04
+TEST_CASE("a select() waits in line with those who pop without one") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items, other;
     std::string log;
@@ -438,7 +452,8 @@ TEST_CASE("QU-01 JN-04: a select() waits in line with those who pop without one"
   });
 }
 
-TEST_CASE("JN-04: one that both pushes to and pops from a queue never serves itself") {
+// row: JN-04
+TEST_CASE("one that both pushes to and pops from a queue never serves itself") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items(0);
     std::string log;
@@ -464,7 +479,8 @@ TEST_CASE("JN-04: one that both pushes to and pops from a queue never serves its
   });
 }
 
-TEST_CASE("JN-04: the same fiber, event or queue twice is taken once") {
+// row: JN-04
+TEST_CASE("the same fiber, event or queue twice is taken once") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     queue<int> items;
@@ -488,7 +504,8 @@ TEST_CASE("JN-04: the same fiber, event or queue twice is taken once") {
 
 // What others see of it
 
-TEST_CASE("JN-04: dump shows all that is waited for") {
+// row: JN-04
+TEST_CASE("dump shows all that is waited for") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items;
     const fiber<> busy = spawn(sleep_for, 1h);
@@ -506,7 +523,8 @@ TEST_CASE("JN-04: dump shows all that is waited for") {
   });
 }
 
-TEST_CASE("W42 JN-04: when nothing that it waits for can come, it is a deadlock") {
+// rows: W42 JN-04
+TEST_CASE("when nothing that it waits for can come, it is a deadlock") {
   const std::string words = deadlock_of([](scripted_engine&) -> task<> {
     queue<int> items;
     event door;
@@ -521,7 +539,8 @@ TEST_CASE("W42 JN-04: when nothing that it waits for can come, it is a deadlock"
   CHECK(words.find("fiber 2: select of pop queue") != words.npos);
 }
 
-TEST_CASE("JN-04: a loop of selects that are ready lets the others run") {
+// row: JN-04
+TEST_CASE("a loop of selects that are ready lets the others run") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     queue<int> items;
@@ -540,7 +559,8 @@ TEST_CASE("JN-04: a loop of selects that are ready lets the others run") {
   });
 }
 
-TEST_CASE("JN-04: it allocates nothing") {
+// row: JN-04
+TEST_CASE("it allocates nothing") {
   run_scripted([](scripted_engine&) -> task<> {
     const auto round = []() -> task<std::size_t> {
       queue<int> items, full(0);

@@ -101,7 +101,8 @@ TEST_CASE("a shield yields what the call yields, and lets its errors pass") {
 
 // Kills
 
-TEST_CASE("GL-08: a kill is held back, and ends the first wait behind the shield") {
+// row: GL-08
+TEST_CASE("a kill is held back, and ends the first wait behind the shield") {
   scripted_engine engine;
   notes log(engine);
   const auto guarded = [&]() -> task<> {
@@ -168,7 +169,8 @@ TEST_CASE("success wins: who needs no wait behind the shield has not been killed
   run_on(engine, main());
 }
 
-TEST_CASE("W4 GL-08: several kills are thrown once each behind the shield, in their order") {
+// rows: W4 GL-08
+TEST_CASE("several kills are thrown once each behind the shield, in their order") {
   scripted_engine engine;
   notes log(engine);
   const auto main = [&]() -> task<> {
@@ -325,7 +327,8 @@ TEST_CASE("the limit counts from the co_await, and may be a point in time") {
 
 // Limits around it and inside
 
-TEST_CASE("TM-03: a limit around the shield is held back, and ends the first wait behind it") {
+// row: TM-03
+TEST_CASE("a limit around the shield is held back, and ends the first wait behind it") {
   scripted_engine engine;
   notes log(engine);
   const auto call = [&]() -> task<> {
@@ -344,7 +347,8 @@ TEST_CASE("TM-03: a limit around the shield is held back, and ends the first wai
         "outside@6 ");
 }
 
-TEST_CASE("TM-03: a limit around the shield that passed in vain is no limit: success wins") {
+// row: TM-03
+TEST_CASE("a limit around the shield that passed in vain is no limit: success wins") {
   scripted_engine engine;
   notes log(engine);
   const auto main = [&]() -> task<> {
@@ -365,7 +369,8 @@ TEST_CASE("TM-03: a limit around the shield that passed in vain is no limit: suc
   CHECK(log.text() == "inside@5 inside@10 outside@11 ");
 }
 
-TEST_CASE("TM-03: when the shield's limit passes, the limit around it ends every wait inside") {
+// row: TM-03
+TEST_CASE("when the shield's limit passes, the limit around it ends every wait inside") {
   scripted_engine engine;
   notes log(engine);
   const auto guarded = [&]() -> task<> {
@@ -380,7 +385,8 @@ TEST_CASE("TM-03: when the shield's limit passes, the limit around it ends every
   CHECK(log.text() == "inside cancelled@5 inside cancelled@5 call with_timeout: timed out@5 ");
 }
 
-TEST_CASE("TM-03: limits inside the shield work as ever, also while something is held back") {
+// row: TM-03
+TEST_CASE("limits inside the shield work as ever, also while something is held back") {
   scripted_engine engine;
   notes log(engine);
   const auto guarded = [&]() -> task<> {
@@ -649,7 +655,8 @@ TEST_CASE("a fiber that outlives grace in its cleanup, behind its shield, ends t
   }));
 }
 
-TEST_CASE("W42: a deadlock inside the main fiber's shield is told, once") {
+// row: W42
+TEST_CASE("a deadlock inside the main fiber's shield is told, once") {
   scripted_engine engine;
   notes log(engine);
   const auto main = [&]() -> task<> {

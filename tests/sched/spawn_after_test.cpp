@@ -61,7 +61,8 @@ TEST_SUITE_BEGIN("spawn_after");
 
 // spawn_after
 
-TEST_CASE("GL-02: spawn_after calls when the time has passed, counted from the call") {
+// row: GL-02
+TEST_CASE("spawn_after calls when the time has passed, counted from the call") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -77,7 +78,8 @@ TEST_CASE("GL-02: spawn_after calls when the time has passed, counted from the c
   CHECK(log == "computed 2 3 ");
 }
 
-TEST_CASE("GL-02: the time may be a point; zero and less begin in the next turn, not at once") {
+// row: GL-02
+TEST_CASE("the time may be a point; zero and less begin in the next turn, not at once") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -98,7 +100,8 @@ TEST_CASE("GL-02: the time may be a point; zero and less begin in the next turn,
   CHECK(log == "0 0 0 main 5 ");
 }
 
-TEST_CASE("GL-02: those of the same time begin in the order of their spawning") {
+// row: GL-02
+TEST_CASE("those of the same time begin in the order of their spawning") {
   scripted_engine engine;
   std::string log;
   const auto note = [&log](char name) -> task<> {
@@ -115,7 +118,8 @@ TEST_CASE("GL-02: those of the same time begin in the order of their spawning") 
   CHECK(log == "abc");
 }
 
-TEST_CASE("GL-02: spawn_after yields what the task returns, and its failure is the fiber's") {
+// row: GL-02
+TEST_CASE("spawn_after yields what the task returns, and its failure is the fiber's") {
   scripted_engine engine;
   const auto add = [](std::unique_ptr<int> a, int b) -> task<std::unique_ptr<int>> {
     co_await yield();
@@ -139,7 +143,8 @@ TEST_CASE("GL-02: spawn_after yields what the task returns, and its failure is t
   run_on(engine, main());
 }
 
-TEST_CASE("GL-02: a capturing lambda and arguments live until the call has ended") {
+// row: GL-02
+TEST_CASE("a capturing lambda and arguments live until the call has ended") {
   scripted_engine engine;
   std::string log;
   const auto life = std::make_shared<int>();
@@ -160,7 +165,8 @@ TEST_CASE("GL-02: a capturing lambda and arguments live until the call has ended
   CHECK(log == std::string(100, 'x'));
 }
 
-TEST_CASE("W3 GL-02: killed before its time a fiber never calls, and ends at once") {
+// rows: W3 GL-02
+TEST_CASE("killed before its time a fiber never calls, and ends at once") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -191,7 +197,8 @@ TEST_CASE("W3 GL-02: killed before its time a fiber never calls, and ends at onc
   CHECK(log == "0 0 0 ");
 }
 
-TEST_CASE("GL-02: what is spawned for later ends with the main task, and does not hold it up") {
+// row: GL-02
+TEST_CASE("what is spawned for later ends with the main task, and does not hold it up") {
   scripted_engine engine;
   std::string log;
   fiber<> later;
@@ -205,7 +212,8 @@ TEST_CASE("GL-02: what is spawned for later ends with the main task, and does no
   CHECK(log.empty());
 }
 
-TEST_CASE("GL-02: the time may be for ever, until a kill") {
+// row: GL-02
+TEST_CASE("the time may be for ever, until a kill") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -218,7 +226,8 @@ TEST_CASE("GL-02: the time may be for ever, until a kill") {
   CHECK(log.empty());
 }
 
-TEST_CASE("GL-13 GL-14: the place of the call is recorded, and dumps say that the fiber sleeps") {
+// rows: GL-13 GL-14
+TEST_CASE("the place of the call is recorded, and dumps say that the fiber sleeps") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto body = [](int) -> task<> { co_return; };
@@ -243,7 +252,8 @@ TEST_CASE("GL-13 GL-14: the place of the call is recorded, and dumps say that th
 
 // spawn_every
 
-TEST_CASE("GL-02: spawn_every calls once a period, for the first time when one has passed") {
+// row: GL-02
+TEST_CASE("spawn_every calls once a period, for the first time when one has passed") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -257,7 +267,8 @@ TEST_CASE("GL-02: spawn_every calls once a period, for the first time when one h
   CHECK(log == "10 20 30 40 ");
 }
 
-TEST_CASE("GL-02: the periods of spawn_every count from the call, whenever the fiber begins") {
+// row: GL-02
+TEST_CASE("the periods of spawn_every count from the call, whenever the fiber begins") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -270,7 +281,8 @@ TEST_CASE("GL-02: the periods of spawn_every count from the call, whenever the f
   CHECK(log == "10 20 ");
 }
 
-TEST_CASE("GL-02: calls that take time do not shift the grid, and missed ticks are left out") {
+// row: GL-02
+TEST_CASE("calls that take time do not shift the grid, and missed ticks are left out") {
   scripted_engine engine;
   std::string log;
   int calls = 0;
@@ -320,7 +332,8 @@ TEST_CASE("GL-02: calls that take time do not shift the grid, and missed ticks a
   }
 }
 
-TEST_CASE("GL-02: the copies of function and arguments serve all calls") {
+// row: GL-02
+TEST_CASE("the copies of function and arguments serve all calls") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -342,7 +355,8 @@ TEST_CASE("GL-02: the copies of function and arguments serve all calls") {
   CHECK(log == "123ab");
 }
 
-TEST_CASE("GL-02: a failure ends it, and is the fiber's") {
+// row: GL-02
+TEST_CASE("a failure ends it, and is the fiber's") {
   scripted_engine engine;
   int calls = 0;
   const auto main = [&]() -> task<> {
@@ -363,7 +377,8 @@ TEST_CASE("GL-02: a failure ends it, and is the fiber's") {
   CHECK(calls == 10);
 }
 
-TEST_CASE("W3 GL-02: spawn_every can be killed before it begins, between calls and during one") {
+// rows: W3 GL-02
+TEST_CASE("spawn_every can be killed before it begins, between calls and during one") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -409,7 +424,8 @@ TEST_CASE("W3 GL-02: spawn_every can be killed before it begins, between calls a
   run_on(engine, main());
 }
 
-TEST_CASE("GL-02: a call that catches its kill goes on with the next one") {
+// row: GL-02
+TEST_CASE("a call that catches its kill goes on with the next one") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -430,7 +446,8 @@ TEST_CASE("GL-02: a call that catches its kill goes on with the next one") {
   CHECK(log == "cancelled slept ");
 }
 
-TEST_CASE("GL-02: an endless period never comes, and the longest finite one does not overflow") {
+// row: GL-02
+TEST_CASE("an endless period never comes, and the longest finite one does not overflow") {
   for (const spawn_time period :
        {spawn_time(std::chrono::hours::max()), spawn_time(std::chrono::nanoseconds::max()),
         spawn_time(std::chrono::nanoseconds(4'500'000'000'000'000'000))}) {
@@ -448,7 +465,8 @@ TEST_CASE("GL-02: an endless period never comes, and the longest finite one does
   }
 }
 
-TEST_CASE("GL-02: a period that is not above zero aborts at the call") {
+// row: GL-02
+TEST_CASE("a period that is not above zero aborts at the call") {
   constexpr auto sentence = "spawn_every() needs a period above zero";
   const auto with_period = [](spawn_time period) {
     scripted_engine engine;
@@ -464,7 +482,8 @@ TEST_CASE("GL-02: a period that is not above zero aborts at the call") {
   CHECK(aborts_with(sentence, [&] { with_period(-1ms); }));
 }
 
-TEST_CASE("GL-02: waiting for a tick allocates nothing") {
+// row: GL-02
+TEST_CASE("waiting for a tick allocates nothing") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     int calls = 0;

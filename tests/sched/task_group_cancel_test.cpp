@@ -1,5 +1,4 @@
 // with_group: what ends it early, from inside and from outside, and that nothing stays alive.
-// PO-05.
 //
 // Method: as in task_group_test.cpp. Last, trees of groups in which everybody acts at random.
 #include <ringlet/run.hpp>
@@ -220,7 +219,8 @@ TEST_CASE("each wait is asked to end once, however many fail") {
 
 // What ends the caller
 
-TEST_CASE("PO-05: a kill of the caller cancels the group, waits for it, and passes through") {
+// row: PO-05
+TEST_CASE("a kill of the caller cancels the group, waits for it, and passes through") {
   run_scripted([](scripted_engine& engine) -> task<> {
     std::string log;
     std::vector<fiber<>> children;

@@ -1,4 +1,4 @@
-// with_group: what it yields, whom a failure cancels, and what comes out. PO-05, W47.
+// with_group: what it yields, whom a failure cancels, and what comes out.
 //
 // Method: the scripted engine's clock moves only when everything sleeps, so what is first is a
 // matter of numbers. In fibers that are cancelled no co_await stands inside of a CHECK.
@@ -35,7 +35,8 @@ TEST_SUITE_BEGIN("task_group");
 
 // All goes well
 
-TEST_CASE("PO-05: with_group returns when its body and all its fibers have ended") {
+// rows: PO-05 GL-12
+TEST_CASE("with_group returns when its body and all its fibers have ended") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     fiber<> longest;
@@ -60,7 +61,8 @@ TEST_CASE("PO-05: with_group returns when its body and all its fibers have ended
   });
 }
 
-TEST_CASE("W1: spawning in a group queues, in order, and the body runs on") {
+// row: W1
+TEST_CASE("spawning in a group queues, in order, and the body runs on") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;
     const auto note = [&](char name) -> task<> {
@@ -209,7 +211,8 @@ TEST_CASE("a body may wait for its fibers one by one, and collect their values")
 
 // Failures
 
-TEST_CASE("PO-05: the first failure cancels siblings and body, at every wait") {
+// row: PO-05
+TEST_CASE("the first failure cancels siblings and body, at every wait") {
   std::string log;
   run_scripted([&](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
@@ -254,7 +257,8 @@ TEST_CASE("a failure cancels those that have not begun, and they never do") {
   });
 }
 
-TEST_CASE("PO-05: all errors are kept, in the order in which they came") {
+// row: PO-05
+TEST_CASE("all errors are kept, in the order in which they came") {
   const auto fail_in_cleanup = [](const char* what) -> task<> {
     try {
       co_await sleep(1h);
@@ -295,7 +299,8 @@ TEST_CASE("PO-05: all errors are kept, in the order in which they came") {
   });
 }
 
-TEST_CASE("W47: a body that fails cancels its fibers, and they are waited for") {
+// row: W47
+TEST_CASE("a body that fails cancels its fibers, and they are waited for") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     fiber<> child;

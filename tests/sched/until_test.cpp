@@ -41,6 +41,7 @@ TEST_CASE("a time point stands for itself, whenever the wait begins") {
   static_assert(until::at(0).resolve(now) == 0);
 }
 
+// row: TM-06
 TEST_CASE("any duration and steady time points convert, other numbers and clocks do not") {
   static_assert(std::convertible_to<std::chrono::seconds, until>);
   static_assert(std::convertible_to<duration<double>, until>);

@@ -1,5 +1,4 @@
-// when_all and when_any: values in order, who ends the others, and what becomes of losers. JN-01,
-// JN-04.
+// when_all and when_any: values in order, who ends the others, and what becomes of losers.
 //
 // Method: as for task_group; the scripted engine's clock moves only when everything sleeps.
 #include <ringlet/run.hpp>
@@ -55,8 +54,8 @@ task<int> fail_when_cancelled(const char* what) {
 
 TEST_SUITE_BEGIN("when_all");
 
-TEST_CASE(
-    "JN-01: when_all runs the calls at once, and yields their values in the order of the calls") {
+// row: JN-01
+TEST_CASE("when_all runs the calls at once, and yields their values in the order of the calls") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     const auto [number, nothing, text, owned] =
@@ -239,7 +238,8 @@ TEST_CASE("values and arguments of calls are destroyed once each") {
 
 // when_any
 
-TEST_CASE("JN-04: when_any yields which was first, and cancels the others") {
+// row: JN-04
+TEST_CASE("when_any yields which was first, and cancels the others") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     const auto race =

@@ -407,7 +407,8 @@ auto extend_after(std::chrono::milliseconds first, until limit, bool& extended) 
 
 }  // namespace
 
-TEST_CASE("TM-01: the call may extend its limit: later, earlier, or for ever") {
+// row: TM-01
+TEST_CASE("the call may extend its limit: later, earlier, or for ever") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const steady_ns begin = engine.now();
@@ -433,7 +434,8 @@ TEST_CASE("TM-01: the call may extend its limit: later, earlier, or for ever") {
   run_on(engine, main());
 }
 
-TEST_CASE("TM-01: a limit may be extended again and again, and begin with none") {
+// row: TM-01
+TEST_CASE("a limit may be extended again and again, and begin with none") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const steady_ns begin = engine.now();
@@ -453,7 +455,8 @@ TEST_CASE("TM-01: a limit may be extended again and again, and begin with none")
   run_on(engine, main());
 }
 
-TEST_CASE("TM-01: when the limit has passed, has_passed says so and extend is too late") {
+// row: TM-01
+TEST_CASE("when the limit has passed, has_passed says so and extend is too late") {
   scripted_engine engine;
   std::string log;
   const auto stubborn = [&](deadline_scope& deadline) -> task<> {
@@ -482,7 +485,8 @@ TEST_CASE("TM-01: when the limit has passed, has_passed says so and extend is to
   CHECK(log == "not passed passed too late too late cancelled ");
 }
 
-TEST_CASE("TM-01: extend is in time as long as the scheduler has not seen the limit pass") {
+// row: TM-01
+TEST_CASE("extend is in time as long as the scheduler has not seen the limit pass") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const steady_ns begin = engine.now();
@@ -499,7 +503,8 @@ TEST_CASE("TM-01: extend is in time as long as the scheduler has not seen the li
   run_on(engine, main());
 }
 
-TEST_CASE("TM-03: extending the inner limit does not move the outer one, nor the other way round") {
+// row: TM-03
+TEST_CASE("extending the inner limit does not move the outer one, nor the other way round") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -534,7 +539,8 @@ TEST_CASE("TM-03: extending the inner limit does not move the outer one, nor the
   run_on(engine, main());
 }
 
-TEST_CASE("TM-01: with_timeout with a function yields what it returns, and passes errors on") {
+// row: TM-01
+TEST_CASE("with_timeout with a function yields what it returns, and passes errors on") {
   scripted_engine engine;
   const auto make = [](deadline_scope&) -> task<std::unique_ptr<int>> {
     co_await yield();
@@ -608,7 +614,8 @@ task<int> throw_timed_out_for_int() {
 
 }  // namespace
 
-TEST_CASE("W8 TM-04: a timed_out that the call itself throws is not taken for that of the limit") {
+// rows: W8 TM-04
+TEST_CASE("a timed_out that the call itself throws is not taken for that of the limit") {
   scripted_engine engine;
   std::string log;
   const auto note = [&](task<> call) -> task<> {
@@ -639,7 +646,8 @@ TEST_CASE("W8 TM-04: a timed_out that the call itself throws is not taken for th
   CHECK(log == "its own its own its own its own its own ");
 }
 
-TEST_CASE("W9: timed_out derives from std::exception, and what ends the waits inside does not") {
+// row: W9
+TEST_CASE("timed_out derives from std::exception, and what ends the waits inside does not") {
   static_assert(std::is_base_of_v<std::system_error, timed_out>);
   scripted_engine engine;
   bool swallowed = false;
@@ -657,7 +665,8 @@ TEST_CASE("W9: timed_out derives from std::exception, and what ends the waits in
   CHECK_FALSE(swallowed);
 }
 
-TEST_CASE("W10: no limit costs no timer, and one of zero ends the first wait of the call") {
+// row: W10
+TEST_CASE("no limit costs no timer, and one of zero ends the first wait of the call") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -680,7 +689,8 @@ TEST_CASE("W10: no limit costs no timer, and one of zero ends the first wait of 
   CHECK(log == "called yielded ");
 }
 
-TEST_CASE("W8 TM-03: none of the forms swallows an outer limit, a kill, or a given exception") {
+// rows: W8 TM-03
+TEST_CASE("none of the forms swallows an outer limit, a kill, or a given exception") {
   scripted_engine engine;
   std::string log;
   const auto forms = [&]() {
@@ -722,7 +732,8 @@ TEST_CASE("W8 TM-03: none of the forms swallows an outer limit, a kill, or a giv
   run_on(engine, main());
 }
 
-TEST_CASE("W8 TM-03: when both limits have passed it is the outer one that ends the call") {
+// rows: W8 TM-03
+TEST_CASE("when both limits have passed it is the outer one that ends the call") {
   scripted_engine engine;
   std::string log;
   const auto clean_up_slowly = [&]() -> task<> {
@@ -747,7 +758,8 @@ TEST_CASE("W8 TM-03: when both limits have passed it is the outer one that ends 
   run_on(engine, main());
 }
 
-TEST_CASE("W8 TM-03: a kill in the turn in which the limit passes comes first") {
+// rows: W8 TM-03
+TEST_CASE("a kill in the turn in which the limit passes comes first") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -766,7 +778,8 @@ TEST_CASE("W8 TM-03: a kill in the turn in which the limit passes comes first") 
 
 // timeout_or and move_on_after
 
-TEST_CASE("TM-04: timeout_or yields the value in time, else the other one") {
+// row: TM-04
+TEST_CASE("timeout_or yields the value in time, else the other one") {
   scripted_engine engine;
   const auto make = [](std::chrono::milliseconds time) -> task<std::unique_ptr<int>> {
     co_await sleep(time);
@@ -796,7 +809,8 @@ TEST_CASE("TM-04: timeout_or yields the value in time, else the other one") {
   run_on(engine, main());
 }
 
-TEST_CASE("TM-02: move_on_after is false, or without a value, when the limit passes first") {
+// row: TM-02
+TEST_CASE("move_on_after is false, or without a value, when the limit passes first") {
   scripted_engine engine;
   const auto make = [](std::chrono::milliseconds time) -> task<std::unique_ptr<int>> {
     co_await sleep(time);
@@ -818,7 +832,8 @@ TEST_CASE("TM-02: move_on_after is false, or without a value, when the limit pas
   run_on(engine, main());
 }
 
-TEST_CASE("TM-04: success wins with these, too, and their errors pass through") {
+// row: TM-04
+TEST_CASE("success wins with these, too, and their errors pass through") {
   scripted_engine engine;
   const auto late = []() -> task<int> {
     try {
