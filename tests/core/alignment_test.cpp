@@ -119,14 +119,14 @@ void check() {
 
 TEST_SUITE_BEGIN("alignment");
 
-TEST_CASE("what a coroutine keeps is aligned as its type says" *
+TEST_CASE("values in a coroutine frame are aligned as their types require" *
           doctest::skip(alignment_held < 64)) {
   check<aligned<32>>();
   check<aligned<64>>();
   check<aligned<64, 192>>();
 }
 
-TEST_CASE("alignments of more than a cache line are honoured" *
+TEST_CASE("a coroutine frame honours alignments above a cache line" *
           doctest::skip(alignment_held < 4096)) {
   check<aligned<128>>();
   check<aligned<128, 640>>();

@@ -1,4 +1,4 @@
-// as_result: errors of the world as values, everything else as before.
+// as_result: system errors as values, everything else as before.
 #include <ringlet/as_result.hpp>
 
 #include <doctest/doctest.h>
@@ -65,7 +65,7 @@ task<result<T>> outcome_of(task<T> call) {
 
 }  // namespace
 
-TEST_CASE("the value of a call comes as a value") {
+TEST_CASE("as_result returns the value of a call") {
   const auto outcome = run_alone([]() -> task<result<int>> {
     quiet_call call(7);
     co_return co_await as_result(call);
@@ -74,7 +74,7 @@ TEST_CASE("the value of a call comes as a value") {
   CHECK(*outcome == 7);
 }
 
-TEST_CASE("the error of a call comes as a value, and nothing is thrown on the way") {
+TEST_CASE("as_result returns the error of a call, and nothing is thrown on the way") {
   quiet_call::throwing_calls = 0;
   const auto outcome = run_alone([]() -> task<result<int>> {
     co_return co_await as_result(quiet_call(make_error_code(errc::closed)));
@@ -90,7 +90,7 @@ TEST_CASE("without as_result the same call throws") {
                   std::system_error);
 }
 
-TEST_CASE("as_result of as_result is as_result") {
+TEST_CASE("as_result of as_result is the same as as_result") {
   const auto outcome = run_alone([]() -> task<result<int>> {
     quiet_call call(make_error_code(errc::closed));
     auto once = as_result(call);
@@ -99,11 +99,11 @@ TEST_CASE("as_result of as_result is as_result") {
   CHECK(outcome.error() == errc::closed);
 }
 
-TEST_CASE("a task's value comes as a value") {
+TEST_CASE("as_result returns a task's value") {
   CHECK(*run_alone(outcome_of(value_after_a_wait(7))) == 7);
 }
 
-TEST_CASE("a task's value may be one that can only be moved") {
+TEST_CASE("as_result returns a task's value that can only be moved") {
   auto outcome = run_alone([]() -> task<std::unique_ptr<int>> {
     auto made = co_await as_result(moving());
     co_return *std::move(made);
@@ -111,21 +111,21 @@ TEST_CASE("a task's value may be one that can only be moved") {
   CHECK(*outcome == 7);
 }
 
-TEST_CASE("a task that returns nothing gives success or an error") {
+TEST_CASE("as_result of a task that returns nothing is success or an error") {
   CHECK(run_alone(outcome_of([]() -> task<> { co_await yield_wait(); }())));
   CHECK(run_alone(outcome_of(failing_quietly())).error() == errc::timed_out);
 }
 
-TEST_CASE("a task's system_error becomes its code") {
+TEST_CASE("as_result returns the code of a task's system_error") {
   const std::system_error refused(std::make_error_code(std::errc::connection_refused));
   CHECK(run_alone(outcome_of(failing(refused))).error() == std::errc::connection_refused);
 }
 
-TEST_CASE("cancelled is no error of the world and passes through a task") {
+TEST_CASE("cancelled passes through as_result of a task: it is not an error") {
   CHECK_THROWS_AS(static_cast<void>(run_alone(outcome_of(failing(cancelled())))), cancelled);
 }
 
-TEST_CASE("cancelled is no error of the world and passes through a wait") {
+TEST_CASE("cancelled passes through as_result of a wait: it is not an error") {
   ready_queue queue;
   chain<result<int>> one(queue, []() -> task<result<int>> {
     struct quiet_wait : manual_wait {
@@ -142,13 +142,13 @@ TEST_CASE("cancelled is no error of the world and passes through a wait") {
   CHECK_THROWS_AS(static_cast<void>(one.take()), cancelled);
 }
 
-TEST_CASE("other exceptions pass through") {
+TEST_CASE("other exceptions pass through as_result") {
   CHECK_THROWS_AS(static_cast<void>(run_alone(outcome_of(failing(std::runtime_error("bug"))))),
                   std::runtime_error);
   CHECK_THROWS_AS(static_cast<void>(run_alone(outcome_of(failing(7)))), int);
 }
 
-TEST_CASE("a task that nobody awaits does not run, under as_result either") {
+TEST_CASE("a task that is never awaited does not run, not even under as_result") {
   bool ran = false;
   {
     const auto never_awaited = as_result([](bool& flag) -> task<> {

@@ -11,7 +11,7 @@ using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("assert");
 
-TEST_CASE("a rule that holds costs nothing but its check, which runs once") {
+TEST_CASE("a rule that holds costs only its check, which runs once") {
   int checks = 0;
   RINGLET_ASSERT(++checks == 1, "the first check");
   CHECK(checks == 1);
@@ -24,12 +24,12 @@ TEST_CASE("a broken rule aborts with its sentence") {
   }));
 }
 
-TEST_CASE("a broken rule tells the file and the line") {
+TEST_CASE("a broken rule reports its file and line") {
   const std::string place = std::string(__FILE__) + ":" + std::to_string(__LINE__ + 1);
   CHECK(aborts_with(place, [] { RINGLET_ASSERT(false, "never"); }));
 }
 
-TEST_CASE("it is an expression, usable where a statement would not fit") {
+TEST_CASE("RINGLET_ASSERT is an expression, usable where a statement would not fit") {
   const int value = (RINGLET_ASSERT(true, "fine"), 7);
   CHECK(value == 7);
 }

@@ -61,7 +61,7 @@ task<std::vector<int>> all_of(async_generator<int>&& values) {
 }  // namespace
 
 // row: GN-07
-TEST_CASE("next gives each value, then nothing at every call") {
+TEST_CASE("next returns each value, then nothing at every call") {
   run_alone([]() -> task<> {
     auto values = count_to(2);
     const auto first = co_await values.next();
@@ -76,7 +76,7 @@ TEST_CASE("next gives each value, then nothing at every call") {
 }
 
 // row: GN-07
-TEST_CASE("the body waits as any call of its consumer, and others run meanwhile") {
+TEST_CASE("the body waits like any call of its consumer, and other contexts run") {
   ready_queue queue;
   std::string order;
   const auto consume = [](std::string& text, char name) -> task<> {
@@ -89,7 +89,7 @@ TEST_CASE("the body waits as any call of its consumer, and others run meanwhile"
   CHECK(order == "a1b1a2b2");
 }
 
-TEST_CASE("values that are ready come without a turn of anybody else") {
+TEST_CASE("values that are ready arrive without a turn of another context") {
   ready_queue queue;
   std::string order;
   const auto consume = [](std::string& text, char name) -> task<> {
@@ -133,7 +133,8 @@ TEST_CASE("the body runs when a value is awaited, not before") {
   }(ran));
 }
 
-TEST_CASE("the value is the consumer's: made once, moved once, and no further call changes it") {
+TEST_CASE(
+    "the consumer owns each value: it is made once, moved once, and no later call changes it") {
   life_count lives;
   run_alone([](life_count& of) -> task<> {
     auto values = [](life_count& all) -> async_generator<counted> {
@@ -151,7 +152,7 @@ TEST_CASE("the value is the consumer's: made once, moved once, and no further ca
   CHECK(lives.alive() == 0);
 }
 
-TEST_CASE("an lvalue is copied, and stays the body's own") {
+TEST_CASE("a yielded lvalue is copied, and the body keeps its own") {
   life_count lives;
   run_alone([](life_count& of) -> task<> {
     auto values = [](life_count& all) -> async_generator<counted> {
@@ -169,7 +170,7 @@ TEST_CASE("an lvalue is copied, and stays the body's own") {
   }(lives));
 }
 
-TEST_CASE("values that can only be moved come out") {
+TEST_CASE("values that can only be moved can be yielded") {
   const int sum = run_alone([]() -> task<int> {
     auto values = []() -> async_generator<std::unique_ptr<int>> {
       co_yield std::make_unique<int>(3);
@@ -183,7 +184,7 @@ TEST_CASE("values that can only be moved come out") {
   CHECK(sum == 7);
 }
 
-TEST_CASE("an async_generator can be moved and not copied") {
+TEST_CASE("an async_generator can be moved but not copied") {
   CHECK(std::is_nothrow_move_constructible_v<async_generator<int>>);
   CHECK(std::is_nothrow_move_assignable_v<async_generator<int>>);
   CHECK_FALSE(std::is_copy_constructible_v<async_generator<int>>);
@@ -235,7 +236,7 @@ task<> consumer() {
 
 }  // namespace
 
-TEST_CASE("a chain that waits in a generator leads through it to the consumer") {
+TEST_CASE("the chain of a wait in a generator leads through the generator to its consumer") {
   ready_queue queue;
   chain<> one(queue, consumer());
   run_ready(queue);
@@ -254,7 +255,7 @@ TEST_CASE("a chain that waits in a generator leads through it to the consumer") 
   CHECK(one.done());
 }
 
-TEST_CASE("a kill at a wait in a generator unwinds it, and then the consumer") {
+TEST_CASE("a kill at a wait in a generator unwinds the generator, then the consumer") {
   ready_queue queue;
   std::string log;
   chain<> one(queue, [](std::string& text) -> task<> {
@@ -274,7 +275,7 @@ TEST_CASE("a kill at a wait in a generator unwinds it, and then the consumer") {
   CHECK_THROWS_AS(one.take(), cancelled);
 }
 
-TEST_CASE("a next that was cut short ends the generator") {
+TEST_CASE("an interrupted next ends the generator") {
   ready_queue queue;
   std::string log;
   chain<> one(queue, [](std::string& text) -> task<> {
@@ -293,7 +294,7 @@ TEST_CASE("a next that was cut short ends the generator") {
   CHECK(log == "unwound ");
 }
 
-TEST_CASE("a kill between two values is delivered at the next wait, in the generator or not") {
+TEST_CASE("a kill between two values is delivered at the next wait, in the generator or outside") {
   ready_queue queue;
   std::vector<int> seen;
   chain<> one(queue, [](std::vector<int>& to) -> task<> {
@@ -320,7 +321,7 @@ TEST_SUITE_END();
 
 TEST_SUITE_BEGIN("async_generator: ends");
 
-TEST_CASE("an exception of the body comes out of next, and ends the generator") {
+TEST_CASE("an exception in the body is thrown by next and ends the generator") {
   run_alone([]() -> task<> {
     auto values = []() -> async_generator<int> {
       co_yield 1;
@@ -340,7 +341,7 @@ TEST_CASE("an exception of the body comes out of next, and ends the generator") 
   }());
 }
 
-TEST_CASE("as_result gives errors of the world, and lets others pass") {
+TEST_CASE("as_result of next returns system errors and lets other exceptions pass") {
   run_alone([]() -> task<> {
     auto values = []() -> async_generator<int> {
       co_yield 1;
@@ -367,7 +368,7 @@ TEST_CASE("as_result gives errors of the world, and lets others pass") {
   }());
 }
 
-TEST_CASE("a generator that is dropped at a co_yield destroys its locals and arguments") {
+TEST_CASE("an async_generator dropped at a co_yield destroys its locals and arguments") {
   life_count lives;
   run_alone([](life_count& of) -> task<> {
     {
@@ -375,7 +376,7 @@ TEST_CASE("a generator that is dropped at a co_yield destroys its locals and arg
         const counted local = argument;
         co_await yield_wait();
         co_yield local.value();
-        FAIL_CHECK("nobody asked for more");
+        FAIL_CHECK("the body ran further than asked");
       }(counted(of, 7));
       const auto value = co_await values.next();
       CHECK(value == 7);
@@ -386,11 +387,11 @@ TEST_CASE("a generator that is dropped at a co_yield destroys its locals and arg
   }(lives));
 }
 
-TEST_CASE("an async_generator that nobody asks never runs, and its arguments die with it") {
+TEST_CASE("an async_generator that is never asked does not run, and destroys its arguments") {
   life_count lives;
   {
     const auto unused = [](counted) -> async_generator<int> {
-      FAIL_CHECK("nobody asked");
+      FAIL_CHECK("the body ran without being asked");
       co_yield 1;
     }(counted(lives));
     CHECK(lives.alive() == 1);
@@ -398,7 +399,7 @@ TEST_CASE("an async_generator that nobody asks never runs, and its arguments die
   CHECK(lives.alive() == 0);
 }
 
-TEST_CASE("a consumer that is killed between two values destroys the generator") {
+TEST_CASE("a consumer killed between two values destroys the generator") {
   ready_queue queue;
   life_count lives;
   chain<> one(queue, [](life_count& of) -> task<> {

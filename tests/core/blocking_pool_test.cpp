@@ -112,7 +112,7 @@ constexpr int workers = static_cast<int>(blocking_pool::threads_max);
 
 }  // namespace
 
-TEST_CASE("a job runs on another thread and is answered on its engine's") {
+TEST_CASE("a job runs on another thread and is answered on its engine's thread") {
   blocking_pool pool;
   yard shared;
   job one(shared, 'a', false);
@@ -123,7 +123,7 @@ TEST_CASE("a job runs on another thread and is answered on its engine's") {
   CHECK(one.answered_on == std::this_thread::get_id());
 }
 
-TEST_CASE("a job may be submitted again as soon as it was answered") {
+TEST_CASE("a job may be submitted again as soon as it has been answered") {
   blocking_pool pool;
   yard shared;
   job one(shared, 'a', false);
@@ -134,7 +134,7 @@ TEST_CASE("a job may be submitted again as soon as it was answered") {
   CHECK(shared.begun == std::string(50, 'a'));
 }
 
-TEST_CASE("sixteen jobs run at once, the seventeenth waits its turn") {
+TEST_CASE("sixteen jobs run at once, and the seventeenth waits") {
   blocking_pool pool;
   yard shared;
   std::deque<job> jobs;
@@ -153,7 +153,7 @@ TEST_CASE("sixteen jobs run at once, the seventeenth waits its turn") {
   CHECK(shared.threads.size() == blocking_pool::threads_max);
 }
 
-TEST_CASE("waiting jobs begin in the order in which they came") {
+TEST_CASE("waiting jobs begin in the order of their submission") {
   blocking_pool pool;
   yard shared;
   std::deque<job> busy, waiting;
@@ -169,7 +169,7 @@ TEST_CASE("waiting jobs begin in the order in which they came") {
   shared.wait_for_answers(workers + 6);
 }
 
-TEST_CASE("a job that has not begun can be taken back, one that has cannot") {
+TEST_CASE("a job that has not begun can be withdrawn, one that has begun cannot") {
   blocking_pool pool;
   yard shared;
   std::deque<job> busy;
@@ -190,7 +190,7 @@ TEST_CASE("a job that has not begun can be taken back, one that has cannot") {
   CHECK(shared.begun == std::string(workers, '.') + "k");
 }
 
-TEST_CASE("a job that was taken back can be submitted again") {
+TEST_CASE("a withdrawn job can be submitted again") {
   blocking_pool pool;
   yard shared;
   std::deque<job> busy;
@@ -205,7 +205,7 @@ TEST_CASE("a job that was taken back can be submitted again") {
   CHECK(shared.begun == std::string(workers, '.') + "a");
 }
 
-TEST_CASE("a pool that ends makes the calls that it has taken") {
+TEST_CASE("a pool that ends makes the calls that it has accepted") {
   yard shared;
   std::deque<job> jobs;
   {
@@ -221,7 +221,7 @@ TEST_CASE("a pool that ends makes the calls that it has taken") {
   CHECK(shared.answered == workers + 2);
 }
 
-TEST_CASE("workers leave all signals to the threads of the program") {
+TEST_CASE("workers leave all signals to the program's threads") {
   struct masked : blocking_job {
     sigset_t mask;
     std::atomic<bool> answered = false;
@@ -296,7 +296,7 @@ TEST_CASE("the pool of the process serves threads that run after main has return
 }
 
 // See above.
-TEST_CASE("exit does not wait for a call that runs" * doctest::skip(sanitized)) {
+TEST_CASE("exit does not wait for a running call" * doctest::skip(sanitized)) {
   const child_end end = run_in_child([] {
     yard shared;
     job endless(shared, 'a', true);
@@ -308,7 +308,7 @@ TEST_CASE("exit does not wait for a call that runs" * doctest::skip(sanitized)) 
 }
 
 // See above.
-TEST_CASE("a child of fork() has a pool of its own" * doctest::skip(sanitized)) {
+TEST_CASE("a child of fork() has its own pool" * doctest::skip(sanitized)) {
   yard shared;
   job one(shared, 'a', true);
   blocking_pool::instance().submit(one);
@@ -345,7 +345,7 @@ TEST_CASE("several engines share the pool of the process, and each gets its own 
 
 // Skipped under sanitizers, which need a thread of their own, and unless root, who alone can become
 // a user without processes.
-TEST_CASE("without a single thread to be had, submit throws and takes nothing" *
+TEST_CASE("submit throws and takes nothing when no thread can be started" *
           doctest::skip(sanitized || ::geteuid() != 0)) {
   const child_end end = run_in_child([] {
     yard shared;

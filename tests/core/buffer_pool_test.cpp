@@ -42,7 +42,7 @@ TEST_CASE("buffers lie side by side and do not overlap") {
   }
 }
 
-TEST_CASE("a lease shows the buffer of its number, as far as it was filled") {
+TEST_CASE("a lease shows the buffer with its number, as far as that was filled") {
   scripted_engine engine(buffer_count, buffer_size);
   const std::int32_t id = engine.take_buffer();
   const buffer lease = engine.buffers().lend(id, 5);
@@ -50,7 +50,7 @@ TEST_CASE("a lease shows the buffer of its number, as far as it was filled") {
   CHECK(lease.size() == 5);
 }
 
-TEST_CASE("a lease of no bytes is false, and still comes back") {
+TEST_CASE("a lease of no bytes is false, and its buffer still comes back") {
   scripted_engine engine(buffer_count, buffer_size);
   {
     const buffer lease = engine.buffers().lend(engine.take_buffer(), 0);
@@ -75,7 +75,7 @@ TEST_CASE("a buffer goes back to the engine under its own number") {
   CHECK(engine.take_buffer() == first);
 }
 
-TEST_CASE("a dry pool lends freshly allocated memory, which never goes to the engine") {
+TEST_CASE("an empty pool lends newly allocated memory, which never goes to the engine") {
   scripted_engine engine(buffer_count, buffer_size);
   buffer_pool& pool = engine.buffers();
   std::byte* const memory = pool.allocate_private();
@@ -89,13 +89,13 @@ TEST_CASE("a dry pool lends freshly allocated memory, which never goes to the en
   CHECK(engine.buffers_free() == buffer_count);
 }
 
-TEST_CASE("private memory that was not needed is freed without a lease") {
+TEST_CASE("unused private memory is freed without a lease") {
   scripted_engine engine(buffer_count, buffer_size);
   engine.buffers().free_private(engine.buffers().allocate_private());
   CHECK(engine.buffers().on_lease() == 0);
 }
 
-TEST_CASE("leases of both kinds outlive the engine, with their bytes") {
+TEST_CASE("leases of both kinds outlive the engine and keep their bytes") {
   buffer lent, allocated, moved;
   {
     scripted_engine engine(buffer_count, buffer_size);
@@ -130,7 +130,8 @@ std::size_t heap_in_use() {
 
 }  // namespace
 
-TEST_CASE("the memory of a pool goes with its engine, or with the last lease that outlives that") {
+TEST_CASE(
+    "a pool's memory is freed with its engine, or with the last lease that outlives the engine") {
   for (const bool outlived : {false, true}) {
     buffer lease;
     const std::byte* place = nullptr;
@@ -147,7 +148,7 @@ TEST_CASE("the memory of a pool goes with its engine, or with the last lease tha
 }
 
 // Skipped under sanitizers: they have a heap of their own, and report what leaks at the end.
-TEST_CASE("private memory is freed: with its lease, without one, and after its engine" *
+TEST_CASE("private memory is freed with its lease, without one, and after its engine" *
           doctest::skip(sanitized)) {
   constexpr std::uint32_t large = 1 << 20;
   constexpr int times = 20;
@@ -170,8 +171,8 @@ TEST_CASE("a pool that does not fit into the address space throws bad_alloc") {
   CHECK_THROWS_AS(scripted_engine(most, most), std::bad_alloc);
 }
 
-// Skipped without AddressSanitizer: nobody else can tell.
-TEST_CASE("only the filled part of a lease may be touched, and nothing of the other buffers" *
+// Skipped without AddressSanitizer: nothing else can tell.
+TEST_CASE("only the filled part of a lease may be touched, and nothing of other buffers" *
           doctest::skip(!sees_poison)) {
   scripted_engine engine(buffer_count, buffer_size);
   buffer_pool& pool = engine.buffers();

@@ -60,9 +60,11 @@ struct filled_queue {
 
 }  // namespace
 
-TEST_CASE("a queue is small: every connection has one") { CHECK(sizeof(buffer_queue) == 6); }
+TEST_CASE("a buffer_queue is small, because every connection has one") {
+  CHECK(sizeof(buffer_queue) == 6);
+}
 
-TEST_CASE("a new queue is empty, and has nothing to copy or to clear") {
+TEST_CASE("a new queue is empty, and has nothing to copy or clear") {
   filled_queue f;
   CHECK(f.queue.empty());
   CHECK(f.queue.size() == 0);
@@ -72,7 +74,7 @@ TEST_CASE("a new queue is empty, and has nothing to copy or to clear") {
   CHECK(f.engine.buffers_free() == buffer_count);
 }
 
-TEST_CASE("buffers come out in the order in which they went in, whatever their numbers") {
+TEST_CASE("buffers leave a queue in the order in which they entered, whatever their numbers") {
   filled_queue f;
   const std::int32_t zero = f.fill("zero");
   const std::int32_t one = f.fill("one");
@@ -91,7 +93,7 @@ TEST_CASE("buffers come out in the order in which they went in, whatever their n
   CHECK(f.engine.buffers_free() == buffer_count);
 }
 
-TEST_CASE("a queue goes on in order when buffers come and go and come again") {
+TEST_CASE("a queue keeps the order while buffers come and go") {
   filled_queue f;
   std::string sent;
   std::string received;
@@ -112,7 +114,7 @@ TEST_CASE("a queue goes on in order when buffers come and go and come again") {
   CHECK(f.engine.buffers_free() == buffer_count);
 }
 
-TEST_CASE("a buffer that is popped is lent as far as it was filled, and comes back") {
+TEST_CASE("a popped buffer is lent as far as it was filled, and comes back") {
   filled_queue f;
   const std::int32_t id = f.push("abcde");
   CHECK(f.pool.on_lease() == 0);
@@ -127,7 +129,7 @@ TEST_CASE("a buffer that is popped is lent as far as it was filled, and comes ba
   CHECK(f.engine.buffers_free() == buffer_count);
 }
 
-TEST_CASE("all buffers of a pool can wait, full to the last byte") {
+TEST_CASE("all buffers of a pool can wait in a queue, full to the last byte") {
   filled_queue f;
   std::string sent;
   for (std::uint32_t i = 0; i < buffer_count; ++i) {
@@ -143,7 +145,7 @@ TEST_CASE("all buffers of a pool can wait, full to the last byte") {
 
 // Copying
 
-TEST_CASE("bytes are copied across buffers, in order, and no more than there are") {
+TEST_CASE("bytes are copied across buffers in order, and never more than there are") {
   filled_queue f;
   f.push("ab");
   f.push("c");
@@ -153,7 +155,7 @@ TEST_CASE("bytes are copied across buffers, in order, and no more than there are
   CHECK(f.copy(100).empty());
 }
 
-TEST_CASE("buffers that were emptied are given back at once and once, the others are kept") {
+TEST_CASE("emptied buffers are returned at once and only once, and the rest are kept") {
   filled_queue f;
   f.push("ab");
   f.push("cd");
@@ -175,7 +177,7 @@ TEST_CASE("buffers that were emptied are given back at once and once, the others
   CHECK(f.pool.on_lease() == 0);
 }
 
-TEST_CASE("copying to no memory takes nothing") {
+TEST_CASE("copying into an empty span takes nothing") {
   filled_queue f;
   f.push("ab");
   CHECK(f.queue.copy_to({}, f.pool) == 0);
@@ -183,7 +185,7 @@ TEST_CASE("copying to no memory takes nothing") {
   CHECK(f.copy(2) == "ab");
 }
 
-TEST_CASE("a buffer that was copied in part is lent with its rest, and the next one whole") {
+TEST_CASE("a partly copied buffer is lent with its rest, and the next one whole") {
   filled_queue f;
   const std::int32_t first = f.push("abcde");
   f.push("fg");
@@ -200,7 +202,7 @@ TEST_CASE("a buffer that was copied in part is lent with its rest, and the next 
   CHECK(f.engine.buffers_free() == buffer_count);
 }
 
-TEST_CASE("a copy goes on in the middle of a buffer, and from there across the next ones") {
+TEST_CASE("a copy continues in the middle of a buffer, then across the following ones") {
   filled_queue f;
   f.push("abcd");
   f.push("ef");
@@ -210,7 +212,7 @@ TEST_CASE("a copy goes on in the middle of a buffer, and from there across the n
   CHECK(f.engine.buffers_free() == buffer_count);
 }
 
-TEST_CASE("a buffer that was read in part begins at its first byte when it is filled again") {
+TEST_CASE("a partly read buffer begins at its first byte when it is filled again") {
   filled_queue f;
   for (int round = 0; round < 10; ++round) {
     f.push("abcd");
@@ -223,7 +225,7 @@ TEST_CASE("a buffer that was read in part begins at its first byte when it is fi
 
 // Clearing
 
-TEST_CASE("clear gives all back, those that were read in part, too, and the queue goes on") {
+TEST_CASE("clear returns all buffers, partly read ones included, and the queue works on") {
   filled_queue f;
   f.push("ab");
   f.push("cd");
@@ -240,7 +242,7 @@ TEST_CASE("clear gives all back, those that were read in part, too, and the queu
   CHECK(f.copy(100) == "ghij");
 }
 
-TEST_CASE("two queues share a pool and do not mix") {
+TEST_CASE("two queues on one pool do not mix") {
   filled_queue f;
   buffer_queue other;
   f.push("a");
@@ -261,8 +263,8 @@ TEST_CASE("taking from an empty queue aborts and says so") {
   }));
 }
 
-// Skipped without AddressSanitizer: nobody else can tell.
-TEST_CASE("nobody may touch what waits in a queue, and of what was read in part only the rest" *
+// Skipped without AddressSanitizer: nothing else can tell.
+TEST_CASE("queued buffers may not be touched, nor may the read part of a popped one" *
           doctest::skip(!sees_poison)) {
   filled_queue f;
   constexpr std::size_t whole = buffer_count * buffer_size;

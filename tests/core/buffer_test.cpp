@@ -63,14 +63,14 @@ TEST_CASE("a lent buffer shows its bytes in every form") {
   CHECK(as_bytes.data() == data.data());
 }
 
-TEST_CASE("the bytes may be changed in place") {
+TEST_CASE("a buffer's bytes may be changed in place") {
   scripted_engine engine;
   buffer data = lend(engine, "abc");
   data.bytes()[1] = std::byte{'B'};
   CHECK(data.text() == "aBc");
 }
 
-TEST_CASE("the lease ends when the buffer dies") {
+TEST_CASE("a lease ends when its buffer is destroyed") {
   scripted_engine engine(2);
   {
     const buffer data = lend(engine, "abc");
@@ -81,7 +81,7 @@ TEST_CASE("the lease ends when the buffer dies") {
   CHECK(engine.buffers().on_lease() == 0);
 }
 
-TEST_CASE("reset ends the lease now, and once") {
+TEST_CASE("reset ends a lease at once, and only once") {
   scripted_engine engine(2);
   buffer data = lend(engine, "abc");
   data.reset();
@@ -92,7 +92,7 @@ TEST_CASE("reset ends the lease now, and once") {
   CHECK(engine.buffers_free() == 2);
 }
 
-TEST_CASE("moving passes the lease on") {
+TEST_CASE("moving a buffer passes its lease on") {
   scripted_engine engine(2);
   buffer first = lend(engine, "abc");
   {
@@ -104,7 +104,7 @@ TEST_CASE("moving passes the lease on") {
   CHECK(engine.buffers_free() == 2);
 }
 
-TEST_CASE("assigning ends the lease that was held before") {
+TEST_CASE("assigning to a buffer ends the lease that it held") {
   scripted_engine engine(2);
   buffer data = lend(engine, "abc");
   data = lend(engine, "xyz");
@@ -114,7 +114,7 @@ TEST_CASE("assigning ends the lease that was held before") {
   CHECK(engine.buffers_free() == 2);
 }
 
-TEST_CASE("assigning to itself changes nothing") {
+TEST_CASE("assigning a buffer to itself changes nothing") {
   scripted_engine engine(2);
   buffer data = lend(engine, "abc");
   buffer& same = data;
@@ -123,7 +123,7 @@ TEST_CASE("assigning to itself changes nothing") {
   CHECK(engine.buffers().on_lease() == 1);
 }
 
-TEST_CASE("several leases are several memories") {
+TEST_CASE("several leases are separate memory") {
   scripted_engine engine(3);
   const buffer first = lend(engine, "first");
   const buffer second = lend(engine, "second");

@@ -79,7 +79,7 @@ int add(const counted& one, const counted& other) { return one.value() + other.v
 
 }  // namespace
 
-TEST_CASE("while (auto value = co_await ...) makes and destroys each value once") {
+TEST_CASE("while (auto value = co_await ...) creates and destroys each value once") {
   with_source(5, [](source& values, life_count& lives) -> task<> {
     int sum = 0;
     while (auto value = co_await values.next()) {
@@ -110,7 +110,7 @@ TEST_CASE("while (buffer data = co_await ...) ends each lease once, and none ear
   CHECK(engine.buffers_free() == 2);
 }
 
-TEST_CASE("f(g(co_await ...)) keeps the value alive through both calls, once") {
+TEST_CASE("f(g(co_await ...)) keeps the value alive through both calls, and destroys it once") {
   with_source(1, [](source& values, life_count&) -> task<> {
     std::vector<task<int>> spawned;
     const auto spawn = [&spawned](task<int> call) { spawned.push_back(std::move(call)); };
@@ -122,14 +122,14 @@ TEST_CASE("f(g(co_await ...)) keeps the value alive through both calls, once") {
   });
 }
 
-TEST_CASE("the value of a co_await as an argument of the next one") {
+TEST_CASE("a co_await's value, passed to the next co_await, is destroyed once") {
   with_source(1, [](source& values, life_count&) -> task<> {
     const int value = co_await take(co_await values.one());
     CHECK(value == 7);
   });
 }
 
-TEST_CASE("a value that is moved into an awaited call") {
+TEST_CASE("a value moved into an awaited call is destroyed once") {
   with_source(1, [](source&, life_count& lives) -> task<> {
     counted named(lives, 3);
     const int value = co_await take(std::move(named));
@@ -138,7 +138,7 @@ TEST_CASE("a value that is moved into an awaited call") {
   });
 }
 
-TEST_CASE("a temporary made by a constructor call as an argument of an awaited call") {
+TEST_CASE("a temporary passed by value to an awaited call is destroyed once, after the call") {
   with_source(1, [](source&, life_count& lives) -> task<> {
     const int value = co_await take(counted(lives, 3));
     CHECK(value == 3);
@@ -146,7 +146,7 @@ TEST_CASE("a temporary made by a constructor call as an argument of an awaited c
   });
 }
 
-TEST_CASE("a temporary that is bound to a reference parameter of an awaited call") {
+TEST_CASE("a temporary bound to a reference parameter of an awaited call outlives the call") {
   with_source(1, [](source&, life_count& lives) -> task<> {
     const auto look = [](const counted& value) -> task<int> {
       co_await yield_wait();
@@ -158,7 +158,7 @@ TEST_CASE("a temporary that is bound to a reference parameter of an awaited call
   });
 }
 
-TEST_CASE("two co_await in one expression") {
+TEST_CASE("two co_await in one expression destroy both values once") {
   with_source(1, [](source& values, life_count& lives) -> task<> {
     const int sum = add(co_await values.one(), co_await values.one());
     CHECK(sum == 14);
@@ -166,7 +166,7 @@ TEST_CASE("two co_await in one expression") {
   });
 }
 
-TEST_CASE("a co_await whose value nobody takes") {
+TEST_CASE("a co_await whose value is not used destroys it at once") {
   with_source(1, [](source& values, life_count& lives) -> task<> {
     co_await values.one();
     CHECK(lives.alive() == 0);
@@ -175,7 +175,7 @@ TEST_CASE("a co_await whose value nobody takes") {
   });
 }
 
-TEST_CASE("co_return of a co_await") {
+TEST_CASE("co_return of a co_await passes the value on") {
   with_source(1, [](source& values, life_count&) -> task<> {
     const auto pass_on = [](source& from) -> task<counted> { co_return co_await from.one(); };
     const counted value = co_await pass_on(values);
@@ -183,7 +183,7 @@ TEST_CASE("co_return of a co_await") {
   });
 }
 
-TEST_CASE("a co_await in the condition of an if, a switch and an operator") {
+TEST_CASE("co_await works in the condition of an if, a switch and an operator") {
   with_source(2, [](source& values, life_count&) -> task<> {
     if (auto value = co_await values.next(); value) {
       CHECK(value->value() == 1);
@@ -201,7 +201,7 @@ TEST_CASE("a co_await in the condition of an if, a switch and an operator") {
   });
 }
 
-TEST_CASE("either side of a ?: is awaited, and the other one not made") {
+TEST_CASE("either side of ?: is awaited, and the other one is not evaluated") {
   with_source(1, [](source& values, life_count& lives) -> task<> {
     for (const bool first : {true, false}) {
       const int made = lives.made;
@@ -212,7 +212,7 @@ TEST_CASE("either side of a ?: is awaited, and the other one not made") {
   });
 }
 
-TEST_CASE("an exception out of the awaited call destroys what the expression had made") {
+TEST_CASE("an exception from an awaited call destroys what the expression had created") {
   with_source(1, [](source& values, life_count& lives) -> task<> {
     bool caught = false;
     try {
@@ -226,7 +226,7 @@ TEST_CASE("an exception out of the awaited call destroys what the expression had
   });
 }
 
-TEST_CASE("locals on both sides of a wait die in the reverse order of their making") {
+TEST_CASE("locals on both sides of a wait are destroyed in reverse order") {
   std::string order;
   run_alone([](std::string& text) -> task<> {
     struct letter {
@@ -277,7 +277,7 @@ immovable_wait wait_for(life_count& lives, int value) { return immovable_wait(li
 
 }  // namespace
 
-TEST_CASE("an awaiter stays in its place from its making to its end, and dies once") {
+TEST_CASE("an awaiter stays in its place from creation to end, and is destroyed once") {
   life_count lives;
   run_alone([](life_count& of) -> task<> {
     for (int i = 0; i < 3; ++i) {
@@ -295,7 +295,7 @@ TEST_CASE("an awaiter stays in its place from its making to its end, and dies on
   CHECK(lives.alive() == 0);
 }
 
-TEST_CASE("parameters of a coroutine are moved into its frame once and die with it") {
+TEST_CASE("parameters of a coroutine are moved into its frame once, and destroyed with it") {
   life_count lives;
   {
     const auto keep = [](counted first, std::unique_ptr<int> second) -> task<int> {
@@ -309,7 +309,7 @@ TEST_CASE("parameters of a coroutine are moved into its frame once and die with 
   CHECK(lives.alive() == 0);
 }
 
-TEST_CASE("a frame is still there when its task is handed about and run by another function") {
+TEST_CASE("a frame stays alive when its task is handed on and run by another function") {
   life_count lives;
   {
     ready_queue queue;

@@ -56,7 +56,7 @@ buffer receive(engine& carrier, const unique_fd& from) {
 
 }  // namespace
 
-TEST_CASE("a receive lends what has come, up to the size of a buffer, in order") {
+TEST_CASE("a receive lends what has arrived, up to the size of a buffer, in order") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make(small);
     const fd_pair pair = socket_pair();
@@ -71,7 +71,7 @@ TEST_CASE("a receive lends what has come, up to the size of a buffer, in order")
   });
 }
 
-TEST_CASE("a receive that ends with a reset, or the end, keeps no buffer") {
+TEST_CASE("a receive that ends with a reset or the end of the stream keeps no buffer") {
   for_each_kernel_engine([](const engine_maker& make) {
     for (const bool multishot : {false, true}) {
       for (const bool reset : {true, false}) {
@@ -141,7 +141,7 @@ TEST_CASE("with no buffer left a receive ends with ENOBUFS, takes nothing, and i
 
 // What streams do who wait for bytes while there are no buffers: on whatever is known of the
 // descriptor, the next turn must not end the wait again, or they would never sleep.
-TEST_CASE("with no buffer left, a receive that waits for bytes first waits") {
+TEST_CASE("with no buffer left, a receive that polls first waits for bytes before it fails") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make(small);
     const fd_pair pair = tcp_pair();
@@ -151,7 +151,7 @@ TEST_CASE("with no buffer left, a receive that waits for bytes first waits") {
       watched op(opcode::receive, pair.near.get());
       engine->start(op);
       turn(*engine);
-      // So much that nothing tells that it was all.
+      // It fills the buffer, so nothing tells that there is no more.
       put(pair.far, pattern(buffer_size));
       finish(*engine, op);
       held.push_back(take(*engine, op));
@@ -172,7 +172,7 @@ TEST_CASE("with no buffer left, a receive that waits for bytes first waits") {
   });
 }
 
-TEST_CASE("buffers are used again and again, and every byte comes through in order") {
+TEST_CASE("buffers are reused, and every byte arrives in order") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make(small);
     const fd_pair pair = socket_pair();
@@ -194,7 +194,7 @@ TEST_CASE("buffers are used again and again, and every byte comes through in ord
   });
 }
 
-TEST_CASE("a lease keeps its bytes while the others go round") {
+TEST_CASE("a lease keeps its bytes while other buffers are reused") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make(small);
     const fd_pair pair = socket_pair();
@@ -252,8 +252,8 @@ TEST_SUITE_END();
 
 TEST_SUITE_BEGIN("conformance: memory that the kernel owns");
 
-// Skipped without AddressSanitizer: nobody else can tell.
-TEST_CASE("nobody may touch buffers that are not on lease" * doctest::skip(!sees_poison)) {
+// Skipped without AddressSanitizer: nothing else can tell.
+TEST_CASE("buffers that are not on lease may not be touched" * doctest::skip(!sees_poison)) {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make(small);
     const fd_pair pair = socket_pair();
@@ -270,8 +270,8 @@ TEST_CASE("nobody may touch buffers that are not on lease" * doctest::skip(!sees
   });
 }
 
-// Skipped without AddressSanitizer: nobody else can tell.
-TEST_CASE("nobody may touch memory from the start of a read to its completion" *
+// Skipped without AddressSanitizer: nothing else can tell.
+TEST_CASE("memory may not be touched from the start of a read to its completion" *
           doctest::skip(!sees_poison)) {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make(small);
@@ -293,8 +293,8 @@ TEST_CASE("nobody may touch memory from the start of a read to its completion" *
   });
 }
 
-// Skipped without AddressSanitizer: nobody else can tell.
-TEST_CASE("memory that is only read by the kernel may be looked at" * doctest::skip(!sees_poison)) {
+// Skipped without AddressSanitizer: nothing else can tell.
+TEST_CASE("memory that the kernel only reads may be read" * doctest::skip(!sees_poison)) {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make(small);
     const fd_pair pair = socket_pair();

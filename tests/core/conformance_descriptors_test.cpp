@@ -33,7 +33,7 @@ using namespace ringlet::test;
 
 namespace {
 
-// A read of one descriptor, again and again.
+// A read of one descriptor that can be repeated.
 class reader {
  public:
   reader(engine& carrier, int fd, opcode kind = opcode::recv)
@@ -145,7 +145,7 @@ void close_by_reset(unique_fd& fd) {
 
 TEST_SUITE_BEGIN("conformance: edges");
 
-TEST_CASE("bytes that come before, between and after reads are all read, in order") {
+TEST_CASE("bytes that arrive before, between and after reads are all read, in order") {
   for_each_pair(all_kinds, [](engine& carrier, fd_pair& pair) {
     reader in(carrier, pair.near.get(), read_of(pair.near));
     put(pair.far, "before");
@@ -163,7 +163,7 @@ TEST_CASE("bytes that come before, between and after reads are all read, in orde
   });
 }
 
-TEST_CASE("bytes that come while nobody reads, with turns between, wake the next read") {
+TEST_CASE("bytes that arrive while no read waits, with turns between, wake the next read") {
   for_each_pair(all_kinds, [](engine& carrier, fd_pair& pair) {
     reader in(carrier, pair.near.get(), read_of(pair.near));
     in.start();
@@ -173,7 +173,7 @@ TEST_CASE("bytes that come while nobody reads, with turns between, wake the next
     for (int round = 0; round < 3; ++round) {
       put(pair.far, "b");
       wait_readable(pair.near);
-      turn(carrier);  // an edge that finds nobody
+      turn(carrier);  // an edge while no read waits
       CHECK(in.read() == "b");
       turn(carrier);
       in.start();
@@ -185,7 +185,7 @@ TEST_CASE("bytes that come while nobody reads, with turns between, wake the next
   });
 }
 
-TEST_CASE("after a read that found less than it asked for, the next one waits and is woken") {
+TEST_CASE("after a read that found less than it asked for, the next read waits and is woken") {
   for_each_pair(all_kinds, [](engine& carrier, fd_pair& pair) {
     reader in(carrier, pair.near.get(), read_of(pair.near));
     in.start();
@@ -202,7 +202,7 @@ TEST_CASE("after a read that found less than it asked for, the next one waits an
   });
 }
 
-TEST_CASE("a read that was full is followed by one that finds the rest") {
+TEST_CASE("a read that was filled is followed by one that finds the rest") {
   for_each_pair(all_kinds, [](engine& carrier, fd_pair& pair) {
     reader in(carrier, pair.near.get(), read_of(pair.near));
     const std::string sent = pattern(1000);
@@ -215,7 +215,7 @@ TEST_CASE("a read that was full is followed by one that finds the rest") {
   });
 }
 
-TEST_CASE("the end directly behind the last bytes is read, whenever it comes") {
+TEST_CASE("an end directly after the last bytes is read, whenever it arrives") {
   for_each_pair(all_kinds, [](engine& carrier, fd_pair& pair) {
     reader in(carrier, pair.near.get(), read_of(pair.near));
     in.start();
@@ -230,7 +230,8 @@ TEST_CASE("the end directly behind the last bytes is read, whenever it comes") {
   });
 }
 
-TEST_CASE("bytes and the end that come together while a read waits are read one after the other") {
+TEST_CASE(
+    "bytes and the end that arrive together while a read waits are read one after the other") {
   for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
     reader in(carrier, pair.near.get());
     in.start();
@@ -248,7 +249,7 @@ TEST_CASE("bytes and the end that come together while a read waits are read one 
   });
 }
 
-TEST_CASE("the end that comes between the turn that saw the bytes and the next read is seen") {
+TEST_CASE("an end that arrives between the turn that saw the bytes and the next read is seen") {
   for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
     reader in(carrier, pair.near.get());
     in.start();
@@ -264,7 +265,7 @@ TEST_CASE("the end that comes between the turn that saw the bytes and the next r
 }
 
 // The receive stops at the mark, and finds less than it asked for; what lies behind is there.
-TEST_CASE("bytes behind urgent data are read without waiting for more") {
+TEST_CASE("bytes after urgent data are read without waiting for more") {
   for_each_pair(std::span(socket_kinds).last(1), [](engine& carrier, fd_pair& pair) {
     reader in(carrier, pair.near.get());
     in.start();
@@ -280,7 +281,7 @@ TEST_CASE("bytes behind urgent data are read without waiting for more") {
   });
 }
 
-TEST_CASE("what was only peeked at is read without waiting for more") {
+TEST_CASE("peeked bytes are read without waiting for more") {
   for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
     reader in(carrier, pair.near.get());
     in.start();
@@ -297,7 +298,7 @@ TEST_CASE("what was only peeked at is read without waiting for more") {
 }
 
 // A receive from a Unix socket stops where a descriptor was passed.
-TEST_CASE("bytes behind a passed descriptor are read without waiting for more") {
+TEST_CASE("bytes after a passed descriptor are read without waiting for more") {
   for_each_pair(std::span(socket_kinds).first(1), [](engine& carrier, fd_pair& pair) {
     reader in(carrier, pair.near.get());
     in.start();
@@ -313,7 +314,7 @@ TEST_CASE("bytes behind a passed descriptor are read without waiting for more") 
   });
 }
 
-TEST_CASE("a reset wakes the reader and the writer, and both are told") {
+TEST_CASE("a reset wakes the reader and the writer, and both get the error") {
   for_each_pair(std::span(socket_kinds).last(1), [](engine& carrier, fd_pair& pair) {
     reader in(carrier, pair.near.get());
     fill(pair.near);
@@ -325,14 +326,14 @@ TEST_CASE("a reset wakes the reader and the writer, and both are told") {
     CHECK(out.in_flight());
     close_by_reset(pair.far);
     finish_all(carrier);
-    // The error of the socket is told once, to whoever comes first.
+    // The error of the socket is reported once, to the first operation that asks.
     const bool reader_told = in.op.answer == -ECONNRESET && out.answer == -EPIPE;
     const bool writer_told = in.op.answer == 0 && out.answer == -ECONNRESET;
     CHECK((reader_told || writer_told));
   });
 }
 
-TEST_CASE("a reset that comes between two reads is told to the next") {
+TEST_CASE("a reset between two reads is reported by the next one") {
   for_each_pair(std::span(socket_kinds).last(1), [](engine& carrier, fd_pair& pair) {
     reader in(carrier, pair.near.get());
     put(pair.far, "a");
@@ -361,7 +362,7 @@ TEST_CASE("shutting down our own end wakes our own reader and writer") {
   });
 }
 
-TEST_CASE("a writer that is drained in several steps writes all of it in order") {
+TEST_CASE("a writer that is drained in several steps writes everything in order") {
   for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
     const std::string sent = pattern(2'000'000);
     std::string got;
@@ -418,7 +419,7 @@ TEST_CASE("a reader and a writer on one descriptor do not disturb each other") {
   });
 }
 
-TEST_CASE("cancelling the reader leaves the writer waiting, and the other way round") {
+TEST_CASE("cancelling the reader leaves the writer waiting, and the reverse") {
   for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
     for (const bool reader_goes : {true, false}) {
       reader in(carrier, pair.near.get());
@@ -447,7 +448,7 @@ TEST_CASE("cancelling the reader leaves the writer waiting, and the other way ro
   });
 }
 
-TEST_CASE("two reads and a poll for room on one descriptor each get their due") {
+TEST_CASE("two reads and a poll for room on one descriptor all get what they wait for") {
   for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
     reader one(carrier, pair.near.get()), two(carrier, pair.near.get());
     // Not a poll for input: whether that is told of bytes that a read has taken is unspecified.
@@ -469,7 +470,7 @@ TEST_CASE("two reads and a poll for room on one descriptor each get their due") 
   });
 }
 
-TEST_CASE("a poll that finds nothing keeps nobody from reading or writing") {
+TEST_CASE("a poll that finds nothing keeps no operation from reading or writing") {
   for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
     constexpr int turns_max = 10;
     for (const int events : {POLLIN, POLLRDHUP, POLLPRI}) {
@@ -505,7 +506,8 @@ TEST_SUITE_END();
 
 TEST_SUITE_BEGIN("conformance: descriptors that are closed");
 
-TEST_CASE("a number that is used again at once gets no events and no memory of the old file") {
+TEST_CASE(
+    "a descriptor number that is reused at once gets no events and no state of the old file") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     for (const bool kept : {false, true}) {
@@ -549,7 +551,7 @@ TEST_CASE("a number that is used again at once gets no events and no memory of t
 }
 
 TEST_CASE(
-    "what is not kept may be closed by anybody and its number used for another kind of file") {
+    "a descriptor that is not kept may be closed, and its number reused for another kind of file") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     constexpr int number = 200;
@@ -568,7 +570,8 @@ TEST_CASE(
   });
 }
 
-TEST_CASE("a file that lives on under another number is forgotten with the one that was closed") {
+TEST_CASE(
+    "closing a kept number forgets its file, although the file lives on under another number") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     for (const bool by_call : {true, false}) {
@@ -603,7 +606,7 @@ TEST_CASE("a file that lives on under another number is forgotten with the one t
   });
 }
 
-TEST_CASE("two numbers of one file can both be waited for") {
+TEST_CASE("two descriptors of one file can both be waited for") {
   for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
     const unique_fd twin(::fcntl(pair.near.get(), F_DUPFD_CLOEXEC, 0));
     reader one(carrier, pair.near.get()), two(carrier, twin.get());
@@ -619,7 +622,8 @@ TEST_CASE("two numbers of one file can both be waited for") {
   });
 }
 
-TEST_CASE("a descriptor that a forked child has as well is closed and forgotten here alone") {
+TEST_CASE(
+    "a descriptor that a forked child still holds is closed and forgotten in the parent alone") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     fd_pair pair = socket_pair();
@@ -702,7 +706,7 @@ TEST_CASE("a number that its owner has closed during a poll serves the next owne
   });
 }
 
-TEST_CASE("a poll goes on when its number is kept by its owner") {
+TEST_CASE("a poll continues when the owner of its descriptor keeps it") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     const fd_pair pair = socket_pair();
@@ -720,7 +724,7 @@ TEST_CASE("a poll goes on when its number is kept by its owner") {
   });
 }
 
-TEST_CASE("what is forgotten goes on as if it had never been kept") {
+TEST_CASE("a forgotten descriptor works as if it had never been kept") {
   for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
     reader in(carrier, pair.near.get());
     carrier.keep(pair.near.get());

@@ -106,7 +106,7 @@ void must(bool condition, const char* what) {
 
 TEST_SUITE_BEGIN("conformance: files and terminals");
 
-TEST_CASE("read and write of a file go on from the current position") {
+TEST_CASE("reads and writes of a file continue from the current position") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     const unique_fd file(::open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
@@ -131,7 +131,7 @@ TEST_CASE("read and write of a file go on from the current position") {
   });
 }
 
-TEST_CASE("the end of a file is 0 bytes, again and again, and more is read when there is more") {
+TEST_CASE("the end of a file is 0 bytes at every read, until there is more to read") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     const unique_fd file = temporary_file();
@@ -143,7 +143,7 @@ TEST_CASE("the end of a file is 0 bytes, again and again, and more is read when 
   });
 }
 
-TEST_CASE("a file can be written and read by many operations at a time") {
+TEST_CASE("many operations can write and read one file at a time") {
   for_each_kernel_engine([](const engine_maker& make) {
     constexpr std::size_t count = 50;
     const auto engine = make();
@@ -162,7 +162,7 @@ TEST_CASE("a file can be written and read by many operations at a time") {
   });
 }
 
-TEST_CASE("a file operation that is cancelled has either happened or not, and ends once") {
+TEST_CASE("a cancelled file operation has either happened or not, and ends once") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     for (int turns = 0; turns < 3; ++turns) {
@@ -182,7 +182,7 @@ TEST_CASE("a file operation that is cancelled has either happened or not, and en
   });
 }
 
-TEST_CASE("on epoll a cancellation that a worker has forestalled does not replace its result") {
+TEST_CASE("on epoll a cancellation that comes after a worker's call does not replace its result") {
   const auto engine = make_epoll_engine();
   // This one knows neither poll(2) nor a read that does not wait: a worker makes it.
   const unique_fd file(::open("/proc/self/status", O_RDONLY | O_CLOEXEC));
@@ -237,7 +237,7 @@ class busy_workers {
   std::size_t finished_ = 0;
 };
 
-TEST_CASE("on epoll a read of a file that no worker has begun is cancelled at once") {
+TEST_CASE("on epoll a file read that no worker has begun is cancelled at once") {
   const auto engine = make_epoll_engine();
   busy_workers workers(*engine);
   const unique_fd file(::open("/proc/self/status", O_RDONLY | O_CLOEXEC));
@@ -254,7 +254,7 @@ TEST_CASE("on epoll a read of a file that no worker has begun is cancelled at on
   CHECK(op.seen.size() == 1);
 }
 
-TEST_CASE("what cannot be read or written says so as the system calls do") {
+TEST_CASE("a descriptor that cannot be read or written reports the error of the system call") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     const unique_fd folder(::open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -267,7 +267,7 @@ TEST_CASE("what cannot be read or written says so as the system calls do") {
   });
 }
 
-TEST_CASE("a poll of a file is ready to read and write at once, and nothing else can be polled") {
+TEST_CASE("a poll of a file for input or room is ready at once, and any other poll is refused") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     const unique_fd file = temporary_file();
@@ -294,7 +294,7 @@ TEST_CASE("devices that are always ready answer as they should") {
   });
 }
 
-TEST_CASE("a pipe whose last writer goes ends the read that waits, and those that come") {
+TEST_CASE("a pipe whose last writer closes ends the waiting read and all later ones") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     for (const bool kept : {false, true}) {
@@ -313,7 +313,7 @@ TEST_CASE("a pipe whose last writer goes ends the read that waits, and those tha
   });
 }
 
-TEST_CASE("a full pipe takes what is written as it is read, in order") {
+TEST_CASE("a full pipe accepts what is written as it is drained, in order") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     for (const bool kept : {false, true}) {
@@ -346,7 +346,7 @@ TEST_CASE("a full pipe takes what is written as it is read, in order") {
   });
 }
 
-TEST_CASE("a terminal is read when something was typed, and a cancelled read takes nothing") {
+TEST_CASE("a read of a terminal ends when a line is typed, and takes nothing when cancelled") {
   if (lacks_terminals()) return;
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
@@ -377,7 +377,7 @@ TEST_CASE("a terminal is read when something was typed, and a cancelled read tak
   });
 }
 
-TEST_CASE("what is written to a terminal comes out of it") {
+TEST_CASE("bytes written to a terminal come out of it") {
   if (lacks_terminals()) return;
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
@@ -482,7 +482,7 @@ TEST_CASE("a write to a full terminal can be cancelled") {
 
 // The kernel's worker that makes the call may be just about to hand it over to a poll: then it has
 // been told to stop, and waits all the same.
-TEST_CASE("a write to a full terminal that is just being begun can be cancelled") {
+TEST_CASE("a write to a full terminal can be cancelled while it is being started") {
   if (lacks_terminals()) return;
   for_each_kernel_engine([](const engine_maker& make) {
     if (make.is_rung()) return;
@@ -507,7 +507,7 @@ TEST_SUITE_END();
 
 TEST_SUITE_BEGIN("conformance: modes that others share");
 
-TEST_CASE("reading and writing never sets O_NONBLOCK, while they wait or after") {
+TEST_CASE("reads and writes never set O_NONBLOCK, while they wait or afterwards") {
   const bool with_terminal = !lacks_terminals();
   for_each_kernel_engine([with_terminal](const engine_maker& make) {
     const auto engine = make();
@@ -541,7 +541,7 @@ TEST_CASE("reading and writing never sets O_NONBLOCK, while they wait or after")
   });
 }
 
-TEST_CASE("O_NONBLOCK that somebody else has set stays, and reads wait all the same") {
+TEST_CASE("O_NONBLOCK that is already set stays set, and reads wait all the same") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     for (const bool kept : {false, true}) {
@@ -566,7 +566,7 @@ TEST_CASE("O_NONBLOCK that somebody else has set stays, and reads wait all the s
   });
 }
 
-TEST_CASE("a socket waits again after a connect, successful, refused or cancelled") {
+TEST_CASE("a socket is blocking again after a connect, successful, refused or cancelled") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     const loopback_listener listener;
@@ -596,7 +596,7 @@ TEST_CASE("a socket waits again after a connect, successful, refused or cancelle
 }
 
 // The backlog of the listener is full, so the loopback device answers nothing.
-TEST_CASE("a connect that is on its way waits, can be cancelled, and leaves the socket waiting") {
+TEST_CASE("a connect in progress waits, can be cancelled, and leaves the socket blocking") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     const loopback_listener listener(0);

@@ -1,7 +1,7 @@
-// Operations that complete again and again: what they tell, how they end, what is left behind them.
+// Operations that complete repeatedly: what they report, how they end, what they leave behind.
 //
-// Method: nobody may rely on `more`: an engine may end a multishot operation at any completion, and
-// then it is started again.
+// Method: no test may rely on `more`: an engine may end a multishot operation at any completion,
+// and then it is started again.
 #include <ringlet/engine.hpp>
 
 #include <doctest/doctest.h>
@@ -89,7 +89,7 @@ bool closes_on_exec(int fd) { return (::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0; }
 
 TEST_SUITE_BEGIN("conformance: multishot");
 
-TEST_CASE("a multishot accept gives one completion a connection, until it is cancelled") {
+TEST_CASE("a multishot accept completes once per connection until it is cancelled") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     const loopback_listener listener;
@@ -114,7 +114,7 @@ TEST_CASE("a multishot accept gives one completion a connection, until it is can
   });
 }
 
-TEST_CASE("a connection that comes after a multishot accept was cancelled is not lost") {
+TEST_CASE("a connection that arrives after a multishot accept was cancelled is not lost") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     const loopback_listener listener;
@@ -134,7 +134,7 @@ TEST_CASE("a connection that comes after a multishot accept was cancelled is not
   });
 }
 
-TEST_CASE("a multishot poll tells every time, until it is cancelled") {
+TEST_CASE("a multishot poll reports each event until it is cancelled") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     const fd_pair pair = socket_pair();
@@ -157,7 +157,7 @@ TEST_CASE("a multishot poll tells every time, until it is cancelled") {
 }
 
 // More than an engine takes in one turn, and than there is room for.
-TEST_CASE("a hundred connections that came at once are all accepted, however small the batch") {
+TEST_CASE("a hundred simultaneous connections are all accepted, however small the batch") {
   for_each_kernel_engine([](const engine_maker& make) {
     for (const std::size_t batch : {1U, 256U}) {
       constexpr std::size_t count = 100;
@@ -183,7 +183,7 @@ TEST_CASE("a hundred connections that came at once are all accepted, however sma
   });
 }
 
-TEST_CASE("a multishot poll tells of input that nobody takes once, and of the next that comes") {
+TEST_CASE("a multishot poll reports input that is not read once, and reports the next input") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     for (const bool kept : {false, true}) {
@@ -210,7 +210,7 @@ TEST_CASE("a multishot poll tells of input that nobody takes once, and of the ne
   });
 }
 
-TEST_CASE("a multishot receive lends what comes, message by message, until the end") {
+TEST_CASE("a multishot receive lends what arrives, message by message, until the end") {
   for_each_connection([](engine& carrier, stream_of_buffers& in, const unique_fd& far) {
     for (const char* text : {"one", "two", "three", "four", "five", "six"}) {
       put(far, text);
@@ -225,7 +225,8 @@ TEST_CASE("a multishot receive lends what comes, message by message, until the e
   });
 }
 
-TEST_CASE("a multishot receive that runs dry says ENOBUFS, and goes on when buffers are back") {
+TEST_CASE(
+    "a multishot receive that runs dry ends with ENOBUFS, and continues when buffers are back") {
   for_each_connection([](engine& carrier, stream_of_buffers& in, const unique_fd& far) {
     in.keeps = true;
     const std::string sent = pattern(buffer_count * buffer_size + 100);
@@ -273,7 +274,7 @@ TEST_CASE("a multishot receive with a length ends with the buffer that reaches i
   });
 }
 
-TEST_CASE("a multishot receive that is cancelled in between loses nothing") {
+TEST_CASE("a multishot receive that is cancelled midway loses nothing") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make(small);
     for (const std::size_t batch : {1U, 256U}) {
@@ -323,7 +324,8 @@ class impatient : public operation {
 
 }  // namespace
 
-TEST_CASE("an operation may be cancelled while its final completion is on its way, and then die") {
+TEST_CASE(
+    "an operation may be cancelled while its final completion is on its way, then destroyed") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     for (int round = 0; round < 3; ++round) {

@@ -58,8 +58,7 @@ TEST_CASE("an operation that cannot complete yet completes when it can") {
   });
 }
 
-TEST_CASE(
-    "cancelled before it was handed to the kernel, it ends with ECANCELED and takes nothing") {
+TEST_CASE("an operation cancelled before the kernel has it ends with ECANCELED and takes nothing") {
   for_each_engine([](const engine_maker& make) {
     const auto engine = make();
     for_each_situation(*engine, [&](situation& one) {
@@ -77,7 +76,7 @@ TEST_CASE(
   });
 }
 
-TEST_CASE("cancelled in the kernel, it ends with ECANCELED and takes nothing") {
+TEST_CASE("an operation cancelled in the kernel ends with ECANCELED and takes nothing") {
   for_each_engine([](const engine_maker& make) {
     const auto engine = make();
     for_each_situation(*engine, [&](situation& one) {
@@ -97,7 +96,8 @@ TEST_CASE("cancelled in the kernel, it ends with ECANCELED and takes nothing") {
   });
 }
 
-TEST_CASE("success wins: completed in the kernel when it is cancelled, it delivers its result") {
+TEST_CASE(
+    "success wins: an operation completed in the kernel when it is cancelled delivers its result") {
   for_each_engine([](const engine_maker& make) {
     const auto engine = make();
     for_each_situation(*engine, [&](situation& one) {
@@ -118,7 +118,7 @@ TEST_CASE("success wins: completed in the kernel when it is cancelled, it delive
   });
 }
 
-TEST_CASE("a race of success and cancellation has one winner, and nothing is lost") {
+TEST_CASE("a race of success and cancellation has one winner, and loses nothing") {
   for_each_engine([](const engine_maker& make) {
     const auto engine = make();
     for_each_situation(*engine, [&](situation& one) {
@@ -161,7 +161,7 @@ TEST_CASE("a cancellation does not reach the next start of the same operation") 
   });
 }
 
-TEST_CASE("a nop completes with 0, and a cancellation behind it changes nothing") {
+TEST_CASE("a nop completes with 0, and a cancellation after it changes nothing") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     watched op;
@@ -198,7 +198,8 @@ TEST_CASE("a descriptor that is not open is an error of the completion, not of t
   });
 }
 
-TEST_CASE("a refused connection, a listener that is none, a socket that is not connected") {
+TEST_CASE(
+    "a refused connection, a non-listening socket and an unconnected one report their errors") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     sockaddr_in nobody{};
@@ -226,7 +227,7 @@ TEST_CASE("a refused connection, a listener that is none, a socket that is not c
   });
 }
 
-TEST_CASE("sending to a peer that is gone is EPIPE and raises no SIGPIPE") {
+TEST_CASE("sending to a peer that has gone is EPIPE and raises no SIGPIPE") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     fd_pair pair = socket_pair();
@@ -246,7 +247,7 @@ TEST_CASE("sending to a peer that is gone is EPIPE and raises no SIGPIPE") {
   });
 }
 
-TEST_CASE("the end of the stream is 0, for every call that reads") {
+TEST_CASE("the end of the stream is 0 for every call that reads") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     fd_pair pair = socket_pair();
@@ -289,7 +290,7 @@ TEST_SUITE_END();
 
 TEST_SUITE_BEGIN("conformance: what operations can be told");
 
-TEST_CASE("recv takes what has come, no more than it has room for, and flags of recv(2)") {
+TEST_CASE("recv takes what has arrived, no more than it has room for, and flags of recv(2)") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     const fd_pair pair = socket_pair();
@@ -311,7 +312,7 @@ TEST_CASE("recv takes what has come, no more than it has room for, and flags of 
   });
 }
 
-TEST_CASE("a read that polls first completes when data is there, before or after") {
+TEST_CASE("a read that polls first completes when there is data, earlier or later") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     for (const bool before : {true, false}) {
@@ -331,7 +332,7 @@ TEST_CASE("a read that polls first completes when data is there, before or after
   });
 }
 
-TEST_CASE("a TCP socket that had more data says so") {
+TEST_CASE("a TCP socket with more data reports it") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     const fd_pair pair = tcp_pair();

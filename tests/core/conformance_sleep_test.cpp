@@ -51,8 +51,8 @@ class signal_handler {
   struct sigaction before_ {};
 };
 
-// Sleeps until the limit. A sleep may end early: the kernel, too, interrupts threads, such as those
-// that have just closed a ring. But not again and again.
+// Sleeps until the limit. A sleep may end early, because the kernel also interrupts threads, such
+// as those that have just closed a ring; but it may not do so repeatedly.
 void sleep_until(engine& carrier, steady_ns limit) {
   constexpr int turns_max = 10;
   int turns = 0;
@@ -64,7 +64,7 @@ void sleep_until(engine& carrier, steady_ns limit) {
 
 }  // namespace
 
-TEST_CASE("a limit that has passed does not sleep") {
+TEST_CASE("an engine does not sleep when the limit has passed") {
   for_each_engine([](const engine_maker& make) {
     const auto engine = make();
     CHECK(turn(*engine, 0) == 0);
@@ -73,14 +73,14 @@ TEST_CASE("a limit that has passed does not sleep") {
   });
 }
 
-TEST_CASE("without completions it sleeps until the limit, and not less") {
+TEST_CASE("without completions an engine sleeps until the limit, and not less") {
   for_each_engine([](const engine_maker& make) {
     const auto engine = make();
     sleep_until(*engine, engine->now() + millisecond);
   });
 }
 
-TEST_CASE("with operations in flight it sleeps until the limit all the same") {
+TEST_CASE("with operations in flight an engine sleeps until the limit all the same") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     const fd_pair unix = socket_pair(), tcp = tcp_pair(), pipe = pipe_pair();
@@ -99,7 +99,7 @@ TEST_CASE("with operations in flight it sleeps until the limit all the same") {
   });
 }
 
-TEST_CASE("a limit of a year from now is a limit, and ends with a wake") {
+TEST_CASE("a limit a year away is accepted, and a wake ends the sleep") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     constexpr steady_ns year = 365LL * 24 * 3600 * 1000 * millisecond;
@@ -118,7 +118,7 @@ TEST_CASE("a limit of a year from now is a limit, and ends with a wake") {
   });
 }
 
-TEST_CASE("a completion ends the sleep, however far away the limit") {
+TEST_CASE("a completion ends the sleep, however distant the limit") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     for (const steady_ns limit :
@@ -139,7 +139,7 @@ TEST_CASE("a wake before the sleep is not lost, and wakes once") {
   });
 }
 
-TEST_CASE("a wake of an engine that does not sleep costs no system call") {
+TEST_CASE("waking an engine that does not sleep costs no system call") {
   for_each_engine([](const engine_maker& make) {
     const auto engine = make();
     const std::uint64_t before = calls(*engine);
@@ -172,7 +172,7 @@ TEST_CASE("a wake from another thread ends the sleep") {
   });
 }
 
-TEST_CASE("a signal handler may wake") {
+TEST_CASE("a signal handler may wake an engine") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     signalled = engine.get();
@@ -185,7 +185,7 @@ TEST_CASE("a signal handler may wake") {
   });
 }
 
-TEST_CASE("a signal ends the sleep early") {
+TEST_CASE("a signal ends a sleep early") {
   for_each_kernel_engine([](const engine_maker& make) {
     const signal_handler handler([](int) {});
     const auto engine = make();
@@ -204,7 +204,7 @@ TEST_CASE("a signal ends the sleep early") {
   });
 }
 
-TEST_CASE("posted work ends the sleep, before it or in it") {
+TEST_CASE("posted work ends a sleep, posted before it or during it") {
   for_each_kernel_engine([](const engine_maker& make) {
     struct work : posted_work {
       std::atomic<bool> ran = false;
@@ -254,7 +254,7 @@ struct player {
 
 // Two seconds an engine: what is tested is a window of a few instructions. The rungs of uring
 // differ in nothing that matters here.
-TEST_CASE("a hundred thousand wakes between two threads, none of them lost") {
+TEST_CASE("a hundred thousand wakes between two threads are not lost") {
   for_each_kernel_engine([](const engine_maker& make) {
     const int rounds = make.is_rung() ? 1000 : sanitized ? 10'000 : 100'000;
     player one, two;
@@ -286,7 +286,7 @@ struct numbered : posted_work {
 
 }  // namespace
 
-TEST_CASE("a hundred thousand posts of four threads all run, each thread's in their order") {
+TEST_CASE("a hundred thousand posts from four threads all run, each thread's in order") {
   constexpr std::size_t threads = 4;
   for_each_kernel_engine([](const engine_maker& make) {
     const std::size_t each = sanitized ? 2500 : 25'000;
@@ -319,7 +319,7 @@ TEST_CASE("a hundred thousand posts of four threads all run, each thread's in th
 }
 
 // The poster used to look at the engine once more after the work could have run. The window is
-// small, so many rounds.
+// small, which is why there are many rounds.
 TEST_CASE("an engine may end as soon as the posted work has run") {
   struct flagged : posted_work {
     std::atomic<bool> ran = false;
@@ -344,7 +344,7 @@ TEST_CASE("an engine may end as soon as the posted work has run") {
   });
 }
 
-TEST_CASE("completions and posted work do not keep each other waiting") {
+TEST_CASE("completions and posted work do not hold each other up") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     const fd_pair pair = socket_pair();

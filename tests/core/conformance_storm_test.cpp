@@ -1,7 +1,7 @@
 // Operations, cancellations and peers in random order, against a model.
 //
 // Model: each direction of a connection is a stream of bytes that follow from their position. So
-// whoever gets bytes can tell whether they are the next ones: nothing lost, doubled or out of
+// each reader can tell whether its bytes are the next ones: nothing is lost, duplicated or out of
 // order. And each start of an operation is answered by one final completion.
 #include <ringlet/engine.hpp>
 
@@ -248,7 +248,7 @@ void storm(engine& carrier, std::uint64_t seed) {
 
 }  // namespace
 
-TEST_CASE("whatever the order, no byte is lost or doubled, and each start ends once") {
+TEST_CASE("in any order of events, no byte is lost or duplicated, and each start ends once") {
   for_each_kernel_engine([](const engine_maker& make) {
     const std::uint64_t seeds = make.is_rung() || sanitized ? 8 : 40;
     const auto engine = make(

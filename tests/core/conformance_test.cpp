@@ -33,7 +33,7 @@ using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("conformance: engines");
 
-TEST_CASE("it counts what is in flight until the last completion is dispatched") {
+TEST_CASE("in_flight() counts an operation until its last completion is dispatched") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     std::array<watched, 3> ops;
@@ -49,7 +49,7 @@ TEST_CASE("it counts what is in flight until the last completion is dispatched")
   });
 }
 
-TEST_CASE("the clock is steady, and chance is not the same twice") {
+TEST_CASE("the clock is steady, and random numbers do not repeat") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     const steady_ns first = engine->now();
@@ -62,7 +62,7 @@ TEST_CASE("the clock is steady, and chance is not the same twice") {
   });
 }
 
-TEST_CASE("a call is answered at once, with what the system answers") {
+TEST_CASE("a call is answered at once, with the answer of the system") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     watched call(opcode::open_socket, AF_INET);
@@ -79,7 +79,7 @@ TEST_CASE("a call is answered at once, with what the system answers") {
   });
 }
 
-TEST_CASE("a receive that does not wait takes what is there, and leaves a wait for more alone") {
+TEST_CASE("a receive that does not wait takes what is there, and leaves a waiting one alone") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     const fd_pair pair = tcp_pair();
@@ -116,7 +116,7 @@ TEST_SUITE_END();
 
 TEST_SUITE_BEGIN("conformance: batches");
 
-TEST_CASE("a wait takes out no more than there is room for, and nothing is lost") {
+TEST_CASE("a wait takes out no more than there is room for, and loses nothing") {
   for_each_kernel_engine([](const engine_maker& make) {
     for (const std::size_t batch : {1U, 2U, 7U}) {
       const auto engine = make();
@@ -134,7 +134,7 @@ TEST_CASE("a wait takes out no more than there is room for, and nothing is lost"
   });
 }
 
-TEST_CASE("with room for one completion everything that is ready comes, one at a time") {
+TEST_CASE("with room for one completion everything that is ready arrives, one at a time") {
   for_each_kernel_engine([](const engine_maker& make) {
     constexpr std::size_t count = 40;
     const auto engine = make();
@@ -157,7 +157,7 @@ TEST_CASE("with room for one completion everything that is ready comes, one at a
   });
 }
 
-TEST_CASE("those who always have something to do do not keep the others waiting") {
+TEST_CASE("an operation that is always ready does not keep another one waiting") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     const fd_pair busy = socket_pair(), rare = socket_pair();
@@ -179,7 +179,7 @@ TEST_CASE("those who always have something to do do not keep the others waiting"
   });
 }
 
-TEST_CASE("thousands of reads in flight: each gets its own bytes") {
+TEST_CASE("each of thousands of reads in flight gets its own bytes") {
   for_each_kernel_engine([](const engine_maker& make) {
     constexpr std::size_t count = 250;
     constexpr int rounds = 8;
@@ -230,7 +230,7 @@ std::size_t count_passed_on() {
 
 }  // namespace
 
-TEST_CASE("it leaves no descriptor behind, and passes none on to programs") {
+TEST_CASE("an engine leaves no descriptor behind, and passes none on to programs") {
   for_each_kernel_engine([](const engine_maker& make) {
     const std::size_t before = count_open_descriptors();
     const std::size_t passed_on = count_passed_on();
@@ -246,7 +246,7 @@ TEST_CASE("it leaves no descriptor behind, and passes none on to programs") {
   });
 }
 
-TEST_CASE("all that is in flight can be cancelled and drained, and then it may go") {
+TEST_CASE("everything in flight can be cancelled and drained, and then the engine may go") {
   for_each_engine([](const engine_maker& make) {
     const std::size_t before = count_open_descriptors();
     {
@@ -264,7 +264,7 @@ TEST_CASE("all that is in flight can be cancelled and drained, and then it may g
   });
 }
 
-TEST_CASE("thousands of cancellations all take effect, before and after a turn") {
+TEST_CASE("thousands of cancellations all take effect, before a turn and after it") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     const fd_pair pair = socket_pair();

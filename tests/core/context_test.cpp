@@ -72,7 +72,7 @@ TEST_CASE("a kill ends the current wait with cancelled") {
   CHECK(one.done());
 }
 
-TEST_CASE("a kill that finds no wait is delivered at the next one") {
+TEST_CASE("a kill that finds no wait is delivered at the next wait") {
   ready_queue queue;
   story told;
   chain<> one(queue, tell_waits(told, 1));
@@ -82,7 +82,7 @@ TEST_CASE("a kill that finds no wait is delivered at the next one") {
   CHECK(told == story{"cancelled"});
 }
 
-TEST_CASE("a kill is delivered once") {
+TEST_CASE("a kill is delivered only once") {
   ready_queue queue;
   story told;
   chain<> one(queue, tell_waits(told, 3));
@@ -105,7 +105,7 @@ TEST_CASE("two kills throw twice") {
   CHECK(told == story{"cancelled", "cancelled", "value"});
 }
 
-TEST_CASE("a kill's cancelled is from no scope") {
+TEST_CASE("the cancelled of a kill is from no scope") {
   ready_queue queue;
   chain<> one(queue, []() -> task<> { co_await manual_wait(); }());
   run_ready(queue);
@@ -120,7 +120,7 @@ TEST_CASE("a kill's cancelled is from no scope") {
   }
 }
 
-TEST_CASE("cancelled is no std::exception") {
+TEST_CASE("cancelled is not a std::exception") {
   CHECK_FALSE(std::is_base_of_v<std::exception, cancelled>);
 }
 
@@ -134,7 +134,7 @@ TEST_CASE("a given exception is thrown at the wait, once") {
   CHECK(told == story{"given", "value"});
 }
 
-TEST_CASE("kills and given exceptions are thrown in the order in which they were asked for") {
+TEST_CASE("kills and given exceptions are thrown in the order of the requests") {
   const std::vector<story> orders = {{"cancelled", "first", "second"},
                                      {"first", "cancelled", "second"},
                                      {"first", "second", "cancelled"},
@@ -154,7 +154,7 @@ TEST_CASE("kills and given exceptions are thrown in the order in which they were
   }
 }
 
-TEST_CASE("a given exception that was never delivered dies with its context") {
+TEST_CASE("a given exception that was never delivered is destroyed with its context") {
   ready_queue queue;
   story told;
   chain<> one(queue, tell_waits(told, 0));
@@ -164,7 +164,7 @@ TEST_CASE("a given exception that was never delivered dies with its context") {
   CHECK(one.done());
 }
 
-TEST_CASE("success wins: a wait that had succeeded yields, and the kill stays for the next one") {
+TEST_CASE("success wins: a wait that had succeeded returns, and the kill stays for the next one") {
   ready_queue queue;
   story told;
   chain<> one(queue, tell_waits(told, 2));
@@ -175,7 +175,7 @@ TEST_CASE("success wins: a wait that had succeeded yields, and the kill stays fo
   CHECK(told == story{"value", "cancelled"});
 }
 
-TEST_CASE("the current wait is known while it lasts, with its place and its beginning") {
+TEST_CASE("the current wait is known while it lasts, with its place and start time") {
   ready_queue queue;
   queue.set_turn_time(42);
   story told;
@@ -230,7 +230,7 @@ TEST_CASE("a cancelled scope ends every wait inside, however often, and none out
   CHECK(told == story{"cancelled", "cancelled", "cancelled", "outside", "value"});
 }
 
-TEST_CASE("a scope that is cancelled before a wait begins ends it, too") {
+TEST_CASE("a scope cancelled before a wait begins ends that wait, too") {
   story told;
   scoped_chain chained([&](context& me) -> task<> {
     scope region(me);
@@ -242,7 +242,7 @@ TEST_CASE("a scope that is cancelled before a wait begins ends it, too") {
   CHECK(told == story{"cancelled"});
 }
 
-TEST_CASE("the exception names the scope that gave up") {
+TEST_CASE("the exception names the scope that was cancelled") {
   scoped_chain chained([](context& me) -> task<> {
     scope region(me);
     scope inner(me);
@@ -258,7 +258,7 @@ TEST_CASE("the exception names the scope that gave up") {
   finish(chained.queue, chained.one);
 }
 
-TEST_CASE("of several cancelled scopes the outermost is named: inner ones do not swallow it") {
+TEST_CASE("the outermost of several cancelled scopes is named: inner ones do not swallow it") {
   for (const bool inner_first : {true, false}) {
     scoped_chain chained([inner_first](context& me) -> task<> {
       scope outer(me);
@@ -276,7 +276,7 @@ TEST_CASE("of several cancelled scopes the outermost is named: inner ones do not
   }
 }
 
-TEST_CASE("only the inner scope gave up: waits outside of it go on") {
+TEST_CASE("when only the inner scope is cancelled, waits outside of it continue") {
   story told;
   scoped_chain chained([&](context& me) -> task<> {
     scope outer(me);
@@ -292,7 +292,7 @@ TEST_CASE("only the inner scope gave up: waits outside of it go on") {
   CHECK(told == story{"cancelled", "value"});
 }
 
-TEST_CASE("a kill comes before a scope, and does not end the scope's claim") {
+TEST_CASE("a kill comes before a cancelled scope, and does not use up its cancellation") {
   scoped_chain chained([](context& me) -> task<> {
     scope region(me);
     region.cancel();

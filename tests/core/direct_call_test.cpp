@@ -59,7 +59,7 @@ sockaddr_in loopback() {
 
 }  // namespace
 
-TEST_CASE("a listener is made, named and given options without a completion") {
+TEST_CASE("a listener is created, named and given options without a completion") {
   const auto engine = make_engine(engine_kind::automatic);
   const unique_fd fd(call(*engine, opcode::open_socket, AF_INET, SOCK_STREAM));
   REQUIRE(fd);
@@ -79,7 +79,7 @@ TEST_CASE("a listener is made, named and given options without a completion") {
   CHECK(engine->in_flight() == 0);
 }
 
-TEST_CASE("both ends of a connection have names") {
+TEST_CASE("both ends of a connection have addresses") {
   const auto engine = make_engine(engine_kind::automatic);
   const fd_pair pair = tcp_pair();
   sockaddr_in local{}, peer{};
@@ -103,7 +103,7 @@ TEST_CASE("receive_now takes what is there, and does not wait on a blocking sock
   CHECK(call_with(*engine, opcode::receive_now, pair.near.get(), memory) == 0);
 }
 
-TEST_CASE("a poll tells what is ready now, and does not wait") {
+TEST_CASE("a direct poll returns what is ready now, and does not wait") {
   const auto engine = make_engine(engine_kind::automatic);
   fd_pair pair = pipe_pair();
   CHECK(call(*engine, opcode::poll, pair.near.get(), 0, POLLIN) == -EAGAIN);
@@ -115,7 +115,7 @@ TEST_CASE("a poll tells what is ready now, and does not wait") {
   CHECK(engine->in_flight() == 0);
 }
 
-TEST_CASE("shutdown ends one side") {
+TEST_CASE("a direct shutdown ends one side") {
   const auto engine = make_engine(engine_kind::automatic);
   const fd_pair pair = socket_pair();
   CHECK(call(*engine, opcode::shutdown, pair.near.get(), 0, SHUT_WR) == 0);
@@ -125,7 +125,7 @@ TEST_CASE("shutdown ends one side") {
   CHECK(drain(pair.near) == "x");
 }
 
-TEST_CASE("close frees the number") {
+TEST_CASE("a direct close frees the number") {
   const auto engine = make_engine(engine_kind::automatic);
   fd_pair pair = socket_pair();
   const int fd = pair.near.release();
@@ -134,7 +134,7 @@ TEST_CASE("close frees the number") {
   CHECK(call(*engine, opcode::close, fd) == -EBADF);
 }
 
-TEST_CASE("errors come as negated errno") {
+TEST_CASE("direct calls return errors as negated errno") {
   const auto engine = make_engine(engine_kind::automatic);
   sockaddr_in address = loopback();
   int value = 0;
@@ -154,7 +154,7 @@ TEST_CASE("errors come as negated errno") {
         -ENOPROTOOPT);
 }
 
-TEST_CASE("each call is counted as a system call") {
+TEST_CASE("each direct call is counted as a system call") {
   const auto engine = make_engine(engine_kind::automatic);
   const std::uint64_t before = engine->statistics().system_calls;
   call(*engine, opcode::shutdown, -1);
@@ -162,7 +162,7 @@ TEST_CASE("each call is counted as a system call") {
   CHECK(engine->statistics().system_calls == before + 2);
 }
 
-TEST_CASE("what takes time cannot be called, and says so") {
+TEST_CASE("a direct call of an operation that takes time is refused and says so") {
   CHECK(aborts_with("an operation that takes time was made as a direct call", [] {
     const auto engine = make_engine(engine_kind::automatic);
     call(*engine, opcode::recv, -1);

@@ -56,7 +56,7 @@ duplex<std::string, int> catcher() {
 }  // namespace
 
 // row: GN-02
-TEST_CASE("the value that is sent is that of the co_yield, and the answer is the next one") {
+TEST_CASE("a co_yield returns the value that was sent, and the next co_yield answers it") {
   auto numbers = mean();
   CHECK(numbers.start() == 0);
   CHECK(numbers.send(10) == 10);
@@ -78,7 +78,7 @@ TEST_CASE("the body runs when it is started, not before") {
 }
 
 // row: GN-02
-TEST_CASE("a body that ends answers with nothing, then and at every later call") {
+TEST_CASE("a duplex whose body has ended answers with nothing, then and at every later call") {
   auto sum = add_until_zero();
   CHECK(sum.start() == 0);
   CHECK(sum.send(3) == 3);
@@ -93,7 +93,7 @@ TEST_CASE("a body that ends answers with nothing, then and at every later call")
 }
 
 // row: GN-02
-TEST_CASE("values that can only be moved go in and come out") {
+TEST_CASE("values that can only be moved can be sent and yielded") {
   auto echo = []() -> duplex<std::unique_ptr<int>, std::unique_ptr<int>> {
     std::unique_ptr<int> value = std::make_unique<int>(0);
     for (;;) value = co_yield std::move(value);
@@ -104,7 +104,7 @@ TEST_CASE("values that can only be moved go in and come out") {
 }
 
 // row: GN-02
-TEST_CASE("what goes in and what comes out is destroyed once") {
+TEST_CASE("values that are sent and yielded are destroyed once") {
   life_count lives;
   {
     auto echo = [](life_count& of) -> duplex<counted, counted> {
@@ -129,7 +129,7 @@ TEST_CASE("what goes in and what comes out is destroyed once") {
 }
 
 // row: GN-02
-TEST_CASE("an exception of the body comes out of the call that resumed it, and ends it") {
+TEST_CASE("an exception in the body is thrown by the call that resumed it, and ends the duplex") {
   auto failing = []() -> duplex<int, int> {
     const int sent = co_yield 1;
     throw std::runtime_error(std::to_string(sent));
@@ -148,7 +148,7 @@ TEST_CASE("an exception of the body comes out of the call that resumed it, and e
 }
 
 // row: GN-03
-TEST_CASE("an exception that is thrown in comes out of the co_yield") {
+TEST_CASE("an exception thrown in is thrown at the co_yield") {
   auto errors = catcher();
   errors.start();
   CHECK(errors.throw_into(std::runtime_error("first")) == "first");
@@ -157,7 +157,7 @@ TEST_CASE("an exception that is thrown in comes out of the co_yield") {
 }
 
 // row: GN-03
-TEST_CASE("an exception that the body does not catch comes back, and ends it") {
+TEST_CASE("an exception that the body does not catch comes back, and ends the duplex") {
   auto errors = catcher();
   errors.start();
   CHECK_THROWS_AS(errors.throw_into(7), int);
@@ -167,7 +167,7 @@ TEST_CASE("an exception that the body does not catch comes back, and ends it") {
 }
 
 // row: GN-03
-TEST_CASE("an exception thrown into an unstarted duplex comes back, and it never runs") {
+TEST_CASE("an exception thrown into an unstarted duplex comes back, and the body never runs") {
   bool ran = false;
   auto call = [](bool& flag) -> duplex<int, int> {
     flag = true;
@@ -181,7 +181,7 @@ TEST_CASE("an exception thrown into an unstarted duplex comes back, and it never
 }
 
 // row: GN-03
-TEST_CASE("a body that answers an exception by returning answers with nothing") {
+TEST_CASE("a body that returns when an exception is thrown in answers with nothing") {
   auto call = []() -> duplex<int, int, int> {
     try {
       co_yield 1;
@@ -218,7 +218,7 @@ TEST_CASE("close ends the body at its co_yield, and handlers of errors do not se
 }
 
 // row: GN-04
-TEST_CASE("close again does nothing, nor does it after the end") {
+TEST_CASE("close does nothing when called again or after the end") {
   auto errors = catcher();
   errors.start();
   errors.close();
@@ -262,7 +262,7 @@ TEST_CASE("a body may return a result in answer to close") {
 }
 
 // row: GN-04
-TEST_CASE("what else a body throws in answer to close comes out") {
+TEST_CASE("any other exception that a body throws in answer to close comes out") {
   auto call = []() -> duplex<int, int> {
     try {
       co_yield 1;
@@ -348,7 +348,7 @@ TEST_CASE("generators take turns on one thread without a scheduler") {
   CHECK(log == "a3 b1 c2 a2 c1 a1 ");
 }
 
-TEST_CASE("a moved duplex is the same call, and can be moved and not copied") {
+TEST_CASE("a moved duplex is the same call, and can be moved but not copied") {
   auto first = mean();
   first.start();
   auto second = std::move(first);
@@ -359,7 +359,7 @@ TEST_CASE("a moved duplex is the same call, and can be moved and not copied") {
   CHECK_FALSE(std::is_copy_constructible_v<duplex<int, int>>);
 }
 
-TEST_CASE("assigning destroys the conversation that was held before") {
+TEST_CASE("assigning destroys the duplex that was held before") {
   life_count lives;
   auto call = [](counted held) -> duplex<double, double> {
     co_yield held.value();
@@ -380,7 +380,7 @@ TEST_SUITE_END();
 TEST_SUITE_BEGIN("duplex: broken rules");
 
 // row: GN-02
-TEST_CASE("a value that is sent before the start aborts and says so") {
+TEST_CASE("sending a value before the start aborts and says so") {
   CHECK(aborts_with("a value was sent to a duplex before its start()", [] { mean().send(1); }));
 }
 
@@ -394,7 +394,7 @@ TEST_CASE("a second start aborts and says so") {
 }
 
 // row: GN-03
-TEST_CASE("throwing no exception aborts and says so") {
+TEST_CASE("throwing a null exception aborts and says so") {
   CHECK(aborts_with("throw_into() was given no exception", [] {
     auto numbers = mean();
     numbers.start();
@@ -403,7 +403,7 @@ TEST_CASE("throwing no exception aborts and says so") {
 }
 
 // row: GN-04
-TEST_CASE("yielding again when closed aborts and says so") {
+TEST_CASE("a body that yields after close aborts and says so") {
   CHECK(aborts_with("a duplex yielded again when it was closed", [] {
     auto stubborn = []() -> duplex<int, int> {
       for (;;) {
@@ -419,7 +419,7 @@ TEST_CASE("yielding again when closed aborts and says so") {
 }
 
 // row: GN-06
-TEST_CASE("any call inside the body that it is to resume aborts and says so") {
+TEST_CASE("any call in the body of the duplex that it is to resume aborts and says so") {
   using self_call = void (*)(duplex<int, int>&);
   for (const self_call call : {self_call([](duplex<int, int>& self) { self.send(1); }),
                                self_call([](duplex<int, int>& self) { self.start(); }),
@@ -457,7 +457,7 @@ TEST_CASE("using an empty duplex aborts and says so") {
   }));
 }
 
-TEST_CASE("the result of a duplex that was closed, or has not ended, aborts and says so") {
+TEST_CASE("reading the result of a duplex that was closed or has not ended aborts and says so") {
   CHECK(aborts_with("a generator that threw or was closed has no result", [] {
     auto sum = add_until_zero();
     sum.start();

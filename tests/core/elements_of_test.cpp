@@ -63,7 +63,7 @@ std::vector<int> all_of(G&& values) {
 }  // namespace
 
 // row: GN-05
-TEST_CASE("a generator yields all that others yield, in their order") {
+TEST_CASE("a generator yields all elements of other generators, in their order") {
   tree root{"d", leaf("b"), leaf("e")};
   root.left->left = leaf("a");
   root.left->right = leaf("c");
@@ -82,7 +82,7 @@ TEST_CASE("the elements are those of the inner generator, not copies") {
 }
 
 // row: GN-05
-TEST_CASE("the value of the co_yield is what the inner generator returned") {
+TEST_CASE("the co_yield returns what the inner generator returned") {
   const auto outer = []() -> generator<int, std::string> {
     const auto inner = [](int first) -> generator<int, std::unique_ptr<int>> {
       co_yield first;
@@ -109,7 +109,7 @@ TEST_CASE("inner generators that yield nothing disappear") {
 }
 
 // row: GN-05
-TEST_CASE("an exception of the inner generator comes out of the co_yield") {
+TEST_CASE("an exception in the inner generator is thrown at the co_yield") {
   const auto outer = []() -> generator<int> {
     const auto inner = []() -> generator<int, int> {
       co_yield 1;
@@ -133,7 +133,7 @@ TEST_CASE("an exception of the inner generator comes out of the co_yield") {
 }
 
 // row: GN-05
-TEST_CASE("a generator that was begun goes on behind its element") {
+TEST_CASE("an inner generator that has already begun continues after its current element") {
   auto numbers = count_to(5);
   for (const int value : numbers) {
     if (value == 2) break;
@@ -147,7 +147,7 @@ TEST_CASE("a generator that was begun goes on behind its element") {
 }
 
 // row: GN-05
-TEST_CASE("a nest that was begun joins another one as it is") {
+TEST_CASE("a nest that has already begun joins another one as it is") {
   life_count lives;
   {
     auto nest = down(1, 4, counted(lives, 7));
@@ -163,7 +163,7 @@ TEST_CASE("a nest that was begun joins another one as it is") {
 }
 
 // row: GN-05
-TEST_CASE("a generator that has ended adds nothing") {
+TEST_CASE("a generator that has ended adds no elements") {
   auto numbers = count_to(2);
   CHECK(all_of(numbers).size() == 2);
   const auto around = [](generator<int> of) -> generator<int> {
@@ -173,7 +173,7 @@ TEST_CASE("a generator that has ended adds nothing") {
   CHECK(all_of(around(std::move(numbers))) == std::vector{9});
 }
 
-TEST_CASE("an inner generator dies when the co_yield returns, and its arguments do") {
+TEST_CASE("an inner generator and its arguments are destroyed when the co_yield returns") {
   life_count lives;
   const auto outer = [](life_count& of) -> generator<int> {
     co_yield elements_of(down(1, 1, counted(of)));
@@ -185,7 +185,7 @@ TEST_CASE("an inner generator dies when the co_yield returns, and its arguments 
   CHECK(all_of(outer(lives)) == std::vector{1, 1});
 }
 
-TEST_CASE("a nest that is dropped dies from the innermost call out") {
+TEST_CASE("a dropped nest is destroyed from the innermost call outwards") {
   struct letter {
     std::string& to;
     char name;
@@ -261,7 +261,7 @@ talk around_errors(std::string& log) {
 }  // namespace
 
 // row: GN-05
-TEST_CASE("what is sent to a duplex arrives in the one that it yields from") {
+TEST_CASE("a value sent to a duplex arrives in the one that it yields from") {
   std::string log;
   auto sums = two_sums(log);
   CHECK(sums.start() == "a0");
@@ -274,7 +274,7 @@ TEST_CASE("what is sent to a duplex arrives in the one that it yields from") {
 }
 
 // row: GN-05
-TEST_CASE("what is thrown into a duplex arrives in the one that it yields from") {
+TEST_CASE("an exception thrown into a duplex arrives in the one that it yields from") {
   std::string log;
   auto errors = around_errors(log);
   CHECK(errors.start() == "ready");
@@ -286,7 +286,7 @@ TEST_CASE("what is thrown into a duplex arrives in the one that it yields from")
 }
 
 // row: GN-05
-TEST_CASE("closing closes the innermost duplex first, and all of them") {
+TEST_CASE("close ends the innermost duplex first, and then all of them") {
   std::string log;
   auto errors = around_errors(log);
   errors.start();
@@ -295,7 +295,7 @@ TEST_CASE("closing closes the innermost duplex first, and all of them") {
   CHECK(errors.done());
 }
 
-TEST_CASE("a nest of duplexes that is dropped dies whole") {
+TEST_CASE("a dropped nest of duplexes is destroyed completely") {
   life_count lives;
   {
     struct nest {
@@ -341,7 +341,7 @@ TEST_CASE("resuming a nest in its innermost body aborts and says so") {
   }));
 }
 
-TEST_CASE("an iterator of a generator that has become a part aborts and says so") {
+TEST_CASE("using an iterator of a generator that is now part of a nest aborts and says so") {
   CHECK(aborts_with("a generator was resumed while it was running", [] {
     auto numbers = count_to(5);
     auto at = numbers.begin();
@@ -352,7 +352,7 @@ TEST_CASE("an iterator of a generator that has become a part aborts and says so"
   }));
 }
 
-TEST_CASE("yielding from an empty generator, or a started duplex, aborts and says so") {
+TEST_CASE("yielding from an empty generator or a started duplex aborts and says so") {
   CHECK(aborts_with("an empty generator (moved from) was used", [] {
     const auto around = []() -> generator<int> {
       auto numbers = count_to(1);
@@ -371,7 +371,7 @@ TEST_CASE("yielding from an empty generator, or a started duplex, aborts and say
   }));
 }
 
-TEST_CASE("the result of a part that threw before aborts and says so") {
+TEST_CASE("reading the result of a part that threw before aborts and says so") {
   CHECK(aborts_with("a generator that threw or was closed has no result", [] {
     const auto around = []() -> generator<int> {
       auto inner = []() -> generator<int, int> {

@@ -103,20 +103,20 @@ bool says_once_and_goes_on(const std::string& text) {
 
 TEST_SUITE_BEGIN("engine choice");
 
-TEST_CASE("epoll is made where it is asked for, by the caller or the environment, without a word") {
+TEST_CASE("epoll is used without a message when the caller or the environment asks for it") {
   CHECK(choose(engine_kind::epoll, {}) == epoll_made);
   CHECK(choose(engine_kind::automatic, {.engine = "epoll"}) == epoll_made);
   CHECK(choose(engine_kind::epoll, {}, deny_rings) == epoll_made);
   CHECK(choose(engine_kind::automatic, {.engine = "epoll"}, deny_rings) == epoll_made);
 }
 
-TEST_CASE("what the caller names beats the environment, which then is not even read") {
+TEST_CASE("the caller's choice overrides the environment, which then is not even read") {
   CHECK(choose(engine_kind::epoll, {.engine = "uring"}, deny_rings) == epoll_made);
   CHECK(choose(engine_kind::epoll, {.engine = "nonsense", .disable = "nonsense"}) == epoll_made);
   CHECK(starts_with(choose(engine_kind::uring, {.engine = "epoll"}, deny_rings), "errno 1: "));
 }
 
-TEST_CASE("where io_uring is refused epoll is made, and one line says why") {
+TEST_CASE("where io_uring is refused epoll is used, and one line says why") {
   for (const char* engine : {static_cast<const char*>(nullptr), ""}) {
     const std::string text = choose(engine_kind::automatic, {.engine = engine}, deny_rings);
     INFO(text);
@@ -125,7 +125,7 @@ TEST_CASE("where io_uring is refused epoll is made, and one line says why") {
   }
 }
 
-TEST_CASE("who asks for io_uring where it is refused gets the reason, and no epoll") {
+TEST_CASE("a caller that asks for io_uring where it is refused gets the reason, and no epoll") {
   for (const auto& [kind, engine] :
        {std::pair(engine_kind::uring, ""), std::pair(engine_kind::automatic, "uring")}) {
     const std::string text = choose(kind, {.engine = engine}, deny_rings);
@@ -155,12 +155,12 @@ TEST_CASE("the line is printed once, however many engines and threads there are"
   CHECK(ends_with(text, std::string(epoll_made) + epoll_made));
 }
 
-TEST_CASE("an engine that is none is an error that names the two") {
+TEST_CASE("an unknown engine name is an error that lists both engines") {
   CHECK(choose(engine_kind::automatic, {.engine = "kqueue"}) ==
         "invalid: RINGLET_ENGINE is 'kqueue'; it can be uring or epoll\n");
 }
 
-TEST_CASE("a feature that is none is an error that names them all, wherever it stands") {
+TEST_CASE("an unknown feature name is an error that lists all features, wherever it stands") {
   for (const char* list :
        {"nonsense", "no_iowait,nonsense", "nonsense,buffer_ring", ",nonsense,"}) {
     const std::string text = choose(engine_kind::automatic, {.disable = list});
@@ -172,7 +172,7 @@ TEST_CASE("a feature that is none is an error that names them all, wherever it s
   }
 }
 
-TEST_CASE("without a feature that is needed epoll is made, and the line names it") {
+TEST_CASE("without a required feature epoll is used, and the line names that feature") {
   for (const std::string name :
        {"single_issuer", "defer_taskrun", "buffer_ring", "multishot_accept", "multishot_poll"}) {
     const std::string text = choose(engine_kind::automatic, {.disable = name.c_str()});
@@ -185,7 +185,7 @@ TEST_CASE("without a feature that is needed epoll is made, and the line names it
   }
 }
 
-TEST_CASE("with no epoll watch left the sysctl is named, and not a disk") {
+TEST_CASE("with no epoll watch left the error names the sysctl, not a disk") {
   const child_end none = run_in_child([] {
     deny(SYS_epoll_ctl, ENOSPC);
     try {
@@ -214,7 +214,7 @@ TEST_CASE("with no epoll watch left the sysctl is named, and not a disk") {
         "fs.epoll.max_user_watches\n");
 }
 
-TEST_CASE("no descriptor left is an error: epoll would hide it, and then fail, too") {
+TEST_CASE("with no descriptor left the choice fails: epoll would hide it, then fail as well") {
   for (const int error : {EMFILE, ENFILE}) {
     const std::string text =
         choose(engine_kind::automatic, {}, [error] { deny(SYS_io_uring_setup, error); });
@@ -225,7 +225,7 @@ TEST_CASE("no descriptor left is an error: epoll would hide it, and then fail, t
   }
 }
 
-TEST_CASE("with no memory to lock the smallest ring is refused, too, and epoll takes over" *
+TEST_CASE("with no memory to lock even the smallest ring is refused, and epoll takes over" *
           doctest::skip(::geteuid() != 0)) {
   if (!counts_rings()) {
     MESSAGE("skipped: this kernel does not count rings as locked memory");
@@ -242,7 +242,7 @@ TEST_SUITE_END();
 
 TEST_SUITE_BEGIN("uring: chosen");
 
-TEST_CASE("io_uring is made where it works, without a word") {
+TEST_CASE("io_uring is used without a message where it works") {
   for (const auto& [kind, engine] :
        {std::pair(engine_kind::uring, ""), std::pair(engine_kind::uring, "epoll"),
         std::pair(engine_kind::automatic, ""), std::pair(engine_kind::automatic, "uring")}) {
@@ -253,7 +253,7 @@ TEST_CASE("io_uring is made where it works, without a word") {
   }
 }
 
-TEST_CASE("a feature that is not needed is left out, and its name is not among those in use") {
+TEST_CASE("an optional feature is left out, and its name is not among those in use") {
   for (const auto& [name, shown] :
        {std::pair("multishot_receive", ", multishot receive"),
         std::pair("limited_receive", ", limited receive"),
@@ -268,14 +268,14 @@ TEST_CASE("a feature that is not needed is left out, and its name is not among t
   }
 }
 
-TEST_CASE("a list switches off all that it names") {
+TEST_CASE("a list switches off all features that it names") {
   const std::string text =
       choose(engine_kind::uring,
              {.disable = "no_iowait,registered_ring,limited_receive,multishot_receive"});
   CHECK(text == "made uring (512 submissions, 8192 completions, 128 buffers)\n");
 }
 
-TEST_CASE("a ring of which only a smaller one is allowed is made, without a word" *
+TEST_CASE("where only a smaller ring is allowed it is used without a message" *
           doctest::skip(::geteuid() != 0)) {
   if (!counts_rings()) {
     MESSAGE("skipped: this kernel does not count rings as locked memory");
@@ -291,7 +291,7 @@ TEST_CASE("a ring of which only a smaller one is allowed is made, without a word
 }
 
 // The trial needs a socket pair, and nothing behind it does.
-TEST_CASE("what the kernel can do is tried once in a process") {
+TEST_CASE("the kernel's features are probed once in a process") {
   const child_end end = run_in_child([] {
     set("RINGLET_DISABLE", nullptr);
     report_engine(engine_kind::uring);

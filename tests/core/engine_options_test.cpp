@@ -61,7 +61,7 @@ std::string refusal(F call) {
 
 }  // namespace
 
-TEST_CASE("an option out of its range is refused by every engine, by name, value and range") {
+TEST_CASE("every engine refuses an option out of its range, with name, value and range") {
   for (const bad_option& bad : bad_options) {
     CHECK(refusal([&] { make_uring_engine(bad.options); }) == bad.sentence);
     CHECK(refusal([&] { make_epoll_engine(bad.options); }) == bad.sentence);
@@ -69,7 +69,7 @@ TEST_CASE("an option out of its range is refused by every engine, by name, value
   }
 }
 
-TEST_CASE("options at the ends of their ranges are taken") {
+TEST_CASE("every engine accepts options at the ends of their ranges") {
   for_each_kernel_engine([](const engine_maker& make) {
     if (make.is_rung()) return;
     const engine_options least{

@@ -49,7 +49,7 @@ TEST_CASE("posted work runs first in, first out, when the engine's thread asks f
   CHECK(engine.run_posted() == 0);
 }
 
-TEST_CASE("work may be posted again as soon as it has run") {
+TEST_CASE("posted work may be posted again as soon as it has run") {
   scripted_engine engine;
   std::string text;
   letter a(text, 'a');
@@ -60,7 +60,7 @@ TEST_CASE("work may be posted again as soon as it has run") {
   CHECK(text == "aaa");
 }
 
-TEST_CASE("work that is posted by work runs the next time") {
+TEST_CASE("work posted by work runs the next time") {
   scripted_engine engine;
   struct chained : posted_work {
     ringlet::engine* home = nullptr;
@@ -82,8 +82,7 @@ TEST_CASE("work that is posted by work runs the next time") {
   CHECK(text == "b");
 }
 
-TEST_CASE(
-    "run_posted runs no more than it was asked to, and the rest before what was posted since") {
+TEST_CASE("run_posted runs no more than asked, and the rest before anything posted later") {
   scripted_engine engine;
   std::string text;
   letter a(text, 'a'), b(text, 'b'), c(text, 'c'), d(text, 'd');
@@ -100,7 +99,7 @@ TEST_CASE(
   CHECK_FALSE(engine.has_posted());
 }
 
-TEST_CASE("a sleep does not begin while some of the posted work has not run") {
+TEST_CASE("a sleep does not begin while posted work has not run") {
   scripted_engine engine;
   std::string text;
   letter a(text, 'a'), b(text, 'b');
@@ -112,7 +111,7 @@ TEST_CASE("a sleep does not begin while some of the posted work has not run") {
   CHECK(engine.run_posted() == 1);
 }
 
-TEST_CASE("work may end its own life when it runs") {
+TEST_CASE("posted work may end its own life when it runs") {
   struct suicidal : posted_work {
     explicit suicidal(int& to) : count(to) {
       run = [](posted_work& self) noexcept {
@@ -130,7 +129,7 @@ TEST_CASE("work may end its own life when it runs") {
   CHECK(count == 3);
 }
 
-TEST_CASE("a sleep does not begin while there is posted work or a wake-up") {
+TEST_CASE("a sleep does not begin while posted work or a wake-up is pending") {
   scripted_engine engine;
   std::string text;
   letter a(text, 'a');
@@ -144,7 +143,7 @@ TEST_CASE("a sleep does not begin while there is posted work or a wake-up") {
   CHECK(engine.bells() == 0);
 }
 
-TEST_CASE("the bell rings once for a sleep, however many wake or post") {
+TEST_CASE("a sleep is woken by one signal, however many wakes and posts there are") {
   scripted_engine engine;
   std::string text;
   letter a(text, 'a'), b(text, 'b');
@@ -160,7 +159,7 @@ TEST_CASE("the bell rings once for a sleep, however many wake or post") {
   CHECK(engine.run_posted() == 2);
 }
 
-TEST_CASE("an engine that ends before it has run what was posted aborts and says so") {
+TEST_CASE("an engine destroyed before it has run posted work aborts and says so") {
   CHECK(aborts_with("an engine ended before it had run what was posted", [] {
     std::string text;
     letter a(text, 'a');

@@ -21,7 +21,7 @@ constexpr errc all_codes[] = {errc::closed,        errc::cut_short, errc::timed_
 
 }  // namespace
 
-TEST_CASE("every code has a category, a sentence of its own, and is an error") {
+TEST_CASE("every code has a category and a sentence of its own, and is an error") {
   std::set<std::string> sentences;
   for (const errc code : all_codes) {
     const std::error_code error = code;
@@ -34,7 +34,7 @@ TEST_CASE("every code has a category, a sentence of its own, and is an error") {
   CHECK(sentences.size() == std::size(all_codes));
 }
 
-TEST_CASE("a number that is no code is told as unknown") {
+TEST_CASE("a number that is no code is reported as unknown") {
   CHECK(std::error_code(99, ringlet_category()).message() == "unknown ringlet error");
 }
 
@@ -44,7 +44,7 @@ TEST_CASE("timed_out is std::errc::timed_out, and no other code is") {
   }
 }
 
-TEST_CASE("a code equals itself only") {
+TEST_CASE("a code equals only itself") {
   for (const errc one : all_codes) {
     for (const errc other : all_codes) {
       CHECK((std::error_code(one) == std::error_code(other)) == (one == other));
@@ -52,13 +52,13 @@ TEST_CASE("a code equals itself only") {
   }
 }
 
-TEST_CASE("a code of the kernel is not mistaken for one of ringlet") {
+TEST_CASE("a kernel code is not mistaken for one of ringlet") {
   for (const errc code : all_codes) {
     CHECK(std::error_code(code) != system_error_code(-static_cast<int>(code)));
   }
 }
 
-TEST_CASE("a negated errno becomes the code of the system") {
+TEST_CASE("a negated errno becomes the system's code") {
   CHECK(system_error_code(-ECONNRESET) == std::errc::connection_reset);
   CHECK(&system_error_code(-EPIPE).category() == &std::system_category());
 }
@@ -94,7 +94,7 @@ TEST_CASE("EINVAL is thrown with a reason instead of the text of the system") {
   }
 }
 
-TEST_CASE("the reason for EINVAL is not given for another error") {
+TEST_CASE("the reason for EINVAL is not given for other errors") {
   try {
     detail::throw_error(system_error_code(-ECONNREFUSED), "connect", "the address is none");
     FAIL("nothing was thrown");
@@ -129,7 +129,7 @@ TEST_CASE("other codes are not thrown as timed_out") {
   }
 }
 
-TEST_CASE("disconnects are what says that the peer went away, and nothing else") {
+TEST_CASE("is_disconnect is true for exactly the codes that say the peer has gone") {
   for (const int error : {ECONNRESET, EPIPE, ECONNABORTED, ENOTCONN}) {
     CHECK(is_disconnect(system_error_code(-error)));
   }

@@ -20,7 +20,7 @@ using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("frame_pool");
 
-TEST_CASE("a block is never smaller than what was asked for, and no smaller class would do") {
+TEST_CASE("a block is never smaller than requested, and no smaller class would do") {
   for (std::size_t size = 1; size <= frame_pool::pooled_max; ++size) {
     const std::size_t index = frame_pool::class_of(size);
     REQUIRE(index < frame_pool::classes);
@@ -57,7 +57,7 @@ TEST_CASE("blocks are aligned for every ordinary type") {
   }
 }
 
-TEST_CASE("the block that was freed last is used first, by any size of its class") {
+TEST_CASE("the block that was freed last is reused first, for any size of its class") {
   void* const first = frames.allocate(100);
   void* const second = frames.allocate(100);
   frames.deallocate(first, 100);
@@ -70,7 +70,7 @@ TEST_CASE("the block that was freed last is used first, by any size of its class
   frames.deallocate(once_more, 97);
 }
 
-TEST_CASE("a block of n bytes is aligned as any type of n bytes may be") {
+TEST_CASE("a block of n bytes is aligned for any type of n bytes") {
   for (std::size_t alignment = 16; alignment <= frame_pool::alignment_max; alignment *= 2) {
     for (std::size_t size = alignment; size <= 3 * frame_pool::pooled_max; size += alignment) {
       if (size > 2048 && size > frame_pool::pooled_max / 2 && size % 1024 != 0) continue;
@@ -84,7 +84,7 @@ TEST_CASE("a block of n bytes is aligned as any type of n bytes may be") {
   }
 }
 
-TEST_CASE("a block is not used for another class") {
+TEST_CASE("a block is not reused for another class") {
   void* const block = frames.allocate(100);
   frames.deallocate(block, 100);
   void* const larger = frames.allocate(129);
@@ -103,13 +103,13 @@ TEST_CASE("the whole of a block may be written, for every size around a class bo
   }
 }
 
-TEST_CASE("what is larger than the pool serves comes from the system and goes back") {
+TEST_CASE("a block larger than the pool serves comes from the system and goes back to it") {
   void* const block = frames.allocate(frame_pool::pooled_max + 1);
   std::memset(block, 0x5a, frame_pool::pooled_max + 1);
   frames.deallocate(block, frame_pool::pooled_max + 1);
 }
 
-TEST_CASE("blocks of whole cache lines begin at one") {
+TEST_CASE("blocks of whole cache lines begin at a cache line") {
   constexpr std::size_t line = 64;
   for (std::size_t index = 0; index < frame_pool::classes; ++index) {
     const std::size_t size = frame_pool::size_of(index);
@@ -123,7 +123,7 @@ TEST_CASE("blocks of whole cache lines begin at one") {
   }
 }
 
-TEST_CASE("blocks do not overlap, also when many are in use") {
+TEST_CASE("blocks do not overlap, however many are in use") {
   for (const unsigned size : {32U, 96U, 1024U, 20'000U}) {
     std::vector<unsigned char*> blocks;
     for (int i = 0; i < 1000; ++i) {
@@ -139,7 +139,7 @@ TEST_CASE("blocks do not overlap, also when many are in use") {
   }
 }
 
-TEST_CASE("a pool that has handed its blocks over goes on") {
+TEST_CASE("a pool that has handed over its blocks still works") {
   std::vector<void*> blocks;
   for (int i = 0; i < 10; ++i) blocks.push_back(frames.allocate(64));
   for (void* block : blocks) frames.deallocate(block, 64);
@@ -149,7 +149,7 @@ TEST_CASE("a pool that has handed its blocks over goes on") {
   frames.deallocate(block, 64);
 }
 
-TEST_CASE("what a thread leaves behind is used by the next one") {
+TEST_CASE("the blocks that a thread leaves behind are used by the next thread") {
   constexpr std::size_t size = frame_pool::pooled_max;
   constexpr int count = 100;
   const auto use_many = [] {
@@ -199,15 +199,15 @@ thread_local late_user late;
 
 }  // namespace
 
-TEST_CASE("frames that die while their thread is ending are freed, and new ones still come") {
+TEST_CASE("frames destroyed while their thread is ending are freed, and new ones can be made") {
   std::thread([] {
     late.held = nullptr;  // made now
     late.held = frames.allocate(300);
   }).join();
 }
 
-// Skipped without AddressSanitizer: nobody else can tell.
-TEST_CASE("nobody may touch a free block" * doctest::skip(!sees_poison)) {
+// Skipped without AddressSanitizer: nothing else can tell.
+TEST_CASE("a free block may not be touched" * doctest::skip(!sees_poison)) {
   for (const std::size_t size : {std::size_t{1}, std::size_t{100}, frame_pool::pooled_max}) {
     const std::size_t whole = frame_pool::size_of(frame_pool::class_of(size));
     void* const block = frames.allocate(size);

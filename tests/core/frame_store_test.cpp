@@ -95,7 +95,7 @@ std::size_t settled() {
 
 TEST_SUITE_BEGIN("frame store");
 
-TEST_CASE("the blocks that a thread has taken are counted, those it keeps included") {
+TEST_CASE("the blocks that a thread has taken are counted, cached ones included") {
   constexpr std::size_t size = 1024;
   constexpr std::size_t count = 10;
   frames.hand_over();
@@ -122,7 +122,7 @@ TEST_CASE("a thread keeps at most 64 KiB of free blocks of one class") {
   }
 }
 
-TEST_CASE("blocks that one thread makes and another frees are used again") {
+TEST_CASE("blocks allocated on one thread and freed on another are reused") {
   constexpr std::size_t size = 470, count = 4'096;
   const int rounds = sanitized ? 20 : 200;
   std::vector<void*> on_their_way;
@@ -148,7 +148,7 @@ TEST_CASE("blocks that one thread makes and another frees are used again") {
   CHECK(most - before <= count * 512 + slack);
 }
 
-TEST_CASE("memory that served one size serves all others") {
+TEST_CASE("memory that served one size can serve every other") {
   constexpr std::size_t bytes = 16 * 1024 * 1024;
   settled();
   many_blocks(bytes / 480, 480);
@@ -161,7 +161,7 @@ TEST_CASE("memory that served one size serves all others") {
 }
 
 // Several threads make and free blocks of several sizes, and take them from one another. The bound
-// is of what was in use at once of each size, for that is what a size keeps while it is in use.
+// is of what was in use at once of each size, because a size keeps that much while it is in use.
 TEST_CASE("a random program takes no more memory than was in use at once") {
   constexpr std::array<std::size_t, 5> sizes{96, 200, 470, 1'500, 9'000};
   constexpr std::size_t slots = 4'000, threads = 3;
@@ -230,12 +230,12 @@ TEST_CASE("after a burst memory goes back within a second of sleep, and the slee
   CHECK(now - slept_at <= second);
   CHECK(resident() <= before + slack);
   CHECK(frames.totals().mapped <= mapped_before + 2 * slack);
-  // It need not wake up again, also when it has used a little of its memory meanwhile.
+  // It need not wake up again, even if it has used a little of its memory since.
   for (int i = 0; i < 3; ++i) frames.deallocate(frames.allocate(400), 400);
   CHECK(sleep_idly(now) == 0);
 }
 
-TEST_CASE("a sleep before memory goes back ends when it is due, or when the sleeper wants") {
+TEST_CASE("a sleep before memory goes back ends at that time, or earlier when the sleeper asks") {
   std::int64_t now = 7 * second;
   settled();
   many_blocks(5'000, 400);
@@ -248,7 +248,7 @@ TEST_CASE("a sleep before memory goes back ends when it is due, or when the slee
   CHECK(sleep_idly(now) == 0);
 }
 
-TEST_CASE("what is in use while memory goes back stays as it is") {
+TEST_CASE("blocks in use stay unchanged while memory goes back") {
   std::vector<unsigned char*> kept;
   {
     std::vector<void*> burst;
@@ -270,13 +270,13 @@ TEST_CASE("what is in use while memory goes back stays as it is") {
   }
 }
 
-TEST_CASE("what a thread freed goes back when it ends") {
+TEST_CASE("the blocks that a thread freed go back when it ends") {
   const std::size_t before = settled();
   std::thread([] { many_blocks(50'000, 400); }).join();
   CHECK(resident() <= before + slack);
 }
 
-TEST_CASE("without memory a block that is here is given, and no other") {
+TEST_CASE("when memory has run out a cached block is returned, and no other") {
   void* const here = frames.allocate(3'000);
   frames.deallocate(here, 3'000);
   std::vector<void*> rest;

@@ -71,13 +71,13 @@ std::array<const void*, detail::frame_pool::classes> free_blocks() {
 }  // namespace
 
 // row: GN-01
-TEST_CASE("a generator is the range of what it yields") {
+TEST_CASE("a generator is a range of the values that it yields") {
   CHECK(all_of(count_to(3)) == std::vector{1, 2, 3});
   CHECK(all_of(count_to(0)).empty());
 }
 
 // row: GN-01
-TEST_CASE("a generator is an input range, which can be moved and not copied") {
+TEST_CASE("a generator is an input range that can be moved but not copied") {
   using numbers = generator<int>;
   CHECK(std::ranges::input_range<numbers>);
   CHECK_FALSE(std::ranges::forward_range<numbers>);
@@ -93,7 +93,7 @@ TEST_CASE("a generator is an input range, which can be moved and not copied") {
 }
 
 // row: GN-01
-TEST_CASE("the views and algorithms of the standard library take it") {
+TEST_CASE("the standard library's views and algorithms accept a generator") {
   std::vector<int> even;
   for (const int value : count_to(9) | std::views::filter([](int n) { return n % 2 == 0; }) |
                              std::views::transform([](int n) { return 10 * n; })) {
@@ -107,7 +107,7 @@ TEST_CASE("the views and algorithms of the standard library take it") {
 }
 
 // row: GN-01
-TEST_CASE("the body runs when the next value is asked for, and no further") {
+TEST_CASE("the body runs when the next value is requested, and no further") {
   std::string order;
   auto letters = [](std::string& text) -> generator<char> {
     text += '(';
@@ -131,7 +131,7 @@ TEST_CASE("the body runs when the next value is asked for, and no further") {
 }
 
 // row: GN-01
-TEST_CASE("after the end it stays ended") {
+TEST_CASE("a generator that has ended stays ended") {
   auto numbers = count_to(2);
   CHECK(all_of(numbers).size() == 2);
   CHECK(all_of(numbers).empty());
@@ -140,14 +140,14 @@ TEST_CASE("after the end it stays ended") {
 }
 
 // row: GN-01
-TEST_CASE("the value of co_return is there after the end") {
+TEST_CASE("the value of co_return is available after the end") {
   auto numbers = count_and_tell(3);
   CHECK(all_of(numbers) == std::vector{1, 2, 3});
   CHECK(numbers.result() == "3 in all");
 }
 
 // row: GN-01
-TEST_CASE("a result may be a reference, or something that can only be moved") {
+TEST_CASE("a result may be a reference, or a value that can only be moved") {
   int target = 7;
   auto refer = [](int& to) -> generator<int, int&> {
     co_yield 1;
@@ -163,7 +163,7 @@ TEST_CASE("a result may be a reference, or something that can only be moved") {
   CHECK(*own.result() == 7);
 }
 
-TEST_CASE("a loop that was left by break is continued by another") {
+TEST_CASE("a loop continues where an earlier loop was left by break") {
   auto numbers = count_to(5);
   for (const int value : numbers) {
     if (value == 2) break;
@@ -171,7 +171,7 @@ TEST_CASE("a loop that was left by break is continued by another") {
   CHECK(all_of(numbers) == std::vector{3, 4, 5});
 }
 
-TEST_CASE("a moved generator is the same call, and its iterators stay good") {
+TEST_CASE("a moved generator is the same call, and its iterators stay valid") {
   auto first = count_to(3);
   auto at = first.begin();
   auto second = std::move(first);
@@ -181,7 +181,7 @@ TEST_CASE("a moved generator is the same call, and its iterators stay good") {
   CHECK(all_of(first) == std::vector{3});
 }
 
-TEST_CASE("assigning destroys the call that was held before") {
+TEST_CASE("assigning destroys the generator that was held before") {
   life_count lives;
   auto numbers = [](counted held) -> generator<int> { co_yield held.value(); }(counted(lives, 7));
   CHECK(lives.alive() == 1);
@@ -190,7 +190,7 @@ TEST_CASE("assigning destroys the call that was held before") {
   CHECK(all_of(numbers) == std::vector{1, 2});
 }
 
-TEST_CASE("the frame comes from the pool and goes back to it") {
+TEST_CASE("the frame of a generator comes from the pool and goes back to it") {
   static_cast<void>(all_of(count_to(1)));
   const auto before = free_blocks();
   {
@@ -229,7 +229,7 @@ TEST_SUITE_END();
 
 TEST_SUITE_BEGIN("generator: values");
 
-TEST_CASE("an rvalue comes out as the same object: nothing is copied or moved on the way") {
+TEST_CASE("a yielded rvalue comes out as the same object, neither copied nor moved on the way") {
   life_count lives;
   auto values = [](life_count& of) -> generator<counted> {
     for (int i = 0; i < 3; ++i) co_yield counted(of, i);
@@ -243,7 +243,7 @@ TEST_CASE("an rvalue comes out as the same object: nothing is copied or moved on
   CHECK(lives.alive() == 0);
 }
 
-TEST_CASE("an lvalue is copied, once, and the body's own stays what it is") {
+TEST_CASE("a yielded lvalue is copied once, and the body's own stays as it was") {
   life_count lives;
   {
     auto values = [](life_count& of) -> generator<counted> {
@@ -264,7 +264,7 @@ TEST_CASE("an lvalue is copied, once, and the body's own stays what it is") {
   CHECK(lives.alive() == 0);
 }
 
-TEST_CASE("a value that can only be moved can be taken by the loop") {
+TEST_CASE("a loop can take a yielded value that can only be moved") {
   auto values = []() -> generator<std::unique_ptr<int>> {
     co_yield std::make_unique<int>(1);
     auto second = std::make_unique<int>(2);
@@ -298,7 +298,7 @@ TEST_CASE("references come out as the body's own objects") {
   CHECK(seen.at(1) == &words[1]);
 }
 
-TEST_CASE("a value is made from what co_yield names") {
+TEST_CASE("a value is constructed from the operand of co_yield") {
   std::string text;
   const auto words = []() -> generator<std::string> {
     co_yield "a rather long text, so that it is on the heap";
@@ -308,7 +308,7 @@ TEST_CASE("a value is made from what co_yield names") {
   CHECK(text == "a rather long text, so that it is on the heapxxx");
 }
 
-TEST_CASE("an exception from the copy comes out in the body") {
+TEST_CASE("an exception from the copy is thrown in the body") {
   struct fragile {
     fragile() = default;
     fragile(const fragile&) { throw std::runtime_error("made of glass"); }
@@ -329,13 +329,13 @@ TEST_SUITE_END();
 
 TEST_SUITE_BEGIN("generator: ends");
 
-TEST_CASE("a generator that is dropped at a co_yield destroys its locals and arguments") {
+TEST_CASE("a generator dropped at a co_yield destroys its locals and arguments") {
   life_count lives;
   {
     auto values = [](counted argument) -> generator<int> {
       const counted local = argument;
       co_yield local.value();
-      FAIL_CHECK("nobody asked for more");
+      FAIL_CHECK("the body ran further than asked");
     }(counted(lives, 7));
     CHECK(*values.begin() == 7);
     CHECK(lives.alive() == 2);
@@ -343,7 +343,7 @@ TEST_CASE("a generator that is dropped at a co_yield destroys its locals and arg
   CHECK(lives.alive() == 0);
 }
 
-TEST_CASE("what is yielded dies with a generator that is dropped meanwhile") {
+TEST_CASE("a yielded value is destroyed with the generator when that is dropped") {
   life_count lives;
   {
     auto values = [](life_count& of) -> generator<counted> {
@@ -360,7 +360,7 @@ TEST_CASE("what is yielded dies with a generator that is dropped meanwhile") {
   CHECK(lives.alive() == 0);
 }
 
-TEST_CASE("the body of a generator that nobody asks never runs, and its arguments die with it") {
+TEST_CASE("a generator that is never asked does not run, and destroys its arguments") {
   life_count lives;
   bool ran = false;
   {
@@ -374,7 +374,7 @@ TEST_CASE("the body of a generator that nobody asks never runs, and its argument
   CHECK(lives.alive() == 0);
 }
 
-TEST_CASE("an exception of the body comes out of begin or ++, and ends the generator") {
+TEST_CASE("an exception in the body is thrown by begin or ++, and ends the generator") {
   auto at_once = fail_after(0);
   CHECK_THROWS_WITH_AS(at_once.begin(), "no more", std::runtime_error);
   CHECK(all_of(at_once).empty());
@@ -385,7 +385,7 @@ TEST_CASE("an exception of the body comes out of begin or ++, and ends the gener
   CHECK(all_of(later).empty());
 }
 
-TEST_CASE("an exception of the loop destroys the generator") {
+TEST_CASE("an exception in the loop destroys the generator") {
   life_count lives;
   const auto values = [](counted held) -> generator<int> {
     for (;;) co_yield held.value();
@@ -452,7 +452,7 @@ TEST_CASE("using an empty generator aborts and says so") {
   }));
 }
 
-TEST_CASE("a result before the end, twice, or of a generator that threw aborts and says so") {
+TEST_CASE("reading a result before the end, twice, or after an exception aborts and says so") {
   CHECK(aborts_with("the result of a generator was taken before its end", [] {
     auto numbers = count_and_tell(1);
     numbers.begin();

@@ -33,7 +33,7 @@ void clear(item_list& list) {
 
 }  // namespace
 
-TEST_CASE("first in, first out") {
+TEST_CASE("elements leave a list first in, first out") {
   item a('a'), b('b'), c('c');
   item_list list;
   CHECK(list.empty());
@@ -48,7 +48,7 @@ TEST_CASE("first in, first out") {
   CHECK(list.empty());
 }
 
-TEST_CASE("push_front goes before all others") {
+TEST_CASE("push_front inserts before all other elements") {
   item a('a'), b('b'), c('c');
   item_list list;
   list.push_front(a);
@@ -58,7 +58,7 @@ TEST_CASE("push_front goes before all others") {
   clear(list);
 }
 
-TEST_CASE("an element leaves from anywhere, and can come back") {
+TEST_CASE("an element can be removed from any place, and inserted again") {
   for (const char leaving : {'a', 'b', 'c'}) {
     std::array<item, 3> items{item('a'), item('b'), item('c')};
     item_list list;
@@ -76,19 +76,19 @@ TEST_CASE("an element leaves from anywhere, and can come back") {
   }
 }
 
-TEST_CASE("leaving a list that one is not in does nothing") {
+TEST_CASE("removing an element that is in no list does nothing") {
   item a('a');
   a.unlink();
   a.unlink();
   CHECK_FALSE(a.linked());
 }
 
-TEST_CASE("walking an empty list ends at once") {
+TEST_CASE("iterating over an empty list ends at once") {
   item_list list;
   CHECK(list.next(nullptr) == nullptr);
 }
 
-TEST_CASE("splice_back appends in order and leaves the other list empty") {
+TEST_CASE("splice_back appends in order and empties the other list") {
   std::array<item, 4> items{item('a'), item('b'), item('c'), item('d')};
   item_list list, other;
   list.push_back(items[0]);
@@ -103,7 +103,7 @@ TEST_CASE("splice_back appends in order and leaves the other list empty") {
   clear(list);
 }
 
-TEST_CASE("an element with two hooks is in two lists") {
+TEST_CASE("an element with two hooks can be in two lists") {
   struct first_tag;
   struct second_tag;
   struct both : list_hook<first_tag>, list_hook<second_tag> {
@@ -120,7 +120,7 @@ TEST_CASE("an element with two hooks is in two lists") {
   second.pop_front();
 }
 
-TEST_CASE("an element that dies in a list aborts and says so") {
+TEST_CASE("an element destroyed while it is in a list aborts and says so") {
   CHECK(aborts_with("an element died while it was in a list", [] {
     item_list list;
     item a('a');
@@ -128,7 +128,7 @@ TEST_CASE("an element that dies in a list aborts and says so") {
   }));
 }
 
-TEST_CASE("a list that dies before its elements aborts and says so") {
+TEST_CASE("a list destroyed before its elements aborts and says so") {
   CHECK(aborts_with("a list died while elements were in it", [] {
     item a('a');
     item_list list;

@@ -15,7 +15,7 @@ using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("operation");
 
-TEST_CASE("it is idle, then in flight, then done, and can be started again") {
+TEST_CASE("an operation is idle, then in flight, then done, and can be started again") {
   scripted_engine engine;
   watched op;
   CHECK(op.current_state() == operation::state::idle);
@@ -34,7 +34,7 @@ TEST_CASE("it is idle, then in flight, then done, and can be started again") {
   CHECK(op.seen.size() == 2);
 }
 
-TEST_CASE("it is done only when its final completion is dispatched, not when it is reaped") {
+TEST_CASE("an operation is done when its final completion is dispatched, not when it is reaped") {
   scripted_engine engine;
   watched op;
   engine.start(op);
@@ -48,7 +48,7 @@ TEST_CASE("it is done only when its final completion is dispatched, not when it 
   CHECK(op.state_when_seen == operation::state::done);
 }
 
-TEST_CASE("a completion with more to come leaves it in flight") {
+TEST_CASE("a completion with more to come leaves an operation in flight") {
   scripted_engine engine;
   watched op(opcode::accept);
   op.multishot = true;
@@ -65,7 +65,7 @@ TEST_CASE("a completion with more to come leaves it in flight") {
   CHECK(op.answer == -ECONNABORTED);
 }
 
-TEST_CASE("its handler may start it again") {
+TEST_CASE("the handler of an operation may start it again") {
   struct repeated : operation {
     explicit repeated(engine& by) : operation(opcode::nop, &again), carrier(by) {}
     static void again(operation& op, const completion&) noexcept {
@@ -101,7 +101,8 @@ TEST_CASE("a cancellation is a request: the operation stays in flight until it h
   CHECK(op.seen.size() == 1);
 }
 
-TEST_CASE("success wins: what had completed when it was cancelled delivers its result") {
+TEST_CASE(
+    "success wins: an operation that had completed when it was cancelled delivers its result") {
   scripted_engine engine;
   watched before, after;
   engine.start(before);
@@ -118,7 +119,7 @@ TEST_CASE("success wins: what had completed when it was cancelled delivers its r
   CHECK(after.seen.size() == 1);
 }
 
-TEST_CASE("cancelling twice asks once, and what is not in flight is not asked at all") {
+TEST_CASE("cancelling twice sends one request, and cancelling what is not in flight sends none") {
   scripted_engine engine;
   watched op;
   engine.cancel(op);
@@ -133,7 +134,7 @@ TEST_CASE("cancelling twice asks once, and what is not in flight is not asked at
   CHECK(turn(engine) == 0);
 }
 
-TEST_CASE("a new start forgets the cancellation of the last one") {
+TEST_CASE("a new start forgets the last start's cancellation") {
   scripted_engine engine;
   watched op;
   engine.start(op);
@@ -147,7 +148,7 @@ TEST_CASE("a new start forgets the cancellation of the last one") {
   CHECK(op.answer == 7);
 }
 
-TEST_CASE("starting it twice aborts and says so") {
+TEST_CASE("starting an operation twice aborts and says so") {
   CHECK(aborts_with("an operation was started while it was in flight", [] {
     scripted_engine engine;
     watched op;
@@ -156,7 +157,7 @@ TEST_CASE("starting it twice aborts and says so") {
   }));
 }
 
-TEST_CASE("destroying it in flight aborts and says so") {
+TEST_CASE("destroying an operation in flight aborts and says so") {
   CHECK(aborts_with("an operation was destroyed while it was in flight", [] {
     scripted_engine engine;
     watched op;

@@ -1,4 +1,4 @@
-// The order in which contexts run, and the budget that keeps one from starving the others.
+// The order in which contexts run, and the budget that keeps one from starving the rest.
 //
 // Method: bare contexts and a loop (support/chain.hpp).
 #include <ringlet/context.hpp>
@@ -41,7 +41,7 @@ task<> ready_waits_in_calls(std::string& text, char letter, int count) {
 
 }  // namespace
 
-TEST_CASE("contexts run first in, first out, again and again") {
+TEST_CASE("contexts run first in, first out, in every round") {
   ready_queue queue;
   std::string text;
   CHECK(queue.empty());
@@ -70,7 +70,7 @@ TEST_CASE("resume resumes the first context only") {
   CHECK(queue.empty());
 }
 
-TEST_CASE("pop_first takes out without resuming") {
+TEST_CASE("pop_first removes a context without resuming it") {
   ready_queue queue;
   std::string text;
   chain<> a(queue, write_letters(text, 'a', 1));
@@ -83,7 +83,7 @@ TEST_CASE("pop_first takes out without resuming") {
   CHECK(text == "ba");
 }
 
-TEST_CASE("after 128 waits that need not suspend the others get their turn") {
+TEST_CASE("after 128 waits that need not suspend other contexts get their turn") {
   ready_queue queue;
   std::string text;
   chain<> greedy(queue, ready_waits(text, 'g', 400));
@@ -93,7 +93,7 @@ TEST_CASE("after 128 waits that need not suspend the others get their turn") {
   CHECK(text == run + "m" + run + "m" + run + "m" + std::string(400 - 3 * run.size(), 'g'));
 }
 
-TEST_CASE("a new resumption brings a new budget") {
+TEST_CASE("a new resumption has a new budget") {
   ready_queue queue;
   std::string text;
   chain<> greedy(queue, []() -> task<> {
@@ -115,8 +115,8 @@ TEST_CASE("a new resumption brings a new budget") {
 }
 
 // Cutting a chain that has used up its part of the stack is no new turn. Without optimisation and
-// under sanitizers that happens about every hundred calls, and used to renew the budget for ever.
-TEST_CASE("calls in between do not stretch the budget, however deep the stack is cut") {
+// under sanitizers that happens about every hundred calls, and used to renew the budget forever.
+TEST_CASE("calls in between do not extend the budget, however deep the stack is cut") {
   ready_queue queue;
   std::string text;
   chain<> greedy(queue, ready_waits_in_calls(text, 'g', 400));

@@ -18,7 +18,7 @@ using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("result");
 
-TEST_CASE("a value is true and can be read in every way") {
+TEST_CASE("a result with a value is true and can be read in every way") {
   result<std::string> answer = std::string("abc");
   CHECK(answer);
   CHECK(answer.has_value());
@@ -30,14 +30,14 @@ TEST_CASE("a value is true and can be read in every way") {
   CHECK(same->size() == 3);
 }
 
-TEST_CASE("a value can be changed in place") {
+TEST_CASE("the value of a result can be changed in place") {
   result<std::string> answer = std::string("abc");
   *answer += "d";
   answer->push_back('e');
   CHECK(answer.value() == "abcde");
 }
 
-TEST_CASE("an error is false and can be read") {
+TEST_CASE("a result with an error is false and can be read") {
   const result<int> answer = make_error_code(errc::closed);
   CHECK_FALSE(answer);
   CHECK_FALSE(answer.has_value());
@@ -52,12 +52,12 @@ TEST_CASE("value() throws the error, as the type that fits it") {
   CHECK_THROWS_AS(result<int>(make_error_code(errc::timed_out)).value(), timed_out);
 }
 
-TEST_CASE("value_or gives the value, or the other one") {
+TEST_CASE("value_or returns the value, or else the alternative") {
   CHECK(result<int>(7).value_or(9) == 7);
   CHECK(result<int>(make_error_code(errc::closed)).value_or(9) == 9);
 }
 
-TEST_CASE("a value that can only be moved is moved in and out") {
+TEST_CASE("a value that can only be moved is moved in and out of a result") {
   result<std::unique_ptr<int>> answer = std::make_unique<int>(7);
   const std::unique_ptr<int> taken = *std::move(answer);
   CHECK(*taken == 7);
@@ -65,7 +65,7 @@ TEST_CASE("a value that can only be moved is moved in and out") {
   CHECK(*result<std::unique_ptr<int>>(std::make_unique<int>(9)).value_or(nullptr) == 9);
 }
 
-TEST_CASE("a value dies with its result, once") {
+TEST_CASE("a value is destroyed with its result, once") {
   life_count lives;
   {
     result<counted> answer = counted(lives, 7);
@@ -75,7 +75,7 @@ TEST_CASE("a value dies with its result, once") {
   CHECK(lives.alive() == 0);
 }
 
-TEST_CASE("reading what is not there aborts and says so") {
+TEST_CASE("reading the value or error that a result does not hold aborts and says so") {
   CHECK(aborts_with("the value of a result was read although it holds an error", [] {
     result<int> answer = make_error_code(errc::closed);
     static_cast<void>(*answer);
@@ -90,7 +90,7 @@ TEST_CASE("reading what is not there aborts and says so") {
   }));
 }
 
-TEST_CASE("a result of nothing is success or an error") {
+TEST_CASE("a result<void> is success or an error") {
   const result<void> fine;
   CHECK(fine);
   fine.value();
@@ -101,7 +101,7 @@ TEST_CASE("a result of nothing is success or an error") {
   CHECK_THROWS_AS(failed.value(), std::system_error);
 }
 
-TEST_CASE("a result of nothing refuses what is not there, too") {
+TEST_CASE("a result<void> also refuses to be read for what it does not hold") {
   CHECK(aborts_with("the error of a result was read although it holds a value", [] {
     const result<void> fine;
     static_cast<void>(fine.error());

@@ -17,7 +17,7 @@ using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("scripted_engine");
 
-TEST_CASE("it delivers what the test completes, in that order, at the next wait") {
+TEST_CASE("the scripted engine delivers what the test completes, in that order, at the next wait") {
   scripted_engine engine;
   watched first(opcode::recv, 3), second(opcode::send, 4);
   engine.start(first);
@@ -35,7 +35,7 @@ TEST_CASE("it delivers what the test completes, in that order, at the next wait"
   CHECK(second.answer == 2);
 }
 
-TEST_CASE("it remembers what was asked for, by kind and by descriptor") {
+TEST_CASE("the scripted engine records requests, by kind and by descriptor") {
   scripted_engine engine;
   watched recv(opcode::recv, 3), close(opcode::close, 3);
   engine.start(recv);
@@ -50,7 +50,7 @@ TEST_CASE("it remembers what was asked for, by kind and by descriptor") {
   CHECK_FALSE(engine.is_waiting(opcode::recv));
 }
 
-TEST_CASE("cancellations are answered at the next wait, or when the test lets them") {
+TEST_CASE("cancellations are answered at the next wait, or when the test allows it") {
   scripted_engine engine;
   watched held(opcode::recv), faster(opcode::recv);
   engine.hold_cancellations(true);
@@ -67,7 +67,7 @@ TEST_CASE("cancellations are answered at the next wait, or when the test lets th
   CHECK(faster.answer == 7);
 }
 
-TEST_CASE("bytes are delivered into the reader's memory or a lent buffer, until there is none") {
+TEST_CASE("bytes are delivered into the reader's memory or a lent buffer, until none is left") {
   scripted_engine engine(1, 8);
   std::array<std::byte, 8> memory{};
   watched recv(opcode::recv, 3, std::span<std::byte>(memory)), receive(opcode::receive, 3);
@@ -103,7 +103,7 @@ TEST_CASE("calls succeed unless the table says otherwise") {
   CHECK(engine.call(open) == -1);
 }
 
-TEST_CASE("the clock stands still but for deadlines that nothing else ends") {
+TEST_CASE("the clock stands still except for deadlines that nothing else ends") {
   scripted_engine engine;
   const steady_ns begin = engine.now();
   watched op;
@@ -117,7 +117,7 @@ TEST_CASE("the clock stands still but for deadlines that nothing else ends") {
   CHECK(engine.now() == begin + 150);
 }
 
-TEST_CASE("the script's next step comes when nothing else is left to do") {
+TEST_CASE("the script's next step runs when nothing else is left to do") {
   scripted_engine engine;
   watched op;
   engine.start(op);
@@ -137,9 +137,9 @@ TEST_CASE("the script's next step comes when nothing else is left to do") {
   CHECK(steps == "iis");
 }
 
-TEST_CASE("it ends a test that would hang, and lists what is in flight") {
+TEST_CASE("the scripted engine ends a test that would hang, and lists what is in flight") {
   CHECK(aborts_with(
-      "nothing is left to happen, and wait() would sleep for ever; in flight: recv(fd 7)", [] {
+      "nothing is left to happen, and wait() would sleep forever; in flight: recv(fd 7)", [] {
         scripted_engine engine;
         watched op(opcode::recv, 7);
         engine.start(op);
@@ -147,7 +147,7 @@ TEST_CASE("it ends a test that would hang, and lists what is in flight") {
       }));
 }
 
-TEST_CASE("it ends a test that breaks the rules of operations") {
+TEST_CASE("the scripted engine ends a test that breaks the rules of operations") {
   CHECK(aborts_with("an operation was completed that is not in flight", [] {
     scripted_engine engine;
     watched op;

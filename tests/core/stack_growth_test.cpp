@@ -41,7 +41,7 @@ std::uintptr_t lowest;
   lowest = std::min(lowest, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));
 }
 
-// Runs the task and returns how far the stack grew meanwhile.
+// Runs the task and returns how far the stack grew while it ran.
 template <class T>
 std::size_t growth_of(task<T> root) {
   lowest = UINTPTR_MAX;
@@ -147,7 +147,7 @@ async_generator<int> relay(int levels) {
 
 }  // namespace
 
-TEST_CASE("a million calls that return at once") {
+TEST_CASE("a million calls that return at once do not let the stack grow") {
   std::int64_t sum = 0;
   const std::size_t growth =
       growth_of([](std::int64_t& to) -> task<> { to = co_await sum_of_calls(many); }(sum));
@@ -155,7 +155,7 @@ TEST_CASE("a million calls that return at once") {
   CHECK(growth <= growth_max);
 }
 
-TEST_CASE("a call that is a million calls deep, and returns through all of them") {
+TEST_CASE("a call may be a million calls deep, and returns through all of them") {
   int levels = 0;
   const std::size_t growth =
       growth_of([](int& to) -> task<> { to = co_await depth(many); }(levels));
@@ -163,7 +163,7 @@ TEST_CASE("a call that is a million calls deep, and returns through all of them"
   CHECK(growth <= growth_max);
 }
 
-TEST_CASE("the same with a wait at the bottom: the way back starts on an empty stack") {
+TEST_CASE("a million calls with a wait at the bottom return on an empty stack") {
   int levels = 0;
   const std::size_t growth =
       growth_of([](int& to) -> task<> { to = co_await depth_around_a_wait(many); }(levels));
@@ -171,14 +171,14 @@ TEST_CASE("the same with a wait at the bottom: the way back starts on an empty s
   CHECK(growth <= growth_max);
 }
 
-TEST_CASE("an exception through ten thousand calls") {
+TEST_CASE("an exception passes through ten thousand calls") {
   lowest = UINTPTR_MAX;
   const auto base = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
   CHECK_THROWS_AS(run_alone(throw_from(10'000)), int);
   CHECK(base - lowest <= growth_max);
 }
 
-TEST_CASE("ten million switches between two contexts") {
+TEST_CASE("ten million switches between two contexts do not let the stack grow") {
   ready_queue queue;
   chain<> ping(queue, yield_often(switches / 2));
   chain<> pong(queue, yield_often(switches / 2));
@@ -190,7 +190,7 @@ TEST_CASE("ten million switches between two contexts") {
   CHECK(base - lowest <= margin);
 }
 
-TEST_CASE("a million switches with a call in each") {
+TEST_CASE("a million switches with a call in each do not let the stack grow") {
   ready_queue queue;
   chain<> ping(queue, call_and_yield(many / 2));
   chain<> pong(queue, call_and_yield(many / 2));
@@ -202,7 +202,7 @@ TEST_CASE("a million switches with a call in each") {
   CHECK(base - lowest <= margin);
 }
 
-TEST_CASE("generators nested a hundred thousand deep: down, through all values, and dropped") {
+TEST_CASE("generators nested a hundred thousand deep begin, yield all values, and can be dropped") {
   constexpr int levels = 100'000;
   lowest = UINTPTR_MAX;
   const auto base = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
@@ -217,7 +217,7 @@ TEST_CASE("generators nested a hundred thousand deep: down, through all values, 
   CHECK(base - lowest <= margin);
 }
 
-TEST_CASE("a million values of an async_generator that are ready at once") {
+TEST_CASE("a million ready values of an async_generator do not let the stack grow") {
   std::int64_t sum = 0;
   const std::size_t growth =
       growth_of([](std::int64_t& to) -> task<> { to = co_await sum_of_ready_values(many); }(sum));
@@ -225,7 +225,7 @@ TEST_CASE("a million values of an async_generator that are ready at once") {
   CHECK(growth <= growth_max);
 }
 
-TEST_CASE("values that pass through ten thousand async_generators") {
+TEST_CASE("values pass through ten thousand async_generators") {
   int sum = 0;
   const std::size_t growth = growth_of([](int& to) -> task<> {
     auto values = relay(10'000);
@@ -235,7 +235,7 @@ TEST_CASE("values that pass through ten thousand async_generators") {
   CHECK(growth <= growth_max);
 }
 
-TEST_CASE("a chain that is cut goes on before anybody else") {
+TEST_CASE("a chain that is cut continues before any other context runs") {
   ready_queue queue;
   std::string order;
   const auto body = [](std::string& text, char letter) -> task<> {

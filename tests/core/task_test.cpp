@@ -46,12 +46,12 @@ struct stubborn {
 
 }  // namespace
 
-TEST_CASE("a task gives back what its call returns") {
+TEST_CASE("a task returns the value of its call") {
   CHECK(run_alone(seven()) == 7);
   CHECK(run_alone([]() -> task<int> { co_return co_await seven() + co_await seven(); }()) == 14);
 }
 
-TEST_CASE("a task of nothing runs to its end") {
+TEST_CASE("a task<void> runs to its end") {
   bool ran = false;
   run_alone(set(ran));
   CHECK(ran);
@@ -68,7 +68,7 @@ TEST_CASE("a value needs no default constructor, no copy and no assignment") {
   CHECK(run_alone([]() -> task<stubborn> { co_return stubborn(7); }()).value == 7);
 }
 
-TEST_CASE("a return value is made from what co_return names") {
+TEST_CASE("a return value is constructed from the operand of co_return") {
   CHECK(run_alone([]() -> task<std::string> { co_return "abc"; }()) == "abc");
 }
 
@@ -84,7 +84,7 @@ TEST_CASE("a reference comes out as the same object") {
   CHECK(target == 8);
 }
 
-TEST_CASE("a value dies once, wherever it was kept") {
+TEST_CASE("a value is destroyed once, wherever it was kept") {
   life_count lives;
   run_alone([](life_count& counts) -> task<> {
     const auto make = [](life_count& of) -> task<counted> { co_return counted(of, 7); };
@@ -97,7 +97,7 @@ TEST_CASE("a value dies once, wherever it was kept") {
   CHECK(lives.alive() == 0);
 }
 
-TEST_CASE("a value that nobody took dies with its task") {
+TEST_CASE("a value that was not taken is destroyed with its task") {
   life_count lives;
   {
     ready_queue queue;
@@ -120,7 +120,7 @@ TEST_CASE("a frame may be larger than the pool serves") {
   CHECK(run_alone(fill('y')) == 'y');
 }
 
-TEST_CASE("a task that nobody awaits never runs, and its arguments die with it") {
+TEST_CASE("a task that is never awaited does not run, and destroys its arguments") {
   bool ran = false;
   life_count lives;
   {
@@ -159,7 +159,7 @@ TEST_CASE("a moved task is the same call") {
   CHECK(ran);
 }
 
-TEST_CASE("assigning drops the call that was held before, unrun") {
+TEST_CASE("assigning destroys the task that was held before, without running it") {
   bool dropped = false, ran = false;
   task<> call = set(dropped);
   call = set(ran);
@@ -168,7 +168,7 @@ TEST_CASE("assigning drops the call that was held before, unrun") {
   CHECK(ran);
 }
 
-TEST_CASE("awaiting what ends at once does not yield, awaiting what waits does") {
+TEST_CASE("awaiting a task that ends at once does not yield, awaiting one that waits does") {
   ready_queue queue;
   std::string order;
   const auto body = [](std::string& text, char letter, bool waits) -> task<> {
@@ -197,7 +197,7 @@ task<int> throw_below(int levels, counted alive) {
 
 }  // namespace
 
-TEST_CASE("an exception comes out where the task is awaited, and can be caught there") {
+TEST_CASE("an exception is thrown where the task is awaited, and can be caught there") {
   const bool caught = run_alone([]() -> task<bool> {
     bool seen = false;
     try {
@@ -213,7 +213,7 @@ TEST_CASE("an exception comes out where the task is awaited, and can be caught t
   CHECK(caught);
 }
 
-TEST_CASE("an exception passes through a thousand calls, and every local dies once") {
+TEST_CASE("an exception passes through a thousand calls, and every local is destroyed once") {
   life_count lives;
   CHECK_THROWS_WITH_AS(run_alone(throw_below(1000, counted(lives))), "from below",
                        std::runtime_error);
@@ -221,7 +221,7 @@ TEST_CASE("an exception passes through a thousand calls, and every local dies on
   CHECK(lives.alive() == 0);
 }
 
-TEST_CASE("exceptions come out of tasks of every kind of result") {
+TEST_CASE("tasks of every result type throw their exceptions") {
   CHECK_THROWS_AS(run_alone([]() -> task<> {
                     throw 7;
                     co_return;
@@ -235,7 +235,7 @@ TEST_CASE("exceptions come out of tasks of every kind of result") {
                   int);
 }
 
-TEST_CASE("an exception after a wait comes out just the same") {
+TEST_CASE("an exception after a wait is thrown in the same way") {
   CHECK_THROWS_AS(run_alone([]() -> task<> {
                     co_await yield_wait();
                     throw std::logic_error("late");
@@ -305,7 +305,7 @@ task<> outer_call() {
 
 }  // namespace
 
-TEST_CASE("a suspended chain tells who called whom, and on which line each one awaits") {
+TEST_CASE("a suspended chain shows each caller, and the line on which each one awaits") {
   ready_queue queue;
   chain<> one(queue, outer_call());
   run_ready(queue);
@@ -325,7 +325,7 @@ TEST_CASE("a suspended chain tells who called whom, and on which line each one a
   run_ready(queue);
 }
 
-TEST_CASE("a task can be moved and not copied, and what it gives is known to the compiler") {
+TEST_CASE("a task can be moved but not copied, and its result type is known at compile time") {
   CHECK(std::is_same_v<task<int>::value_type, int>);
   CHECK(std::is_same_v<task<>, task<void>>);
   CHECK_FALSE(std::is_copy_constructible_v<task<int>>);

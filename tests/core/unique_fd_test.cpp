@@ -28,13 +28,13 @@ int open_one() {
 
 }  // namespace
 
-TEST_CASE("one that owns nothing is false") {
+TEST_CASE("a unique_fd that owns nothing is false") {
   const unique_fd none;
   CHECK_FALSE(none);
   CHECK(none.get() == -1);
 }
 
-TEST_CASE("it closes its descriptor when it goes") {
+TEST_CASE("a unique_fd closes its descriptor when it is destroyed") {
   const int fd = open_one();
   {
     const unique_fd owner(fd);
@@ -45,13 +45,13 @@ TEST_CASE("it closes its descriptor when it goes") {
   CHECK_FALSE(is_open(fd));
 }
 
-TEST_CASE("descriptor 0 is a descriptor") {
+TEST_CASE("a unique_fd may own descriptor 0") {
   unique_fd owner(0);
   CHECK(owner);
   CHECK(owner.release() == 0);
 }
 
-TEST_CASE("moving passes the descriptor on") {
+TEST_CASE("moving a unique_fd passes the descriptor on") {
   const int fd = open_one();
   unique_fd first(fd);
   {
@@ -63,7 +63,7 @@ TEST_CASE("moving passes the descriptor on") {
   CHECK_FALSE(is_open(fd));
 }
 
-TEST_CASE("assigning closes what was held before") {
+TEST_CASE("assigning to a unique_fd closes the descriptor that it held") {
   const int old_one = open_one(), new_one = open_one();
   unique_fd owner(old_one);
   owner = unique_fd(new_one);
@@ -72,7 +72,7 @@ TEST_CASE("assigning closes what was held before") {
   CHECK(owner.get() == new_one);
 }
 
-TEST_CASE("assigning to itself changes nothing") {
+TEST_CASE("assigning a unique_fd to itself changes nothing") {
   const int fd = open_one();
   unique_fd owner(fd);
   unique_fd& same = owner;
@@ -92,7 +92,7 @@ TEST_CASE("a released descriptor is the caller's to close") {
   ::close(fd);
 }
 
-TEST_CASE("reset closes what is held, and holds the other") {
+TEST_CASE("reset closes the held descriptor and takes the new one") {
   const int old_one = open_one(), new_one = open_one();
   unique_fd owner(old_one);
   owner.reset(new_one);

@@ -21,7 +21,7 @@ operation& lasting(opcode code) { return *new watched(code); }
 
 }  // namespace
 
-TEST_CASE("every engine aborts when an operation is started that it does not know") {
+TEST_CASE("every engine aborts when an operation with an unknown opcode is started") {
   for_each_engine([](const engine_maker& make) {
     CHECK(aborts_with("an operation was started that", [&] {
       const auto engine = make();
@@ -31,7 +31,7 @@ TEST_CASE("every engine aborts when an operation is started that it does not kno
   });
 }
 
-TEST_CASE("every engine aborts when an operation is started that is answered at once") {
+TEST_CASE("every engine aborts when an operation that is answered at once is started") {
   for_each_engine([](const engine_maker& make) {
     for (const opcode code : {opcode::open_socket, opcode::shutdown, opcode::close}) {
       CHECK(aborts_with("an operation that is answered at once was started", [&] {
@@ -43,7 +43,7 @@ TEST_CASE("every engine aborts when an operation is started that is answered at 
   });
 }
 
-TEST_CASE("every engine aborts when a call is made that it does not know, or that takes time") {
+TEST_CASE("every engine aborts when a call has an unknown opcode, or one that takes time") {
   for_each_engine([](const engine_maker& make) {
     CHECK(aborts_with("a call was made that", [&] { make()->call(lasting(unknown)); }));
     for (const opcode code : {opcode::nop, opcode::accept, opcode::write}) {

@@ -26,7 +26,7 @@ std::uint64_t calls(const engine& carrier) { return carrier.statistics().system_
 
 }  // namespace
 
-TEST_CASE("with nothing to submit and nothing to reap there is no system call") {
+TEST_CASE("with nothing to submit and nothing to reap uring makes no system call") {
   const auto engine = make_uring_engine();
   const fd_pair pair = socket_pair();
   std::array<std::byte, 1> memory{};
@@ -57,7 +57,7 @@ TEST_CASE("one turn submits and reaps with one system call, and counts it") {
   for (watched& op : ops) CHECK(op.done());
 }
 
-TEST_CASE("the batch limits what a wait takes out; the rest costs no further system call") {
+TEST_CASE("the batch limits what a wait takes out, and the rest costs no further system call") {
   const auto engine = make_uring_engine();
   std::array<watched, 5> ops;
   for (watched& op : ops) engine->start(op);
@@ -68,7 +68,7 @@ TEST_CASE("the batch limits what a wait takes out; the rest costs no further sys
   CHECK(calls(*engine) == before);
 }
 
-TEST_CASE("a TCP socket that had more data says so, and one that had not does not") {
+TEST_CASE("a TCP socket that had more data reports it, and one that had none does not") {
   const auto engine = make_uring_engine();
   const fd_pair pair = tcp_pair();
   put(pair.far, "abcdef");
@@ -112,7 +112,7 @@ TEST_CASE("the threads that the kernel starts for a ring are limited to 16 of ea
   CHECK(workers[1] == 16);
 }
 
-TEST_CASE("its name says what it got") {
+TEST_CASE("the name of a uring engine says how many entries and buffers it has") {
   const auto engine = make_uring_engine(
       {.submission_entries = 8, .completion_entries = 16, .buffer_count = 4, .buffer_size = 64});
   const std::string name = engine->name();

@@ -48,7 +48,7 @@ void end(std::initializer_list<watched*> ops) {
 
 TEST_SUITE_BEGIN("uring: cancels");
 
-TEST_CASE("a cancellation that is not heard of is not repeated") {
+TEST_CASE("a cancellation that was not reported as missed is not repeated") {
   uring_cancels cancels;
   watched first, second;
   cancels.sent(first);
@@ -60,7 +60,7 @@ TEST_CASE("a cancellation that is not heard of is not repeated") {
   end({&first, &second});
 }
 
-TEST_CASE("of many, only the one that missed is repeated, once all completions were taken out") {
+TEST_CASE("only the cancellation that missed is repeated, once all completions were taken out") {
   uring_cancels cancels;
   std::deque<watched> ops(2000);
   for (watched& op : ops) cancels.sent(op);
@@ -76,7 +76,7 @@ TEST_CASE("of many, only the one that missed is repeated, once all completions w
   for (watched& op : ops) op.unlink();
 }
 
-TEST_CASE("an answer about an operation that is over, or gone, is ignored") {
+TEST_CASE("an answer about an operation that is over or destroyed is ignored") {
   uring_cancels cancels;
   watched other;
   cancels.sent(other);
@@ -93,7 +93,7 @@ TEST_CASE("an answer about an operation that is over, or gone, is ignored") {
   end({&other});
 }
 
-TEST_CASE("an operation that completes after its cancellation has missed is not asked for again") {
+TEST_CASE("an operation that completes after its cancellation missed is not cancelled again") {
   uring_cancels cancels;
   watched op;
   cancels.sent(op);
@@ -103,7 +103,8 @@ TEST_CASE("an operation that completes after its cancellation has missed is not 
   CHECK(ask(cancels).empty());
 }
 
-TEST_CASE("what a worker runs is asked for again after a pause, which doubles up to a limit") {
+TEST_CASE(
+    "an operation on a worker is cancelled again after a pause, which doubles up to a limit") {
   uring_cancels cancels;
   watched op, other;
   cancels.sent(op);
@@ -122,7 +123,7 @@ TEST_CASE("what a worker runs is asked for again after a pause, which doubles up
   end({&op, &other});
 }
 
-TEST_CASE("once what a worker ran is over, the next pause is short again") {
+TEST_CASE("once an operation on a worker is over, the next pause is short again") {
   uring_cancels cancels;
   watched op;
   cancels.sent(op);
@@ -140,7 +141,7 @@ TEST_CASE("once what a worker ran is over, the next pause is short again") {
   end({&op});
 }
 
-TEST_CASE("several that were told to stop share the earliest time") {
+TEST_CASE("several operations that were told to stop share the earliest time") {
   uring_cancels cancels;
   watched first, second;
   cancels.sent(first);
@@ -215,7 +216,7 @@ struct waiting_receives {
 }  // namespace
 
 // The kernel completes some twenty of them a turn; it used to be asked for all that were left.
-TEST_CASE("a cancellation that misses is repeated alone, while a thousand are under way") {
+TEST_CASE("a cancellation that misses is repeated alone, while a thousand are in flight") {
   misled_engine engine(1);
   waiting_receives receives(*engine, 1000);
   for (watched& op : receives.ops) engine->cancel(op);
@@ -244,7 +245,7 @@ TEST_CASE("a cancellation that misses every time is repeated until its operation
   CHECK(receives.ops.front().answer == 1);
 }
 
-TEST_CASE("an operation that a worker was told to stop, and that lives on, is cancelled again") {
+TEST_CASE("an operation that outlives the stop request to its worker is cancelled again") {
   misled_engine engine(3, -EALREADY);
   waiting_receives receives(*engine, 100);
   engine->cancel(receives.ops.front());

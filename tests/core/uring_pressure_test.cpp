@@ -1,5 +1,5 @@
 // The uring engine when room runs out: full queues, an overflowing completion queue, a kernel
-// without memory, and sleeps that end in an error. Nothing is lost, and nobody waits for ever.
+// without memory, and sleeps that end in an error. Nothing is lost, and no operation waits forever.
 //
 // Method: rings of the smallest sizes, and an io_uring_enter(2) that fails on command
 // (support/faulty_enter.hpp).
@@ -68,7 +68,7 @@ bool in_order(const std::deque<ordered>& started, const std::vector<ordered*>& d
 
 }  // namespace
 
-TEST_CASE("more starts than the submission queue holds all complete, in their order") {
+TEST_CASE("more starts than the submission queue holds all complete in order") {
   const auto engine = make_small_engine();
   std::vector<ordered*> done;
   std::deque<ordered> ops;
@@ -78,7 +78,7 @@ TEST_CASE("more starts than the submission queue holds all complete, in their or
   CHECK(in_order(ops, done));
 }
 
-TEST_CASE("more completions than the completion queue holds are kept by the kernel, not lost") {
+TEST_CASE("the kernel keeps more completions than the completion queue holds, and loses none") {
   const auto engine = make_small_engine();
   std::vector<ordered*> done;
   std::deque<ordered> ops;
@@ -129,7 +129,7 @@ TEST_CASE("a cancel is never dropped: 5,000 in flight, 8 submissions, 16 complet
   }
 }
 
-TEST_CASE("a cancellation that comes before its operation was taken completes all the same") {
+TEST_CASE("a cancellation sent before its operation was submitted still completes") {
   const auto engine = make_small_engine();
   const fd_pair pair = socket_pair();
   std::vector<ordered*> done;
@@ -167,7 +167,7 @@ TEST_CASE("operations that find no room wait for it, and keep their order") {
   CHECK(faults.calls() > 0);
 }
 
-TEST_CASE("nobody overtakes those that wait for room, when there is room again") {
+TEST_CASE("no operation overtakes those that wait for room when there is room again") {
   const auto engine = make_small_engine();
   std::vector<ordered*> done;
   std::deque<ordered> ops;
@@ -180,7 +180,7 @@ TEST_CASE("nobody overtakes those that wait for room, when there is room again")
   CHECK(in_order(ops, done));
 }
 
-TEST_CASE("an operation that was cancelled while it waited for room never reaches the kernel") {
+TEST_CASE("an operation cancelled while it waited for room never reaches the kernel") {
   for (const bool room_again : {false, true}) {
     const auto engine = make_small_engine();
     std::optional<faulty_enter> faults(std::in_place, refuse_bursts);
@@ -199,8 +199,8 @@ TEST_CASE("an operation that was cancelled while it waited for room never reache
   }
 }
 
-// It used to sleep with the cancellation still in its list, for ever.
-TEST_CASE("a cancellation that finds no room does not wait for somebody else's completion") {
+// It used to sleep with the cancellation still in its list, forever.
+TEST_CASE("a cancellation that finds no room does not wait for another completion") {
   const auto engine = make_small_engine();
   const fd_pair pair = socket_pair();
   std::vector<ordered*> done;
@@ -219,7 +219,7 @@ TEST_CASE("a cancellation that finds no room does not wait for somebody else's c
   finish_all(*engine);
 }
 
-TEST_CASE("an operation that has completed while its cancellation waited for room is left alone") {
+TEST_CASE("an operation that completed while its cancellation waited for room is left alone") {
   const auto engine = make_small_engine();
   const fd_pair pair = socket_pair();
   std::vector<ordered*> done;
@@ -260,7 +260,7 @@ TEST_CASE("a sleep that ends with EINTR, EAGAIN, EBUSY or ETIME loses nothing") 
   }
 }
 
-TEST_CASE("a deadline is kept when sleeps are cut short") {
+TEST_CASE("a deadline is kept when sleeps are interrupted") {
   const auto engine = make_small_engine();
   const steady_ns deadline = engine->now() + 2'000'000;
   int calls = 0;
@@ -269,7 +269,7 @@ TEST_CASE("a deadline is kept when sleeps are cut short") {
   CHECK(calls >= 2);
 }
 
-TEST_CASE("an error that the engine cannot live with is thrown, with its number") {
+TEST_CASE("an error that the engine cannot handle is thrown, with its number") {
   const auto engine = make_small_engine();
   watched op;
   engine->start(op);
@@ -286,7 +286,7 @@ TEST_CASE("an error that the engine cannot live with is thrown, with its number"
   finish(*engine, op);
 }
 
-TEST_CASE("an engine can be taken down while signals come") {
+TEST_CASE("an engine can be destroyed while signals arrive") {
   auto engine = make_small_engine();
   int calls = 0;
   const faulty_enter faults([&](const enter_call&) { return ++calls <= 3 ? -EINTR : 0; });
@@ -294,7 +294,7 @@ TEST_CASE("an engine can be taken down while signals come") {
   CHECK(calls > 3);
 }
 
-TEST_CASE("an engine that ends while operations are in flight aborts and says so") {
+TEST_CASE("a uring engine that ends while operations are in flight aborts and says so") {
   CHECK(aborts_with("an engine ended while operations were in flight", [] {
     const fd_pair pair = socket_pair();
     std::array<std::byte, 1> memory{};

@@ -89,7 +89,7 @@ bool has_sysctl_switch() {
 
 }  // namespace
 
-TEST_CASE("every errno of io_uring_setup gets a sentence with the call, and what to do") {
+TEST_CASE("every errno of io_uring_setup gets a sentence with the call and the remedy") {
   CHECK(contains(explain_uring_refusal("io_uring_setup", ENOSYS), "6.1"));
   CHECK(contains(explain_uring_refusal("io_uring_setup", EINVAL), "6.1"));
   CHECK(contains(explain_uring_refusal("io_uring_setup", ENOMEM), "ulimit -l"));
@@ -105,7 +105,7 @@ TEST_CASE("every errno of io_uring_setup gets a sentence with the call, and what
   }
 }
 
-TEST_CASE("the sysctl that switches io_uring off is named, with its value and what allows it") {
+TEST_CASE("the sysctl that disables io_uring is named, with its value and the one that allows it") {
   const unique_fd file(::open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   REQUIRE(file);
   const std::string path = "/proc/self/fd/" + std::to_string(file.get());
@@ -123,7 +123,7 @@ TEST_CASE("the sysctl that switches io_uring off is named, with its value and wh
   CHECK_FALSE(contains(explain("0\n"), "sysctl"));
 }
 
-TEST_CASE("without a filter or a sysctl it is not said that there is one") {
+TEST_CASE("without a filter or a sysctl the message mentions neither") {
   const bool filtered = ::prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != 0;
   CHECK(contains(explain_uring_refusal("io_uring_setup", ENOSYS), "seccomp") == filtered);
   if (filtered || has_sysctl_switch()) return;
@@ -150,21 +150,22 @@ TEST_CASE("a filter that allows the set-up and denies the use is found at once")
   CHECK(contains(text, "errno 1: io_uring is not available: io_uring_enter failed"));
 }
 
-TEST_CASE("a kernel without buffer rings is too old") {
+TEST_CASE("a kernel without buffer rings is reported as too old") {
   const std::string text =
       report_under([] { deny(SYS_io_uring_register, EINVAL, IORING_REGISTER_PBUF_RING); });
   CHECK(contains(text, "errno 22: io_uring is not available: io_uring_register (buffer ring)"));
   CHECK(contains(text, "6.1"));
 }
 
-TEST_CASE("a kernel that registers no ring descriptor does without") {
+TEST_CASE("a kernel that cannot register the ring descriptor gets an engine without it") {
   const std::string text =
       report_under([] { deny(SYS_io_uring_register, EINVAL, IORING_REGISTER_RING_FDS); });
   CHECK(contains(text, "made uring"));
   CHECK_FALSE(contains(text, "registered ring"));
 }
 
-TEST_CASE("no descriptor left: for the bell, or for the ring beside it") {
+TEST_CASE(
+    "the error names the descriptor limit when the wake-up descriptor or the ring gets none") {
   for (const bool for_bell : {true, false}) {
     const std::string text = report_under([for_bell] {
       show_exception_to_sanitizer();
@@ -241,7 +242,7 @@ TEST_CASE("with no memory to lock even the smallest ring is refused, and the lim
 // A ring that was given up because of its buffers is still counted for a while. The smaller ones
 // behind it used to be refused for that. On a busy machine that can take longer than the engine
 // waits: then another process tries again, for another user.
-TEST_CASE("a limit that fits a smaller ring gives a smaller ring, whatever the limit" *
+TEST_CASE("a limit that fits a smaller ring gives a smaller ring, whatever the limit is" *
           doctest::skip(cannot_change_user)) {
   if (!counts_rings()) {
     MESSAGE("skipped: this kernel does not count rings as locked memory");
@@ -265,7 +266,7 @@ TEST_CASE("a limit that fits a smaller ring gives a smaller ring, whatever the l
 }
 
 // Each run used to wait for 200 ms, in the hope that the full sizes fit.
-TEST_CASE("what fits under a limit is found out once in a process" *
+TEST_CASE("the sizes that fit under a limit are determined once in a process" *
           doctest::skip(cannot_change_user)) {
   if (!counts_rings()) {
     MESSAGE("skipped: this kernel does not count rings as locked memory");
@@ -281,13 +282,15 @@ TEST_CASE("what fits under a limit is found out once in a process" *
   CHECK(contains(text, "full sizes were tried 3 times; "));
 }
 
-TEST_CASE("a limit that fits all gives all" * doctest::skip(cannot_change_user)) {
+TEST_CASE("a limit that fits the full sizes gives the full sizes" *
+          doctest::skip(cannot_change_user)) {
   const std::string text = report_under([] { limit_locked_memory(8192 * kibibyte); });
   CHECK(contains(text, "made uring (512 submissions, 8192 completions, 128 buffers"));
 }
 
 // Skipped under sanitizers: they need terabytes of address space themselves.
-TEST_CASE("buffers that do not fit the address space become fewer" * doctest::skip(sanitized)) {
+TEST_CASE("buffers that do not fit into the address space become fewer" *
+          doctest::skip(sanitized)) {
   for (const rlim_t room : {64 * kibibyte, 512 * kibibyte, 1024 * kibibyte, 65'536 * kibibyte}) {
     const std::string text = report_under([room] {
       std::size_t pages = 0;

@@ -217,7 +217,7 @@ void scripted_engine::idle(steady_ns until) {
     if (++idle_rounds_ > idle_rounds_max) fail("on_idle goes round in circles");
     answer_cancellations();
   } else if (ready_.empty() && bells_ == bells_before) {
-    if (until == never) fail("nothing is left to happen, and wait() would sleep for ever");
+    if (until == never) fail("nothing is left to happen, and wait() would sleep forever");
     now_ = std::max(now_, until);
   }
   announce_awake();

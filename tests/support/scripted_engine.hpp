@@ -5,7 +5,7 @@
 //   engine.complete(engine.oldest(opcode::accept), 7);   // the next wait() delivers it
 //
 // A wait() that finds nothing to deliver asks on_idle for the next step. Without one it moves the
-// clock to its deadline; and when it has none, it would sleep for ever: then the test is aborted
+// clock to its deadline; and when it has none, it would sleep forever, so the test is aborted
 // with a list of what is in flight. The rules of the life of an operation are checked in the same
 // way: one final completion for each start, none after that, nothing in flight at the end.
 //
