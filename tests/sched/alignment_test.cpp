@@ -74,14 +74,13 @@ void check() {
 
 TEST_SUITE_BEGIN("alignment");
 
-TEST_CASE("values of fibers and items of queues are aligned as their types say" *
+TEST_CASE("values of fibers and items of queues are aligned as their types require" *
           doctest::skip(alignment_held < 64)) {
   check<aligned<16>>();
   check<aligned<64>>();
 }
 
-TEST_CASE("alignments of more than a cache line are honoured in fibers" *
-          doctest::skip(alignment_held < 4096)) {
+TEST_CASE("fibers honour alignments above a cache line" * doctest::skip(alignment_held < 4096)) {
   check<aligned<128>>();
   check<aligned<256>>();
   check<aligned<1024>>();

@@ -28,7 +28,7 @@ task<std::string> tell_and_sleep(any_fiber& self) {
 
 }  // namespace
 
-TEST_CASE("the handle that a fiber gets of itself is that of the fiber") {
+TEST_CASE("current_fiber() returns a handle of the running fiber") {
   run_scripted([](scripted_engine&) -> task<> {
     any_fiber self;
     CHECK(!self);
@@ -47,7 +47,7 @@ TEST_CASE("the handle that a fiber gets of itself is that of the fiber") {
   });
 }
 
-TEST_CASE("others kill a fiber by the handle that it gave them") {
+TEST_CASE("a fiber is killed through the handle that it gave to other fibers") {
   run_scripted([](scripted_engine&) -> task<> {
     any_fiber self;
     const fiber<std::string> first = spawn(tell_and_sleep, std::ref(self));
@@ -68,7 +68,7 @@ TEST_CASE("others kill a fiber by the handle that it gave them") {
   });
 }
 
-TEST_CASE("the handle keeps what a fiber ended with, also after run()") {
+TEST_CASE("an any_fiber keeps a fiber's outcome, also after run()") {
   any_fiber kept;
   run_scripted([&kept](scripted_engine&) -> task<> {
     kept = spawn([]() -> task<> { co_return; });
@@ -82,7 +82,7 @@ TEST_CASE("the handle keeps what a fiber ended with, also after run()") {
   CHECK(copy.done());
 }
 
-TEST_CASE("an empty handle, and current_fiber() outside of a fiber, abort") {
+TEST_CASE("using an empty any_fiber, or current_fiber() outside of a fiber, aborts") {
   CHECK(aborts_with("an empty fiber handle was used", [] { any_fiber().request_kill(); }));
   CHECK(aborts_with("was made outside of run()", [] { (void)current_fiber(); }));
 }

@@ -65,7 +65,7 @@ TEST_CASE("as_completed yields each place as its fiber ends, and ends with the l
 }
 
 // row: JN-03
-TEST_CASE("a loop that takes its time misses nothing") {
+TEST_CASE("a slow loop over as_completed misses no fiber") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({4, 2, 3, 1});
@@ -81,7 +81,7 @@ TEST_CASE("a loop that takes its time misses nothing") {
 }
 
 // rows: W48 JN-03
-TEST_CASE("ended ones come first in their order, and duplicates twice") {
+TEST_CASE("fibers that had already ended come first in their order, and duplicates come twice") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     auto fibers = sleepers({3, 1, 5});
@@ -96,7 +96,7 @@ TEST_CASE("ended ones come first in their order, and duplicates twice") {
 }
 
 // row: JN-03
-TEST_CASE("any range of handles will do; it is copied, and keeps the fibers") {
+TEST_CASE("as_completed accepts any range of handles, copies it, and keeps the fibers") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const std::array pair = {spawn(sleep_and_answer, 2ms, 1), spawn(sleep_and_answer, 1ms, 2)};
@@ -113,7 +113,7 @@ TEST_CASE("any range of handles will do; it is copied, and keeps the fibers") {
 }
 
 // rows: W12 JN-03
-TEST_CASE("the limit is one for all, from the first next on, and the rest goes on") {
+TEST_CASE("one limit counts for all fibers from the first next on, and the rest continue") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({4, 12, 8});
@@ -132,7 +132,7 @@ TEST_CASE("the limit is one for all, from the first next on, and the rest goes o
 }
 
 // rows: W49 JN-03
-TEST_CASE("given up early it leaves nothing behind, and the fibers go on") {
+TEST_CASE("an as_completed that is given up early leaves nothing behind, and the fibers continue") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({1, 2, 3});
@@ -148,7 +148,7 @@ TEST_CASE("given up early it leaves nothing behind, and the fibers go on") {
 }
 
 // row: JN-03
-TEST_CASE("failures are ends; the loop decides what to make of them") {
+TEST_CASE("failures are ends, and the loop decides what to make of them") {
   scripted_engine engine;
   const auto fail = []() -> task<int> {
     throw std::runtime_error("expected");
@@ -170,7 +170,7 @@ TEST_CASE("failures are ends; the loop decides what to make of them") {
 }
 
 // row: JN-03
-TEST_CASE("a kill or a limit in next passes through, ends the loop, and leaves nothing") {
+TEST_CASE("a kill or a limit in next passes through, ends the loop, and leaves nothing behind") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({5, 6});

@@ -32,7 +32,7 @@ async_generator<int> ticks(std::chrono::nanoseconds pause) {
 TEST_SUITE_BEGIN("async_generator: waits");
 
 // row: GN-07
-TEST_CASE("a body that sleeps lets other fibers run, and its own time passes with theirs") {
+TEST_CASE("a generator's body that sleeps lets other fibers run, and its time passes with theirs") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     std::string log;

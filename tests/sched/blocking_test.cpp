@@ -84,7 +84,7 @@ TEST_SUITE_BEGIN("blocking");
 
 // What comes back
 
-TEST_CASE("the call is made on another thread, and its value comes back to this one") {
+TEST_CASE("blocking() makes the call on another thread, and its value comes back to this one") {
   const auto main = []() -> task<> {
     const std::thread::id here = std::this_thread::get_id();
     const std::thread::id there = co_await blocking([] { return std::this_thread::get_id(); });
@@ -94,7 +94,7 @@ TEST_CASE("the call is made on another thread, and its value comes back to this 
   run(main());
 }
 
-TEST_CASE("a call may yield nothing, or something that can only be moved") {
+TEST_CASE("a blocking call may return nothing, or a value that can only be moved") {
   const auto main = []() -> task<> {
     std::atomic<bool> called = false;
     auto note = [&] { called = true; };
@@ -106,7 +106,7 @@ TEST_CASE("a call may yield nothing, or something that can only be moved") {
   run(main());
 }
 
-TEST_CASE("what the call throws is thrown here") {
+TEST_CASE("an exception in a blocking call is thrown in the caller") {
   const auto main = []() -> task<> {
     CHECK_THROWS_WITH(co_await blocking([] { throw std::runtime_error("from afar"); }),
                       "from afar");
@@ -116,7 +116,7 @@ TEST_CASE("what the call throws is thrown here") {
   run(main());
 }
 
-TEST_CASE("as_result of a call is its value, or the error of the world that it threw") {
+TEST_CASE("as_result of a blocking call is its value, or the system error that it threw") {
   const auto main = []() -> task<> {
     const result<int> value = co_await as_result(blocking([] { return 5; }));
     CHECK(value.has_value());
@@ -131,7 +131,7 @@ TEST_CASE("as_result of a call is its value, or the error of the world that it t
   run(main());
 }
 
-TEST_CASE("a named callable is used where it lies, a small temporary is kept") {
+TEST_CASE("a named callable is used in place, and a small temporary is kept") {
   const auto main = []() -> task<> {
     struct counter {
       int calls = 0;
@@ -160,7 +160,7 @@ TEST_CASE("other fibers run while a call blocks") {
   run(main());
 }
 
-TEST_CASE("a call that runs is hope: its fiber is not deadlocked") {
+TEST_CASE("a fiber whose blocking call is running is not deadlocked") {
   const auto main = []() -> task<> {
     const auto calling =
         spawn([]() -> task<int> { co_return co_await blocking([] { return 3; }); });
@@ -171,7 +171,7 @@ TEST_CASE("a call that runs is hope: its fiber is not deadlocked") {
 
 // The line
 
-TEST_CASE("more calls than threads wait in line, and all of them are made") {
+TEST_CASE("calls beyond the number of threads wait in line, and all of them are made") {
   std::atomic<int> running = 0;
   std::atomic<int> most = 0;
   const auto call = [&] {
@@ -239,7 +239,7 @@ TEST_CASE("a call whose limit passes before it began is never made") {
 
 // While it runs
 
-TEST_CASE("a call that runs cannot be stopped: a kill waits for its end, and success wins") {
+TEST_CASE("a running call cannot be stopped: a kill waits for its end, and success wins") {
   std::latch begun{1};
   std::latch open{1};
   std::string log;
@@ -286,7 +286,7 @@ TEST_CASE("a limit that passes while the call runs does not take its value away"
   CHECK(log == "5, free");
 }
 
-TEST_CASE("run returns when calls that run have ended; those in line are not made") {
+TEST_CASE("run returns when the running calls have ended, and queued calls are not made") {
   std::atomic<int> ended = 0;
   std::atomic<bool> called = false;
   std::latch begun{blocking_pool::threads_max};
@@ -321,7 +321,7 @@ TEST_CASE("run returns when calls that run have ended; those in line are not mad
 
 // On an engine whose workers do what the test says
 
-TEST_CASE("the engine's workers make the call when they get to it") {
+TEST_CASE("the engine's worker makes the call when it gets to it") {
   scripted_engine engine;
   bool called = false;
   std::string steps;
@@ -345,7 +345,7 @@ TEST_CASE("the engine's workers make the call when they get to it") {
   CHECK(steps == "not yet not yet ");
 }
 
-TEST_CASE("a call that is withdrawn leaves no external wait behind: a deadlock is found") {
+TEST_CASE("a withdrawn call leaves no external wait behind: a deadlock is found") {
   for (const bool by_kill : {true, false}) {
     scripted_engine engine;
     const auto main = [&]() -> task<> {
@@ -366,7 +366,7 @@ TEST_CASE("a call that is withdrawn leaves no external wait behind: a deadlock i
   }
 }
 
-TEST_CASE("a call that has begun is external: its fiber is killed in vain, and is no deadlock") {
+TEST_CASE("a fiber whose call has begun is killed in vain, and is not deadlocked") {
   scripted_engine engine;
   std::string log;
   engine.on_idle = [&] {
@@ -386,7 +386,7 @@ TEST_CASE("a call that has begun is external: its fiber is killed in vain, and i
   CHECK(log == "5, cancelled");
 }
 
-TEST_CASE("without a worker the caller gets the error, and may go on") {
+TEST_CASE("without a worker the caller gets the error, and may continue") {
   scripted_engine engine;
   engine.refuse_jobs(std::make_error_code(std::errc::resource_unavailable_try_again));
   const auto main = []() -> task<> {

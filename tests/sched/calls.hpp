@@ -79,7 +79,7 @@ inline task<std::string> outcome_of_group(body_of_group body) {
   co_return co_await outcome_of(in_group(std::move(body)));
 }
 
-/// Catches `cancelled` at so many waits, and notes each.
+/// Catches `cancelled` at `times` waits, and notes each.
 inline task<> note_cancellations(std::string& log, int times, std::string note) {
   for (int i = 0; i < times; ++i) {
     try {
@@ -107,7 +107,7 @@ inline std::string deadlock_of(const std::function<task<>(scripted_engine&)>& ma
   return {};
 }
 
-/// Options that collect the failures that nobody looked at.
+/// Options that collect the failures that were not looked at.
 inline options collecting(std::vector<std::string>& reports) {
   options settings;
   settings.on_unobserved = [&reports](const unobserved_error& failure) {

@@ -54,7 +54,8 @@ bool contains(const std::string& text, const std::string& part) {
 TEST_SUITE_BEGIN("deadlock");
 
 // row: HB-06
-TEST_CASE("when all wait for each other, the main task is unwound last and run throws deadlock") {
+TEST_CASE(
+    "when all fibers wait for each other, the main task is unwound last and run throws deadlock") {
   scripted_engine engine;
   embrace pair;
   bool unwound = false;
@@ -73,7 +74,7 @@ TEST_CASE("when all wait for each other, the main task is unwound last and run t
   CHECK(unwound);
 }
 
-TEST_CASE("no handler of errors in the main task swallows a deadlock") {
+TEST_CASE("no error handler in the main task swallows a deadlock") {
   const std::string what = deadlock_of([](scripted_engine&) -> task<> {
     try {
       co_await sleep(std::chrono::hours::max());
@@ -84,7 +85,7 @@ TEST_CASE("no handler of errors in the main task swallows a deadlock") {
   CHECK(contains(what, "fiber 1: sleep"));
 }
 
-TEST_CASE("deadlock is a std::runtime_error, which says who waits for what and where") {
+TEST_CASE("deadlock is a std::runtime_error that says which fiber waits for what and where") {
   static_assert(std::is_base_of_v<std::runtime_error, deadlock>);
   embrace pair;
   const std::string what = deadlock_of([&](scripted_engine&) -> task<> {
@@ -99,7 +100,7 @@ TEST_CASE("deadlock is a std::runtime_error, which says who waits for what and w
   CHECK_FALSE(contains(what, "joinall.hpp:"));
 }
 
-TEST_CASE("a main task that waits for nothing that could come is deadlocked alone") {
+TEST_CASE("a main task that waits alone for something that cannot come is deadlocked") {
   CHECK(deadlock_of(
             [](scripted_engine&) -> task<> { co_await sleep(std::chrono::hours::max()); }) != "");
   CHECK(deadlock_of([](scripted_engine&) -> task<> {
@@ -127,7 +128,7 @@ TEST_CASE("a deadlock that the main task outlives is reported") {
 
 // What keeps it away
 
-TEST_CASE("a timer keeps it away: somebody sleeps") {
+TEST_CASE("a sleeping fiber prevents a deadlock") {
   scripted_engine engine;
   embrace pair;
   const auto main = [&]() -> task<> {
@@ -141,7 +142,7 @@ TEST_CASE("a timer keeps it away: somebody sleeps") {
   run_on(engine, main());
 }
 
-TEST_CASE("a timer keeps it away: a join has a limit, or a scope around it") {
+TEST_CASE("a join with a limit, or with a scope around it, prevents a deadlock") {
   scripted_engine engine;
   embrace pair;
   const auto main = [&]() -> task<> {
@@ -153,7 +154,7 @@ TEST_CASE("a timer keeps it away: a join has a limit, or a scope around it") {
   CHECK_THROWS_AS(run_on(engine, main()), deadlock);
 }
 
-TEST_CASE("an operation in flight keeps it away, until it has ended") {
+TEST_CASE("an operation in flight prevents a deadlock until it has ended") {
   scripted_engine engine;
   embrace pair;
   int idle = 0;
@@ -172,7 +173,7 @@ TEST_CASE("an operation in flight keeps it away, until it has ended") {
   CHECK(idle == 5);
 }
 
-TEST_CASE("a remote handle keeps it away, until the last one has gone while the scheduler sleeps") {
+TEST_CASE("a remote prevents a deadlock until the last one is dropped while the scheduler sleeps") {
   scripted_engine engine;
   embrace pair;
   std::optional<remote> first;
@@ -195,7 +196,7 @@ TEST_CASE("a remote handle keeps it away, until the last one has gone while the 
   CHECK(engine.bells() == 1);
 }
 
-TEST_CASE("it is thrown when the last remote handle is dropped on another thread") {
+TEST_CASE("a deadlock is thrown when the last remote is dropped on another thread") {
   embrace pair;
   std::thread other;
   const auto main = [&]() -> task<> {
@@ -208,7 +209,7 @@ TEST_CASE("it is thrown when the last remote handle is dropped on another thread
   other.join();
 }
 
-TEST_CASE("work that was posted by a handle that is gone comes first") {
+TEST_CASE("work posted by a remote that is gone runs before a deadlock is found") {
   // Regression: the handle was counted, what it had left behind was not.
   scripted_engine engine;
   embrace pair;
@@ -224,7 +225,7 @@ TEST_CASE("work that was posted by a handle that is gone comes first") {
   run_on(engine, main());
 }
 
-TEST_CASE("after the main task has ended nothing is a deadlock: the others are asked to end") {
+TEST_CASE("after the main task has ended there is no deadlock: the other fibers are asked to end") {
   scripted_engine engine;
   embrace pair;
   const auto main = [&]() -> task<> {
@@ -236,7 +237,7 @@ TEST_CASE("after the main task has ended nothing is a deadlock: the others are a
   CHECK(pair.other.result() == outcome::exited);
 }
 
-TEST_CASE("shields inside of a group that the main task waits for do not keep deadlock away") {
+TEST_CASE("shields inside a group that the main task waits for do not prevent a deadlock") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto body = [](task_group& group) -> task<> {
@@ -256,7 +257,7 @@ TEST_CASE("shields inside of a group that the main task waits for do not keep de
   CHECK_THROWS_AS(run_on(engine, main()), deadlock);
 }
 
-TEST_CASE("a fiber that nothing can wake, and for which the main task waits, is a caller's bug") {
+TEST_CASE("a main task that waits for a fiber that nothing can wake aborts: it is a caller's bug") {
   CHECK(aborts_with("nothing can wake", [] {
     scripted_engine engine;
     const auto main = [&]() -> task<> {

@@ -1,4 +1,4 @@
-// dump: the text that answers "what is everybody waiting for?".
+// dump: the text that answers "what is each fiber waiting for?".
 //
 // Method: fibers are brought into a state, and the lines about them are compared as a whole, but
 // for the names of files and functions, which compilers write differently. The scripted engine's
@@ -111,7 +111,7 @@ TEST_CASE("the first line names the scheduler, its engine and how many fibers th
   CHECK(first_line({.name = "front"}) == "scheduler front: scripted, 2 fibers");
 }
 
-TEST_CASE("the time of a wait counts from its turn's beginning, and is never below zero") {
+TEST_CASE("the time of a wait counts from the start of its turn, and is never below zero") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto sleeper = spawn([]() -> task<> { co_await sleep(1h); });
@@ -156,7 +156,7 @@ TEST_CASE("each kind of wait says what it waits for and since when") {
   run_on(engine, main());
 }
 
-TEST_CASE("limits around the calls of a fiber are shown with the time left") {
+TEST_CASE("limits around a fiber's calls are shown with the time left") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto sleeps = []() -> task<> { co_await sleep(1h); };
@@ -190,7 +190,7 @@ TEST_CASE("limits around the calls of a fiber are shown with the time left") {
   run_on(engine, main());
 }
 
-TEST_CASE("a limit around a group is shown for its fibers, and for those of groups inside") {
+TEST_CASE("a limit around a group is shown for its fibers, and for those of inner groups") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto sleeps = []() -> task<> { co_await sleep(1h); };
@@ -225,7 +225,7 @@ TEST_CASE("a limit around a group is shown for its fibers, and for those of grou
   run_on(engine, main());
 }
 
-TEST_CASE("a running fiber is in a limit, too; fibers with one and without are two entries") {
+TEST_CASE("a running fiber is in a limit, too, and fibers with one and without are two entries") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto shows = []() -> task<std::string> { co_return dump(); };
@@ -243,7 +243,7 @@ TEST_CASE("a running fiber is in a limit, too; fibers with one and without are t
   run_on(engine, main());
 }
 
-TEST_CASE("a fiber that is woken is ready, one that yields says so") {
+TEST_CASE("a woken fiber is shown as ready, and one that yields says so") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto woken = spawn([]() -> task<> {
@@ -262,7 +262,7 @@ TEST_CASE("a fiber that is woken is ready, one that yields says so") {
   run_on(engine, main());
 }
 
-TEST_CASE("it says where a fiber was spawned, and by whom") {
+TEST_CASE("dump says where a fiber was spawned, and by which fiber") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     std::uint32_t grandchild_line = 0;
@@ -287,7 +287,7 @@ TEST_CASE("it says where a fiber was spawned, and by whom") {
   run_on(engine, main());
 }
 
-TEST_CASE("the place where run was called is that of the main fiber") {
+TEST_CASE("the main fiber's spawn site is the call of run") {
   std::string text;
   const auto main = [&]() -> task<> {
     text = dump();
@@ -298,7 +298,7 @@ TEST_CASE("the place where run was called is that of the main fiber") {
   CHECK(about(1, text).at(1).ends_with("dump_test.cpp:" + std::to_string(run_line)));
 }
 
-TEST_CASE("it prints the chain of awaits, innermost first, with file, line and function") {
+TEST_CASE("dump prints the chain of awaits, innermost first, with file, line and function") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto waiting = spawn(outermost_call);
@@ -319,7 +319,7 @@ TEST_CASE("it prints the chain of awaits, innermost first, with file, line and f
   run_on(engine, main());
 }
 
-TEST_CASE("the place of an await changes as the fiber goes on") {
+TEST_CASE("the await site of a fiber changes as the fiber continues") {
   scripted_engine engine;
   std::uint32_t first = 0;
   std::uint32_t second = 0;
@@ -338,7 +338,7 @@ TEST_CASE("the place of an await changes as the fiber goes on") {
   run_on(engine, main());
 }
 
-TEST_CASE("a function is called what it is called in the source, by every compiler") {
+TEST_CASE("a function has the name that it has in the source, with every compiler") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto waiting = spawn(outermost_call);
@@ -352,7 +352,7 @@ TEST_CASE("a function is called what it is called in the source, by every compil
   run_on(engine, main());
 }
 
-TEST_CASE("the running fiber and those that have not begun have no chain") {
+TEST_CASE("the running fiber and fibers that have not begun have no chain") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto waiting = spawn(outermost_call);
@@ -378,7 +378,7 @@ TEST_CASE("waits inside of library calls show the caller, and not the library's 
   run_on(engine, main());
 }
 
-TEST_CASE("a chain that is all of the library is shown as it is") {
+TEST_CASE("a chain that lies entirely in the library is shown as it is") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto target = spawn([]() -> task<> { co_await sleep(1h); });
@@ -391,7 +391,7 @@ TEST_CASE("a chain that is all of the library is shown as it is") {
   run_on(engine, main());
 }
 
-TEST_CASE("fibers without a name that do the same are one entry with a count") {
+TEST_CASE("unnamed fibers that do the same are one entry with a count") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto sleep_for = [](std::chrono::seconds time) -> task<> { co_await sleep(time); };
@@ -408,7 +408,7 @@ TEST_CASE("fibers without a name that do the same are one entry with a count") {
   run_on(engine, main());
 }
 
-TEST_CASE("up to three fibers that wait for different things are told apart, more are not") {
+TEST_CASE("up to three fibers that wait for different things are listed apart, more are not") {
   for (const int count : {3, 4}) {
     scripted_engine engine;
     const auto main = [&]() -> task<> {
@@ -423,7 +423,7 @@ TEST_CASE("up to three fibers that wait for different things are told apart, mor
   }
 }
 
-TEST_CASE("a hundred entries are printed unless more are asked for") {
+TEST_CASE("a hundred entries are printed unless more are requested") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     for (int i = 0; i < 150; ++i) {
@@ -461,7 +461,7 @@ TEST_CASE("ringlet_dump prints to standard error what dump returns, or that ther
   CHECK(outside.errors == "ringlet: no scheduler runs on this thread; select another one\n");
 }
 
-TEST_CASE("ringlet_dump does not end a program whose errors are not read") {
+TEST_CASE("ringlet_dump does not end a program whose standard error is not read") {
   const child_end unread = run_in_child([] {
     lose_the_reader_of_errors();
     ringlet_dump();
@@ -476,7 +476,7 @@ TEST_CASE("ringlet_dump does not end a program whose errors are not read") {
   CHECK(unread.status == 0);
 }
 
-TEST_CASE("a broken rule names the running fiber and where its caller awaits") {
+TEST_CASE("a broken rule names the running fiber and its caller's await site") {
   const std::uint32_t first = line();
   const auto breaking = []() -> task<> {
     co_await innermost_yield();
@@ -547,7 +547,7 @@ TEST_CASE("fibers are listed oldest first") {
   run_on(engine, main());
 }
 
-TEST_CASE("between fibers nobody runs, and dump works all the same") {
+TEST_CASE("dump works between fibers, when no fiber is running") {
   std::string text;
   const auto main = [&]() -> task<> {
     const remote here;

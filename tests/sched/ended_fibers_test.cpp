@@ -61,7 +61,7 @@ task<std::string> rest_of(ended_fibers& ends, until limit = forever) {
 TEST_SUITE_BEGIN("ended_fibers");
 
 // row: JN-02
-TEST_CASE("places come in the order of the ends, and then nothing, at once") {
+TEST_CASE("ended_fibers returns places in the order of the ends, then nothing at once") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({3, 1, 2});
@@ -75,7 +75,7 @@ TEST_CASE("places come in the order of the ends, and then nothing, at once") {
 }
 
 // row: JN-02
-TEST_CASE("those that had ended before come first, in the order of the list") {
+TEST_CASE("fibers that had ended before come first, in the order of the list") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({5, 2, 9, 1});
@@ -90,7 +90,7 @@ TEST_CASE("those that had ended before come first, in the order of the list") {
 }
 
 // row: JN-02
-TEST_CASE("of nobody there is nothing to wait for") {
+TEST_CASE("in a list of no fibers there is nothing to wait for") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     ended_fibers ends({});
@@ -101,7 +101,7 @@ TEST_CASE("of nobody there is nothing to wait for") {
 }
 
 // row: W48
-TEST_CASE("a fiber that is named twice is yielded twice") {
+TEST_CASE("a fiber that is named twice is returned twice") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto fibers = sleepers({2, 1});
@@ -114,7 +114,7 @@ TEST_CASE("a fiber that is named twice is yielded twice") {
   run_on(engine, main());
 }
 
-TEST_CASE("failures and kills are ends, which nobody has looked at yet") {
+TEST_CASE("failures and kills are ends, and do not count as looked at") {
   scripted_engine engine;
   int reported = 0;
   options settings;
@@ -133,7 +133,7 @@ TEST_CASE("failures and kills are ends, which nobody has looked at yet") {
   CHECK(reported == 1);
 }
 
-TEST_CASE("ends that nobody waited for meanwhile are kept in their order") {
+TEST_CASE("ends that come while no fiber waits are kept in order") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({3, 2, 1, 4});
@@ -145,7 +145,7 @@ TEST_CASE("ends that nobody waited for meanwhile are kept in their order") {
 }
 
 // row: W12
-TEST_CASE("the limit of a wait yields nothing, and the next one goes on") {
+TEST_CASE("a wait whose limit passes returns nothing, and the next wait continues") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({3, 6});
@@ -161,7 +161,7 @@ TEST_CASE("the limit of a wait yields nothing, and the next one goes on") {
   run_on(engine, main());
 }
 
-TEST_CASE("success wins: an end in the turn of the limit is yielded") {
+TEST_CASE("success wins: an end in the turn of the limit is returned") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     // It yields once more than the wait takes to be told of its limit.
@@ -176,7 +176,7 @@ TEST_CASE("success wins: an end in the turn of the limit is yielded") {
 }
 
 // row: JN-03
-TEST_CASE("a killed wait loses nothing: the next one yields what it was to yield") {
+TEST_CASE("a killed wait loses nothing: the next wait returns what the killed one would have") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({2, 4});
@@ -192,18 +192,18 @@ TEST_CASE("a killed wait loses nothing: the next one yields what it was to yield
         }
       }
     });
-    SUBCASE("while it waits") {
+    SUBCASE("while it waits for an end") {
       co_await sleep(1ms);
       waiting.request_kill();
       co_await waiting.join();
       CHECK(log == "cancelled 0 1 ");
     }
-    SUBCASE("when the end has woken it already: success wins") {
+    SUBCASE("after an end has woken it: success wins") {
       fibers[0].on_done([&] { waiting.request_kill(); });
       co_await waiting.join();
       CHECK(log == "0 cancelled 1 ");
     }
-    SUBCASE("while the last one is waited for") {
+    SUBCASE("while it waits for the last end") {
       co_await sleep(3ms);
       waiting.request_kill();
       co_await waiting.join();
@@ -214,7 +214,7 @@ TEST_CASE("a killed wait loses nothing: the next one yields what it was to yield
 }
 
 // row: JN-03
-TEST_CASE("every next is a checkpoint, also when it has something") {
+TEST_CASE("every next is a checkpoint, even when it has something to return") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({1});
@@ -240,7 +240,7 @@ TEST_CASE("every next is a checkpoint, also when it has something") {
 }
 
 // row: W7
-TEST_CASE("a limit around the wait is not taken for its own") {
+TEST_CASE("a limit around the wait is not mistaken for its own") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({5});
@@ -258,7 +258,7 @@ TEST_CASE("a limit around the wait is not taken for its own") {
 }
 
 // row: JN-03
-TEST_CASE("given up early it leaves nothing behind, and the fibers go on") {
+TEST_CASE("ended_fibers that are given up early leave nothing behind, and the fibers continue") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({1, 2, 3});
@@ -280,7 +280,7 @@ TEST_CASE("given up early it leaves nothing behind, and the fibers go on") {
   run_on(engine, main());
 }
 
-TEST_CASE("dump says how many of the fibers it waits for have not ended") {
+TEST_CASE("dump says how many of the awaited fibers have not ended") {
   scripted_engine engine;
   std::string text;
   const auto main = [&]() -> task<> {
@@ -297,7 +297,7 @@ TEST_CASE("dump says how many of the fibers it waits for have not ended") {
   CHECK(text.find("fiber 5: join one of 2 fibers, for 0.002 s\n") != text.npos);
 }
 
-TEST_CASE("misuse aborts: oneself, two at once, another scheduler's fibers") {
+TEST_CASE("waiting for oneself, twice at once or for another scheduler's fibers aborts") {
   CHECK(aborts_with("a fiber joins itself", [] {
     scripted_engine engine;
     const auto main = []() -> task<> {
@@ -322,7 +322,7 @@ TEST_CASE("misuse aborts: oneself, two at once, another scheduler's fibers") {
   }));
 }
 
-TEST_CASE("waits, ends and kills of it allocate nothing once it is made") {
+TEST_CASE("once it is made, ended_fibers does not allocate for waits, ends and kills") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({1, 2, 3, 4, 5});

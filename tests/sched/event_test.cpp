@@ -42,7 +42,7 @@ task<bool> passes(event& on, until limit = forever) { co_return co_await on.wait
 TEST_SUITE_BEGIN("event");
 
 // row: W18
-TEST_CASE("set, then reset, wakes all that were blocked, in their order, with true") {
+TEST_CASE("set, then reset, wakes all waiting fibers in their order, with true") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     std::string log;
@@ -59,7 +59,7 @@ TEST_CASE("set, then reset, wakes all that were blocked, in their order, with tr
 }
 
 // row: W18
-TEST_CASE("the flag is set at once, its setter goes on, and the woken run when it waits") {
+TEST_CASE("set takes effect at once, its caller continues, and the woken run when it waits") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     std::string log;
@@ -69,7 +69,7 @@ TEST_CASE("the flag is set at once, its setter goes on, and the woken run when i
     door.set();
     CHECK(door.is_set());
     CHECK(log.empty());
-    door.set();  // nobody is woken twice
+    door.set();  // no fiber is woken twice
     co_await waiter.join();
     CHECK(log == "a+");
     CHECK(door.is_set());
@@ -77,7 +77,7 @@ TEST_CASE("the flag is set at once, its setter goes on, and the woken run when i
 }
 
 // row: W18
-TEST_CASE("while it is set nobody waits; those that come late run behind the woken") {
+TEST_CASE("while an event is set no fiber waits, and late fibers run behind the woken ones") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const std::size_t waits = engine.waits();
     event door;
@@ -95,7 +95,7 @@ TEST_CASE("while it is set nobody waits; those that come late run behind the wok
 }
 
 // row: EV-01
-TEST_CASE("each set and reset is a round of its own") {
+TEST_CASE("each set and reset of an event is a round of its own") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     std::string log;
@@ -118,7 +118,7 @@ TEST_CASE("each set and reset is a round of its own") {
 // Limits
 
 // rows: W10 EV-01 TM-06
-TEST_CASE("a limit that has passed lets only the set event be seen") {
+TEST_CASE("with a limit that has passed a wait succeeds only if the event is set") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     const std::chrono::steady_clock::time_point past{};
@@ -140,7 +140,7 @@ TEST_CASE("a limit that has passed lets only the set event be seen") {
 }
 
 // row: EV-01
-TEST_CASE("set in the turn in which the limit is due comes first: success wins") {
+TEST_CASE("success wins: a set in the turn in which the limit is due comes first") {
   run_scripted([](scripted_engine& engine) -> task<> {
     event door;
     std::string log;
@@ -155,7 +155,7 @@ TEST_CASE("set in the turn in which the limit is due comes first: success wins")
 }
 
 // row: EV-01
-TEST_CASE("set after the limit was told comes too late") {
+TEST_CASE("a set after the limit was reported comes too late") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     std::string log;
@@ -172,7 +172,7 @@ TEST_CASE("set after the limit was told comes too late") {
 }
 
 // row: EV-01
-TEST_CASE("who gives up leaves the others in their order") {
+TEST_CASE("a fiber that gives up leaves the rest in their order") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     std::string log;
@@ -195,7 +195,7 @@ TEST_CASE("who gives up leaves the others in their order") {
 // Kills
 
 // row: EV-01
-TEST_CASE("a kill in the same tick as set: whichever came first") {
+TEST_CASE("of a kill and a set in the same tick the first one counts") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     std::string log;
@@ -206,7 +206,7 @@ TEST_CASE("a kill in the same tick as set: whichever came first") {
       log += "not here";
     });
     co_await yield();
-    SUBCASE("set, then killed: it is through, and the kill comes with its next wait") {
+    SUBCASE("set, then killed: the wait succeeds, and the kill comes with the next wait") {
       door.set();
       waiter.request_kill();
       co_await waiter.join();
@@ -223,7 +223,7 @@ TEST_CASE("a kill in the same tick as set: whichever came first") {
 }
 
 // row: EV-01
-TEST_CASE("a scope that gives up in the same tick as set: whichever came first") {
+TEST_CASE("of a scope that gives up and a set in the same tick the first one counts") {
   run_scripted([](scripted_engine& engine) -> task<> {
     event door;
     std::string log;
@@ -247,7 +247,7 @@ TEST_CASE("a scope that gives up in the same tick as set: whichever came first")
   });
 }
 
-TEST_CASE("a kill that is pending is thrown although the event is set") {
+TEST_CASE("a pending kill is thrown although the event is set") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     door.set();
@@ -260,7 +260,7 @@ TEST_CASE("a kill that is pending is thrown although the event is set") {
   });
 }
 
-TEST_CASE("as_result of a wait is what the wait yields") {
+TEST_CASE("as_result of a wait is what the wait returns") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     const result<bool> late = co_await as_result(door.wait(1ms));
@@ -271,7 +271,7 @@ TEST_CASE("as_result of a wait is what the wait yields") {
   });
 }
 
-TEST_CASE("a loop over an event that is set lets the others run") {
+TEST_CASE("a loop over an event that is set lets other fibers run") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     door.set();
@@ -291,7 +291,7 @@ TEST_CASE("a loop over an event that is set lets the others run") {
 
 // What others see of it
 
-TEST_CASE("dump shows which event is waited for") {
+TEST_CASE("dump shows which event a fiber waits for") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     std::string log;
@@ -307,7 +307,7 @@ TEST_CASE("dump shows which event is waited for") {
 }
 
 // rows: HB-03 W42
-TEST_CASE("who waits alone for an event is a deadlock") {
+TEST_CASE("a fiber that waits alone for an event is a deadlock") {
   event door;
   const std::string words = deadlock_of([&](scripted_engine&) -> task<> { co_await passes(door); });
   CHECK(words.find("deadlock") == 0);
@@ -315,7 +315,7 @@ TEST_CASE("who waits alone for an event is a deadlock") {
   door.set();  // it has left no trace
 }
 
-TEST_CASE("an event may go as soon as those that waited are woken") {
+TEST_CASE("an event may be destroyed as soon as its waiters are woken") {
   run_scripted([](scripted_engine&) -> task<> {
     std::optional<event> door(std::in_place);
     std::string log;
@@ -351,7 +351,7 @@ TEST_CASE("waking a waiter on another thread aborts") {
   }));
 }
 
-TEST_CASE("an event allocates nothing") {
+TEST_CASE("an event does not allocate") {
   run_scripted([](scripted_engine&) -> task<> {
     const auto round = []() -> task<std::size_t> {
       std::string log(64, ' ');

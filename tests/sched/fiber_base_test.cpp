@@ -64,7 +64,7 @@ std::string sentence_of(const std::exception_ptr& error) {
   }
 }
 
-// Settings that note failures nobody looked at.
+// Settings that note failures that were not looked at.
 options noting(std::string& log) {
   options settings;
   settings.on_unobserved = [&log](const unobserved_error& failure) {
@@ -95,14 +95,14 @@ TEST_SUITE_BEGIN("fiber_base");
 
 // on_done
 
-// Such callbacks do not compile: nobody would await what they return.
+// Such callbacks do not compile: no fiber would await what they return.
 static_assert(detail::is_task<detail::answer_of_callback<task<> (*)(), int>>);
 static_assert(detail::is_task<detail::answer_of_callback<task<int> (*)(const fiber<int>&), int>>);
 static_assert(!detail::is_task<detail::answer_of_callback<void (*)(const fiber<int>&), int>>);
 static_assert(!detail::is_task<detail::answer_of_callback<fiber<> (*)(), int>>);
 
 // rows: W16 GL-11
-TEST_CASE("callbacks are called in the order of their registration, before any join") {
+TEST_CASE("callbacks are called in the order of their registration, before any join returns") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -154,7 +154,7 @@ TEST_CASE("a callback takes the handle or nothing, and sees how the fiber has en
 }
 
 // row: GL-11
-TEST_CASE("a callback runs between fibers, in nobody's name, on an empty frame") {
+TEST_CASE("a callback runs between fibers, as no fiber, when the fiber's frame is gone") {
   scripted_engine engine;
   std::uint64_t parent = 99;
   bool frame_is_gone = false;
@@ -187,7 +187,7 @@ TEST_CASE("asking for the current fiber in a callback aborts") {
 }
 
 // row: GL-11
-TEST_CASE("a callback may spawn; the fiber begins behind those that are ready") {
+TEST_CASE("a callback may spawn, and the new fiber begins behind those that are ready") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -208,7 +208,7 @@ TEST_CASE("a callback may spawn; the fiber begins behind those that are ready") 
 }
 
 // row: GL-11
-TEST_CASE("a callback may kill others, and wake those who wait for them") {
+TEST_CASE("a callback may kill other fibers, and wake fibers that wait for them") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const steady_ns begin = engine.now();
@@ -223,7 +223,7 @@ TEST_CASE("a callback may kill others, and wake those who wait for them") {
 }
 
 // row: W17
-TEST_CASE("what a callback throws is reported with the fiber's name, and the rest is called") {
+TEST_CASE("an exception in a callback is reported with the fiber's name, and the rest are called") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -243,7 +243,7 @@ TEST_CASE("what a callback throws is reported with the fiber's name, and the res
 }
 
 // row: W17
-TEST_CASE("a callback that has been taken back is not called, and removal says so once") {
+TEST_CASE("a removed callback is not called, and removal says so once") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -284,7 +284,7 @@ TEST_CASE("removal finds its callback among joins") {
 }
 
 // row: W17
-TEST_CASE("removal takes effect also while callbacks are being called") {
+TEST_CASE("removal takes effect even while callbacks are being called") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -310,7 +310,7 @@ TEST_CASE("removal takes effect also while callbacks are being called") {
 }
 
 // row: W17
-TEST_CASE("callbacks that are added while others are called are called, too, once each") {
+TEST_CASE("callbacks that are added while other callbacks run are called, too, once each") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -332,7 +332,7 @@ TEST_CASE("callbacks that are added while others are called are called, too, onc
 }
 
 // rows: W16 GL-11
-TEST_CASE("on a fiber that has ended a callback is called, when the turn ends") {
+TEST_CASE("a callback on a fiber that has ended is called when the turn ends") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -354,7 +354,7 @@ TEST_CASE("on a fiber that has ended a callback is called, when the turn ends") 
 }
 
 // row: W17
-TEST_CASE("a callback on a fiber that has ended can be taken back, too, until it is called") {
+TEST_CASE("a callback on a fiber that has ended can be removed, too, until it is called") {
   scripted_engine engine;
   std::string log;
   fiber<int> target;
@@ -386,7 +386,7 @@ TEST_CASE("a callback on a fiber that has ended can be taken back, too, until it
 }
 
 // row: W17
-TEST_CASE("callbacks that add themselves again do not keep the others from running") {
+TEST_CASE("callbacks that add themselves again do not keep fibers from running") {
   scripted_engine engine;
   int called = 0;
   const auto main = [&]() -> task<> {
@@ -410,7 +410,7 @@ TEST_CASE("callbacks that add themselves again do not keep the others from runni
 }
 
 // row: GL-11
-TEST_CASE("callbacks of ended fibers are called although nothing else goes on") {
+TEST_CASE("callbacks of ended fibers are called although no fiber is ready") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -418,7 +418,7 @@ TEST_CASE("callbacks of ended fibers are called although nothing else goes on") 
     co_await target.join();
     const auto sleeper = spawn([]() -> task<> { co_await sleep(std::chrono::hours::max()); });
     co_await yield();
-    // What the first one adds is called, too, before anybody sleeps or speaks of a deadlock.
+    // What the first one adds is called, too, before the scheduler sleeps or finds a deadlock.
     target.on_done([&, sleeper, target] {
       log += "called ";
       target.on_done([&, sleeper] {
@@ -459,7 +459,7 @@ TEST_CASE("a callback that comes with the end of the run is called, and may stil
 }
 
 // row: GL-11
-TEST_CASE("callbacks of the main fiber are called, with the handle of no one else") {
+TEST_CASE("callbacks of the main fiber are called although no handle of it exists") {
   scripted_engine engine;
   std::string log;
   struct note_end final : done_callback {
@@ -478,7 +478,7 @@ TEST_CASE("callbacks of the main fiber are called, with the handle of no one els
 }
 
 // rows: GL-11 GL-16
-TEST_CASE("what a callback holds is freed when it was called, or taken back") {
+TEST_CASE("objects held by a callback are freed when it was called or removed") {
   scripted_engine engine;
   const auto called = std::make_shared<int>();
   const auto removed = std::make_shared<int>();
@@ -500,7 +500,7 @@ TEST_CASE("what a callback holds is freed when it was called, or taken back") {
 }
 
 // row: GL-11
-TEST_CASE("callbacks may be move-only, and keep the fiber that nobody else holds") {
+TEST_CASE("callbacks may be move-only, and keep a fiber that has no other handle") {
   scripted_engine engine;
   int seen = 0;
   const auto main = [&]() -> task<> {
@@ -514,7 +514,7 @@ TEST_CASE("callbacks may be move-only, and keep the fiber that nobody else holds
 }
 
 // rows: W14 GL-11
-TEST_CASE("a callback alone does not count as having looked at a failure") {
+TEST_CASE("a callback alone does not count as looking at a failure") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -562,7 +562,7 @@ TEST_CASE("on_done after the run, in another run or on another thread aborts") {
 }
 
 // rows: W3 GL-11
-TEST_CASE("joins and callbacks of a fiber that was killed before it began are served") {
+TEST_CASE("joins and callbacks of a fiber killed before it began are served") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -613,7 +613,7 @@ TEST_CASE("a given exception is thrown at the wait, and is the fiber's error") {
 }
 
 // row: GL-08
-TEST_CASE("a given exception ends any kind of wait, and a ready one at the next") {
+TEST_CASE("a given exception ends any kind of wait, and a ready fiber at its next wait") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -645,7 +645,7 @@ TEST_CASE("a given exception ends any kind of wait, and a ready one at the next"
 }
 
 // rows: W3 GL-08
-TEST_CASE("killed with an exception before it began, it ends with that and never runs") {
+TEST_CASE("a fiber killed with an exception before it began ends with it and never runs") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -666,7 +666,7 @@ TEST_CASE("killed with an exception before it began, it ends with that and never
 }
 
 // rows: W14 GL-08
-TEST_CASE("a given exception that nobody looks at is reported, begun or not") {
+TEST_CASE("a given exception that is not looked at is reported, whether the fiber began or not") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -683,7 +683,7 @@ TEST_CASE("a given exception that nobody looks at is reported, begun or not") {
 }
 
 // row: GL-08
-TEST_CASE("before it began the kill that came first decides") {
+TEST_CASE("the first kill decides for a fiber that has not begun") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto plain_first = spawn(nothing);
@@ -775,7 +775,7 @@ TEST_CASE("a fiber that kills itself with an exception ends with it at once") {
 }
 
 // row: GL-08
-TEST_CASE("a fiber that kills itself may catch that, and goes on") {
+TEST_CASE("a fiber that kills itself may catch the exception and continue") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     fiber<int> self;
@@ -798,7 +798,7 @@ TEST_CASE("a fiber that kills itself may catch that, and goes on") {
 }
 
 // row: GL-08
-TEST_CASE("killing oneself in a shield is held back: kill() is false, and ends the next wait") {
+TEST_CASE("a self-kill in a shield is held back: kill() returns false, and the next wait ends") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -827,7 +827,7 @@ TEST_CASE("killing oneself in a shield is held back: kill() is false, and ends t
 }
 
 // row: GL-08
-TEST_CASE("killing what has ended is true at once, and changes nothing") {
+TEST_CASE("killing a fiber that has ended is true at once, and changes nothing") {
   scripted_engine engine;
   std::string log;
   fiber<int> good;
@@ -853,7 +853,7 @@ TEST_CASE("killing what has ended is true at once, and changes nothing") {
 }
 
 // row: GL-09
-TEST_CASE("no exception is a plain kill; a cancelled that is given ends as exited, too") {
+TEST_CASE("a null exception is a plain kill, and a given cancelled ends as exited, too") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto with_null = spawn(sleep_long);
@@ -885,7 +885,7 @@ TEST_CASE("any type can be thrown into a fiber") {
 }
 
 // rows: W5 GL-08
-TEST_CASE("the limit of a kill does not throw: it is false, and the fiber goes on") {
+TEST_CASE("the limit of a kill does not throw: kill returns false, and the fiber continues") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto stubborn = spawn([]() -> task<int> {
@@ -911,7 +911,7 @@ TEST_CASE("the limit of a kill does not throw: it is false, and the fiber goes o
 }
 
 // row: GL-08
-TEST_CASE("with a limit that has passed it kills, and tells whether that was the end") {
+TEST_CASE("a kill with a limit that has passed still kills, and says whether the fiber has ended") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto at_once = spawn(sleep_long);
@@ -933,7 +933,7 @@ TEST_CASE("with a limit that has passed it kills, and tells whether that was the
 }
 
 // row: GL-08
-TEST_CASE("who has been killed kills nobody any more: every wait is a checkpoint") {
+TEST_CASE("a killed fiber kills no other fiber any more: every wait is a checkpoint") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto target = spawn(sleep_long);
@@ -1021,7 +1021,7 @@ TEST_CASE("a kill with an exception on another thread aborts") {
 }
 
 // row: GL-08
-TEST_CASE("exceptions that a fiber did not live to see are freed with it") {
+TEST_CASE("exceptions that were never delivered are freed with their fiber") {
   scripted_engine engine;
   const auto life = std::make_shared<int>();
   struct holding : std::runtime_error {
@@ -1048,7 +1048,8 @@ TEST_CASE("exceptions that a fiber did not live to see are freed with it") {
 // The outcome
 
 // rows: W2 GL-05
-TEST_CASE("killed is no value: exited, without an error, and get throws errc::exited") {
+TEST_CASE(
+    "a killed fiber has no value: it is exited, without an error, and get throws errc::exited") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto target = spawn(sleep_long);
@@ -1069,7 +1070,7 @@ TEST_CASE("killed is no value: exited, without an error, and get throws errc::ex
 }
 
 // row: GL-05
-TEST_CASE("the outcome tells what came last, not that somebody killed") {
+TEST_CASE("the outcome tells what came last, not that the fiber was killed") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto caught = spawn([]() -> task<int> {
@@ -1117,7 +1118,7 @@ TEST_CASE("the value of a fiber that has none cannot be read") {
 
 // What allocates, and what does not
 
-TEST_CASE("kills, joins and ends allocate nothing; a given exception costs one small block") {
+TEST_CASE("kills, joins and ends do not allocate, and a given exception costs one small block") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto round = [](bool counted) -> task<> {

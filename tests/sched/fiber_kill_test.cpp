@@ -79,7 +79,7 @@ struct noted_end {
 
 TEST_SUITE_BEGIN("fiber kill");
 
-TEST_CASE("cancelled is not a std::exception, so that handlers of errors let it pass") {
+TEST_CASE("cancelled is not a std::exception, so that error handlers let it pass") {
   static_assert(!std::is_base_of_v<std::exception, cancelled>);
 }
 
@@ -109,7 +109,7 @@ TEST_CASE("a fiber that is killed before it began never runs, and its arguments 
   CHECK_FALSE(ran);
 }
 
-TEST_CASE("two kills before it began are as one") {
+TEST_CASE("two kills of a fiber that has not begun count as one") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto killed = spawn(nothing);
@@ -122,7 +122,7 @@ TEST_CASE("two kills before it began are as one") {
 
 // While it waits
 
-TEST_CASE("a kill ends every kind of wait at once, and the next one is as if nothing had been") {
+TEST_CASE("a kill ends every kind of wait at once, and the next wait is as if it had not come") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto sleeper = spawn(sleep_for_days);
@@ -188,7 +188,7 @@ TEST_CASE("a killed fiber unwinds its whole chain of calls, the innermost first"
 
 // When it has been woken already
 
-TEST_CASE("success wins: an operation that had completed when the kill came yields its answer") {
+TEST_CASE("success wins: an operation that had completed when the kill came returns its answer") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -197,10 +197,10 @@ TEST_CASE("success wins: an operation that had completed when the kill came yiel
       CHECK(got == 5);
     });
     co_await yield();
-    SUBCASE("it completed, and the engine has not delivered it") {
+    SUBCASE("completed, but not yet delivered by the engine") {
       engine.complete(engine.oldest(opcode::read, 7), 5);
     }
-    SUBCASE("it was delivered, and the fiber has not been resumed") {
+    SUBCASE("delivered, but the fiber has not been resumed") {
       // Both arrive together, and this fiber is resumed first.
       engine.on_idle = [&] {
         engine.complete(engine.oldest(opcode::read, 8), 0);
@@ -235,7 +235,7 @@ TEST_CASE("success wins: a sleeper that is due and killed in the same turn has s
   CHECK(log == "done cancelled ");
 }
 
-TEST_CASE("success wins: join and get of a fiber that had ended when the kill came") {
+TEST_CASE("success wins: join and get of a fiber that had ended when the kill came succeed") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -326,7 +326,7 @@ TEST_CASE("each kill is thrown once: two kills, two throws") {
   CHECK(thrown == 2);
 }
 
-TEST_CASE("a fiber may catch a kill and go on; then kill() waits for its natural end") {
+TEST_CASE("a fiber may catch a kill and continue, and kill() then waits for its natural end") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto stubborn = spawn([]() -> task<int> {
@@ -364,7 +364,7 @@ TEST_CASE("request_kill does not wait, kill does") {
   run_on(engine, main());
 }
 
-TEST_CASE("clean-up may wait, and a second kill ends that") {
+TEST_CASE("clean-up may wait, and a second kill ends that wait") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -433,7 +433,7 @@ TEST_CASE("a fiber that kills itself ends there, and with request_kill at its ne
   CHECK(log == "ab");
 }
 
-TEST_CASE("awaiting a task is no wait: a pending kill is not thrown there") {
+TEST_CASE("awaiting a task is not a wait: a pending kill is not thrown there") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -450,7 +450,7 @@ TEST_CASE("awaiting a task is no wait: a pending kill is not thrown there") {
   CHECK(log == "still here");
 }
 
-TEST_CASE("who waits for a kill can be killed, and the first victim is killed all the same") {
+TEST_CASE("a fiber that waits for a kill can be killed, and its victim is killed all the same") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto stubborn = spawn([]() -> task<> {
@@ -471,7 +471,7 @@ TEST_CASE("who waits for a kill can be killed, and the first victim is killed al
   run_on(engine, main());
 }
 
-TEST_CASE("a kill from posted work, outside of any fiber, acts as any other") {
+TEST_CASE("a kill from posted work, outside of any fiber, acts like any other") {
   const auto main = []() -> task<> {
     const auto killed = spawn([]() -> task<> { co_await sleep(1h); });
     co_await yield();
@@ -495,7 +495,7 @@ TEST_CASE("a kill on another thread aborts") {
   }));
 }
 
-TEST_CASE("killing allocates nothing but the exception") {
+TEST_CASE("killing allocates only the exception") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto sleeper = spawn([]() -> task<> { co_await sleep(1h); });

@@ -43,7 +43,7 @@ TEST_SUITE_BEGIN("fiber_local");
 // fiber_local
 
 // row: LO-01
-TEST_CASE("each fiber has its own value, which others do not change") {
+TEST_CASE("each fiber has its own value, which other fibers do not change") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;
     const auto count = [&](int from) -> task<> {
@@ -64,7 +64,7 @@ TEST_CASE("each fiber has its own value, which others do not change") {
 }
 
 // row: LO-01
-TEST_CASE("new fibers begin with values of their own, however they are made") {
+TEST_CASE("new fibers begin with values of their own, however they are created") {
   run_scripted([](scripted_engine&) -> task<> {
     *number = 7;
     const auto see = []() -> task<int> { co_return *number; };
@@ -81,7 +81,7 @@ TEST_CASE("new fibers begin with values of their own, however they are made") {
   });
 }
 
-TEST_CASE("a value begins as what its maker returns, at its first use in each fiber") {
+TEST_CASE("a value begins as what its maker returns, when a fiber uses it first") {
   run_scripted([](scripted_engine&) -> task<> {
     int made = 0;
     const fiber_local<std::string> name([&] { return "number " + std::to_string(++made); });
@@ -123,7 +123,8 @@ TEST_CASE("a maker that throws leaves nothing behind, and is called again") {
 }
 
 // row: LO-01
-TEST_CASE("values are destroyed at the end of their fiber, before anybody is told") {
+TEST_CASE(
+    "values are destroyed at the end of their fiber, before joins and callbacks see that end") {
   life_count lives;
   run_scripted([&](scripted_engine&) -> task<> {
     const fiber_local<counted> value([&] { return counted(lives, 3); });
@@ -166,7 +167,7 @@ TEST_CASE("values outlive the variable, and a new variable does not see those of
   CHECK(lives.alive() == 0);
 }
 
-TEST_CASE("references to values stay good while others are made") {
+TEST_CASE("references to values stay valid while other values are made") {
   run_scripted([](scripted_engine&) -> task<> {
     std::vector<std::unique_ptr<fiber_local<int>>> many;
     for (int i = 0; i < 100; ++i) many.push_back(std::make_unique<fiber_local<int>>());
@@ -180,7 +181,7 @@ TEST_CASE("references to values stay good while others are made") {
   });
 }
 
-TEST_CASE("a variable may be used on several threads, and outside of fibers aborts") {
+TEST_CASE("a variable may be used on several threads, and aborts outside of fibers") {
   const auto main = []() -> task<int> {
     *number += 1;
     co_await yield();
@@ -206,7 +207,7 @@ TEST_CASE("a variable may be used on several threads, and outside of fibers abor
 // context_var
 
 // row: LO-02
-TEST_CASE("a setting holds until it goes, and settings nest") {
+TEST_CASE("a setting holds until it is destroyed, and settings nest") {
   run_scripted([](scripted_engine&) -> task<> {
     CHECK(*request == 0);
     CHECK(*user == "nobody");
@@ -255,7 +256,7 @@ TEST_CASE("a setting ends with an exception, and with a kill") {
 }
 
 // row: W46
-TEST_CASE("a new fiber sees what its spawner saw, and keeps it") {
+TEST_CASE("a new fiber sees its spawner's settings, and keeps them") {
   run_scripted([](scripted_engine&) -> task<> {
     fiber<int> child;
     {
@@ -273,7 +274,7 @@ TEST_CASE("a new fiber sees what its spawner saw, and keeps it") {
 }
 
 // row: W46
-TEST_CASE("grandchildren inherit, and what a child sets is not seen by its spawner") {
+TEST_CASE("grandchildren inherit settings, and a child's settings are not seen by its spawner") {
   run_scripted([](scripted_engine&) -> task<> {
     const auto one = request.set(1);
     const auto child = []() -> task<std::vector<int>> {
@@ -297,7 +298,7 @@ TEST_CASE("grandchildren inherit, and what a child sets is not seen by its spawn
 }
 
 // row: W46
-TEST_CASE("fibers of groups, of pools and of when_all inherit from whoever spawns them") {
+TEST_CASE("fibers of groups, of pools and of when_all inherit from the fiber that spawns them") {
   run_scripted([](scripted_engine&) -> task<> {
     const auto one = request.set(1);
     const auto body = [](task_group& group) -> task<> {
@@ -332,7 +333,8 @@ TEST_CASE("fibers of groups, of pools and of when_all inherit from whoever spawn
 }
 
 // row: W46
-TEST_CASE("what a callback spawns inherits nothing, and a callback itself sees no fiber's") {
+TEST_CASE(
+    "a fiber spawned by a callback inherits nothing, and a callback sees no fiber's settings") {
   run_scripted([](scripted_engine&) -> task<> {
     const auto one = request.set(1);
     const fiber<> ended = spawn(sleep_for, 1ms);
@@ -350,7 +352,7 @@ TEST_CASE("what a callback spawns inherits nothing, and a callback itself sees n
   }));
 }
 
-TEST_CASE("values live as long as somebody sees them, and are destroyed once") {
+TEST_CASE("values live as long as a fiber sees them, and are destroyed once") {
   life_count lives;
   run_scripted([&](scripted_engine&) -> task<> {
     const context_var<std::shared_ptr<counted>> shared;

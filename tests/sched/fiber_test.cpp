@@ -59,7 +59,7 @@ TEST_SUITE_BEGIN("fiber");
 // spawn
 
 // rows: W1 GL-01
-TEST_CASE("spawn queues and does not run") {
+TEST_CASE("spawn queues the fiber and does not run it") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -87,7 +87,7 @@ TEST_CASE("spawned fibers begin in the order of their spawning, and take turns i
   CHECK(log == "a1b1a2b2");
 }
 
-TEST_CASE("a fiber goes on when its handle is dropped") {
+TEST_CASE("a fiber continues when its handle is dropped") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -99,7 +99,7 @@ TEST_CASE("a fiber goes on when its handle is dropped") {
   CHECK(log == "spawned main");
 }
 
-TEST_CASE("a capturing lambda lives inside of the fiber that it is spawned in") {
+TEST_CASE("a capturing lambda lives inside the fiber that it is spawned in") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -117,7 +117,7 @@ TEST_CASE("a capturing lambda lives inside of the fiber that it is spawned in") 
   CHECK(log == "kept");
 }
 
-TEST_CASE("arguments are kept, also those that the task takes by reference") {
+TEST_CASE("arguments are kept, including those that the task takes by reference") {
   scripted_engine engine;
   std::string log;
   const auto by_reference = [](const std::string& word, std::string& target) -> task<> {
@@ -195,7 +195,7 @@ TEST_CASE("a failure before the task is made is a failure of the fiber") {
   run_on(engine, main());
 }
 
-TEST_CASE("the idioms of accept loops work: a spawned value that comes from a wait") {
+TEST_CASE("accept loops may spawn a value that comes from a wait") {
   // Pinned because of what g++ 12 gets wrong about temporaries in co_await expressions.
   scripted_engine engine;
   const auto life = std::make_shared<int>();
@@ -217,7 +217,7 @@ TEST_CASE("the idioms of accept loops work: a spawned value that comes from a wa
 
 // What is recorded
 
-TEST_CASE("the place of the spawn is recorded, up to three arguments") {
+TEST_CASE("the spawn site is recorded for up to three arguments") {
   scripted_engine engine;
   std::string log;
   const auto none = []() -> task<> { co_return; };
@@ -241,7 +241,7 @@ TEST_CASE("the place of the spawn is recorded, up to three arguments") {
   run_on(engine, main());
 }
 
-TEST_CASE("identities count from 1, the main fiber, and know who spawned whom") {
+TEST_CASE("ids count from 1, the main fiber, and each fiber knows its spawner") {
   scripted_engine engine;
   std::uint64_t parent = 0;
   std::uint64_t grandchild_parent = 0;
@@ -261,7 +261,7 @@ TEST_CASE("identities count from 1, the main fiber, and know who spawned whom") 
   CHECK(grandchild_parent == 2);
 }
 
-TEST_CASE("a fiber can be given a name, and has none before") {
+TEST_CASE("a fiber has no name until it is given one") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto spawned = spawn(answer);
@@ -277,7 +277,7 @@ TEST_CASE("a fiber can be given a name, and has none before") {
 
 // join
 
-TEST_CASE("join on a fiber that has ended is true at once, again and again") {
+TEST_CASE("join on a fiber that has ended is true at once, every time") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto spawned = spawn(answer);
@@ -288,7 +288,7 @@ TEST_CASE("join on a fiber that has ended is true at once, again and again") {
 }
 
 // rows: W6 GL-07
-TEST_CASE("join with a limit says whether the fiber has ended, which goes on if it has not") {
+TEST_CASE("join with a limit says whether the fiber has ended, and the fiber continues if not") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto sleeper = spawn([]() -> task<> { co_await sleep(10ms); });
@@ -305,7 +305,7 @@ TEST_CASE("join with a limit says whether the fiber has ended, which goes on if 
 }
 
 // row: GL-07
-TEST_CASE("joining does not rethrow") {
+TEST_CASE("join does not rethrow") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto failing = spawn(fail, "unseen");
@@ -316,7 +316,7 @@ TEST_CASE("joining does not rethrow") {
   run_on(engine, main());
 }
 
-TEST_CASE("those who join the same fiber go on in the order of their joining") {
+TEST_CASE("fibers that join the same fiber continue in the order of their joins") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -336,7 +336,7 @@ TEST_CASE("those who join the same fiber go on in the order of their joining") {
   CHECK(log == "xabc");
 }
 
-TEST_CASE("joining and getting oneself abort") {
+TEST_CASE("joining oneself and getting oneself abort") {
   const auto with_itself = [](auto wait) {
     return [wait] {
       const auto main = [&]() -> task<> {
@@ -358,7 +358,7 @@ TEST_CASE("joining and getting oneself abort") {
 // get
 
 // row: GL-06
-TEST_CASE("get of an lvalue yields a reference to the value, again and again") {
+TEST_CASE("get of an lvalue returns a reference to the value, every time") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto spawned = spawn(make_unique_number, 7);
@@ -416,7 +416,7 @@ TEST_CASE("get rethrows what the task threw, each time") {
 }
 
 // rows: W6 GL-06
-TEST_CASE("get with a limit throws timed_out, and the fiber goes on") {
+TEST_CASE("get with a limit throws timed_out, and the fiber continues") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto slow = spawn([]() -> task<int> {
@@ -471,7 +471,7 @@ TEST_CASE("results may be void, references, and types without a default construc
   run_on(engine, main());
 }
 
-TEST_CASE("as_result of get is the value, or the error of the world that the task threw") {
+TEST_CASE("as_result of get is the value, or the system error that the task threw") {
   scripted_engine engine;
   const auto reset = []() -> task<int> {
     throw std::system_error(std::make_error_code(std::errc::connection_reset));
@@ -542,7 +542,7 @@ TEST_CASE("a value that cannot be moved out of the task is an error of the fiber
 
 // Handles
 
-TEST_CASE("handles are equal when they mean the same fiber, and can be empty") {
+TEST_CASE("handles are equal when they refer to the same fiber, and can be empty") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     fiber<int> empty;
@@ -564,7 +564,7 @@ TEST_CASE("handles are equal when they mean the same fiber, and can be empty") {
   run_on(engine, main());
 }
 
-TEST_CASE("a handle outlives run, and keeps the result") {
+TEST_CASE("a handle outlives run and keeps the result") {
   fiber<std::string> good;
   fiber<int> bad;
   fiber<> gone;
@@ -630,13 +630,13 @@ TEST_CASE("using an empty handle aborts") {
   CHECK(aborts_with("an empty fiber handle was used", [] { (void)fiber<>().done(); }));
 }
 
-TEST_CASE("spawning outside of run aborts, and so does asking who is running") {
+TEST_CASE("spawning outside of run aborts, and so does asking for the current fiber") {
   constexpr auto outside = "a call that needs a scheduler was made outside of run()";
   CHECK(aborts_with(outside, [] { spawn(answer); }));
   CHECK(aborts_with(outside, [] { (void)current(); }));
 }
 
-TEST_CASE("a task that was spawned cannot be spawned or awaited again") {
+TEST_CASE("a spawned task cannot be spawned or awaited again") {
   CHECK(aborts_with("an empty task (moved from) was awaited or spawned", [] {
     const auto main = []() -> task<> {
       task<int> once = answer();
@@ -649,7 +649,7 @@ TEST_CASE("a task that was spawned cannot be spawned or awaited again") {
   }));
 }
 
-// The last handle goes while somebody waits
+// The last handle is dropped while a fiber waits
 
 namespace {
 
@@ -700,7 +700,7 @@ TEST_CASE("a join, a kill and a get outlive the handle that began them") {
   run(killing());
 }
 
-TEST_CASE("a fiber that is killed before it begins destroys its arguments in nobody's name") {
+TEST_CASE("a fiber that is killed before it begins destroys its arguments while no fiber runs") {
   const auto main = []() -> task<> {
     std::uint64_t parent = 99;
     struct spawner {

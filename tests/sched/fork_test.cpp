@@ -50,7 +50,7 @@ task<int> five() {
   co_return 5;
 }
 
-// Forks in a fiber; the child does what `in_child` says and goes on to its next wait.
+// Forks in a fiber; the child does what `in_child` says and continues to its next wait.
 child_end fork_in_a_fiber(const std::function<task<>()>& in_child) {
   child_end end;
   const auto main = [&]() -> task<> {

@@ -41,7 +41,7 @@ task<std::size_t> waits_in_sleep(scripted_engine& engine, std::chrono::nanosecon
 
 TEST_SUITE_BEGIN("frame trim");
 
-TEST_CASE("after a burst of fibers their memory goes back in the next second of sleep") {
+TEST_CASE("after a burst of fibers their memory goes back within the next second of sleep") {
   run_scripted([](scripted_engine& engine) -> task<> {
     co_await sleep(10s);
     const std::size_t undisturbed = co_await waits_in_sleep(engine, 1s);

@@ -22,7 +22,7 @@ void in_fiber(F&& main) {
 
 inline task<int> plus_one(int n) { co_return n + 1; }
 
-// Sends back what it is sent, for ever.
+// Sends back what it is sent, forever.
 inline task<int> echo(int n) {
   for (;;) n = co_await greenlet<int>::main().switch_to(n);
 }

@@ -21,7 +21,7 @@ using namespace ringlet::test;
 TEST_SUITE_BEGIN("greenlet: errors");
 
 // rows: W36 GR-04
-TEST_CASE("an exception that ends a greenlet comes out of its parent's switch") {
+TEST_CASE("an exception that ends a greenlet is thrown by its parent's switch") {
   in_fiber([]() -> task<> {
     const greenlet<int> failing(fail_with, "from the child");
     bool seen_by_switcher = false;
@@ -118,7 +118,7 @@ TEST_CASE("a greenlet that catches greenlet_exit may return a value instead") {
   });
 }
 
-TEST_CASE("as_result of a switch is the value, or the error of the world that came") {
+TEST_CASE("as_result of a switch is the value, or the system error that was thrown") {
   in_fiber([]() -> task<> {
     const greenlet<int> good(plus_one);
     const result<int> value = co_await as_result(good.switch_to(1));
@@ -138,7 +138,7 @@ TEST_CASE("as_result of a switch is the value, or the error of the world that ca
 }
 
 // row: GR-06
-TEST_CASE("an exception is thrown where the greenlet is suspended, which may go on") {
+TEST_CASE("an exception is thrown where the greenlet is suspended, and the greenlet may continue") {
   in_fiber([]() -> task<> {
     const greenlet<int> patient([](int n) -> task<int> {
       std::string what = "nothing";
@@ -160,7 +160,7 @@ TEST_CASE("an exception is thrown where the greenlet is suspended, which may go 
 }
 
 // row: GR-06
-TEST_CASE("an exception that is not caught ends it, and comes to its parent") {
+TEST_CASE("an exception that a greenlet does not catch ends it, and reaches its parent") {
   life_count lives;
   in_fiber([&]() -> task<> {
     const greenlet<int> other([&lives](int n) -> task<int> {
@@ -177,7 +177,7 @@ TEST_CASE("an exception that is not caught ends it, and comes to its parent") {
 }
 
 // rows: W37 GR-06
-TEST_CASE("thrown into one that has not begun, it ends that without running it") {
+TEST_CASE("an exception thrown into a greenlet that has not begun ends it without running it") {
   life_count lives;
   in_fiber([&]() -> task<> {
     bool ran = false;
@@ -199,7 +199,7 @@ TEST_CASE("thrown into one that has not begun, it ends that without running it")
 }
 
 // row: GR-06
-TEST_CASE("thrown into one that has ended, it goes to the nearest parent that has not") {
+TEST_CASE("an exception thrown into an ended greenlet goes to the nearest living parent") {
   in_fiber([]() -> task<> {
     const greenlet<int> finished(plus_one);
     co_await finished.switch_to(1);
@@ -211,7 +211,7 @@ TEST_CASE("thrown into one that has ended, it goes to the nearest parent that ha
 }
 
 // row: GR-06
-TEST_CASE("thrown into oneself, it is thrown at once") {
+TEST_CASE("an exception thrown into oneself is thrown at once") {
   in_fiber([]() -> task<> {
     const auto me = greenlet<int>::current();
     const std::string what = co_await told(me.throw_into(std::logic_error("to myself")));
@@ -222,7 +222,7 @@ TEST_CASE("thrown into oneself, it is thrown at once") {
 }
 
 // row: GR-06
-TEST_CASE("throwing no exception, and using no greenlet, abort") {
+TEST_CASE("throwing a null exception, and using an empty greenlet, abort") {
   CHECK(aborts_with("throw_into() was given no exception", [] {
     in_fiber([]() -> task<> {
       const greenlet<int> other(echo);
@@ -241,7 +241,7 @@ TEST_CASE("throwing no exception, and using no greenlet, abort") {
 }
 
 // row: GR-20
-TEST_CASE("exceptions caught inside of a greenlet concern nobody else") {
+TEST_CASE("exceptions caught inside a greenlet are not seen outside") {
   in_fiber([]() -> task<> {
     const greenlet<int> careful([](int n) -> task<int> {
       for (;;) {

@@ -46,7 +46,7 @@ task<int> use_other(const greenlet<int>& other) { co_return co_await other.switc
 
 }  // namespace
 
-TEST_CASE("a greenlet that waits suspends its fiber, and the others run") {
+TEST_CASE("a greenlet that waits suspends its fiber, and other fibers run") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -65,7 +65,7 @@ TEST_CASE("a greenlet that waits suspends its fiber, and the others run") {
   CHECK(log == "other main");
 }
 
-TEST_CASE("a fiber that leaves a greenlet behind where that has waited returns its own value") {
+TEST_CASE("a fiber that leaves a greenlet behind in which it has waited returns its own value") {
   in_fiber([]() -> task<> {
     const auto one = spawn([]() -> task<int> {
       const greenlet<int> sleeper([](int n) -> task<int> {
@@ -145,7 +145,7 @@ TEST_CASE("a kill ends the greenlet in which its fiber waits, then its parents, 
   CHECK(lives.alive() == 0);
 }
 
-TEST_CASE("switching is no wait: a kill that is pending comes at the next wait") {
+TEST_CASE("a switch is not a wait: a pending kill comes at the next wait") {
   in_fiber([]() -> task<> {
     const auto killed = spawn([]() -> task<> {
       const greenlet<int> other(echo);
@@ -160,7 +160,7 @@ TEST_CASE("switching is no wait: a kill that is pending comes at the next wait")
   });
 }
 
-TEST_CASE("a limit around a switch holds for what the greenlet waits for") {
+TEST_CASE("a limit around a switch holds for the waits of the greenlet") {
   in_fiber([]() -> task<> {
     const greenlet<int> sleeper(sleep_in_call);
     const auto with_limit = [](const greenlet<int>& to) -> task<> {
@@ -171,7 +171,7 @@ TEST_CASE("a limit around a switch holds for what the greenlet waits for") {
   });
 }
 
-TEST_CASE("a limit inside of a greenlet concerns that one only, also while others run") {
+TEST_CASE("a limit inside a greenlet applies to that greenlet only, also while other ones run") {
   std::string log;
   in_fiber([&]() -> task<> {
     const auto limited = [](std::string& to, int n) -> task<int> {
@@ -193,7 +193,7 @@ TEST_CASE("a limit inside of a greenlet concerns that one only, also while other
     };
     const greenlet<int> other(limited, std::ref(log));
     co_await other.switch_to(1);
-    co_await sleep(20ms);  // its limit passes meanwhile, which is not ours
+    co_await sleep(20ms);  // its limit passes during this sleep, and is not ours
     const auto in_new_scope = [](const greenlet<int>& to) -> task<int> {
       co_return co_await to.switch_to(2);
     };
@@ -204,7 +204,7 @@ TEST_CASE("a limit inside of a greenlet concerns that one only, also while other
   CHECK(log == "again timed out over");
 }
 
-TEST_CASE("a limit around a switch holds inside of a limit that the greenlet began before, too") {
+TEST_CASE("a limit around a switch also holds inside a limit that the greenlet began earlier") {
   in_fiber([]() -> task<> {
     const auto switch_and_sleep = [](int n) -> task<int> {
       n = co_await greenlet<int>::main().switch_to(n);
@@ -224,7 +224,7 @@ TEST_CASE("a limit around a switch holds inside of a limit that the greenlet beg
 }
 
 // row: GR-13
-TEST_CASE("a greenlet can be destroyed where it is suspended inside of a limit") {
+TEST_CASE("a greenlet that is suspended inside a limit can be destroyed") {
   life_count lives;
   in_fiber([&]() -> task<> {
     const auto outer = [](life_count& counts) -> task<> {
@@ -241,7 +241,7 @@ TEST_CASE("a greenlet can be destroyed where it is suspended inside of a limit")
 }
 
 // row: GR-13
-TEST_CASE("a greenlet that outlives its fiber can be destroyed, but not inside of a limit") {
+TEST_CASE("a greenlet that outlives its fiber can be destroyed, but not inside a limit") {
   life_count lives;
   std::optional<greenlet<int>> left;
   greenlet_ref<int> main_of_ended;
@@ -269,7 +269,7 @@ TEST_CASE("a greenlet that outlives its fiber can be destroyed, but not inside o
 }
 
 // row: GR-14
-TEST_CASE("another fiber may not switch to a greenlet, and reads which rule it broke") {
+TEST_CASE("a switch to another fiber's greenlet aborts and names the broken rule") {
   CHECK(aborts_with("by another fiber while its own is blocked inside it", [] {
     in_fiber([]() -> task<> {
       const greenlet<int> sleeper(sleep_in_call);
@@ -350,7 +350,7 @@ TEST_CASE("another thread may not use a greenlet" * doctest::skip(!forks_have_th
     });
   }));
 }
-TEST_CASE("greenlets of several fibers go their own ways") {
+TEST_CASE("greenlets of several fibers run independently") {
   std::string log;
   in_fiber([&]() -> task<> {
     const auto worker = [](std::string& to, char letter) -> task<> {
@@ -371,7 +371,7 @@ TEST_CASE("greenlets of several fibers go their own ways") {
   CHECK(log == "a0 b0 a1 b1 a2 b2 ");
 }
 
-TEST_CASE("a switch allocates nothing" * doctest::skip(!allocations_are_counted())) {
+TEST_CASE("a switch does not allocate" * doctest::skip(!allocations_are_counted())) {
   std::size_t before = 0, after = 1;
   in_fiber([&]() -> task<> {
     const greenlet<int> other(echo);

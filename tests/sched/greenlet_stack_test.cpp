@@ -36,7 +36,7 @@ std::uintptr_t highest;
   highest = std::max(highest, here);
 }
 
-// Runs it in a fiber and returns how far the stack grew meanwhile.
+// Runs it in a fiber and returns how far the stack grew while it ran.
 std::size_t growth_of(task<> main) {
   lowest = UINTPTR_MAX;
   highest = 0;
@@ -67,7 +67,7 @@ task<int> switch_from(int levels) {
 
 }  // namespace
 
-TEST_CASE("a million switches") {
+TEST_CASE("a million switches do not let the stack grow") {
   std::int64_t sum = 0;
   const std::size_t growth = growth_of([](std::int64_t& to) -> task<> {
     const greenlet<int> other(echo);
@@ -80,7 +80,7 @@ TEST_CASE("a million switches") {
   CHECK(growth <= growth_max);
 }
 
-TEST_CASE("a million switches to oneself") {
+TEST_CASE("a million switches to oneself do not let the stack grow") {
   const std::size_t growth = growth_of([]() -> task<> {
     for (int i = 0; i < many; ++i) {
       note_stack();
@@ -91,7 +91,7 @@ TEST_CASE("a million switches to oneself") {
   CHECK(growth <= growth_max);
 }
 
-TEST_CASE("a switch from a million calls deep, and the way back") {
+TEST_CASE("a switch from a million calls deep, and the way back, do not let the stack grow") {
   int levels = 0;
   const std::size_t growth = growth_of([](int& to) -> task<> {
     const greenlet<int> deep(switch_from);
@@ -103,7 +103,7 @@ TEST_CASE("a switch from a million calls deep, and the way back") {
   CHECK(growth <= growth_max);
 }
 
-TEST_CASE("a hundred thousand greenlets that begin and end") {
+TEST_CASE("a hundred thousand greenlets that begin and end do not let the stack grow") {
   int count = 0;
   const std::size_t growth = growth_of([](int& to) -> task<> {
     for (int i = 0; i < many / 10; ++i) {
@@ -115,7 +115,7 @@ TEST_CASE("a hundred thousand greenlets that begin and end") {
   CHECK(growth <= growth_max);
 }
 
-TEST_CASE("a chain of parents, each of which begins by the end of its child") {
+TEST_CASE("a chain of parents, each begun by the end of its child, does not let the stack grow") {
   int count = 0;
   const std::size_t growth = growth_of([](int& to) -> task<> {
     std::vector<greenlet<int>> all;  // each one the parent of the one before

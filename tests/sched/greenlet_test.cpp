@@ -24,7 +24,7 @@ using namespace ringlet::test;
 TEST_SUITE_BEGIN("greenlet");
 
 // row: GR-01
-TEST_CASE("making a greenlet runs nothing, and its parent is the one that runs") {
+TEST_CASE("creating a greenlet runs nothing, and its parent is the greenlet that runs") {
   in_fiber([]() -> task<> {
     bool ran = false;
     const greenlet<int> outer([&ran](int n) -> task<int> {
@@ -74,7 +74,7 @@ TEST_CASE("a greenlet that was never switched to destroys its arguments with its
 }
 
 // row: GR-01
-TEST_CASE("a greenlet whose making throws leaves nothing behind") {
+TEST_CASE("a greenlet whose construction throws leaves nothing behind") {
   struct unwilling {
     unwilling() = default;
     unwilling(const unwilling&) { throw std::runtime_error("not copied"); }
@@ -88,7 +88,7 @@ TEST_CASE("a greenlet whose making throws leaves nothing behind") {
 }
 
 // row: GR-02
-TEST_CASE("the first value begins the body, later ones come out of its switches") {
+TEST_CASE("the first value begins the body, and its switches return the later ones") {
   std::string log;
   in_fiber([&]() -> task<> {
     const greenlet<int> other([&log](int n) -> task<int> {
@@ -107,7 +107,7 @@ TEST_CASE("the first value begins the body, later ones come out of its switches"
 }
 
 // row: W39
-TEST_CASE("a switch yields what anybody sends to the caller next") {
+TEST_CASE("a switch returns the value that is sent to its caller next") {
   in_fiber([]() -> task<> {
     const greenlet<std::string> third([](std::string text) -> task<std::string> {
       for (;;) text = co_await greenlet<std::string>::main().switch_to("third has " + text);
@@ -143,7 +143,7 @@ TEST_CASE("greenlets that send nothing only take turns") {
 }
 
 // row: GR-02
-TEST_CASE("a value may be only movable, and is moved once by a switch") {
+TEST_CASE("a value may be move-only, and a switch moves it once") {
   struct traveller {
     explicit traveller(int n) : number(std::make_unique<int>(n)) {}
     traveller(traveller&& from) noexcept : number(std::move(from.number)), moves(from.moves + 1) {}
@@ -169,7 +169,7 @@ TEST_CASE("a value may be only movable, and is moved once by a switch") {
 }
 
 // row: GR-02
-TEST_CASE("a value that is not given up is copied, and every value dies once") {
+TEST_CASE("an lvalue is copied, and every value is destroyed once") {
   life_count lives;
   in_fiber([&]() -> task<> {
     const greenlet<counted> other([](counted got) -> task<counted> {
@@ -189,7 +189,7 @@ TEST_CASE("a value that is not given up is copied, and every value dies once") {
 }
 
 // row: GR-02
-TEST_CASE("a value is made of what converts to it") {
+TEST_CASE("a value is constructed from any type that converts to it") {
   in_fiber([]() -> task<> {
     const greenlet<std::string> other([](std::string text) -> task<std::string> {
       text = co_await greenlet<std::string>::main().switch_to("a text that is not kept inline");
@@ -203,7 +203,7 @@ TEST_CASE("a value is made of what converts to it") {
 }
 
 // row: GR-03
-TEST_CASE("what the body returns comes out of the parent's switch") {
+TEST_CASE("the parent's switch returns what the body returns") {
   in_fiber([]() -> task<> {
     const greenlet<int> once(plus_one);
     const int back = co_await once.switch_to(41);
@@ -213,7 +213,7 @@ TEST_CASE("what the body returns comes out of the parent's switch") {
 }
 
 // row: GR-03
-TEST_CASE("it comes to the parent, whoever switched last") {
+TEST_CASE("the body's value goes to the parent, whichever greenlet switched last") {
   in_fiber([]() -> task<> {
     greenlet_ref<int> target;
     const greenlet<int> child(plus_one);
@@ -227,7 +227,7 @@ TEST_CASE("it comes to the parent, whoever switched last") {
 }
 
 // rows: W38 GR-03
-TEST_CASE("a parent that has not begun begins with what its child returned") {
+TEST_CASE("a parent that has not begun begins with its child's return value") {
   in_fiber([]() -> task<> {
     const greenlet<int> top(plus_one);
     const greenlet<int> child(plus_one);
@@ -239,7 +239,7 @@ TEST_CASE("a parent that has not begun begins with what its child returned") {
 }
 
 // rows: W35 GR-07
-TEST_CASE("what is sent to one that has ended comes to the nearest living parent") {
+TEST_CASE("a value sent to an ended greenlet goes to the nearest living parent") {
   in_fiber([]() -> task<> {
     const greenlet<int> dead(plus_one);
     co_await dead.switch_to(1);
@@ -261,7 +261,7 @@ TEST_CASE("what is sent to one that has ended comes to the nearest living parent
 }
 
 // row: GR-07
-TEST_CASE("a parent that has not begun begins with what was sent to its ended child") {
+TEST_CASE("a parent that has not begun begins with the value sent to its ended child") {
   in_fiber([]() -> task<> {
     const greenlet<int> dead(plus_one);
     co_await dead.switch_to(1);
@@ -273,7 +273,7 @@ TEST_CASE("a parent that has not begun begins with what was sent to its ended ch
 }
 
 // row: GR-08
-TEST_CASE("switching to oneself yields the value at once") {
+TEST_CASE("switching to oneself returns the value at once") {
   in_fiber([]() -> task<> {
     const int in_main = co_await greenlet<int>::current().switch_to(5);
     CHECK(in_main == 5);
@@ -324,7 +324,7 @@ TEST_CASE("the main greenlet has no parent, and cannot be given one") {
 }
 
 // row: GR-11
-TEST_CASE("current is the greenlet that runs, and does not exist outside of a fiber") {
+TEST_CASE("current is the running greenlet, and does not exist outside of a fiber") {
   in_fiber([]() -> task<> {
     greenlet_ref<int> seen;
     const greenlet<int> other([&seen](int n) -> task<int> {
@@ -340,7 +340,7 @@ TEST_CASE("current is the greenlet that runs, and does not exist outside of a fi
 }
 
 // rows: GR-12 W40
-TEST_CASE("the state tells whether it has begun, runs, is suspended or has ended") {
+TEST_CASE("the state tells whether a greenlet has begun, runs, is suspended or has ended") {
   in_fiber([]() -> task<> {
     greenlet_ref<int> self;
     const greenlet<int> other([&self](int n) -> task<int> {
@@ -360,7 +360,7 @@ TEST_CASE("the state tells whether it has begun, runs, is suspended or has ended
 }
 
 // rows: W41 GR-13
-TEST_CASE("the owner's end destroys the calls, innermost first, and throws nothing") {
+TEST_CASE("destroying the owner destroys the calls, innermost first, and throws nothing") {
   std::string log;
   struct note {
     std::string* to;
@@ -398,7 +398,7 @@ TEST_CASE("the owner's end destroys the calls, innermost first, and throws nothi
 }
 
 // row: GR-13
-TEST_CASE("assigning to an owner ends what it owned") {
+TEST_CASE("assigning to an owner ends the greenlet that it owned") {
   life_count lives;
   in_fiber([&]() -> task<> {
     const auto keep = [](const counted&, int n) -> task<int> { co_return co_await echo(n); };
@@ -413,7 +413,7 @@ TEST_CASE("assigning to an owner ends what it owned") {
 }
 
 // row: GR-13
-TEST_CASE("a greenlet may own others, its own owner may go, and parents may go first") {
+TEST_CASE("owned greenlets may own others, and owners and parents may be destroyed first") {
   in_fiber([]() -> task<> {
     const auto own_one = [](int n) -> task<int> {
       const greenlet<int> inner(echo);
@@ -437,7 +437,7 @@ TEST_CASE("a greenlet may own others, its own owner may go, and parents may go f
 }
 
 // row: GR-13
-TEST_CASE("when the last owner of itself ends with its arguments, it ends in order") {
+TEST_CASE("a greenlet whose last owner is among its own arguments ends in order") {
   in_fiber([]() -> task<> {
     struct box {
       std::optional<greenlet<int>> self;
@@ -454,7 +454,7 @@ TEST_CASE("when the last owner of itself ends with its arguments, it ends in ord
 }
 
 // row: GR-13
-TEST_CASE("a greenlet that runs cannot be destroyed") {
+TEST_CASE("a running greenlet cannot be destroyed") {
   CHECK(aborts_with("a greenlet was destroyed while it runs", [] {
     in_fiber([]() -> task<> {
       std::optional<greenlet<int>> owner;
@@ -468,7 +468,7 @@ TEST_CASE("a greenlet that runs cannot be destroyed") {
 }
 
 // row: GR-16
-TEST_CASE("the hook sees every switch, and setting one returns the one before") {
+TEST_CASE("the hook sees every switch, and setting a hook returns the previous one") {
   static std::vector<switch_event> events;
   static int line_of_switch = 0;
   events.clear();
@@ -530,7 +530,7 @@ task<int> all_of(const node* root, int) {
 }  // namespace
 
 // row: GR-18
-TEST_CASE("a greenlet yields from any depth of calls, also one inside another") {
+TEST_CASE("a greenlet can switch from any depth of calls, also inside another greenlet") {
   std::string log;
   in_fiber([&]() -> task<> {
     const node one{1}, three{3}, two{2, &one, &three}, five{5}, four{4, &two, &five};
@@ -551,7 +551,7 @@ TEST_CASE("a greenlet yields from any depth of calls, also one inside another") 
   CHECK(log == "2 4 6 8 10 ");
 }
 
-TEST_CASE("greenlets of different types may use each other where the types meet") {
+TEST_CASE("greenlets of different types may switch to each other where the types meet") {
   in_fiber([]() -> task<> {
     const greenlet<std::string> words([](std::string word) -> task<std::string> {
       const greenlet<int> lengths([](int n) -> task<int> {
@@ -568,7 +568,7 @@ TEST_CASE("greenlets of different types may use each other where the types meet"
   });
 }
 
-TEST_CASE("sending to one that waits for another type aborts") {
+TEST_CASE("sending to a greenlet that waits for another type aborts") {
   constexpr auto other_type = "a greenlet was sent a value of another type than the one";
   CHECK(aborts_with(other_type, [] {
     in_fiber([]() -> task<> {
@@ -589,7 +589,7 @@ TEST_CASE("sending to one that waits for another type aborts") {
 }
 
 // row: GR-19
-TEST_CASE("an owner can be moved and not copied, a reference copied and empty") {
+TEST_CASE("an owner can be moved but not copied, and a reference can be copied and empty") {
   CHECK_FALSE(std::is_copy_constructible_v<greenlet<int>>);
   CHECK_FALSE(std::is_copy_assignable_v<greenlet<int>>);
   CHECK(std::is_nothrow_move_constructible_v<greenlet<int>>);

@@ -29,7 +29,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// Notes each `cancelled`, and goes on, so many times.
+// Notes each `cancelled` and continues, `times` times.
 task<> swallow(std::string& log, int times) {
   for (int i = 0; i < times; ++i) {
     try {
@@ -69,7 +69,7 @@ TEST_CASE("spawned fibers are members until they end") {
 }
 
 // row: PO-01
-TEST_CASE("a fiber is added once, and one that has ended not at all") {
+TEST_CASE("a fiber is added once, and not at all when it has ended") {
   run_scripted([](scripted_engine&) -> task<> {
     group all;
     const fiber<> a = spawn(sleep_for, 1ms);
@@ -85,7 +85,7 @@ TEST_CASE("a fiber is added once, and one that has ended not at all") {
 }
 
 // row: PO-01
-TEST_CASE("who is discarded goes on, and is waited for no longer") {
+TEST_CASE("a discarded fiber continues, and is no longer waited for") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     group all;
@@ -120,7 +120,7 @@ TEST_CASE("a fiber may be a member of several groups") {
   });
 }
 
-TEST_CASE("a group that goes leaves its fibers alone") {
+TEST_CASE("a group that is destroyed leaves its fibers alone") {
   run_scripted([](scripted_engine&) -> task<> {
     std::optional<group> all(std::in_place);
     const fiber<> a = all->spawn(sleep_for, 1ms);
@@ -143,7 +143,7 @@ TEST_CASE("a group keeps no fiber that has ended, whose failure is reported then
       collecting(reports));
 }
 
-TEST_CASE("callables and arguments are kept for the fiber, and its place of spawn is recorded") {
+TEST_CASE("callables and arguments are kept for the fiber, and its spawn site is recorded") {
   run_scripted([](scripted_engine&) -> task<> {
     group all;
     std::string log;
@@ -166,7 +166,7 @@ TEST_CASE("callables and arguments are kept for the fiber, and its place of spaw
 // join
 
 // row: W24
-TEST_CASE("join waits until no member is left, those that are added meanwhile included") {
+TEST_CASE("join waits until no member is left, including members added while it waits") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     group all;
@@ -181,7 +181,7 @@ TEST_CASE("join waits until no member is left, those that are added meanwhile in
 }
 
 // row: W24
-TEST_CASE("join is over when the group was empty once, also if others have come since") {
+TEST_CASE("join ends when the group was empty once, even if fibers were added since") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     group all;
@@ -194,7 +194,7 @@ TEST_CASE("join is over when the group was empty once, also if others have come 
   });
 }
 
-TEST_CASE("join of an empty group is true at once; a limit that passes is false") {
+TEST_CASE("join is true at once on an empty group, and false when its limit passes") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     group all;
@@ -211,7 +211,7 @@ TEST_CASE("join of an empty group is true at once; a limit that passes is false"
   });
 }
 
-TEST_CASE("several may join, in order; the end of the last member and its discard end all waits") {
+TEST_CASE("several joins wait in order, and end when the last member ends or is discarded") {
   run_scripted([](scripted_engine&) -> task<> {
     group all;
     std::string log;
@@ -222,19 +222,19 @@ TEST_CASE("several may join, in order; the end of the last member and its discar
     };
     std::vector<fiber<>> joiners;
     for (const char name : {'a', 'b', 'c'}) joiners.push_back(spawn(joiner, name));
-    SUBCASE("its end") { co_await sleep(2ms); }
-    SUBCASE("its discard") {
+    SUBCASE("the member ends") { co_await sleep(2ms); }
+    SUBCASE("the member is discarded") {
       co_await yield();
       all.discard(member);
       co_await yield();
       CHECK_FALSE(member.done());
     }
-    SUBCASE("clear") {
+    SUBCASE("the group is cleared") {
       co_await yield();
       all.clear();
       co_await yield();
     }
-    SUBCASE("one of them is killed before") {
+    SUBCASE("one of the joins is killed before") {
       co_await yield();
       co_await joiners[1].kill();
       log += '-';
@@ -248,7 +248,7 @@ TEST_CASE("several may join, in order; the end of the last member and its discar
   });
 }
 
-TEST_CASE("join throws no errors of members, and is a checkpoint") {
+TEST_CASE("join does not throw errors of members, and is a checkpoint") {
   run_scripted([](scripted_engine&) -> task<> {
     group all;
     const fiber<> failing = all.spawn(fail_after, 1ms, "not thrown");
@@ -268,7 +268,7 @@ TEST_CASE("join throws no errors of members, and is a checkpoint") {
 // kill
 
 // row: PO-01
-TEST_CASE("kill ends all members, and those that had not begun never do") {
+TEST_CASE("kill ends all members, and those that have not begun never run") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     group all;
@@ -289,7 +289,7 @@ TEST_CASE("kill ends all members, and those that had not begun never do") {
 }
 
 // row: W4
-TEST_CASE("kill throws at each member once, also if it is called twice") {
+TEST_CASE("kill throws at each member once, even if it is called twice") {
   run_scripted([](scripted_engine&) -> task<> {
     group all;
     std::string log;
@@ -313,7 +313,7 @@ TEST_CASE("kill throws at each member once, also if it is called twice") {
 }
 
 // row: W4
-TEST_CASE("kill ends members that are added while it waits, too") {
+TEST_CASE("kill also ends members that are added while it waits") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     group all;
@@ -343,7 +343,7 @@ TEST_CASE("kill ends members that are added while it waits, too") {
   });
 }
 
-TEST_CASE("kill with an exception, also for those that are added meanwhile") {
+TEST_CASE("kill with an exception also ends members that are added while it waits") {
   run_scripted([](scripted_engine&) -> task<> {
     group all;
     fiber<> late;
@@ -369,7 +369,8 @@ TEST_CASE("kill with an exception, also for those that are added meanwhile") {
   });
 }
 
-TEST_CASE("kill of an empty group is true at once; a limit that passes is false, not an error") {
+TEST_CASE(
+    "kill is true at once on an empty group, and false, not an error, when its limit passes") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     group all;
@@ -409,7 +410,7 @@ TEST_CASE("a member that kills its group is killed itself, at once") {
   });
 }
 
-TEST_CASE("who kills a group can be killed, and the members end all the same") {
+TEST_CASE("a fiber that kills a group can be killed, and the members end all the same") {
   run_scripted([](scripted_engine&) -> task<> {
     group all;
     std::string log;
@@ -423,14 +424,14 @@ TEST_CASE("who kills a group can be killed, and the members end all the same") {
     co_await killer.kill();
     CHECK(killer.result() == outcome::exited);
     CHECK_FALSE(stubborn.done());
-    const fiber<> later = all.spawn(sleep_for, 1ms);  // nobody kills any more
+    const fiber<> later = all.spawn(sleep_for, 1ms);  // no fiber kills any more
     CHECK(co_await all.join());
     CHECK(log == "x");
     CHECK(later.result() == outcome::value);
   });
 }
 
-TEST_CASE("members are killed in the order in which they came") {
+TEST_CASE("members are killed in the order in which they were added") {
   run_scripted([](scripted_engine&) -> task<> {
     group all;
     std::vector<int> ended, expected;
@@ -453,7 +454,7 @@ TEST_CASE("members are killed in the order in which they came") {
 
 // The rest
 
-TEST_CASE("the dump says who waits for the end of a group, and of how many fibers") {
+TEST_CASE("the dump says which fiber waits for the end of a group, and of how many fibers") {
   run_scripted([](scripted_engine&) -> task<> {
     group all;
     all.spawn(sleep_for, 1ms);
@@ -465,7 +466,7 @@ TEST_CASE("the dump says who waits for the end of a group, and of how many fiber
   });
 }
 
-TEST_CASE("the end of a member, a kill and the wake-up of who joins allocate nothing") {
+TEST_CASE("the end of a member, a kill and waking a join do not allocate") {
   run_scripted([](scripted_engine&) -> task<> {
     group all;
     for (int round = 0; round < 2; ++round) {  // the first one fills the pool of frames
@@ -490,7 +491,7 @@ TEST_CASE("the end of a member, a kill and the wake-up of who joins allocate not
   });
 }
 
-TEST_CASE("a group that is destroyed while somebody joins it aborts") {
+TEST_CASE("destroying a group while a fiber joins it aborts") {
   CHECK(aborts_with("a group was destroyed while a fiber joined it", [] {
     run_scripted([](scripted_engine&) -> task<> {
       std::optional<group> all(std::in_place);

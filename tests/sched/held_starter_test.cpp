@@ -76,7 +76,7 @@ TEST_SUITE_BEGIN("held starter");
 
 // What ends it
 
-TEST_CASE("a kill ends the fibers of the group before the locals of its body") {
+TEST_CASE("a kill ends the group's fibers before the body's locals are destroyed") {
   run_scripted([](scripted_engine& engine) -> task<> {
     std::string log;
     const steady_ns begin = engine.now();
@@ -90,7 +90,8 @@ TEST_CASE("a kill ends the fibers of the group before the locals of its body") {
   });
 }
 
-TEST_CASE("a limit around nested groups ends the fibers of all of them before any local") {
+TEST_CASE(
+    "a limit around nested groups ends the fibers of all of them before any local is destroyed") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;
     const auto outer = body_with_local(log, [&](task_group&) -> task<> {
@@ -119,7 +120,8 @@ TEST_CASE("a limit inside a body leaves the fibers of that body's group alone") 
   });
 }
 
-TEST_CASE("the failure of a fiber ends the group's other fibers before the locals of its body") {
+TEST_CASE(
+    "a fiber's failure ends the group's other fibers before the body's locals are destroyed") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;
     CHECK(co_await outcome_of_group(body_with_local(log, [](task_group& group) -> task<> {
@@ -130,7 +132,7 @@ TEST_CASE("the failure of a fiber ends the group's other fibers before the local
   });
 }
 
-TEST_CASE("cancel ends the fibers of the group before the locals of its body") {
+TEST_CASE("cancel ends the group's fibers before the body's locals are destroyed") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;
     SUBCASE("called by the body") {
@@ -189,7 +191,7 @@ TEST_CASE("a starter that kills itself is held as well") {
 
 // Something that reaches further out, before the starter has run
 
-TEST_CASE("a limit that has passed inside a body does not let a kill resume it early") {
+TEST_CASE("after a limit inside a body has passed, a kill does not resume the body early") {
   std::string log;
   run_scripted([&](scripted_engine&) -> task<> {
     fiber<> starter;
@@ -208,7 +210,7 @@ TEST_CASE("a limit that has passed inside a body does not let a kill resume it e
   CHECK(log == "one two local ");
 }
 
-TEST_CASE("a limit that has passed inside a body does not let cancel resume it early") {
+TEST_CASE("after a limit inside a body has passed, cancel does not resume the body early") {
   std::string log;
   run_scripted([&](scripted_engine&) -> task<> {
     task_group* opened = nullptr;
@@ -262,7 +264,7 @@ TEST_CASE("a join does not succeed because its fibers were cancelled with the st
   });
 }
 
-TEST_CASE("what the wait had taken is delivered, and the next wait throws") {
+TEST_CASE("a wait that had taken something delivers it, and the next wait throws") {
   run_scripted([](scripted_engine& engine) -> task<> {
     std::string log;
     int taken = 0;
@@ -335,7 +337,7 @@ TEST_CASE("dump tells how many fibers a starter is held for") {
 
 // Shields
 
-TEST_CASE("while the starter is in a shield its fibers work on") {
+TEST_CASE("while the starter is in a shield its fibers keep working") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;
     queue<int> items;
@@ -364,7 +366,7 @@ TEST_CASE("while the starter is in a shield its fibers work on") {
   });
 }
 
-TEST_CASE("a group that is opened in a shield runs although its starter was killed") {
+TEST_CASE("a group opened in a shield runs although its starter was killed") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;
     const fiber<> starter = spawn([&]() -> task<> {
@@ -414,7 +416,7 @@ TEST_CASE("a group of a shielded starter accepts fibers, and they see nothing fr
   });
 }
 
-TEST_CASE("a group that is opened where an interruption is pending starts no fiber") {
+TEST_CASE("a group opened where an interruption is pending starts no fiber") {
   run_scripted([](scripted_engine&) -> task<> {
     bool ran = false;
     const fiber<> starter = spawn([&]() -> task<> {
@@ -436,7 +438,7 @@ TEST_CASE("a group that is opened where an interruption is pending starts no fib
   });
 }
 
-TEST_CASE("a kill that is caught leaves the group cancelled, and the body able to wait") {
+TEST_CASE("after a caught kill the group stays cancelled, and the body can wait") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;
     const fiber<> starter = spawn([&]() -> task<> {
@@ -461,7 +463,7 @@ TEST_CASE("a kill that is caught leaves the group cancelled, and the body able t
 
 // Its kin
 
-TEST_CASE("when_all and pool::map end their calls before what the caller has lent them") {
+TEST_CASE("when_all and pool::map end their calls before the caller's objects are destroyed") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;
     SUBCASE("when_all") {
@@ -495,7 +497,7 @@ TEST_CASE("when_all and pool::map end their calls before what the caller has len
   });
 }
 
-TEST_CASE("a group in a suspended greenlet is ended with its fiber, and before its locals") {
+TEST_CASE("a group in a suspended greenlet ends with its fiber, before the fiber's locals") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;
     const fiber<> starter = spawn([&]() -> task<> {
@@ -549,7 +551,7 @@ TEST_CASE("a tree of 10,000 starters is cancelled without a deep stack") {
 
 // Errors that are hidden
 
-TEST_CASE("the error of a body that a limit hides is reported") {
+TEST_CASE("the body's error that a limit hides is reported") {
   std::vector<std::string> reports;
   run_scripted(
       [](scripted_engine&) -> task<> {
@@ -598,7 +600,7 @@ TEST_CASE("when_all throws the first failure and reports the rest") {
 
 // group_failure::report
 
-TEST_CASE("with group_failure::report a fiber that fails is reported by name, and the rest go on") {
+TEST_CASE("with group_failure::report a failed fiber is reported by name, and the rest continue") {
   std::vector<std::string> reports;
   options settings;
   settings.on_unobserved = [&](const unobserved_error& failure) {
@@ -622,8 +624,7 @@ TEST_CASE("with group_failure::report a fiber that fails is reported by name, an
   CHECK(reports == std::vector<std::string>{"peer: reset"});
 }
 
-TEST_CASE(
-    "with group_failure::report the error of the body ends the group, and comes out as it is") {
+TEST_CASE("with group_failure::report the body's error ends the group, and comes out as it is") {
   run_scripted([](scripted_engine&) -> task<> {
     fiber<> one;
     const auto body = [&](task_group& group) -> task<> {
@@ -660,7 +661,7 @@ TEST_CASE("spawn_after and spawn_every in a group belong to it while they sleep"
 
 // What is destroyed under fibers that wait for it
 
-TEST_CASE("an event or a queue that an error unwinds ends its waits with closed, and is reported") {
+TEST_CASE("an event or a queue unwound by an error ends its waits with closed, and is reported") {
   std::vector<std::string> reports;
   std::string ends;
   std::string out;
@@ -687,7 +688,7 @@ TEST_CASE("an event or a queue that an error unwinds ends its waits with closed,
   CHECK(reports[1].find("an event was destroyed while a fiber waited") == 0);
 }
 
-TEST_CASE("fibers that wait for the queue of a killed fiber get closed") {
+TEST_CASE("fibers that wait for a killed fiber's queue get closed") {
   std::vector<std::string> reports;
   std::string end;
   run_scripted(

@@ -67,7 +67,7 @@ std::string sentence_of(const std::exception_ptr& error) {
 
 TEST_SUITE_BEGIN("joinall");
 
-TEST_CASE("joinall waits until all have ended, of whatever types they are") {
+TEST_CASE("joinall waits until all fibers have ended, whatever their types") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const steady_ns begin = engine.now();
@@ -111,7 +111,7 @@ TEST_CASE("joinall of an empty range is true at once") {
   run_on(engine, main());
 }
 
-TEST_CASE("the same fiber may be named more than once") {
+TEST_CASE("joinall may be given the same fiber more than once") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto a = spawn(sleep_for, 1ms);
@@ -123,7 +123,7 @@ TEST_CASE("the same fiber may be named more than once") {
   run_on(engine, main());
 }
 
-TEST_CASE("the limit is one for all of them together, and the rest goes on") {
+TEST_CASE("one limit covers all fibers of a joinall together, and the rest continue") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const steady_ns begin = engine.now();
@@ -144,7 +144,7 @@ TEST_CASE("the limit is one for all of them together, and the rest goes on") {
   run_on(engine, main());
 }
 
-TEST_CASE("the limit counts from the co_await, not from the call") {
+TEST_CASE("the limit of joinall counts from the co_await, not from the call") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto a = spawn(sleep_for, 8ms);
@@ -155,7 +155,7 @@ TEST_CASE("the limit counts from the co_await, not from the call") {
   run_on(engine, main());
 }
 
-TEST_CASE("a limit that has passed asks whether all have ended") {
+TEST_CASE("joinall with a limit that has passed says whether all fibers have ended") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const steady_ns begin = engine.now();
@@ -169,7 +169,7 @@ TEST_CASE("a limit that has passed asks whether all have ended") {
   run_on(engine, main());
 }
 
-TEST_CASE("the limit may be a point in time") {
+TEST_CASE("the limit of joinall may be a point in time") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto a = spawn(sleep_for, 9ms);
@@ -181,7 +181,7 @@ TEST_CASE("the limit may be a point in time") {
   run_on(engine, main());
 }
 
-TEST_CASE("failures and kills count as ends, and are not thrown") {
+TEST_CASE("failures and kills count as ends, and joinall does not throw them") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto bad = spawn(fail);
@@ -197,7 +197,7 @@ TEST_CASE("failures and kills count as ends, and are not thrown") {
   run_on(engine, main());
 }
 
-TEST_CASE("a killed joinall ends at once, and its fibers go on") {
+TEST_CASE("a killed joinall ends at once, and its fibers continue") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const steady_ns begin = engine.now();
@@ -217,7 +217,7 @@ TEST_CASE("a killed joinall ends at once, and its fibers go on") {
 // Some of them
 
 // row: JN-01
-TEST_CASE("joinall with a count is true when so many have ended, and the rest goes on") {
+TEST_CASE("joinall with a count is true when that many fibers have ended, and the rest continue") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({5, 1, 3});
@@ -235,7 +235,7 @@ TEST_CASE("joinall with a count is true when so many have ended, and the rest go
 }
 
 // row: JN-01
-TEST_CASE("a count of nothing is true at once, and one of more than all means all") {
+TEST_CASE("a count of zero is true at once, and a count of more than all means all") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({5, 1});
@@ -254,7 +254,7 @@ TEST_CASE("a count of nothing is true at once, and one of more than all means al
 }
 
 // rows: W12 JN-01
-TEST_CASE("the limit is one for all of them, and tells whether there were enough") {
+TEST_CASE("one limit covers all fibers of a counted joinall, which tells whether enough ended") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({4, 8, 12});
@@ -271,7 +271,7 @@ TEST_CASE("the limit is one for all of them, and tells whether there were enough
 }
 
 // rows: W12 JN-02
-TEST_CASE("wait yields the places in the order of the ends; those left go on") {
+TEST_CASE("wait returns the places in the order of the ends, and the remaining fibers continue") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({9, 2, 6, 1});
@@ -306,7 +306,7 @@ TEST_CASE("the limit of wait counts from the co_await, and may be a point in tim
 }
 
 // row: W48
-TEST_CASE("the same fiber named twice counts twice") {
+TEST_CASE("a fiber that is named twice counts twice") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     auto fibers = sleepers({2, 1});
@@ -326,7 +326,7 @@ TEST_CASE("the same fiber named twice counts twice") {
 // With their errors
 
 // rows: W13 JN-01
-TEST_CASE("raise throws the failure that came first, at once, and the others go on") {
+TEST_CASE("raise throws the first failure at once, and the remaining fibers continue") {
   scripted_engine engine;
   std::string reported;
   options settings;
@@ -354,7 +354,7 @@ TEST_CASE("raise throws the failure that came first, at once, and the others go 
 }
 
 // rows: W13 JN-01
-TEST_CASE("raise looks at no more than it counts") {
+TEST_CASE("raise looks at no more fibers than joinall counts") {
   scripted_engine engine;
   options settings;
   settings.on_unobserved = [](const unobserved_error&) {};
@@ -371,7 +371,7 @@ TEST_CASE("raise looks at no more than it counts") {
 }
 
 // rows: W2 W13
-TEST_CASE("who was killed has not failed: raise throws nothing") {
+TEST_CASE("raise throws nothing for a killed fiber, which has not failed") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     auto fibers = sleepers({5, 1});
@@ -391,7 +391,7 @@ TEST_CASE("who was killed has not failed: raise throws nothing") {
 // Ranges
 
 // row: JN-01
-TEST_CASE("the range may be a view, a temporary, and goes before its fibers do") {
+TEST_CASE("the range may be a view or a temporary, and may be destroyed before its fibers") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     std::map<int, fiber<>> named;
@@ -413,7 +413,7 @@ TEST_CASE("the range may be a view, a temporary, and goes before its fibers do")
 }
 
 // row: JN-01
-TEST_CASE("a range may end in another type than it begins with") {
+TEST_CASE("the end of a range may have another type than its beginning") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto fibers = sleepers({1, 2, 9});
@@ -429,7 +429,7 @@ TEST_CASE("a range may end in another type than it begins with") {
 // Interrupted
 
 // row: JN-01
-TEST_CASE("who waits for some can be killed at any time, and the fibers go on") {
+TEST_CASE("a fiber that waits for some fibers can be killed at any time, and they continue") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({2, 4});
@@ -450,7 +450,7 @@ TEST_CASE("who waits for some can be killed at any time, and the fibers go on") 
 }
 
 // row: JN-01
-TEST_CASE("an end that came together with the kill is not lost: success wins") {
+TEST_CASE("success wins: an end that came together with the kill is not lost") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -472,7 +472,7 @@ TEST_CASE("an end that came together with the kill is not lost: success wins") {
 }
 
 // row: W7
-TEST_CASE("a limit around joinall is not taken for its own") {
+TEST_CASE("a limit around joinall is not mistaken for its own") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto fibers = sleepers({10});
@@ -487,7 +487,7 @@ TEST_CASE("a limit around joinall is not taken for its own") {
 // killall
 
 // row: JN-06
-TEST_CASE("killall ends all of them, begun or not, in their order, and waits") {
+TEST_CASE("killall ends all fibers, begun or not, in their order, and waits") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -518,7 +518,7 @@ TEST_CASE("killall ends all of them, begun or not, in their order, and waits") {
 }
 
 // rows: W3 JN-06
-TEST_CASE("none that has not begun begins, although the first to be killed waits") {
+TEST_CASE("killall lets no fiber begin, although the first to be killed waits") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -548,7 +548,7 @@ TEST_CASE("none that has not begun begins, although the first to be killed waits
 }
 
 // rows: W5 JN-06
-TEST_CASE("the limit of killall does not throw: it is false, and survivors go on") {
+TEST_CASE("the limit of killall does not throw: killall returns false, and survivors continue") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto stubborn = []() -> task<> {
@@ -572,7 +572,7 @@ TEST_CASE("the limit of killall does not throw: it is false, and survivors go on
 }
 
 // rows: JN-06 GL-09
-TEST_CASE("killall with an exception: each one ends with it, begun or not") {
+TEST_CASE("killall with an exception ends each fiber with it, begun or not") {
   scripted_engine engine;
   std::string log;
   options settings;
@@ -608,7 +608,7 @@ TEST_CASE("killall with an exception: each one ends with it, begun or not") {
 }
 
 // row: JN-06
-TEST_CASE("a killall that is killed has killed all the same") {
+TEST_CASE("a killed killall has killed all the same") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto stubborn = []() -> task<> {
@@ -632,7 +632,7 @@ TEST_CASE("a killall that is killed has killed all the same") {
 }
 
 // row: JN-06
-TEST_CASE("who names itself in a killall ends there, and the others end, too") {
+TEST_CASE("a fiber that names itself in a killall ends there, and the other fibers end, too") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     std::vector<fiber<>> fibers = sleepers({1000});
@@ -651,7 +651,7 @@ TEST_CASE("who names itself in a killall ends there, and the others end, too") {
 
 // Misuse
 
-TEST_CASE("joining oneself in a list and empty handles abort") {
+TEST_CASE("joining oneself in a list, and joining empty handles, abort") {
   const auto with_itself = [](auto call) {
     return [call] {
       scripted_engine engine;
@@ -678,7 +678,7 @@ TEST_CASE("joining oneself in a list and empty handles abort") {
 
 // Memory
 
-TEST_CASE("once it waits, ends, kills and limits allocate nothing") {
+TEST_CASE("once joinall waits, ends, kills and limits do not allocate") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto round = [](bool counted) -> task<> {

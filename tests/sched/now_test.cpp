@@ -30,7 +30,7 @@ bool is_real_time() {
 
 TEST_SUITE_BEGIN("now");
 
-TEST_CASE("now is the time of the scheduler's engine") {
+TEST_CASE("now() is the time of the scheduler's engine") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     CHECK(now() == time_point(std::chrono::nanoseconds(scripted_engine::start_time)));
@@ -43,7 +43,7 @@ TEST_CASE("now is the time of the scheduler's engine") {
   run_on(engine, main());
 }
 
-TEST_CASE("now is read at once: it passes while a fiber computes") {
+TEST_CASE("now() reads the clock at once: time passes while a fiber computes") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto begin = now();
@@ -54,7 +54,7 @@ TEST_CASE("now is read at once: it passes while a fiber computes") {
   run_on(engine, main());
 }
 
-TEST_CASE("outside of run, and on other threads, now is the time of the steady clock") {
+TEST_CASE("outside of run, and on other threads, now() is the time of the steady clock") {
   CHECK(is_real_time());
   scripted_engine engine;
   const auto main = []() -> task<> {
@@ -68,7 +68,7 @@ TEST_CASE("outside of run, and on other threads, now is the time of the steady c
   CHECK(is_real_time());
 }
 
-TEST_CASE("on a real engine now is the time of the steady clock") {
+TEST_CASE("on a real engine now() is the time of the steady clock") {
   const auto main = []() -> task<> {
     CHECK(is_real_time());
     co_return;

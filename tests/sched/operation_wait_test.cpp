@@ -96,7 +96,7 @@ TEST_SUITE_BEGIN("operation_wait");
 
 // The answer
 
-TEST_CASE("the answer resumes the fiber") {
+TEST_CASE("an operation's answer resumes the fiber") {
   waiting_fiber test;
   CHECK(test.after([&]() -> task<> {
     test.engine.complete(test.in_flight(), 5);
@@ -104,7 +104,7 @@ TEST_CASE("the answer resumes the fiber") {
   }) == "5, free");
 }
 
-TEST_CASE("a negative answer is the error of the system with that number") {
+TEST_CASE("a negative answer is the system error with that number") {
   waiting_fiber test;
   test.after([&]() -> task<> {
     test.engine.complete(test.in_flight(), -ECONNRESET);
@@ -113,7 +113,7 @@ TEST_CASE("a negative answer is the error of the system with that number") {
   CHECK(test.log == std::make_error_code(std::errc::connection_reset).message() + ", free");
 }
 
-TEST_CASE("an operation that the world cancelled is an error, not a cancellation") {
+TEST_CASE("an operation that the system cancelled is an error, not a cancellation") {
   waiting_fiber test;
   test.after([&]() -> task<> {
     test.engine.complete(test.in_flight(), -ECANCELED);
@@ -122,7 +122,7 @@ TEST_CASE("an operation that the world cancelled is an error, not a cancellation
   CHECK(test.log == std::make_error_code(std::errc::operation_canceled).message() + ", free");
 }
 
-TEST_CASE("thrown, the error names the call") {
+TEST_CASE("a thrown error names the call") {
   scripted_engine engine;
   engine.on_start = [&](operation& op) { engine.complete(op, -EPIPE); };
   const auto main = []() -> task<> {
@@ -139,7 +139,7 @@ TEST_CASE("thrown, the error names the call") {
 
 // Kills, by phase
 
-TEST_CASE("a kill before the start: nothing is started") {
+TEST_CASE("a kill before the start starts nothing") {
   waiting_fiber test;
   const auto main = [&]() -> task<> {
     test.waiting = spawn([&]() -> task<> {
@@ -153,7 +153,7 @@ TEST_CASE("a kill before the start: nothing is started") {
   CHECK(test.engine.log().empty());
 }
 
-TEST_CASE("a kill in flight: the operation is cancelled, and waited for to the end") {
+TEST_CASE("a kill in flight cancels the operation, and waits until it has ended") {
   waiting_fiber test;
   test.after([&]() -> task<> {
     test.engine.hold_cancellations(true);
@@ -166,7 +166,7 @@ TEST_CASE("a kill in flight: the operation is cancelled, and waited for to the e
   CHECK(test.log == "cancelled, free");
 }
 
-TEST_CASE("a kill in flight that comes too late: the answer wins, the kill waits") {
+TEST_CASE("a kill in flight that comes too late waits: the answer wins") {
   waiting_fiber test;
   CHECK(test.after([&]() -> task<> {
     test.engine.hold_cancellations(true);
@@ -176,7 +176,7 @@ TEST_CASE("a kill in flight that comes too late: the answer wins, the kill waits
   }) == "5, cancelled");
 }
 
-TEST_CASE("a kill after the completion, before its delivery: the answer wins") {
+TEST_CASE("a kill after the completion, before its delivery, waits: the answer wins") {
   waiting_fiber test;
   CHECK(test.after([&]() -> task<> {
     test.engine.complete(test.in_flight(), 5);
@@ -185,7 +185,7 @@ TEST_CASE("a kill after the completion, before its delivery: the answer wins") {
   }) == "5, cancelled");
 }
 
-TEST_CASE("an error does not win over a kill, as nothing was taken") {
+TEST_CASE("an error does not win over a kill, because nothing was taken") {
   waiting_fiber test;
   test.after([&]() -> task<> {
     test.engine.complete(test.in_flight(), -EPIPE);
@@ -195,7 +195,7 @@ TEST_CASE("an error does not win over a kill, as nothing was taken") {
   CHECK(test.log == "cancelled, free");
 }
 
-TEST_CASE("two kills in flight: one cancellation, two throws") {
+TEST_CASE("two kills in flight cause one cancellation and two throws") {
   waiting_fiber test;
   CHECK(test.after([&]() -> task<> {
     test.waiting.request_kill();
@@ -207,7 +207,7 @@ TEST_CASE("two kills in flight: one cancellation, two throws") {
 
 // Limits
 
-TEST_CASE("a limit cancels the operation, and what comes out is timed_out") {
+TEST_CASE("a limit cancels the operation, and surfaces as timed_out") {
   waiting_fiber test;
   test.after(
       [&]() -> task<> {
@@ -244,7 +244,7 @@ TEST_CASE("success wins over a limit, too") {
   CHECK(test.log == "5, free");
 }
 
-TEST_CASE("a limit that has passed leaves an operation that completes at once its success") {
+TEST_CASE("an operation that completes at once succeeds although its limit has passed") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     engine.on_start = [&](operation& op) { engine.complete(op, 5); };
@@ -256,7 +256,7 @@ TEST_CASE("a limit that has passed leaves an operation that completes at once it
   run_on(engine, main());
 }
 
-TEST_CASE("a kill and a limit on the same operation: the kill is thrown") {
+TEST_CASE("of a kill and a limit on the same operation the kill is thrown") {
   waiting_fiber test;
   SUBCASE("the limit first") {
     test.after(
@@ -306,7 +306,7 @@ TEST_CASE("a kill between the answer to a cancellation and the resumption is thr
 
 // Closing
 
-TEST_CASE("closing what an operation works on ends it with closed") {
+TEST_CASE("closing the object of an operation ends the wait with closed") {
   scripted_engine engine;
   const auto body = [&]() -> task<> {
     two_reads reads;
@@ -328,7 +328,7 @@ TEST_CASE("closing what an operation works on ends it with closed") {
 
 // Operations of several requests
 
-TEST_CASE("a handler may start the operation again, and the wait goes on") {
+TEST_CASE("a handler may start the operation again, and the wait continues") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     engine.on_start = [&](operation& op) { engine.complete(op, 4); };
@@ -364,7 +364,7 @@ TEST_CASE("a wait that was asked to end does not start its operation again") {
 
 // Around it
 
-TEST_CASE("an operation in flight is hope: its fiber is not deadlocked") {
+TEST_CASE("a fiber that waits for an operation in flight is not deadlocked") {
   scripted_engine engine;
   int steps = 0;
   engine.on_idle = [&] {
@@ -392,7 +392,7 @@ TEST_CASE("operations that are in flight when the main task ends are cancelled a
   CHECK(engine.in_flight() == 0);
 }
 
-TEST_CASE("waiting for operations, cancelling and limits allocate nothing") {
+TEST_CASE("waiting for operations, cancelling and limits do not allocate") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto kill_one = [&]() -> task<std::size_t> {

@@ -1,4 +1,4 @@
-// Options: what happens to failures that nobody looked at, and where the other settings go. The
+// Options: what happens to failures that were not looked at, and where the other settings go. The
 // grace time is tested with the endings, in run_test.cpp.
 //
 // Method: a handler of the test notes failures. The default handler writes to standard error, so it
@@ -97,10 +97,10 @@ std::size_t count(const std::string& text, const std::string& part) {
 
 TEST_SUITE_BEGIN("options");
 
-// Failures that nobody looked at
+// Failures that were not looked at
 
 // row: HB-07
-TEST_CASE("a failure that nobody looked at is handed over once, when the last handle goes") {
+TEST_CASE("a failure that was not looked at is handed over once, when the last handle is dropped") {
   std::string log;
   scripted_engine engine;
   const auto main = [&]() -> task<> {
@@ -117,7 +117,7 @@ TEST_CASE("a failure that nobody looked at is handed over once, when the last ha
   CHECK(log == "2 bad: not seen;");
 }
 
-TEST_CASE("without a handle it is handed over at the fiber's end") {
+TEST_CASE("a failure without a handle is handed over at the fiber's end") {
   std::string log;
   scripted_engine engine;
   const auto main = [&]() -> task<> {
@@ -148,7 +148,7 @@ TEST_CASE("a failure that was looked at is not handed over") {
   CHECK(log.empty());
 }
 
-TEST_CASE("join and a get that timed out have not looked") {
+TEST_CASE("a join and a get that timed out do not count as looking at a failure") {
   std::string log;
   scripted_engine engine;
   const auto main = [&]() -> task<> {
@@ -165,7 +165,7 @@ TEST_CASE("join and a get that timed out have not looked") {
   CHECK(log == "3 : late;2 : joined;");
 }
 
-TEST_CASE("values, kills and what run rethrows are no such failures") {
+TEST_CASE("values, kills and errors that run rethrows are not handed over as failures") {
   std::string log;
   scripted_engine engine;
   const auto main = []() -> task<> {
@@ -181,7 +181,7 @@ TEST_CASE("values, kills and what run rethrows are no such failures") {
   CHECK(log.empty());
 }
 
-TEST_CASE("failures during the ending are handed over, too") {
+TEST_CASE("failures that come while the run ends are handed over, too") {
   std::string log;
   scripted_engine engine;
   const auto main = []() -> task<> {
@@ -217,7 +217,7 @@ TEST_CASE("by default a sentence on standard error names the fiber and the error
         1);
 }
 
-TEST_CASE("by default no more than ten lines a second are printed, and the rest is counted") {
+TEST_CASE("by default no more than ten lines a second are printed, and the rest are counted") {
   const std::string text = printed([]() -> task<> {
     co_await sleep_until(std::chrono::steady_clock::time_point(100s));
     for (int i = 0; i < 25; ++i) spawn(fail, "first second");
@@ -236,8 +236,7 @@ TEST_CASE("by default no more than ten lines a second are printed, and the rest 
   CHECK(count(text, "not printed") == 1);
 }
 
-TEST_CASE(
-    "by default a failure tells where its fiber was spawned, and its awaits innermost first") {
+TEST_CASE("by default a failure shows its spawn site, and its awaits innermost first") {
   std::uint32_t first = std::source_location::current().line();
   const auto failing = []() -> task<> {
     co_await yield();
@@ -260,7 +259,7 @@ TEST_CASE(
   CHECK(count(text, place(5) + ")\n") == 1);
 }
 
-TEST_CASE("an exception that was caught is not in the awaits of a later one") {
+TEST_CASE("an exception that was caught is not in the awaits of a later failure") {
   const auto fail_here = [](const char* what) -> task<> {
     co_await yield();
     throw std::runtime_error(what);
@@ -291,7 +290,7 @@ TEST_CASE("an exception that was caught is not in the awaits of a later one") {
   CHECK(awaits == std::vector<std::size_t>{3, 2});
 }
 
-TEST_CASE("each failure is reported with its own awaits, when others have failed since") {
+TEST_CASE("each failure is reported with its own awaits, even when others have failed since") {
   std::vector<std::uint32_t> lines;
   options settings;
   settings.on_unobserved = [&](const unobserved_error& failure) { note_lines(failure, lines); };
@@ -312,8 +311,7 @@ TEST_CASE("each failure is reported with its own awaits, when others have failed
   CHECK(lines == std::vector<std::uint32_t>{first + 1, first + 2, first + 1});
 }
 
-TEST_CASE(
-    "a failure that no coroutine has thrown has no awaits, also after a kill of another fiber") {
+TEST_CASE("a failure that no coroutine threw has no awaits, even after another fiber was killed") {
   std::vector<std::string> reports;
   options settings;
   settings.on_unobserved = [&](const unobserved_error& failure) {
@@ -334,7 +332,7 @@ TEST_CASE(
   CHECK(reports == std::vector<std::string>{"3 0"});
 }
 
-TEST_CASE("a failure that a group hides is reported with its awaits, as all of them are") {
+TEST_CASE("a failure that a group hides is reported with its awaits, as every failure is") {
   std::vector<std::uint32_t> lines;
   options settings;
   settings.on_unobserved = [&](const unobserved_error& failure) { note_lines(failure, lines); };
@@ -396,7 +394,7 @@ TEST_CASE("a failure is reported when there is no memory for its awaits" *
   CHECK(reports == std::vector<std::string>{"3 0", "2 0"});
 }
 
-TEST_CASE("the place of a spawn is that of the call, with up to six arguments") {
+TEST_CASE("the spawn site is the place of the call, with up to six arguments") {
   std::vector<std::uint32_t> lines;
   options settings;
   settings.on_unobserved = [&](const unobserved_error& failure) {
@@ -421,7 +419,7 @@ TEST_CASE("the place of a spawn is that of the call, with up to six arguments") 
   CHECK(lines == std::vector<std::uint32_t>{first, first + 1, first + 2, first + 3});
 }
 
-TEST_CASE("the count of what was not printed comes when the second is over, without a failure") {
+TEST_CASE("the count of unprinted lines comes when the second is over, without another failure") {
   const std::string text = printed([]() -> task<> {
     co_await sleep_until(std::chrono::steady_clock::time_point(100s));
     for (int i = 0; i < 12; ++i) spawn(fail, "early");
@@ -433,7 +431,7 @@ TEST_CASE("the count of what was not printed comes when the second is over, with
   CHECK(count(text, "before;ringlet: 2 more failures of fibers were not printed\nafter;") == 1);
 }
 
-TEST_CASE("the count of what was not printed comes when the run ends") {
+TEST_CASE("the count of unprinted lines comes when the run ends") {
   const std::string text = printed([]() -> task<> {
     for (int i = 0; i < 12; ++i) spawn(fail, "early");
     co_await yield();
@@ -476,7 +474,7 @@ TEST_CASE("by default peers that went away are not worth a line") {
   CHECK(count(text, "ringlet: fiber 6 failed") == 1);
 }
 
-TEST_CASE("a failure whose handle goes after run, or on another thread, is printed") {
+TEST_CASE("a failure whose handle is dropped after run, or on another thread, is printed") {
   // Its scheduler's options may be gone by then.
   std::string log;
   const auto drop = [&](bool on_thread) {
@@ -498,9 +496,9 @@ TEST_CASE("a failure whose handle goes after run, or on another thread, is print
   CHECK(count(drop(true).errors, "ringlet: fiber 2 \"late\" failed: found late (spawned at ") == 1);
 }
 
-// The others
+// Other options
 
-TEST_CASE("the sizes reach the engine") {
+TEST_CASE("the sizes in the options reach the engine") {
   options settings;
   settings.sizes.buffer_count = 8;
   settings.sizes.buffer_size = 512;
@@ -514,7 +512,7 @@ TEST_CASE("the sizes reach the engine") {
   run(main(), settings);
 }
 
-TEST_CASE("the engine that is named carries the program, whatever the environment says") {
+TEST_CASE("the engine that the options name is used, whatever the environment says") {
   const auto first_line = [](options settings, const char* named) {
     return run_in_child([&] {
       ::setenv("RINGLET_ENGINE", named, 1);

@@ -2,7 +2,7 @@
 //
 // The model: what is woken goes to the end of one run queue. A turn resumes at most 256 from its
 // head, then expires timers, then takes completions from the engine, then what other threads have
-// posted. So nobody runs inside of the call that woke it.
+// posted. So no fiber runs inside of the call that woke it.
 //
 // Method: fibers note their steps in one string; the scripted engine decides what completes when.
 // What lists as *stricter* promises more than gevent does.
@@ -78,7 +78,7 @@ TEST_CASE("spawned fibers begin when the spawner waits, and take turns: 1A 2A 1B
 }
 
 // row: W1
-TEST_CASE("a body runs until it waits; what it spawns comes behind what is queued") {
+TEST_CASE("a body runs until it waits, and the fibers that it spawns come behind the queued ones") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -99,7 +99,7 @@ TEST_CASE("a body runs until it waits; what it spawns comes behind what is queue
 }
 
 // row: HB-02
-TEST_CASE("what is added while the queue is drained runs in the same drain") {
+TEST_CASE("fibers that are added while the queue is drained run in the same drain") {
   scripted_engine engine;
   std::string log;
   std::size_t waits = 0;
@@ -118,7 +118,7 @@ TEST_CASE("what is added while the queue is drained runs in the same drain") {
 // Death with links
 
 // row: W16
-TEST_CASE("at a death callbacks run at once, all of them, before any fiber (stricter)") {
+TEST_CASE("when a fiber ends all its callbacks run at once, before any fiber (stricter)") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -146,7 +146,7 @@ TEST_CASE("at a death callbacks run at once, all of them, before any fiber (stri
 }
 
 // row: W16
-TEST_CASE("no join returns between the death and the links (stricter)") {
+TEST_CASE("no join returns between a fiber's end and its callbacks (stricter)") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -165,7 +165,7 @@ TEST_CASE("no join returns between the death and the links (stricter)") {
 }
 
 // row: W16
-TEST_CASE("links of several that die in one drain run at each death") {
+TEST_CASE("callbacks of several fibers that end in one drain run at each end") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -182,7 +182,7 @@ TEST_CASE("links of several that die in one drain run at each death") {
 }
 
 // row: W16
-TEST_CASE("a link on the dead runs asynchronously, behind what is ready now") {
+TEST_CASE("a callback on an ended fiber runs asynchronously, behind what is ready now") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -197,7 +197,7 @@ TEST_CASE("a link on the dead runs asynchronously, behind what is ready now") {
   CHECK(log == "end main ready1 ready2 link ");
 }
 
-TEST_CASE("who joins, gets and waits for some of them goes on in the order of registration") {
+TEST_CASE("fibers that join, get and wait for some continue in the order of registration") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -233,7 +233,7 @@ TEST_CASE("who joins, gets and waits for some of them goes on in the order of re
 
 // kill, killall
 
-TEST_CASE("a kill queues its target behind what is ready; then the killer is woken") {
+TEST_CASE("a kill queues its target behind what is ready, and the killer is woken afterwards") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -257,7 +257,7 @@ TEST_CASE("a kill queues its target behind what is ready; then the killer is wok
   CHECK(log == "ready1 cleanup ready2 end ready3 killer ");
 }
 
-TEST_CASE("killall throws in the order of the list; each runs its cleanup until it blocks") {
+TEST_CASE("killall throws in the order of the list, and each clean-up runs until it blocks") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -282,7 +282,7 @@ TEST_CASE("killall throws in the order of the list; each runs its cleanup until 
   CHECK(log == "c1 a1 b1 c2 a2 b2 killer ");
 }
 
-TEST_CASE("the order of kills is the order of the ends, whoever began to wait first") {
+TEST_CASE("the order of kills is the order of the ends, whichever fiber began to wait first") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -352,7 +352,7 @@ TEST_CASE("timers that are due together fire by their deadlines, then by their a
     spawn(sleep_and_note, std::ref(log), 2ms, "2a ");
     spawn(sleep_and_note, std::ref(log), 2ms, "2b ");
     co_await yield();
-    engine.advance(10'000'000);  // all of them are due when somebody looks
+    engine.advance(10'000'000);  // all of them are due when the scheduler looks
     co_await sleep(20ms);
   };
   run_on(engine, main());
@@ -360,7 +360,7 @@ TEST_CASE("timers that are due together fire by their deadlines, then by their a
 }
 
 // row: HB-03
-TEST_CASE("sleep lasts at least its time from now on, not from the beginning of the turn") {
+TEST_CASE("sleep lasts at least its time from now on, not from the start of the turn") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     engine.advance(5'000'000);  // computes
@@ -419,7 +419,7 @@ TEST_CASE("input that is ready wins over a limit that passes in the same turn") 
 }
 
 // row: W11
-TEST_CASE("yield goes through the run queue only; sleep(0) waits for the next turn") {
+TEST_CASE("yield goes through the run queue only, and sleep(0) waits for the next turn") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -471,7 +471,7 @@ TEST_CASE("fibers that only yield hold up timers and input for one turn (stricte
 }
 
 // row: HB-19
-TEST_CASE("a fiber whose waits are always ready lets the others run, too (stricter)") {
+TEST_CASE("a fiber whose waits are always ready lets other fibers run, too (stricter)") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -514,7 +514,7 @@ TEST_CASE("waiters of completions run in the order of the completions, behind wh
 }
 
 // row: HB-12
-TEST_CASE("what is posted runs in its order, once a turn, behind completions") {
+TEST_CASE("posted work runs in its order, once a turn, after completions") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -538,7 +538,7 @@ TEST_CASE("what is posted runs in its order, once a turn, behind completions") {
 
 // Being woken is not running
 
-TEST_CASE("waking means running when the queue comes to it, never next, never inside") {
+TEST_CASE("a woken fiber runs when the queue comes to it, never next, never inside the call") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -568,7 +568,7 @@ TEST_CASE("waking means running when the queue comes to it, never next, never in
 // The end of the run
 
 // rows: HB-01 HB-13
-TEST_CASE("when main ends the others end in the order of their spawning") {
+TEST_CASE("when main ends the other fibers end in the order of their spawning") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {

@@ -240,13 +240,13 @@ task<> wait_for_nothing(event& never, std::optional<out_of_memory>& shortage, bo
 
 TEST_SUITE_BEGIN("out of memory");
 
-TEST_CASE("cancelling, waking, limits and handing over need no memory") {
+TEST_CASE("cancelling, waking, limits and hand-overs need no memory") {
   if (!allocations_are_counted()) return;
   world all;
   SUBCASE("on the scripted engine") {
     run_scripted([&](scripted_engine&) -> task<> { return all.run(); });
   }
-  SUBCASE("on a real one") { run(all.run()); }
+  SUBCASE("on a real engine") { run(all.run()); }
   all.check();
 }
 
@@ -279,7 +279,7 @@ TEST_CASE("ending a run with fibers left needs no memory") {
     run_on(engine, leave_others(all));
     all.shortage.reset();
   }
-  SUBCASE("on a real one") {
+  SUBCASE("on a real engine") {
     run(leave_others(all));
     all.shortage.reset();
   }
@@ -298,7 +298,7 @@ TEST_CASE("a fiber that a group has no memory for never begins, and leaves nothi
       co_await with_group(body);
     });
   }
-  SUBCASE("of the kind that gevent has") {
+  SUBCASE("of a group as in gevent") {
     run_scripted([](scripted_engine&) -> task<> {
       group all;
       co_await fail_to_spawn([&all](task<> call) { all.spawn(std::move(call)); });
@@ -399,7 +399,7 @@ TEST_CASE("calls of tasks and generators that find no memory throw, and keep no 
   });
 }
 
-TEST_CASE("with_group, when_all and the like that find no memory throw it, and begin nothing") {
+TEST_CASE("with_group, when_all and similar calls that find no memory throw, and begin nothing") {
   if (!allocations_are_counted()) return;
   run_scripted([](scripted_engine&) -> task<> {
     const auto kept = std::make_shared<int>(0);
@@ -472,7 +472,7 @@ TEST_CASE("a push that finds no memory throws, and leaves the queue and the item
   CHECK(**items.try_pop() == 7);
 }
 
-TEST_CASE("a deadlock that there is no memory to report ends the run, and all fibers") {
+TEST_CASE("a deadlock that cannot be reported for lack of memory ends the run and all fibers") {
   if (!allocations_are_counted()) return;
   for (const bool in_fiber : {false, true}) {
     std::optional<out_of_memory> shortage;

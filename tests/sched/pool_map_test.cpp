@@ -45,7 +45,7 @@ task<int> refuse_two(int number) {
   return square(number);
 }
 
-// Throws when it is copied, if somebody says so.
+// Throws when it is copied, if the test says so.
 struct fragile {
   fragile() = default;
   fragile(const fragile& other) : number(other.number), breaks(other.breaks) {
@@ -91,7 +91,7 @@ TEST_SUITE_BEGIN("pool map");
 // map
 
 // row: PO-03
-TEST_CASE("map yields the values in the order of the items, and runs size() at once") {
+TEST_CASE("map returns the values in the order of the items, and runs size() calls at once") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     pool workers(2);
@@ -105,7 +105,7 @@ TEST_CASE("map yields the values in the order of the items, and runs size() at o
   });
 }
 
-TEST_CASE("map takes any forward range, and functions that return what they like") {
+TEST_CASE("map accepts any forward range, and functions that return any type") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(3);
     const std::vector<int> of_view = co_await workers.map(std::views::iota(1, 4), square);
@@ -198,7 +198,7 @@ TEST_CASE("map throws the exception of the first item that failed, when all call
   CHECK(reports == std::vector<std::string>{"2"});  // the one that was not thrown
 }
 
-TEST_CASE("what a function throws before there is a task is the error of that call") {
+TEST_CASE("an exception from the function before there is a task is the error of that call") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     pool workers(2);
@@ -212,8 +212,7 @@ TEST_CASE("what a function throws before there is a task is the error of that ca
   });
 }
 
-TEST_CASE(
-    "an item that cannot be copied gives its place back, and ends the map and the iteration") {
+TEST_CASE("an item that cannot be copied gives its slot back, and ends the map and the iteration") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(2);
     std::vector<fragile> items(3);
@@ -237,7 +236,7 @@ TEST_CASE(
   });
 }
 
-TEST_CASE("a call of a map that was killed makes errc::exited of it") {
+TEST_CASE("a killed call makes map throw errc::exited") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(2);
     const auto call = [](int number) -> task<int> {
@@ -251,7 +250,7 @@ TEST_CASE("a call of a map that was killed makes errc::exited of it") {
 }
 
 // row: W25
-TEST_CASE("what ends the caller of map ends its calls first, and none is begun any more") {
+TEST_CASE("an interruption of map's caller ends the calls first, and no further call begins") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     pool workers(2);
@@ -269,12 +268,12 @@ TEST_CASE("what ends the caller of map ends its calls first, and none is begun a
     const std::vector items = {1, 2, 3, 4};
     const fiber<> caller =
         spawn([&]() -> task<> { log += co_await outcome_of(workers.map(items, call)); });
-    SUBCASE("a kill") {
+    SUBCASE("by a kill") {
       co_await sleep(1ms);
       co_await caller.kill();
       CHECK(log == "bbcceecancelled");
     }
-    SUBCASE("a kill with an exception, which comes out as it is") {
+    SUBCASE("by a kill with an exception, which comes out as it is") {
       co_await sleep(1ms);
       co_await caller.kill(std::make_exception_ptr(std::runtime_error("given")));
       CHECK(log == "bbcceegiven");
@@ -416,7 +415,7 @@ TEST_CASE(
 // imap
 
 // row: PO-03
-TEST_CASE("imap yields fibers that have ended, in the order of the items") {
+TEST_CASE("imap returns fibers that have ended, in the order of the items") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     pool workers(2);
@@ -431,7 +430,7 @@ TEST_CASE("imap yields fibers that have ended, in the order of the items") {
 }
 
 // row: PO-03
-TEST_CASE("imap_unordered yields them in the order in which they end") {
+TEST_CASE("imap_unordered returns fibers in the order in which they end") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     pool workers(3);
@@ -444,7 +443,7 @@ TEST_CASE("imap_unordered yields them in the order in which they end") {
 }
 
 // row: PO-03
-TEST_CASE("imap_unordered yields by the order of the ends, also of those nobody waited for") {
+TEST_CASE("imap_unordered keeps the order of the ends that came while no fiber waited") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(4);
     auto results = workers.imap_unordered(std::vector{1, 9, 5, 7, 2}, square);
@@ -455,7 +454,7 @@ TEST_CASE("imap_unordered yields by the order of the ends, also of those nobody 
   });
 }
 
-TEST_CASE("the dump says of how many calls an imap waits for one") {
+TEST_CASE("the dump says that an imap waits for one of its calls, and for how many there are") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(2);
     const auto read = [&](bool in_order) -> task<> {
@@ -492,7 +491,7 @@ TEST_CASE("a failed item does not end the iteration") {
 }
 
 // row: PO-03
-TEST_CASE("imap takes items only as they are asked for, and as places are free") {
+TEST_CASE("imap takes items only as they are requested, and as slots are free") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(2);
     int taken = 0;
@@ -508,7 +507,7 @@ TEST_CASE("imap takes items only as they are asked for, and as places are free")
     CHECK(first->value() == 1);
     CHECK(taken == 2);
     co_await sleep(1ms);
-    CHECK(taken == 2);  // the second call has ended, and nobody has asked
+    CHECK(taken == 2);  // the second call has ended, and no value was requested
     const auto second = co_await results.next();
     CHECK(second->value() == 2);
     CHECK(taken == 3);
@@ -524,7 +523,7 @@ TEST_CASE("imap takes items only as they are asked for, and as places are free")
   });
 }
 
-TEST_CASE("imap of a pool of size 0 waits for a place that never comes") {
+TEST_CASE("imap of a pool of size 0 waits for a slot that never comes") {
   run_scripted([](scripted_engine&) -> task<> {
     pool none(0);
     auto results = none.imap(std::vector{1}, square);
@@ -540,7 +539,7 @@ TEST_CASE("imap of a pool of size 0 waits for a place that never comes") {
 }
 
 // row: PO-03
-TEST_CASE("an imap that is given up kills what is under way") {
+TEST_CASE("an imap that is given up kills the calls that run") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     pool workers(3);

@@ -283,7 +283,7 @@ class program {
     if (random_.once_in(4)) made->on_done([this] { between_fibers(); });
   }
 
-  // Right after a slot was handed on, before the fiber that has it now goes on.
+  // Right after a slot was handed on, before the fiber that has it now continues.
   void between_fibers() {
     ++seen.steps;
     compare(nullptr);
@@ -689,7 +689,7 @@ void run_program(std::uint64_t seed) {
 TEST_SUITE_BEGIN("pool model");
 
 // rows: PO-01 PO-02 PO-03 PO-04
-TEST_CASE("a pool does what the model says, in random programs") {
+TEST_CASE("a pool does what the model says in random programs") {
   if (const char* const seed = std::getenv("RINGLET_TEST_SEED")) {
     run_program(std::strtoull(seed, nullptr, 0));
     return;

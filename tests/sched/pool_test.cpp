@@ -51,7 +51,7 @@ TEST_SUITE_BEGIN("pool");
 // Places
 
 // row: PO-02
-TEST_CASE("no more than size() fibers at once, and all get their turn") {
+TEST_CASE("no more than size() fibers run at once, and all get their turn") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     pool workers(3);
@@ -71,7 +71,7 @@ TEST_CASE("no more than size() fibers at once, and all get their turn") {
   });
 }
 
-TEST_CASE("spawn yields the fiber, whose value and error are its own") {
+TEST_CASE("spawn returns the fiber, whose value and error are its own") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(2);
     const fiber<int> good = co_await workers.spawn(value_after<int>, 1ms, 7);
@@ -84,7 +84,7 @@ TEST_CASE("spawn yields the fiber, whose value and error are its own") {
   });
 }
 
-TEST_CASE("capacity, free and size tell what is taken") {
+TEST_CASE("capacity, free and size tell how many slots are taken") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(2);
     CHECK(workers.capacity() == 2);
@@ -103,7 +103,7 @@ TEST_CASE("capacity, free and size tell what is taken") {
 }
 
 // rows: PO-02 W23
-TEST_CASE("a place is free in the moment of a fiber's end") {
+TEST_CASE("a slot is free as soon as its fiber ends") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
     std::size_t seen_by_callback = 0;
@@ -122,7 +122,7 @@ TEST_CASE("a place is free in the moment of a fiber's end") {
   });
 }
 
-TEST_CASE("the place of a fiber that fails, is killed, or never begins is given back") {
+TEST_CASE("the slot of a fiber that fails, is killed, or never begins is given back") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
     const fiber<> failing = co_await workers.spawn(fail_after, 0ms, "expected");
@@ -139,7 +139,7 @@ TEST_CASE("the place of a fiber that fails, is killed, or never begins is given 
   });
 }
 
-TEST_CASE("the place of a call that throws before there is a fiber is given back") {
+TEST_CASE("the slot of a call that throws before there is a fiber is given back") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
     CHECK_THROWS_WITH(workers.try_spawn(refuse), "refused");
@@ -153,7 +153,7 @@ TEST_CASE("the place of a call that throws before there is a fiber is given back
 }
 
 // row: PO-02
-TEST_CASE("who waits for a place gets it first come, first served, and nobody barges in") {
+TEST_CASE("slots go to waiting fibers first come, first served, and no later fiber barges in") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
     std::string log;
@@ -182,7 +182,7 @@ TEST_CASE("who waits for a place gets it first come, first served, and nobody ba
   });
 }
 
-TEST_CASE("a place that was handed over is nobody else's before its new owner has run") {
+TEST_CASE("a slot that was handed over is not available before its new owner has run") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
     bool barged = true;
@@ -195,7 +195,7 @@ TEST_CASE("a place that was handed over is nobody else's before its new owner ha
   });
 }
 
-TEST_CASE("a spawner that is killed while it waits spawns nothing, and passes its turn on") {
+TEST_CASE("a spawner killed while it waits spawns nothing, and passes its turn on") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     pool workers(1);
@@ -207,11 +207,11 @@ TEST_CASE("a spawner that is killed while it waits spawns nothing, and passes it
     const fiber<> first = co_await workers.spawn(work, 'a');
     const auto spawner = [&](char name) -> task<> { co_await workers.spawn(work, name); };
     const fiber<> b = spawn(spawner, 'b'), c = spawn(spawner, 'c');
-    SUBCASE("long before") {
+    SUBCASE("long before a slot is free") {
       co_await yield();
       b.request_kill();
     }
-    SUBCASE("in the moment of the end") {
+    SUBCASE("as the slot is handed over") {
       first.on_done([&] { b.request_kill(); });  // behind the pool's own: b was chosen already
       co_await first.join();
       co_await b.join();
@@ -232,7 +232,7 @@ TEST_CASE("a spawner that is killed while it waits spawns nothing, and passes it
   });
 }
 
-TEST_CASE("a kill that is pending is thrown before a place is taken") {
+TEST_CASE("a pending kill is thrown before a slot is taken") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
     const auto killed = [&](auto call) -> task<std::string> {
@@ -247,7 +247,7 @@ TEST_CASE("a kill that is pending is thrown before a place is taken") {
   });
 }
 
-TEST_CASE("spawners and workers that are killed at random lose no place") {
+TEST_CASE("spawners and workers that are killed at random lose no slot") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(3);
     int running = 0;
@@ -281,7 +281,7 @@ TEST_CASE("spawners and workers that are killed at random lose no place") {
   });
 }
 
-TEST_CASE("a pool of size 0 never has a place") {
+TEST_CASE("a pool of size 0 never has a slot") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     pool none(0);
@@ -332,7 +332,7 @@ TEST_CASE("callables and arguments are moved into the fiber, and destroyed once"
 // wait_available
 
 // row: PO-02
-TEST_CASE("wait_available waits in line for a place, and does not take it") {
+TEST_CASE("wait_available waits in line for a slot, and does not take it") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     pool workers(1);
@@ -362,7 +362,7 @@ TEST_CASE("wait_available waits in line for a place, and does not take it") {
 }
 
 // rows: PO-02 JN-04
-TEST_CASE("a place can be waited for beside other things, in line, and is not taken") {
+TEST_CASE("a select waits for a slot in line, beside other things, and does not take it") {
   run_scripted([](scripted_engine& engine) -> task<> {
     std::optional<pool> workers(std::in_place, 1);
     queue<int> items;
@@ -381,7 +381,7 @@ TEST_CASE("a place can be waited for beside other things, in line, and is not ta
     CHECK(log == "place ");
     CHECK(workers->free() == 1);
     const fiber<> busy = co_await workers->spawn(sleep_for, 2ms);
-    SUBCASE("another one is taken: it has left the line") {
+    SUBCASE("another case is taken: the wait has left the line") {
       const fiber<> chooser = spawn(choose, forever);
       co_await yield();
       CHECK(items.try_push(1));
@@ -390,7 +390,7 @@ TEST_CASE("a place can be waited for beside other things, in line, and is not ta
       CHECK(log == "place item ");
       CHECK(engine.now() == scripted_engine::start_time + 2'000'000);
     }
-    SUBCASE("a place comes: it is kept until the fiber goes on, then handed to the next") {
+    SUBCASE("a slot comes: it is kept until the fiber continues, then handed to the next") {
       const fiber<> chooser = spawn(choose, forever);
       const auto next = spawn([&]() -> task<> { co_await workers->spawn(sleep_for, 0ms); });
       busy.on_done([&] {
@@ -404,7 +404,7 @@ TEST_CASE("a place can be waited for beside other things, in line, and is not ta
       CHECK(workers->free() == 0);
       co_await next.join();
     }
-    SUBCASE("its limit passes") {
+    SUBCASE("the limit of the wait passes") {
       co_await choose(1ms);
       CHECK(log == "place late ");
     }
@@ -416,7 +416,7 @@ TEST_CASE("a place can be waited for beside other things, in line, and is not ta
       co_await choose(forever);
       CHECK(log == "place closed closed ");
     }
-    SUBCASE("it is killed") {
+    SUBCASE("the fiber is killed") {
       const fiber<> chooser = spawn(choose, forever);
       co_await yield();
       co_await chooser.kill();
@@ -424,11 +424,11 @@ TEST_CASE("a place can be waited for beside other things, in line, and is not ta
     }
     co_await workers->join();
     CHECK(workers->free() == 1);
-    workers.reset();  // aborts while somebody is in line
+    workers.reset();  // aborts while a fiber is in line
   });
 }
 
-TEST_CASE("wait_available ends by a kill, whatever exception that brings") {
+TEST_CASE("a kill ends wait_available, whatever exception it brings") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
     const fiber<> busy = co_await workers.spawn(sleep_for, 1h);
@@ -449,7 +449,7 @@ TEST_CASE("wait_available ends by a kill, whatever exception that brings") {
   });
 }
 
-TEST_CASE("a fiber that was told of a slot has it when it asks at once, whoever waits, in turn") {
+TEST_CASE("a fiber that was told of a slot gets it when it asks at once, in turn with the rest") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
     std::string log;
@@ -468,7 +468,7 @@ TEST_CASE("a fiber that was told of a slot has it when it asks at once, whoever 
   });
 }
 
-TEST_CASE("a slot that a fiber was told of is its own until the turn ends, then the next one's") {
+TEST_CASE("a slot that a fiber was told of is kept for it until the turn ends, then handed on") {
   run_scripted([](scripted_engine& engine) -> task<> {
     pool workers(1);
     std::string log;
@@ -484,7 +484,7 @@ TEST_CASE("a slot that a fiber was told of is its own until the turn ends, then 
     };
     const fiber<> idle = spawn(told);
     const fiber<> in_line = spawn([&]() -> task<> { co_await workers.spawn(work, 'n'); });
-    SUBCASE("a fiber that comes later gets nothing, in the same turn") {
+    SUBCASE("a fiber that comes later in the same turn gets nothing") {
       const fiber<> barger = spawn([&]() -> task<> {
         co_await idle.join();
         CHECK(workers.free() == 0);
@@ -495,7 +495,7 @@ TEST_CASE("a slot that a fiber was told of is its own until the turn ends, then 
       co_await workers.join();
       CHECK(log == "tnl");
     }
-    SUBCASE("it goes on to something else") {
+    SUBCASE("the fiber turns to something else") {
       co_await in_line.join();
       co_await workers.join();
       CHECK(log == "tn");
@@ -506,7 +506,7 @@ TEST_CASE("a slot that a fiber was told of is its own until the turn ends, then 
       CHECK(log == "t");
       CHECK(in_line.error() != nullptr);
     }
-    SUBCASE("the pool goes") {
+    SUBCASE("the pool is destroyed") {
       std::optional<pool> other(std::in_place, 1);
       const fiber<> last = co_await other->spawn(sleep_for, 0ms);
       const auto asking = [&]() -> task<> { co_await other->wait_available(); };
@@ -525,7 +525,7 @@ TEST_CASE("a slot that a fiber was told of is its own until the turn ends, then 
 // reserve
 
 // row: PO-02
-TEST_CASE("a reserved slot is spawned in, once, and given back when it is dropped") {
+TEST_CASE("a reserved slot can be spawned in once, and is given back when it is dropped") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(2);
     {
@@ -566,7 +566,7 @@ TEST_CASE("a reserved slot is spawned in, once, and given back when it is droppe
   });
 }
 
-TEST_CASE("reserve has a limit, and is one of several of a select, which lose nothing") {
+TEST_CASE("reserve has a limit, and loses nothing as one of several cases of a select") {
   run_scripted([](scripted_engine& engine) -> task<> {
     pool workers(1);
     queue<int> items;
@@ -595,7 +595,7 @@ TEST_CASE("reserve has a limit, and is one of several of a select, which lose no
   });
 }
 
-TEST_CASE("an empty slot aborts when it is used") {
+TEST_CASE("using an empty slot aborts") {
   CHECK(aborts_with("an empty slot of a pool was used", [] {
     run_scripted([](scripted_engine&) -> task<> {
       pool workers(1);
@@ -607,7 +607,7 @@ TEST_CASE("an empty slot aborts when it is used") {
 }
 
 // row: PO-02
-TEST_CASE("spawn_within spawns nothing when no slot came in time") {
+TEST_CASE("spawn_within spawns nothing when no slot is free in time") {
   run_scripted([](scripted_engine& engine) -> task<> {
     pool workers(1);
     co_await workers.spawn(sleep_for, 2ms);
@@ -623,7 +623,7 @@ TEST_CASE("spawn_within spawns nothing when no slot came in time") {
 }
 
 // row: PO-02
-TEST_CASE("a fiber that lives is added when there is a slot for it, and has it to its end") {
+TEST_CASE("a living fiber is added when there is a slot for it, and keeps it to its end") {
   run_scripted([](scripted_engine& engine) -> task<> {
     pool workers(1);
     const fiber<> busy = co_await workers.spawn(sleep_for, 2ms);
@@ -659,7 +659,7 @@ TEST_CASE("a fiber that lives is added when there is a slot for it, and has it t
 // close
 
 // row: PO-04
-TEST_CASE("after close nobody gets a place, those that run go on") {
+TEST_CASE("after close no fiber gets a slot, and running fibers continue") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     pool workers(1);
@@ -691,7 +691,7 @@ TEST_CASE("after close nobody gets a place, those that run go on") {
 }
 
 // row: PO-04
-TEST_CASE("who was handed a place before the close keeps it") {
+TEST_CASE("a fiber that was handed a slot before the close keeps it") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
     const fiber<> first = co_await workers.spawn(sleep_for, 1ms);
@@ -718,7 +718,7 @@ TEST_CASE("after close and join nothing of the pool runs or begins") {
     co_await workers->spawn(job, 'a');
     const fiber<> waiting = spawn([&]() -> task<> { co_await workers->spawn(job, 'b'); });
     co_await yield();
-    SUBCASE("a fiber was handed its slot, and has not gone on") {
+    SUBCASE("a fiber was handed its slot, and has not continued") {
       const fiber<> shutdown = spawn([&]() -> task<> {
         // Behind `waiting` in line: it was handed the slot in this moment.
         co_await workers->wait_available();
@@ -742,7 +742,7 @@ TEST_CASE("after close and join nothing of the pool runs or begins") {
       CHECK(log == "aabbcc");
       CHECK(holder.done());
     }
-    SUBCASE("one is reserved and given back") {
+    SUBCASE("a slot is reserved and given back") {
       const fiber<> holder = spawn([&]() -> task<> {
         const pool::slot taken = co_await workers->reserve();
         co_await sleep(5ms);
@@ -767,7 +767,7 @@ TEST_CASE("after close and join nothing of the pool runs or begins") {
 // kill, and the end of the pool
 
 // row: W25
-TEST_CASE("kill ends those who run, and those who are spawned by waiters meanwhile") {
+TEST_CASE("kill ends running fibers, and those that waiters spawn while it waits") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
     std::string log;
@@ -790,7 +790,7 @@ TEST_CASE("kill ends those who run, and those who are spawned by waiters meanwhi
   });
 }
 
-TEST_CASE("a pool that goes leaves its fibers alone") {
+TEST_CASE("a pool that is destroyed leaves its fibers alone") {
   run_scripted([](scripted_engine&) -> task<> {
     std::optional<pool> workers(std::in_place, 2);
     const fiber<> running = co_await workers->spawn(sleep_for, 1ms);
@@ -803,7 +803,7 @@ TEST_CASE("a pool that goes leaves its fibers alone") {
   });
 }
 
-TEST_CASE("a pool that is destroyed while somebody waits for a place aborts") {
+TEST_CASE("a pool that is destroyed while a fiber waits for a slot aborts") {
   CHECK(aborts_with("a pool was destroyed while a fiber waited for a slot in it", [] {
     run_scripted([](scripted_engine&) -> task<> {
       std::optional<pool> workers(std::in_place, 0);
@@ -814,7 +814,7 @@ TEST_CASE("a pool that is destroyed while somebody waits for a place aborts") {
   }));
 }
 
-TEST_CASE("a pool that is destroyed while a slot is reserved, or was handed over, aborts") {
+TEST_CASE("a pool that is destroyed while a slot is reserved or was handed over aborts") {
   const auto destroys = [](bool handed_over) {
     run_scripted([&](scripted_engine&) -> task<> {
       std::optional<pool> workers(std::in_place, 1);
@@ -864,7 +864,7 @@ TEST_CASE("an exception that unwinds a pool ends the waits for it with errc::clo
 // apply
 
 // row: PO-03
-TEST_CASE("apply waits for a place, and yields or throws what the call does") {
+TEST_CASE("apply waits for a slot, and returns or throws what the call does") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     static int target = 1;
@@ -894,7 +894,7 @@ TEST_CASE("apply from a fiber of the same pool makes the call itself, however de
       co_return rest + 1;
     };
     CHECK(co_await workers.apply(depth, 20) == 20);
-    // A fiber of another pool is somebody else.
+    // A fiber of another pool does not count as one of this pool.
     const auto crossing = [&]() -> task<std::uint64_t> {
       const std::uint64_t id =
           co_await others.apply([]() -> task<std::uint64_t> { co_return current().id(); });
@@ -907,7 +907,7 @@ TEST_CASE("apply from a fiber of the same pool makes the call itself, however de
   });
 }
 
-TEST_CASE("the caller of apply is killed: its call goes on, and keeps its place until it ends") {
+TEST_CASE("when the caller of apply is killed, its call continues and keeps its slot to the end") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
     bool ended = false;
@@ -926,7 +926,7 @@ TEST_CASE("the caller of apply is killed: its call goes on, and keeps its place 
 
 // The rest
 
-TEST_CASE("the dump says who waits for a slot, and how full the pool is") {
+TEST_CASE("the dump says which fiber waits for a slot, and how full the pool is") {
   run_scripted([](scripted_engine&) -> task<> {
     const auto here = std::source_location::current();
     pool workers(2);
@@ -947,7 +947,7 @@ TEST_CASE("the dump says who waits for a slot, and how full the pool is") {
   });
 }
 
-TEST_CASE("fibers of a pool are spawned where the call stands, whatever it is") {
+TEST_CASE("the spawn site of a pool's fiber is the call that spawned it, whichever call it is") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
     const auto line = [](const auto& made) { return made.state().spawned_at().line(); };
@@ -1018,7 +1018,7 @@ TEST_CASE("a failure in a pool is reported with its awaits, however its fiber wa
   CHECK(awaits == std::vector<std::size_t>{3, 3, 2, 3, 3, 3, 3});
 }
 
-TEST_CASE("a place changes hands without an allocation, and so do closing and a killed waiter") {
+TEST_CASE("handing over a slot, closing and a killed waiter do not allocate") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
     std::size_t before = 0, after = 0;

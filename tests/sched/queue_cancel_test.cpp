@@ -1,8 +1,8 @@
-// queue: waits that are cut short lose no item and double none.
+// queue: waits that are interrupted lose no item and duplicate none.
 //
-// Method: "in the same tick" means that nobody has run between the two. The scripted engine's clock
-// is moved by hand where a limit shall be due. In fibers that are killed no co_await stands inside
-// of a CHECK.
+// Method: "in the same tick" means that no fiber has run between the two. The scripted engine's
+// clock is moved by hand where a limit is to be due. In fibers that are killed no co_await stands
+// inside of a CHECK.
 #include <ringlet/as_result.hpp>
 #include <ringlet/queue.hpp>
 #include <ringlet/run.hpp>
@@ -53,19 +53,19 @@ task<> push_and_tell(queue<std::unique_ptr<int>>& to, std::string& log, int item
 TEST_SUITE_BEGIN("queue cancellation");
 
 // row: W22
-TEST_CASE("a popper that is killed in the tick of the hand-over") {
+TEST_CASE("a popper that is killed in the tick of the hand-over loses no item") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items;
     std::string log;
     const fiber<> first = spawn(pop_then_wait(items, log)), next = spawn(note_pop(items, log));
     co_await yield();
-    SUBCASE("before it: the item goes to the next") {
+    SUBCASE("before it: the item goes to the next popper") {
       first.request_kill();
       CHECK(items.try_push(1));
       co_await next.join();
       CHECK(log == "-1 ");
     }
-    SUBCASE("after it: it has the item, and the kill comes with its next wait") {
+    SUBCASE("after it: the popper has the item, and the kill comes with its next wait") {
       CHECK(items.try_push(1));
       first.request_kill();
       CHECK(items.try_push(2));
@@ -79,20 +79,20 @@ TEST_CASE("a popper that is killed in the tick of the hand-over") {
 }
 
 // row: W22
-TEST_CASE("a popper whose limit is due in the tick of the hand-over") {
+TEST_CASE("a popper whose limit is due in the tick of the hand-over loses no item") {
   run_scripted([](scripted_engine& engine) -> task<> {
     queue<int> items;
     std::string log;
     const fiber<std::string> first = spawn(outcome_of(pop_then_wait(items, log, 5ms)));
     const fiber<> next = spawn(note_pop(items, log));
     co_await yield();
-    SUBCASE("before it: the item goes to the next") {
+    SUBCASE("before it: the item goes to the next popper") {
       co_await sleep(5ms);  // armed later, so the other limit was told first
       CHECK(items.try_push(1));
       co_await next.join();
       CHECK(log == "-1 ");
     }
-    SUBCASE("after it: it has the item") {
+    SUBCASE("after it: the popper has the item") {
       engine.advance(5'000'000);
       CHECK(items.try_push(1));
       CHECK(items.try_push(2));
@@ -106,7 +106,7 @@ TEST_CASE("a popper whose limit is due in the tick of the hand-over") {
 }
 
 // row: W22
-TEST_CASE("a popper whose scope gives up in the tick of the hand-over") {
+TEST_CASE("a popper whose scope gives up in the tick of the hand-over loses no item") {
   run_scripted([](scripted_engine& engine) -> task<> {
     queue<int> items;
     std::string log;
@@ -115,13 +115,13 @@ TEST_CASE("a popper whose scope gives up in the tick of the hand-over") {
     });
     const fiber<> next = spawn(note_pop(items, log));
     co_await yield();
-    SUBCASE("before it: the item goes to the next") {
+    SUBCASE("before it: the item goes to the next popper") {
       co_await sleep(5ms);
       CHECK(items.try_push(1));
       co_await next.join();
       CHECK(log == "moved on -1 ");
     }
-    SUBCASE("after it: it has the item") {
+    SUBCASE("after it: the popper has the item") {
       engine.advance(5'000'000);
       CHECK(items.try_push(1));
       CHECK(items.try_push(2));
@@ -135,7 +135,7 @@ TEST_CASE("a popper whose scope gives up in the tick of the hand-over") {
 }
 
 // row: W22
-TEST_CASE("a pusher that is killed in the tick in which its item is let in") {
+TEST_CASE("a pusher that is killed in the tick in which its item is let in loses no item") {
   const auto kill_one_of_two = [](std::size_t size, bool before) -> task<> {
     queue<std::unique_ptr<int>> items(size);
     std::string log;
@@ -169,7 +169,7 @@ TEST_CASE("a pusher that is killed in the tick in which its item is let in") {
 }
 
 // row: W22
-TEST_CASE("a pusher whose limit is due in the tick in which its item is let in") {
+TEST_CASE("a pusher whose limit is due in the tick in which its item is let in loses no item") {
   run_scripted([](scripted_engine& engine) -> task<> {
     queue<std::unique_ptr<int>> items(1);
     std::string log;
@@ -197,7 +197,7 @@ TEST_CASE("a pusher whose limit is due in the tick in which its item is let in")
 }
 
 // row: W22
-TEST_CASE("a pusher whose scope gives up in the tick in which its item is let in") {
+TEST_CASE("a pusher whose scope gives up in the tick in which its item is let in loses no item") {
   run_scripted([](scripted_engine& engine) -> task<> {
     queue<std::unique_ptr<int>> items(1);
     std::string log;
@@ -222,7 +222,7 @@ TEST_CASE("a pusher whose scope gives up in the tick in which its item is let in
 }
 
 // row: W22
-TEST_CASE("of all that wait on either side only those that live are served") {
+TEST_CASE("only waiters that still live are served, on either side") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items(0);
     std::string log;
@@ -265,7 +265,7 @@ TEST_CASE("a pending kill is thrown before an item is taken or given") {
 }
 
 // row: W22
-TEST_CASE("an item of a call that need not wait is not lost by a kill that comes meanwhile") {
+TEST_CASE("a kill that comes during a call that need not wait does not lose its item") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items;
     for (int i = 0; i < 1000; ++i) CHECK(items.try_push(i));
@@ -287,7 +287,7 @@ TEST_CASE("an item of a call that need not wait is not lost by a kill that comes
 // Weight
 
 // row: W22
-TEST_CASE("a heavy first pusher keeps lighter ones out; when it gives up they come in") {
+TEST_CASE("a heavy first pusher keeps lighter ones out, and they come in when it gives up") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int, itself> items(queue_base::unlimited, 10);
     std::string log;
@@ -331,7 +331,7 @@ class storm {
       if (random_.once_in(4)) co_await sleep(std::chrono::microseconds(random_.below(300)));
       if (random_.once_in(2)) all[random_.below(all.size())].request_kill();
     }
-    // What is left is popped by others, until nobody pushes any more.
+    // What is left is popped by others, until no fiber pushes any more.
     const fiber<> last = spawn(pop_rest());
     co_await sleep(1s);
     items_.close();
@@ -407,7 +407,7 @@ class storm {
 }  // namespace
 
 // row: W22
-TEST_CASE("in a storm of kills and limits every item is in one place") {
+TEST_CASE("in a storm of kills and limits every item is in exactly one place") {
   for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{8}}) {
     for (std::uint64_t seed = 1; seed <= 8; ++seed) {
       CAPTURE(size);

@@ -84,7 +84,7 @@ void compare_with_deque(std::size_t most, std::uint64_t seed) {
 TEST_SUITE_BEGIN("queue memory");
 
 // row: QU-01
-TEST_CASE("at every border of its blocks it is a deque") {
+TEST_CASE("at every border of its blocks a queue behaves like a deque") {
   for (const std::size_t most :
        {1u, 2u, 20u, 21u, 22u, 30u, 31u, 32u, 33u, 62u, 63u, 64u, 65u, 66u, 1000u}) {
     compare_with_deque<counted_item>(most, most);        // 31 of them are a block
@@ -111,7 +111,7 @@ TEST_CASE("numbers fill a block without a gap") {
 }
 
 // row: QU-01
-TEST_CASE("empty, it holds no memory") {
+TEST_CASE("an empty queue holds no memory") {
   if (!allocations_are_counted()) return;
   const empty_frame_pool nothing_free(chunk_bytes);
   queue<int> items;
@@ -122,12 +122,12 @@ TEST_CASE("empty, it holds no memory") {
   CHECK(takes_memory());
   for (int i = 0; i < 1000; ++i) CHECK(items.try_push(i));
   while (items.try_pop()) continue;
-  // All blocks are with the pool again: when somebody else has them, there is none left.
+  // All blocks are with the pool again: when another owner has them, there is none left.
   const empty_frame_pool all(chunk_bytes);
   CHECK(takes_memory());
 }
 
-TEST_CASE("a hand-over allocates nothing, a block holds many items, and spent ones serve again") {
+TEST_CASE("a hand-over does not allocate, a block holds many items, and spent blocks are reused") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items;
     std::string log;
@@ -156,7 +156,7 @@ TEST_CASE("a hand-over allocates nothing, a block holds many items, and spent on
 }
 
 // row: QU-01
-TEST_CASE("push throws when there is no memory, and leaves its item alone") {
+TEST_CASE("push throws when there is no memory, and leaves its item as it was") {
   if (!allocations_are_counted()) return;
   run_scripted([](scripted_engine&) -> task<> {
     queue<std::unique_ptr<int>> items(100);
@@ -207,7 +207,7 @@ TEST_CASE("push throws when there is no memory for one more block, and nothing i
 }
 
 // row: W22
-TEST_CASE("a pop that finds no memory for those who wait loses nothing, and they come later") {
+TEST_CASE("a pop that finds no memory for waiting pushers loses nothing, and they come later") {
   if (!allocations_are_counted()) return;
   run_scripted([](scripted_engine&) -> task<> {
     constexpr int block = (chunk_bytes - sizeof(void*)) / sizeof(int);

@@ -31,7 +31,7 @@ TEST_SUITE_BEGIN("queue");
 // Order
 
 // row: QU-01
-TEST_CASE("items come out in the order in which they went in") {
+TEST_CASE("items come out of a queue in the order in which they went in") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<std::string> words;
     CHECK(words.empty());
@@ -52,7 +52,7 @@ TEST_CASE("items come out in the order in which they went in") {
 }
 
 // row: QU-01
-TEST_CASE("an item goes to whoever has waited longest") {
+TEST_CASE("an item goes to the fiber that has waited longest") {
   run_scripted([](scripted_engine&) -> task<> {
     constexpr int count = 200;
     queue<int> items;
@@ -81,7 +81,7 @@ TEST_CASE("an item goes to whoever has waited longest") {
 }
 
 // row: QU-01
-TEST_CASE("a place goes to whoever has waited longest") {
+TEST_CASE("room goes to the fiber that has waited longest") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items(3);
     std::string log;
@@ -102,7 +102,7 @@ TEST_CASE("a place goes to whoever has waited longest") {
 }
 
 // row: W20
-TEST_CASE("a place that is free again is not for those who come later") {
+TEST_CASE("room that becomes free is not available to fibers that come later") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items(1);
     std::string log;
@@ -124,7 +124,7 @@ TEST_CASE("a place that is free again is not for those who come later") {
 }
 
 // row: W20
-TEST_CASE("try_push is false while somebody waits to push, even if there were room for it") {
+TEST_CASE("try_push is false while a fiber waits to push, even if there is room") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int, itself> items(10, 10);
     std::string log;
@@ -143,7 +143,7 @@ TEST_CASE("try_push is false while somebody waits to push, even if there were ro
 }
 
 // row: W20
-TEST_CASE("an item that was handed over is not for those who come before its fiber runs") {
+TEST_CASE("an item that was handed over is not available before its fiber has run") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items;
     std::string log;
@@ -160,7 +160,7 @@ TEST_CASE("an item that was handed over is not for those who come before its fib
   });
 }
 
-TEST_CASE("a queue that is full of nothing but ready calls lets the others run") {
+TEST_CASE("a loop of pushes and pops that are always ready lets other fibers run") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items;
     bool ran = false;
@@ -201,7 +201,7 @@ TEST_CASE("with room for 0 items each push waits for a pop that takes its item")
     CHECK(log == "+1 +2 ");
     const fiber<> c = spawn(note_pop(items, log)), d = spawn(note_pop(items, log));
     co_await yield();
-    CHECK(items.try_push(3));  // somebody waits for it
+    CHECK(items.try_push(3));  // a fiber waits for it
     co_await items.push(4);
     CHECK_FALSE(items.try_push(5));
     co_await d.join();
@@ -210,7 +210,7 @@ TEST_CASE("with room for 0 items each push waits for a pop that takes its item")
 }
 
 // row: QU-01
-TEST_CASE("it holds as many items as it was made for, whatever that is") {
+TEST_CASE("a queue holds as many items as it was made for, however many those are") {
   run_scripted([](scripted_engine&) -> task<> {
     for (const std::size_t size : {std::size_t{1}, std::size_t{2}, std::size_t{100}}) {
       queue<int> items(size);
@@ -229,7 +229,7 @@ TEST_CASE("it holds as many items as it was made for, whatever that is") {
 }
 
 // rows: W10 QU-01 TM-06
-TEST_CASE("limits of 0, of the past and of some time") {
+TEST_CASE("push and pop accept limits of zero, in the past and of some time") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     const std::chrono::steady_clock::time_point past{};
@@ -255,7 +255,7 @@ TEST_CASE("limits of 0, of the past and of some time") {
 // Weight
 
 // row: QU-01
-TEST_CASE("room is for a weight, too, and its account is exact") {
+TEST_CASE("a limit may count weight, and its account is exact") {
   queue<int, itself> items(4, 10);
   CHECK(items.weight_max() == 10);
   CHECK(items.try_push(7));
@@ -296,7 +296,7 @@ TEST_CASE("an item that is heavier than the limit passes, alone") {
 }
 
 // row: QU-01
-TEST_CASE("one that leaves lets in as many as there is room for") {
+TEST_CASE("one item that leaves lets in as many items as there is room for") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int, itself> items(queue_base::unlimited, 10);
     std::string log;
@@ -314,7 +314,7 @@ TEST_CASE("one that leaves lets in as many as there is room for") {
   });
 }
 
-TEST_CASE("weights that are as large as numbers go do not overflow") {
+TEST_CASE("weights near the largest number do not overflow") {
   const auto huge = [](const int&) { return queue_base::unlimited; };
   queue<int, decltype(huge)> items(queue_base::unlimited, queue_base::unlimited - 1, huge);
   CHECK(items.try_push(1));
@@ -330,7 +330,7 @@ TEST_CASE("weights that are as large as numbers go do not overflow") {
 // Items
 
 // row: QU-01
-TEST_CASE("items that can only be moved are moved, the others are copied when they are named") {
+TEST_CASE("move-only items are moved, and other named items are copied") {
   static_assert(!std::copy_constructible<std::unique_ptr<int>>);
   run_scripted([](scripted_engine&) -> task<> {
     queue<std::unique_ptr<int>> owned;
@@ -376,7 +376,7 @@ TEST_CASE("a copy is made when push is called") {
 // Closed
 
 // row: QU-03
-TEST_CASE("close ends those who wait to push, whose items are not stored") {
+TEST_CASE("close ends waiting pushes, whose items are not stored") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items(1);
     std::string log;
@@ -410,7 +410,7 @@ TEST_CASE("close ends those who wait to push, whose items are not stored") {
 }
 
 // row: QU-03
-TEST_CASE("close ends those who wait to pop; twice is fine") {
+TEST_CASE("close ends waiting pops, and may be called twice") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items;
     std::vector<fiber<std::string>> poppers;
@@ -427,7 +427,7 @@ TEST_CASE("close ends those who wait to pop; twice is fine") {
 }
 
 // row: QU-03
-TEST_CASE("who was handed an item, or a place, before the close has it") {
+TEST_CASE("a fiber that was handed an item or room before the close has it") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items(1);
     std::string log;
@@ -446,7 +446,7 @@ TEST_CASE("who was handed an item, or a place, before the close has it") {
 }
 
 // row: QU-03
-TEST_CASE("close_now drops what is in it") {
+TEST_CASE("close_now drops the items in the queue") {
   run_scripted([](scripted_engine&) -> task<> {
     life_count lives;
     queue<counted_item, weight_of_counted> items(2, 10);
@@ -470,7 +470,7 @@ TEST_CASE("close_now drops what is in it") {
   });
 }
 
-TEST_CASE("what is in a queue goes with it") {
+TEST_CASE("items in a queue are destroyed with it") {
   life_count lives;
   {
     queue<counted_item> items;
@@ -506,7 +506,7 @@ TEST_CASE("dump shows at which queue a fiber waits, and for what") {
 }
 
 // row: W42
-TEST_CASE("who waits alone at a queue is a deadlock") {
+TEST_CASE("a fiber that waits alone at a queue is a deadlock") {
   queue<int> items(0);
   std::string words = deadlock_of([&](scripted_engine&) -> task<> { co_await pop_one(items); });
   CHECK(words.find("deadlock") == 0);
@@ -532,7 +532,7 @@ TEST_CASE("a queue that is destroyed while a fiber waits at it aborts") {
   CHECK(aborts_with(sentence, with([](queue<int>& at) { return pop_one(at); })));
 }
 
-TEST_CASE("waking who waits at a queue on another thread aborts") {
+TEST_CASE("waking a fiber that waits at a queue on another thread aborts") {
   if (sanitized) return;  // under ThreadSanitizer a forked child can start no threads
   CHECK(aborts_with("a fiber was woken on a thread that is not its scheduler's", [] {
     run_scripted([](scripted_engine&) -> task<> {

@@ -29,7 +29,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// A fiber that waits until somebody else ends it.
+// A fiber that waits until another fiber ends it.
 fiber<> spawn_waiting() {
   return spawn([]() -> task<> { co_await sleep(std::chrono::hours::max()); });
 }
@@ -72,7 +72,7 @@ TEST_CASE("posted work runs between fibers, never at once") {
   CHECK(log == "main posted slept");
 }
 
-TEST_CASE("the work of one thread runs in the order of its posting") {
+TEST_CASE("the work of one thread runs in the order of its posts") {
   constexpr int threads_count = 4;
   constexpr int posts = 1000;
   std::array<int, threads_count> last{};
@@ -152,7 +152,7 @@ TEST_CASE("posts that race with the end of the scheduler run, are dropped, or ar
   CHECK(life.use_count() == 1);  // what was dropped was destroyed
 }
 
-TEST_CASE("work may spawn fibers, which belong to nobody, and kill them") {
+TEST_CASE("posted work may spawn fibers, which have no parent, and kill fibers") {
   const auto main = []() -> task<> {
     const auto waiting = spawn_waiting();
     std::uint64_t parent = 99;
@@ -170,7 +170,7 @@ TEST_CASE("work may spawn fibers, which belong to nobody, and kill them") {
   run(main());
 }
 
-TEST_CASE("work may post more work") {
+TEST_CASE("posted work may post more work") {
   int steps = 0;
   const auto main = [&]() -> task<> {
     const auto waiting = spawn_waiting();
@@ -186,7 +186,7 @@ TEST_CASE("work may post more work") {
   CHECK(steps == 100);
 }
 
-TEST_CASE("work may be something that can only be moved") {
+TEST_CASE("posted work may be something that can only be moved") {
   const auto main = []() -> task<> {
     const auto waiting = spawn_waiting();
     int got = 0;
@@ -201,7 +201,8 @@ TEST_CASE("work may be something that can only be moved") {
   run(main());
 }
 
-TEST_CASE("an exception that leaves posted work is reported as one that nobody looked at") {
+TEST_CASE(
+    "an exception that leaves posted work is reported like a failure that was not looked at") {
   std::string reported;
   std::uint64_t id = 99;
   options settings;
@@ -248,7 +249,7 @@ TEST_CASE("a post after the end returns false, however long the handle lives") {
   run(second());
 }
 
-TEST_CASE("work that was accepted, but had no turn before the end, is dropped and destroyed") {
+TEST_CASE("work that was accepted but had no turn before the end is dropped and destroyed") {
   const auto life = std::make_shared<int>();
   bool ran = false;
   const auto main = [&]() -> task<> {
@@ -261,7 +262,7 @@ TEST_CASE("work that was accepted, but had no turn before the end, is dropped an
   CHECK(life.use_count() == 1);
 }
 
-TEST_CASE("a full mailbox refuses a post, says so, and takes more when some have run") {
+TEST_CASE("a full mailbox refuses a post, says so, and accepts more when some work has run") {
   scripted_engine engine;
   options settings;
   settings.posts_max = 3;
@@ -318,7 +319,7 @@ TEST_CASE("a scheduler that has ended with a full mailbox says that it has ended
   CHECK(handle->post([] {}) == post_result::ended);
 }
 
-TEST_CASE("what the library sends itself needs no place in the mailbox") {
+TEST_CASE("the library's own messages need no place in the mailbox") {
   options settings;
   settings.posts_max = 0;
   const auto main = []() -> task<int> {
@@ -345,7 +346,7 @@ TEST_CASE("handles can be copied, moved and assigned, and the last one counts") 
   run_on(engine, main());
 }
 
-TEST_CASE("a handle that was moved from, and one made outside of run, abort") {
+TEST_CASE("a remote that was moved from, or made outside of run, aborts") {
   CHECK(aborts_with("a moved-from remote handle was used", [] {
     scripted_engine engine;
     const auto main = []() -> task<> {

@@ -54,7 +54,7 @@ TEST_SUITE_BEGIN("run_main");
 
 // Exit codes
 
-TEST_CASE("a task<> that returns is exit code 0, a task<int> says its own") {
+TEST_CASE("a task<> that returns is exit code 0, and a task<int> returns its own") {
   const auto nothing = []() -> task<> { co_return; };
   const auto three = []() -> task<int> { co_return 3; };
   CHECK(program(nothing).status == 0);
@@ -200,7 +200,7 @@ TEST_CASE("an error during the clean-up after a signal is an error: a sentence a
   CHECK(end.errors == "could not save\n");
 }
 
-TEST_CASE("a second signal ends the process at once, with the code of that one") {
+TEST_CASE("a second signal ends the process at once, with that signal's code") {
   if (sanitized) return;  // ThreadSanitizer holds signals back in forked children
   const auto main = []() -> task<> {
     ::raise(SIGINT);
@@ -218,7 +218,8 @@ TEST_CASE("a second signal ends the process at once, with the code of that one")
   CHECK(end.errors == "cleaning up\n");
 }
 
-TEST_CASE("a signal when the main task has ended changes nothing, a second one ends") {
+TEST_CASE(
+    "a signal after the end of the main task changes nothing, and a second one ends the process") {
   if (sanitized) return;  // ThreadSanitizer holds signals back in forked children
   const auto main_with = [](int signals) {
     return [signals]() -> task<int> {
@@ -241,7 +242,7 @@ TEST_CASE("a signal when the main task has ended changes nothing, a second one e
   CHECK(program(main_with(2)).errors.empty());
 }
 
-TEST_CASE("the dispositions are put back, whatever they were, and it can be called again") {
+TEST_CASE("run_main restores the dispositions, whatever they were, and can be called again") {
   const child_end end = run_in_child([] {
     struct sigaction mine = {};
     mine.sa_handler = &ignore;
@@ -270,7 +271,7 @@ TEST_CASE("the dispositions are put back, whatever they were, and it can be call
   CHECK(end.errors == "fails\n");
 }
 
-TEST_CASE("run_main inside of run_main aborts") {
+TEST_CASE("run_main inside run_main aborts") {
   CHECK(aborts_with("run_main() was called while another run_main() was running", [] {
     const auto nothing = []() -> task<> { co_return; };
     const auto main = [&]() -> task<> {

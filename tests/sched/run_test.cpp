@@ -63,7 +63,7 @@ TEST_SUITE_BEGIN("run");
 
 // What comes back
 
-TEST_CASE("run returns what the task returns, whatever that is") {
+TEST_CASE("run returns what the task returns, whatever its type") {
   static int shared = 0;
   struct maker {
     static task<> nothing() { co_return; }
@@ -87,7 +87,7 @@ TEST_CASE("run rethrows what the task throws") {
   CHECK_THROWS_WITH(run(main()), "from inside");
 }
 
-TEST_CASE("a main task that was killed has no value: errc::exited") {
+TEST_CASE("a killed main task has no value: run throws errc::exited") {
   scripted_engine engine;
   const auto main = []() -> task<int> {
     current().kill();
@@ -103,7 +103,7 @@ TEST_CASE("a main task that was killed has no value: errc::exited") {
   }
 }
 
-TEST_CASE("the task that is given to run dies with it, its arguments included") {
+TEST_CASE("the task given to run is destroyed with it, including its arguments") {
   const auto life = std::make_shared<int>();
   const auto hold = [](std::shared_ptr<int>) -> task<> { co_return; };
   run(hold(life));
@@ -144,7 +144,7 @@ TEST_CASE("several threads run a scheduler each, at the same time") {
   for (const int result : results) CHECK(result == 8400);
 }
 
-TEST_CASE("run inside of run aborts") {
+TEST_CASE("run inside run aborts") {
   CHECK(aborts_with("run() was called inside run()", [] {
     const auto main = []() -> task<> {
       run(answer());
@@ -154,7 +154,7 @@ TEST_CASE("run inside of run aborts") {
   }));
 }
 
-TEST_CASE("run touches no signals") {
+TEST_CASE("run does not touch signals") {
   const std::array signals = {SIGINT, SIGTERM, SIGPIPE, SIGHUP, SIGCHLD};
   const auto dispositions = [&] {
     std::vector<void (*)(int)> handlers;
@@ -176,7 +176,7 @@ TEST_CASE("run touches no signals") {
 
 // The end
 
-TEST_CASE("when the main task ends, the others are cancelled at their waits, and clean up") {
+TEST_CASE("when the main task ends, other fibers are cancelled at their waits, and clean up") {
   scripted_engine engine;
   std::string log;
   const auto other = [&](std::function<task<>()> wait) -> task<> {
@@ -199,7 +199,7 @@ TEST_CASE("when the main task ends, the others are cancelled at their waits, and
   CHECK(engine.now() == begin + 1'000'000);
 }
 
-TEST_CASE("at the end every further wait throws, too") {
+TEST_CASE("while the run ends every further wait throws, too") {
   scripted_engine engine;
   int caught = 0;
   const auto main = [&]() -> task<> {
@@ -218,7 +218,7 @@ TEST_CASE("at the end every further wait throws, too") {
   CHECK(caught == 1000);
 }
 
-TEST_CASE("fibers that are spawned at the end never begin, and their arguments are destroyed") {
+TEST_CASE("fibers spawned while the run ends never begin, and their arguments are destroyed") {
   scripted_engine engine;
   const auto life = std::make_shared<int>();
   bool began = false;
@@ -243,7 +243,7 @@ TEST_CASE("fibers that are spawned at the end never begin, and their arguments a
   CHECK(life.use_count() == 1);
 }
 
-TEST_CASE("an error of the main task ends the others in the same way, and comes out afterwards") {
+TEST_CASE("an error of the main task ends other fibers in the same way, and is thrown afterwards") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -280,7 +280,7 @@ TEST_CASE("clean-up may use everything that does not wait") {
 
 // Fibers that refuse to end
 
-TEST_CASE("what does not end in the grace time is listed, and may still end in the second one") {
+TEST_CASE("a fiber that outlives the grace time is listed, and may still end in the second one") {
   const child_end end = run_in_child([] {
     scripted_engine engine;
     const auto main = [&]() -> task<> {
@@ -306,7 +306,7 @@ TEST_CASE("what does not end in the grace time is listed, and may still end in t
   CHECK_FALSE(contains(end.errors, "within 4.0 s"));
 }
 
-TEST_CASE("the grace time begins when the main task ends, however long that has computed") {
+TEST_CASE("the grace time begins when the main task ends, however long it has computed") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {

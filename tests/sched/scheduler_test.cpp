@@ -320,7 +320,7 @@ TEST_CASE("the time that posted work takes does not shorten the batch") {
   run_on(engine, main());
 }
 
-TEST_CASE("one turn runs 256 timers that are due at most, and the next one follows at once") {
+TEST_CASE("one turn runs at most 256 due timers, and the next turn follows at once") {
   scripted_engine engine;
   noted_turns turns(engine);
   std::deque<noting_timer> timers;
@@ -337,7 +337,7 @@ TEST_CASE("one turn runs 256 timers that are due at most, and the next one follo
   run_on(engine, main());
 }
 
-TEST_CASE("one turn runs 256 pieces of posted work at most, and the next one follows at once") {
+TEST_CASE("one turn runs at most 256 pieces of posted work, and the next turn follows at once") {
   scripted_engine engine;
   noted_turns turns(engine);
   std::deque<noting_work> works;
@@ -352,7 +352,7 @@ TEST_CASE("one turn runs 256 pieces of posted work at most, and the next one fol
   run_on(engine, main());
 }
 
-TEST_CASE("one turn calls 256 late callbacks at most, and the next one follows at once") {
+TEST_CASE("one turn calls at most 256 late callbacks, and the next turn follows at once") {
   scripted_engine engine;
   noted_turns turns(engine);
   const auto main = [&]() -> task<> {
@@ -368,7 +368,7 @@ TEST_CASE("one turn calls 256 late callbacks at most, and the next one follows a
   run_on(engine, main());
 }
 
-TEST_CASE("what was posted before the end runs, however much it is") {
+TEST_CASE("work posted before the end runs, however much it is") {
   scripted_engine engine;
   noted_turns turns(engine);
   std::deque<noting_work> works;
@@ -380,7 +380,7 @@ TEST_CASE("what was posted before the end runs, however much it is") {
   CHECK(turns.count == 1000);
 }
 
-TEST_CASE("completions come in batches, and those who waited go on in their order") {
+TEST_CASE("completions come in batches, and their waiters continue in order") {
   constexpr int count = 1000;
   scripted_engine engine;
   std::vector<int> order;
@@ -401,7 +401,7 @@ TEST_CASE("completions come in batches, and those who waited go on in their orde
   CHECK(std::is_sorted(order.begin(), order.end()));
 }
 
-TEST_CASE("all that is due at the same time goes on in the order of its beginning") {
+TEST_CASE("waits that are due at the same time continue in the order of their beginning") {
   scripted_engine engine;
   std::vector<int> order;
   const auto main = [&]() -> task<> {
@@ -418,7 +418,7 @@ TEST_CASE("all that is due at the same time goes on in the order of its beginnin
   run_on(engine, main());
 }
 
-TEST_CASE("time stands still within a turn: waits record when it began") {
+TEST_CASE("time stands still within a turn: waits record when the turn began") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto sleeper = spawn([]() -> task<> { co_await sleep(1h); });
@@ -433,7 +433,7 @@ TEST_CASE("time stands still within a turn: waits record when it began") {
 
 // What it knows
 
-TEST_CASE("the scheduler of a thread is there inside of run, and only there") {
+TEST_CASE("a thread has a scheduler inside of run, and only there") {
   CHECK(current_scheduler_or_null() == nullptr);
   scripted_engine engine;
   const auto main = [&]() -> task<> {
@@ -450,7 +450,7 @@ TEST_CASE("the scheduler of a thread is there inside of run, and only there") {
 }
 
 // row: GL-03
-TEST_CASE("it counts the fibers that have not ended, and visits them oldest first") {
+TEST_CASE("a scheduler counts the fibers that have not ended, and visits them oldest first") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     scheduler& home = current_scheduler();
@@ -470,7 +470,7 @@ TEST_CASE("it counts the fibers that have not ended, and visits them oldest firs
   run_on(engine, main());
 }
 
-TEST_CASE("hope keeps a scheduler waiting for something that it does not know") {
+TEST_CASE("an external wait keeps a scheduler waiting for something that it does not know") {
   scripted_engine engine;
   fiber<> waiting;
   int idle = 0;
@@ -490,7 +490,7 @@ TEST_CASE("hope keeps a scheduler waiting for something that it does not know") 
 
 // Those who outlive the fibers
 
-TEST_CASE("guests are told to end when all fibers have ended, and once more when all is done") {
+TEST_CASE("guests are told to end when all fibers have ended, and again when all is done") {
   scripted_engine engine;
   std::string log;
   std::optional<noting_guest> guest;
@@ -524,7 +524,7 @@ TEST_CASE("a guest that has left is not told") {
   CHECK(log.empty());
 }
 
-TEST_CASE("those who lack a descriptor are told one by one, in the order of their asking") {
+TEST_CASE("waiters for a descriptor are told one by one, in the order of their requests") {
   scripted_engine engine;
   std::string log;
   noting_waiter a(log, 'a');

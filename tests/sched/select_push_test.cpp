@@ -38,7 +38,7 @@ struct half_full : weighed {
 TEST_SUITE_BEGIN("select of pushes");
 
 // row: JN-04
-TEST_CASE("a heavy push that loses lets in those behind it") {
+TEST_CASE("a heavy push that loses lets in the pushes behind it") {
   run_scripted([](scripted_engine&) -> task<> {
     half_full items;
     event door;
@@ -126,7 +126,7 @@ TEST_CASE("a select that is let in by another lets in the next") {
 }
 
 // row: JN-04
-TEST_CASE("selects that let in each other, in a long chain, need no deep stack") {
+TEST_CASE("selects that let each other in, in a long chain, need no deep stack") {
   run_scripted([](scripted_engine&) -> task<> {
     constexpr std::size_t length = 100'000;
     std::deque<half_full> queues(length);
@@ -151,7 +151,7 @@ TEST_CASE("selects that let in each other, in a long chain, need no deep stack")
 }
 
 // rows: QU-03 JN-04
-TEST_CASE("those that a close lets go first let nobody in behind them") {
+TEST_CASE("pushes of a select that close ends let in no push behind them") {
   run_scripted([](scripted_engine&) -> task<> {
     half_full items;
     const auto choose = [&]() -> task<> { co_await select(items.push(9), items.push(8)); };
@@ -168,7 +168,7 @@ TEST_CASE("those that a close lets go first let nobody in behind them") {
 }
 
 // rows: W22 JN-04
-TEST_CASE("in a storm of selects every item is in one place") {
+TEST_CASE("in a storm of selects every item is in exactly one place") {
   for (std::uint64_t seed = 1; seed <= 12; ++seed) {
     CAPTURE(seed);
     run_scripted([seed](scripted_engine&) -> task<> {

@@ -1,4 +1,4 @@
-// select: which call is taken, and that the others are as if they had never been made.
+// select: which call is taken, and that the rest are as if they had never been made.
 //
 // Method: after each select() the event, queue or group of a loser is destroyed, which aborts if it
 // had left something there. The scripted engine's clock moves only when everything sleeps.
@@ -94,13 +94,13 @@ struct fair {
     if (kind == 6) end_of_member.set();
   }
 
-  // What shall have become of it.
+  // What must have become of it.
   void check_losers(std::size_t winner) {
     CHECK((sent == nullptr) == (winner == 2));
     CHECK(out.peek() == nullptr);
     CHECK(copies.peek() == nullptr);
     CHECK(in.empty());
-    CHECK(in.try_push(9));  // nobody waits for it
+    CHECK(in.try_push(9));  // no fiber waits for it
     CHECK(in.size() == 1);
     end_of_joined.set();
     end_of_getter.set();
@@ -160,9 +160,9 @@ TEST_CASE("each kind of wait can be the one that is taken, and one of those that
 }
 
 // row: JN-04
-TEST_CASE("what need not wait is taken at once, the first in the order in which it is given") {
+TEST_CASE("a call that need not wait is taken at once, and of several the first in the list") {
   for (std::size_t kind = 0; kind + 1 < fair::kinds; ++kind) {
-    if (kind == 2 || kind == 3) continue;  // nobody pops from these yet
+    if (kind == 2 || kind == 3) continue;  // no fiber pops from these yet
     CAPTURE(kind);
     run_scripted([kind](scripted_engine&) -> task<> {
       std::optional<fair> waits(std::in_place);
@@ -186,7 +186,7 @@ TEST_CASE("what need not wait is taken at once, the first in the order in which 
 }
 
 // row: JN-04
-TEST_CASE("a push is taken at once when somebody pops, or there is room") {
+TEST_CASE("a push is taken at once when a fiber pops, or there is room") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> first(0), second(1);
     std::string log;
@@ -204,7 +204,7 @@ TEST_CASE("a push is taken at once when somebody pops, or there is room") {
 }
 
 // row: JN-04
-TEST_CASE("of several that come in one tick the first is taken, and the others are kept") {
+TEST_CASE("of several calls that come in one tick the first is taken, and the rest are kept") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> a, b;
     std::string log;
@@ -227,7 +227,7 @@ TEST_CASE("of several that come in one tick the first is taken, and the others a
 // Limits
 
 // row: JN-04
-TEST_CASE("the limit that passes first ends it, as it ends the call that has it") {
+TEST_CASE("the limit that passes first ends select(), as it ends the call that has it") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     event door;
@@ -273,7 +273,7 @@ TEST_CASE("a limit of 0 takes what is there, and only that") {
 }
 
 // row: JN-04
-TEST_CASE("what comes in the tick in which a limit is due is taken: success wins") {
+TEST_CASE("success wins: what comes in the tick in which a limit is due is taken") {
   run_scripted([](scripted_engine& engine) -> task<> {
     queue<int> items;
     std::string log;
@@ -290,7 +290,7 @@ TEST_CASE("what comes in the tick in which a limit is due is taken: success wins
 }
 
 // rows: W7 JN-04
-TEST_CASE("a limit around select() takes nothing either") {
+TEST_CASE("a limit around select() that passes takes nothing") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items, full(1);
     CHECK(full.try_push(1));
@@ -307,7 +307,7 @@ TEST_CASE("a limit around select() takes nothing either") {
 // Kills
 
 // rows: W22 JN-04
-TEST_CASE("who is killed in a select() takes nothing, unless it had something already") {
+TEST_CASE("a fiber killed in select() takes nothing unless a case had already won") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items;
     queue<std::unique_ptr<int>> full(0);
@@ -352,7 +352,7 @@ TEST_CASE("who is killed in a select() takes nothing, unless it had something al
 }
 
 // row: JN-04
-TEST_CASE("a pending kill is thrown although something is ready") {
+TEST_CASE("a pending kill is thrown although a case is ready") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items;
     CHECK(items.try_push(1));
@@ -367,7 +367,7 @@ TEST_CASE("a pending kill is thrown although something is ready") {
 }
 
 // row: JN-04
-TEST_CASE("an exception that a fiber is killed with comes out of its select()") {
+TEST_CASE("an exception that a fiber is killed with is thrown by its select()") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items;
     event door;
@@ -382,7 +382,7 @@ TEST_CASE("an exception that a fiber is killed with comes out of its select()") 
 // Errors of the one that is taken
 
 // row: JN-04
-TEST_CASE("a queue that is closed has been taken, and says so") {
+TEST_CASE("a closed queue is taken, and says that it is closed") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items(0), other(0);
     const auto choose = [&]() -> task<> { co_await select(other.pop(), items.pop()); };
@@ -404,7 +404,7 @@ TEST_CASE("a queue that is closed has been taken, and says so") {
 }
 
 // row: JN-04
-TEST_CASE("get() of a fiber that failed throws what that threw") {
+TEST_CASE("get() of a fiber that failed throws that fiber's error") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     const fiber<> failing = spawn(fail_after, 1ms, "expected");
@@ -419,7 +419,7 @@ TEST_CASE("get() of a fiber that failed throws what that threw") {
 }
 
 // row: JN-04
-TEST_CASE("a copy of the value of a fiber that others look at") {
+TEST_CASE("select() returns a copy of a fiber's value, which other fibers can still read") {
   run_scripted([](scripted_engine&) -> task<> {
     const fiber<std::string> word = spawn(value_after<std::string>, 1ms, std::string("word"));
     for (int i = 0; i < 2; ++i) {
@@ -433,7 +433,7 @@ TEST_CASE("a copy of the value of a fiber that others look at") {
 // Whose turn it is
 
 // rows: QU-01 JN-04
-TEST_CASE("a select() waits in line with those who pop without one") {
+TEST_CASE("a select() waits in line with fibers that pop without one") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items, other;
     std::string log;
@@ -453,7 +453,7 @@ TEST_CASE("a select() waits in line with those who pop without one") {
 }
 
 // row: JN-04
-TEST_CASE("one that both pushes to and pops from a queue never serves itself") {
+TEST_CASE("a select() that both pushes to and pops from a queue never serves itself") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items(0);
     std::string log;
@@ -480,7 +480,7 @@ TEST_CASE("one that both pushes to and pops from a queue never serves itself") {
 }
 
 // row: JN-04
-TEST_CASE("the same fiber, event or queue twice is taken once") {
+TEST_CASE("a fiber, event or queue that is given twice is taken once") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     queue<int> items;
@@ -505,7 +505,7 @@ TEST_CASE("the same fiber, event or queue twice is taken once") {
 // What others see of it
 
 // row: JN-04
-TEST_CASE("dump shows all that is waited for") {
+TEST_CASE("dump shows everything that a select() waits for") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items;
     const fiber<> busy = spawn(sleep_for, 1h);
@@ -524,7 +524,7 @@ TEST_CASE("dump shows all that is waited for") {
 }
 
 // rows: W42 JN-04
-TEST_CASE("when nothing that it waits for can come, it is a deadlock") {
+TEST_CASE("a select() whose cases can never come is a deadlock") {
   const std::string words = deadlock_of([](scripted_engine&) -> task<> {
     queue<int> items;
     event door;
@@ -540,7 +540,7 @@ TEST_CASE("when nothing that it waits for can come, it is a deadlock") {
 }
 
 // row: JN-04
-TEST_CASE("a loop of selects that are ready lets the others run") {
+TEST_CASE("a loop of selects that are ready lets other fibers run") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     queue<int> items;
@@ -560,7 +560,7 @@ TEST_CASE("a loop of selects that are ready lets the others run") {
 }
 
 // row: JN-04
-TEST_CASE("it allocates nothing") {
+TEST_CASE("select() does not allocate") {
   run_scripted([](scripted_engine&) -> task<> {
     const auto round = []() -> task<std::size_t> {
       queue<int> items, full(0);

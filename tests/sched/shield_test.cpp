@@ -80,7 +80,7 @@ task<std::unique_ptr<int>> make_number() {
 
 TEST_SUITE_BEGIN("shield");
 
-TEST_CASE("a shield yields what the call yields, and lets its errors pass") {
+TEST_CASE("a shield returns what the call returns, and lets its errors pass") {
   scripted_engine engine;
   int target = 0;
   const auto fail = []() -> task<int> {
@@ -154,7 +154,7 @@ TEST_CASE("a shield whose call has ended holds nothing back") {
   CHECK(log.text() == "inside@1 behind cancelled@2 ");
 }
 
-TEST_CASE("success wins: who needs no wait behind the shield has not been killed") {
+TEST_CASE("success wins: a fiber that needs no wait behind the shield is not killed") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto target = spawn([&]() -> task<int> {
@@ -192,7 +192,7 @@ TEST_CASE("several kills are thrown once each behind the shield, in their order"
         "behind@6 ");
 }
 
-TEST_CASE("an operation inside a shield is not cancelled by what is held back") {
+TEST_CASE("an operation inside a shield is not cancelled by an interruption that is held back") {
   scripted_engine engine;
   notes log(engine);
   const auto guarded = [&]() -> task<> {
@@ -386,7 +386,7 @@ TEST_CASE("when the shield's limit passes, the limit around it ends every wait i
 }
 
 // row: TM-03
-TEST_CASE("limits inside the shield work as ever, also while something is held back") {
+TEST_CASE("limits inside the shield work as usual, also while an interruption is held back") {
   scripted_engine engine;
   notes log(engine);
   const auto guarded = [&]() -> task<> {
@@ -437,7 +437,8 @@ TEST_CASE("behind the shield kills come before limits, which still hold for the 
         "call with_timeout: timed out@5 outside@6 ");
 }
 
-TEST_CASE("a kill behind the shield passes through the limit that had passed: it is no timed_out") {
+TEST_CASE(
+    "a kill behind the shield passes through the limit that had passed: it is not timed_out") {
   scripted_engine engine;
   notes log(engine);
   const auto call = [&]() -> task<> {
@@ -459,7 +460,7 @@ TEST_CASE("a kill behind the shield passes through the limit that had passed: it
 
 // Shields in shields
 
-TEST_CASE("of nested shields the inner one's end lets nothing through that the outer one holds") {
+TEST_CASE("when an inner shield ends, the outer one still holds back what it has") {
   scripted_engine engine;
   notes log(engine);
   const auto guarded = [&]() -> task<> {
@@ -479,7 +480,7 @@ TEST_CASE("of nested shields the inner one's end lets nothing through that the o
   CHECK(log.text() == "inner@2 between@4 behind cancelled@4 ");
 }
 
-TEST_CASE("of nested shields each holds until its own limit: the later one counts") {
+TEST_CASE("each of several nested shields holds until its own limit: the later one counts") {
   scripted_engine engine;
   notes log(engine);
   const auto nested = [&](std::chrono::milliseconds outer, std::chrono::milliseconds inner) {
@@ -518,7 +519,7 @@ TEST_CASE("of nested shields each holds until its own limit: the later one count
   run_on(engine, main());
 }
 
-TEST_CASE("a limit between two shields ends what is around the inner one, behind it") {
+TEST_CASE("a limit between two shields ends the wait that follows the inner one") {
   scripted_engine engine;
   notes log(engine);
   const auto guarded = [&]() -> task<> {
@@ -604,7 +605,8 @@ TEST_CASE("shields hold beyond the end of the main task, for options.grace") {
   }
 }
 
-TEST_CASE("a shield that begins in the grace time holds until it is over, and later ones do not") {
+TEST_CASE(
+    "a shield that begins in the grace time holds until that is over, and later ones do not") {
   scripted_engine engine;
   notes log(engine);
   const auto main = [&]() -> task<> {
@@ -634,7 +636,7 @@ TEST_CASE("a shielded wait that nothing can end is not waited for until the grac
   CHECK(log.text() == "inside cancelled@0 ");
 }
 
-TEST_CASE("a fiber that outlives grace in its cleanup, behind its shield, ends the program") {
+TEST_CASE("a fiber that outlives grace in its clean-up, behind its shield, ends the program") {
   CHECK(aborts_with("did not end within", [] {
     scripted_engine engine;
     const auto main = []() -> task<> {
@@ -656,7 +658,7 @@ TEST_CASE("a fiber that outlives grace in its cleanup, behind its shield, ends t
 }
 
 // row: W42
-TEST_CASE("a deadlock inside the main fiber's shield is told, once") {
+TEST_CASE("a deadlock inside the main fiber's shield is reported once") {
   scripted_engine engine;
   notes log(engine);
   const auto main = [&]() -> task<> {

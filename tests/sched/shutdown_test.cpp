@@ -100,7 +100,7 @@ TEST_CASE("a signal ends the fibers that use a queue of the main task before the
   CHECK(log == "abm");
 }
 
-TEST_CASE("main tasks that join, or catch what ends them, are held as well") {
+TEST_CASE("main tasks that join, or catch their interruption, are held as well") {
   scripted_engine engine;
   bool caught = false;
   int code = -1;
@@ -133,7 +133,7 @@ TEST_CASE("main tasks that join, or catch what ends them, are held as well") {
   CHECK(code == 0);
 }
 
-TEST_CASE("after the signal spawned fibers are refused: they never run, and do not count") {
+TEST_CASE("fibers spawned after the signal are refused: they never run, and do not count") {
   scripted_engine engine;
   bool ran = false;
   const auto main = [&]() -> task<> {
@@ -160,7 +160,7 @@ TEST_CASE("after the signal spawned fibers are refused: they never run, and do n
   CHECK_FALSE(ran);
 }
 
-TEST_CASE("a kill of the main task by a fiber ends that fiber, too, and all others first") {
+TEST_CASE("a fiber that kills the main task ends before it, and so do all other fibers") {
   scripted_engine engine;
   std::string log;
   fiber<> other;
@@ -239,7 +239,7 @@ TEST_CASE("a main task that is in a shield at half of the grace time does not ke
   CHECK(engine.waits() < 20);
 }
 
-TEST_CASE("a starter whose suspended greenlet has an open group is held until that is empty") {
+TEST_CASE("a starter whose suspended greenlet has an open group is held until the group is empty") {
   scripted_engine engine;
   steady_ns resumed = 0;
   const steady_ns begin = engine.now();
@@ -293,7 +293,7 @@ TEST_CASE("one clock covers a tree of starters") {
   CHECK(resumed == std::vector<steady_ns>(3, 6'000'000'000));
 }
 
-TEST_CASE("fibers are listed after the grace time, and the code is 70 after twice as much") {
+TEST_CASE("fibers are listed after the grace time, and the code is 70 after twice that time") {
   const child_end end = run_in_child([] {
     scripted_engine engine;
     engine.hold_cancellations(true);
@@ -311,7 +311,7 @@ TEST_CASE("fibers are listed after the grace time, and the code is 70 after twic
   CHECK(contains(end.errors, "fiber 2 \"deaf\""));
 }
 
-TEST_CASE("the clock counts from the end of the main task, however long that has computed") {
+TEST_CASE("the clock counts from the end of the main task, however long it has computed") {
   scripted_engine engine;
   const child_end end = run_in_child([] {
     scripted_engine slow;
@@ -334,7 +334,7 @@ TEST_CASE("the clock counts from the end of the main task, however long that has
 
 // shutdown_requested
 
-TEST_CASE("a signal that was asked for cancels nothing and completes the request") {
+TEST_CASE("a requested signal cancels nothing and completes the request") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const fiber<int> worker = spawn([]() -> task<int> {
@@ -356,7 +356,7 @@ TEST_CASE("a signal that was asked for cancels nothing and completes the request
   CHECK(run_with_signals(engine, main()) == 0);
 }
 
-TEST_CASE("a request that no fiber waits for any more still cancels nothing") {
+TEST_CASE("a request that is no longer awaited still cancels nothing") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     static_cast<void>(shutdown_requested());
@@ -367,7 +367,7 @@ TEST_CASE("a request that no fiber waits for any more still cancels nothing") {
   CHECK(run_with_signals(engine, main()) == 0);
 }
 
-TEST_CASE("a request may be a part of a select, and is external: waiting for it is no deadlock") {
+TEST_CASE("a request may be a case of a select, and is external: waiting for it is no deadlock") {
   scripted_engine engine;
   int idle = 0;
   engine.on_idle = [&] {
@@ -387,7 +387,7 @@ TEST_CASE("without signals a wait for a request alone is a deadlock") {
                  "shutdown request"));
 }
 
-TEST_CASE("after the grace time the signal acts as if it had not been asked for") {
+TEST_CASE("after the grace time the signal acts as if it had not been requested") {
   scripted_engine engine;
   steady_ns killed = 0;
   const steady_ns begin = engine.now();
@@ -464,7 +464,7 @@ TEST_CASE("a second signal ends the program at once, also while it shuts down by
   CHECK(program(main).status == 143);
 }
 
-TEST_CASE("a first signal that has to wait for a shield says so") {
+TEST_CASE("a first signal that has to wait for a shield reports it") {
   const auto main = []() -> task<> {
     const auto shielded = []() -> task<> {
       ::raise(SIGTERM);

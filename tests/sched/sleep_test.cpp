@@ -24,7 +24,7 @@ using time_point = std::chrono::steady_clock::time_point;
 
 time_point at(steady_ns time) { return time_point(std::chrono::nanoseconds(time)); }
 
-// Notes its name each time it runs, and lets the others run in between.
+// Notes its name each time it runs, and lets other fibers run in between.
 task<> take_turns(std::string& log, char name, int turns) {
   for (int i = 0; i < turns; ++i) {
     log += name;
@@ -82,7 +82,7 @@ TEST_CASE("waking up for another reason does not end a sleep") {
   CHECK(wakes == 4);
 }
 
-TEST_CASE("sleepers wake in the order of their deadlines, equal ones in that of their beginning") {
+TEST_CASE("sleepers wake in the order of their deadlines, and equal ones in order of beginning") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -107,12 +107,13 @@ TEST_CASE("sleep_until ends at its point in time") {
   run_on(engine, main());
 }
 
-TEST_CASE("a point in time that has passed, zero and less cost no time, but a turn of the others") {
+TEST_CASE(
+    "a point in time that has passed, zero and less cost no time, but a turn of other fibers") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
     const steady_ns begin = engine.now();
-    // More than a batch after each of the five, so that somebody is always ready.
+    // More than a batch after each of the five, so that a fiber is always ready.
     const auto others = spawn(take_turns, std::ref(log), '.', 5000);
     co_await sleep_until(at(begin - 1));
     log += 'a';
@@ -137,7 +138,7 @@ TEST_CASE("a point in time that has passed, zero and less cost no time, but a tu
   }
 }
 
-TEST_CASE("sleep(0) lets all that is ready run first") {
+TEST_CASE("sleep(0) lets every ready fiber run first") {
   std::string log;
   const auto main = [&]() -> task<> {
     spawn(take_turns, std::ref(log), 'a', 3);
@@ -149,7 +150,7 @@ TEST_CASE("sleep(0) lets all that is ready run first") {
   CHECK(log == "ababab!");
 }
 
-TEST_CASE("yield goes to the end of the line") {
+TEST_CASE("yield puts its fiber at the end of the line") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -165,7 +166,7 @@ TEST_CASE("yield goes to the end of the line") {
   CHECK(log == "mabmaba");
 }
 
-TEST_CASE("yield alone comes back at once, and costs no time") {
+TEST_CASE("yield alone returns at once, and costs no time") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const steady_ns begin = engine.now();
@@ -197,7 +198,7 @@ TEST_CASE("as_result of a sleep is success") {
   run_on(engine, main());
 }
 
-TEST_CASE("starting and ending sleeps allocates nothing") {
+TEST_CASE("starting and ending sleeps does not allocate") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     co_await sleep(1ms);
@@ -218,7 +219,7 @@ constexpr bool can_sleep_for = requires(T time) {
 
 }  // namespace
 
-TEST_CASE("a number without a unit is no time to sleep") {
+TEST_CASE("sleep does not accept a number without a unit") {
   static_assert(!can_sleep_for<int> && !can_sleep_for<unsigned> && !can_sleep_for<long>);
   static_assert(can_sleep_for<std::chrono::seconds>);
 }

@@ -62,7 +62,7 @@ TEST_SUITE_BEGIN("spawn_after");
 // spawn_after
 
 // row: GL-02
-TEST_CASE("spawn_after calls when the time has passed, counted from the call") {
+TEST_CASE("spawn_after calls its function when the time has passed, counted from the call") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -79,7 +79,8 @@ TEST_CASE("spawn_after calls when the time has passed, counted from the call") {
 }
 
 // row: GL-02
-TEST_CASE("the time may be a point; zero and less begin in the next turn, not at once") {
+TEST_CASE(
+    "the time may be a point in time, and zero or less begins in the next turn, not at once") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -101,7 +102,7 @@ TEST_CASE("the time may be a point; zero and less begin in the next turn, not at
 }
 
 // row: GL-02
-TEST_CASE("those of the same time begin in the order of their spawning") {
+TEST_CASE("fibers of the same time begin in the order of their spawning") {
   scripted_engine engine;
   std::string log;
   const auto note = [&log](char name) -> task<> {
@@ -119,7 +120,7 @@ TEST_CASE("those of the same time begin in the order of their spawning") {
 }
 
 // row: GL-02
-TEST_CASE("spawn_after yields what the task returns, and its failure is the fiber's") {
+TEST_CASE("the fiber of spawn_after has what the task returns, and its failure") {
   scripted_engine engine;
   const auto add = [](std::unique_ptr<int> a, int b) -> task<std::unique_ptr<int>> {
     co_await yield();
@@ -166,7 +167,7 @@ TEST_CASE("a capturing lambda and arguments live until the call has ended") {
 }
 
 // rows: W3 GL-02
-TEST_CASE("killed before its time a fiber never calls, and ends at once") {
+TEST_CASE("a fiber killed before its time never calls, and ends at once") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -181,8 +182,8 @@ TEST_CASE("killed before its time a fiber never calls, and ends at once") {
     for (const auto& each : {not_begun, asleep, given}) {
       each.on_done([&](const fiber<>&) { log += time_of(engine); });
     }
-    SUBCASE("before it has begun to sleep") {}
-    SUBCASE("while it sleeps") { co_await yield(); }
+    SUBCASE("before the fiber has begun to sleep") {}
+    SUBCASE("while the fiber sleeps") { co_await yield(); }
     not_begun.request_kill();
     given.request_kill(std::make_exception_ptr(std::runtime_error("given")));
     CHECK(co_await asleep.kill());
@@ -198,7 +199,7 @@ TEST_CASE("killed before its time a fiber never calls, and ends at once") {
 }
 
 // row: GL-02
-TEST_CASE("what is spawned for later ends with the main task, and does not hold it up") {
+TEST_CASE("a fiber spawned for later ends with the main task, and does not hold it up") {
   scripted_engine engine;
   std::string log;
   fiber<> later;
@@ -213,7 +214,7 @@ TEST_CASE("what is spawned for later ends with the main task, and does not hold 
 }
 
 // row: GL-02
-TEST_CASE("the time may be for ever, until a kill") {
+TEST_CASE("the time may be forever, until a kill") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -227,7 +228,7 @@ TEST_CASE("the time may be for ever, until a kill") {
 }
 
 // rows: GL-13 GL-14
-TEST_CASE("the place of the call is recorded, and dumps say that the fiber sleeps") {
+TEST_CASE("the spawn site of spawn_after is recorded, and dumps say that the fiber sleeps") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto body = [](int) -> task<> { co_return; };
@@ -253,7 +254,7 @@ TEST_CASE("the place of the call is recorded, and dumps say that the fiber sleep
 // spawn_every
 
 // row: GL-02
-TEST_CASE("spawn_every calls once a period, for the first time when one has passed") {
+TEST_CASE("spawn_every calls once a period, for the first time after one period") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -333,7 +334,7 @@ TEST_CASE("calls that take time do not shift the grid, and missed ticks are left
 }
 
 // row: GL-02
-TEST_CASE("the copies of function and arguments serve all calls") {
+TEST_CASE("the same copies of function and arguments serve all calls") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -356,7 +357,7 @@ TEST_CASE("the copies of function and arguments serve all calls") {
 }
 
 // row: GL-02
-TEST_CASE("a failure ends it, and is the fiber's") {
+TEST_CASE("a failure ends spawn_every, and is the fiber's") {
   scripted_engine engine;
   int calls = 0;
   const auto main = [&]() -> task<> {
@@ -407,7 +408,7 @@ TEST_CASE("spawn_every can be killed before it begins, between calls and during 
       CHECK(co_await often.kill());
       CHECK(log == "in out ");
     }
-    SUBCASE("by itself") {
+    SUBCASE("by the call itself") {
       fiber<> self;
       const auto kill_itself = [&]() -> task<> {
         log += "once ";
@@ -425,7 +426,7 @@ TEST_CASE("spawn_every can be killed before it begins, between calls and during 
 }
 
 // row: GL-02
-TEST_CASE("a call that catches its kill goes on with the next one") {
+TEST_CASE("a call that catches its kill is followed by the next one") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -483,7 +484,7 @@ TEST_CASE("a period that is not above zero aborts at the call") {
 }
 
 // row: GL-02
-TEST_CASE("waiting for a tick allocates nothing") {
+TEST_CASE("waiting for a tick does not allocate") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     int calls = 0;

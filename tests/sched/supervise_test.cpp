@@ -30,9 +30,9 @@ class failing_call {
  public:
   explicit failing_call(scripted_engine& engine) : engine_(engine), begin_(engine.now()) {}
 
-  // Takes that long for each call, the last one again and again.
+  // How long each call takes; the last one counts for all further calls.
   std::vector<std::chrono::milliseconds> durations = {0ms};
-  // So many calls fail, then one succeeds.
+  // This many calls fail, then one succeeds.
   std::size_t failures = 1'000'000;
   std::vector<std::int64_t> times;
 
@@ -59,7 +59,7 @@ options silent() {
 
 TEST_SUITE_BEGIN("supervise");
 
-TEST_CASE("a call that succeeds is made once, and its value passes") {
+TEST_CASE("a call that succeeds is made once, and its value is returned") {
   run_scripted([](scripted_engine& engine) -> task<> {
     failing_call call(engine);
     call.failures = 0;
@@ -78,7 +78,7 @@ TEST_CASE("a call that succeeds is made once, and its value passes") {
   });
 }
 
-TEST_CASE("a call that fails is made again, after pauses that double up to the longest") {
+TEST_CASE("a call that fails is repeated after pauses that double up to the longest") {
   run_scripted(
       [](scripted_engine& engine) -> task<> {
         failing_call call(engine);
@@ -105,7 +105,7 @@ TEST_CASE("no pause is longer than the longest, the first one included") {
       silent());
 }
 
-TEST_CASE("without a pause others still get their turn, and a kill its effect") {
+TEST_CASE("without a pause other fibers still get their turn, and a kill takes effect") {
   run_scripted(
       [](scripted_engine& engine) -> task<> {
         failing_call call(engine);
@@ -121,8 +121,7 @@ TEST_CASE("without a pause others still get their turn, and a kill its effect") 
       silent());
 }
 
-TEST_CASE(
-    "after restarts_max restarts within the time one more failure is passed on: the last one") {
+TEST_CASE("after restarts_max restarts within the time the next failure is passed on") {
   run_scripted(
       [](scripted_engine& engine) -> task<> {
         failing_call call(engine);
@@ -137,7 +136,7 @@ TEST_CASE(
       silent());
 }
 
-TEST_CASE("the number of restarts counts within a window that moves") {
+TEST_CASE("restarts are counted within a window that moves") {
   run_scripted(
       [](scripted_engine& engine) -> task<> {
         failing_call call(engine);
@@ -156,7 +155,7 @@ TEST_CASE("the number of restarts counts within a window that moves") {
       silent());
 }
 
-TEST_CASE("a call that went well for the time of the window begins anew: pause and count") {
+TEST_CASE("a call that ran well for the time of the window starts afresh: pause and count") {
   run_scripted(
       [](scripted_engine& engine) -> task<> {
         failing_call call(engine);
@@ -171,7 +170,7 @@ TEST_CASE("a call that went well for the time of the window begins anew: pause a
       silent());
 }
 
-TEST_CASE("failures that are followed by a restart are reported, the one that is thrown is not") {
+TEST_CASE("failures that a restart follows are reported, the one that is thrown is not") {
   std::vector<std::string> reports;
   run_scripted(
       [](scripted_engine& engine) -> task<> {
@@ -183,7 +182,7 @@ TEST_CASE("failures that are followed by a restart are reported, the one that is
   CHECK(reports == std::vector<std::string>{"failure 1", "failure 2"});
 }
 
-TEST_CASE("a report tells whose call has failed") {
+TEST_CASE("a report says whose call has failed") {
   std::uint64_t id = 0;
   std::string name;
   options settings;
@@ -204,7 +203,7 @@ TEST_CASE("a report tells whose call has failed") {
   CHECK(name == "sensor");
 }
 
-TEST_CASE("a report tells the pause, how many restarts there were, and how many there may be") {
+TEST_CASE("a report says the pause, how many restarts there were, and how many there may be") {
   std::vector<std::string> said;
   options settings;
   settings.on_unobserved = [&](const unobserved_error& failure) {
@@ -247,7 +246,7 @@ TEST_CASE("a report has the awaits of its own failure, and none of an earlier on
   CHECK(awaits == std::vector<std::size_t>{1, 0, 1});
 }
 
-TEST_CASE("kills and scopes around are no failures: in the call, and in the pause") {
+TEST_CASE("kills and scopes around supervise are no failures, in the call or in the pause") {
   std::vector<std::string> reports;
   run_scripted(
       [](scripted_engine& engine) -> task<> {
@@ -301,7 +300,7 @@ TEST_CASE(
       silent());
 }
 
-TEST_CASE("a limit inside of the call is a failure of the call") {
+TEST_CASE("a limit inside the call is a failure of the call") {
   run_scripted(
       [](scripted_engine& engine) -> task<> {
         int calls = 0;
@@ -318,7 +317,7 @@ TEST_CASE("a limit inside of the call is a failure of the call") {
       silent());
 }
 
-TEST_CASE("what is thrown before there is a task, and what is no std::exception, are failures") {
+TEST_CASE("exceptions before there is a task, and any that are no std::exception, are failures") {
   run_scripted(
       [](scripted_engine&) -> task<> {
         int calls = 0;

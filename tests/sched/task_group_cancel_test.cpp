@@ -1,6 +1,6 @@
 // with_group: what ends it early, from inside and from outside, and that nothing stays alive.
 //
-// Method: as in task_group_test.cpp. Last, trees of groups in which everybody acts at random.
+// Method: as in task_group_test.cpp. Last, trees of groups in which every fiber acts at random.
 #include <ringlet/run.hpp>
 #include <ringlet/shield.hpp>
 #include <ringlet/sleep.hpp>
@@ -29,7 +29,7 @@ TEST_SUITE_BEGIN("task_group cancel");
 
 // cancel()
 
-TEST_CASE("cancel from the body ends all, and is no error") {
+TEST_CASE("cancel from the body ends all fibers, and is no error") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     std::string log;
@@ -52,7 +52,7 @@ TEST_CASE("cancel from the body ends all, and is no error") {
   });
 }
 
-TEST_CASE("cancel from a fiber of the group ends its body, itself and the others") {
+TEST_CASE("cancel from a fiber of the group ends the body, that fiber and the rest") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     bool went_on = false;
@@ -73,7 +73,7 @@ TEST_CASE("cancel from a fiber of the group ends its body, itself and the others
   });
 }
 
-TEST_CASE("a cancelled group yields the value that its body has, else throws errc::exited") {
+TEST_CASE("a cancelled group returns its body's value if there is one, else throws errc::exited") {
   run_scripted([](scripted_engine&) -> task<> {
     const auto has_one = [](task_group& group) -> task<int> {
       group.spawn(sleep_for, 1h);
@@ -99,7 +99,7 @@ TEST_CASE("a cancelled group yields the value that its body has, else throws err
   });
 }
 
-TEST_CASE("spawned into a group that is cancelled, a fiber never begins") {
+TEST_CASE("a fiber spawned into a cancelled group never begins") {
   run_scripted([](scripted_engine&) -> task<> {
     bool ran = false;
     const auto run = [&]() -> task<> {
@@ -128,7 +128,7 @@ TEST_CASE("spawned into a group that is cancelled, a fiber never begins") {
   });
 }
 
-TEST_CASE("fibers that swallow what cancels them are waited for, however long") {
+TEST_CASE("a group waits for fibers that swallow their cancellation, however long") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     std::string log;
@@ -146,8 +146,7 @@ TEST_CASE("fibers that swallow what cancels them are waited for, however long") 
   });
 }
 
-TEST_CASE(
-    "a fiber in a shield is left alone until it is out of it, or the shield's time has come") {
+TEST_CASE("a fiber in a shield is left alone until the shield ends, or its time has come") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     std::string log;
@@ -197,7 +196,7 @@ class counting_wait : public wait_base {
 
 }  // namespace
 
-TEST_CASE("each wait is asked to end once, however many fail") {
+TEST_CASE("each wait is asked to end once, however many fibers fail") {
   run_scripted([](scripted_engine&) -> task<> {
     counting_wait waiting;
     const auto body = [&](task_group& group) -> task<> {
@@ -226,8 +225,8 @@ TEST_CASE("a kill of the caller cancels the group, waits for it, and passes thro
     std::vector<fiber<>> children;
     const steady_ns begin = engine.now();
     std::chrono::nanoseconds body_time = 0s;
-    SUBCASE("in its body") { body_time = 1h; }
-    SUBCASE("when it waits for the end") { body_time = 0s; }
+    SUBCASE("in the body") { body_time = 1h; }
+    SUBCASE("while the caller waits for the end") { body_time = 0s; }
     const fiber<> caller = spawn([&]() -> task<> {
       const std::string out = co_await outcome_of_group([&](task_group& group) -> task<> {
         for (int i = 0; i < 3; ++i) {
@@ -319,7 +318,7 @@ TEST_CASE("success wins: a kill that comes when all had succeeded stays pending"
   });
 }
 
-TEST_CASE("a caller that is killed again while it waits for the end goes on waiting") {
+TEST_CASE("a caller that is killed again while it waits for the end keeps waiting") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     fiber<> child;
@@ -347,12 +346,12 @@ TEST_CASE("a caller that is killed again while it waits for the end goes on wait
 }
 
 TEST_CASE(
-    "an exception that the caller is killed with is its body's error, or comes out as it is") {
+    "an exception that the caller is killed with is the body's error, or comes out as it is") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;
     std::chrono::nanoseconds body_time = 0s;
     SUBCASE("in the body") { body_time = 1h; }
-    SUBCASE("when it waits for the end") { body_time = 0s; }
+    SUBCASE("while the caller waits for the end") { body_time = 0s; }
     fiber<> child;
     const fiber<> caller = spawn([&]() -> task<> {
       log = co_await outcome_of_group([&](task_group& group) -> task<> {
@@ -367,13 +366,13 @@ TEST_CASE(
   });
 }
 
-TEST_CASE("limits around a group pass through as timed_out, and are not swallowed by inner ones") {
+TEST_CASE("limits around a group pass through as timed_out, and inner ones do not swallow them") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     fiber<> child;
     std::chrono::nanoseconds body_time = 0s;
-    SUBCASE("in its body") { body_time = 1h; }
-    SUBCASE("when it waits for the end") { body_time = 0s; }
+    SUBCASE("in the body") { body_time = 1h; }
+    SUBCASE("while the caller waits for the end") { body_time = 0s; }
     const auto body = [&](task_group& group) -> task<> {
       child = group.spawn([]() -> task<> {
         const std::string out = co_await outcome_of(with_timeout(1h, sleep_for(1h)));
@@ -388,7 +387,7 @@ TEST_CASE("limits around a group pass through as timed_out, and are not swallowe
   });
 }
 
-TEST_CASE("limits inside of a group are its own affair") {
+TEST_CASE("limits inside a group do not reach outside it") {
   run_scripted([](scripted_engine&) -> task<> {
     const std::string out = co_await outcome_of_group([](task_group& group) -> task<> {
       group.spawn([]() -> task<> {
@@ -404,7 +403,7 @@ TEST_CASE("limits inside of a group are its own affair") {
   });
 }
 
-TEST_CASE("errors that a kill or a limit has pushed aside are reported") {
+TEST_CASE("errors that a kill or a limit has displaced are reported") {
   std::vector<std::string> reports;
   run_scripted(
       [](scripted_engine&) -> task<> {
@@ -425,7 +424,7 @@ TEST_CASE("errors that a kill or a limit has pushed aside are reported") {
   CHECK(reports == std::vector<std::string>{"lost"});
 }
 
-TEST_CASE("when the main task ends, groups of others unwind in order, inside out") {
+TEST_CASE("when the main task ends, groups in other fibers unwind in order, inside out") {
   std::string log;
   run_scripted([&](scripted_engine&) -> task<> {
     spawn([&]() -> task<> {
@@ -444,7 +443,7 @@ TEST_CASE("when the main task ends, groups of others unwind in order, inside out
   CHECK(log == "fiber cancelled, caller cancelled");
 }
 
-TEST_CASE("a shield around a group holds for its fibers, too") {
+TEST_CASE("a shield around a group covers its fibers, too") {
   std::string log;
   run_scripted([&](scripted_engine&) -> task<> {
     const auto body = [&](task_group& group) -> task<> {
@@ -498,7 +497,7 @@ TEST_CASE("a shield around a group whose time has come lets the end of the progr
   CHECK(log == "fiber cancelled, caller cancelled");
 }
 
-TEST_CASE("a shield around a group does not hold back who kills one of its fibers") {
+TEST_CASE("a shield around a group does not hold back a kill of one of its fibers") {
   run_scripted([](scripted_engine&) -> task<> {
     fiber<> child;
     const auto body = [&](task_group& group) -> task<> {
@@ -609,7 +608,7 @@ TEST_CASE("with_group waits until the last operation of its fibers has really en
 
 namespace {
 
-// A tree of groups in which everybody does something at random, and counts itself while it lives.
+// A tree of groups in which every fiber does something at random, and counts itself while it lives.
 class random_groups {
  public:
   explicit random_groups(std::uint64_t seed) : random_(seed) {}
@@ -682,7 +681,7 @@ class random_groups {
 
 }  // namespace
 
-TEST_CASE("whatever happens inside of it, no fiber is alive when with_group has ended") {
+TEST_CASE("no fiber is alive when with_group has ended, whatever happens inside it") {
   std::vector<std::string> reports;
   for (std::uint64_t seed = 1; seed <= 300; ++seed) {
     CAPTURE(seed);

@@ -62,7 +62,7 @@ TEST_CASE("with_group returns when its body and all its fibers have ended") {
 }
 
 // row: W1
-TEST_CASE("spawning in a group queues, in order, and the body runs on") {
+TEST_CASE("spawning in a group queues, in order, and the body continues") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;
     const auto note = [&](char name) -> task<> {
@@ -80,7 +80,7 @@ TEST_CASE("spawning in a group queues, in order, and the body runs on") {
   });
 }
 
-TEST_CASE("a group without fibers is only its body, and its end needs no turn") {
+TEST_CASE("a group without fibers is only its body, and ends without a turn") {
   run_scripted([](scripted_engine& engine) -> task<> {
     bool other_ran = false;
     spawn([&]() -> task<> {
@@ -95,7 +95,7 @@ TEST_CASE("a group without fibers is only its body, and its end needs no turn") 
   });
 }
 
-TEST_CASE("with_group yields what its body returned: values, move-only ones, references") {
+TEST_CASE("with_group returns what its body returned: values, move-only ones, references") {
   run_scripted([](scripted_engine&) -> task<> {
     static int target = 3;
     const auto number = [](task_group& group) -> task<int> {
@@ -165,7 +165,7 @@ TEST_CASE("fibers of a group may spawn into it, later than its body has returned
   });
 }
 
-TEST_CASE("a fiber that is spawned into the group by the end of its last one is waited for, too") {
+TEST_CASE("a fiber that is spawned as the group's last fiber ends is waited for, too") {
   // The caller is queued to run by then.
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
@@ -175,7 +175,7 @@ TEST_CASE("a fiber that is spawned into the group by the end of its last one is 
       SUBCASE("by a callback") {
         last.on_done([&] { late = group.spawn(sleep_for, 2ms); });
       }
-      SUBCASE("by somebody else, who is ready to run, too") {
+      SUBCASE("by another fiber, which is ready to run, too") {
         const auto other = [&late](task_group& in) -> task<> {
           co_await sleep(1ms);
           late = in.spawn(sleep_for, 2ms);
@@ -235,7 +235,7 @@ TEST_CASE("the first failure cancels siblings and body, at every wait") {
   CHECK(log.find_first_not_of("sb") == log.npos);
 }
 
-TEST_CASE("a failure cancels those that have not begun, and they never do") {
+TEST_CASE("a failure cancels fibers that have not begun, and they never begin") {
   run_scripted([](scripted_engine&) -> task<> {
     bool ran = false;
     fiber<> unborn;
@@ -322,7 +322,7 @@ TEST_CASE("a body that fails cancels its fibers, and they are waited for") {
   });
 }
 
-TEST_CASE("what a body throws that is no coroutine, and before its first wait, is its failure") {
+TEST_CASE("a body that throws before its first wait, or is no coroutine, has failed") {
   run_scripted([](scripted_engine&) -> task<> {
     const auto no_coroutine = [](task_group& group) -> task<> {
       group.spawn(sleep_for, 1h);
@@ -340,7 +340,7 @@ TEST_CASE("what a body throws that is no coroutine, and before its first wait, i
   });
 }
 
-TEST_CASE("the text of a group_error has the number, and what each of them says") {
+TEST_CASE("the text of a group_error has the number of errors, and what each of them says") {
   const group_error one({std::make_exception_ptr(std::runtime_error("alone"))});
   CHECK(one.what() == std::string("1 failed in a group: alone"));
   const group_error several({std::make_exception_ptr(std::runtime_error("a")),
@@ -352,7 +352,7 @@ TEST_CASE("the text of a group_error has the number, and what each of them says"
   CHECK(as_base.what() == std::string(several.what()));
 }
 
-TEST_CASE("errors that a group_error has kept are not reported as well") {
+TEST_CASE("errors that a group_error holds are not reported as well") {
   std::vector<std::string> reports;
   run_scripted(
       [](scripted_engine&) -> task<> {
@@ -367,8 +367,7 @@ TEST_CASE("errors that a group_error has kept are not reported as well") {
   CHECK(reports.empty());
 }
 
-TEST_CASE(
-    "a body that waits for the value of a fiber which fails is cancelled: one error, not two") {
+TEST_CASE("a body that waits for the value of a failing fiber is cancelled: one error, not two") {
   run_scripted([](scripted_engine&) -> task<> {
     CHECK(co_await outcome_of_group([](task_group& group) -> task<> {
             const fiber<> failing = group.spawn(fail_after, 1ms, "once");
@@ -377,7 +376,7 @@ TEST_CASE(
   });
 }
 
-TEST_CASE("a fiber that was killed has not failed, and its siblings go on") {
+TEST_CASE("a killed fiber has not failed, and its siblings continue") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     const std::string out = co_await outcome_of_group([](task_group& group) -> task<> {
@@ -426,7 +425,7 @@ TEST_CASE("the dump says that a caller waits for the end of a group, and of how 
   });
 }
 
-TEST_CASE("fibers of a group know who spawned them, and where") {
+TEST_CASE("fibers of a group know their spawner and their spawn site") {
   run_scripted([](scripted_engine&) -> task<> {
     const auto body = [](task_group& group) -> task<> {
       const auto here = std::source_location::current();
@@ -456,7 +455,7 @@ TEST_CASE("a group whose fibers wait for each other is a deadlock, which ends it
   CHECK(other.result() == outcome::exited);
 }
 
-TEST_CASE("cancelling a group allocates nothing") {
+TEST_CASE("cancelling a group does not allocate") {
   run_scripted([](scripted_engine&) -> task<> {
     const auto body = [](task_group& group) -> task<> {
       for (int i = 0; i < 10; ++i) group.spawn(sleep_for, 1h);
@@ -476,7 +475,7 @@ TEST_CASE("cancelling a group allocates nothing") {
   });
 }
 
-TEST_CASE("the end of a fiber of a group allocates nothing, and wakes the caller without") {
+TEST_CASE("the end of a fiber of a group does not allocate, nor does waking the caller") {
   run_scripted([](scripted_engine&) -> task<> {
     std::size_t before = 0;
     const auto body = [&](task_group& group) -> task<> {
@@ -491,7 +490,7 @@ TEST_CASE("the end of a fiber of a group allocates nothing, and wakes the caller
   });
 }
 
-TEST_CASE("a group that is given up while fibers of it are alive aborts") {
+TEST_CASE("giving up a group while fibers of it are alive aborts") {
   CHECK(aborts_with("a group ended while fibers of it were alive", [] {
     run_scripted([](scripted_engine&) -> task<> {
       task_group group;
@@ -514,7 +513,7 @@ TEST_CASE("spawning into a group on another thread aborts") {
   }));
 }
 
-TEST_CASE("a group that is used after its call has returned aborts") {
+TEST_CASE("using a group after its call has returned aborts") {
   if (sanitized) return;  // AddressSanitizer is first
   const auto use = [](void (*wrong)(task_group&)) {
     return [wrong] {

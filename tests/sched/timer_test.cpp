@@ -63,7 +63,7 @@ using names = std::vector<int>;
 
 TEST_SUITE_BEGIN("timer");
 
-TEST_CASE("what is due expires, the earliest first, and the rest stays") {
+TEST_CASE("due timers expire, the earliest first, and the rest stay") {
   alarms timers;
   timers.a.arm(30);
   timers.b.arm(10);
@@ -80,7 +80,7 @@ TEST_CASE("what is due expires, the earliest first, and the rest stays") {
   CHECK(timers.queue.next() == never);
 }
 
-TEST_CASE("equal deadlines expire in the order in which they were armed") {
+TEST_CASE("equal deadlines expire in the order of arming") {
   alarms timers;
   timers.c.arm(5);
   timers.a.arm(5);
@@ -88,7 +88,7 @@ TEST_CASE("equal deadlines expire in the order in which they were armed") {
   CHECK(timers.expire(5) == names{3, 1, 2});
 }
 
-TEST_CASE("arming again moves a timer to its new deadline, behind its equals") {
+TEST_CASE("arming a timer again moves it to its new deadline, behind its equals") {
   alarms timers;
   timers.a.arm(5);
   timers.b.arm(5);
@@ -169,7 +169,7 @@ TEST_CASE("a random history of arming and disarming expires as a sorted list wou
   }
 }
 
-TEST_CASE("arming, disarming and expiring allocate nothing, however many are armed at once") {
+TEST_CASE("arming, disarming and expiring do not allocate, however many timers are armed") {
   timer_queue queue;
   names log;
   std::deque<noted_timer> timers;
@@ -189,7 +189,7 @@ TEST_CASE("arming, disarming and expiring allocate nothing, however many are arm
   if (allocations_are_counted()) CHECK(allocations() == before + 1);
 }
 
-TEST_CASE("places that were given back are used again") {
+TEST_CASE("places that were given back are reused") {
   timer_queue queue;
   names log;
   { const noted_timer first(queue, log, 0); }
@@ -198,7 +198,7 @@ TEST_CASE("places that were given back are used again") {
   CHECK(allocations() == before);
 }
 
-TEST_CASE("a timer that dies while it is armed aborts") {
+TEST_CASE("destroying an armed timer aborts") {
   CHECK(aborts_with("a timer was destroyed while it was armed", [] {
     struct careless : timer {
       explicit careless(timer_queue& queue) : timer(queue) {}

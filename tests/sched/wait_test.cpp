@@ -104,7 +104,7 @@ TEST_CASE("every wait delivers a pending kill first, before it takes anything") 
   run_on(engine, main());
 }
 
-TEST_CASE("every wait inside of a scope that gave up throws, again and again") {
+TEST_CASE("every wait inside a scope that gave up throws, however many there are") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto ended = spawn(answer);
@@ -127,7 +127,7 @@ TEST_CASE("every wait inside of a scope that gave up throws, again and again") {
 
 // The budget
 
-TEST_CASE("a loop over ready things lets the others run, at least once in 128 waits") {
+TEST_CASE("a loop over ready waits lets other fibers run, at least once in 128 waits") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto ended = spawn(answer);
@@ -155,7 +155,7 @@ TEST_CASE("a loop over ready things lets the others run, at least once in 128 wa
 
 TEST_CASE("the budget is not renewed by calls that go deep") {
   // Regression: a chain of calls that outgrew the stack came back with a new budget, so that such a
-  // loop starved everybody else for ever.
+  // loop starved every other fiber forever.
   scripted_engine engine;
   struct deep {
     static task<> call(int depth) {
@@ -179,7 +179,7 @@ TEST_CASE("the budget is not renewed by calls that go deep") {
   run_on(engine, main());
 }
 
-TEST_CASE("an endless loop over ready things cannot escape a kill") {
+TEST_CASE("an endless loop over ready waits cannot escape a kill") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto ended = spawn(answer);
@@ -193,8 +193,7 @@ TEST_CASE("an endless loop over ready things cannot escape a kill") {
   run_on(engine, main());
 }
 
-TEST_CASE(
-    "an endless loop over ready things cannot escape a limit around it, nor keep time still") {
+TEST_CASE("an endless loop over ready waits cannot escape a limit around it, nor keep time still") {
   const auto main = []() -> task<> {
     const auto ended = spawn(answer);
     const auto loop = [=]() -> task<> {
@@ -205,7 +204,7 @@ TEST_CASE(
   run(main());
 }
 
-TEST_CASE("a fiber that swallows cancellation in a loop lets the others run") {
+TEST_CASE("a fiber that swallows cancellation in a loop lets other fibers run") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     bool stop = false;
@@ -218,7 +217,7 @@ TEST_CASE("a fiber that swallows cancellation in a loop lets the others run") {
       }
     };
     const auto swallower = spawn([&]() -> task<> { co_await with_timeout(1ms, swallowing()); });
-    // The clock stands still from now on, because somebody is always ready.
+    // The clock stands still from now on, because a fiber is always ready.
     co_await sleep(1ms);
     for (int i = 0; i < 100; ++i) co_await yield();
     CHECK(swallower.result() == outcome::pending);
@@ -229,7 +228,7 @@ TEST_CASE("a fiber that swallows cancellation in a loop lets the others run") {
   run_on(engine, main());
 }
 
-TEST_CASE("who is killed when a wait has ended without success is told of the kill, not of that") {
+TEST_CASE("a fiber killed after its wait has failed is told of the kill, not of the failure") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     queue<int> in, out(0);
@@ -313,7 +312,7 @@ task<> pass(latch& gate, std::string& log, char name) {
 
 }  // namespace
 
-TEST_CASE("those who wait in a list are resumed in their order, from the run queue") {
+TEST_CASE("fibers that wait in a list are resumed in their order, from the run queue") {
   scripted_engine engine;
   latch gate;
   std::string log;
@@ -333,8 +332,7 @@ TEST_CASE("those who wait in a list are resumed in their order, from the run que
   run_on(engine, main());
 }
 
-TEST_CASE(
-    "who is killed, or whose limit passes, leaves the list, and the others keep their places") {
+TEST_CASE("a fiber that is killed or times out leaves the list, and the rest keep their places") {
   scripted_engine engine;
   latch gate;
   std::string log;
@@ -354,7 +352,7 @@ TEST_CASE(
   run_on(engine, main());
 }
 
-TEST_CASE("success wins: who was let through and then killed, or too late, is through") {
+TEST_CASE("success wins: a fiber let through before it is killed or times out is through") {
   scripted_engine engine;
   latch gate;
   std::string log;
@@ -372,7 +370,7 @@ TEST_CASE("success wins: who was let through and then killed, or too late, is th
   run_on(engine, main());
 }
 
-TEST_CASE("waiting, waking and limits allocate nothing") {
+TEST_CASE("waiting, waking and limits do not allocate") {
   scripted_engine engine;
   latch gate;
   std::string log(100, ' ');

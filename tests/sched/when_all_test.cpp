@@ -1,4 +1,4 @@
-// when_all and when_any: values in order, who ends the others, and what becomes of losers.
+// when_all and when_any: values in order, which call ends the rest, and what becomes of losers.
 //
 // Method: as for task_group; the scripted engine's clock moves only when everything sleeps.
 #include <ringlet/run.hpp>
@@ -55,7 +55,7 @@ task<int> fail_when_cancelled(const char* what) {
 TEST_SUITE_BEGIN("when_all");
 
 // row: JN-01
-TEST_CASE("when_all runs the calls at once, and yields their values in the order of the calls") {
+TEST_CASE("when_all runs the calls at once, and returns their values in the order of the calls") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     const auto [number, nothing, text, owned] =
@@ -69,7 +69,7 @@ TEST_CASE("when_all runs the calls at once, and yields their values in the order
   });
 }
 
-TEST_CASE("when_all of one call, of void ones, and of one that yields a reference") {
+TEST_CASE("when_all accepts one call, void calls, and one that returns a reference") {
   run_scripted([](scripted_engine&) -> task<> {
     static int target = 1;
     const auto refer = []() -> task<int&> {
@@ -84,7 +84,7 @@ TEST_CASE("when_all of one call, of void ones, and of one that yields a referenc
   });
 }
 
-TEST_CASE("each call is a fiber of its own, a child of the caller, and they begin in order") {
+TEST_CASE("each call of when_all is a fiber, a child of the caller, and they begin in order") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;
     const std::uint64_t caller = current().id();
@@ -126,7 +126,7 @@ TEST_CASE("the first failure cancels the rest and is thrown at the end; later on
   CHECK(reports == std::vector<std::string>{"later"});
 }
 
-TEST_CASE("a call that was killed makes errc::exited of it, and the others go on") {
+TEST_CASE("a killed call makes when_all throw errc::exited, and the other calls continue") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     bool went_on = false;
@@ -146,7 +146,7 @@ TEST_CASE("a call that was killed makes errc::exited of it, and the others go on
   });
 }
 
-TEST_CASE("when_all: what ends the caller ends the calls first") {
+TEST_CASE("an interruption of when_all's caller ends the calls first") {
   std::string log;
   const auto call = [&](char name) -> task<> {
     try {
@@ -186,7 +186,7 @@ TEST_CASE("when_all: what ends the caller ends the calls first") {
   });
 }
 
-TEST_CASE("when_all: success wins over a kill that comes when all have succeeded") {
+TEST_CASE("success wins in when_all over a kill that comes when all calls have succeeded") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;
     fiber<> caller;
@@ -239,7 +239,7 @@ TEST_CASE("values and arguments of calls are destroyed once each") {
 // when_any
 
 // row: JN-04
-TEST_CASE("when_any yields which was first, and cancels the others") {
+TEST_CASE("when_any returns which call was first, and cancels the rest") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     const auto race =
@@ -265,7 +265,7 @@ TEST_CASE("when_any returns when all have ended, not before") {
   });
 }
 
-TEST_CASE("a loser that succeeded all the same is not dropped") {
+TEST_CASE("when_any returns a loser that succeeded all the same") {
   run_scripted([](scripted_engine&) -> task<> {
     const auto race = co_await when_any(stubborn(1), value_after(1ms, 2), stubborn(3));
     CHECK(race.index == 1);
@@ -302,7 +302,7 @@ TEST_CASE("failures are outcomes: of the first, of losers, of all") {
   });
 }
 
-TEST_CASE("failures that nobody looked at in the outcome are reported, others are not") {
+TEST_CASE("failures in the outcome that were not looked at are reported, others are not") {
   std::vector<std::string> reports;
   run_scripted(
       [&](scripted_engine&) -> task<> {
@@ -316,7 +316,7 @@ TEST_CASE("failures that nobody looked at in the outcome are reported, others ar
       collecting(reports));
 }
 
-TEST_CASE("when_any: what ends the caller ends the calls first") {
+TEST_CASE("an interruption of when_any's caller ends the calls first") {
   std::string log;
   const auto call = [&](char name) -> task<> {
     try {
@@ -341,7 +341,7 @@ TEST_CASE("when_any: what ends the caller ends the calls first") {
       co_await caller.kill(std::make_exception_ptr(std::runtime_error("given")));
       CHECK(log == "abgiven");
     }
-    SUBCASE("a kill when one has won, and the other takes its time") {
+    SUBCASE("a kill when one call has won, and the other takes its time") {
       const fiber<> caller = spawn(
           [&]() -> task<> { log += co_await outcome_of(when_any(call('a'), sleep_for(1ms))); });
       co_await sleep(1500us);

@@ -68,7 +68,7 @@ struct counted {
 
 TEST_SUITE_BEGIN("with_timeout");
 
-TEST_CASE("a call that is fast enough yields its value") {
+TEST_CASE("a call that is fast enough returns its value") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const steady_ns begin = engine.now();
@@ -90,7 +90,7 @@ TEST_CASE("a call that is too slow ends at the limit, as timed_out") {
   run_on(engine, main());
 }
 
-TEST_CASE("timed_out is an error of the world: std::errc::timed_out") {
+TEST_CASE("timed_out is a system error: std::errc::timed_out") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     try {
@@ -107,7 +107,7 @@ TEST_CASE("timed_out is an error of the world: std::errc::timed_out") {
   run_on(engine, main());
 }
 
-TEST_CASE("with_timeout goes around single waits, too") {
+TEST_CASE("with_timeout may be put around single waits, too") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     co_await with_timeout(2ms, sleep(1ms));
@@ -126,7 +126,7 @@ TEST_CASE("with_timeout goes around single waits, too") {
   run_on(engine, main());
 }
 
-TEST_CASE("values may be move-only") {
+TEST_CASE("with_timeout returns values that can only be moved") {
   scripted_engine engine;
   const auto make = []() -> task<std::unique_ptr<int>> {
     co_await yield();
@@ -229,7 +229,7 @@ TEST_CASE("a kill passes through, whatever the limits around it") {
   CHECK(log == "cancelled");
 }
 
-TEST_CASE("limits of one fiber do not touch another that it spawns") {
+TEST_CASE("limits of one fiber do not affect another that it spawns") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     fiber<> child;
@@ -247,7 +247,8 @@ TEST_CASE("limits of one fiber do not touch another that it spawns") {
 
 // What the call makes of it
 
-TEST_CASE("a call that catches it and waits again is interrupted again, however often") {
+TEST_CASE(
+    "a call that catches the interruption and waits again is interrupted again, however often") {
   scripted_engine engine;
   int caught = 0;
   const auto stubborn = [&]() -> task<> {
@@ -307,7 +308,7 @@ TEST_CASE("a limit that has passed lets the call do what needs no waiting") {
   run_on(engine, main());
 }
 
-TEST_CASE("the limit may be a point in time") {
+TEST_CASE("the limit of with_timeout may be a point in time") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const std::chrono::steady_clock::time_point deadline(std::chrono::nanoseconds(engine.now()) +
@@ -329,7 +330,7 @@ TEST_CASE("a duration counts from the co_await") {
   run_on(engine, main());
 }
 
-TEST_CASE("an operation inside is waited for until it has really ended") {
+TEST_CASE("an operation inside a limit is waited for until it has really ended") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     engine.hold_cancellations(true);
@@ -408,7 +409,7 @@ auto extend_after(std::chrono::milliseconds first, until limit, bool& extended) 
 }  // namespace
 
 // row: TM-01
-TEST_CASE("the call may extend its limit: later, earlier, or for ever") {
+TEST_CASE("the call may extend its limit: later, earlier, or forever") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const steady_ns begin = engine.now();
@@ -429,13 +430,13 @@ TEST_CASE("the call may extend its limit: later, earlier, or for ever") {
       const std::chrono::steady_clock::time_point start{std::chrono::nanoseconds(begin)};
       CHECK(co_await end_of(start + 15ms) == 15ms);
     }
-    SUBCASE("for ever") { CHECK(co_await end_of(forever) == 1h + 2ms); }
+    SUBCASE("forever") { CHECK(co_await end_of(forever) == 1h + 2ms); }
   };
   run_on(engine, main());
 }
 
 // row: TM-01
-TEST_CASE("a limit may be extended again and again, and begin with none") {
+TEST_CASE("a limit may be extended many times, and begin with none") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const steady_ns begin = engine.now();
@@ -456,7 +457,7 @@ TEST_CASE("a limit may be extended again and again, and begin with none") {
 }
 
 // row: TM-01
-TEST_CASE("when the limit has passed, has_passed says so and extend is too late") {
+TEST_CASE("after the limit has passed has_passed says so, and extend is too late") {
   scripted_engine engine;
   std::string log;
   const auto stubborn = [&](deadline_scope& deadline) -> task<> {
@@ -504,7 +505,7 @@ TEST_CASE("extend is in time as long as the scheduler has not seen the limit pas
 }
 
 // row: TM-03
-TEST_CASE("extending the inner limit does not move the outer one, nor the other way round") {
+TEST_CASE("extending the inner limit does not move the outer one, and the reverse") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -540,7 +541,7 @@ TEST_CASE("extending the inner limit does not move the outer one, nor the other 
 }
 
 // row: TM-01
-TEST_CASE("with_timeout with a function yields what it returns, and passes errors on") {
+TEST_CASE("with_timeout with a function returns what it returns, and passes errors on") {
   scripted_engine engine;
   const auto make = [](deadline_scope&) -> task<std::unique_ptr<int>> {
     co_await yield();
@@ -579,7 +580,7 @@ TEST_CASE("with_timeout with a function yields what it returns, and passes error
   run_on(engine, main());
 }
 
-TEST_CASE("a deadline_scope of one's own ends the waits inside, and says so by has_passed") {
+TEST_CASE("a deadline_scope made by hand ends the waits inside, and has_passed says so") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     std::string log;
@@ -615,7 +616,7 @@ task<int> throw_timed_out_for_int() {
 }  // namespace
 
 // rows: W8 TM-04
-TEST_CASE("a timed_out that the call itself throws is not taken for that of the limit") {
+TEST_CASE("a timed_out that the call itself throws is not mistaken for that of the limit") {
   scripted_engine engine;
   std::string log;
   const auto note = [&](task<> call) -> task<> {
@@ -638,7 +639,7 @@ TEST_CASE("a timed_out that the call itself throws is not taken for that of the 
     co_await note(moving_on());
     co_await note(moving_on_with_int());
     co_await note(or_else());
-    // An inner limit that passes is an error of the call, for the outer one.
+    // An inner limit that passes is an error of the call to the outer one.
     CHECK_THROWS_AS(co_await move_on_after(1s, with_timeout(1ms, sleep_for(1h))), timed_out);
     CHECK_THROWS_AS(co_await timeout_or(1s, with_timeout(1ms, answer_after(1h)), 5), timed_out);
   };
@@ -666,7 +667,7 @@ TEST_CASE("timed_out derives from std::exception, and what ends the waits inside
 }
 
 // row: W10
-TEST_CASE("no limit costs no timer, and one of zero ends the first wait of the call") {
+TEST_CASE("no limit costs no timer, and a limit of zero ends the call's first wait") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -733,11 +734,11 @@ TEST_CASE("none of the forms swallows an outer limit, a kill, or a given excepti
 }
 
 // rows: W8 TM-03
-TEST_CASE("when both limits have passed it is the outer one that ends the call") {
+TEST_CASE("when both limits have passed the outer one ends the call") {
   scripted_engine engine;
   std::string log;
   const auto clean_up_slowly = [&]() -> task<> {
-    co_await shield(1h, sleep_for(5ms));  // both limits pass meanwhile, the inner one first
+    co_await shield(1h, sleep_for(5ms));  // both limits pass in this time, the inner one first
     co_await sleep(1h);
   };
   const auto main = [&]() -> task<> {
@@ -779,7 +780,7 @@ TEST_CASE("a kill in the turn in which the limit passes comes first") {
 // timeout_or and move_on_after
 
 // row: TM-04
-TEST_CASE("timeout_or yields the value in time, else the other one") {
+TEST_CASE("timeout_or returns the value in time, else the alternative") {
   scripted_engine engine;
   const auto make = [](std::chrono::milliseconds time) -> task<std::unique_ptr<int>> {
     co_await sleep(time);
@@ -810,7 +811,7 @@ TEST_CASE("timeout_or yields the value in time, else the other one") {
 }
 
 // row: TM-02
-TEST_CASE("move_on_after is false, or without a value, when the limit passes first") {
+TEST_CASE("move_on_after returns false, or no value, when the limit passes first") {
   scripted_engine engine;
   const auto make = [](std::chrono::milliseconds time) -> task<std::unique_ptr<int>> {
     co_await sleep(time);
@@ -833,7 +834,7 @@ TEST_CASE("move_on_after is false, or without a value, when the limit passes fir
 }
 
 // row: TM-04
-TEST_CASE("success wins with these, too, and their errors pass through") {
+TEST_CASE("success wins in timeout_or and move_on_after, too, and their errors pass through") {
   scripted_engine engine;
   const auto late = []() -> task<int> {
     try {
@@ -859,7 +860,7 @@ TEST_CASE("success wins with these, too, and their errors pass through") {
   run_on(engine, main());
 }
 
-TEST_CASE("the value instead and that of the call are destroyed once each") {
+TEST_CASE("the alternative and the value of the call are destroyed once each") {
   scripted_engine engine;
   int alive = 0;
   const auto make = [&alive](std::chrono::milliseconds time) -> task<counted> {
@@ -914,7 +915,7 @@ TEST_CASE("limits that pass and extensions allocate nothing beyond pooled frames
   run_on(engine, main());
 }
 
-TEST_CASE("a deadline_scope that is used after its call has returned aborts") {
+TEST_CASE("using a deadline_scope after its call has returned aborts") {
   if (sanitized) return;  // AddressSanitizer is first
   const auto use = [](void (*wrong)(deadline_scope&)) {
     return [wrong] {

@@ -69,7 +69,7 @@ task<> sleep_long() { co_await sleep(1h); }
 // Under ThreadSanitizer a forked child can start no threads.
 TEST_SUITE_BEGIN("wrong_thread" * doctest::skip(sanitized));
 
-TEST_CASE("an event, without any fiber that waits for it") {
+TEST_CASE("using an event on another thread aborts, even if no fiber waits for it") {
   const std::string_view rule = "an event was used on a thread that is not its scheduler's";
   const auto with = [](const std::function<task<>(event&)>& misuse) {
     return [misuse]() -> task<> {
@@ -124,7 +124,7 @@ TEST_CASE("an event belongs to the scheduler that uses it first, and then to the
   CHECK(door.is_set());
 }
 
-TEST_CASE("a queue, without any fiber that waits at it") {
+TEST_CASE("using a queue on another thread aborts, even if no fiber waits at it") {
   const std::string_view rule = "a queue was used on a thread that is not its scheduler's";
   const auto with = [](const std::function<task<>(queue<int>&)>& misuse) {
     return [misuse]() -> task<> {
@@ -152,7 +152,7 @@ TEST_CASE("a queue, without any fiber that waits at it") {
   CHECK(is_refused(rule, with([](queue<int>& items) -> task<> { co_await items.push(2); })));
 }
 
-TEST_CASE("a fiber: its name, its end, and what waits for it") {
+TEST_CASE("naming, killing, watching and joining a fiber on another thread abort") {
   const auto with = [](const std::function<task<>(fiber<>&)>& misuse) {
     return [misuse]() -> task<> {
       fiber<> target = spawn(sleep_long);
@@ -190,7 +190,7 @@ TEST_CASE("a fiber: its name, its end, and what waits for it") {
   CHECK(is_refused(joined, with([](fiber<>& target) -> task<> { co_await joinall(target); })));
 }
 
-TEST_CASE("the name and the error of a fiber that has ended may be asked for on any thread") {
+TEST_CASE("the name and the error of an ended fiber may be read on any thread") {
   fiber<> ended;
   const auto main = [&]() -> task<> {
     ended = spawn([]() -> task<> {
@@ -212,7 +212,7 @@ TEST_CASE("the name and the error of a fiber that has ended may be asked for on 
   CHECK(ended.name() == "it");
 }
 
-TEST_CASE("a group and a pool") {
+TEST_CASE("using a group or a pool on another thread aborts") {
   const std::string_view rule = "a group or pool was used on a thread that is not its scheduler's";
   const auto with = [](const std::function<task<>(group&)>& misuse) {
     return [misuse]() -> task<> {
@@ -263,7 +263,7 @@ TEST_CASE("a group and a pool") {
   }));
 }
 
-TEST_CASE("a task_group") {
+TEST_CASE("using a task_group on another thread aborts") {
   const auto with = [](const std::function<task<>(task_group&)>& misuse) {
     return [misuse]() -> task<> {
       auto body = [&](task_group& members) -> task<> {
@@ -285,7 +285,7 @@ TEST_CASE("a task_group") {
                    })));
 }
 
-TEST_CASE("a limit that is extended, cancelled or asked") {
+TEST_CASE("extending, cancelling or asking a limit on another thread aborts") {
   const auto with = [](void (*misuse)(deadline_scope&)) {
     return [misuse]() -> task<> {
       auto body = [misuse](deadline_scope& limit) -> task<> {
@@ -306,7 +306,7 @@ TEST_CASE("a limit that is extended, cancelled or asked") {
                    with([](deadline_scope& limit) { (void)limit.has_passed(); })));
 }
 
-TEST_CASE("a greenlet") {
+TEST_CASE("using a greenlet on another thread aborts") {
   CHECK(is_refused("a greenlet was used on a thread that is not its fiber's", []() -> task<> {
     greenlet<void> line(do_nothing);
     on_other_scheduler([&]() -> task<> {
