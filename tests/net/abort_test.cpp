@@ -89,7 +89,7 @@ TEST_CASE("the calls in flight end with closed, and the number is closed after t
   }
 }
 
-TEST_CASE("a call that has what it waited for when the stream is aborted delivers it") {
+TEST_CASE("a call whose answer had arrived when the stream is aborted delivers it") {
   for (const byte_call& call : byte_calls) {
     if (!call.on_tcp()) continue;
     CAPTURE(call.name);
@@ -106,7 +106,7 @@ TEST_CASE("a call that has what it waited for when the stream is aborted deliver
   }
 }
 
-TEST_CASE("abort() makes a close that has begun end with a reset, and does nothing after one") {
+TEST_CASE("abort() makes a close in progress end with a reset, and does nothing after one") {
   on_stage([](stage& s) -> task<> {
     int resets = 0;
     count_resets(s.engine, resets);
@@ -129,7 +129,7 @@ TEST_CASE("abort() makes a close that has begun end with a reset, and does nothi
   });
 }
 
-TEST_CASE("the peer of an aborted stream sees a reset, whoever waits here") {
+TEST_CASE("the peer of an aborted stream sees a reset, whichever call waits here") {
   on_one_scheduler([]() -> task<> {
     for (const bool reading : {false, true}) {
       for (const bool writing : {false, true}) {
@@ -162,7 +162,7 @@ TEST_CASE("the peer of an aborted stream sees a reset, whoever waits here") {
   });
 }
 
-TEST_CASE("a callback may abort a stream, and so may who holds one after the run") {
+TEST_CASE("a stream may be aborted by a callback, and by its owner after the run") {
   tcp_stream left;
   unique_fd raw;
   on_one_scheduler([&]() -> task<> {

@@ -90,7 +90,8 @@ task<> run_out_and_close(scripted_engine& engine) {
 
 TEST_SUITE_BEGIN("accept back-off");
 
-TEST_CASE("with no descriptor left it is tried again after 10 ms, doubled each time up to 1 s") {
+TEST_CASE(
+    "with no descriptor left an accept is tried again after 10 ms, doubled each time up to 1 s") {
   for (const int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC}) {
     CAPTURE(error);
     const auto body = [error](scripted_engine& engine) -> task<> {
@@ -206,13 +207,13 @@ task<> close_in_every_way(scripted_engine& engine) {
 
 }  // namespace
 
-TEST_CASE("every close of a descriptor lets one listener that lacks one try again") {
+TEST_CASE("every close of a descriptor lets one waiting listener try again") {
   const child_end end = on_scripted_engine_in_child(&close_in_every_way);
   CHECK(end.status == 0);
   if (end.status != 0) MESSAGE(end.errors);
 }
 
-TEST_CASE("each shortage is named with what ends it") {
+TEST_CASE("each shortage is named together with what ends it") {
   for (const int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC}) {
     CAPTURE(error);
     const auto body = [error](scripted_engine& engine) -> task<> {
@@ -297,7 +298,7 @@ task<> accept_without_memory(scripted_engine& engine, bool staged) {
 }  // namespace
 
 // Sanitizers keep their own operator new, which cannot be made to fail.
-TEST_CASE("without memory for a stream its connection waits, and is the next one handed out" *
+TEST_CASE("without memory for a stream its connection waits, and is handed out next" *
           doctest::skip(!allocations_are_counted())) {
   for (const bool staged : {false, true}) {
     CAPTURE(staged);
@@ -373,7 +374,7 @@ task<> accept_with_few_descriptors() {
 
 }  // namespace
 
-TEST_CASE("a server that has run out of descriptors goes on with each one that it closes") {
+TEST_CASE("a server that has run out of descriptors continues with each one that it closes") {
   const child_end end = run_in_child([] {
     // UndefinedBehaviorSanitizer opens a pipe when it meets a class for the first time, which is
     // too late without descriptors: so everything happens once before.

@@ -1,5 +1,5 @@
 // What accept() promises in every phase of its life, on a scripted engine: no connection is lost,
-// whoever waits longest is served first, and the listener is armed only while there is room.
+// the fiber that waits longest is served first, and the listener is armed only while there is room.
 //
 // Method: accepted "connections" are real descriptors of /dev/null, so that a forgotten one shows.
 #include <ringlet/tcp_listener.hpp>
@@ -46,7 +46,7 @@ struct hall {
 
   operation& armed() { return engine.oldest(opcode::accept); }
   bool is_armed() const { return engine.is_waiting(opcode::accept); }
-  // A connection comes, and the accept goes on.
+  // A connection comes, and the accept stays armed.
   int connect() {
     const int fd = fresh_fd();
     engine.complete(armed(), fd, {.more = true});
@@ -108,7 +108,7 @@ TEST_CASE("a listener is armed once, when the first fiber waits") {
   });
 }
 
-TEST_CASE("who waits longest is served first, and who gave up is passed over") {
+TEST_CASE("the fiber that waits longest is served first, and one that gave up is passed over") {
   in_hall([](hall& h) -> task<> {
     const auto a = h.accepting();
     const auto b = h.accepting();
@@ -143,7 +143,7 @@ TEST_CASE("an accept that the system ended is armed again") {
   });
 }
 
-TEST_CASE("connections that nobody has asked for wait, in their order") {
+TEST_CASE("connections that no fiber has asked for wait, in their order") {
   in_hall([](hall& h) -> task<> {
     const auto first = h.accepting();
     co_await settle();
@@ -160,7 +160,7 @@ TEST_CASE("connections that nobody has asked for wait, in their order") {
   });
 }
 
-TEST_CASE("with 64 connections that nobody has asked for the accept is cancelled, with 31 armed") {
+TEST_CASE("with 64 unrequested connections the accept is cancelled, and with 31 armed again") {
   in_hall([](hall& h) -> task<> {
     const auto first = h.accepting();
     co_await settle();
@@ -227,7 +227,7 @@ TEST_CASE("no connection is lost when the fiber that waits for it is killed") {
   });
 }
 
-TEST_CASE("no connection is lost when the limit passes as it comes") {
+TEST_CASE("no connection is lost when the limit passes as it arrives") {
   in_hall([](hall& h) -> task<> {
     const auto both = h.accepting(5ms);
     co_await settle();
@@ -258,7 +258,7 @@ TEST_CASE("a fiber that was killed before it accepts takes nothing") {
   });
 }
 
-TEST_CASE("when the run ends those who accept are cancelled, and what waits is closed") {
+TEST_CASE("when the run ends accepts are cancelled, and waiting connections are closed") {
   scripted_engine engine;
   std::string words;
   int listening = -1;
@@ -289,7 +289,7 @@ TEST_CASE("when the run ends those who accept are cancelled, and what waits is c
 
 // Closing
 
-TEST_CASE("closing ends those who wait with closed, at once, and the descriptor afterwards") {
+TEST_CASE("closing ends waiting accepts with closed at once, and the descriptor afterwards") {
   in_hall([](hall& h) -> task<> {
     const auto first = h.accepting();
     const auto second = h.accepting();
@@ -319,7 +319,7 @@ TEST_CASE("closing ends those who wait with closed, at once, and the descriptor 
   });
 }
 
-TEST_CASE("who is killed when the listener was closed is told of the kill") {
+TEST_CASE("a fiber that is killed when its listener was closed is told of the kill") {
   in_hall([](hall& h) -> task<> {
     const auto waiting = h.accepting();
     co_await settle();
@@ -330,7 +330,7 @@ TEST_CASE("who is killed when the listener was closed is told of the kill") {
   });
 }
 
-TEST_CASE("closing closes the connections that nobody has asked for, delivered or not") {
+TEST_CASE("closing closes the connections that no fiber has asked for, delivered or not") {
   in_hall([](hall& h) -> task<> {
     const auto first = h.accepting();
     co_await settle();
@@ -357,7 +357,7 @@ TEST_CASE("a connection that was delivered when the listener is closed belongs t
   });
 }
 
-TEST_CASE("destroying a listener does the same") {
+TEST_CASE("destroying a listener ends waiting accepts and closes unrequested connections") {
   in_hall([](hall& h) -> task<> {
     const auto first = h.accepting();
     co_await settle();
@@ -375,7 +375,7 @@ TEST_CASE("destroying a listener does the same") {
   });
 }
 
-TEST_CASE("destroying a listener that nobody waits on, or that is being closed, is fine") {
+TEST_CASE("destroying a listener that no fiber waits on, or that is being closed, is fine") {
   in_hall([](hall& h) -> task<> {
     h.listener.reset();
     CHECK_FALSE(is_open(h.listening_fd));
@@ -395,7 +395,7 @@ TEST_CASE("destroying a listener that nobody waits on, or that is being closed, 
   });
 }
 
-TEST_CASE("a moved listener keeps those who wait") {
+TEST_CASE("a moved listener keeps its waiting accepts") {
   in_hall([](hall& h) -> task<> {
     const auto first = h.accepting();
     co_await settle();
@@ -426,7 +426,8 @@ TEST_CASE("a connection that failed before it was accepted is passed over") {
   });
 }
 
-TEST_CASE("when the listener itself is unusable all are told, and nothing is tried for nobody") {
+TEST_CASE(
+    "when the listener itself is unusable every accept is told, and none is retried unasked") {
   for (const int error : {EINVAL, EBADF, ENOTSOCK, EOPNOTSUPP, EPERM, EACCES, ENOSYS, EIO}) {
     in_hall([error](hall& h) -> task<> {
       h.engine.on_start = [&h, error](operation& op) {
@@ -447,7 +448,7 @@ TEST_CASE("when the listener itself is unusable all are told, and nothing is tri
   }
 }
 
-TEST_CASE("an accept that waits is no deadlock") {
+TEST_CASE("a waiting accept is no deadlock") {
   in_hall([](hall& h) -> task<> {
     bool asked = false;
     int made = -1;
@@ -461,7 +462,7 @@ TEST_CASE("an accept that waits is no deadlock") {
   });
 }
 
-TEST_CASE("a listener that was moved from aborts and says so") {
+TEST_CASE("using a listener that was moved from aborts and says so") {
   CHECK(aborts_with("a listener that was moved from was used", [] {
     in_hall([](hall& h) -> task<> {
       const tcp_listener elsewhere = std::move(*h.listener);

@@ -38,7 +38,7 @@ bool contains(std::string_view text, std::string_view part) {
 
 TEST_SUITE_BEGIN("address");
 
-TEST_CASE("an address that is read prints as it was written") {
+TEST_CASE("an address that is parsed prints as it was written") {
   for (const std::string_view text : {
            "0.0.0.0:0",
            "127.0.0.1:9090",
@@ -57,7 +57,7 @@ TEST_CASE("an address that is read prints as it was written") {
   }
 }
 
-TEST_CASE("other spellings of an address are read, and printed in the usual one") {
+TEST_CASE("other spellings of an address are parsed, and printed in the usual one") {
   CHECK(address::parse("[0:0:0:0:0:0:0:1]:1").to_string() == "[::1]:1");
   CHECK(address::parse("[2001:DB8::A]:1").to_string() == "[2001:db8::a]:1");
   CHECK(address::parse("127.0.0.1:0080").port() == 80);
@@ -80,7 +80,7 @@ TEST_CASE("an address has a family, a host and a port") {
   CHECK(address::capacity >= v6.size());
 }
 
-TEST_CASE("the addresses with names of their own are what their names say") {
+TEST_CASE("the named addresses, such as loopback, are what their names say") {
   CHECK(address().to_string() == "0.0.0.0:0");
   CHECK(address::loopback(80).to_string() == "127.0.0.1:80");
   CHECK(address::any(80).to_string() == "0.0.0.0:80");
@@ -105,7 +105,7 @@ TEST_CASE("a zone is a number or the name of an interface, and is printed by nam
   CHECK(address::parse("[fe80::1%987654321]:9090").to_string() == "[fe80::1%987654321]:9090");
 }
 
-TEST_CASE("what is no address is refused with a sentence that says why and quotes it") {
+TEST_CASE("text that is no address is refused with a sentence that says why and quotes it") {
   struct refusal {
     std::string_view text;
     std::string_view why;
@@ -155,7 +155,7 @@ TEST_CASE("a zone that no interface has is refused") {
   }
 }
 
-TEST_CASE("a host with a zero byte inside is refused, and not read up to there") {
+TEST_CASE("a host with a zero byte inside is refused, not cut off there") {
   using namespace std::string_view_literals;
   for (const std::string_view text : {"127.0.0.1\0.example.org:80"sv, "127.0.0.1:80\0"sv,
                                       "[::1\0x]:80"sv, "[fe80::1%lo\0x]:80"sv}) {
@@ -190,7 +190,7 @@ TEST_CASE("a copy equals what it was copied from") {
   CHECK(copy.to_string() == "10.0.0.1:80");
 }
 
-TEST_CASE("an IPv4-mapped IPv6 address is unmapped to IPv4, any other stays what it is") {
+TEST_CASE("an IPv4-mapped IPv6 address is unmapped to IPv4, any other address stays as it is") {
   CHECK(address::parse("[::ffff:192.0.2.1]:9090").unmapped() == address::parse("192.0.2.1:9090"));
   for (const char* other : {"[2001:db8::1]:9090", "[::1]:1", "[::192.0.2.1]:1", "192.0.2.1:9090"}) {
     CHECK(address::parse(other).unmapped() == address::parse(other));

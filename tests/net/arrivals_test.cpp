@@ -1,4 +1,4 @@
-// What happens to bytes that arrive while nobody reads: the request of a receive() outlives the
+// What happens to bytes that arrive while no call reads: the request of a receive() outlives the
 // call, what it brings is kept in order for the calls to come, and nothing of it is lost, doubled
 // or leaked when calls are killed, requests end and streams are closed.
 //
@@ -106,8 +106,8 @@ task<> end_stream(stage& s, bool destroy) {
   }
 }
 
-// Runs `body(stage)`, then waits for nothing: whether that is a deadlock, for nothing is left that
-// could end a wait from outside.
+// Whether a wait for nothing after `body(stage)` is a deadlock, because nothing is left that could
+// end a wait from outside.
 template <class F>
 bool ends_in_deadlock(F body) {
   try {
@@ -177,7 +177,7 @@ TEST_CASE("bytes that arrive between two calls are kept, and come in order") {
   });
 }
 
-TEST_CASE("of several arrivals in one batch the first ends the call, the others are kept") {
+TEST_CASE("of several arrivals in one batch the first ends the call, and the rest are kept") {
   for_each_read([](stage& s, const byte_call& call) -> task<> {
     const auto fiber = spawn(call.outcome(s, forever));
     co_await settle();
@@ -255,7 +255,7 @@ TEST_CASE("a call waits for the request that is in flight, and starts no other")
   });
 }
 
-TEST_CASE("read_exact waits for as many arrivals as it takes, and leaves what is too much") {
+TEST_CASE("read_exact waits for as many arrivals as it needs, and leaves what is too much") {
   on_stage([](stage& s) -> task<> {
     co_await begin_receiving(s);
     deliver(s, {"ab"});
@@ -279,7 +279,7 @@ TEST_CASE("read_exact waits for as many arrivals as it takes, and leaves what is
   });
 }
 
-TEST_CASE("a wait for arrivals goes on when the stream is moved") {
+TEST_CASE("a wait for arrivals continues when the stream is moved") {
   for_each_read([](stage& s, const byte_call& call) -> task<> {
     deliver(s, {"a"});
     const auto fiber = spawn(call.outcome(s, forever));
@@ -293,7 +293,7 @@ TEST_CASE("a wait for arrivals goes on when the stream is moved") {
   });
 }
 
-TEST_CASE("a loop over what has arrived lets the others run") {
+TEST_CASE("a loop over arrivals lets other fibers run") {
   on_wide_stage([](stage& s) -> task<> {
     co_await begin_receiving(s);
     const std::string full = pattern(64);
@@ -352,7 +352,7 @@ TEST_CASE("read_exact takes what has arrived, and asks the system for the rest")
   });
 }
 
-TEST_CASE("a read whose request ends without bytes goes on with an operation of its own") {
+TEST_CASE("a read whose request ends without bytes continues with an operation of its own") {
   for (const int error : {ENOBUFS, EAGAIN, EINTR, ECANCELED}) {
     CAPTURE(error);
     for_each_read([error](stage& s, const byte_call& call) -> task<> {
@@ -372,7 +372,7 @@ TEST_CASE("a read whose request ends without bytes goes on with an operation of 
   }
 }
 
-TEST_CASE("a request that passed away while nobody waited is started again by the next call") {
+TEST_CASE("a request that failed while no call waited is started again by the next call") {
   for (const int error : {ENOBUFS, EAGAIN, EINTR, ECANCELED}) {
     CAPTURE(error);
     for_each_read([error](stage& s, const byte_call& call) -> task<> {
@@ -396,7 +396,8 @@ TEST_CASE("a request that passed away while nobody waited is started again by th
 
 // The end
 
-TEST_CASE("the end and errors are told after all bytes, once; then the system is asked again") {
+TEST_CASE(
+    "the end and errors are reported once, after all bytes, and then the system is asked again") {
   for (const int error : {0, ECONNRESET, ETIMEDOUT, EIO}) {
     CAPTURE(error);
     for_each_read([error](stage& s, const byte_call& call) -> task<> {
@@ -427,7 +428,7 @@ TEST_CASE("the end and errors are told after all bytes, once; then the system is
   }
 }
 
-TEST_CASE("an end that comes while a call waits is told to it, and not again") {
+TEST_CASE("an end that comes while a call waits is reported to it, and not again") {
   for (const int error : {0, ECONNRESET}) {
     CAPTURE(error);
     for_each_read([error](stage& s, const byte_call& call) -> task<> {
@@ -442,7 +443,7 @@ TEST_CASE("an end that comes while a call waits is told to it, and not again") {
   }
 }
 
-TEST_CASE("an end in one batch with bytes comes after them, also for who waits") {
+TEST_CASE("an end in one batch with bytes comes after them, also for a waiting call") {
   for_each_read([](stage& s, const byte_call& call) -> task<> {
     const auto fiber = spawn(call.outcome(s, forever));
     co_await settle();
@@ -456,7 +457,7 @@ TEST_CASE("an end in one batch with bytes comes after them, also for who waits")
   });
 }
 
-TEST_CASE("read_exact that meets the end has what came in front, and the count tells how much") {
+TEST_CASE("read_exact that meets the end keeps the bytes before it, and the count tells how many") {
   for (const bool waits : {false, true}) {
     for (const int error : {0, ECONNRESET}) {
       CAPTURE(waits);
@@ -498,7 +499,7 @@ TEST_CASE("read_exact that is filled by the last bytes leaves the end to the nex
 
 // A peer that sends faster than it is read
 
-TEST_CASE("when more than four buffers wait, the request is cancelled once, and nothing is lost") {
+TEST_CASE("when more than four buffers wait the request is cancelled once, and nothing is lost") {
   on_wide_stage([](stage& s) -> task<> {
     co_await begin_receiving(s);
     for (const std::string_view one : {"0", "1", "2", "3"}) {
@@ -527,7 +528,7 @@ TEST_CASE("when more than four buffers wait, the request is cancelled once, and 
   });
 }
 
-TEST_CASE("when few buffers are left for others, a second one that waits cancels the request") {
+TEST_CASE("when few buffers are left a second waiting buffer cancels the request") {
   on_wide_stage([](stage& s) -> task<> {
     co_await begin_receiving(s);
     std::vector<std::int32_t> in_use;
@@ -544,7 +545,8 @@ TEST_CASE("when few buffers are left for others, a second one that waits cancels
   });
 }
 
-TEST_CASE("after a flood the request is for one buffer, after a drained answer for many again") {
+TEST_CASE(
+    "after a flood the request is for one buffer, and after a drained answer for many again") {
   on_wide_stage([](stage& s) -> task<> {
     co_await begin_receiving(s);
     CHECK(request(s).multishot);
@@ -637,7 +639,7 @@ TEST_CASE("a call that is killed or timed out asks its request to end, and ends 
   }
 }
 
-TEST_CASE("a call that is asked to end while bytes come has them: success wins") {
+TEST_CASE("a call that is asked to end while bytes arrive has them: success wins") {
   for (const bool killed : {true, false}) {
     CAPTURE(killed);
     for_each_read([killed](stage& s, const byte_call& call) -> task<> {
@@ -699,7 +701,7 @@ TEST_CASE("a killed call whose request ends with an error is cancelled, and the 
   });
 }
 
-TEST_CASE("a killed call whose request passes away makes no other") {
+TEST_CASE("a killed call whose request fails starts no other") {
   for (const int error : {ENOBUFS, EAGAIN, EINTR, ECANCELED}) {
     CAPTURE(error);
     for_each_read([error](stage& s, const byte_call& call) -> task<> {
@@ -719,7 +721,7 @@ TEST_CASE("a killed call whose request passes away makes no other") {
   }
 }
 
-TEST_CASE("of a kill and a limit the kill is told, and two kills are thrown at two calls") {
+TEST_CASE("of a kill and a limit the kill is reported, and two kills are thrown at two calls") {
   for_each_read([](stage& s, const byte_call& call) -> task<> {
     s.engine.hold_cancellations(true);
     const auto both = spawn(call.outcome(s, 5ms));
@@ -762,7 +764,7 @@ TEST_CASE("a killed reader makes room for the next one before its request has en
   });
 }
 
-TEST_CASE("a call of a killed fiber takes nothing of what has arrived") {
+TEST_CASE("a call of a killed fiber takes nothing that has arrived") {
   for_each_read([](stage& s, const byte_call& call) -> task<> {
     deliver(s, {"abc"});
     co_await settle();
@@ -776,7 +778,8 @@ TEST_CASE("a call of a killed fiber takes nothing of what has arrived") {
   });
 }
 
-TEST_CASE("read_exact that is cut short after it has taken arrivals makes its direction unusable") {
+TEST_CASE(
+    "read_exact that is interrupted after it has taken arrivals makes its direction unusable") {
   for (const bool killed : {true, false}) {
     for (const bool arrived_before : {true, false}) {
       CAPTURE(killed);
@@ -805,7 +808,7 @@ TEST_CASE("read_exact that is cut short after it has taken arrivals makes its di
   }
 }
 
-TEST_CASE("what arrives for a stream that was cut short is given back when it goes") {
+TEST_CASE("a stream whose read was cut short gives back what arrives when it is closed") {
   on_stage([](stage& s) -> task<> {
     co_await begin_receiving(s);
     deliver(s, {"ab"});
@@ -823,7 +826,7 @@ TEST_CASE("what arrives for a stream that was cut short is given back when it go
   });
 }
 
-TEST_CASE("with a limit that has passed already, what has arrived is taken") {
+TEST_CASE("a call with a limit that has passed takes what has arrived") {
   for_each_read([](stage& s, const byte_call& call) -> task<> {
     const until long_ago = until::at(1);
     deliver(s, {"abc", "def"});
@@ -884,7 +887,7 @@ TEST_CASE("close gives back what has arrived, and the number after the request h
       CHECK(s.engine.closes(stream_fd) == 0);
       if (!destroyed) CHECK_FALSE(closing.done());
 
-      // What comes in now is nobody's.
+      // No call gets what comes in now.
       deliver(s, {"i", "j"});
       co_await settle();
       CHECK(s.engine.buffers_free() == 4);
@@ -935,7 +938,8 @@ TEST_CASE("a stream whose request has ended is closed at once, with what has arr
   });
 }
 
-TEST_CASE("a call that waits for the request ends with closed, when the stream is closed or gone") {
+TEST_CASE(
+    "a call that waits for the request ends with closed when the stream is closed or destroyed") {
   for (const bool destroyed : {false, true}) {
     for (const int result : {-ECANCELED, 0, -ECONNRESET, -ENOBUFS, -EINTR}) {
       CAPTURE(destroyed);
@@ -961,7 +965,7 @@ TEST_CASE("a call that waits for the request ends with closed, when the stream i
   }
 }
 
-TEST_CASE("a read that takes part of a buffer from a closing stream leaves the rest to nobody") {
+TEST_CASE("a read that takes part of a buffer from a closing stream drops the rest") {
   for (const bool destroyed : {false, true}) {
     on_stage([destroyed](stage& s) -> task<> {
       co_await begin_receiving(s);
@@ -984,7 +988,7 @@ TEST_CASE("a read that takes part of a buffer from a closing stream leaves the r
 }
 
 TEST_CASE(
-    "bytes that come in while a call waits on a closing stream are the call's, then nobody's") {
+    "a call that waits on a closing stream gets the bytes that arrive, and no later call does") {
   for_each_read([](stage& s, const byte_call& call) -> task<> {
     s.engine.hold_cancellations(true);
     const auto fiber = spawn(call.outcome(s, forever));
@@ -1003,7 +1007,7 @@ TEST_CASE(
   });
 }
 
-TEST_CASE("an end that nobody has taken is not told after the close") {
+TEST_CASE("an end that no call has taken is not reported after the close") {
   for_each_read([](stage& s, const byte_call& call) -> task<> {
     deliver(s, {"abc"});
     s.engine.complete(request(s), -ECONNRESET);
@@ -1047,7 +1051,7 @@ TEST_CASE("a stream that outlives its run gives back what has arrived, and ends 
     CAPTURE(request_lives);
     tcp_stream left;
     scripted_engine engine;
-    // A real one: afterwards nobody is there who could close it in play.
+    // A real one: after the run nothing closes it in play.
     unique_fd number(::open("/dev/null", O_RDONLY | O_CLOEXEC));
     const int fd = number.get();
     const auto body = [&]() -> task<> {
@@ -1096,7 +1100,7 @@ TEST_CASE("a second read while one waits for arrivals aborts and says so") {
 
 // Deadlocks
 
-TEST_CASE("a request that nobody waits for does not hide a deadlock") {
+TEST_CASE("a request that no call waits for does not hide a deadlock") {
   CHECK(ends_in_deadlock([](stage& s) -> task<> {
     co_await begin_receiving(s);
     deliver(s, {"abc"});
@@ -1227,7 +1231,7 @@ task<> random_steps(stage& s, random_numbers& random, random_reader& reader, std
 
 }  // namespace
 
-TEST_CASE("whatever the order of arrivals, calls, kills and ends, no byte is lost or doubled") {
+TEST_CASE("in any order of arrivals, calls, kills and ends, no byte is lost or duplicated") {
   for (std::uint64_t seed = 1; seed <= 100; ++seed) {
     CAPTURE(seed);
     on_wide_stage([seed](stage& s) -> task<> {
@@ -1302,7 +1306,7 @@ task<> write_bulk(tcp_stream& to, std::size_t size) {
 
 }  // namespace
 
-TEST_CASE("200 small messages that came before anybody read are read in order") {
+TEST_CASE("200 small messages that arrived before any read are read in order") {
   for (const bool mixed : {false, true}) {
     CAPTURE(mixed);
     const auto body = [mixed]() -> task<> {
@@ -1316,7 +1320,7 @@ TEST_CASE("200 small messages that came before anybody read are read in order") 
       }
       const std::string got = co_await read_all(near, all.size(), mixed);
       CHECK(got == all);
-      // The stream goes on as before.
+      // The stream continues as before.
       co_await far.write_all("last");
       const buffer last = co_await near.receive();
       CHECK(last.text() == "last");
@@ -1326,7 +1330,7 @@ TEST_CASE("200 small messages that came before anybody read are read in order") 
   }
 }
 
-TEST_CASE("32 MiB come through eight buffers byte by byte as they were sent, then the end") {
+TEST_CASE("32 MiB pass through eight buffers byte by byte as they were sent, then the end") {
   const auto body = []() -> task<> {
     constexpr std::size_t size = 32 * 1024 * 1024;
     auto [near, far] = co_await connected_pair();

@@ -42,7 +42,7 @@ task<std::string> outcome_of_line(reader& in) {
 
 TEST_SUITE_BEGIN("cancelled together");
 
-TEST_CASE("a call that is answered by an end or an error after its fiber was killed is cancelled") {
+TEST_CASE("a call whose end or error comes after its fiber was killed is cancelled") {
   for (const byte_call& call : byte_calls) {
     for (const int answer : {0, -ECONNRESET, -EPIPE}) {
       CAPTURE(call.name);
@@ -77,7 +77,7 @@ TEST_CASE("a call whose limit had passed is told of the end or the error") {
   }
 }
 
-TEST_CASE("an error that a cancelled read has not told of is told to the next one") {
+TEST_CASE("an error that a cancelled read has not reported is reported by the next one") {
   for (const byte_call& call : byte_calls) {
     if (!call.is_read()) continue;
     CAPTURE(call.name);

@@ -72,7 +72,7 @@ task<fiber<std::string>> begun(stage& s, const byte_call& call, until limit) {
 
 TEST_SUITE_BEGIN("compound calls");
 
-TEST_CASE("bytes that come or go one at a time add up") {
+TEST_CASE("bytes that arrive or leave one at a time add up") {
   for_each_compound_call([](stage& s, const byte_call& call) -> task<> {
     const auto fiber = spawn(call.outcome(s, forever));
     for (const std::string_view one : {"a", "b", "c"}) {
@@ -88,8 +88,7 @@ TEST_CASE("bytes that come or go one at a time add up") {
   });
 }
 
-TEST_CASE(
-    "a call that is killed in the middle cuts its direction short, and counts how far it came") {
+TEST_CASE("a call that is killed midway cuts its direction short, and counts how far it came") {
   for_each_compound_call([](stage& s, const byte_call& call) -> task<> {
     const auto fiber = co_await begun(s, call, forever);
     fiber.request_kill();
@@ -100,7 +99,7 @@ TEST_CASE(
   });
 }
 
-TEST_CASE("a limit that passes in the middle cuts short, too") {
+TEST_CASE("a limit that passes midway cuts short, too") {
   for_each_compound_call([](stage& s, const byte_call& call) -> task<> {
     const auto fiber = co_await begun(s, call, 5ms);
     co_await sleep(6ms);
@@ -187,7 +186,7 @@ TEST_CASE("the limit is for the whole call, not for each of its steps") {
   });
 }
 
-TEST_CASE("an error in the middle comes out, and is no cut") {
+TEST_CASE("an error midway comes out, and is no cut") {
   for_each_compound_call([](stage& s, const byte_call& call) -> task<> {
     const auto fiber = co_await begun(s, call, forever);
     call.fail(s, ECONNRESET);
@@ -200,7 +199,7 @@ TEST_CASE("an error in the middle comes out, and is no cut") {
   });
 }
 
-TEST_CASE("a stream that is closed in the middle of a call ends it with closed") {
+TEST_CASE("a stream that is closed midway through a call ends it with closed") {
   for_each_compound_call([](stage& s, const byte_call& call) -> task<> {
     if (!call.on_tcp()) co_return;
     const auto fiber = co_await begun(s, call, forever);
@@ -225,7 +224,7 @@ TEST_CASE("a stream that is destroyed between two steps ends the call with close
   });
 }
 
-TEST_CASE("nothing to read or write is done at once, also on a closed stream") {
+TEST_CASE("reading or writing nothing is done at once, also on a closed stream") {
   on_stage([](stage& s) -> task<> {
     const auto check = [&]() -> task<> {
       std::string words = co_await outcome_of([&] { return s.stream.read_exact({}); });
@@ -250,7 +249,7 @@ TEST_CASE("nothing to read or write is done at once, also on a closed stream") {
   });
 }
 
-TEST_CASE("a loop that writes nothing lets the others run") {
+TEST_CASE("a loop that writes nothing lets other fibers run") {
   on_stage([](stage& s) -> task<> {
     bool other_ran = false;
     const auto other = [&]() -> task<> {
@@ -266,7 +265,7 @@ TEST_CASE("a loop that writes nothing lets the others run") {
 
 // read_exact
 
-TEST_CASE("a stream that ends early ends read_exact, and what came is in front") {
+TEST_CASE("a stream that ends early ends read_exact, which keeps the bytes before the end") {
   for (const byte_call& call : byte_calls) {
     if (!is_compound(call) || !call.is_read()) continue;
     CAPTURE(call.name);
@@ -284,7 +283,7 @@ TEST_CASE("a stream that ends early ends read_exact, and what came is in front")
   }
 }
 
-TEST_CASE("the end of the stream is a value for the other reads, again and again") {
+TEST_CASE("the end of the stream is a value for all other reads, every time") {
   on_stage([](stage& s) -> task<> {
     s.engine.on_start = [&](operation& op) { s.engine.complete(op, 0); };
     for (int round = 0; round < 3; ++round) {
@@ -300,7 +299,7 @@ TEST_CASE("the end of the stream is a value for the other reads, again and again
 
 // write_all
 
-TEST_CASE("a descriptor that takes nothing does not keep write_all for ever") {
+TEST_CASE("a descriptor that takes nothing does not hold write_all forever") {
   for (const byte_call& call : byte_calls) {
     if (call.is_read()) continue;
     CAPTURE(call.name);
@@ -314,7 +313,7 @@ TEST_CASE("a descriptor that takes nothing does not keep write_all for ever") {
   }
 }
 
-TEST_CASE("what is written is sent from where the last step stopped, at most 256 KiB at once") {
+TEST_CASE("write_all continues where the last step stopped, and sends at most 256 KiB at once") {
   on_stage([](stage& s) -> task<> {
     const std::string all = pattern(1'000'000);
     std::string sent;
@@ -331,7 +330,7 @@ TEST_CASE("what is written is sent from where the last step stopped, at most 256
   });
 }
 
-TEST_CASE("parts are sent in order, at most IOV_MAX at once, and none that is empty") {
+TEST_CASE("parts are sent in order, at most IOV_MAX at once, and no empty one") {
   on_stage([](stage& s) -> task<> {
     const std::string all = pattern(10'000);
     std::vector<std::span<const std::byte>> parts;
@@ -362,7 +361,7 @@ TEST_CASE("parts are sent in order, at most IOV_MAX at once, and none that is em
   });
 }
 
-TEST_CASE("the list of parts is copied: only the bytes must live on") {
+TEST_CASE("the list of parts is copied: only the bytes must stay alive") {
   on_stage([](stage& s) -> task<> {
     std::vector<std::span<const std::byte>> parts{bytes("ab"), bytes("c")};
     const auto writing = [&]() -> task<> {

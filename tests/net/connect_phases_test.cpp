@@ -73,7 +73,7 @@ void in_town(F body) {
 
 TEST_SUITE_BEGIN("connect phases");
 
-TEST_CASE("a connection is a stream that sends small writes at once") {
+TEST_CASE("a connected stream sends small writes at once") {
   for (const std::string_view peer : {"127.0.0.1:4242", "[::1]:4242"}) {
     CAPTURE(peer);
     in_town([peer](town& t) -> task<> {
@@ -111,7 +111,7 @@ TEST_CASE("an attempt that fails says why, and its socket is closed") {
   }
 }
 
-TEST_CASE("what is thrown names the peer") {
+TEST_CASE("an exception from connect names the peer") {
   in_town([](town& t) -> task<> {
     t.engine.on_start = [&](operation& op) { t.engine.complete(op, -ECONNREFUSED); };
     std::string said;
@@ -150,7 +150,7 @@ TEST_CASE("when the limit passes the attempt is given up, after the system has l
   });
 }
 
-TEST_CASE("a killed fiber gives its attempt up; before it begins it opens no socket") {
+TEST_CASE("a killed fiber gives its attempt up, and one killed before opens no socket") {
   in_town([](town& t) -> task<> {
     const auto fiber = t.connecting();
     co_await settle();
@@ -204,7 +204,7 @@ TEST_CASE("an attempt that failed after its limit says why; after a kill it is c
   });
 }
 
-TEST_CASE("a socket that has connected to itself was refused, and is closed") {
+TEST_CASE("a socket that has connected to itself counts as refused, and is closed") {
   for (const std::string_view own : {"127.0.0.1:4242", "127.0.0.1:4243", "127.0.0.2:4242"}) {
     CAPTURE(own);
     in_town([own](town& t) -> task<> {
@@ -257,7 +257,7 @@ TEST_CASE("when the run ends an attempt is given up") {
   CHECK(words == "cancelled, then cancelled");
 }
 
-TEST_CASE("dump tells whom a fiber connects to") {
+TEST_CASE("dump shows the address that a fiber connects to") {
   in_town([](town& t) -> task<> {
     const auto fiber = t.connecting();
     co_await settle();

@@ -23,7 +23,7 @@ rlimit limits() {
 
 TEST_SUITE_BEGIN("descriptor_limit");
 
-TEST_CASE("the soft limit is raised to the hard one, and told") {
+TEST_CASE("raising the descriptor limit sets the soft limit to the hard one, and returns it") {
   const child_end end = run_in_child([] {
     const rlimit low{64, 128};
     RINGLET_ASSERT(::setrlimit(RLIMIT_NOFILE, &low) == 0, "the limit cannot be lowered");
@@ -36,7 +36,7 @@ TEST_CASE("the soft limit is raised to the hard one, and told") {
   CHECK(end.errors == "");
 }
 
-TEST_CASE("nothing but the call raises it") {
+TEST_CASE("only the call raises the descriptor limit") {
   const rlimit before = limits();
   const child_end end = run_in_child([&] {
     RINGLET_ASSERT(limits().rlim_cur == before.rlim_cur, "a child has other limits");

@@ -56,7 +56,7 @@ std::size_t place_in_log(const scripted_engine& engine, request_record::kind wha
 
 TEST_SUITE_BEGIN("descriptor");
 
-TEST_CASE("a descriptor is small: every connection has one") {
+TEST_CASE("a descriptor is small, because every connection has one") {
   MESSAGE("sizeof(descriptor) = ", sizeof(descriptor),
           ", sizeof(tcp_stream) = ", sizeof(tcp_stream));
   CHECK(sizeof(descriptor) <= 160);
@@ -87,7 +87,7 @@ TEST_CASE("closing twice closes once") {
   });
 }
 
-TEST_CASE("closing a stream that never was or was moved from does nothing") {
+TEST_CASE("closing a stream that was never open or was moved from does nothing") {
   on_stage([](stage& s) -> task<> {
     tcp_stream none;
     co_await none.close();
@@ -101,7 +101,7 @@ TEST_CASE("closing a stream that never was or was moved from does nothing") {
 }
 
 // rows: W32 HB-10
-TEST_CASE("a call in flight ends with closed, and only then the number is given back") {
+TEST_CASE("a call in flight ends with closed, and only then is the number given back") {
   for_each_tcp_call([](stage& s, const byte_call& call) -> task<> {
     s.engine.hold_cancellations(true);
     const auto fiber = spawn(call.outcome(s, forever));
@@ -139,7 +139,7 @@ TEST_CASE("a read and a write in flight both end with closed") {
   });
 }
 
-TEST_CASE("what our own shutdown does to a call is told as closed, and not as the peer's end") {
+TEST_CASE("what our own shutdown does to a call is reported as closed, not as the peer's end") {
   // shutdown(2) comes before the cancellation: the system may answer the operation with the end of
   // the stream, or a broken pipe, first.
   for_each_tcp_call([](stage& s, const byte_call& call) -> task<> {
@@ -195,7 +195,7 @@ TEST_CASE("a call that had succeeded when the stream was closed succeeds") {
   });
 }
 
-TEST_CASE("the peer's end that came before the close is told as such") {
+TEST_CASE("the peer's end that came before the close is reported as such") {
   on_stage([](stage& s) -> task<> {
     const auto reading = spawn(outcome_of_read_some(s, forever));
     co_await settle();
@@ -219,7 +219,8 @@ TEST_CASE("calls on a closed stream fail with closed, and start nothing") {
   });
 }
 
-TEST_CASE("destroying a stream ends a call in flight with closed, and closes afterwards") {
+TEST_CASE(
+    "destroying a stream ends a call in flight with closed, and closes the number afterwards") {
   for_each_tcp_call([](stage& s, const byte_call& call) -> task<> {
     s.engine.hold_cancellations(true);
     const auto fiber = spawn(call.outcome(s, forever));
@@ -267,7 +268,7 @@ TEST_CASE("a stream can be destroyed while a fiber waits for its close") {
   });
 }
 
-TEST_CASE("a killed fiber begins no close, and one that has begun is brought to its end") {
+TEST_CASE("a killed fiber begins no close, and a close that has begun is completed") {
   on_stage([](stage& s) -> task<> {
     current().kill();
     const std::string before = co_await outcome_of_close(s);
@@ -303,8 +304,9 @@ TEST_CASE("a moved stream keeps the call that is in flight on it") {
   });
 }
 
-TEST_CASE("a loop over calls that are refused lets the others run, and may lose its stream then") {
-  // After 128 waits that need not suspend a fiber yields; here somebody destroys the stream then.
+TEST_CASE("a loop over refused calls lets other fibers run, and may lose its stream then") {
+  // After 128 waits that need not suspend a fiber yields; here another fiber destroys the stream
+  // then.
   for_each_tcp_call([](stage& s, const byte_call& call) -> task<> {
     co_await s.stream.close();
     bool others_ran = false;
@@ -352,7 +354,7 @@ TEST_CASE("a borrowed descriptor is neither shut down nor closed") {
   }
 }
 
-TEST_CASE("a shared descriptor is closed, but not shut down") {
+TEST_CASE("a shared descriptor is closed but not shut down") {
   on_stage([](stage& s) -> task<> {
     const int fd = 9;
     {
@@ -381,7 +383,7 @@ TEST_CASE("a released number is not closed") {
 
 // After the end, and elsewhere
 
-TEST_CASE("a stream may outlive its scheduler, and is closed when it goes") {
+TEST_CASE("a stream may outlive its scheduler, and is closed when it is destroyed") {
   tcp_stream left;
   unique_fd raw;
   const auto body = [&]() -> task<> {
@@ -398,7 +400,7 @@ TEST_CASE("a stream may outlive its scheduler, and is closed when it goes") {
   CHECK(::recv(raw.get(), &byte, 1, 0) == 0);
 }
 
-TEST_CASE("a stream that is used after its scheduler has ended aborts and says so") {
+TEST_CASE("using a stream after its scheduler has ended aborts and says so") {
   CHECK(aborts_with("a stream was used after its scheduler had ended", [] {
     tcp_stream left;
     scripted_engine engine;
@@ -450,7 +452,7 @@ TEST_CASE("a second write during a write aborts and says so") {
 }
 
 // row: W33
-TEST_CASE("a read and a write go on together, and a killed reader makes room for the next") {
+TEST_CASE("a read and a write run together, and a killed reader makes room for the next one") {
   on_stage([](stage& s) -> task<> {
     const auto reading = spawn(outcome_of_receive(s, forever));
     const auto writing = spawn(outcome_of_write_all(s, forever));
@@ -473,7 +475,7 @@ TEST_CASE("read_some without room for a byte aborts and says so") {
                     [] { on_stage([](stage& s) -> task<> { co_await s.stream.read_some({}); }); }));
 }
 
-TEST_CASE("a stream without a connection aborts and says so") {
+TEST_CASE("using a stream without a connection aborts and says so") {
   CHECK(aborts_with("a stream without a connection (moved from) was used", [] {
     on_stage([](stage&) -> task<> {
       tcp_stream none;
@@ -482,7 +484,7 @@ TEST_CASE("a stream without a connection aborts and says so") {
   }));
 }
 
-TEST_CASE("a stream that is made outside of run aborts and says so") {
+TEST_CASE("making a stream outside of run aborts and says so") {
   CHECK(aborts_with("a call that needs a scheduler was made outside of run()",
                     [] { const tcp_stream made(unique_fd(1)); }));
 }

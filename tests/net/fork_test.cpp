@@ -125,7 +125,8 @@ TEST_CASE("a child that connects in the parent's fiber is stopped before it asks
   })));
 }
 
-TEST_CASE("streams and listeners of the parent are destroyed in the child unnoticed by the peers") {
+TEST_CASE(
+    "the parent's streams and listeners are destroyed in the child without the peers' notice") {
   const child_end end = fork_in_traffic([](traffic& all) -> task<> {
     all.clients.clear();
     all.listener.reset();
@@ -135,7 +136,7 @@ TEST_CASE("streams and listeners of the parent are destroyed in the child unnoti
   CHECK(end.errors.empty());
 }
 
-TEST_CASE("a child that was forked in a server serves on a scheduler of its own") {
+TEST_CASE("a child forked in a server can serve on a scheduler of its own") {
   const child_end end = fork_in_traffic([](traffic&) -> task<> {
     const auto serve = []() -> task<int> {
       traffic own;

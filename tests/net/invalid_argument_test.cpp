@@ -1,6 +1,6 @@
 // What ringlet says where the system says "Invalid argument": what was invalid.
 //
-// Method: real calls that the system refuses with EINVAL; where there is none for every call, a
+// Method: real calls that the system refuses with EINVAL; where there is none for a call, a
 // scripted engine that answers so.
 #include <ringlet/poll_fd.hpp>
 #include <ringlet/standard_streams.hpp>
@@ -107,7 +107,7 @@ TEST_CASE("accepting from a socket that does not listen says so") {
   });
 }
 
-TEST_CASE("a link-local address without its interface is told to who connects and who listens") {
+TEST_CASE("a link-local address without its interface is reported to connect and to bind") {
   on_schedulers([]() -> task<> {
     const address target = address::parse("[fe80::1]:9");
     const std::string reason =
@@ -118,7 +118,7 @@ TEST_CASE("a link-local address without its interface is told to who connects an
   });
 }
 
-TEST_CASE("another address that the system refuses is quoted") {
+TEST_CASE("any other address that the system refuses is quoted") {
   on_stage([](stage& s) -> task<> {
     s.engine.on_start = [&](operation& op) { s.engine.complete(op, -EINVAL); };
     const std::string said =
@@ -127,7 +127,7 @@ TEST_CASE("another address that the system refuses is quoted") {
   });
 }
 
-TEST_CASE("an option of a socket that is out of range is named with its value") {
+TEST_CASE("a socket option that is out of range is named with its value") {
   on_schedulers([]() -> task<> {
     const auto listener = tcp_listener::bind("127.0.0.1:0");
     auto stream = co_await tcp_stream::connect(listener.local_address());
@@ -146,7 +146,7 @@ TEST_CASE("a poll for events that cannot come ends with the reason") {
   });
 }
 
-TEST_CASE("what is no address ends with the reason") {
+TEST_CASE("text that is no address ends with the reason") {
   CHECK(said_by([] { address::parse("localhost:1"); }) ==
         "\"localhost\" is not an address: neither IPv4 nor IPv6; names are not looked up, give the "
         "number");

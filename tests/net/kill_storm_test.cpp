@@ -3,11 +3,11 @@
 // no connection is lost, and no byte is lost or doubled where only calls were killed that promise
 // it.
 //
-// Method: a population of victims, each of which makes one kind of call again and again, catches
-// what it is killed with and goes on; partners that are never killed hold the other ends and check
-// every byte by its place. A killer draws victims, and now and then lets some of the others run, so
-// that kills come before, during and after everything. The numbers are the same in every run; the
-// order in which the kernel completes things is not.
+// Method: a population of victims, each of which repeats one kind of call, catches what it is
+// killed with and continues; partners that are never killed hold the other ends and check every
+// byte by its place. A killer draws victims, and now and then lets some other fibers run, so that
+// kills come before, during and after everything. The numbers are the same in every run; the order
+// in which the kernel completes things is not.
 #include <ringlet/as_result.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/tcp_listener.hpp>
@@ -45,7 +45,7 @@ constexpr int kills_per_storm = 10'000;
 
 struct storm;
 
-// A fiber that is killed and goes on.
+// A fiber that is killed and continues.
 struct victim {
   storm& all;
   fiber<> self = {};
@@ -413,7 +413,7 @@ task<> raise_storm(storm& all) {
   co_await yield();  // all have begun: a fiber that is killed before it begins never does
 }
 
-// Lets everybody come to an end: the victims, then those who wait for them.
+// Lets every fiber come to an end: the victims, then those that wait for them.
 task<> calm_storm(storm& all) {
   all.over = true;
   for (const auto& v : all.victims) v->kill();
@@ -481,7 +481,7 @@ TEST_CASE("a storm of kills loses no byte, no connection and no descriptor") {
   CHECK(open_descriptors() == before);
 }
 
-TEST_CASE("two storms at once on two threads neither") {
+TEST_CASE("two storms at once on two threads lose no byte, no connection and no descriptor") {
   const std::size_t before = open_descriptors();
   on_two_schedulers(&weather);
   CHECK(open_descriptors() == before);

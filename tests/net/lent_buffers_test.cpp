@@ -60,7 +60,7 @@ options with_two_buffers() {
 
 TEST_SUITE_BEGIN("lent buffers");
 
-TEST_CASE("when all buffers are out, what has come is received into memory of its own") {
+TEST_CASE("when all buffers are out, a receive gets what has arrived in memory of its own") {
   with_one_buffer([](stage& s) -> task<> {
     const buffer only = co_await the_only_buffer(s);
     CHECK(s.engine.buffers_free() == 0);
@@ -75,7 +75,7 @@ TEST_CASE("when all buffers are out, what has come is received into memory of it
   });
 }
 
-TEST_CASE("when all buffers are out and nothing has come, the request waits without one") {
+TEST_CASE("when all buffers are out and nothing has arrived, the request waits without one") {
   with_one_buffer([](stage& s) -> task<> {
     buffer only = co_await the_only_buffer(s);
     const auto fiber = spawn(outcome_of_receive(s, forever));
@@ -94,7 +94,7 @@ TEST_CASE("when all buffers are out and nothing has come, the request waits with
   });
 }
 
-TEST_CASE("the end of the stream and errors come through although all buffers are out") {
+TEST_CASE("the end of the stream and errors are reported although all buffers are out") {
   for (const int error : {0, ECONNRESET, ETIMEDOUT}) {
     with_one_buffer([error](stage& s) -> task<> {
       const buffer only = co_await the_only_buffer(s);
@@ -140,7 +140,7 @@ TEST_CASE("a stream that is closed while all buffers are out ends its receive wi
   });
 }
 
-TEST_CASE("a buffer goes back when it is reset, assigned to or destroyed, and once") {
+TEST_CASE("a buffer goes back when it is reset, assigned to or destroyed, and only once") {
   with_one_buffer([](stage& s) -> task<> {
     buffer lent = co_await the_only_buffer(s);
     buffer moved = std::move(lent);
@@ -159,7 +159,7 @@ TEST_CASE("a buffer goes back when it is reset, assigned to or destroyed, and on
   });
 }
 
-TEST_CASE("a socket that was emptied is not tried before it is readable, another one is") {
+TEST_CASE("a socket that was emptied is not tried before it is readable, any other one is") {
   on_stage([](stage& s) -> task<> {
     for (const byte_call& call : byte_calls) {
       if (call.code != opcode::receive && call.name != "read_some") continue;
@@ -254,7 +254,7 @@ TEST_CASE("two buffers serve 500 connections that hold theirs, without a failure
   on_schedulers(body, with_two_buffers());
 }
 
-TEST_CASE("with all buffers out, connections that are silent cost nothing") {
+TEST_CASE("with all buffers out, silent connections cost nothing") {
   const auto body = []() -> task<> {
     auto listener = tcp_listener::bind("127.0.0.1:0");
     auto [near, far] = co_await connected_through(listener);

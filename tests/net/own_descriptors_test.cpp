@@ -62,7 +62,7 @@ TEST_CASE("every descriptor of the library is closed by exec") {
   });
 }
 
-TEST_CASE("run() leaves missing standard descriptors to nobody") {
+TEST_CASE("run() fills missing standard descriptors, so that no socket gets their numbers") {
   for (const unsigned missing : {1u, 2u, 4u, 7u}) {
     CAPTURE(missing);
     const child_end end = run_in_child([missing] {

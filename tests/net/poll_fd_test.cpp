@@ -78,7 +78,7 @@ std::vector<fd_pair (*)()> makers() {
 
 TEST_SUITE_BEGIN("poll_fd");
 
-TEST_CASE("a poll asks for the events it was given, and yields those that the system tells") {
+TEST_CASE("a poll asks for the events it was given, and returns those that the system reports") {
   on_stage([](stage& s) -> task<> {
     const auto fiber = spawn(outcome_of_poll(foreign_fd, POLLIN | POLLPRI));
     co_await settle();
@@ -123,7 +123,7 @@ TEST_CASE("an error of the system comes out as it is, and names the call when it
   });
 }
 
-TEST_CASE("when the limit passes, timed_out is thrown, and only after the operation has ended") {
+TEST_CASE("when the limit passes timed_out is thrown, and only after the operation has ended") {
   on_stage([](stage& s) -> task<> {
     s.engine.hold_cancellations(true);
     const auto fiber = spawn(outcome_of_poll(foreign_fd, POLLIN, 5ms));
@@ -144,7 +144,7 @@ TEST_CASE("when the limit passes, timed_out is thrown, and only after the operat
   });
 }
 
-TEST_CASE("with a limit that has passed already a poll tells what is ready at once") {
+TEST_CASE("a poll with a limit that has passed says what is ready at once") {
   on_stage([](stage& s) -> task<> {
     s.engine.on_start = [&](operation& op) { s.engine.complete(op, POLLIN); };
     const std::string words = co_await outcome_of_poll(foreign_fd, POLLIN, 0s);
@@ -152,7 +152,7 @@ TEST_CASE("with a limit that has passed already a poll tells what is ready at on
   });
 }
 
-TEST_CASE("a killed poll ends, before it starts, while it waits, or when it has succeeded") {
+TEST_CASE("a killed poll ends before it starts, while it waits, or when it has succeeded") {
   on_stage([](stage& s) -> task<> {
     current().kill();
     std::string words = co_await outcome_of_poll(foreign_fd, POLLIN);
@@ -186,7 +186,8 @@ TEST_CASE("a killed poll ends, before it starts, while it waits, or when it has 
 
 // Real descriptors
 
-TEST_CASE("a poll waits until there is something to read, takes nothing, and tells it each time") {
+TEST_CASE(
+    "a poll waits until there is something to read, takes nothing, and reports it each time") {
   for (const auto make : makers()) {
     on_schedulers([make]() -> task<> {
       const fd_pair pair = make();
@@ -238,7 +239,7 @@ TEST_CASE("a poll for room waits until there is some") {
   });
 }
 
-TEST_CASE("a peer that goes is told, asked for or not") {
+TEST_CASE("a peer that disconnects is reported, requested or not") {
   on_schedulers([]() -> task<> {
     fd_pair pipe = pipe_pair();
     const auto for_bytes = spawn(outcome_of_poll(pipe.near.get(), POLLIN));
@@ -362,7 +363,7 @@ TEST_CASE("a run ends although a poll waits, and leaves the descriptor open") {
   CHECK(is_open(pair.near.get()));
 }
 
-TEST_CASE("a signalfd tells a fiber of SIGHUP and SIGUSR1, as the header shows") {
+TEST_CASE("a signalfd reports SIGHUP and SIGUSR1 to a fiber, as the header shows") {
   const child_end end = run_in_child([] {
     const auto main = []() -> task<> {
       sigset_t wanted;

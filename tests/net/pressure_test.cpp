@@ -106,7 +106,7 @@ TEST_CASE("a large write through small socket buffers is complete and in order")
 
 // As one request it would be woken some 500 times, and the kernel moves what is woken 128 times to
 // a thread of its own. What is asked for is looked at in write_requests_test.cpp.
-TEST_CASE("a large part is sent like a large write, and not on a thread of the kernel's") {
+TEST_CASE("a large part is sent like a large write, and not on a kernel thread") {
   on_schedulers([]() -> task<> {
     const auto workers = kernel_workers();
     auto [near, far] = co_await connected_with_small_buffers();
@@ -245,7 +245,7 @@ TEST_CASE("5,000 limits pass at the same instant in a tiny ring, and no stream l
   on_one_scheduler(body, settings);
 }
 
-TEST_CASE("a peer that never reads holds up its own connection only, in bounded memory") {
+TEST_CASE("a peer that never reads holds up only its own connection, in bounded memory") {
   on_schedulers([]() -> task<> {
     auto [stalled, silent] = co_await connected_with_small_buffers();
     const auto all = bytes_from(0, 16 << 20);

@@ -71,7 +71,7 @@ operation& request(stage& s) { return s.engine.oldest(opcode::receive, stream_fd
 
 TEST_SUITE_BEGIN("readable");
 
-TEST_CASE("readable waits until bytes are there, takes none, and tells it each time") {
+TEST_CASE("readable waits until there are bytes, takes none, and reports them each time") {
   on_stage([](stage& s) -> task<> {
     const auto waiting = spawn(outcome_of_readable(s.stream));
     co_await settle();
@@ -88,7 +88,7 @@ TEST_CASE("readable waits until bytes are there, takes none, and tells it each t
   });
 }
 
-TEST_CASE("readable tells of the end of the stream, and of an error, which the read then tells") {
+TEST_CASE("readable reports the end of the stream, or an error, which the read then reports") {
   on_stage([](stage& s) -> task<> {
     const auto before_end = spawn(outcome_of_readable(s.stream));
     co_await settle();
@@ -107,7 +107,7 @@ TEST_CASE("readable tells of the end of the stream, and of an error, which the r
   });
 }
 
-TEST_CASE("a request that ended without bringing anything is made again") {
+TEST_CASE("a request that ended without bytes is made again") {
   on_stage([](stage& s) -> task<> {
     const auto waiting = spawn(outcome_of_readable(s.stream));
     for (const int error : {EINTR, EAGAIN, ECANCELED}) {
@@ -152,7 +152,7 @@ TEST_CASE("a limit that passes loses nothing, and the request is there for the n
   });
 }
 
-TEST_CASE("a killed readable ends, before it starts, while it waits, or with its success") {
+TEST_CASE("a killed readable ends before it starts, while it waits, or with its success") {
   on_stage([](stage& s) -> task<> {
     current().kill();
     std::string words = co_await outcome_of_readable(s.stream);
@@ -206,7 +206,7 @@ TEST_CASE("readable is a read: a second one at the same time aborts and says so"
 // As a part of a select()
 
 // row: JN-04
-TEST_CASE("bytes that come first are what is taken, and are still there") {
+TEST_CASE("readable is taken when bytes come first, and the bytes are still there") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     const auto chooser = spawn(choose(s.stream, items));
@@ -227,7 +227,7 @@ TEST_CASE("bytes that come first are what is taken, and are still there") {
 }
 
 // row: JN-04
-TEST_CASE("bytes that come after something else are kept for the next call") {
+TEST_CASE("bytes that arrive after another case was taken are kept for the next call") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     const auto chooser = spawn(choose(s.stream, items));
@@ -257,7 +257,7 @@ TEST_CASE("bytes that come after something else are kept for the next call") {
 }
 
 // row: JN-04
-TEST_CASE("the limit of readable, and the end of its stream, are what is taken") {
+TEST_CASE("the limit of readable and the end of its stream count as cases that are taken") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     std::string words = co_await choose(s.stream, items, 5ms);
@@ -285,7 +285,7 @@ TEST_CASE("the limit of readable, and the end of its stream, are what is taken")
 }
 
 // row: JN-04
-TEST_CASE("the end of a stream concerns its part, and not the one whose limit passes first") {
+TEST_CASE("the end of a stream ends its own case, and not the one whose limit passes first") {
   on_stage([](stage& s) -> task<> {
     const auto chooser = spawn(
         [](tcp_stream& from) -> task<> { co_await select(sleep(1h), from.readable()); }(s.stream));
@@ -298,7 +298,7 @@ TEST_CASE("the end of a stream concerns its part, and not the one whose limit pa
 }
 
 // row: JN-04
-TEST_CASE("a part that was given up before it waited has given its stream back") {
+TEST_CASE("a case that was given up before it waited has given its stream back") {
   on_stage([](stage& s) -> task<> {
     event door;
     door.set();
@@ -313,7 +313,7 @@ TEST_CASE("a part that was given up before it waited has given its stream back")
 // Real connections
 
 // row: JN-04
-TEST_CASE("a loop of two connections and a stop serves both, loses nothing, and ends") {
+TEST_CASE("a loop over two connections and a stop serves both, loses nothing, and ends") {
   on_schedulers([]() -> task<> {
     auto [a, a_far] = co_await connected_pair();
     auto [b, b_far] = co_await connected_pair();

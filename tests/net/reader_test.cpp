@@ -112,7 +112,7 @@ TEST_SUITE_BEGIN("reader");
 
 // Pieces
 
-TEST_CASE("a line comes without the LF or CR LF that ends it") {
+TEST_CASE("a line is returned without the LF or CR LF that ends it") {
   for_each_source([](stage& s, reader& in, const source& from) -> task<> {
     from.bring_and_end(s, "one\ntwo\r\n\n\r\n\rthree\r\r\n");
     for (const char* expected : {"'one'", "'two'", "''", "''", "'\rthree\r'", "end"}) {
@@ -131,7 +131,7 @@ TEST_CASE("a loop over the lines ends with the stream, without an exception") {
   });
 }
 
-TEST_CASE("what comes after the last LF is a line, a CR included; then comes the end") {
+TEST_CASE("the bytes after the last LF are a line, a CR included, and then comes the end") {
   for_each_source([](stage& s, reader& in, const source& from) -> task<> {
     from.bring_and_end(s, "a\nb\r");
     for (const char* expected : {"'a'", "'b\r'", "end", "end"}) {
@@ -141,7 +141,7 @@ TEST_CASE("what comes after the last LF is a line, a CR included; then comes the
   });
 }
 
-TEST_CASE("read_until takes what comes before its delimiter, and throws that away") {
+TEST_CASE("read_until returns the bytes before its delimiter, and drops the delimiter") {
   for_each_source([](stage& s, reader& in, const source& from) -> task<> {
     from.bring_and_end(s, "k: v\r\nk: w\r\n\r\n\r\n\r\nbody");
     std::string words = co_await until_of(in, "\r\n\r\n");
@@ -172,7 +172,7 @@ TEST_CASE("a delimiter that overlaps with itself is found where it first ends") 
   }
 }
 
-TEST_CASE("when the stream ends before the delimiter it says so, and what came stays") {
+TEST_CASE("a stream that ends before the delimiter says so, and the bytes before it stay") {
   for_each_source([](stage& s, reader& in, const source& from) -> task<> {
     from.bring_and_end(s, "ab\r");
     for (int i = 0; i < 2; ++i) {
@@ -184,7 +184,7 @@ TEST_CASE("when the stream ends before the delimiter it says so, and what came s
   });
 }
 
-TEST_CASE("read_exact takes so many bytes, whatever they are, and none for 0") {
+TEST_CASE("read_exact takes the given number of bytes, whatever they are, and none for 0") {
   for_each_source([](stage& s, reader& in, const source& from) -> task<> {
     from.bring_and_end(s, "ab\ncdef");
     std::string words = co_await exact_of(in, 0);
@@ -203,7 +203,7 @@ TEST_CASE("read_exact takes so many bytes, whatever they are, and none for 0") {
   });
 }
 
-TEST_CASE("peek shows what there is and takes nothing; fewer bytes than asked for are the end") {
+TEST_CASE("peek shows buffered bytes and takes nothing, and returns fewer than asked at the end") {
   for_each_source([](stage& s, reader& in, const source& from) -> task<> {
     CHECK(in.peek().empty());
     from.bring_and_end(s, "abcd");
@@ -225,7 +225,7 @@ TEST_CASE("peek shows what there is and takes nothing; fewer bytes than asked fo
   });
 }
 
-TEST_CASE("after lines come raw bytes: nothing that was buffered is lost") {
+TEST_CASE("raw bytes after lines are read without losing what was buffered") {
   for_each_source([](stage& s, reader& in, const source& from) -> task<> {
     const auto fiber = spawn(line_of(in));
     co_await settle();
@@ -262,8 +262,7 @@ TEST_CASE("read_some takes from both places where bytes may lie") {
   });
 }
 
-TEST_CASE(
-    "a buffer of which nothing is left goes back with the next call, also a closed stream's") {
+TEST_CASE("an emptied buffer goes back with the next call, also for a closed stream") {
   on_stage([](stage& s) -> task<> {
     reader in(s.stream);
     s.engine.on_start = [&](operation&) { sources[0].bring(s, "one\n"); };
@@ -279,7 +278,7 @@ TEST_CASE(
 
 // Portions
 
-TEST_CASE("a piece that comes byte by byte is whole in the end, and no buffer is held meanwhile") {
+TEST_CASE("a piece that arrives byte by byte comes out whole, and holds no buffer until then") {
   for_each_call([](stage& s, reader& in, const source& from, const reader_call& call) -> task<> {
     const auto fiber = spawn(call.outcome(in, forever));
     co_await settle();
@@ -317,7 +316,7 @@ TEST_CASE("a piece that lies in one lent buffer is not copied, and the buffer go
   });
 }
 
-TEST_CASE("while a fiber waits for the rest of a line, others can have all buffers") {
+TEST_CASE("while a fiber waits for the rest of a line, other fibers can have all buffers") {
   for_each_source([](stage& s, reader& in, const source& from) -> task<> {
     const auto fiber = spawn(line_of(in));
     co_await settle();
@@ -333,7 +332,7 @@ TEST_CASE("while a fiber waits for the rest of a line, others can have all buffe
   });
 }
 
-TEST_CASE("when all buffers are out a line comes in memory of its own") {
+TEST_CASE("when all buffers are out a line arrives in memory of its own") {
   for (const std::string_view tail : {"o\n", ""}) {
     scripted_engine engine(1);
     auto body = [tail](stage& s) -> task<> {
@@ -374,7 +373,7 @@ TEST_CASE("when all buffers are out a line comes in memory of its own") {
 
 // Without waiting
 
-TEST_CASE("try_read_line takes whole lines that have come, and never waits") {
+TEST_CASE("try_read_line takes whole lines that have arrived, and never waits") {
   on_stage([](stage& s) -> task<> {
     const source& from = sources[0];
     reader in(s.stream, 8);
@@ -406,7 +405,7 @@ TEST_CASE("try_read_line takes whole lines that have come, and never waits") {
   });
 }
 
-TEST_CASE("try_read_line and peek take no more out of the system's hands than they need") {
+TEST_CASE("try_read_line and peek take no more from the system than they need") {
   on_stage([](stage& s) -> task<> {
     reader in(s.stream, 8);
     s.engine.on_start = [&](operation&) { sources[0].bring(s, "one\n"); };
@@ -420,7 +419,7 @@ TEST_CASE("try_read_line and peek take no more out of the system's hands than th
   });
 }
 
-TEST_CASE("a line that is there costs no allocation, and after 128 of them others have a turn") {
+TEST_CASE("a buffered line costs no allocation, and after 128 of them other fibers have a turn") {
   on_stage([](stage& s) -> task<> {
     reader in(s.stream);
     s.engine.on_start = [&](operation&) {
@@ -443,7 +442,7 @@ TEST_CASE("a line that is there costs no allocation, and after 128 of them other
 
 // The limit
 
-TEST_CASE("a piece as long as the limit is fine, and one byte more is an error, told at once") {
+TEST_CASE("a piece as long as the limit is fine, and one byte more is an error, reported at once") {
   for (const std::string_view delimiter : {"\n", "\r\n", "end"}) {
     for_each_source(4, [delimiter](stage& s, reader& in, const source& from) -> task<> {
       CHECK(in.limit() == 4);
@@ -467,7 +466,7 @@ TEST_CASE("a piece as long as the limit is fine, and one byte more is an error, 
   }
 }
 
-TEST_CASE("whether a line is too long does not depend on the portions that it comes in") {
+TEST_CASE("whether a line is too long does not depend on the portions in which it arrives") {
   for_each_source(4, [](stage& s, reader& in, const source& from) -> task<> {
     from.bring_and_end(s, "12345\nabcd\n1234\r\nabc\r\n12345");
     for (const char* expected : {too_long, "'abcd'", too_long, "'abc'", too_long, "end"}) {
@@ -477,7 +476,7 @@ TEST_CASE("whether a line is too long does not depend on the portions that it co
   });
 }
 
-TEST_CASE("what is left of a line that is too long is thrown away by whatever call comes next") {
+TEST_CASE("the rest of a line that is too long is dropped by whichever call comes next") {
   const auto after_too_long = [](auto next, std::string_view expected) {
     for (const std::string_view delimiter : {"\n", "\r\n"}) {
       for_each_source(4, [&](stage& s, reader& in, const source& from) -> task<> {
@@ -509,7 +508,7 @@ TEST_CASE("what is left of a line that is too long is thrown away by whatever ca
   after_too_long([](reader& in) { return some_of(in, 9); }, "'ok\n'");
 }
 
-TEST_CASE("the end of the stream is the end of what is thrown away, too") {
+TEST_CASE("the end of the stream also ends what is dropped") {
   for (const std::string_view delimiter : {"\n", "\r\n"}) {
     for_each_source(4, [&](stage& s, reader& in, const source& from) -> task<> {
       auto fiber = spawn(until_of(in, delimiter));
@@ -543,7 +542,7 @@ TEST_CASE("a count that is too large is an error, and takes nothing") {
   });
 }
 
-TEST_CASE("a line that does not end is thrown away as it comes") {
+TEST_CASE("a line that does not end is dropped as it arrives") {
   for_each_source(200, [](stage& s, reader& in, const source& from) -> task<> {
     const auto fiber = spawn(line_of(in));
     for (int i = 0; i < 4; ++i) {
@@ -582,8 +581,7 @@ TEST_CASE("too_long is thrown as a system_error that names the call") {
 
 // Errors
 
-TEST_CASE(
-    "an error of the system comes out as it is; what came before stays, and so does the way") {
+TEST_CASE("a system error comes out as it is, the bytes before it stay, and so does the reader") {
   for_each_call([](stage& s, reader& in, const source& from, const reader_call& call) -> task<> {
     const auto fiber = spawn(call.outcome(in, forever));
     co_await settle();
@@ -598,7 +596,7 @@ TEST_CASE(
   });
 }
 
-TEST_CASE("an error that arrives between two calls is told by the next one that has to wait") {
+TEST_CASE("an error that arrives between two calls is reported by the next one that has to wait") {
   on_stage([](stage& s) -> task<> {
     reader in(s.stream);
     s.engine.on_start = [&](operation&) { sources[0].bring(s, "one\ntwo\n"); };
@@ -613,7 +611,7 @@ TEST_CASE("an error that arrives between two calls is told by the next one that 
   });
 }
 
-TEST_CASE("a wait that a signal interrupted, or that found nothing, goes on") {
+TEST_CASE("a wait that a signal interrupted, or that found nothing, continues") {
   for (const int error : {EINTR, EAGAIN}) {
     for_each_call(
         [error](stage& s, reader& in, const source& from, const reader_call& call) -> task<> {
@@ -638,7 +636,7 @@ TEST_CASE("a wait that a signal interrupted, or that found nothing, goes on") {
   }
 }
 
-TEST_CASE("a stream that is closed ends the call that waits; what had come can still be read") {
+TEST_CASE("closing the stream ends the waiting call, and what had arrived can still be read") {
   for_each_call([](stage& s, reader& in, const source& from, const reader_call& call) -> task<> {
     if (from.fd != stream_fd) co_return;
     const auto fiber = spawn(call.outcome(in, forever));
@@ -657,13 +655,13 @@ TEST_CASE("a stream that is closed ends the call that waits; what had come can s
   });
 }
 
-TEST_CASE("after a call of the stream itself was cut short the place is lost for the reader, too") {
+TEST_CASE("a reader loses its place when a direct call of its stream is cut short") {
   on_stage([](stage& s) -> task<> {
     reader in(s.stream);
     s.engine.on_start = [&](operation&) { sources[0].bring(s, "one\n"); };
     std::string words = co_await line_of(in);
     CHECK(words == "'one'");
-    // The request of that line goes on, for whoever reads.
+    // The request of that line stays, for the next read.
     const auto fiber = spawn(outcome_of_read_exact(s, 5ms));
     co_await settle();
     sources[0].bring(s, "x");
@@ -736,7 +734,7 @@ TEST_CASE("a call that is killed, timed out or given up after any byte loses non
         co_await fiber.join();
         CHECK(s.engine.cancelled(from.code) == before + 1);
         if (had + 1 == piece.size()) break;
-        // One byte, which may come while nobody waits.
+        // One byte, which may come while no call waits.
         const auto next = spawn(call.outcome(in, forever));
         co_await settle();
         from.bring(s, piece.substr(had, 1));
@@ -753,7 +751,7 @@ TEST_CASE("a call that is killed, timed out or given up after any byte loses non
   }
 }
 
-TEST_CASE("a call ends after its operation has, and what that brought then is kept") {
+TEST_CASE("a call ends after its operation has, and what the operation brought then is kept") {
   for_each_call([](stage& s, reader& in, const source& from, const reader_call& call) -> task<> {
     s.engine.hold_cancellations(true);
     const auto killed = spawn(call.outcome(in, 5ms));
@@ -810,7 +808,7 @@ TEST_CASE("a read that is killed while its descriptor is polled takes nothing") 
   }
 }
 
-TEST_CASE("success wins: a call whose piece had come when it was killed yields it") {
+TEST_CASE("success wins: a call whose piece had arrived when it was killed returns it") {
   for_each_call([](stage& s, reader& in, const source& from, const reader_call& call) -> task<> {
     const std::string both = std::string(call.success) + ", then cancelled";
     // The completion has not been delivered yet.
@@ -839,7 +837,7 @@ TEST_CASE("success wins: a call whose piece had come when it was killed yields i
   });
 }
 
-TEST_CASE("with a limit that has passed already a call succeeds if it can at once") {
+TEST_CASE("a call with a limit that has passed succeeds if it can at once") {
   for_each_call([](stage& s, reader& in, const source& from, const reader_call& call) -> task<> {
     std::string words = co_await call.outcome(in, 0s);
     CHECK(words == "timed out");
@@ -1029,7 +1027,7 @@ TEST_CASE("a line of 8 MiB takes no more memory than the limit and one buffer") 
   });
 }
 
-TEST_CASE("a pipe is read in lines; after the end of one a terminal goes on") {
+TEST_CASE("a pipe is read in lines, and a terminal continues after its end") {
   on_schedulers([]() -> task<> {
     fd_pair pipe = pipe_pair();
     standard_stream stream(pipe.near.get());
@@ -1137,7 +1135,8 @@ TEST_CASE("a call while another one waits aborts and says so") {
   }));
 }
 
-TEST_CASE("what makes no sense aborts and says so") {
+TEST_CASE(
+    "a limit of 0, an empty delimiter, an empty span and too large a count abort and say so") {
   const auto misused = [](auto misuse) {
     on_stage([&](stage& s) -> task<> {
       reader in(s.stream);

@@ -61,7 +61,7 @@ task<bool> asks_to_stay(stage& s, std::string_view answer = "abc") {
 TEST_SUITE_BEGIN("receive mode");
 
 TEST_CASE(
-    "an adopted socket is asked once what it is; only IPv4 and IPv6 get a request that stays") {
+    "an adopted socket is asked once for its family; only IPv4 and IPv6 get a lasting request") {
   for (const int domain : {AF_INET, AF_INET6, AF_UNIX, AF_VSOCK}) {
     CAPTURE(domain);
     on_stage([&](stage& s) -> task<> {
@@ -76,7 +76,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("a descriptor that does not tell what it is gets one request a call") {
+TEST_CASE("a descriptor that does not tell what it is gets one request per call") {
   on_stage([](stage& s) -> task<> {
     s.engine.answer(opcode::get_option, -ENOTSOCK);
     const bool stays = co_await asks_to_stay(s);
@@ -84,7 +84,7 @@ TEST_CASE("a descriptor that does not tell what it is gets one request a call") 
   });
 }
 
-TEST_CASE("a connection that ringlet has made or accepted itself is not asked what it is") {
+TEST_CASE("a connection that ringlet has made or accepted itself is not asked for its family") {
   on_stage([](stage& s) -> task<> {
     auto listener = tcp_listener::bind("127.0.0.1:0");
     const auto accepting = [&]() -> task<> { s.stream = co_await listener.accept(); };
@@ -104,7 +104,7 @@ TEST_CASE("a connection that ringlet has made or accepted itself is not asked wh
   });
 }
 
-TEST_CASE("one full buffer tells bulk, which is over when 16 smaller ones have arrived") {
+TEST_CASE("one full buffer signals bulk, which is over when 16 smaller ones have arrived") {
   on_stage([](stage& s) -> task<> {
     const std::string full(s.engine.buffers().size(), 'x');
     const std::string smaller(full.size() - 1, 'x');
@@ -133,7 +133,7 @@ TEST_CASE("one full buffer tells bulk, which is over when 16 smaller ones have a
   });
 }
 
-TEST_CASE("a full buffer ends a request that stays also while a fiber waits for the next one") {
+TEST_CASE("a full buffer ends a lasting request even while a fiber waits for the next one") {
   on_stage([](stage& s) -> task<> {
     const std::string full(s.engine.buffers().size(), 'x');
     const auto read_two = [&]() -> task<std::size_t> {
@@ -217,7 +217,7 @@ TEST_CASE("a request in bulk brings four buffers while half of the pool is enoug
   }
 }
 
-TEST_CASE("a full buffer tells bulk also where all buffers of the engine were out") {
+TEST_CASE("a full buffer signals bulk even where all buffers of the engine were out") {
   on_stage([](stage& s) -> task<> {
     std::vector<std::int32_t> taken;
     while (s.engine.buffers_free() != 0) taken.push_back(s.engine.take_buffer());
@@ -304,7 +304,7 @@ TEST_CASE("equal bulk senders get equal shares, and a ping is seen between their
 }
 
 // With a request that stays, Linux 6.18 tells of the bytes and never of the end.
-TEST_CASE("the end of a Unix stream comes, whatever was waited for in vain before") {
+TEST_CASE("the end of a Unix stream arrives, although an earlier wait ended in vain") {
   on_one_scheduler([]() -> task<> {
     fd_pair pair = socket_pair();
     tcp_stream stream(std::move(pair.near));

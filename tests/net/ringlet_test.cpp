@@ -55,7 +55,7 @@ measured_task measured_echo(tcp_stream peer) {
 
 TEST_SUITE_BEGIN("ringlet");
 
-TEST_CASE("the echo server of the README sends back what it gets, to many at once") {
+TEST_CASE("the echo server of the README sends back what it gets, to many clients at once") {
   on_schedulers([]() -> task<> {
     auto listener = tcp_listener::bind("127.0.0.1:0");
     const auto server = spawn(serve(listener));
@@ -121,7 +121,7 @@ TEST_CASE("each accepted stream and each lent buffer is destroyed once") {
   CHECK(open_descriptors() == before);
 }
 
-TEST_CASE("dump tells what every fiber of a server waits for") {
+TEST_CASE("dump shows what every fiber of a server waits for") {
   on_schedulers([]() -> task<> {
     auto listener = tcp_listener::bind("127.0.0.1:0");
     const auto server = spawn(serve(listener));

@@ -98,7 +98,7 @@ TEST_CASE("a connection that comes first is taken") {
 }
 
 // row: JN-04
-TEST_CASE("a connection that comes after something else is kept for the next accept") {
+TEST_CASE("a connection that comes after another case was taken is kept for the next accept") {
   on_porch([](porch& p) -> task<> {
     const auto chooser = p.choosing();
     co_await settle();
@@ -134,7 +134,7 @@ TEST_CASE("a connection that comes after something else is kept for the next acc
 }
 
 // row: JN-04
-TEST_CASE("a connection passes over those that took something else, in line with accept") {
+TEST_CASE("a connection passes over selects that took something else, in line with accept") {
   on_porch([](porch& p) -> task<> {
     const auto first = p.choosing();
     const auto second = spawn([](porch& at) -> task<int> {
@@ -155,7 +155,7 @@ TEST_CASE("a connection passes over those that took something else, in line with
 }
 
 // row: JN-04
-TEST_CASE("the limit of accept, and the end of its listener, are what is taken") {
+TEST_CASE("the limit of accept and the end of its listener count as cases that are taken") {
   on_porch([](porch& p) -> task<> {
     const auto late = p.choosing(5ms);
     std::string words = co_await late.get();
@@ -174,7 +174,7 @@ TEST_CASE("the limit of accept, and the end of its listener, are what is taken")
 }
 
 // rows: JN-04 W42
-TEST_CASE("as long as a connection may come it is no deadlock, and afterwards it is") {
+TEST_CASE("a select is no deadlock while a connection may come, and is one afterwards") {
   const auto body = [](porch& p) -> task<> {
     const auto chooser = p.choosing();
     int idle_turns = 0;

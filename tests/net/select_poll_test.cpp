@@ -65,7 +65,7 @@ operation& polled(stage& s) { return s.engine.oldest(opcode::poll, foreign_fd); 
 TEST_SUITE_BEGIN("select poll_fd");
 
 // row: JN-04
-TEST_CASE("what is ready is taken at once, without a request, first come first in order") {
+TEST_CASE("a ready descriptor is taken at once, without a request, and the first in order wins") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     s.engine.answer(opcode::poll, POLLIN | POLLHUP);
@@ -84,7 +84,7 @@ TEST_CASE("what is ready is taken at once, without a request, first come first i
 }
 
 // row: JN-04
-TEST_CASE("a descriptor that becomes ready first is taken, and the others lose nothing") {
+TEST_CASE("a descriptor that becomes ready first is taken, and the other cases lose nothing") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     const auto chooser = spawn(choose(foreign_fd, items));
@@ -101,7 +101,7 @@ TEST_CASE("a descriptor that becomes ready first is taken, and the others lose n
 }
 
 // row: JN-04
-TEST_CASE("an error of the system is what is taken, and comes out as it is") {
+TEST_CASE("a system error is the case taken, and comes out as it is") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     const auto chooser = spawn(choose(foreign_fd, items));
@@ -121,7 +121,7 @@ TEST_CASE("an error of the system is what is taken, and comes out as it is") {
 }
 
 // row: JN-04
-TEST_CASE("when something else is taken, select() returns after the poll has ended") {
+TEST_CASE("when another case is taken, select() returns after the poll has ended") {
   // By its cancellation, with success, and as polls end that would be tried again otherwise.
   for (const int answer : {-ECANCELED, POLLIN, -ENOMEM, -EINTR, -EAGAIN, -EINVAL}) {
     CAPTURE(answer);
@@ -160,7 +160,7 @@ TEST_CASE("a poll that is given up in the turn in which it was started is waited
 }
 
 // row: JN-04
-TEST_CASE("of a descriptor and an item in one turn, what comes first is taken") {
+TEST_CASE("of a descriptor and an item in one turn the one that comes first is taken") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     auto chooser = spawn(choose(foreign_fd, items));
@@ -181,7 +181,7 @@ TEST_CASE("of a descriptor and an item in one turn, what comes first is taken") 
 }
 
 // row: JN-04
-TEST_CASE("a poll that was interrupted by a signal goes on as a part of the select()") {
+TEST_CASE("a poll that was interrupted by a signal continues as a case of the select()") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     const auto chooser = spawn(choose(foreign_fd, items));
@@ -198,7 +198,7 @@ TEST_CASE("a poll that was interrupted by a signal goes on as a part of the sele
 }
 
 // row: JN-04
-TEST_CASE("of two polls one is taken, and the other one is waited for") {
+TEST_CASE("of two polls one is taken, and select() waits for the end of the other one") {
   on_stage([](stage& s) -> task<> {
     s.engine.hold_cancellations(true);
     const auto both = [](int a, int b) -> task<std::size_t> {
@@ -230,17 +230,17 @@ TEST_CASE("the limit of a poll ends the select() when the poll has ended: succes
     queue<int> items;
     s.engine.hold_cancellations(true);
     const auto chooser = spawn(choose(foreign_fd, items, 5ms, 6ms));
-    co_await sleep(9ms);  // the other limit, too, has passed meanwhile
+    co_await sleep(9ms);  // the other limit, too, has passed by now
     CHECK(s.engine.cancelled(opcode::poll) == 1);
     CHECK_FALSE(chooser.done());
     CHECK(items.try_push(7));
     CHECK(items.size() == 1);
-    SUBCASE("it ends by its cancellation") {
+    SUBCASE("the poll ends by its cancellation") {
       s.engine.hold_cancellations(false);
       const std::string words = co_await chooser.get();
       CHECK(words == "timed out");
     }
-    SUBCASE("it succeeds") {
+    SUBCASE("the poll succeeds") {
       s.engine.complete(polled(s), POLLIN);
       const std::string words = co_await chooser.get();
       CHECK(words == "ready 1");
@@ -249,7 +249,7 @@ TEST_CASE("the limit of a poll ends the select() when the poll has ended: succes
 }
 
 // row: JN-04
-TEST_CASE("when the limit of another part passes, that one is what is taken") {
+TEST_CASE("when the limit of another case passes, that case is taken") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     std::string words = co_await choose(foreign_fd, items, 6ms, 5ms);
@@ -284,7 +284,7 @@ TEST_CASE("a limit around the select() ends the poll, too") {
 // Kills
 
 // row: JN-04
-TEST_CASE("who is killed before the select() begins asks nothing of the descriptor") {
+TEST_CASE("a fiber killed before its select() begins asks nothing of the descriptor") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     current().kill();
@@ -314,7 +314,7 @@ TEST_CASE("a kill ends the select() when the poll has ended, and takes nothing")
 }
 
 // row: JN-04
-TEST_CASE("a kill that comes when something was taken comes with the next wait") {
+TEST_CASE("a kill that comes after a case was taken comes with the next wait") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     const auto ready = spawn(choose(foreign_fd, items));
@@ -341,8 +341,7 @@ TEST_CASE("a kill that comes when something was taken comes with the next wait")
 
 // row: JN-04
 TEST_CASE(
-    "as long as the poll has not ended, what else was waited for may go, and a dump "
-    "tells what is left") {
+    "until the poll has ended other waited-for objects may go, and a dump shows what is left") {
   on_stage([](stage& s) -> task<> {
     std::optional<queue<int>> items(std::in_place);
     s.engine.hold_cancellations(true);
@@ -362,7 +361,7 @@ TEST_CASE(
 // Real descriptors
 
 // row: JN-04
-TEST_CASE("a loop of a pipe, a queue and a stop takes all that comes, and ends") {
+TEST_CASE("a loop over a pipe, a queue and a stop takes all that comes, and ends") {
   on_schedulers([]() -> task<> {
     const fd_pair pipe = pipe_pair();
     queue<int> items;
@@ -394,7 +393,7 @@ TEST_CASE("a loop of a pipe, a queue and a stop takes all that comes, and ends")
 }
 
 // row: JN-04
-TEST_CASE("a descriptor may be closed when a select() has taken something else") {
+TEST_CASE("a descriptor may be closed when its select() has taken another case") {
   // On one thread: another one would reuse the number.
   on_one_scheduler([]() -> task<> {
     for (int i = 0; i < 3; ++i) {

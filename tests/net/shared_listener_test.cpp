@@ -45,7 +45,7 @@ bool is_accepting(const stage& s) { return s.engine.is_waiting(opcode::accept); 
 
 TEST_SUITE_BEGIN("shared listeners");
 
-TEST_CASE("an adopted listener accepts one connection for each fiber that waits") {
+TEST_CASE("an adopted listener accepts one connection for each waiting fiber") {
   on_stage([](stage& s) -> task<> {
     tcp_listener listener{unique_fd(fresh_fd())};
     const auto first = spawn(accept_one(listener));
@@ -84,7 +84,7 @@ TEST_CASE("an adopted listener takes nothing when the last fiber has given up") 
   });
 }
 
-TEST_CASE("a connection that came as the last fiber gave up goes to the next one that accepts") {
+TEST_CASE("a connection that came as the last fiber gave up goes to the next accept") {
   on_stage([](stage& s) -> task<> {
     tcp_listener listener{unique_fd(fresh_fd())};
     const auto first = spawn(accept_one(listener));
@@ -99,7 +99,7 @@ TEST_CASE("a connection that came as the last fiber gave up goes to the next one
   });
 }
 
-TEST_CASE("a listener that ringlet has made accepts many by one request") {
+TEST_CASE("a listener made by ringlet accepts many connections with one request") {
   on_stage([](stage& s) -> task<> {
     tcp_listener listener = listener_on(s.engine, fresh_fd());
     const auto first = spawn(accept_one(listener));
@@ -110,7 +110,7 @@ TEST_CASE("a listener that ringlet has made accepts many by one request") {
   });
 }
 
-// What is woken for a connection, and does not want it, keeps it from the others.
+// An accept that is woken for a connection and does not take it keeps it from the other ones.
 TEST_CASE("single accepts of two engines share a listener: each gets a connection, none is lost") {
   for_each_kernel_engine([](const engine_maker& make) {
     if (make.is_rung()) return;
@@ -131,7 +131,7 @@ TEST_CASE("single accepts of two engines share a listener: each gets a connectio
       REQUIRE(first.answer >= 0);
       REQUIRE(second.answer >= 0);
       const unique_fd accepted[] = {unique_fd(first.answer), unique_fd(second.answer)};
-      // Neither accepts now: a third one waits for whoever asks next.
+      // Neither accepts now: a third one waits for the next accept.
       const unique_fd three = connect_to(listener);
       CHECK(turn(*engines[0]) == 0);
       watched third(opcode::accept, shares[1].get());

@@ -102,7 +102,7 @@ std::uint64_t system_calls() { return current_scheduler().carrier().statistics()
 
 TEST_SUITE_BEGIN("standard_streams");
 
-TEST_CASE("a read waits for what comes, whatever it comes from") {
+TEST_CASE("a read waits for bytes, whatever they come from") {
   for (const auto make : makers()) {
     on_schedulers([make]() -> task<> {
       const channel one = make();
@@ -137,7 +137,7 @@ TEST_CASE("a read that is killed or timed out takes nothing: the next one has it
   }
 }
 
-TEST_CASE("the end of a pipe is 0 bytes, again and again") {
+TEST_CASE("the end of a pipe is 0 bytes, at every read") {
   on_schedulers([]() -> task<> {
     channel one = new_pipe();
     one.write("last");
@@ -154,7 +154,7 @@ TEST_CASE("the end of a pipe is 0 bytes, again and again") {
   });
 }
 
-TEST_CASE("Ctrl-D on a terminal is the end, and a line that is typed afterwards is read") {
+TEST_CASE("Ctrl-D on a terminal is the end, and a line typed afterwards is read") {
   if (lacks_terminals()) return;
   on_schedulers([]() -> task<> {
     const channel terminal = new_terminal();
@@ -170,7 +170,7 @@ TEST_CASE("Ctrl-D on a terminal is the end, and a line that is typed afterwards 
   });
 }
 
-TEST_CASE("what is written to a terminal is on the screen") {
+TEST_CASE("bytes written to a terminal are on the screen") {
   if (lacks_terminals()) return;
   on_schedulers([]() -> task<> {
     const channel terminal = new_terminal();
@@ -209,7 +209,7 @@ TEST_CASE("a file is written and read at its position, and its end is 0 bytes") 
   });
 }
 
-TEST_CASE("a pipe that is full makes the writer wait, and all arrives in its order") {
+TEST_CASE("a full pipe makes the writer wait, and everything arrives in order") {
   on_schedulers([]() -> task<> {
     const channel one = new_pipe();
     standard_stream writer(one.in.get());
@@ -226,7 +226,7 @@ TEST_CASE("a pipe that is full makes the writer wait, and all arrives in its ord
   });
 }
 
-TEST_CASE("an error of the system comes out as it is") {
+TEST_CASE("a system error comes out as it is") {
   on_schedulers([]() -> task<> {
     const unique_fd full(::open("/dev/full", O_RDWR | O_CLOEXEC));
     standard_stream writer(full.get());
@@ -261,7 +261,7 @@ TEST_CASE("a descriptor stays open and as it was, O_NONBLOCK set or not") {
   }
 }
 
-TEST_CASE("with O_NONBLOCK, which somebody else may have set, reads and writes wait all the same") {
+TEST_CASE("with O_NONBLOCK already set, reads and writes wait all the same") {
   for (const auto make : makers()) {
     on_schedulers([make]() -> task<> {
       const channel one = make();
@@ -296,7 +296,8 @@ TEST_CASE("with O_NONBLOCK, which somebody else may have set, reads and writes w
   });
 }
 
-TEST_CASE("a stream that goes while a read is pending ends it with closed, and stays open") {
+TEST_CASE(
+    "a stream that is destroyed while a read is pending ends it with closed, and stays open") {
   for (const auto make : makers()) {
     on_schedulers([make]() -> task<> {
       const channel one = make();
@@ -365,7 +366,7 @@ TEST_CASE("standard input and output are descriptors 0 and 1") {
   CHECK(std::string_view(got.data()) == "from standard input to standard output");
 }
 
-TEST_CASE("a process ends in order when nobody reads its output: by SIGPIPE, or the error") {
+TEST_CASE("a process whose output is not read ends in order: by SIGPIPE, or by the error") {
   for (const bool ignored : {false, true}) {
     CAPTURE(ignored);
     channel questions = new_pipe();

@@ -78,13 +78,13 @@ TEST_CASE("a call succeeds when its operation does, at once or later") {
     call.succeed_at_once(s);
     const std::string at_once = co_await call.outcome(s, forever);
     CHECK(at_once == call.success);
-    // The request of a receive() goes on.
+    // The request of a receive() stays.
     CHECK(s.engine.started(call.code) == (call.code == opcode::receive ? 1 : 2));
     CHECK(s.engine.cancelled(call.code) == 0);
   });
 }
 
-TEST_CASE("the bytes that were read are in front of the memory, or in the buffer") {
+TEST_CASE("the bytes that were read are at the front of the memory, or in the buffer") {
   on_stage([](stage& s) -> task<> {
     s.engine.on_start = [&](operation& op) { s.engine.deliver(op, "xyz"); };
     const std::size_t count = co_await s.stream.read_some(s.memory);
@@ -99,7 +99,7 @@ TEST_CASE("the bytes that were read are in front of the memory, or in the buffer
   });
 }
 
-TEST_CASE("an error of the system comes out as it is, and the direction stays usable") {
+TEST_CASE("a system error comes out as it is, and the direction stays usable") {
   for_each_call([](stage& s, const byte_call& call) -> task<> {
     for (const int error : {ECONNRESET, ETIMEDOUT, EPIPE, ENOMEM, EIO}) {
       const auto fiber = spawn(call.outcome(s, forever));
@@ -254,7 +254,7 @@ TEST_CASE("success wins over the limit, when both come together or the success c
   });
 }
 
-TEST_CASE("with a limit that has passed already a call succeeds if it can at once") {
+TEST_CASE("a stream's call with a limit that has passed succeeds if it can at once") {
   for_each_call([](stage& s, const byte_call& call) -> task<> {
     s.engine.on_start = [&](operation&) { call.complete(s); };
     std::string words = co_await call.outcome(s, 0s);
@@ -387,7 +387,7 @@ TEST_CASE("two kills are thrown at two calls") {
   });
 }
 
-TEST_CASE("of a kill and a limit the kill is told, whichever came first") {
+TEST_CASE("of a kill and a limit the kill is reported, whichever came first") {
   for (const bool kill_first : {true, false}) {
     for_each_call([kill_first](stage& s, const byte_call& call) -> task<> {
       s.engine.hold_cancellations(true);
@@ -418,7 +418,7 @@ TEST_CASE("a fiber can be killed with an exception of the killer's choice") {
   });
 }
 
-TEST_CASE("a scope that gives up cancels the call inside, and the next one") {
+TEST_CASE("a cancelled scope ends the call inside, and the next one") {
   for_each_call([](stage& s, const byte_call& call) -> task<> {
     bool timed = false;
     try {

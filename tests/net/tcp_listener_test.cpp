@@ -93,7 +93,7 @@ unique_fd raw_listener() {
 
 TEST_SUITE_BEGIN("tcp_listener");
 
-TEST_CASE("port 0 takes a free port, and the listener tells which") {
+TEST_CASE("port 0 takes a free port, and the listener says which") {
   on_schedulers([]() -> task<> {
     auto first = tcp_listener::bind("127.0.0.1:0");
     auto second = tcp_listener::bind("127.0.0.1:0");
@@ -105,7 +105,7 @@ TEST_CASE("port 0 takes a free port, and the listener tells which") {
   });
 }
 
-TEST_CASE("a port that is taken is refused with a sentence that names it") {
+TEST_CASE("a port in use is refused with a sentence that names it") {
   on_schedulers([]() -> task<> {
     const auto listener = tcp_listener::bind("127.0.0.1:0");
     const address taken = listener.local_address();
@@ -123,7 +123,7 @@ TEST_CASE("a port that is taken is refused with a sentence that names it") {
   });
 }
 
-TEST_CASE("an address that is not of this host is refused, and a text that is none") {
+TEST_CASE("a foreign address is refused, and so is text that is no address") {
   on_schedulers([]() -> task<> {
     CHECK(complaint(address::parse("198.51.100.1:0")) ==
           "cannot listen on 198.51.100.1:0: Cannot assign requested address");
@@ -158,7 +158,7 @@ TEST_CASE("a port is free again when its listener is closed, although connection
   });
 }
 
-TEST_CASE("close alone is no deadlock, although nobody but the system can end it") {
+TEST_CASE("close alone is no deadlock, although only the system can end it") {
   on_schedulers([]() -> task<> {
     auto listener = tcp_listener::bind("127.0.0.1:0");
     const auto waiting = accepting(listener);
@@ -222,7 +222,7 @@ TEST_CASE("two connections in one batch are told apart by their peers") {
   });
 }
 
-TEST_CASE("accepted connections send small writes at once, whoever made the listener") {
+TEST_CASE("accepted connections send small writes at once, even on an adopted listener") {
   on_schedulers([]() -> task<> {
     tcp_listener taken_over(raw_listener());
     const unique_fd client = raw_connect(taken_over.local_address());
@@ -234,7 +234,7 @@ TEST_CASE("accepted connections send small writes at once, whoever made the list
   });
 }
 
-TEST_CASE("a socket that does not listen is told to whoever accepts, and nothing spins") {
+TEST_CASE("accept on a socket that does not listen fails, and nothing spins") {
   on_schedulers([]() -> task<> {
     tcp_listener listener(unique_fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)));
     const std::string words = co_await accepting(listener).get();
@@ -248,7 +248,7 @@ TEST_CASE("a socket that does not listen is told to whoever accepts, and nothing
 
 // Closing
 
-TEST_CASE("connections that were accepted by the system and not handed out are closed") {
+TEST_CASE("connections accepted by the system but not handed out are closed") {
   on_schedulers([]() -> task<> {
     auto listener = tcp_listener::bind("127.0.0.1:0");
     std::vector<unique_fd> clients;
@@ -284,7 +284,7 @@ TEST_CASE("a listener leaves no descriptor behind, however it ends") {
   }
 }
 
-TEST_CASE("a listener that outlives its run closes its socket when it goes") {
+TEST_CASE("a listener that outlives its run closes its socket when it is destroyed") {
   std::optional<tcp_listener> left;
   int fd = -1;
   on_one_scheduler([&]() -> task<> {
@@ -297,7 +297,7 @@ TEST_CASE("a listener that outlives its run closes its socket when it goes") {
   CHECK_FALSE(is_open(fd));
 }
 
-TEST_CASE("a listener that is used after its scheduler has ended says so") {
+TEST_CASE("a listener used after its scheduler has ended says so") {
   const auto leave = [](std::optional<tcp_listener>& left) {
     on_one_scheduler([&]() -> task<> {
       left.emplace(tcp_listener::bind("127.0.0.1:0"));
@@ -347,7 +347,7 @@ TEST_CASE("closing is not shutting down: a duplicate in another process still ac
 
 // Staging
 
-TEST_CASE("what nobody has asked for stays with the system, but for some 64 connections") {
+TEST_CASE("unrequested connections stay with the system, except for some 64") {
   on_one_scheduler([]() -> task<> {
     auto listener = tcp_listener::bind("127.0.0.1:0");
     std::vector<unique_fd> clients;
@@ -367,7 +367,7 @@ TEST_CASE("what nobody has asked for stays with the system, but for some 64 conn
 }
 
 TEST_CASE(
-    "of a burst that the system hands over whole no connection is lost, also by a tiny ring") {
+    "no connection of a burst that the system hands over whole is lost, even by a tiny ring") {
   options settings;
   settings.sizes.submission_entries = 8;
   settings.sizes.completion_entries = 16;
@@ -386,7 +386,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("a thousand fibers that wait are served, each once") {
+TEST_CASE("a thousand waiting fibers are served, each once") {
   on_schedulers([]() -> task<> {
     auto listener = tcp_listener::bind("127.0.0.1:0");
     constexpr std::size_t count = 1000;

@@ -61,7 +61,7 @@ std::string raw_receive(const unique_fd& raw) {
 
 TEST_SUITE_BEGIN("tcp_stream");
 
-TEST_CASE("what one end writes the other end reads, by every call") {
+TEST_CASE("every call that reads gets what every call that writes has sent") {
   on_schedulers([]() -> task<> {
     auto [near, far] = co_await connected_pair();
     std::array<std::byte, 16> memory{};
@@ -90,7 +90,7 @@ TEST_CASE("what one end writes the other end reads, by every call") {
   });
 }
 
-TEST_CASE("a read returns what has come, and waits for the first byte only") {
+TEST_CASE("a read returns what has arrived, and waits for the first byte only") {
   on_schedulers([]() -> task<> {
     auto [near, far] = co_await connected_pair();
     std::array<std::byte, 16> memory{};
@@ -156,7 +156,7 @@ TEST_CASE("a closed stream has no addresses and no options, and says so with an 
   });
 }
 
-TEST_CASE("with a limit that has passed a call succeeds if it can at once, and else times out") {
+TEST_CASE("with a limit that has passed a call on a connection succeeds at once, or times out") {
   on_schedulers([]() -> task<> {
     auto listener = tcp_listener::bind("127.0.0.1:0");
     for (const until passed : {until(0s), until::at(1)}) {
@@ -189,7 +189,7 @@ TEST_CASE("with a limit that has passed a call succeeds if it can at once, and e
 
 // The end of a stream
 
-TEST_CASE("each end can be finished first, and the other one goes on") {
+TEST_CASE("either end can be shut down first, and the other one continues") {
   on_schedulers([]() -> task<> {
     auto [near, far] = co_await connected_pair();
     co_await near.write_all("question");
@@ -213,7 +213,7 @@ TEST_CASE("each end can be finished first, and the other one goes on") {
   });
 }
 
-TEST_CASE("to finish a connection that the peer has reset is an error") {
+TEST_CASE("shutting down a connection that the peer has reset is an error") {
   on_schedulers([]() -> task<> {
     auto [near, far] = co_await connected_pair();
     far.set_reset_on_close(true);
@@ -230,7 +230,7 @@ TEST_CASE("to finish a connection that the peer has reset is an error") {
   });
 }
 
-TEST_CASE("read_exact says that the stream has ended, and keeps what came") {
+TEST_CASE("read_exact says that the stream has ended, and keeps the bytes that came") {
   on_schedulers([]() -> task<> {
     auto [near, far] = co_await connected_pair();
     std::array<std::byte, 8> memory{};
@@ -244,7 +244,7 @@ TEST_CASE("read_exact says that the stream has ended, and keeps what came") {
   });
 }
 
-TEST_CASE("closing tells the peer at once, although a read was pending here") {
+TEST_CASE("closing is seen by the peer at once, although a read was pending here") {
   on_schedulers([]() -> task<> {
     auto [near, raw] = co_await half_raw_pair();
     const auto reading = receiving(near);
@@ -256,7 +256,7 @@ TEST_CASE("closing tells the peer at once, although a read was pending here") {
   });
 }
 
-TEST_CASE("destroying tells the peer at once, although a read is pending here") {
+TEST_CASE("destroying is seen by the peer at once, although a read is pending here") {
   on_schedulers([]() -> task<> {
     auto [near, raw] = co_await half_raw_pair();
     const int fd = near.native_handle();
@@ -270,7 +270,7 @@ TEST_CASE("destroying tells the peer at once, although a read is pending here") 
   });
 }
 
-TEST_CASE("a read or a write that was begun in the same turn as the close ends with closed") {
+TEST_CASE("a read or a write begun in the same turn as the close ends with closed") {
   on_schedulers([]() -> task<> {
     auto listener = tcp_listener::bind("127.0.0.1:0");
     for (const bool destroyed : {true, false}) {
@@ -290,7 +290,7 @@ TEST_CASE("a read or a write that was begun in the same turn as the close ends w
   });
 }
 
-TEST_CASE("what was written before the close reaches the peer") {
+TEST_CASE("bytes written before the close reach the peer") {
   on_schedulers([]() -> task<> {
     auto [near, far] = co_await connected_pair();
     const std::string all = pattern(50'000);
@@ -301,7 +301,7 @@ TEST_CASE("what was written before the close reaches the peer") {
   });
 }
 
-TEST_CASE("closing without having read what came ends the connection both ways") {
+TEST_CASE("closing with unread bytes ends the connection both ways") {
   on_schedulers([]() -> task<> {
     auto [near, far] = co_await connected_pair();
     co_await far.write_all("unread");
@@ -314,7 +314,7 @@ TEST_CASE("closing without having read what came ends the connection both ways")
   });
 }
 
-TEST_CASE("a stream that resets on close does: the peer reads an error and not the end") {
+TEST_CASE("with reset-on-close the peer reads an error and not the end") {
   on_schedulers([]() -> task<> {
     auto [near, raw] = co_await half_raw_pair();
     near.set_reset_on_close(true);
@@ -356,7 +356,7 @@ TEST_CASE("a peer that resets the connection ends a read with connection_reset")
   });
 }
 
-TEST_CASE("writing to a peer that is gone is an error, and no signal") {
+TEST_CASE("writing to a peer that has gone is an error, and no signal") {
   const auto body = []() -> task<> {
     auto [near, raw] = co_await half_raw_pair();
     raw.reset();
@@ -392,8 +392,8 @@ TEST_CASE("a number that is reused at once is not touched by the close that free
       } else {
         near = tcp_stream();
       }
-      // Whoever opens descriptors now may get the number, and whatever is still to come for the
-      // old one must leave it alone.
+      // A descriptor opened now may get the number, and anything still to come for the old one
+      // must leave it alone.
       std::vector<connection> fresh;
       for (int i = 0; i < 3; ++i) fresh.push_back(co_await connected_pair());
       for (auto& pair : fresh) co_await pair.near.write_all("mine");
@@ -436,9 +436,9 @@ TEST_CASE("connections work over IPv6") {
   });
 }
 
-TEST_CASE("connecting to a port where nobody listens is refused") {
+TEST_CASE("connecting to a port where no socket listens is refused") {
   on_schedulers([]() -> task<> {
-    // Taken, so that nobody else begins to listen there.
+    // Taken, so that no other process begins to listen there.
     const unique_fd taken(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     address nobody = address::loopback(0);
     REQUIRE(::bind(taken.get(), nobody.data(), nobody.size()) == 0);
@@ -450,8 +450,8 @@ TEST_CASE("connecting to a port where nobody listens is refused") {
   });
 }
 
-TEST_CASE("an attempt that nobody answers is given up at its limit, and its socket closed") {
-  // A full backlog of a listener that nobody accepts from answers to no further attempt.
+TEST_CASE("an attempt that is not answered is given up at its limit, and its socket closed") {
+  // A full backlog of a listener that never accepts answers no further attempt.
   on_one_scheduler([]() -> task<> {
     auto listener = tcp_listener::bind("127.0.0.1:0", {.backlog = 0});
     const address full = listener.local_address();
@@ -478,7 +478,7 @@ TEST_CASE("an attempt that nobody answers is given up at its limit, and its sock
   });
 }
 
-TEST_CASE("an error is thrown without as_result, and the fiber that awaits it goes on") {
+TEST_CASE("an error is thrown without as_result, and the fiber that awaits it continues") {
   on_schedulers([]() -> task<> {
     auto [near, far] = co_await connected_pair();
     co_await far.close();

@@ -74,7 +74,7 @@ struct taker {
 
 TEST_SUITE_BEGIN("write requests");
 
-TEST_CASE("a write of one span asks for 256 KiB at most, and for all of it in order") {
+TEST_CASE("a write of one span asks for at most 256 KiB, and for all of it in order") {
   const std::string all = pattern(3 * request_max + 77);
   on_stage([&](stage& s) -> task<> {
     for (const bool standard : {false, true}) {
@@ -90,7 +90,7 @@ TEST_CASE("a write of one span asks for 256 KiB at most, and for all of it in or
   });
 }
 
-TEST_CASE("a write of several spans asks for 256 KiB at most, and for all of it in order") {
+TEST_CASE("a write of several spans asks for at most 256 KiB, and for all of it in order") {
   const std::string all = pattern(4 * request_max);
   on_stage([&](stage& s) -> task<> {
     for (std::uint64_t seed = 1; seed <= 50; ++seed) {

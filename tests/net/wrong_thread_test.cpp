@@ -58,7 +58,7 @@ bool is_refused(std::string_view rule, F misuse) {
 // Under ThreadSanitizer a forked child can start no threads.
 TEST_SUITE_BEGIN("wrong_thread_net" * doctest::skip(sanitized));
 
-TEST_CASE("a stream") {
+TEST_CASE("using, closing or destroying a stream on another thread aborts") {
   const std::string_view rule = "a stream was used on a thread that is not its scheduler's";
   CHECK(is_refused(rule, [](tcp_stream& stream, tcp_listener&, buffer&) -> task<> {
     co_await stream.receive();
@@ -84,7 +84,7 @@ TEST_CASE("a stream") {
                    }));
 }
 
-TEST_CASE("a listener") {
+TEST_CASE("using, closing or destroying a listener on another thread aborts") {
   const std::string_view rule = "a listener was used on a thread that is not its scheduler's";
   CHECK(is_refused(rule, [](tcp_stream&, tcp_listener& listener, buffer&) -> task<> {
     static_cast<void>(listener.local_address());
@@ -98,7 +98,7 @@ TEST_CASE("a listener") {
       [](tcp_stream&, tcp_listener& listener, buffer&) -> task<> { co_await listener.close(); }));
 }
 
-TEST_CASE("a lent buffer") {
+TEST_CASE("dropping a lent buffer on another thread aborts") {
   CHECK(is_refused(
       "a lent buffer was dropped on another thread than that of the scheduler which lent it",
       [](tcp_stream&, tcp_listener&, buffer& lent) -> task<> {
