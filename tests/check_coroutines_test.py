@@ -53,7 +53,7 @@ class CheckCoroutines(unittest.TestCase):
         self.assertEqual(len(found), 1, (code, found))
         self.assertIn(word, found[0][1])
 
-    def test_choices_beside_co_await(self):
+    def test_choices_beside_co_await_are_found(self):
         for code in ('co_await take(b ? "FATAL" : "page " + text);',
                      "co_await (k == 0 ? a() : b());",
                      'std::string s = n > 1 ? co_await str(1) : std::string("none");',
@@ -62,19 +62,19 @@ class CheckCoroutines(unittest.TestCase):
             with self.subTest(code):
                 self.assert_found(f"task<> f() {{ {code} }}", "choice beside co_await")
 
-    def test_choices_elsewhere(self):
+    def test_choices_elsewhere_are_left_alone(self):
         for code in ("auto s = b ? one : other; co_await take(s);", "co_return k > 1 ? x : L;",
                      "co_await take(text); // or not?", 'co_await take("?");',
                      "co_await with_group([&](task_group& g) -> task<> { use(b ? 1 : 2); });"):
             with self.subTest(code):
                 self.assertEqual(self.findings(f"task<> f() {{ {code} }}"), [])
 
-    def test_throw(self):
+    def test_a_throw_with_co_await_is_found(self):
         self.assert_found("task<> f() { throw std::runtime_error(co_await str(1)); }", "throw of")
         named = "task<> f() { auto s = co_await str(1); throw error(s); }"
         self.assertEqual(self.findings(named), [])
 
-    def test_lambdas_that_own_what_they_capture(self):
+    def test_lambdas_that_own_their_captures_are_found(self):
         for code in ("co_await blocking([text] { use(text); });",
                      "co_await fun([=] { return c; });",
                      "co_await spawn([c]() -> task<> { co_await len(c); }).join();"):
@@ -88,7 +88,7 @@ class CheckCoroutines(unittest.TestCase):
             with self.subTest(code):
                 self.assertEqual(self.findings(f"task<> f() {{ {code} }}"), [])
 
-    def test_braced_temporaries(self):
+    def test_braced_temporaries_are_found(self):
         for code in ("co_await f({L, 1});", "co_await f(agg{.a = L});",
                      'co_await f(agg{L + "x", 2});'):
             with self.subTest(code):
@@ -98,7 +98,7 @@ class CheckCoroutines(unittest.TestCase):
             with self.subTest(code):
                 self.assertEqual(self.findings(f"task<> f() {{ {code} }}"), [])
 
-    def test_coroutines_that_await_in_conditions_only(self):
+    def test_coroutines_that_await_in_conditions_only_are_found(self):
         for code in ("if (n > 0 && co_await f(n)) stop();", "if (!co_await yes()) co_return;",
                      "switch (co_await f(n)) { case 0: stop(); break; default: break; }"):
             with self.subTest(code):
@@ -110,7 +110,7 @@ class CheckCoroutines(unittest.TestCase):
             with self.subTest(code):
                 self.assertEqual(self.findings(f"task<> g(int n) {{ {code} }}"), [])
 
-    def test_coroutines_whose_captures_are_gone(self):
+    def test_coroutines_whose_captures_are_gone_are_found(self):
         for code in ("spawn([x]() -> task<> { co_await use(x); }());",
                      "spawn([&]() -> task<> { co_return; }());",
                      "auto kept = [x](int) -> ringlet::task<int> { co_return x; }(1);"):
@@ -123,19 +123,19 @@ class CheckCoroutines(unittest.TestCase):
             with self.subTest(code):
                 self.assertEqual(self.findings(f"void f() {{ {code} }}"), [])
 
-    def test_place_and_exceptions(self):
+    def test_a_finding_has_a_place_and_can_be_switched_off(self):
         code = "task<> f() {\n  /* ?\n */ co_await g(a,\n    b ? c : d);%s\n}\n"
         [[place, _]] = self.findings(code % "")
         self.assertTrue(place.endswith("code.cpp:4"), place)
         self.assertEqual(self.findings(code % "  // check_coroutines: off"), [])
 
-    def test_wrong_calls(self):
+    def test_wrong_calls_exit_with_2(self):
         self.assertEqual(check().returncode, 2)
         missing = check("missing.cpp")
         self.assertEqual(missing.returncode, 2)
         self.assertIn("missing.cpp: cannot be read", missing.stderr)
 
-    def test_this_tree(self):
+    def test_this_tree_has_only_known_findings(self):
         found = collections.Counter(line.split(":")[0] for line in
                                     check(*FOLDERS).stdout.splitlines())
         self.assertEqual(dict(found), KNOWN, check(*FOLDERS).stdout)

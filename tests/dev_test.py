@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """What `dev` does to a machine: it says which packages it installs before it does, and removes no
-folder but its own. Here it finds stand-ins for everything that would take long or change something.
+folder but its own. Here it finds stand-ins for all that would take long or change something.
 
 usage: dev_test.py SOURCE_ROOT [TEST...]
 """
@@ -53,7 +53,7 @@ class Dev(unittest.TestCase):
         self.assertEqual(status, 0, said)
         self.assertTrue((self.build / "build.ninja").exists())
 
-    def test_says_which_packages_are_missing_before_it_installs_them(self):
+    def test_dev_says_which_packages_are_missing_before_it_installs_them(self):
         status, said = self.run_dev("build", MISSING="libfmt-dev")
         self.assertEqual(status, 0, said)
         first, *others = said.splitlines()
@@ -66,7 +66,7 @@ class Dev(unittest.TestCase):
         (bench / "compare.py").touch()
         self.assertEqual(self.run_dev("demo", MISSING="gnuplot-nox"), (0, ""))
 
-    def test_keeps_a_folder_that_is_not_a_build_folder(self):
+    def test_dev_keeps_a_folder_that_is_not_a_build_folder(self):
         self.build.mkdir()
         notes = self.build / "notes.txt"
         notes.touch()
@@ -75,14 +75,14 @@ class Dev(unittest.TestCase):
         self.assertIn("build is in the way and was not made by dev: move it", said)
         self.assertTrue(notes.exists())
 
-    def test_uses_a_build_folder_that_was_set_up_by_hand(self):
+    def test_dev_uses_a_build_folder_that_was_set_up_by_hand(self):
         self.build.mkdir()
         (self.build / "build.ninja").write_text("by hand")
         self.assert_builds()
         self.assert_builds(CXX="clang++")
         self.assertEqual((self.build / "build.ninja").read_text(), "by hand")
 
-    def test_sets_its_own_folder_up_anew_when_the_compiler_changes(self):
+    def test_dev_sets_its_own_folder_up_anew_when_the_compiler_changes(self):
         self.build.mkdir()
         self.assert_builds()
         result = self.build / "result.json"
@@ -92,7 +92,7 @@ class Dev(unittest.TestCase):
         self.assert_builds(CXX="clang++")
         self.assertFalse(result.exists())
 
-    def test_sets_up_anew_what_it_could_not_finish(self):
+    def test_dev_sets_up_anew_a_folder_that_it_could_not_finish(self):
         self.assertEqual(self.run_dev("build", FAILING="meson")[0], 1)
         self.assertTrue(self.build.exists())
         self.assert_builds()

@@ -4,7 +4,7 @@
 usage: tidy.py SOURCE_ROOT
 
 A rule is a function that takes the tree of sources and yields (path, line, message). Only what lies
-in FOLDERS, and the files beside them, is read: scratch files elsewhere disturb nobody.
+in FOLDERS, and the files beside them, is read: scratch files elsewhere do no harm.
 """
 
 import fnmatch

@@ -57,7 +57,7 @@ class Readme:
         self.compiler = shlex.join(compiler)
 
     def command(self, beginning):
-        """The one command that begins so, for the compiler to be tested, and not as root."""
+        """The one command with this beginning, for the compiler to be tested, and not as root."""
         found = re.findall(rf"^    \$ (?:sudo )?({beginning}.*)$", self.text, re.MULTILINE)
         if len(found) != 1:
             sys.exit(f'README.md, "Use it": {len(found)} commands begin with {beginning}')
@@ -88,7 +88,7 @@ def has_cmake():
 
 
 def check_elsewhere(readme, source, build, scratch):
-    """Against what the build folder installs, in a place that is nobody's default."""
+    """Against what the build folder installs, in a place that no tool looks in by default."""
     root = scratch / "root"
     run("meson", "install", "-C", build, "--no-rebuild", "--destdir", root)
     pkg_config_dir = next(root.rglob("ringlet.pc")).parent

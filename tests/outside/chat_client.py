@@ -27,7 +27,7 @@ AGAIN = r"the server hung up[^;]*; trying again in \d+\.\d s\n"
 
 
 class Member:
-    """Somebody in a room, on a socket of our own."""
+    """A member of a room, on a socket of our own."""
 
     def __init__(self, server, nick, room):
         self.file = server.connect().makefile("rwb", buffering=0)
@@ -106,7 +106,7 @@ class Pipes(ChatCase):
         self.assertTrue(output.endswith("\n[lobby] a: hello\n"), output)
         watcher.hears("* a has joined lobby", "[lobby] a: hello", "* a has left lobby")
 
-    def test_many_lines_reach_it_in_order(self):
+    def test_many_lines_reach_the_room_in_order(self):
         lines = [f"line {number}" for number in range(3000)]
         client, output = self.pipe("\n".join(lines).encode(), "--nick", "a", "--room", "lobby")
         self.assert_ends(client, 0)
@@ -118,26 +118,26 @@ class Pipes(ChatCase):
         self.assert_ends(client, 0)
         self.assertTrue(output.endswith("[lobby] bob: /slash\n* in lobby: bob\n"), output)
 
-    def test_a_nickname_that_is_taken(self):
+    def test_a_taken_nickname_is_refused(self):
         self.join(self.server, nick="a")
         client, output = self.pipe(b"hello\n", "--nick", "a", "--room", "lobby")
         self.assert_ends(client, 1, r"the nickname a was refused: [^\n]*--nick\n")
         self.assertIn("* that nickname is taken", output)
 
-    def test_a_nickname_that_is_none(self):
+    def test_an_invalid_nickname_is_refused(self):
         client, output = self.pipe(b"", "--nick", "a b")
         self.assert_ends(client, 1, r"the nickname a b was refused: [^\n]*--nick\n")
         self.assertIn("it has a blank", output)
 
-    def test_a_room_that_is_none(self):
+    def test_an_invalid_room_is_refused(self):
         client, _ = self.pipe(b"", "--nick", "a", "--room", "/x")
         self.assert_ends(client, 1, r"the room /x was refused: [^\n]*--room\n")
 
-    def test_no_nickname_at_all(self):
+    def test_a_client_without_a_nickname_ends(self):
         client, _ = self.pipe(b"")
         self.assert_ends(client, 1, r"a nickname is needed: [^\n]+\n")
 
-    def test_quit_ends_it(self):
+    def test_quit_ends_the_client(self):
         client, output = self.pipe(b"/quit\n", "--nick", "a")
         self.assert_ends(client, 0)
         self.assertIn("\n* goodbye: ", output)
@@ -155,18 +155,18 @@ class Pipes(ChatCase):
         client, _ = self.pipe(b"/join bad room\nhello\n", "--nick", "a")
         self.assert_ends(client, 1, silence)
 
-    def test_a_name_that_reads_like_a_goodbye(self):
+    def test_a_name_that_reads_like_a_goodbye_ends_nothing(self):
         client, output = self.pipe(b"/nick bob\nhello\n", "--nick", "goodbye", "--room", "lobby")
         self.assert_ends(client, 0)
         self.assertTrue(output.endswith("[lobby] bob: hello\n"), output)
 
-    def test_a_line_that_is_too_long(self):
+    def test_a_line_that_is_too_long_is_not_sent(self):
         text = b"x" * 5000 + b"\nshort\n"
         client, output = self.pipe(text, "--nick", "a", "--room", "lobby")
         self.assert_ends(client, 0, r"a line of more than 4096 bytes was not sent\n")
         self.assertTrue(output.endswith("[lobby] a: short\n"), output)
 
-    def test_signals_end_it_when_the_last_line_is_delivered(self):
+    def test_signals_end_the_client_when_its_last_line_is_delivered(self):
         watcher = self.join(self.server)
         for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
             client = self.start_client(
@@ -178,7 +178,7 @@ class Pipes(ChatCase):
             self.assert_ends(client, status)
             watcher.hears("* a has left lobby")
 
-    def test_a_server_that_restarts(self):
+    def test_the_client_survives_a_restart_of_the_server(self):
         client = self.start_client(
             self.server.port, "--nick", "a", "--room", "lobby", stdin=PIPE, bufsize=0
         )
@@ -209,16 +209,16 @@ class OtherServers(ChatCase):
     def start_talking(self):
         return self.start_client(self.port, "--nick", "a", "--room", "lobby", stdin=PIPE, bufsize=0)
 
-    def test_none_at_all(self):
+    def test_without_a_server_the_client_ends(self):
         self.listener.close()
         client = self.start_client(self.port, "--nick", "a")
         self.assert_ends(client, 1, rf"there is no server at 127\.0\.0\.1:{self.port} [^\n]+\n")
 
-    def test_an_address_that_is_none(self):
+    def test_text_that_is_no_address_is_refused(self):
         client = self.start("chat_client", "--host", "localhost")
         self.assert_ends(client, 1, r'"localhost" is not an address[^\n]*\n')
 
-    def test_an_address_without_its_interface(self):
+    def test_an_address_without_its_interface_is_refused(self):
         try:
             socket.socket(socket.AF_INET6).close()
         except OSError as error:
@@ -226,7 +226,7 @@ class OtherServers(ChatCase):
         client = self.start("chat_client", "--host", "fe80::1", "--nick", "a")
         self.assert_ends(client, 1, r"connect to \[fe80::1\]:\d+: a link-local [^\n]+%eth0[^\n]+\n")
 
-    def test_an_output_that_is_full_is_named_without_the_groups_around_it(self):
+    def test_a_full_output_is_reported_without_the_groups_around_it(self):
         with open("/dev/full", "wb") as full:
             client = self.start_client(
                 self.port, "--nick", "a", "--room", "lobby", stdin=PIPE, stdout=full
@@ -238,7 +238,7 @@ class OtherServers(ChatCase):
         sock.shutdown(socket.SHUT_WR)  # Or the client would wait for our end.
         self.assert_ends(client, 1, r"write_all: No space left on device\n")
 
-    def test_an_input_that_cannot_be_read_is_named_without_the_group_around_it(self):
+    def test_an_unreadable_input_is_reported_without_the_group_around_it(self):
         directory = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
         self.addCleanup(os.close, directory)
         client = self.start_client(self.port, "--nick", "a", "--room", "lobby", stdin=directory)
@@ -253,7 +253,7 @@ class OtherServers(ChatCase):
         expected = "[lobby] b: ^[[31mred^G <9b> \ufffd <202e> ^?\ttab\n"
         self.assertEqual(lines[-1].decode(), expected)
 
-    def test_lines_that_come_byte_by_byte(self):
+    def test_lines_that_arrive_byte_by_byte_are_printed_whole(self):
         client = self.start_talking()
         sock, _ = self.welcome()
         for byte in "[lobby] b: wörld\n".encode():
@@ -281,14 +281,14 @@ class OtherServers(ChatCase):
         lines.close()
         self.assert_ends(client, 0, AGAIN)
 
-    def test_what_was_not_repeated_is_sent_again_after_a_reset(self):
+    def test_lines_that_were_not_echoed_are_sent_again_after_a_reset(self):
         def hang_up(sock, lines):
             lines.close()
             reset(sock)
 
         self.assert_sends_again(hang_up)
 
-    def test_what_was_not_repeated_is_sent_again_after_a_goodbye(self):
+    def test_lines_that_were_not_echoed_are_sent_again_after_a_goodbye(self):
         def hang_up(sock, lines):
             sock.sendall(b"* goodbye: the server shuts down\n")
             lines.close()
@@ -296,7 +296,7 @@ class OtherServers(ChatCase):
 
         self.assert_sends_again(hang_up)
 
-    def test_no_more_is_sent_than_can_be_sent_again(self):
+    def test_the_client_sends_no_more_than_it_can_send_again(self):
         texts = [f"{number}\n".encode() for number in range(12_000)]
         client = self.start_talking()
         feeder = threading.Thread(target=client.process.communicate, args=(b"".join(texts),))
@@ -327,7 +327,7 @@ class OtherServers(ChatCase):
         lines.close()
         self.assert_ends(client, 0, AGAIN)
 
-    def test_a_room_that_is_refused_later_hides_nothing_that_was_lost(self):
+    def test_a_room_that_is_refused_later_hides_no_lost_line(self):
         client = self.start_talking()
         sock, lines = self.welcome()
         client.process.stdin.write(b"hello\n")
@@ -339,7 +339,7 @@ class OtherServers(ChatCase):
         silence = r"the server gave no sign that it took: hello\n"
         self.assert_ends(client, 1, AGAIN + refused + silence)
 
-    def test_a_new_nickname_and_room_are_kept(self):
+    def test_a_new_nickname_and_room_are_kept_after_a_reconnect(self):
         client = self.start_talking()
         sock, lines = self.welcome()
         sock.sendall(b"* a is now b\n* you are in games with 1 others\n* b is now c\n")
@@ -349,7 +349,7 @@ class OtherServers(ChatCase):
         self.welcome("c", "games")
         self.assertTrue(client.is_running())
 
-    def test_a_nickname_that_the_old_connection_still_has(self):
+    def test_a_nickname_that_the_old_connection_still_has_is_tried_again(self):
         client = self.start_talking()
         sock, lines = self.welcome()
         lines.close()
@@ -490,7 +490,7 @@ class Terminal(ChatCase):
         self.assert_ends(self.client, status)
         self.assertEqual(termios.tcgetattr(self.far), self.modes)
 
-    def test_a_line_is_sent_and_control_d_ends_it(self):
+    def test_a_line_is_sent_and_control_d_ends_the_client(self):
         watcher = self.join(self.server)
         self.start_in_lobby()
         self.type("hello wörld\r")
@@ -528,7 +528,7 @@ class Terminal(ChatCase):
         self.type("\r")
         watcher.hears(f"[lobby] a: {text}")
 
-    def test_earlier_lines_come_back(self):
+    def test_earlier_lines_can_be_recalled(self):
         self.start_in_lobby()
         for text in ("first", "second"):
             self.type(text + "\r")
@@ -538,7 +538,7 @@ class Terminal(ChatCase):
         self.type("\x1b[B")
         self.see_at_end("[lobby] second")
 
-    def test_escape_alone_stops_nobody(self):
+    def test_escape_alone_does_not_stop_the_client(self):
         watcher = self.join(self.server)
         self.start_in_lobby()
         self.type("\x1b")
@@ -548,14 +548,14 @@ class Terminal(ChatCase):
         self.type("yes\r")
         watcher.hears("[lobby] a: yes")
 
-    def test_several_lines_at_once(self):
+    def test_several_lines_typed_at_once_are_all_sent(self):
         watcher = self.join(self.server)
         self.start_in_lobby()
         self.type("one\rtwo\rthree")
         watcher.hears("[lobby] a: one", "[lobby] a: two")
         self.see_at_end("[lobby] a: two", "[lobby] three")
 
-    def test_a_nickname_is_asked_for_until_it_is_accepted(self):
+    def test_the_client_asks_for_a_nickname_until_one_is_accepted(self):
         self.join(self.server, nick="taken")
         self.start_here("--room", "lobby")
         for text, answer in (("taken", "nickname is taken"), ("a b", "it has a blank")):
@@ -567,19 +567,19 @@ class Terminal(ChatCase):
         self.see("* hello, fine", "* you are in lobby with 1 others")
         self.see_at_end("[lobby]")
 
-    def test_control_c_ends_it(self):
+    def test_control_c_ends_the_client(self):
         self.start_in_lobby()
         self.type("half a li")
         self.see_at_end("[lobby] half a li")
         self.type("\x03")
         self.assert_leaves_terminal(130)
 
-    def test_terminate_ends_it(self):
+    def test_sigterm_ends_the_client(self):
         self.start_in_lobby()
         self.client.signal(signal.SIGTERM)
         self.assert_leaves_terminal(143)
 
-    def test_it_goes_on_after_it_was_stopped(self):
+    def test_the_client_continues_after_it_was_stopped(self):
         watcher = self.join(self.server)
         self.start_in_lobby()
         for _ in range(3):
@@ -589,14 +589,14 @@ class Terminal(ChatCase):
             self.type("on\r")
             watcher.hears("[lobby] a: on")
 
-    def test_quit_ends_it(self):
+    def test_quit_ends_the_client(self):
         self.start_in_lobby()
         self.type("/quit\r")
         self.assert_leaves_terminal(0)
         self.read(0)
         self.see("* goodbye: ")
 
-    def test_a_server_that_restarts(self):
+    def test_the_client_survives_a_restart_of_the_server(self):
         self.start_in_lobby()
         self.server.signal(signal.SIGKILL)
         self.server.wait()
@@ -607,7 +607,7 @@ class Terminal(ChatCase):
         self.see("[lobby] a: kept")
         self.see_at_end("[lobby]")
 
-    def test_control_d_while_there_is_no_server(self):
+    def test_control_d_ends_the_client_while_there_is_no_server(self):
         self.start_in_lobby()
         self.server.signal(signal.SIGKILL)
         self.server.wait()
@@ -618,7 +618,7 @@ class Terminal(ChatCase):
         self.see("not sent: lost")
         self.assert_leaves_terminal(1)
 
-    def test_what_may_have_arrived_is_not_called_unsent(self):
+    def test_lines_that_may_have_arrived_are_not_called_unsent(self):
         self.listen()
         self.start_here("--nick", "a", "--room", "lobby", port=self.port)
         sock, lines = self.welcome()
@@ -633,7 +633,7 @@ class Terminal(ChatCase):
         self.assert_leaves_terminal(1)
         self.assertNotIn("not sent", "\n".join(self.screen.lines()))
 
-    def test_a_server_that_is_not_there_yet(self):
+    def test_the_client_waits_for_a_server_that_is_not_there_yet(self):
         self.server.signal(signal.SIGKILL)
         self.server.wait()
         self.start_here("--nick", "a", "--room", "lobby")

@@ -21,7 +21,7 @@ SILENT = "* goodbye: you have been silent for too long"
 
 
 class Lines(chat_support.Case):
-    def test_a_line_of_the_longest_kind_is_said(self):
+    def test_a_line_of_the_greatest_length_is_said(self):
         alice, bob = self.room_of(self.start_server(), "lobby", "alice", "bob")
         for text in ("x" * LINE, "名" * (LINE // 3) + "x"):
             for end in ("\n", "\r\n"):
@@ -29,7 +29,7 @@ class Lines(chat_support.Case):
                 for each in (alice, bob):
                     each.expect(f"[lobby] alice: {text}")
 
-    def test_a_longer_one_is_thrown_away_alone(self):
+    def test_a_longer_line_alone_is_dropped(self):
         alice, bob = self.room_of(self.start_server(), "lobby", "alice", "bob")
         for text in ("x" * (LINE + 1), "y" * 3 * LINE, "名" * 100_000, "/join " + "z" * LINE):
             for end in ("\n", "\r\n"):
@@ -38,7 +38,7 @@ class Lines(chat_support.Case):
                 bob.expect("[lobby] alice: hello")
         self.assertEqual(bob.fence(), [])
 
-    def test_it_is_told_before_its_end_has_come(self):
+    def test_a_line_that_is_too_long_is_reported_before_it_ends(self):
         alice = self.member(self.start_server(), "alice", "lobby")
         alice.send(b"x" * (LINE + 2))
         alice.expect(TOO_LONG)
@@ -47,14 +47,14 @@ class Lines(chat_support.Case):
         alice.send(b"x\nhello\n")
         alice.expect("[lobby] alice: hello")
 
-    def test_before_the_name(self):
+    def test_a_line_that_is_too_long_may_come_before_the_name(self):
         member = self.member(self.start_server())
         member.expect(WELCOME)
         member.say("x" * (LINE + 1))
         member.expect(TOO_LONG)
         member.introduce("alice")
 
-    def test_what_is_not_utf8_is_thrown_away(self):
+    def test_a_line_that_is_not_utf8_is_dropped(self):
         alice, bob = self.room_of(self.start_server(), "lobby", "alice", "bob")
         for wrong in (b"\xff", b"h\xe4llo", b"\xc3", b"\xc0\xaf", b"\xed\xa0\x80", b"\x80",
                       b"\xf4\x90\x80\x80", "日".encode()[:2], b"/msg bob \xfe"):  # fmt: skip
@@ -67,7 +67,7 @@ class Lines(chat_support.Case):
 
 
 class Rate(chat_support.Case):
-    def test_a_flood_is_slowed_down_and_nothing_of_it_is_lost(self):
+    def test_a_flood_is_slowed_down_without_losing_a_line(self):
         """The burst is 4 seconds of the rate; after it half of that is waited for."""
         server = self.start_server("--rate", "20")
         alice, bob = self.room_of(server, "lobby", "alice", "bob")
@@ -93,7 +93,7 @@ class Rate(chat_support.Case):
         alice.lines_before("[lobby] alice: three")
         self.assertGreater(time.monotonic() - begin, 4)
 
-    def test_who_is_slowed_down_can_be_sent_away(self):
+    def test_a_member_that_is_slowed_down_can_be_sent_away(self):
         server = self.start_server("--rate", "0.01")  # Where each wait is for minutes.
         alice = self.member(server, "alice", "lobby")
         alice.say("one", "two")
@@ -106,7 +106,7 @@ class Rate(chat_support.Case):
 
 
 class Idle(chat_support.Case):
-    def test_the_silent_are_sent_away_and_others_are_not(self):
+    def test_silent_members_are_sent_away_and_active_ones_are_not(self):
         server = self.start_server("--idle", "1")
         alice, bob = self.room_of(server, "lobby", "alice", "bob")
         begin = time.monotonic()
@@ -131,7 +131,7 @@ class Idle(chat_support.Case):
         self.member(server, "alice")  # The name is free again.
         self.assertEqual(bob.rest()[-1], SILENT)
 
-    def test_nobody_is_sent_away_unless_told(self):
+    def test_no_member_is_sent_away_by_default(self):
         server = self.start_server()
         alice, bob = self.room_of(server, "lobby", "alice", "bob")
         time.sleep(1.5)  # Nothing is waited for: this is observed.
@@ -140,7 +140,7 @@ class Idle(chat_support.Case):
 
 
 class Farewells(chat_support.Case):
-    def test_who_talks_on_is_not_cut_off(self):
+    def test_a_member_that_keeps_talking_is_not_cut_off(self):
         """A connection that is closed while the peer says something may lose what was sent last."""
         server = self.start_server("--introduction", "1")
         alice = self.member(server, "alice", "lobby")
@@ -153,7 +153,7 @@ class Farewells(chat_support.Case):
         alice.sock.close()
         self.assertEqual(server.wait(), 0)
 
-    def test_who_does_not_introduce_herself_is_told(self):
+    def test_a_member_that_gives_no_name_is_told(self):
         member = self.member(self.start_server("--introduction", "1"))
         member.expect(WELCOME)
         self.assertEqual(member.rest(), ["* goodbye: you did not say who you are"])
@@ -171,7 +171,7 @@ class Farewells(chat_support.Case):
             member.say("no name!")
             line = member.line()
 
-    def test_the_system_looks_whether_members_are_still_there(self):
+    def test_the_system_checks_whether_members_are_still_there(self):
         server = self.start_server()
         alice = self.member(server, "alice")
         ends = [f"{port:04X}" for port in (server.port, alice.sock.getsockname()[1])]
@@ -210,7 +210,7 @@ class Crowds(chat_support.Case):
         with Member(server) as member:
             return member.line() == WELCOME
 
-    def test_those_who_come_and_go_leave_nothing_behind(self):
+    def test_members_that_come_and_go_leave_nothing_behind(self):
         server = self.start_server()
         alice = self.member(server, "alice", "lobby")
         before = descriptor_count(server.pid)

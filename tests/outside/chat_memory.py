@@ -13,7 +13,7 @@ BYTES_EACH_MAX = 2 * 1024  # About 1,950 with g++ 12 -O2.
 
 
 class Memory(chat_support.Case):
-    def test_idle_members_are_small(self):
+    def test_idle_members_take_little_memory(self):
         support.raise_descriptor_limit(MEMBERS + 100, f"{MEMBERS} members")
         server = self.start_server("--rate", "1000000")
         watcher = self.member(server, "watcher", "lobby")

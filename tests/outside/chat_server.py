@@ -44,16 +44,16 @@ class OtherPrograms(chat_support.Case):
         lines = self.run_client(*command(self.start_server().port), text=text)
         self.assertEqual(lines, self.ANSWERS)
 
-    def test_netcat(self):
+    def test_netcat_can_chat(self):
         support.skip_unless_installed("nc")
         self.check(lambda port: ["nc", "-N", "127.0.0.1", str(port)])
 
-    def test_socat(self):
+    def test_socat_can_chat(self):
         support.skip_unless_installed("socat")
         # -t: so long it waits for answers when its input has ended.
         self.check(lambda port: ["socat", "-t", "30", "-", f"TCP:127.0.0.1:{port}"])
 
-    def test_netcat_line_by_line(self):
+    def test_netcat_can_chat_line_by_line(self):
         support.skip_unless_installed("nc")
         server = self.start_server()
         command = ["nc", "127.0.0.1", str(server.port)]
@@ -96,13 +96,13 @@ class Names(chat_support.Case):
         ("a\u0378", "it has a character that cannot be printed"),  # Not assigned.
     ]
 
-    def test_good_ones(self):
+    def test_good_names_are_accepted(self):
         server = self.start_server()
         for name in self.GOOD:
             with self.subTest(name=name):
                 self.member(server, name)
 
-    def test_bad_ones_can_be_mended(self):
+    def test_a_bad_name_can_be_replaced(self):
         server = self.start_server()
         member = self.member(server)
         member.expect(WELCOME)
@@ -112,7 +112,7 @@ class Names(chat_support.Case):
                 member.expect(f"* that is no nickname, for {fault}; try another one")
         member.introduce("alice")
 
-    def test_blanks_that_do_not_break_lines_are_blanks(self):
+    def test_no_break_spaces_are_blanks(self):
         """They look the same, and a name of nothing else would not be seen at all."""
         member = self.member(self.start_server())
         member.expect(WELCOME)
@@ -121,8 +121,8 @@ class Names(chat_support.Case):
                 member.say(f"a{blank}b")
                 member.expect("* that is no nickname, for it has a blank; try another one")
 
-    def test_what_nobody_sees_is_not_in_a_name(self):
-        """Or somebody could take a name that looks like another one's."""
+    def test_invisible_characters_are_refused_in_names(self):
+        """Otherwise a member could take a name that looks like another one's."""
         member = self.member(self.start_server(), "alice")
         for unseen in "\u00ad\u200b\u200f\u202e\u2060\u2066\ufeff\U000e0041":
             with self.subTest(unseen=f"{ord(unseen):x}"):
@@ -130,7 +130,7 @@ class Names(chat_support.Case):
                 fault = "it has a character that cannot be seen"
                 member.expect(f"* that is no nickname, for {fault}")
 
-    def test_control_characters(self):
+    def test_control_characters_are_refused(self):
         member = self.member(self.start_server())
         member.expect(WELCOME)
         for text in ("a\x1b[31m", "a\x07", "\x00", "a\x7f", "a\u0085b", "a\rb"):
@@ -139,7 +139,7 @@ class Names(chat_support.Case):
                 member.expect("* your line has control characters, and was thrown away")
         member.introduce("alice")
 
-    def test_taken_ones(self):
+    def test_taken_names_are_refused(self):
         server = self.start_server()
         alice = self.member(server, "alice")
         other = self.member(server)
@@ -154,7 +154,7 @@ class Names(chat_support.Case):
         other.say("/nick alice")
         other.expect("* Alice is now alice")
 
-    def test_the_room_is_told_of_new_names(self):
+    def test_a_room_is_told_of_new_names(self):
         server = self.start_server()
         alice, bob = self.room_of(server, "lobby", "alice", "bob")
         outside = self.member(server, "outside")
@@ -175,7 +175,7 @@ class Names(chat_support.Case):
 
 
 class Rooms(chat_support.Case):
-    def test_what_is_said_reaches_the_room_and_nobody_else(self):
+    def test_a_line_reaches_its_room_and_no_other_member(self):
         server = self.start_server()
         inside = self.room_of(server, "lobby", "alice", "bob", "carol")
         elsewhere = self.member(server, "dave", "kitchen")
@@ -195,7 +195,7 @@ class Rooms(chat_support.Case):
         for each in (*inside, elsewhere, nowhere):
             self.assertEqual(each.fence(), [])
 
-    def test_joining_and_leaving_is_told(self):
+    def test_a_room_is_told_of_joining_and_leaving(self):
         server = self.start_server()
         alice, bob = self.room_of(server, "lobby", "alice", "bob")
         bob.say("/leave")
@@ -213,7 +213,7 @@ class Rooms(chat_support.Case):
         for each in (alice, bob):
             self.assertEqual(each.fence(), [])
 
-    def test_names_of_rooms(self):
+    def test_room_names_follow_rules(self):
         member = self.member(self.start_server(), "alice")
         for name, fault in Names.BAD[1:]:
             if name.strip() == name:
@@ -224,7 +224,7 @@ class Rooms(chat_support.Case):
         for name in (*Names.GOOD, "#lobby"):
             self.assertEqual(member.join(name), [])
 
-    def test_blanks_around_what_belongs_to_a_command_do_not_matter(self):
+    def test_blanks_around_the_words_of_a_command_do_not_matter(self):
         member = self.member(self.start_server(), "alice")
         member.say("/join  \t lobby \t")
         member.expect("* you are in lobby with 0 others")
@@ -232,12 +232,12 @@ class Rooms(chat_support.Case):
         member.expect("* alice is now bob", "* lines come without the time")
         member.expect("* that was the end of what is kept of lobby", "* you have left lobby")
 
-    def test_who_is_in_no_room_can_say_nothing(self):
+    def test_a_member_in_no_room_can_say_nothing(self):
         member = self.member(self.start_server(), "alice")
         member.say("hello", "//hello", "/leave", "/who", "/history")
         member.expect(*["* you are in no room: /join ROOM first"] * 5)
 
-    def test_who_and_rooms(self):
+    def test_who_and_rooms_list_members(self):
         server = self.start_server()
         alice = self.member(server, "alice")
         alice.say("/rooms")
@@ -253,7 +253,7 @@ class Rooms(chat_support.Case):
             "* rooms: lobby (3)",
         )
 
-    def test_long_lists_come_in_several_lines(self):
+    def test_long_lists_take_several_lines(self):
         server = self.start_server("--rate", "10000")
         names = [f"{number:032}" for number in range(100)]
         for number, name in enumerate(names):
@@ -273,7 +273,7 @@ class Rooms(chat_support.Case):
                 listed += line.removeprefix(before).split(", ")
             self.assertEqual(listed, expected)
 
-    def test_a_room_of_nobody_makes_place(self):
+    def test_an_empty_room_makes_place_for_another(self):
         server = self.start_server("--rooms-max", "2")
         alice, bob, carol = (self.member(server, name) for name in ("alice", "bob", "carol"))
         alice.join("one")
@@ -288,7 +288,7 @@ class Rooms(chat_support.Case):
         self.assertEqual(bob.join("one"), [])
         alice.expect("* bob has joined one")
 
-    def test_who_is_alone_in_a_room_makes_place_by_leaving_it(self):
+    def test_the_last_member_of_a_room_makes_place_by_leaving_it(self):
         server = self.start_server("--rooms-max", "1")
         alice = self.member(server, "alice", "one")
         self.assertEqual(alice.join("two"), [])
@@ -300,7 +300,7 @@ class Rooms(chat_support.Case):
 
 
 class History(chat_support.Case):
-    def test_newcomers_get_the_last_lines(self):
+    def test_newcomers_get_the_last_lines_of_the_room(self):
         server = self.start_server("--history", "3")
         alice = self.member(server, "alice", "lobby")
         alice.say("one", "two", "/nick carol", "three", "four")
@@ -311,7 +311,7 @@ class History(chat_support.Case):
         self.assertEqual(bob.join("lobby"), kept)
         self.assertEqual(self.member(server, "dave").join("kitchen"), [])
 
-    def test_it_stays_when_all_have_left(self):
+    def test_the_history_stays_when_all_have_left(self):
         server = self.start_server()
         alice = self.member(server, "alice", "lobby")
         alice.say("is anybody there?", "/quit")
@@ -320,7 +320,7 @@ class History(chat_support.Case):
         bob = self.member(server, "bob")
         self.assertEqual(bob.join("lobby"), ["[lobby] alice: is anybody there?"])
 
-    def test_it_goes_with_its_room(self):
+    def test_the_history_goes_with_its_room(self):
         server = self.start_server("--rooms-max", "1")
         alice = self.member(server, "alice", "one")
         alice.say("a secret", "/leave")
@@ -330,7 +330,7 @@ class History(chat_support.Case):
             alice.say("/leave")
             alice.expect(f"* you have left {room}")
 
-    def test_again_when_asked(self):
+    def test_the_history_is_repeated_on_request(self):
         server = self.start_server("--history", "3")
         alice = self.member(server, "alice", "lobby")
         said = [f"[lobby] alice: {number}" for number in range(5)]
@@ -346,7 +346,7 @@ class History(chat_support.Case):
             alice.say(f"/history {wrong}")
             alice.expect("* say /history, or /history and a number")
 
-    def test_none_when_none_is_kept(self):
+    def test_there_is_no_history_when_none_is_kept(self):
         server = self.start_server("--history", "0")
         alice = self.member(server, "alice", "lobby")
         alice.say("hello")
@@ -354,7 +354,7 @@ class History(chat_support.Case):
         self.assertEqual(self.member(server, "bob").join("lobby"), [])
         alice.expect("* bob has joined lobby")
 
-    def test_a_long_one_leaves_room_for_what_comes_after_it(self):
+    def test_a_long_history_leaves_room_for_later_lines(self):
         """More than a member's queue takes, which has limits in lines and in bytes."""
         for count, text in [(1500, "x"), (300, "x" * 4000)]:
             with self.subTest(lines=count):
@@ -370,8 +370,8 @@ class History(chat_support.Case):
                 self.assertTrue(got == said[-len(got) :], "not the last ones")
 
 
-class Others(chat_support.Case):
-    def test_private_lines(self):
+class Commands(chat_support.Case):
+    def test_private_lines_reach_one_member(self):
         server = self.start_server()
         alice, bob = self.room_of(server, "lobby", "alice", "bob")
         carol = self.member(server, "carol")
@@ -389,7 +389,7 @@ class Others(chat_support.Case):
         for each in (alice, bob, carol):
             self.assertEqual(each.fence(), [])
 
-    def test_the_time_when_asked(self):
+    def test_lines_carry_the_time_on_request(self):
         server = self.start_server()
         alice, bob = self.room_of(server, "lobby", "alice", "bob")
         alice.say("/time on", "hello", "/who")
@@ -413,14 +413,14 @@ class Others(chat_support.Case):
             "/join /leave /who /rooms /msg /nick /history /time /quit /help".split(),
         )
 
-    def test_unknown_commands(self):
+    def test_unknown_commands_are_refused(self):
         member = self.member(self.start_server(), "alice")
         for command in ("/x", "/JOIN lobby", "/joinlobby", "/who?", "/é", "/ join"):
             member.say(command)
             word = command.split()[0]
             member.expect(f"* no such command: {word}; /help lists the commands")
 
-    def test_options_that_make_no_sense(self):
+    def test_senseless_options_are_refused(self):
         for words in (["--rooms-max", "0"], ["--members-max", "-1"], ["--idle", "x"],
                       ["--history", "-1"], ["--rate", "0"], ["--port", "65536"]):  # fmt: skip
             with self.subTest(words=words):
@@ -428,12 +428,12 @@ class Others(chat_support.Case):
                 self.assertNotIn(program.wait(), (0, -6, -11))
                 self.assertIn(words[0], program.stderr)
 
-    def test_an_address_that_is_none(self):
+    def test_text_that_is_no_address_is_refused(self):
         program = self.start("chat_server", "--host", "nowhere", "--port", "0")
         self.assertEqual(program.wait(), 1)
         self.assertEqual(program.stderr.count("\n"), 1, program.stderr)
 
-    def test_a_port_that_is_taken(self):
+    def test_a_port_in_use_is_refused(self):
         server = self.start_server()
         program = self.start("chat_server", "--port", server.port)
         self.assertEqual(program.wait(), 1)
@@ -452,12 +452,12 @@ class Packets(chat_support.Case):
         "* you have left lobby",
     ]
 
-    def test_all_in_one(self):
+    def test_a_talk_in_one_packet_is_understood(self):
         member = self.member(self.start_server())
         member.send(self.TALK)
         member.expect(*self.ANSWERS)
 
-    def test_byte_by_byte(self):
+    def test_a_talk_byte_by_byte_is_understood(self):
         server = self.start_server()
         member, other = self.member(server), self.member(server, "other")
         for byte in self.TALK:
@@ -466,7 +466,7 @@ class Packets(chat_support.Case):
             self.assertEqual(other.fence(), [])
         member.expect(*self.ANSWERS)
 
-    def test_many_lines_at_once(self):
+    def test_many_lines_at_once_are_all_said(self):
         server = self.start_server("--rate", "100000")
         alice, bob = self.room_of(server, "lobby", "alice", "bob")
         alice.say(*(str(number) for number in range(3000)))
@@ -483,7 +483,7 @@ class Packets(chat_support.Case):
 
 
 class Leaving(chat_support.Case):
-    """However somebody leaves: the others are told once, and the name is free again."""
+    """However a member leaves, the room is told once, and the name is free again."""
 
     def setUp(self):
         super().setUp()
@@ -495,43 +495,43 @@ class Leaving(chat_support.Case):
         self.member(self.server, "alice")
         self.assertEqual(self.bob.fence(), [])
 
-    def test_quit(self):
-        self.alice.say("/quit", "and what comes after it is read by nobody", "/quit")
+    def test_quit_is_seen_by_the_room(self):
+        self.alice.say("/quit", "and what comes after it is never read", "/quit")
         *lines, last = self.alice.rest()
         self.assertEqual(lines, [])
         self.assertTrue(last.startswith("* goodbye"), last)
         self.check_left()
 
-    def test_half_close(self):
+    def test_a_half_close_is_seen_by_the_room(self):
         self.alice.say("bye")
         self.alice.sock.shutdown(socket.SHUT_WR)
         self.assertEqual(self.alice.rest(), ["[lobby] alice: bye"])
         self.bob.expect("[lobby] alice: bye")
         self.check_left()
 
-    def test_full_close(self):
+    def test_a_close_is_seen_by_the_room(self):
         self.alice.say("bye")
         self.alice.line()  # Else closing would be a reset.
         self.alice.sock.close()
         self.bob.expect("[lobby] alice: bye")
         self.check_left()
 
-    def test_close_with_something_unread(self):
+    def test_a_close_with_unread_bytes_is_seen_by_the_room(self):
         self.bob.say("hello")
         self.bob.line()
         wait_until(lambda: self.alice.sock.recv(1, socket.MSG_PEEK), "the line has come")
         self.alice.sock.close()
         self.check_left()
 
-    def test_reset(self):
+    def test_a_reset_is_seen_by_the_room(self):
         reset(self.alice.sock)
         self.check_left()
 
-    def test_reset_before_a_name_was_said(self):
+    def test_a_reset_before_the_name_is_seen_by_no_room(self):
         reset(self.member(self.server).sock)
         self.assertEqual(self.bob.fence(), [])
 
-    def test_killed_client(self):
+    def test_a_killed_client_is_seen_by_the_room(self):
         program = f"""
 import socket, time
 sock = socket.create_connection(("127.0.0.1", {self.server.port}))
@@ -544,14 +544,14 @@ time.sleep(1000)
             self.bob.expect("* carol has left lobby")
         self.member(self.server, "carol")
 
-    def test_in_the_middle_of_a_line(self):
+    def test_a_member_may_leave_midway_through_a_line(self):
         self.alice.send(b"half a li")
         self.assertEqual(self.bob.fence(), [])
         reset(self.alice.sock)
         self.check_left()
 
-    def test_before_and_after_the_name(self):
-        """Nobody is told of those who were in no room."""
+    def test_members_in_no_room_leave_unnoticed(self):
+        """The room is not told of members that were in no room."""
         for steps in ([], ["carol"], ["carol", "/join lobby2", "/leave"]):
             for way in (reset, socket.socket.close):
                 other = self.member(self.server)
@@ -568,8 +568,8 @@ time.sleep(1000)
         self.bob.say(f"/msg {name} are you there?")
         return self.bob.line() == f"* there is no {name}"
 
-    def test_many_at_once(self):
-        """Half of them by a reset, while the others say something."""
+    def test_many_members_may_leave_at_once(self):
+        """Half of them by a reset, while the other half say something."""
         names = [f"m{number}" for number in range(200)]
         crowd = [self.member(self.server, name, "lobby") for name in names]
         self.bob.expect(*(f"* {name} has joined lobby" for name in names))
@@ -591,7 +591,7 @@ time.sleep(1000)
 
 
 class Ending(chat_support.Case):
-    """The server ends: everybody is told, and gets what is queued."""
+    """The server ends: every member is told, and gets what is queued."""
 
     def assert_ends(self, server, status):
         self.assertEqual(server.wait(), status, server.stderr)
@@ -611,18 +611,18 @@ class Ending(chat_support.Case):
             each.sock.close()
         self.assert_ends(server, 0)
 
-    def test_interrupt(self):
+    def test_sigint_ends_the_server(self):
         self.check(signal.SIGINT)
 
-    def test_terminate(self):
+    def test_sigterm_ends_the_server(self):
         self.check(signal.SIGTERM)
 
-    def test_nobody_is_there(self):
+    def test_a_server_without_members_ends(self):
         server = self.start_server()
         server.signal(signal.SIGINT)
         self.assert_ends(server, 0)
 
-    def test_members_who_neither_read_nor_close_do_not_hold_it(self):
+    def test_members_that_neither_read_nor_close_do_not_hold_the_server(self):
         server = self.start_server()
         alice, bob = self.room_of(server, "lobby", "alice", "bob")
         server.signal(signal.SIGINT)
@@ -630,7 +630,7 @@ class Ending(chat_support.Case):
         for each in (alice, bob):
             self.assertEqual(each.line(), SHUT_DOWN)
 
-    def test_what_is_queued_is_delivered(self):
+    def test_queued_lines_are_delivered(self):
         server = self.start_server("--rate", "100000")
         alice, bob = self.room_of(server, "lobby", "alice", "bob")
         text = "x" * 1000
@@ -643,8 +643,8 @@ class Ending(chat_support.Case):
         self.assertEqual(bob.rest(), [*expected, SHUT_DOWN])
         self.assert_ends(server, 0)
 
-    def test_those_who_just_connect(self):
-        """Whether they are served still or not: nothing goes wrong, and nobody waits for them."""
+    def test_newcomers_do_not_hold_the_server(self):
+        """Whether they are still served or not: nothing goes wrong, and the end does not wait."""
         server = self.start_server()
         alice = self.member(server, "alice")
         for number in (signal.SIGSTOP, signal.SIGINT):
@@ -664,7 +664,7 @@ class Ending(chat_support.Case):
             each.sock.close()
         self.assert_ends(server, 0)
 
-    def test_those_who_connect_all_the_time(self):
+    def test_a_crowd_without_names_does_not_hold_the_server(self):
         server = self.start_server()
         crowd = [self.member(server) for _ in range(300)]
         server.signal(signal.SIGINT)
@@ -677,7 +677,7 @@ class Ending(chat_support.Case):
             each.sock.close()
         self.assert_ends(server, 0)
 
-    def test_a_second_signal_ends_it_at_once(self):
+    def test_a_second_signal_ends_the_server_at_once(self):
         server = self.start_server()
         self.room_of(server, "lobby", "alice", "bob")
         for number in (signal.SIGSTOP, signal.SIGINT, signal.SIGTERM, signal.SIGCONT):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The chat server and those who do not keep up: members who do not read, or too slowly, for whom
-nobody waits; and the server itself, when it is asked to hand out more than it can.
+"""The chat server and those that do not keep up: members that do not read, or too slowly, and for
+whom no other waits; and the server itself, when it is asked to hand out more than it can.
 
 usage: chat_slow.py BUILD_ROOT [TEST...]
 """
@@ -49,10 +49,10 @@ class Pump:
 
 
 class Slow(chat_support.Case):
-    """Somebody who does not read. Others are never the slower for it."""
+    """A member that does not read. It never slows other members down."""
 
     TEXT = "x" * 3000
-    # Whoever waited for a slow member would wait until it is dropped, which takes 5 s.
+    # A wait for a slow member would last until it is dropped, which takes 5 s.
     DELAY_MAX = 3
 
     def setUp(self):
@@ -68,12 +68,12 @@ class Slow(chat_support.Case):
         return slow
 
     def fill(self, text=None):
-        """So much is said that the system, and then the queue, take no more of it."""
+        """Talks until the system, and then the queue, take no more."""
         text = text or self.TEXT
         self.pump.say((system_takes() + 600_000) // len(text), text)
 
     def wait_until_dropped(self, name):
-        """While the others talk on, which they do once in a while."""
+        """While other members keep talking, once in a while."""
         begin = time.monotonic()
         while True:
             self.alice.say("and?")
@@ -89,7 +89,7 @@ class Slow(chat_support.Case):
             each.expect("[lobby] alice: and?")
         return time.monotonic() - begin
 
-    def test_who_does_not_read_is_dropped_and_can_read_why(self):
+    def test_a_member_that_does_not_read_is_dropped_and_can_read_why(self):
         slow = self.enter("slow")
         self.fill()
         self.assertLess(self.pump.longest, self.DELAY_MAX)
@@ -103,7 +103,7 @@ class Slow(chat_support.Case):
         )
         self.member(self.server, "slow", "lobby")  # The name is free again.
 
-    def test_who_does_not_even_then_is_cut_off(self):
+    def test_a_dropped_member_that_still_does_not_read_is_cut_off(self):
         before = descriptor_count(self.server.pid)
         slow = self.enter("slow")
         self.fill()
@@ -117,7 +117,7 @@ class Slow(chat_support.Case):
             pass
         self.assertNotIn(SLOW.encode(), b"".join(parts))
 
-    def test_who_reads_again_in_time_stays_and_knows_what_is_missing(self):
+    def test_a_member_that_reads_again_in_time_stays_and_knows_what_is_missing(self):
         for text in (self.TEXT, "x"):
             with self.subTest(bytes=len(text)):
                 slow = self.enter("slow")
@@ -139,7 +139,7 @@ class Slow(chat_support.Case):
                     each.expect("[lobby] slow: I am back", "* slow has left lobby")
 
     def read_on(self, slow, count):
-        """Until so many lines are accounted for: the numbers of those that came, and how many are
+        """Until `count` lines are accounted for: the numbers of those that came, and how many are
         said to have been left out."""
         numbers, missing = [], 0
         while len(numbers) + missing < count:
@@ -154,9 +154,9 @@ class Slow(chat_support.Case):
         self.assertEqual(len(numbers) + missing, count)
         return numbers, missing
 
-    def test_who_reads_little_but_always_stays_and_delays_nobody(self):
-        """It is behind all the time, for the others say twice as much as it reads. That is still so
-        much that the system, which waits for half of its buffer to be free, takes more in time."""
+    def test_a_member_that_always_reads_a_little_stays_and_delays_no_other(self):
+        """It is always behind, because the room says twice as much as it reads. The system
+        takes more once half of its buffer is free, and this reads enough for that, in time."""
         slow = self.enter("slow")
         self.fill()
         begin = time.monotonic()
@@ -168,7 +168,7 @@ class Slow(chat_support.Case):
         self.alice.say("/who")
         self.alice.expect("* in lobby: alice, bob, slow")
 
-    def test_who_reads_a_trickle_delays_nobody(self):
+    def test_a_member_that_reads_a_trickle_delays_no_other(self):
         slow = self.enter("slow")
         is_over = threading.Event()
 
@@ -186,7 +186,7 @@ class Slow(chat_support.Case):
             trickling.join()
         self.assertLess(self.pump.longest, self.DELAY_MAX)
 
-    def test_a_room_full_of_them_delays_nobody(self):
+    def test_a_room_full_of_slow_members_delays_no_other(self):
         crowd = [self.enter(f"slow{number}") for number in range(5)]
         self.fill()
         self.assertLess(self.pump.longest, self.DELAY_MAX)
@@ -199,7 +199,7 @@ class Slow(chat_support.Case):
         for each in crowd:
             self.assertEqual(each.rest()[-1], SLOW)
 
-    def test_the_server_ends_beside_it(self):
+    def test_the_server_ends_beside_a_slow_member(self):
         slow = self.enter("slow")
         self.fill()
         begin = time.monotonic()
@@ -212,7 +212,7 @@ class Slow(chat_support.Case):
         self.assertLess(time.monotonic() - begin, 10)
         slow.sock.close()
 
-    def test_the_server_ends_and_it_reads_on(self):
+    def test_a_slow_member_reads_on_after_the_server_has_ended(self):
         """What was queued is delivered."""
         slow = self.enter("slow")
         count = (system_takes() // 2 + 300_000) // 3000
@@ -267,7 +267,7 @@ class Passer:
         try:
             return bool(self.sock.recv(1 << 18))
         except ConnectionResetError:
-            return False  # It did not get all in the 3 s that whoever leaves has.
+            return False  # It did not get all in the 3 s that a leaving member has.
 
 
 class Saturation(chat_support.Case):
@@ -278,10 +278,10 @@ class Saturation(chat_support.Case):
     PASSERS = 100 if support.FAST else 500
     PASSERS_AT_ONCE = 20
 
-    def test_nobody_who_reads_is_dropped_or_misses_a_line(self):
+    def test_no_member_that_reads_is_dropped_or_misses_a_line(self):
         self.check(0)
 
-    def test_nor_do_those_who_stay_while_others_come_and_go(self):
+    def test_no_member_that_stays_misses_a_line_while_others_come_and_go(self):
         self.check(self.PASSERS)
 
     def check(self, passers):

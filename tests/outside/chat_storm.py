@@ -6,7 +6,7 @@ usage: chat_storm.py BUILD_ROOT [--seconds N] [TEST...]
 
 What a member has sent is known, and so is the room in which each of its lines is said. Nothing of
 that may be missing, unless it has closed its connection without waiting for the end: then what came
-last may be. Nobody is dropped and nobody misses a line, for everybody reads.
+last may be. No member is dropped or misses a line, because all of them read.
 """
 
 import collections
@@ -217,7 +217,7 @@ class Storm(chat_support.Case):
         )
         wait_until(
             lambda: not self.read_all() and descriptor_count(self.server.pid) == before,
-            "nobody but the witnesses is left",
+            "only the witnesses are left",
         )
         heard = []
         for first, second in witnesses:

@@ -37,7 +37,7 @@ def gdb(*arguments, commands):
 
 
 class Debugger(support.Case):
-    def test_a_server_that_runs_prints_its_fibers(self):
+    def test_a_running_server_prints_its_fibers(self):
         server = self.start_server(complaints=r"scheduler: (?s:.*)")
         with server.connect() as peer:
             self.assert_echoes(peer, b"hello")
@@ -54,7 +54,7 @@ class Debugger(support.Case):
         self.assertRegex(said, r"\nscheduler: [^\n]*, 3 fibers\n")
         self.assertRegex(said, r"\nfiber 2: running\n")
 
-    def test_linkers_keep_it_where_they_drop_what_is_not_used(self):
+    def test_linkers_that_drop_unused_functions_keep_ringlet_dump(self):
         """Each function is a section of its own, and run.cpp the only part of the library: what
         that refers to is left open, because nothing runs here."""
         command, folder = support.test_compiler()

@@ -58,17 +58,17 @@ class DoesNotCompile(support.Case):
               co_await blocking(f);
             }"""), "")
 
-    def test_post_of_a_coroutine(self):
+    def test_a_coroutine_cannot_be_posted(self):
         error = self.first_error("""
             void wrong(remote here) { here.post([]() -> task<> { co_return; }); }""")
         self.assertIn("post a function that calls spawn()", error)
 
-    def test_post_of_a_wait(self):
+    def test_a_wait_cannot_be_posted(self):
         error = self.first_error("""
             void wrong(remote here) { here.post([] { return sleep(1s); }); }""")
         self.assertIn("post a function that calls spawn()", error)
 
-    def test_blocking_call_of_a_coroutine(self):
+    def test_a_coroutine_cannot_be_a_blocking_call(self):
         error = self.first_error("""
             task<> wrong() {
               auto f = []() -> task<int> { co_return 1; };
@@ -87,13 +87,13 @@ class DoesNotCompile(support.Case):
             task<> wrong() {{ {statements} co_return; }}""")
         self.assertIn(cure, error)
 
-    def test_await_of_a_kept_wait(self):
+    def test_a_kept_wait_cannot_be_awaited_as_it_is(self):
         for kept in ("sleep(1ms)", "q.pop()", "select(q.pop(), sleep(3ms))", "as_result(q.pop())"):
             with self.subTest(kept):
                 self.assert_refused(f"queue<int> q; auto kept = {kept}; co_await kept;",
                                     "write co_await std::move(wait)")
 
-    def test_await_of_a_kept_call_that_borrows(self):
+    def test_a_kept_call_that_borrows_cannot_be_awaited_as_it_is(self):
         for kept in ("with_timeout(1s, q.pop())", "with_timeout(1s, body)",
                      "with_timeout(1s, with_group(members))", "with_group(members)",
                      "as_result(with_group(members))"):
@@ -104,7 +104,7 @@ class DoesNotCompile(support.Case):
                     auto members = [](task_group&) -> task<> {{ co_return; }};
                     auto kept = {kept}; co_await kept;""", "write co_await std::move(call)")
 
-    def test_kept_on_purpose(self):
+    def test_a_kept_wait_can_be_moved_into_co_await(self):
         self.assertEqual(self.first_error("""
             task<> right() {
               queue<int> q;
@@ -117,17 +117,17 @@ class DoesNotCompile(support.Case):
               co_await other;
             }"""), "")
 
-    def test_await_of_a_fiber(self):
+    def test_a_fiber_cannot_be_awaited(self):
         for named in ("f", "spawn(sleep_a_bit())"):
             with self.subTest(named):
                 self.assertIn("write co_await f.get()", self.first_error(f"""
                     task<> sleep_a_bit() {{ co_await sleep(1ms); }}
                     task<> wrong() {{ auto f = spawn(sleep_a_bit()); co_await {named}; }}"""))
 
-    def test_await_of_anything_else(self):
+    def test_other_types_cannot_be_awaited(self):
         self.assert_refused("co_await 1;", "only tasks and waits can be awaited")
 
-    def test_spawn_of_a_function_that_wants_a_reference(self):
+    def test_a_function_that_wants_a_reference_cannot_be_spawned(self):
         for call in ("spawn(work, n);", "spawn_after(1s, work, n);", "POOL try_spawn(work, n);",
                      "co_await POOL apply(work, n);",
                      "co_await POOL spawn_within(1s, work, n);", "GROUP spawn(work, n); END",
@@ -135,7 +135,7 @@ class DoesNotCompile(support.Case):
             with self.subTest(call):
                 self.assert_refused(f"int n = 1; {call}", "in std::ref()")
 
-    def test_functions_that_return_no_task(self):
+    def test_functions_that_return_no_task_cannot_be_spawned(self):
         for call in ("spawn([] {});", "spawn([](int) {}, 1);", "with_group([](task_group&) {});",
                      "with_group(group_options{}, [](task_group&) {});", "GROUP spawn([] {}); END",
                      "spawn_after(1s, [] {});", "GROUP spawn_after(1s, [] {}); END",
@@ -146,10 +146,10 @@ class DoesNotCompile(support.Case):
             with self.subTest(call):
                 self.assert_refused(call, "must return a task")
 
-    def test_select_of_what_takes_before_it_is_over(self):
+    def test_select_refuses_calls_that_take_before_they_end(self):
         self.assert_refused("co_await select(sleep(1s), yield());", "readable()")
 
-    def test_select_of_a_kept_wait(self):
+    def test_select_refuses_a_kept_wait(self):
         self.assert_refused("auto kept = sleep(1s); co_await select(kept, sleep(1s));",
                             "write std::move(wait)")
 

@@ -21,7 +21,7 @@ done eating
 
 
 class EatAndPlay(support.Case):
-    def test_both_take_as_long_as_the_longer_one(self):
+    def test_both_fibers_take_as_long_as_the_longer_one(self):
         begin = time.monotonic()
         program = self.start("eat_and_play")
         output = program.process.stdout.read().decode()

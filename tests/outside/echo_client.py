@@ -35,13 +35,13 @@ class Pipes(ClientCase):
     def setUp(self):
         self.server = self.start_server()
 
-    def test_a_line_through_a_pipe(self):
+    def test_a_line_passes_through_a_pipe(self):
         client = self.start_client(self.server.port, stdin=PIPE)
         output, _ = client.process.communicate(b"hello\n", DEADLINE)
         self.assertEqual(output, b"hello\n")
         self.assert_ends(client, 0)
 
-    def test_no_input_at_all(self):
+    def test_an_empty_input_ends_the_client(self):
         client = self.start_client(self.server.port)
         self.assertEqual(client.process.stdout.read(), b"")
         self.assert_ends(client, 0)
@@ -57,7 +57,7 @@ class Pipes(ClientCase):
         self.assertEqual(client.process.stdout.read(), b"")
         self.assert_ends(client, 0)
 
-    def test_a_file_into_a_file(self):
+    def test_a_file_is_copied_into_a_file(self):
         data = os.urandom(32 << 20)
         with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as target:
             source.write(data)
@@ -67,7 +67,7 @@ class Pipes(ClientCase):
             target.seek(0)
             self.assertTrue(target.read() == data, "the copy differs")
 
-    def test_appending_to_a_file(self):
+    def test_output_is_appended_to_a_file(self):
         with tempfile.NamedTemporaryFile() as target:
             target.write(b"before ")
             target.flush()
@@ -77,7 +77,7 @@ class Pipes(ClientCase):
             self.assertEqual(open(target.name, "rb").read(), b"before after")
             self.assert_ends(client, 0)
 
-    def test_sockets_for_input_and_output(self):
+    def test_input_and_output_may_be_sockets(self):
         near, far = socket.socketpair()
         with near, far:
             near.settimeout(DEADLINE)
@@ -88,7 +88,7 @@ class Pipes(ClientCase):
             self.assertEqual(receive_all(near), b"")
             self.assert_ends(client, 0)
 
-    def test_an_output_that_nobody_reads_stops_the_input(self):
+    def test_an_output_that_is_not_read_stops_the_input(self):
         client = self.start_client(self.server.port, stdin=PIPE, bufsize=0)
         pipe = client.process.stdin.fileno()
         os.set_blocking(pipe, False)
@@ -102,21 +102,21 @@ class Pipes(ClientCase):
         client.process.stdout.read()
         self.assert_ends(client, 0)
 
-    def test_an_output_whose_reader_is_gone_ends_it_quietly(self):
+    def test_an_output_whose_reader_has_gone_ends_the_client_quietly(self):
         client = self.start_client(self.server.port, stdin=PIPE)
         client.process.stdout.close()
-        client.process.stdin.write(b"to nobody")
+        client.process.stdin.write(b"unread")
         client.process.stdin.close()
         self.assert_ends(client, -signal.SIGPIPE)
 
-    def test_an_output_that_is_full(self):
+    def test_a_full_output_ends_the_client(self):
         with open("/dev/full", "wb") as full:
             client = self.start_client(self.server.port, stdin=PIPE, stdout=full)
             client.process.stdin.write(b"too much")
             client.process.stdin.close()
             self.assert_ends(client, 1, r"[^\n]*No space left on device\n")
 
-    def test_an_input_that_cannot_be_read(self):
+    def test_an_unreadable_input_ends_the_client(self):
         folder = os.open("/", os.O_RDONLY)
         try:
             client = self.start_client(self.server.port, stdin=folder)
@@ -124,21 +124,21 @@ class Pipes(ClientCase):
             os.close(folder)
         self.assert_ends(client, 1, r"standard input: Is a directory\n")
 
-    def test_an_input_that_is_closed(self):
+    def test_a_closed_input_ends_the_client(self):
         """The next descriptor that is opened, a socket even, must not be taken for it."""
         client = self.start_client(self.server.port, preexec_fn=lambda: os.close(0))
         self.assert_ends(client, 1, r"standard input: Bad file descriptor\n")
 
-    def test_an_output_that_is_closed(self):
+    def test_a_closed_output_ends_the_client(self):
         client = self.start_client(self.server.port, stdin=PIPE, preexec_fn=lambda: os.close(1))
         client.process.communicate(b"hello", DEADLINE)
         self.assert_ends(client, 1, r"[^\n]*Bad file descriptor\n")
 
-    def test_everything_closed(self):
+    def test_closed_standard_streams_end_the_client(self):
         client = self.start_client(self.server.port, preexec_fn=lambda: os.closerange(0, 3))
         self.assertEqual(client.wait(), 1)
 
-    def test_descriptors_of_others_stay_blocking(self):
+    def test_shared_descriptors_stay_blocking(self):
         """Input and output are shared with the shell and with what else it has started."""
         reader, writer = os.pipe()
         try:
@@ -181,18 +181,18 @@ class Terminal(ClientCase):
             seen += os.read(self.near, 1000)
         self.assertEqual(seen, text.replace(b"\n", b"\r\n"))
 
-    def test_control_d_ends_it(self):
+    def test_control_d_ends_the_client(self):
         self.type_line(b"hello\n")
         self.type_line(b"and again\n")
         os.write(self.near, b"\x04")
         self.assert_ends(self.client, 0)
 
-    def test_control_c_ends_it(self):
+    def test_control_c_ends_the_client(self):
         self.type_line(b"hello\n")
         os.write(self.near, b"\x03")
         self.assert_ends(self.client, 130)
 
-    def test_control_c_ends_it_before_anything_was_typed(self):
+    def test_control_c_ends_the_client_before_anything_was_typed(self):
         handles = support.handles_signal
         wait_until(lambda: handles(self.client.pid, signal.SIGINT), "it handles signals")
         os.write(self.near, b"\x03")
@@ -202,7 +202,7 @@ class Terminal(ClientCase):
         self.type_line(b"hello\n")
         self.assertFalse(fcntl.fcntl(self.far, fcntl.F_GETFL) & os.O_NONBLOCK)
 
-    def test_the_end_of_the_server_ends_it(self):
+    def test_the_end_of_the_server_ends_the_client(self):
         self.type_line(b"hello\n")
         self.server.signal(signal.SIGKILL)
         self.server.wait()
@@ -215,12 +215,12 @@ class OtherServers(ClientCase):
     def setUp(self):
         self.listen()
 
-    def test_one_that_hangs_up_at_once(self):
+    def test_a_server_that_hangs_up_at_once_ends_the_client(self):
         client = self.start_client(self.port, stdin=PIPE)
         self.accept().close()
         self.assert_ends(client, 1, r"the server hung up before the input had ended\n")
 
-    def test_one_that_says_something_and_hangs_up(self):
+    def test_a_server_that_speaks_and_hangs_up_ends_the_client(self):
         client = self.start_client(self.port, stdin=PIPE)
         with self.accept() as sock:
             sock.sendall(b"good bye")
@@ -228,7 +228,7 @@ class OtherServers(ClientCase):
             self.assertEqual(client.process.stdout.read(), b"good bye")
             self.assert_ends(client, 1, r"the server hung up before the input had ended\n")
 
-    def test_one_that_resets(self):
+    def test_a_server_that_resets_ends_the_client(self):
         client = self.start_client(self.port, stdin=PIPE, bufsize=0)
         client.process.stdin.write(b"hello")
         sock = self.accept()
@@ -236,7 +236,7 @@ class OtherServers(ClientCase):
         reset(sock)
         self.assert_ends(client, 1, r"[^\n]*Connection reset by peer\n")
 
-    def test_one_that_dies_in_the_middle_of_much_data(self):
+    def test_a_server_that_dies_amid_much_data_ends_the_client(self):
         with open("/dev/zero", "rb") as endless:
             client = self.start_client(self.port, stdin=endless)
         sock = self.accept()
@@ -244,7 +244,7 @@ class OtherServers(ClientCase):
         reset(sock)
         self.assert_ends(client, 1, r"[^\n]+\n")
 
-    def test_one_that_answers_after_the_input_has_ended(self):
+    def test_an_answer_after_the_end_of_the_input_is_printed(self):
         client = self.start_client(self.port, stdin=PIPE)
         client.process.stdin.write(b"hello")
         client.process.stdin.close()
@@ -257,16 +257,16 @@ class OtherServers(ClientCase):
             sender.join()
         self.assert_ends(client, 0)
 
-    def test_none_at_all(self):
+    def test_without_a_server_the_client_ends(self):
         self.listener.close()
         client = self.start_client(self.port)
         self.assert_ends(client, 1, rf"[^\n]*127\.0\.0\.1:{self.port}: Connection refused\n")
 
-    def test_an_address_that_is_none(self):
+    def test_text_that_is_no_address_is_refused(self):
         client = self.start("echo_client", "--host", "localhost")
         self.assert_ends(client, 1, r'"localhost" is not an address[^\n]*\n')
 
-    def test_options_that_are_none(self):
+    def test_unknown_options_are_refused(self):
         client = self.start("echo_client", "--bogus")
         self.assertNotIn(client.wait(), (0, -6, -11))
         self.assertIn("--bogus", client.stderr)

@@ -72,7 +72,7 @@ class OtherPrograms(support.Case):
         def connected():
             if not echo.is_running():
                 self.assertIn("in use", echo.stderr)
-                raise unittest.SkipTest("somebody else listens on port 9090")
+                raise unittest.SkipTest("another process listens on port 9090")
             try:
                 return socket.create_connection(("127.0.0.1", 9090), DEADLINE)
             except ConnectionRefusedError:
@@ -126,7 +126,7 @@ class Echo(support.Case):
         for sock in socks:
             sock.close()
 
-    def test_ipv6_works_too(self):
+    def test_ipv6_clients_are_served_too(self):
         try:
             socket.create_server(("::1", 0), family=socket.AF_INET6).close()
         except OSError as error:
@@ -135,7 +135,7 @@ class Echo(support.Case):
 
 
 class Endings(support.Case):
-    def test_half_close_by_the_client_first(self):
+    def test_a_client_may_half_close_first(self):
         """It reads everything that is still on its way, and then the end of the stream."""
         server = self.start_server()
         with server.connect() as sock:
@@ -144,19 +144,19 @@ class Endings(support.Case):
             sock.shutdown(socket.SHUT_WR)
             self.assertEqual(receive_all(sock), data)
 
-    def test_half_close_of_the_reading_side_first(self):
+    def test_a_client_may_close_its_reading_side_first(self):
         """A peer that reads no more is still read from, and its connection ends with its writes."""
         server = self.start_server()
         idle = descriptor_count(server.pid)
         with server.connect() as sock:
             self.assert_echoes(sock, b"before")
             sock.shutdown(socket.SHUT_RD)
-            sock.sendall(b"nobody reads the echo of this")
+            sock.sendall(b"the echo of this is not read")
             sock.shutdown(socket.SHUT_WR)
             wait_until(lambda: descriptor_count(server.pid) == idle, "the server has closed")
         self.assert_serves(server)
 
-    def test_nothing_at_all(self):
+    def test_connections_without_a_byte_end(self):
         """Connections that never carry a byte: closed, half-closed, reset."""
         server = self.start_server()
         idle = descriptor_count(server.pid)
@@ -167,7 +167,7 @@ class Endings(support.Case):
             self.assertEqual(receive_all(sock), b"")
         wait_until(lambda: descriptor_count(server.pid) == idle, "the server has closed")
 
-    def test_resets_end_one_connection_each(self):
+    def test_each_reset_ends_one_connection(self):
         server = self.start_server()
         idle = descriptor_count(server.pid)
         with server.connect() as bystander:
@@ -180,11 +180,11 @@ class Endings(support.Case):
                     except BlockingIOError:
                         pass
                     reset(sock)
-                    self.assert_echoes(bystander, b"and the others?")
+                    self.assert_echoes(bystander, b"still served?")
         wait_until(lambda: descriptor_count(server.pid) == idle, "the server has closed")
         self.assert_serves(server)
 
-    def test_a_flood_of_resets_floods_nothing(self):
+    def test_a_flood_of_resets_prints_nothing(self):
         count = 2000 if support.FAST or support.is_sanitized() else 10_000
         server = self.start_server()
         idle = descriptor_count(server.pid)
@@ -196,7 +196,7 @@ class Endings(support.Case):
         self.assert_serves(server)
         # That standard error is empty is checked at the end of every test.
 
-    def test_peers_that_never_read_cost_their_buffer_and_no_more(self):
+    def test_peers_that_never_read_cost_only_their_buffer(self):
         """More of them than the server has buffers to lend, so it also runs on private ones."""
         server = self.start_server()
         with server.connect() as bystander:
@@ -208,7 +208,7 @@ class Endings(support.Case):
             grown = memory_bytes(server.pid) - before
             print(f"300 peers that never read: {grown / 1024:.0f} KiB")
             for _ in range(100):
-                self.assert_echoes(bystander, b"and the others?" * 100)
+                self.assert_echoes(bystander, b"still served?" * 100)
             self.assert_serves(server)
             if not support.is_sanitized():
                 self.assertLess(grown, 300 * (BUFFER + 4096))
@@ -241,7 +241,7 @@ class Start(support.Case):
         self.assertRegex(server.stderr, says)
         return server.stderr.splitlines()
 
-    def test_a_port_that_is_taken(self):
+    def test_a_port_in_use_is_refused(self):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             lines = self.assert_refuses(
@@ -249,38 +249,38 @@ class Start(support.Case):
             )
         self.assertEqual(len(lines), 1)
 
-    def test_addresses_that_are_none(self):
+    def test_text_that_is_no_address_is_refused(self):
         for host in ("somewhere", "127.0.0.256", "", "[::1", "1.2.3.4:5"):
             with self.subTest(host=host):
                 lines = self.assert_refuses("--host", host, status=1, says=".")
                 self.assertEqual(len(lines), 1)
 
-    def test_an_address_of_somebody_else(self):
+    def test_an_address_of_another_host_is_refused(self):
         lines = self.assert_refuses("--host", "192.0.2.1", status=1, says=r"192\.0\.2\.1")
         self.assertEqual(len(lines), 1)
 
-    def test_options_that_are_none(self):
+    def test_unknown_options_are_refused(self):
         for arguments in (["--port", "70000"], ["--port", "x"], ["--port"], ["--bogus"], ["more"]):
             with self.subTest(arguments=arguments):
                 server = self.start("echo_server", *arguments)
                 self.assertEqual(server.wait(), 2)
                 self.assertNotEqual(server.stderr, "")
 
-    def test_options_of_the_other_examples_that_are_none(self):
+    def test_other_examples_refuse_unknown_options(self):
         for name in ("echo_client", "chat_server", "chat_client"):
             with self.subTest(name=name):
                 program = self.start(name, "--bogus")
                 self.assertEqual(program.wait(), 2)
                 self.assertNotEqual(program.stderr, "")
 
-    def test_a_free_port_that_cannot_be_told(self):
+    def test_a_free_port_that_cannot_be_printed_ends_the_server(self):
         for name in ("echo_server", "chat_server"):
             with self.subTest(name=name), open("/dev/full", "wb") as full:
                 server = self.start(name, "--port", "0", stdout=full)
                 self.assertEqual(server.wait(), 1)
                 self.assertRegex(server.stderr, "the port cannot be told.*No space left")
 
-    def test_a_free_port_that_nobody_reads(self):
+    def test_a_free_port_that_is_not_read_ends_the_server(self):
         for name in ("echo_server", "chat_server"):
             reader, writer = os.pipe()
             os.close(reader)
@@ -289,7 +289,7 @@ class Start(support.Case):
                 self.assertEqual(server.wait(), 1)
                 self.assertRegex(server.stderr, "the port cannot be told.*Broken pipe")
 
-    def test_help(self):
+    def test_help_shows_the_options(self):
         server = self.start("echo_server", "--help")
         self.assertIn(b"--port", server.process.stdout.read())
         self.assertEqual(server.wait(), 0)

@@ -17,7 +17,7 @@ no order: timed out
 
 
 class GroupsAndDeadlines(support.Case):
-    def test_all_of_it_ends_in_time(self):
+    def test_every_part_ends_in_time(self):
         program = self.start("groups_and_deadlines")
         output = program.process.stdout.read().decode()
         self.assertEqual(program.wait(), 0)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """A server with nothing to do does nothing: no system call, no CPU, no wake-up, for ten seconds.
-And nobody takes it for one that waits for a disk.
+And the kernel does not count it as waiting for a disk.
 
 usage: idle.py BUILD_ROOT [TEST...]
 """
@@ -17,7 +17,7 @@ OBSERVED = 1 if support.FAST else 10
 
 
 class Idle(support.Case):
-    def test_nothing_happens(self):
+    def test_an_idle_server_does_nothing(self):
         """With connections that are open, one that waits since its begin, one that has spoken."""
         server, traced = self.start_server(), self.start_server()
         socks = []
@@ -66,11 +66,12 @@ class Idle(support.Case):
 
 
 class Waiting(support.Case):
-    """Whoever waits in io_uring used to count as waiting for a disk: the time that its processor
-    had nothing to do was charged as iowait, and monitors took an idle server for a busy one.
+    """A thread that waits in io_uring used to count as waiting for a disk: the time that its
+    processor had nothing to do was charged as iowait, and monitors took an idle server for a busy
+    one.
 
-    Looked at is how many threads wait so at a moment, on all processors. Others may do it now and
-    then, so what counts is whether somebody does all the time."""
+    The test looks at how many threads wait like that at a moment, on all processors. Other
+    programs may do so now and then, so what counts is whether a thread does all the time."""
 
     def test_idleness_is_not_charged_as_waiting_for_a_disk(self):
         self.skip_unless_it_would_be_seen()
@@ -79,20 +80,20 @@ class Waiting(support.Case):
             self.skipTest("before Linux 6.15 nothing can be done about it")
         with server.connect() as sock:
             self.fall_asleep(server, sock)
-            wait_until(lambda: not somebody_waits_for_a_disk(), "the server is not counted")
+            wait_until(lambda: not a_thread_waits_for_a_disk(), "the server is not counted")
 
     def skip_unless_it_would_be_seen(self):
         """Shows the opposite with a server that may not ask the kernel for better."""
         if support.ring_refusal():
             self.skipTest("io_uring is refused, so it cannot be shown what would be seen")
-        if somebody_waits_for_a_disk():
+        if a_thread_waits_for_a_disk():
             self.skipTest("something else waits for a disk all the time")
         counted = support.environment(RINGLET_ENGINE="uring", RINGLET_DISABLE="no_iowait")
         server = self.start_server(env=counted)
         with server.connect() as sock:
             self.fall_asleep(server, sock)
-            if not somebody_waits_for_a_disk():
-                self.skipTest("this kernel counts nobody who waits in io_uring")
+            if not a_thread_waits_for_a_disk():
+                self.skipTest("this kernel does not count threads that wait in io_uring")
         server.end()
 
     def fall_asleep(self, server, sock):
@@ -105,7 +106,7 @@ def can_leave_out_iowait():
     return support.ask_for_ring()[1] & no_iowait != 0
 
 
-def somebody_waits_for_a_disk():
+def a_thread_waits_for_a_disk():
     """Looks for 0.2 s, which is observed and not waited for."""
     moments = 40
     waited = 0

@@ -61,7 +61,7 @@ class Descriptors(support.Case):
         self.assertGreater(rounds, 1)
         self.assert_serves(server)
 
-    def test_one_that_closes_makes_room_for_one_at_once(self):
+    def test_a_connection_that_closes_makes_room_for_another_at_once(self):
         """Not after the pause, which is by then as long as it gets."""
         server = self.start_limited()
         waiting = [server.connect() for _ in range(self.LIMIT + 20)]
@@ -108,7 +108,7 @@ class Descriptors(support.Case):
         for sock in socks:
             sock.close()
 
-    def test_a_server_without_a_descriptor_to_start_with(self):
+    def test_a_server_without_a_descriptor_at_the_start_ends(self):
         if support.is_sanitized():
             self.skipTest("sanitizers need descriptors of their own")
         for limit in (4, 5):
@@ -174,29 +174,29 @@ class InjectedFailures:
 class InjectedIntoUring(InjectedFailures, support.Case):
     engine = "uring"
 
-    def test_interrupted(self):
+    def test_interrupted_calls_are_repeated(self):
         self.check("io_uring_enter:error=EINTR:when=2+3")
 
-    def test_out_of_resources(self):
+    def test_calls_that_lack_resources_are_repeated(self):
         self.check("io_uring_enter:error=EAGAIN:when=2+3")
 
-    def test_completion_queue_full(self):
+    def test_a_full_completion_queue_is_drained(self):
         self.check("io_uring_enter:error=EBUSY:when=2+3")
 
 
 class InjectedIntoEpoll(InjectedFailures, support.Case):
     engine = "epoll"
 
-    def test_interrupted(self):
+    def test_interrupted_calls_are_repeated(self):
         self.check("epoll_pwait2:error=EINTR:when=2+3")
 
-    def test_a_kernel_that_sleeps_in_milliseconds_only(self):
+    def test_an_old_kernel_sleeps_in_milliseconds(self):
         """Before Linux 5.11 there is no epoll_pwait2(2); an old seccomp filter does not know it."""
         for error in ("ENOSYS", "EPERM"):
             with self.subTest(error=error):
                 self.check(f"epoll_pwait2:error={error}")
 
-    def test_interrupted_while_it_sleeps_in_milliseconds(self):
+    def test_interrupted_sleeps_in_milliseconds_are_repeated(self):
         older = "epoll_wait" if os.uname().machine == "x86_64" else "epoll_pwait"
         self.check("epoll_pwait2:error=ENOSYS", f"{older}:error=EINTR:when=2+3")
 
@@ -230,7 +230,7 @@ class InjectedIntoEpoll(InjectedFailures, support.Case):
         self.assert_serves(server)
         self.assert_injected()
 
-    def test_an_engine_that_cannot_watch_its_bell_is_none(self):
+    def test_an_engine_that_cannot_watch_its_bell_is_refused(self):
         options = support.traced("-e", "inject=epoll_ctl:error=ENOSPC:when=1")
         options["env"]["RINGLET_ENGINE"] = "epoll"
         program = self.start("echo_server", "--port", "0", **options)

@@ -12,7 +12,7 @@ BYTES_EACH_MAX = 600
 
 
 class Memory(support.Case):
-    def test_idle_connections_are_small(self):
+    def test_idle_connections_take_little_memory(self):
         support.raise_descriptor_limit(CONNECTIONS + 100, f"{CONNECTIONS} connections")
         server = self.start_server()
         with server.connect() as sock:

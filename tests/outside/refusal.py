@@ -97,25 +97,25 @@ class Seccomp(RefusalCase):
             self.assertEqual(support.ring_refusal(preexec_fn=filtered), error)
         self.assert_refused(call, error, says, preexec_fn=filtered)
 
-    def test_denied_as_docker_does(self):
+    def test_a_denial_as_by_docker_is_explained(self):
         says = ["a seccomp filter denies it", self.remedy, "--security-opt seccomp="]
         self.check(IO_URING_SETUP, errno.EPERM, "io_uring_setup", says)
 
-    def test_hidden_as_podman_does(self):
+    def test_a_filter_as_of_podman_is_explained(self):
         says = ["a seccomp filter hides it", self.remedy]
         self.check(IO_URING_SETUP, errno.ENOSYS, "io_uring_setup", says)
 
-    def test_a_ring_that_may_be_made_and_not_used(self):
+    def test_a_ring_that_may_not_be_used_is_refused(self):
         says = ["a seccomp filter denies it", self.remedy]
         self.check(IO_URING_ENTER, errno.EPERM, "io_uring_enter", says)
         says = ["a seccomp filter hides it", self.remedy]
         self.check(IO_URING_ENTER, errno.ENOSYS, "io_uring_enter", says)
 
-    def test_a_ring_that_may_be_made_and_gets_no_buffers(self):
+    def test_a_ring_that_gets_no_buffers_is_refused(self):
         says = ["a seccomp filter denies it", self.remedy]
         self.check(IO_URING_REGISTER, errno.EPERM, "io_uring_register (buffer ring)", says)
 
-    def test_an_errno_that_nobody_expects_is_no_reason_to_go_on(self):
+    def test_an_unexpected_errno_ends_the_program(self):
         filtered = functools.partial(deny, IO_URING_SETUP, errno.ENXIO)
         says = complaint("io_uring_setup", errno.ENXIO, ["not expected"])
         self.assert_ends(says, env=environment(), preexec_fn=filtered)
@@ -124,7 +124,7 @@ class Seccomp(RefusalCase):
 class LockedMemory(RefusalCase):
     """Rings count as locked memory, and there may be none."""
 
-    def test_without_memory_to_lock(self):
+    def test_the_limit_on_locked_memory_is_named(self):
         if support.ring_refusal(preexec_fn=lock_nothing) != errno.ENOMEM:
             self.skipTest("this kernel does not count rings as locked memory")
         says = ["even the smallest ring was refused", "locked memory is 0 KiB", "`ulimit -l`"]
@@ -147,18 +147,18 @@ class Injected(RefusalCase):
         with self.subTest(fault=fault):
             self.assert_refused(named or call, error, says, **self.inject(fault))
 
-    def test_set_up(self):
+    def test_failures_of_io_uring_setup_are_explained(self):
         self.check("io_uring_setup", errno.EPERM, ["a security module denies it"])
         self.check("io_uring_setup", errno.ENOSYS, ["no io_uring; Linux 6.1 or later"])
         self.check("io_uring_setup", errno.EINVAL, ["lacks a feature", "Linux 6.1 or later"])
         self.check("io_uring_setup", errno.ENOMEM, ["even the smallest", "`ulimit -l`"])
 
-    def test_memory_that_is_there_for_the_trial_only(self):
+    def test_memory_that_suffices_only_for_the_trial_is_explained(self):
         """The ring that is to stay is halved until nothing is left to halve."""
         says = ["even the smallest", "`ulimit -l`"]
         self.check("io_uring_setup", errno.ENOMEM, says, when=":when=2+")
 
-    def test_buffers(self):
+    def test_failures_of_the_buffer_ring_are_explained(self):
         named = "io_uring_register (buffer ring)"
         self.check("io_uring_register", errno.EINVAL, ["Linux 6.1 or later"], named)
         self.check("io_uring_register", errno.EPERM, ["a security module denies it"], named)
@@ -170,7 +170,7 @@ class Injected(RefusalCase):
             fault = self.inject(f"io_uring_setup:error={errno.errorcode[error]}")
             self.assert_ends(complaint("io_uring_setup", error, [cure]), **fault)
 
-    def test_the_kernel_is_tried_once_in_a_process(self):
+    def test_the_kernel_is_probed_once_in_a_process(self):
         """One ring to try it, and one to stay."""
         with tempfile.NamedTemporaryFile() as log:
             options = self.trace("-e", "trace=io_uring_setup", log=log.name)
@@ -190,17 +190,17 @@ class Named(RefusalCase):
             server = self.start_on(engine, env=environment(RINGLET_ENGINE=engine))
             self.assert_answers_many(server)
 
-    def test_without_a_name_it_is_io_uring(self):
+    def test_without_a_name_the_engine_is_io_uring(self):
         self.assert_serves(self.start_on("uring", env=environment(RINGLET_ENGINE="")))
 
-    def test_names_that_are_none(self):
+    def test_unknown_names_are_refused(self):
         engines = r"RINGLET_ENGINE is 'nonsense'; it can be uring or epoll"
         self.assert_ends(engines, env=environment(RINGLET_ENGINE="nonsense"))
         features = " ".join(self.needed + self.optional)
         features = rf"RINGLET_DISABLE names 'nonsense'; the names are {features}"
         self.assert_ends(features, env=environment(RINGLET_DISABLE="nonsense"))
 
-    def test_without_what_is_needed_it_is_epoll(self):
+    def test_without_a_required_feature_the_engine_is_epoll(self):
         for name in self.needed:
             with self.subTest(name=name):
                 around = environment(RINGLET_DISABLE=name)
@@ -209,7 +209,7 @@ class Named(RefusalCase):
                 self.assert_answers_many(self.start_on("epoll", complaints=says, env=around))
                 self.assert_ends(line, env={**around, "RINGLET_ENGINE": "uring"})
 
-    def test_without_what_is_not_needed_it_is_io_uring(self):
+    def test_without_an_optional_feature_the_engine_is_io_uring(self):
         for names in (*self.optional, ",".join(self.optional)):
             with self.subTest(names=names):
                 around = environment(RINGLET_DISABLE=names)

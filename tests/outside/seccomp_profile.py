@@ -69,7 +69,7 @@ def applies(rule):
     """Whether it is for this machine and the capabilities of a container."""
     machine = ARCHITECTURES.get(os.uname().machine)
     if machine is None:
-        raise support.unittest.SkipTest(f"on {os.uname().machine} nobody has tried this")
+        raise support.unittest.SkipTest(f"on {os.uname().machine} this has not been tried")
     includes, excludes = rule.get("includes", {}), rule.get("excludes", {})
     return (
         machine in includes.get("arches", [machine])
@@ -121,7 +121,7 @@ class Form(support.Case):
     def setUp(self):
         self.profile = json.loads(PROFILE.read_text())
 
-    def test_the_profile_and_its_architectures(self):
+    def test_the_profile_names_its_architectures(self):
         self.assertEqual(
             set(self.profile), {"defaultAction", "defaultErrnoRet", "archMap", "syscalls"}
         )
@@ -132,7 +132,7 @@ class Form(support.Case):
             for name in (entry["architecture"], *entry["subArchitectures"]):
                 self.assertRegex(name, r"\ASCMP_ARCH_[A-Z0-9_]+\Z")
 
-    def test_every_rule(self):
+    def test_every_rule_is_valid(self):
         optional = {"comment", "errnoRet", "args", "includes", "excludes"}
         for rule in self.profile["syscalls"]:
             with self.subTest(rule=rule):
@@ -146,7 +146,7 @@ class Form(support.Case):
                 for where in ("includes", "excludes"):
                     self.assertLessEqual(set(rule.get(where, {})), {"arches", "caps", "minKernel"})
 
-    def test_every_name_is_that_of_a_system_call(self):
+    def test_every_name_is_a_system_call(self):
         names = {name for rule in self.profile["syscalls"] for name in rule["names"]}
         self.assertLessEqual({name for name in names if number_of(name) is None}, YOUNG)
 
@@ -171,14 +171,14 @@ class Confined(support.Case):
         self.assertEqual(support.engine_of(server.pid), "uring")
         self.assert_answers_many(server)
 
-    def test_it_runs_with_epoll_under_the_same_profile(self):
+    def test_the_echo_server_runs_with_epoll_under_the_same_profile(self):
         server = self.start_server(
             env=environment(RINGLET_ENGINE="epoll"), preexec_fn=Filter(self.profile)
         )
         self.assertEqual(support.engine_of(server.pid), "epoll")
         self.assert_answers_many(server)
 
-    def test_without_each_of_the_three_calls_it_falls_back(self):
+    def test_without_any_of_the_three_calls_the_server_falls_back(self):
         for names, failed in (
             (OF_IO_URING, "io_uring_setup"),
             ({"io_uring_setup"}, "io_uring_setup"),
@@ -196,7 +196,7 @@ class Confined(support.Case):
                 self.assertEqual(support.engine_of(server.pid), "epoll")
                 self.assert_answers_many(server)
 
-    def test_what_docker_denies_is_denied(self):
+    def test_calls_that_docker_denies_are_denied(self):
         """Called with arguments that are wrong in other ways, too, so that nothing comes of it."""
         denied = {
             "keyctl(-1)": errno.EPERM,

@@ -13,7 +13,7 @@ import time
 import support
 from support import process_state, receive_all, wait_until
 
-# Nobody has to wait for the grace time of fibers that refuse to end, which is 5 s.
+# No test has to wait for the grace time of fibers that refuse to end, which is 5 s.
 AT_ONCE = 4.0
 
 
@@ -93,7 +93,7 @@ class Ending(support.Case):
         self.assert_ends(server, 143)
         load.stop()
 
-    def test_clients_that_do_not_read_do_not_hold_it(self):
+    def test_clients_that_do_not_read_do_not_hold_the_server(self):
         server = self.start_server()
         sock = server.connect(receive_buffer=8192, send_buffer=8192)
         sock.settimeout(0.5)
@@ -106,7 +106,7 @@ class Ending(support.Case):
         self.assert_ends(server, 130)
         sock.close()
 
-    def test_a_second_signal_ends_it_at_once(self):
+    def test_a_second_signal_ends_the_server_at_once(self):
         """Both are delivered before the first has had any effect, since the server is stopped."""
         server = self.start_server()
         server.signal(signal.SIGSTOP)
@@ -128,8 +128,8 @@ class Ending(support.Case):
         self.assert_serves(again)
 
 
-class GoingOn(support.Case):
-    def test_a_server_that_was_stopped_goes_on(self):
+class Continuing(support.Case):
+    def test_a_server_that_was_stopped_continues(self):
         server = self.start_server()
         load = Load(server, 8)
         for _ in range(3):
@@ -145,7 +145,7 @@ class GoingOn(support.Case):
         load.stop()
         self.assertEqual(load.failures, [])
 
-    def test_other_signals_disturb_nothing(self):
+    def test_other_signals_do_not_disturb_the_server(self):
         server = self.start_server()
         load = Load(server, 4)
         for number in [signal.SIGWINCH, signal.SIGCHLD, signal.SIGURG, signal.SIGCONT] * 50:

@@ -27,7 +27,7 @@ import unittest
 SKIPPED = 77  # What Meson takes for "skipped".
 DEADLINE = 30.0  # Seconds. For what takes milliseconds unless it never happens.
 
-# Set by somebody who has no time: less data, shorter observations.
+# Set where time is short: less data, shorter observations.
 FAST = bool(os.environ.get("RINGLET_TEST_FAST"))
 
 build_root = None
@@ -186,7 +186,7 @@ class Program:
     """A child process. What it says on standard error goes to a file, so that it never blocks."""
 
     def __init__(self, *command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, **options):
-        # Meson sets this one: new memory is filled, and thereby taken, before anybody uses it.
+        # Meson sets this one: new memory is filled, and thereby taken, before it is used.
         environment = dict(options.pop("env", os.environ))
         environment.pop("MALLOC_PERTURB_", None)
         self.errors = tempfile.TemporaryFile()
@@ -315,7 +315,7 @@ def engine_of(pid):
         try:
             links.append(os.readlink(entry))
         except FileNotFoundError:
-            pass  # Closed meanwhile.
+            pass  # Closed since the listing.
     kinds = {"anon_inode:[io_uring]": "uring", "anon_inode:[eventpoll]": "epoll"}
     found = [kinds[link] for link in links if link in kinds]
     return " and ".join(found) or "none"

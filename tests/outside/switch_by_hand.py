@@ -16,7 +16,7 @@ back in main: 2 games and 2 meals
 
 
 class SwitchByHand(support.Case):
-    def test_they_take_turns_until_one_has_ended(self):
+    def test_the_greenlets_take_turns_until_one_has_ended(self):
         program = self.start("switch_by_hand")
         output = program.process.stdout.read().decode()
         self.assertEqual(program.wait(), 0)

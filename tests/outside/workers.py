@@ -19,7 +19,7 @@ class Workers(support.Case):
         self.assertEqual(sorted(jobs), list(range(1, 51)))
         self.assertTrue(output.endswith("50 of 50 jobs done\n"), output)
 
-    def test_a_first_signal_lets_it_finish_what_is_queued(self):
+    def test_a_first_signal_lets_the_program_finish_queued_jobs(self):
         for number in (signal.SIGINT, signal.SIGTERM):
             program = self.start("workers", "100000000")
             first = program.process.stdout.read(1)  # it runs
@@ -31,7 +31,7 @@ class Workers(support.Case):
             self.assertIn("stopping: no new jobs", output)
             self.assertTrue(output.endswith(f"{len(jobs)} of 100000000 jobs done\n"), output[-200:])
 
-    def test_what_is_no_number_is_refused(self):
+    def test_text_that_is_no_number_is_refused(self):
         for arguments in ((), ("many",), ("5x",), ("-1",)):
             program = self.start("workers", *arguments)
             self.assertEqual(program.wait(), 2)

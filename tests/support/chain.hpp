@@ -43,7 +43,7 @@ class chain final : public context {
   bool done_ = false;
 };
 
-/// Runs a task that needs nobody else to its end; returns what it returns.
+/// Runs a task that needs no other context to its end; returns what it returns.
 template <class T>
 T run_alone(task<T> root) {
   ready_queue queue;
@@ -52,7 +52,7 @@ T run_alone(task<T> root) {
   return only.take();
 }
 
-/// Queues its context behind the others that are ready.
+/// Queues its context behind all that are ready.
 struct yield_wait {
   bool await_ready() const noexcept { return false; }
   template <class Promise>

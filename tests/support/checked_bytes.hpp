@@ -11,7 +11,8 @@
 
 namespace ringlet::test {
 
-/// Its bytes repeat after so many: a prime, so that no piece of a round size is hidden by that.
+/// The number of bytes after which they repeat: a prime, so that no piece of a round size is hidden
+/// by that.
 inline constexpr std::size_t checked_period = 1'000'003;
 
 /// One period. Made once, because a storm checks millions of pieces without optimisation, too.

@@ -12,7 +12,7 @@
 namespace ringlet::test {
 namespace {
 
-// Of this thread only: the others are not under test.
+// Of this thread only: other threads are not under test.
 thread_local faulty_enter* active = nullptr;
 
 }  // namespace

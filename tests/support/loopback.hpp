@@ -22,7 +22,7 @@ struct connection {
   tcp_stream far;
 };
 
-/// A connection through `listener`, on which nobody else connects at the same time.
+/// A connection through `listener`, on which no other fiber connects at the same time.
 inline task<connection> connected_through(tcp_listener& listener) {
   tcp_stream near = co_await tcp_stream::connect(listener.local_address());
   tcp_stream far = co_await listener.accept();
