@@ -7,8 +7,8 @@
 //     done eating
 //     1.5 s passed, not 2.5 s
 //
-// Shows: spawn() starts a fiber, joinall() waits for several. A fiber that sleeps lets the others
-// run, so the whole takes as long as the longest part, not as long as the sum.
+// Shows: spawn() starts a fiber, joinall() waits for several. A fiber that sleeps lets other
+// fibers run, so the whole takes as long as the longest part, not as long as the sum.
 // Leaves out: results and errors of fibers (fiber<T>::get()), stopping them (fiber<T>::kill()).
 #include <ringlet/ringlet.hpp>
 

@@ -1,4 +1,4 @@
-// An echo server: sends every byte back to whoever sent it. Ends on Ctrl-C.
+// An echo server: sends every byte back to its sender. Ends on Ctrl-C.
 #include <ringlet/ringlet.hpp>
 using namespace ringlet;
 

@@ -14,7 +14,7 @@
 //
 // Shows: two fibers that share one stream, one per direction; neither waits for the other, so any
 // amount of data passes. Waiting for terminals, pipes and files as if they were sockets.
-// as_result() where an error shall not skip what comes after it.
+// as_result() where an error must not skip what comes after it.
 // Leaves out: names (the address is numeric), trying again when the server is not there yet.
 #include <ringlet/ringlet.hpp>
 
@@ -43,7 +43,7 @@ task<> send_input(shared_stream server) {
   for (;;) {
     const auto count = co_await as_result(input.read_some(memory));
     if (!count || *count == 0) {
-      server->shutdown_write();  // also after an error, or the server would wait for more for ever
+      server->shutdown_write();  // also after an error, or the server would wait for more forever
       if (!count) throw_error(count.error(), "standard input");
       co_return;
     }

@@ -1,4 +1,4 @@
-// An echo server with options: sends every byte back to whoever sent it.
+// An echo server with options: sends every byte back to its sender.
 //
 //     $ ./build/examples/echo_server --port 9090
 //     listening on 127.0.0.1:9090
@@ -8,7 +8,7 @@
 // Ctrl-C ends it, connections and all. Port 0 takes a free port, and the first line tells which.
 //
 // Shows: one fiber per connection, as many connections as the system allows, errors that concern
-// one connection and no other: a peer that vanishes ends its own fiber, and nobody prints anything.
+// one connection and no other: a peer that vanishes ends its own fiber, and nothing is printed.
 // Without descriptors or memory for one more connection the server waits and does not end.
 // Leaves out: limits on time and on the number of connections. A peer that says nothing is kept for
 // ever, and costs a descriptor and a few hundred bytes.
@@ -52,8 +52,8 @@ bool begin_echo(tcp_stream peer) {
   }
 }
 
-// Tells where the server listens. With a port that the system has chosen nobody could find it
-// without this line.
+// Tells where the server listens. With a port that the system has chosen no client could find
+// it without this line.
 void announce(const address& where, bool is_needed) {
   const int printed = std::printf("listening on %s\n", where.to_string().c_str());
   const int flushed = std::fflush(stdout);  // a script that waits for the line reads a pipe
@@ -86,7 +86,7 @@ void make_room_for_connections() {
 int main(int argc, char** argv) {
   std::string host = "127.0.0.1";
   std::uint16_t port = 9090;
-  CLI::App app("Sends every byte back to whoever sent it.");
+  CLI::App app("Sends every byte back to its sender.");
   app.add_option("--host", host, "Numeric address to listen on")->capture_default_str();
   app.add_option("--port", port, "Port to listen on, 0 for any free one")
       ->check(CLI::Range(0, 65535))
@@ -97,7 +97,7 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : 2;  // 0 after --help
   }
 
-  std::signal(SIGPIPE, SIG_IGN);  // a line that nobody reads is an error, and not the end
+  std::signal(SIGPIPE, SIG_IGN);  // a line that is not read is an error, and not the end
   make_room_for_connections();
   return run_main(serve(host, port));
 }

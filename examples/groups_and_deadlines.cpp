@@ -2,14 +2,14 @@
 //
 //     $ ./build/examples/groups_and_deadlines
 //     beta was faster than alpha
-//     front page: sunny, 3 news
+//     front page: sunny, 3 headlines
 //     weather: told to stop
-//     no front page: 1 failed in a group: the news are not to be had
+//     no front page: 1 failed in a group: the news service is down
 //     order: saved as a draft
 //     no order: timed out
 //
 // Shows: when_any() takes the first answer and ends the other call. with_group() calls a function
-// whose fibers live no longer than the call: the first that fails ends the others. with_timeout()
+// whose fibers live no longer than the call: the first failure ends the rest. with_timeout()
 // limits a whole call, however many waits it makes; shield() gives the cleanup in it some time.
 // Leaves out: groups without an end of their own (group), of limited size (pool), the values of
 // several calls as a tuple (when_all()).
@@ -50,7 +50,7 @@ task<std::string> weather(std::chrono::milliseconds time) {
 
 task<int> news(bool available) {
   co_await sleep(10ms);
-  if (!available) throw std::runtime_error("the news are not to be had");
+  if (!available) throw std::runtime_error("the news service is down");
   co_return 3;
 }
 
@@ -58,7 +58,7 @@ task<std::string> front_page(task_group& group, bool there_are_news) {
   const auto sky = group.spawn(weather, there_are_news ? 30ms : 1h);
   const auto count = group.spawn(news, there_are_news);
   const std::string text = co_await sky.get();
-  co_return text + ", " + std::to_string(co_await count.get()) + " news";
+  co_return text + ", " + std::to_string(co_await count.get()) + " headlines";
 }
 
 task<> print_front_page(bool there_are_news) {

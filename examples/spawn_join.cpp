@@ -3,7 +3,7 @@
 //     $ ./build/examples/spawn_join
 //     apples: 120 cents
 //     bread: 250 cents
-//     caviar: nobody sells that
+//     caviar: out of stock
 //     dates: still looking
 //     apples and bread: 370 cents
 //     dates: told to stop
@@ -40,7 +40,7 @@ namespace {
 task<int> price_of(std::string name) {
   if (name == "dates") co_await sleep(1h);
   co_await sleep(20ms);
-  if (name == "caviar") throw std::runtime_error("nobody sells that");
+  if (name == "caviar") throw std::runtime_error("out of stock");
   co_return name == "apples" ? 120 : 250;
 }
 

@@ -7,12 +7,13 @@
 //     eat 2
 //     back in main: 2 games and 2 meals
 //
-// Shows: greenlet<> does nothing until somebody switches to it. switch_to() stops the caller there
-// until somebody switches back; nobody else decides. Whoever ends gives control to its parent, the
+// Shows: greenlet<> does nothing until it is switched to. switch_to() stops the caller there until
+// a greenlet switches back; no scheduler decides. One that ends gives control to its parent, the
 // one that made it. Here play ends first; eat is left where it is suspended, and is destroyed there
 // with its owner.
 // Leaves out: values that travel with each switch (greenlet<T>), exceptions (throw_into()), and
-// waiting, which suspends the whole fiber. For things that wait for the world see eat_and_play.cpp.
+// waiting, which suspends the whole fiber. For things that wait for time or bytes see
+// eat_and_play.cpp.
 #include <ringlet/ringlet.hpp>
 
 #include <cstdio>

@@ -20,9 +20,9 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr auto connecting_max = 10s;
-// How long the server has to take what was sent last when somebody ends us.
+// How long the server has to take what was sent last when the client is ended.
 constexpr auto farewell = 1s;
-// Where nobody can be asked, the end of the input is followed by so many failures at most.
+// Where no user can be asked, the end of the input is followed by at most this many failures.
 constexpr int failures_max = 6;
 
 }  // namespace

@@ -12,7 +12,7 @@ namespace chat_client {
 
 class console {
  public:
-  /// A line that is longer is not taken from anybody, nor sent.
+  /// A line that is longer is neither accepted nor sent.
   static constexpr std::size_t line_max = 4 * 1024;
 
   console() = default;

@@ -60,7 +60,7 @@ std::string narrowed(const std::wstring& text) {
   return narrow;
 }
 
-// Whether the end of `bytes` is an escape sequence that goes on: Escape, or what follows "Escape ["
+// Whether the end of `bytes` is an unfinished escape sequence: Escape, or what follows "Escape ["
 // and "Escape O" before their final letter.
 bool ends_within_escape(const std::string& bytes) {
   const std::size_t begin = bytes.rfind('\033');
@@ -141,7 +141,7 @@ editor::editor() {
   ::el_wset(edit_, EL_BIND, L"^D", L"end-or-delete", nullptr);
   ::el_wset(edit_, EL_ADDFN, L"suspend", L"Ctrl-Z", &editor::on_control_z);
   ::el_wset(edit_, EL_BIND, L"^Z", L"suspend", nullptr);
-  // Keys that wait for another one, for which nobody waits here.
+  // Keys that wait for another key, which is not awaited here.
   ::el_wset(edit_, EL_BIND, L"-r", L"^V", nullptr);
   ::el_wset(edit_, EL_BIND, L"-r", L"^Q", nullptr);
   for (const auto& [key, what] : {std::pair{L"\\e[H", L"ed-move-to-beg"},
@@ -277,7 +277,7 @@ void editor::start_line() {
   std::fflush(stdout);
   ::el_wset(edit_, EL_UNBUFFERED, 0);
   ::el_wset(edit_, EL_UNBUFFERED, 1);
-  // libedit lets Ctrl-Z stop us, and leave the terminal as it is. It shall be a key:
+  // libedit lets Ctrl-Z stop us, and leave the terminal as it is. It must be a key:
   // on_control_z().
   termios editing{};
   ::tcgetattr(0, &editing);
@@ -285,7 +285,7 @@ void editor::start_line() {
   ::tcsetattr(0, TCSADRAIN, &editing);
 }
 
-// Until somebody continues us: it stops the program, with all its fibers, and the shell goes on.
+// Stops the program, with all its fibers, until it is continued; the shell takes over.
 void editor::suspend() {
   termios editing{};
   ::tcgetattr(0, &editing);

@@ -10,7 +10,7 @@
 //
 // Arrows and Ctrl-A, Ctrl-E, Ctrl-K, ... edit, up and down bring back earlier lines. Ctrl-D ends it
 // when what was typed has arrived, and so does /quit; Ctrl-C ends it at once. When the server hangs
-// up it connects again, with the same nickname and room, and sends what was typed meanwhile, and
+// up it connects again, with the same nickname and room, and sends what was typed since, and
 // once more the text that the server had not repeated to the room. In a pipe it ends with 1 when
 // the nickname, the room or the server is not to be had, or when some text did not reach the room.
 //

@@ -52,8 +52,8 @@ void outbox::confirm(std::string_view text) {
   changed_.set();
 }
 
-// Which one it was need not be known before there are too many: what comes after it tells. The
-// oldest it is then, for the server answers in order.
+// Which one it was need not be known before there are too many: what comes after it tells. It is
+// the oldest then, because the server answers in order.
 void outbox::refused() {
   if (unconfirmed_.size() < unconfirmed_max) return;
   unconfirmed_.pop_front();

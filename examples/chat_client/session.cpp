@@ -44,7 +44,7 @@ task<session::ending> session::run() {
   const auto both = [this](task_group& group) -> task<> {
     group.spawn(write_lines());
     co_await read_lines();
-    group.cancel();  // there is nobody to write to
+    group.cancel();  // there is no server to write to
   };
   co_await with_group(both);
   if (how_) co_return *how_;
@@ -138,7 +138,7 @@ task<> session::write_lines() {
   while (const std::string* const line = co_await out_.front()) {
     if (!co_await send(*line)) co_return;
     said_quit_ = is_quit(*line);
-    // In a pipe nobody sees that there is no room to hear it.
+    // In a pipe the user does not see that there is no room to hear it.
     out_.sent(is_text(*line) && (!self_.room.empty() || !is_typed_by_a_person()));
     if (said_quit_) co_return;
   }

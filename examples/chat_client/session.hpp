@@ -14,7 +14,7 @@ namespace chat_client {
 
 /// Who we are. It outlives connections, and follows what the server says.
 struct identity {
-  std::string nick;  // empty as long as nobody has chosen one
+  std::string nick;  // empty until one was chosen
   bool wants_nick;   // the next line that is typed is one
   std::string room;  // empty for none
   bool shows_time = false;
@@ -75,7 +75,7 @@ class session {
   std::string why_;
   bool talks_ = false;
   bool sent_all_ = false;       // and has told the server
-  bool said_quit_ = false;      // and the server shall say goodbye
+  bool said_quit_ = false;      // and the server is to say goodbye
   bool was_sent_away_ = false;  // the server has said goodbye
 };
 

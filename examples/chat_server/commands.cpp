@@ -22,7 +22,7 @@ const member::command member::commands[] = {
     {"/join", &member::join, "/join ROOM: go into that room, which is made if needed"},
     {"/leave", &member::leave, "/leave: go out of your room"},
     {"/who", &member::who, "/who: who is in your room"},
-    {"/rooms", &member::rooms, "/rooms: where somebody is"},
+    {"/rooms", &member::rooms, "/rooms: which rooms have members"},
     {"/msg", &member::message, "/msg NICK TEXT: say something to one member only"},
     {"/nick", &member::rename, "/nick NAME: be called something else"},
     {"/history", &member::history, "/history [N]: what was said in your room last"},
@@ -33,7 +33,7 @@ const member::command member::commands[] = {
 
 void member::introduce(std::string_view name) {
   if (const std::string_view fault = fault_of_name(name); !fault.empty()) {
-    tell(fmt::format("that is no nickname, for {}; try another one", fault));
+    tell(fmt::format("invalid nickname: {}; try another one", fault));
   } else if (home_.find(name) != nullptr) {
     tell("that nickname is taken; try another one");
   } else {
@@ -65,7 +65,7 @@ bool member::is_in_a_room() {
 
 void member::join(std::string_view name) {
   if (const std::string_view fault = fault_of_name(name); !fault.empty()) {
-    return tell(fmt::format("that is no name for a room, for {}", fault));
+    return tell(fmt::format("invalid room name: {}", fault));
   }
   if (room_ != nullptr && room_->name() == name) return tell("you are there already");
   if (room_ != nullptr && room_->members().size() == 1) leave_room();  // makes place for another
@@ -127,7 +127,7 @@ void member::rooms(std::string_view) {
     if (!each.members().empty())
       names.push_back(fmt::format("{} ({})", name, each.members().size()));
   }
-  if (names.empty()) return tell("nobody is in any room");
+  if (names.empty()) return tell("no room has members");
   list("rooms", names);
 }
 
@@ -142,7 +142,7 @@ void member::message(std::string_view rest) {
 
 void member::rename(std::string_view name) {
   if (const std::string_view fault = fault_of_name(name); !fault.empty()) {
-    return tell(fmt::format("that is no nickname, for {}", fault));
+    return tell(fmt::format("invalid nickname: {}", fault));
   }
   if (home_.find(name) != nullptr) return tell("that nickname is taken");
   home_.strike_out(*this);

@@ -21,14 +21,15 @@ struct limits {
 
   /// Bytes in a line, without its end.
   static constexpr std::size_t line = 4 * 1024;
-  /// What may wait to be sent to one member: a queue with so much in it is full. Until it is half
-  /// empty again nobody in the room is read from, unless it is the member that is slow. Twice as
-  /// much is never exceeded: of a slow member, for whom nobody waits, lines are left out then.
+  /// What may wait to be sent to one member: a queue that holds this much is full. Until it is half
+  /// empty again no member of the room is read from, unless it is the member that is slow. Twice
+  /// as much is never exceeded: of a slow member, which the room does not wait for, lines are left
+  /// out then.
   static constexpr std::size_t queued_lines = 2'000;
   static constexpr std::size_t queued_bytes = 256 * 1024;
-  /// A member whose queue is full and who accepts nothing for so long is dropped.
+  /// A member whose queue is full and that accepts nothing for this long is dropped.
   static constexpr std::chrono::seconds patience{5};
-  /// Whoever has left gets what was queued, if it reads it within this time.
+  /// A member that has left gets what was queued, if it reads it within this time.
   static constexpr std::chrono::seconds farewell{3};
 };
 

@@ -1,4 +1,4 @@
-// A chat server: rooms over TCP, for whoever has nc.
+// A chat server: rooms over TCP, for anyone with nc.
 //
 //     $ ./build/examples/chat_server
 //     listening on 127.0.0.1:9091
@@ -11,16 +11,16 @@
 //     hello
 //     [lobby] alice: hello
 //
-// Ctrl-C tells everybody, delivers what is queued, and ends. There is a client with a line editor,
-// chat_client.
+// Ctrl-C tells all members, delivers what is queued, and ends. There is a client with a line
+// editor, chat_client.
 //
 // Lines are UTF-8 and end with LF or CR LF. What the server itself says begins with "* "; what is
 // said in a room is `[ROOM] NICK: TEXT`, also to the one who said it; what is said to one member is
 // `(private) NICK: TEXT`. Each line may come with the time in front (/time on).
 //
 // Shows: two fibers for each connection, in one group, with a queue between them; a queue with
-// limits, so that who does not read costs a bounded amount of memory and nobody any time; errors
-// that concern one connection and no other; an orderly end.
+// limits, so that a member that does not read costs a bounded amount of memory and no other member
+// any time; errors that concern one connection and no other; an orderly end.
 // Leaves out: accounts and passwords, encryption, more than one room at a time.
 //
 // The parts: server (names, rooms, those who do not keep up), room, member (the two fibers),
@@ -44,8 +44,8 @@ using namespace ringlet;
 
 namespace {
 
-// Tells where the server listens. With a port that the system has chosen nobody could find it
-// without this line.
+// Tells where the server listens. With a port that the system has chosen no client could find
+// it without this line.
 void announce(const address& where, bool is_needed) {
   const int printed = std::printf("listening on %s\n", where.to_string().c_str());
   const int flushed = std::fflush(stdout);  // a script that waits for the line reads a pipe
@@ -92,7 +92,7 @@ int main(int argc, char** argv) {
   if (const auto status = chat::read_command_line(argc, argv, options)) return *status;
   std::setlocale(LC_CTYPE, "C.UTF-8");  // for telling which characters can be printed
 
-  std::signal(SIGPIPE, SIG_IGN);  // a line that nobody reads is an error, and not the end
+  std::signal(SIGPIPE, SIG_IGN);  // a line that is not read is an error, and not the end
   make_room_for_connections(options.allowed.members);
   return run_main(serve(options.host, options.port, options.allowed));
 }

@@ -22,7 +22,7 @@ namespace {
 constexpr std::size_t batch_bytes = 16 * 1024;
 // How long a connection stays half open for the peer to close it.
 constexpr auto linger = 1s;
-// A connection that has taken nothing from one look to the next, so many times in a row, is slow.
+// A connection that has taken nothing from one look to the next, this many times in a row, is slow.
 // Between two looks the system is asked at least once, however busy the server is. Looked at from
 // half of a queue on, most are known when theirs is full. A flood can fill it before: then the room
 // waits for a slow member, too, for 0.3 s once.
@@ -84,8 +84,8 @@ until member::patience(until introduced_by) const noexcept {
 
 bool member::is_held_up() const noexcept { return room_ != nullptr && !room_->flows(); }
 
-// Those who go on first may say so much that the others have to wait again. Meanwhile it may have
-// been sent away, and the room may be gone.
+// The members that continue first may say enough to make the rest wait again. By then this one may
+// have been sent away, and the room may be gone.
 task<> member::until_its_room_flows() {
   while (is_held_up()) co_await room_->until_it_flows();
 }
@@ -120,7 +120,7 @@ task<> member::keep_to_the_rate() {
   };
   if (tokens_ < 2) refill();
   if (--tokens_ >= 0) co_return;
-  tell(fmt::format("slow down: {} lines a second are allowed, the others wait", allowed.rate));
+  tell(fmt::format("slow down: {} lines a second are allowed, the rest wait", allowed.rate));
   const double missing = std::max(allowed.burst / 2, -tokens_);
   co_await sleep(std::chrono::duration<double>(missing / allowed.rate));
   refill();
@@ -179,7 +179,7 @@ void member::dismiss(std::string_view reason) {
   if (std::exchange(leaving_, true)) return;
   step_out();
   if (!reason.empty()) {
-    // What finds no room any more is lost, but the reason shall be read.
+    // What finds no room any more is lost, but the reason must be read.
     const line last = make_line(fmt::format("* goodbye: {}", reason));
     while (!outbox_.try_push(last) && outbox_.try_pop()) continue;
   }
@@ -208,7 +208,7 @@ void member::measure_queue() {
     filling_ = false;
     set_pace(false, false);
     if (left_out_ == 0 || leaving_) return;
-    tell(fmt::format("{} lines were left out, for you read too slowly",
+    tell(fmt::format("{} lines were left out because you read too slowly",
                      std::exchange(left_out_, 0)));
   }
 }

@@ -33,7 +33,7 @@ class member : public ringlet::list_hook<> {
 
   const std::string& name() const noexcept { return name_; }
 
-  /// Puts a line into its queue; leaves it out when that is full. Nobody ever waits here.
+  /// Puts a line into its queue; leaves it out when that is full. Never waits.
   void deliver(const line& what);
   /// "* " and that, for this member only.
   void tell(std::string_view text);
@@ -100,7 +100,7 @@ class member : public ringlet::list_hook<> {
   std::uint8_t unmoved_ = 0;  // looks in a row since which what is being written got no further
   bool input_ended_ = false;
   bool output_ended_ = false;
-  std::uint64_t written_ = 0;      // bytes, when somebody looked last
+  std::uint64_t written_ = 0;      // bytes, at the last look
   clock::time_point accepted_at_;  // when it last accepted something; while leaving: since when
   ringlet::task_group* both_ = nullptr;  // its two fibers, while they run
   std::string name_;                     // empty before it was introduced

@@ -14,12 +14,12 @@ namespace chat {
 std::optional<int> read_command_line(int argc, char** argv, options& options) {
   long idle = options.allowed.idle.count();
   long introduction = options.allowed.introduction.count();
-  CLI::App app("A chat server: rooms over TCP, for whoever has nc.");
+  CLI::App app("A chat server: rooms over TCP, for anyone with nc.");
   app.add_option("--host", options.host, "Numeric address to listen on")->capture_default_str();
   app.add_option("--port", options.port, "Port to listen on, 0 for any free one")
       ->check(CLI::Range(0, 65535))
       ->capture_default_str();
-  app.add_option("--rooms-max", options.allowed.rooms, "Rooms with somebody in them")
+  app.add_option("--rooms-max", options.allowed.rooms, "Rooms that have members")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--members-max", options.allowed.members, "Connections at once")

@@ -26,18 +26,18 @@ class room {
   void enter(member& who);
   void leave(member& who);
 
-  /// To everybody in it, and into the history.
+  /// To all its members, and into the history.
   void say(std::string_view text);
-  /// To everybody but `except`, and not into the history.
+  /// To all its members but `except`, and not into the history.
   void notice(std::string_view text, const member* except);
 
   /// One member more, or less, is behind: see member::is_behind().
   void count_behind(int change) noexcept;
 
-  /// Whether nobody in it is behind. While somebody is, the server is too slow for what is said
-  /// here, and had better read no more of it until it has caught up.
+  /// Whether no member is behind. While one is, the server is too slow for what is said here, and
+  /// had better read no more of it until it has caught up.
   bool flows() const noexcept { return behind_ == 0; }
-  /// Waits until it does, or did; an empty one does, so nobody waits in a room that can go.
+  /// Waits until it does, or did; an empty one does, so no member waits in a room that can go.
   ringlet::event::waiting until_it_flows() noexcept { return flowing_.wait(); }
 
  private:

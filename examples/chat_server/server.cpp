@@ -13,11 +13,11 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr auto watch_interval = 100ms;
-// After so long without a sign of a member the system asks whether it is still there. Without it
+// After this long without a sign of a member the system asks whether it is still there. Without it
 // one whose machine has gone would keep its name and its place.
 constexpr auto keep_alive = 60s;
 
-// One line, and the end. What the peer says meanwhile is read, or closing would be a reset, which
+// One line, and the end. What the peer still says is read, or closing would be a reset, which
 // may overtake the line.
 task<> refuse(tcp_stream peer) {
   const line refusal = make_line("* goodbye: the server is full; try again later");

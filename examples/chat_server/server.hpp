@@ -25,11 +25,11 @@ class server {
 
   /// Serves one connection to its end.
   ringlet::task<> serve(ringlet::tcp_stream peer);
-  /// Never returns: again and again looks at those whom somebody keeps an eye on.
+  /// Never returns: looks regularly at the members that are watched.
   ringlet::task<> watch();
-  /// Tells everybody the reason, and returns when all have gone.
+  /// Tells all members the reason, and returns when they have gone.
   ringlet::task<> close(std::string_view reason);
-  /// Everybody leaves now, so nobody need be told who does.
+  /// All members leave now, so no room need be told which ones do.
   bool is_closing() const noexcept { return closing_; }
 
   // For members.
@@ -38,16 +38,16 @@ class server {
   void add(member& who) noexcept;
   void remove(member& who) noexcept;
 
-  /// Takes a member into the list of names, where nobody else has its name.
+  /// Takes a member into the list of names, where no other has its name.
   void enlist(member& who) { names_.insert(&who); }
   void strike_out(const member& who) noexcept;
-  /// Null when there is nobody of that name.
+  /// Null when no member has that name.
   member* find(std::string_view name) const;
 
   using room_map = std::map<std::string, room, std::less<>>;
   const room_map& rooms() const noexcept { return rooms_; }
-  /// Made if needed. A room that everybody has left is kept for its history, until its place is
-  /// needed. Null when there is somebody in each of as many as are allowed.
+  /// Made if needed. A room that all members have left is kept for its history, until its place is
+  /// needed. Null when as many rooms as are allowed have members.
   room* find_room(std::string_view name);
 
   void keep_an_eye_on(member& who);

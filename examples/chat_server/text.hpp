@@ -11,7 +11,7 @@ inline constexpr std::size_t name_max = 32;
 
 bool is_utf8(std::string_view text) noexcept;
 
-/// What is wrong with that name, for the one who wants it; empty when nothing is.
+/// What is wrong with that name, to tell the member that wants it; empty when nothing is.
 std::string_view fault_of_name(std::string_view name);
 
 /// Whether there is something in it that would move the cursor or ring the bell of those who read

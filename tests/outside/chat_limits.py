@@ -80,7 +80,7 @@ class Rate(chat_support.Case):
         self.assertEqual([line for line in lines if line in said], said[:-1])
         self.assertEqual(
             {line for line in lines if line not in said},
-            {"* slow down: 20 lines a second are allowed, the others wait"},
+            {"* slow down: 20 lines a second are allowed, the rest wait"},
         )
         self.assertEqual(bob.fence(), [])  # And bob was not slowed down.
 
@@ -97,7 +97,7 @@ class Rate(chat_support.Case):
         server = self.start_server("--rate", "0.01")  # Where each wait is for minutes.
         alice = self.member(server, "alice", "lobby")
         alice.say("one", "two")
-        alice.expect("* slow down: 0.01 lines a second are allowed, the others wait")
+        alice.expect("* slow down: 0.01 lines a second are allowed, the rest wait")
         server.signal(signal.SIGINT)
         self.assertEqual(alice.rest(), [SHUT_DOWN])
         alice.sock.close()

@@ -109,7 +109,7 @@ class Names(chat_support.Case):
         for name, fault in self.BAD:
             with self.subTest(name=name):
                 member.say(name)
-                member.expect(f"* that is no nickname, for {fault}; try another one")
+                member.expect(f"* invalid nickname: {fault}; try another one")
         member.introduce("alice")
 
     def test_no_break_spaces_are_blanks(self):
@@ -119,7 +119,7 @@ class Names(chat_support.Case):
         for blank in "\u00a0\u2007\u202f":
             with self.subTest(blank=f"{ord(blank):x}"):
                 member.say(f"a{blank}b")
-                member.expect("* that is no nickname, for it has a blank; try another one")
+                member.expect("* invalid nickname: it has a blank; try another one")
 
     def test_invisible_characters_are_refused_in_names(self):
         """Otherwise a member could take a name that looks like another one's."""
@@ -128,7 +128,7 @@ class Names(chat_support.Case):
             with self.subTest(unseen=f"{ord(unseen):x}"):
                 member.say(f"/nick al{unseen}ice")
                 fault = "it has a character that cannot be seen"
-                member.expect(f"* that is no nickname, for {fault}")
+                member.expect(f"* invalid nickname: {fault}")
 
     def test_control_characters_are_refused(self):
         member = self.member(self.start_server())
@@ -168,7 +168,7 @@ class Names(chat_support.Case):
         bob.expect("(private) to carol: psst")
         for name, fault in self.BAD[1:4]:
             bob.say(f"/nick {name}")
-            bob.expect(f"* that is no nickname, for {fault}")
+            bob.expect(f"* invalid nickname: {fault}")
         bob.say("/nick bob")
         bob.expect("* that nickname is taken")
         self.assertEqual(carol.fence(), [])
@@ -218,9 +218,9 @@ class Rooms(chat_support.Case):
         for name, fault in Names.BAD[1:]:
             if name.strip() == name:
                 member.say(f"/join {name}")
-                member.expect(f"* that is no name for a room, for {fault}")
+                member.expect(f"* invalid room name: {fault}")
         member.say("/join")
-        member.expect("* that is no name for a room, for it is empty")
+        member.expect("* invalid room name: it is empty")
         for name in (*Names.GOOD, "#lobby"):
             self.assertEqual(member.join(name), [])
 
@@ -241,7 +241,7 @@ class Rooms(chat_support.Case):
         server = self.start_server()
         alice = self.member(server, "alice")
         alice.say("/rooms")
-        alice.expect("* nobody is in any room")
+        alice.expect("* no room has members")
         self.room_of(server, "lobby", "bob", "carol")
         alice.join("kitchen")
         alice.say("/rooms", "/who", "/join lobby", "/who", "/rooms")

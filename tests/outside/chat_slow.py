@@ -144,7 +144,7 @@ class Slow(chat_support.Case):
         numbers, missing = [], 0
         while len(numbers) + missing < count:
             line = slow.line()
-            told = r"\* (\d+) lines were left out, for you read too slowly"
+            told = r"\* (\d+) lines were left out because you read too slowly"
             if found := re.fullmatch(told, line):
                 missing += int(found[1])
             else:

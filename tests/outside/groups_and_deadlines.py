@@ -8,9 +8,9 @@ import support
 
 EXPECTED = """\
 beta was faster than alpha
-front page: sunny, 3 news
+front page: sunny, 3 headlines
 weather: told to stop
-no front page: 1 failed in a group: the news are not to be had
+no front page: 1 failed in a group: the news service is down
 order: saved as a draft
 no order: timed out
 """

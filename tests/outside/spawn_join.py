@@ -9,7 +9,7 @@ import support
 EXPECTED = """\
 apples: 120 cents
 bread: 250 cents
-caviar: nobody sells that
+caviar: out of stock
 dates: still looking
 apples and bread: 370 cents
 dates: told to stop
