@@ -20,14 +20,14 @@ struct chat_tally {
   std::uint64_t lost = 0;          // Known when all is over.
   std::uint64_t doubled = 0;       // Came once more.
   std::uint64_t out_of_order = 0;  // Came after a later one of its sender.
-  std::uint64_t foreign = 0;       // Lines that nobody of this room sent so.
+  std::uint64_t foreign = 0;       // Lines that no member of this room sent so.
 
   bool is_good() const { return lost + doubled + out_of_order + foreign == 0; }
 };
 
 class chat_check {
  public:
-  /// For a room of so many senders.
+  /// For a room of `senders` senders.
   explicit chat_check(std::size_t senders) : next_(senders) {}
 
   std::size_t senders() const noexcept { return next_.size(); }

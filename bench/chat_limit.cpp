@@ -9,7 +9,7 @@
 //     [lobby] ann: hello
 //     * goodbye
 //
-// It speaks so much of the protocol of examples/chat_server as chat_load.cpp needs: the nickname,
+// It speaks as much of the protocol of examples/chat_server as chat_load.cpp needs: the nickname,
 // /join, /quit, text. Each line is put together once, then appended to what is pending for every
 // member of the room; what is pending for a member goes out in one send as soon as the one before
 // it has ended, so a member that falls behind costs fewer sends, not more. The ring, its flags and
@@ -39,7 +39,7 @@ namespace {
 
 constexpr unsigned submission_entries = 1024;
 constexpr unsigned completion_entries = 8192;
-// After at most so many completions what they made pending is sent.
+// After at most this many completions what they made pending is sent.
 constexpr unsigned completions_per_turn = 1024;
 
 // Lines are short, and what a turn received is parsed before the next one: few buffers do.

@@ -14,8 +14,8 @@
 // or from nowhere, or if a member was dropped.
 //
 // While lines are under way this program does not sleep. On one machine it is the server's core
-// that would have to wake it, for every line for which it has waited: a tenth to a quarter of what
-// the server takes for a line then, which says nothing about the server.
+// that would have to wake it, for every line that it waits for: a tenth to a quarter of what the
+// server takes for a line then, which says nothing about the server.
 //
 // A ringlet program of one thread, with two fibers a member: one reads, one writes.
 #include <ringlet/ringlet.hpp>
@@ -54,9 +54,9 @@ constexpr std::size_t connecting_max = 256;
 // How long nothing may come until what is awaited counts as lost, and how long it may take at all.
 constexpr std::chrono::seconds patience(5);
 constexpr std::chrono::seconds patience_in_all(30);
-// Every member that enters is announced to the others, so rooms of idle ones shall not be large.
+// Every member that enters is announced to its room, so rooms of idle ones must not be large.
 constexpr std::size_t idle_in_room = 100;
-// Members that never read shall have little room for what they do not read.
+// Members that never read get little room for what they do not read.
 constexpr int silent_receive_buffer = 4 * 1024;
 
 // --- Who is where --------------------------------------------------------------------------------
@@ -154,7 +154,7 @@ task<bool> enter_all(chat_campaign& all, std::deque<chat_member>& members,
     const std::size_t end = std::min(made + connecting_max, members.size());
     for (; made < end; ++made) batch.push_back(spawn(enter(members[made], server, listeners)));
     co_await joinall(batch);
-    if (!all.report.errors.empty()) break;  // The others would hardly fare better.
+    if (!all.report.errors.empty()) break;  // The rest would hardly fare better.
   }
   std::size_t joined_before = 0;
   auto quiet_since = bench::chat_clock::now();
@@ -213,7 +213,7 @@ task<> stay_awake(chat_campaign& all) {
   }
 }
 
-// Until `end`, or until there is nobody left.
+// Until `end`, or until no member is left.
 task<> let_pass(chat_campaign& all, const std::deque<chat_member>& members, std::uint64_t end_ns,
                 const char* what) {
   const bool shown = ::isatty(STDERR_FILENO) == 1;
@@ -275,7 +275,7 @@ task<> let_arrive(chat_campaign& all, const std::deque<chat_member>& members) {
   }
 }
 
-// A member that was dropped misses nothing, and nobody waits for what it said last.
+// A member that was dropped misses nothing, and its last lines are not awaited.
 void count_lost(chat_campaign& all, const std::deque<chat_member>& members) {
   for (const chat_member& who : members) {
     if (!who.alive || who.role != chat_role::talker) continue;
@@ -306,7 +306,7 @@ task<> catch_up(chat_member& who) {
   }
 }
 
-// The server shall have forgotten us when this program ends, and the next one may begin.
+// The server must have forgotten us when this program ends, so that the next one may begin.
 task<> leave(chat_member& who) {
   try {
     const bool can_say = who.joined && !who.writing;

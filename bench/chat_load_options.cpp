@@ -40,7 +40,7 @@ void add_options(CLI::App& app, chat_load_options& options) {
       ->capture_default_str();
   app.add_option("--silent", options.silent, "Further members of the rooms that never read")
       ->check(crowd);
-  app.add_option("--idle", options.idle, "Further members in rooms where nobody talks")
+  app.add_option("--idle", options.idle, "Further members in rooms where no member talks")
       ->check(crowd);
 }
 

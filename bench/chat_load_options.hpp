@@ -17,7 +17,7 @@ struct chat_load_options : load_target {
   double duration_s = 3;   // Of the measured window.
   double warmup_s = 0.5;   // Before it, once all members are in their rooms.
   std::size_t silent = 0;  // Further members that never read.
-  std::size_t idle = 0;    // Further members in rooms where nobody talks.
+  std::size_t idle = 0;    // Further members in rooms where no member talks.
 
   double messages_per_s() const {
     return total_rate > 0 ? total_rate : rate * static_cast<double>(members);

@@ -30,7 +30,7 @@ struct chat_load_report {
   std::string foreign_line;                     // The first one.
   std::map<std::string, std::uint64_t> errors;  // What went wrong -> how often.
 
-  /// Messages that go out so much later than they were due count as late.
+  /// Messages that go out this much later than they were due count as late.
   static constexpr std::uint64_t late_ns = 10'000'000;
 
   double per_s(std::uint64_t number) const {

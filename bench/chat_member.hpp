@@ -30,7 +30,7 @@ using chat_clock = std::chrono::steady_clock;
 struct chat_room {
   std::uint32_t number;
   chat_line line;
-  std::uint32_t first_sender = 0;       // The others follow.
+  std::uint32_t first_sender = 0;       // The other senders follow.
   std::vector<std::uint64_t> phase_ns;  // When the first message of each is due, from the start.
   std::vector<std::uint32_t> sent;      // By each; 0 once it has been dropped.
 };
@@ -42,7 +42,7 @@ struct chat_campaign {
   std::uint64_t now_ns() const {
     return static_cast<std::uint64_t>((chat_clock::now() - start).count());
   }
-  /// A message has been sent to so many members.
+  /// A message has been sent to `members` members.
   void await(std::size_t members) {
     awaited += members;
     is_under_way.set();
@@ -69,7 +69,7 @@ struct chat_campaign {
 enum class chat_role : std::uint8_t {
   talker,  // Sends and reads.
   silent,  // Reads until it is in its room, and nothing from then on.
-  idle,    // Reads; but in its room nobody talks.
+  idle,    // Reads; but in its room no member talks.
 };
 
 class chat_member {

@@ -197,9 +197,9 @@ def parse_options(arguments):
     option("--workloads", type=parse_workloads, metavar="NxB,...",
            help="connections x bytes (default 500x64, for echo also 500x4096,16x64,5000x64)")
     option("--connections", type=number(int, 1), metavar="N",
-           help="a single workload, with so many connections (default 500)")
+           help="a single workload, with this many connections (default 500)")
     option("--size", type=number(int, 1), metavar="B",
-           help="a single workload, with messages of so many bytes (default 64)")
+           help="a single workload, with messages of this many bytes (default 64)")
     option("--servers", type=parse_servers, metavar="KEY,...",
            help=f"the servers to visit in every workload, of\n{', '.join(SERVERS)}")
     option("--json", type=pathlib.Path, metavar="FILE",

@@ -29,7 +29,7 @@ class cpu_clock {
   /// The clock of the calling process.
   cpu_clock() noexcept = default;
 
-  /// Throws std::system_error when the process has ended meanwhile.
+  /// Throws std::system_error when the process has ended.
   std::uint64_t now_ns() const {
     timespec time{};
     if (::clock_gettime(id_, &time) != 0) {

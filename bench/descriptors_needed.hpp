@@ -9,7 +9,8 @@
 
 namespace bench {
 
-/// Raises the limit on descriptors, and ends the program if it is too low for so many connections.
+/// Raises the limit on descriptors, and ends the program if it is too low for that many
+/// connections.
 inline void require_descriptors(std::size_t connections) {
   constexpr std::size_t own = 16;
   const std::size_t limit = ringlet::raise_descriptor_limit();

@@ -32,7 +32,7 @@ namespace {
 constexpr std::size_t buffer_size = 64 * 1024;
 constexpr std::uint32_t interest = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
-// How often one connection is read before the others get their turn, and how many are accepted.
+// How often one connection is read before other ones get their turn, and how many are accepted.
 constexpr int reads_per_turn = 8;
 constexpr int accepts_per_turn = 64;
 
@@ -95,7 +95,7 @@ void on_event(int poller, connection* peer, std::uint32_t events) {
   const bool ended = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
   bool had_unsent = !peer->unsent.empty();
   progress result = had_unsent ? send_rest(*peer) : progress::again;
-  // Edges that came while reading was paused are past, so a read after a pause goes on until
+  // Edges that came while reading was paused are past, so a read after a pause continues until
   // EAGAIN.
   if (result == progress::again) result = echo(*peer, ended || had_unsent);
   if (result == progress::again) {

@@ -43,8 +43,9 @@ namespace {
 
 constexpr unsigned submission_entries = 1024;
 constexpr unsigned completion_entries = 8192;
-// A turn handles at most so many completions, so that what they touched is still in the cache when
-// the kernel sends it. Each queues three requests at most: the submission queue holds a turn's.
+// A turn handles at most this many completions, so that what they touched is still in the cache
+// when the kernel sends it. Each queues three requests at most: the submission queue holds a
+// turn's.
 constexpr unsigned completions_per_turn = 256;
 static_assert(3 * completions_per_turn <= submission_entries);
 
@@ -54,7 +55,7 @@ constexpr std::uint16_t buffer_count = 128;
 constexpr std::size_t buffer_size = 64 * 1024;
 constexpr std::uint16_t no_buffer = 0xffff;
 
-// A peer that sends without reading may occupy so many buffers; then its receiving is cancelled
+// A peer that sends without reading may occupy this many buffers; then its receiving is cancelled
 // until it has taken them. What the kernel delivers before it sees the cancel comes on top, at
 // most 32.
 constexpr unsigned staged_max = 4;
@@ -78,7 +79,7 @@ struct alignas(8) connection {
   bool starved = false;     // The last receive ended because the buffer ring was empty.
   bool ended = false;       // The peer sends no more, or is gone.
   // Memory of its own for one receive, while starved: slow peers that hold all buffers of the ring
-  // shall not stop the others.
+  // must not stop other connections.
   unsigned own_size = 0;
   std::unique_ptr<char[]> own;
 

@@ -1,4 +1,4 @@
-// The baseline everybody knows: one blocking thread per connection, written to be good.
+// The well-known baseline: one blocking thread per connection, written to be good.
 //
 //     $ ./build/bench/echo_threads --port 9090
 //     listening on 127.0.0.1:9090

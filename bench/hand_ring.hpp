@@ -78,7 +78,7 @@ class hand_ring {
 
   // --- Buffers -----------------------------------------------------------------------------------
 
-  /// A receive that goes on until an error or the end, each time into a buffer of the ring.
+  /// A receive that repeats until an error or the end, each time into a buffer of the ring.
   void arm_receive(int fd, std::uint64_t user_data) {
     io_uring_sqe* entry = queue(user_data);
     ::io_uring_prep_recv_multishot(entry, fd, nullptr, 0, 0);

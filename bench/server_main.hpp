@@ -17,8 +17,8 @@
 
 namespace bench {
 
-/// How long accepting pauses when descriptors or memory run out. The backlog holds the peers
-/// meanwhile.
+/// How long accepting pauses when descriptors or memory run out. Until then the backlog
+/// holds the peers.
 inline constexpr int accept_pause_ms = 50;
 
 /// Whether an error of accept(2) means "descriptors or memory ran out": pause, then try again.

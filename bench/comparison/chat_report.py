@@ -80,7 +80,7 @@ def faults(all_series):
 
 
 def losses(all_series):
-    """All in which ringlet is behind with the whole interval, so that nobody need search for it."""
+    """All in which ringlet is behind with the whole interval, so that no reader need search."""
     lines = []
     for series in all_series:
         if not {"ringlet", "limit"} <= set(series.servers):

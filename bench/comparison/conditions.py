@@ -89,7 +89,7 @@ class Bystanders:
     def show(self):
         share = self.share()
         warning = ": WARNING, too much to trust the numbers" if share > BYSTANDERS_SHARE_MAX else ""
-        print(f"Other processes used {share:.0%} of the machine meanwhile{warning}.\n")
+        print(f"Other processes used {share:.0%} of the machine in that time{warning}.\n")
 
 
 def collect(load, options, cores, refusal):

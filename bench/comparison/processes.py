@@ -30,7 +30,7 @@ class Cores:
 
     def describe(self):
         if self.server is None:
-            return "nothing is pinned, for that takes two cores and taskset: server and load share"
+            return "nothing is pinned (that takes two cores and taskset): server and load share"
         return f"server on core {self.server}, load on core {self.load}"
 
 

@@ -46,7 +46,7 @@ def row(series, key):
 
 
 def losses(all_series):
-    """All in which ringlet is behind with the whole interval, so that nobody need search for it."""
+    """All in which ringlet is behind with the whole interval, so that no reader need search."""
     lines = []
     for series in all_series:
         others = [key for key in series.servers if not key.startswith("ringlet")]
