@@ -443,7 +443,7 @@ TEST_CASE("an end that comes while a call waits is reported to it, and not again
   }
 }
 
-TEST_CASE("an end in one batch with bytes comes after them, also for a waiting call") {
+TEST_CASE("an end in one batch with bytes comes after them, even for a waiting call") {
   for_each_read([](stage& s, const byte_call& call) -> task<> {
     const auto fiber = spawn(call.outcome(s, forever));
     co_await settle();

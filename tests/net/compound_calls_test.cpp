@@ -224,7 +224,7 @@ TEST_CASE("a stream that is destroyed between two steps ends the call with close
   });
 }
 
-TEST_CASE("reading or writing nothing is done at once, also on a closed stream") {
+TEST_CASE("reading or writing nothing is done at once, even on a closed stream") {
   on_stage([](stage& s) -> task<> {
     const auto check = [&]() -> task<> {
       std::string words = co_await outcome_of([&] { return s.stream.read_exact({}); });

@@ -267,7 +267,7 @@ TEST_CASE("a peer that disconnects is reported, requested or not") {
   });
 }
 
-TEST_CASE("fibers that poll one descriptor are all told") {
+TEST_CASE("all fibers that poll one descriptor are woken") {
   for (const auto make : makers()) {
     on_schedulers([make]() -> task<> {
       const fd_pair pair = make();

@@ -262,7 +262,7 @@ TEST_CASE("read_some takes from both places where bytes may lie") {
   });
 }
 
-TEST_CASE("an emptied buffer goes back with the next call, also for a closed stream") {
+TEST_CASE("an emptied buffer goes back with the next call, even for a closed stream") {
   on_stage([](stage& s) -> task<> {
     reader in(s.stream);
     s.engine.on_start = [&](operation&) { sources[0].bring(s, "one\n"); };
@@ -689,7 +689,7 @@ TEST_CASE("a stream can be moved while a call waits, and between calls") {
 
 // Cancellation
 
-TEST_CASE("a fiber that was killed before its call takes nothing, also of what is buffered") {
+TEST_CASE("a fiber that was killed before its call takes nothing, not even buffered bytes") {
   for_each_call([](stage& s, reader& in, const source& from, const reader_call& call) -> task<> {
     current().kill();
     std::string words = co_await call.outcome(in, forever);

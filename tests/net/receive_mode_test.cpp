@@ -76,7 +76,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("a descriptor that does not tell what it is gets one request per call") {
+TEST_CASE("a descriptor of unknown kind gets one request per call") {
   on_stage([](stage& s) -> task<> {
     s.engine.answer(opcode::get_option, -ENOTSOCK);
     const bool stays = co_await asks_to_stay(s);

@@ -68,7 +68,7 @@ TEST_CASE("a fiber is killed through the handle that it gave to other fibers") {
   });
 }
 
-TEST_CASE("an any_fiber keeps a fiber's outcome, also after run()") {
+TEST_CASE("an any_fiber keeps a fiber's outcome, even after run()") {
   any_fiber kept;
   run_scripted([&kept](scripted_engine&) -> task<> {
     kept = spawn([]() -> task<> { co_return; });

@@ -511,7 +511,7 @@ TEST_CASE("a broken rule names the running fiber and its caller's await site") {
   CHECK(contains(flat, "dump_test.cpp:" + std::to_string(first + 7) + ") ("));
 }
 
-TEST_CASE("a broken rule outside of run names no fiber, also after a run") {
+TEST_CASE("a broken rule outside of run names no fiber, even after a run") {
   const child_end end = run_in_child([] {
     const auto main = []() -> task<> { co_return; };
     scripted_engine engine;

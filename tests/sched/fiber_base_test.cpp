@@ -154,7 +154,7 @@ TEST_CASE("a callback takes the handle or nothing, and sees how the fiber has en
 }
 
 // row: GL-11
-TEST_CASE("a callback runs between fibers, as no fiber, when the fiber's frame is gone") {
+TEST_CASE("a callback runs between fibers, as no fiber, once the ended fiber's frame is freed") {
   scripted_engine engine;
   std::uint64_t parent = 99;
   bool frame_is_gone = false;

@@ -283,7 +283,7 @@ TEST_CASE("a kill in a fiber's last step changes nothing") {
   run_on(engine, main());
 }
 
-TEST_CASE("killing a fiber that has ended does nothing, also after its run") {
+TEST_CASE("killing a fiber that has ended does nothing, even after its run") {
   fiber<int> ended;
   {
     scripted_engine engine;

@@ -171,7 +171,7 @@ TEST_CASE("a limit around a switch holds for the waits of the greenlet") {
   });
 }
 
-TEST_CASE("a limit inside a greenlet applies to that greenlet only, also while other ones run") {
+TEST_CASE("a limit inside a greenlet applies to that greenlet only, even while others run") {
   std::string log;
   in_fiber([&]() -> task<> {
     const auto limited = [](std::string& to, int n) -> task<int> {

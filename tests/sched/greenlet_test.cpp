@@ -530,7 +530,7 @@ task<int> all_of(const node* root, int) {
 }  // namespace
 
 // row: GR-18
-TEST_CASE("a greenlet can switch from any depth of calls, also inside another greenlet") {
+TEST_CASE("a greenlet can switch from any depth of calls, even inside another greenlet") {
   std::string log;
   in_fiber([&]() -> task<> {
     const node one{1}, three{3}, two{2, &one, &three}, five{5}, four{4, &two, &five};

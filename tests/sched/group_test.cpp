@@ -234,7 +234,7 @@ TEST_CASE("several joins wait in order, and end when the last member ends or is 
       all.clear();
       co_await yield();
     }
-    SUBCASE("one of the joins is killed before") {
+    SUBCASE("one of the joins is killed beforehand") {
       co_await yield();
       co_await joiners[1].kill();
       log += '-';

@@ -97,7 +97,7 @@ TEST_CASE("a main task that kills itself is an error, not a signal") {
   CHECK(contains(end.errors, "killed"));
 }
 
-TEST_CASE("a deadlock is an error: the sentence lists who waits for what, the code is 1") {
+TEST_CASE("a deadlock is an error: the sentence lists which fiber waits for what, the code is 1") {
   const auto main = []() -> task<> { co_await sleep(std::chrono::hours::max()); };
   const child_end end = program(main);
   CHECK(end.status == 1);

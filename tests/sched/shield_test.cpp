@@ -386,7 +386,7 @@ TEST_CASE("when the shield's limit passes, the limit around it ends every wait i
 }
 
 // row: TM-03
-TEST_CASE("limits inside the shield work as usual, also while an interruption is held back") {
+TEST_CASE("limits inside the shield work as usual, even while an interruption is held back") {
   scripted_engine engine;
   notes log(engine);
   const auto guarded = [&]() -> task<> {

@@ -453,7 +453,7 @@ TEST_CASE("under run_main a drained stop exits with the main task's own code") {
   CHECK(end.errors == "");
 }
 
-TEST_CASE("a second signal ends the program at once, also while it shuts down by request") {
+TEST_CASE("a second signal ends the program at once, even while it shuts down by request") {
   const auto main = []() -> task<> {
     static_cast<void>(shutdown_requested());
     ::raise(SIGINT);
