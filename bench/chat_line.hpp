@@ -88,8 +88,8 @@ class chat_line {
     store_eight(at + 24, hex_of(static_cast<std::uint32_t>(due_ns)));
   }
 
-  /// Whether the size() bytes at `line` are a message of this room. Who sent it when is looked at
-  /// by has_time().
+  /// Whether the size() bytes at `line` are a message of this room. Its sender and time are
+  /// looked at by has_time().
   bool read(const char* line, chat_message& message) const noexcept {
     const char* const text = line + text_at;
     const std::uint64_t sender = load_eight(line + nick_at);

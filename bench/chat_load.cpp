@@ -59,7 +59,7 @@ constexpr std::size_t idle_in_room = 100;
 // Members that never read get little room for what they do not read.
 constexpr int silent_receive_buffer = 4 * 1024;
 
-// --- Who is where --------------------------------------------------------------------------------
+// --- Members and rooms ---------------------------------------------------------------------------
 
 // Numbers of rooms and members have 20 bits, those above are this run's.
 std::uint32_t numbering_base() { return static_cast<std::uint32_t>(::getpid() & 0xfff) << 20; }

@@ -1,5 +1,5 @@
-// One member of the chat load, and what all of them share: who is in which room, who sends when,
-// and what comes of each line that arrives.
+// One member of the chat load, and what all of them share: which member is in which room, which
+// one sends when, and what comes of each line that arrives.
 //
 // This is where the load generator's time goes, so it takes no memory for a line and searches for
 // no end of one that is as expected: rooms and senders have numbers, all messages of a room have

@@ -182,7 +182,7 @@ task<> client::pause() {
   if (out_.has_ended()) {
     co_await sleep(time);
   } else {
-    co_await out_.wait_for_end(time);  // who ends the input need not wait for a server
+    co_await out_.wait_for_end(time);  // the end of the input need not wait for a server
   }
 }
 

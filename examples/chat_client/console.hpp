@@ -34,7 +34,7 @@ class console {
   virtual void restore() noexcept {}
 };
 
-/// Whether a person types, who can be asked again.
+/// Whether a person types, and can be asked again.
 bool is_typed_by_a_person() noexcept;
 
 /// With an editor where there is a terminal to both sides of us, and plain otherwise.

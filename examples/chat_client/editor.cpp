@@ -227,7 +227,7 @@ void editor::read_bytes() {
   }
 }
 
-// What is no character is thrown away; the beginning of one is kept in state_.
+// Bytes that are no character are dropped; the beginning of one is kept in state_.
 void editor::make_keys() {
   for (const char& byte : bytes_) {
     wchar_t key = 0;

@@ -9,7 +9,7 @@ namespace chat {
 struct limits {
   std::size_t rooms = 1'000;
   std::size_t members = 20'000;
-  /// Lines of a room that are kept for those who come later.
+  /// Lines of a room that are kept for later members.
   std::size_t history = 20;
   /// Without a line from a member for so long, it is sent away; zero for never.
   std::chrono::seconds idle{0};

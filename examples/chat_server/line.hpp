@@ -8,7 +8,8 @@
 
 namespace chat {
 
-/// Begins with the time, which is sent only to those who asked for it, and ends with a line feed.
+/// Begins with the time, which is sent only to members that asked for it, and ends with a line
+/// feed.
 using line = std::shared_ptr<const std::string>;
 
 /// How many bytes at the front of a line are the time: "12:34:56 ".

@@ -15,7 +15,7 @@
 // editor, chat_client.
 //
 // Lines are UTF-8 and end with LF or CR LF. What the server itself says begins with "* "; what is
-// said in a room is `[ROOM] NICK: TEXT`, also to the one who said it; what is said to one member is
+// said in a room is `[ROOM] NICK: TEXT`, also to its sender; what is said to one member is
 // `(private) NICK: TEXT`. Each line may come with the time in front (/time on).
 //
 // Shows: two fibers for each connection, in one group, with a queue between them; a queue with
@@ -23,7 +23,7 @@
 // any time; errors that concern one connection and no other; an orderly end.
 // Leaves out: accounts and passwords, encryption, more than one room at a time.
 //
-// The parts: server (names, rooms, those who do not keep up), room, member (the two fibers),
+// The parts: server (names, rooms, members that do not keep up), room, member (the two fibers),
 // commands, line and text (what is sent), limits, options (the command line).
 #include <ringlet/ringlet.hpp>
 

@@ -109,8 +109,8 @@ void member::tell_what_is_too_long() {
   tell(fmt::format("a line may have {} bytes; yours was thrown away", limits::line));
 }
 
-// A bucket of tokens: one for each line, refilled at the rate. Who has none left waits, and with it
-// what it sends; nothing of that is lost.
+// A bucket of tokens: one for each line, refilled at the rate. A member that has none left
+// waits, and so do its lines, of which none is lost.
 task<> member::keep_to_the_rate() {
   const limits& allowed = home_.limit();
   const auto refill = [&] {

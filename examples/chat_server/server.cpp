@@ -1,4 +1,4 @@
-// Names, rooms, and looking after those who do not keep up.
+// Names, rooms, and members that do not keep up.
 #include "server.hpp"
 
 #include <algorithm>

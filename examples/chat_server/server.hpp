@@ -1,4 +1,4 @@
-// The server: who is there, which rooms there are, and what becomes of those who do not keep up.
+// The server: its members, its rooms, and what becomes of members that do not keep up.
 #pragma once
 
 #include <ringlet/ringlet.hpp>

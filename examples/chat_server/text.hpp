@@ -14,8 +14,8 @@ bool is_utf8(std::string_view text) noexcept;
 /// What is wrong with that name, to tell the member that wants it; empty when nothing is.
 std::string_view fault_of_name(std::string_view name);
 
-/// Whether there is something in it that would move the cursor or ring the bell of those who read
-/// it. `text` is UTF-8.
+/// Whether there is something in it that would move the cursor or ring the bell of its
+/// readers. `text` is UTF-8.
 bool has_controls(std::string_view text);
 
 /// What stands between the words of a command.

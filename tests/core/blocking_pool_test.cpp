@@ -343,8 +343,8 @@ TEST_CASE("several engines share the pool of the process, and each gets its own 
   CHECK(right == 200);
 }
 
-// Skipped under sanitizers, which need a thread of their own, and unless root, who alone can become
-// a user without processes.
+// Skipped under sanitizers, which need a thread of their own, and unless root, which alone can
+// become a user without processes.
 TEST_CASE("submit throws and takes nothing when no thread can be started" *
           doctest::skip(sanitized || ::geteuid() != 0)) {
   const child_end end = run_in_child([] {

@@ -1,4 +1,5 @@
-// The memory behind buffers: where it is, who counts it, who may touch it, and how long it lives.
+// The memory behind buffers: where it is, how it is counted, when it may be touched, and how long
+// it lives.
 //
 // Method: the pool of a scripted engine; what may be touched is asked from AddressSanitizer.
 #include <ringlet/buffer_pool.hpp>

@@ -1,4 +1,4 @@
-// Buffers that engines lend: lending, running dry, coming back, and who may touch what.
+// Buffers that engines lend: lending, running dry, coming back, and which memory may be touched.
 //
 // Method: a ring with four small buffers and a socket pair; what may be touched is asked from
 // AddressSanitizer.
@@ -139,7 +139,7 @@ TEST_CASE("with no buffer left a receive ends with ENOBUFS, takes nothing, and i
   });
 }
 
-// What streams do who wait for bytes while there are no buffers: on whatever is known of the
+// What streams do that wait for bytes while there are no buffers. Whatever is known of the
 // descriptor, the next turn must not end the wait again, or they would never sleep.
 TEST_CASE("with no buffer left, a receive that polls first waits for bytes before it fails") {
   for_each_kernel_engine([](const engine_maker& make) {

@@ -2,7 +2,7 @@
 // flight, thousands of operations, calls that are answered at once.
 //
 // The other subjects: conformance_operations_test.cpp (every operation in every phase),
-// conformance_descriptors_test.cpp (who closes what, and edges), conformance_files_test.cpp (files,
+// conformance_descriptors_test.cpp (closing, and edges), conformance_files_test.cpp (files,
 // pipes, terminals), conformance_multishot_test.cpp, conformance_buffers_test.cpp,
 // conformance_sleep_test.cpp, conformance_storm_test.cpp (a model and chance).
 #include <ringlet/engine.hpp>

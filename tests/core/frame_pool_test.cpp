@@ -1,5 +1,5 @@
-// The sizes of the frame pool, who gets a freed block, and what becomes of blocks when threads end.
-// How much memory the process takes and gives back: frame_store_test.
+// The sizes of the frame pool, which thread gets a freed block, and what becomes of blocks when
+// threads end. How much memory the process takes and gives back: frame_store_test.
 //
 // That nothing leaks and nothing is freed twice is for the sanitizers to see, in every case below.
 #include <ringlet/frame_pool.hpp>

@@ -1,4 +1,4 @@
-// When io_uring is refused: who is named, what is proposed, and that a smaller ring is tried where
+// When io_uring is refused: what is named, what is proposed, and that a smaller ring is tried where
 // only memory was refused.
 //
 // Method: what cannot be taken back (a seccomp filter, a limit, another user) happens in a forked

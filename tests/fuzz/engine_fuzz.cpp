@@ -2,7 +2,7 @@
 // contract at the head of operation.hpp:
 //
 //   each start is answered by one final completion, and not before it is dispatched;
-//   success wins: no byte is lost, doubled or out of order, whatever was cancelled when;
+//   success wins: no byte is lost, duplicated or out of order, whatever was cancelled when;
 //   no cancellation is dropped: what was cancelled ends;
 //   each buffer comes back.
 //

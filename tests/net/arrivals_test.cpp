@@ -1,6 +1,6 @@
 // What happens to bytes that arrive while no call reads: the request of a receive() outlives the
-// call, what it brings is kept in order for the calls to come, and nothing of it is lost, doubled
-// or leaked when calls are killed, requests end and streams are closed.
+// call, what it brings is kept in order for the calls to come, and nothing of it is lost,
+// duplicated or leaked when calls are killed, requests end and streams are closed.
 //
 // Method: as in stream_waits_test.cpp, on a scripted engine. Each case first makes one receive(),
 // whose request is then in flight without a caller; what it brings is delivered by hand. The cases
@@ -742,7 +742,7 @@ TEST_CASE("of a kill and a limit the kill is reported, and two kills are thrown 
 }
 
 TEST_CASE("a killed reader makes room for the next one before its request has ended") {
-  // The second one waits for the same request, which ends in vain: it makes another.
+  // The second one waits for the same request, which ends without bytes: it makes another.
   for_each_read([](stage& s, const byte_call& call) -> task<> {
     s.engine.hold_cancellations(true);
     const auto fiber = spawn(call.outcome(s, forever));

@@ -1,7 +1,7 @@
 // A storm of random kills over fibers that accept, connect, read, write, sleep and join: whatever
 // phase a kill meets, no descriptor is leaked, no fiber is left, every kill is thrown exactly once,
-// no connection is lost, and no byte is lost or doubled where only calls were killed that promise
-// it.
+// no connection is lost, and no byte is lost or duplicated where only calls were killed that
+// promise it.
 //
 // Method: a population of victims, each of which repeats one kind of call, catches what it is
 // killed with and continues; partners that are never killed hold the other ends and check every
@@ -323,7 +323,7 @@ task<bool> write_all_or_cut(victim& v, renewable& one) {
   co_return false;
 }
 
-// Connecting and accepting: what a client says must reach exactly one of those who accept.
+// Connecting and accepting: what a client says must reach exactly one accepting fiber.
 
 task<> take_the_number(storm& all, tcp_stream stream) {
   std::array<std::byte, 4> number{};

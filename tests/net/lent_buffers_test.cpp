@@ -246,7 +246,7 @@ TEST_CASE("two buffers serve 500 connections that hold theirs, without a failure
     for (const auto& one : all) CHECK(one.result() == outcome::value);
     const engine_statistics done = statistics();
     CHECK(done.buffers_dry > 0);
-    // A receive costs at most two enters and a recv(2) of its own; nothing is done in vain.
+    // A receive costs at most two enters and a recv(2) of its own; nothing is done needlessly.
     const std::uint64_t receives = 2 * talkers * (rounds + 1);
     CHECK(done.system_calls < 4 * receives + 10 * talkers);
     CHECK(done.completions < 6 * receives + 10 * talkers);

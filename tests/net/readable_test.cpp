@@ -47,7 +47,7 @@ task<std::string> outcome_of_readable(tcp_stream& from, until limit = forever) {
   co_return co_await with_what_is_pending(words);
 }
 
-// The same of a select() with a queue, which may yield "item 7".
+// The same of a select() with a queue, which may return "item 7".
 task<std::string> choose(tcp_stream& from, queue<int>& items, until limit = forever) {
   std::string words;
   try {

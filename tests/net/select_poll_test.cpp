@@ -1,5 +1,5 @@
-// poll_fd() as one of several of a select(): who wins, and that nothing waits for the descriptor
-// any more when the select() returns.
+// poll_fd() as one of several of a select(): which case wins, and that nothing waits for the
+// descriptor any more when the select() returns.
 //
 // Method: the phases of its life on a scripted engine, which is told when a cancellation is
 // answered; then real pipes, whose other end the test holds.

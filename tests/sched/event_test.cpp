@@ -1,4 +1,4 @@
-// event: who comes through, in which order, and what comes of those that give up.
+// event: which waits succeed, in which order, and what comes of those that give up.
 //
 // Method: the scripted engine's clock moves only when everything sleeps, or when a test moves it.
 // In fibers that are killed no co_await stands inside of a CHECK.

@@ -1,4 +1,4 @@
-// fiber_local and context_var: who sees which value, and how long.
+// fiber_local and context_var: which fiber sees which value, and for how long.
 //
 // Method: the scripted engine's clock moves only when everything sleeps.
 #include <ringlet/fiber_local.hpp>

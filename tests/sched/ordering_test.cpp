@@ -1,4 +1,5 @@
-// Who runs when: the ordering model of gevent as interleavings, and where ringlet is stricter.
+// Which fiber runs when: the ordering model of gevent as interleavings, and where ringlet is
+// stricter.
 //
 // The model: what is woken goes to the end of one run queue. A turn resumes at most 256 from its
 // head, then expires timers, then takes completions from the engine, then what other threads have

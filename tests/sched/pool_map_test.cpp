@@ -1,4 +1,4 @@
-// map, imap and imap_unordered over a pool: order, errors, how far ahead, and who ends the calls.
+// map, imap and imap_unordered over a pool: order, errors, how far ahead, and what ends the calls.
 //
 // Method: as in pool_test.cpp.
 #include <ringlet/dump.hpp>
@@ -33,7 +33,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// Sleeps that many milliseconds and yields the square.
+// Sleeps that many milliseconds and returns the square.
 task<int> square(int number) {
   co_await sleep(1ms * number);
   co_return number* number;
@@ -69,7 +69,7 @@ auto counted_items(int& taken, int count) {
          });
 }
 
-// What the iteration yields, in words, until its end.
+// What the iteration returns, in words, until its end.
 template <class T>
 task<std::string> words_of(async_generator<fiber<T>>& results) {
   std::string words;
@@ -421,7 +421,7 @@ TEST_CASE("imap returns fibers that have ended, in the order of the items") {
     pool workers(2);
     auto results = workers.imap(std::vector{3, 1, 2}, square);
     CHECK(co_await words_of(results) == "9 1 4 ");
-    CHECK(engine.now() == begin + 5'000'000);  // no more than two are ahead of who iterates
+    CHECK(engine.now() == begin + 5'000'000);  // no more than two are ahead of the iteration
     const auto end = co_await results.next();
     CHECK_FALSE(end);
     auto none = workers.imap(std::vector<int>(), square);
@@ -511,7 +511,7 @@ TEST_CASE("imap takes items only as they are requested, and as slots are free") 
     const auto second = co_await results.next();
     CHECK(second->value() == 2);
     CHECK(taken == 3);
-    // A place that another one has is not waited for as long as there is something to yield.
+    // While there is something to return, no wait is made for a slot that another fiber has.
     const fiber<> other = co_await workers.spawn(sleep_for, 1h);
     const fiber<> another = co_await workers.spawn(sleep_for, 1h);
     const auto third = co_await results.next();

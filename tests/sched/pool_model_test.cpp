@@ -89,7 +89,7 @@ struct model {
       ++taken;
     }
   }
-  // Who asks, and is not the one that was told of a slot, ends that.
+  // A fiber that asks and was not told of a slot ends that.
   bool try_take(const user* asking) {
     drop_late();
     if (closed) return false;
@@ -254,7 +254,7 @@ class program {
     return job(std::move(token), std::make_shared<bool>(true));
   }
 
-  // By who has a slot in the model: spawns in it, or loses it.
+  // For a fiber that has a slot in the model: spawns in it, or loses it.
   template <class Spawn>
   void spawn_in(Spawn spawn) {
     job_token token(slots_);
@@ -637,7 +637,7 @@ class program {
     if (kind == 1) co_await yield();
   }
 
-  // In a pool of size 0 all who wait do so until it is closed.
+  // In a pool of size 0 every fiber that waits does so until it is closed.
   task<> end() {
     if (random_.once_in(2) && slots_.size != 0) {
       co_await sleep(50us);

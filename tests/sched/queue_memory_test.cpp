@@ -275,7 +275,7 @@ TEST_CASE("an item for which there is no memory is popped from the fiber that pu
     CHECK(items.empty());
     CHECK((*items.peek())[0] == 2);
     CHECK(pop() == 2);
-    // Now there is memory: with the next pop those who are left find room.
+    // Now there is memory: with the next pop the remaining pushes find room.
     CHECK((*items.try_pop())[0] == 3);
     CHECK(items.size() == 2);
     co_await join_each(all);

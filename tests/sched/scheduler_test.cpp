@@ -1,4 +1,4 @@
-// The scheduler itself: turns, fairness, and what it offers to those who add waits of their own.
+// The scheduler itself: turns, fairness, and what it offers to authors of waits.
 //
 // Method: the scripted engine counts its waits, of which a turn makes one.
 #include <ringlet/run.hpp>
@@ -488,7 +488,7 @@ TEST_CASE("an external wait keeps a scheduler waiting for something that it does
   CHECK(idle == 3);
 }
 
-// Those who outlive the fibers
+// Objects that outlive the fibers
 
 TEST_CASE("guests are told to end when all fibers have ended, and again when all is done") {
   scripted_engine engine;

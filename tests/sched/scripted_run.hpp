@@ -20,7 +20,7 @@ T run_on(engine& carrier, task<T> main, options settings = {},
   return detail::run_on(carrier, std::move(main), std::move(settings), where);
 }
 
-/// Reads from a descriptor that does not exist: the test completes it by hand. Yields the answer.
+/// Reads from a descriptor that does not exist: the test completes it by hand. Returns the answer.
 class [[nodiscard]] probe_wait : public operation_wait {
  public:
   explicit probe_wait(std::int32_t descriptor = 7, until limit = forever) noexcept

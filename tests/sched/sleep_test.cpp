@@ -1,4 +1,4 @@
-// sleep, sleep_until and yield: who runs when, and never too early.
+// sleep, sleep_until and yield: which fiber runs when, and never too early.
 //
 // Method: the scripted engine's clock moves only when everything sleeps, so times are exact; one
 // case sleeps for real.

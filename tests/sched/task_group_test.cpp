@@ -1,4 +1,4 @@
-// with_group: what it yields, whom a failure cancels, and what comes out.
+// with_group: what it returns, which fibers a failure cancels, and what comes out.
 //
 // Method: the scripted engine's clock moves only when everything sleeps, so what is first is a
 // matter of numbers. In fibers that are cancelled no co_await stands inside of a CHECK.

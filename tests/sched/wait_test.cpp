@@ -1,5 +1,5 @@
 // What is true of every wait: the checkpoint at its beginning, the budget of those that need not
-// suspend, and what wait_base and list_wait give to those who write waits of their own.
+// suspend, and what wait_base and list_wait give to authors of waits.
 //
 // Method: a table of all waits of this layer, tried one by one. Fibers that are killed have no
 // co_await inside of a CHECK, which would swallow what is thrown.

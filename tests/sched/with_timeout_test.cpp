@@ -1,6 +1,6 @@
 // with_timeout: limits around calls, alone and nested, and what they must let pass.
 //
-// Method: the scripted engine's clock moves only when everything sleeps, so who is first is a
+// Method: the scripted engine's clock moves only when everything sleeps, so which comes first is a
 // matter of numbers.
 #include <ringlet/as_result.hpp>
 #include <ringlet/joinall.hpp>

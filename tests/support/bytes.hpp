@@ -22,7 +22,7 @@ inline std::string_view text(std::span<const std::byte> bytes, std::size_t count
   return text(bytes.first(count));
 }
 
-/// `size` bytes that differ from place to place, so that a lost or doubled piece shows.
+/// `size` bytes that differ from place to place, so that a lost or duplicated piece shows.
 inline std::string pattern(std::size_t size) {
   std::string made(size, '\0');
   for (std::size_t i = 0; i < size; ++i) made[i] = static_cast<char>('a' + i * 7 % 26 + i / 26 % 5);

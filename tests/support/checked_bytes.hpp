@@ -1,4 +1,4 @@
-// A stream of bytes in which every place is known: a piece that is lost, doubled or out of order
+// A stream of bytes in which every place is known: a piece that is lost, duplicated or out of order
 // shows in the bytes after it.
 #pragma once
 

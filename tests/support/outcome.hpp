@@ -29,7 +29,7 @@ inline std::string in_words(const result<std::size_t>& got) {
 inline std::string in_words(const result<buffer>& got) {
   return got ? std::to_string(got->size()) + " bytes" : got.error().message();
 }
-/// Of calls that yield a piece, in quotes, or nothing.
+/// Of calls that return a piece, in quotes, or nothing.
 inline std::string in_words(const result<std::string_view>& got) {
   return got ? "'" + std::string(*got) + "'" : got.error().message();
 }
@@ -37,7 +37,7 @@ inline std::string in_words(const result<std::optional<std::string_view>>& got) 
   if (!got) return got.error().message();
   return *got ? "'" + std::string(**got) + "'" : "end";
 }
-/// Of calls that yield a stream.
+/// Of calls that return a stream.
 template <class T>
 requires requires(T made) { made.native_handle(); }
 std::string in_words(const result<T>& got) {

@@ -13,8 +13,8 @@ void deny(int call, int error, int second_argument = -1);
 /// From here on the system call ends this process, by SIGSYS.
 void forbid(int call);
 
-/// Makes this process one of a user of its own, without privileges, who may lock that much memory.
-/// Others have nothing to do with it: the kernel counts per user. Needs root.
+/// Makes this process one of an unprivileged user of its own that may lock that much memory. Other
+/// processes do not count, because the kernel counts per user. Needs root.
 void limit_locked_memory(rlim_t bytes);
 
 /// Whether this kernel counts rings as locked memory at all: some versions did not. Needs root.

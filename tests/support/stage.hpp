@@ -28,7 +28,7 @@ inline constexpr int stream_fd = 7;
 inline constexpr int standard_fd = 8;
 
 /// Everything that can happen now has happened when it returns: what was completed is delivered,
-/// those who waited for it have gone on to their next wait.
+/// fibers that waited for it have reached their next wait.
 inline task<> settle() {
   for (int round = 0; round < 4; ++round) co_await sleep(std::chrono::nanoseconds(0));
 }
