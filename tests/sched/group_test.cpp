@@ -396,7 +396,7 @@ TEST_CASE("a member that kills its group is killed itself, at once") {
     const fiber<> killer = all.spawn([&]() -> task<> {
       try {
         co_await all.kill();
-        log += "went on";
+        log += "continued";
       } catch (const cancelled&) {
         log += "killed";
         throw;

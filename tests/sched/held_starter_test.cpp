@@ -613,12 +613,12 @@ TEST_CASE("with group_failure::report a failed fiber is reported by name, and th
           group.spawn(fail_after, 1ms, "reset").set_name("peer");
           group.spawn([&]() -> task<> {
             co_await sleep(2ms);
-            log += "went on ";
+            log += "continued ";
           });
           co_return;
         };
         co_await with_group(group_options{.on_failure = group_failure::report}, body);
-        CHECK(log == "went on ");
+        CHECK(log == "continued ");
       },
       settings);
   CHECK(reports == std::vector<std::string>{"peer: reset"});

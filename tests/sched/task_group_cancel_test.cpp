@@ -268,7 +268,7 @@ TEST_CASE("a kill that is pending when the group begins ends it at the body's fi
           co_return;
         });
         co_await yield();
-        log += "went on";
+        log += "continued";
       });
     });
     co_await caller.join();
@@ -574,10 +574,10 @@ TEST_CASE("a group in the body of another ends without it") {
       });
       CHECK_FALSE(outer.is_cancelled());
       co_await other.join();
-      log += ", went on";
+      log += ", continued";
     });
     CHECK(out == "done");
-    CHECK(log == "done, went on");
+    CHECK(log == "done, continued");
   });
 }
 

@@ -161,13 +161,13 @@ TEST_CASE("of nested limits the nearest wins, and each one throws for itself") {
   const auto inner = [&](until limit) -> task<> {
     log += co_await outcome_of(with_timeout(limit, sleep_for(1h))) + " inside, ";
     co_await sleep(1ms);
-    log += "went on, ";
+    log += "continued, ";
   };
   const auto main = [&]() -> task<> {
     const steady_ns begin = engine.now();
     SUBCASE("the inner one") {
       log += co_await outcome_of(with_timeout(5ms, inner(2ms)));
-      CHECK(log == "timed out inside, went on, done");
+      CHECK(log == "timed out inside, continued, done");
       CHECK(engine.now() == begin + 3'000'000);
     }
     SUBCASE("the outer one, which the inner one does not swallow") {
@@ -186,7 +186,7 @@ TEST_CASE("of nested limits the nearest wins, and each one throws for itself") {
     }
     SUBCASE("no limit outside changes nothing") {
       log += co_await outcome_of(with_timeout(forever, inner(2ms)));
-      CHECK(log == "timed out inside, went on, done");
+      CHECK(log == "timed out inside, continued, done");
     }
   };
   run_on(engine, main());
@@ -751,7 +751,7 @@ TEST_CASE("when both limits have passed the outer one ends the call") {
     log.clear();
     const auto moving_on = [&]() -> task<> {
       co_await move_on_after(1ms, clean_up_slowly());
-      log += "went on ";
+      log += "continued ";
     };
     log += co_await outcome_of(with_timeout(2ms, moving_on()));
     CHECK(log == "timed out");
