@@ -162,8 +162,8 @@ class nop_wait : public operation_wait {
   nop_wait() : operation_wait(opcode::nop, &operation_wait::on_done, forever) {}
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
-    static constexpr wait_type type{"nop", &operation_wait::cancel, nullptr};
-    return begin(type, caller.promise());
+    static constexpr wait_type type = make_type<nop_wait>("nop");
+    return begin_operation(type, caller.promise());
   }
   void await_resume() { rethrow_interruption_before_start(); }
 };
@@ -185,7 +185,7 @@ class gate_wait : public list_wait {
   explicit gate_wait(wait_list& gate) : list_wait(forever), gate_(gate) {}
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
-    static constexpr wait_type type{"gate", &list_wait::cancel, nullptr};
+    static constexpr wait_type type = make_type<gate_wait>("gate");
     frame_record& at = caller.promise();
     if (!enter(at)) return continue_or_yield(at);
     gate_.push_back(*this);

@@ -297,11 +297,11 @@ void io_wait<Which>::retry(std::int32_t result) noexcept {
   }
   if (this->restart()) return;
   this->answer = -ECANCELED;
-  finish();
+  finish_transfer();
 }
 
 template <direction Which>
-std::error_code io_wait<Which>::failure() {
+std::error_code io_wait<Which>::transfer_failure() {
   // Of a read that its fiber's cancellation ends: it may have failed otherwise.
   const bool lost_error = Which == direction::read && this->reason_ == cancel_reason::interrupted &&
                           this->answer < 0 && this->answer != -ECANCELED && this->has_claim();

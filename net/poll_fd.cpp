@@ -9,7 +9,7 @@
 
 namespace ringlet {
 
-const wait_type poll_fd_wait::type{"poll_fd", &poll_fd_wait::cancel, &poll_fd_wait::describe_fd};
+const wait_type poll_fd_wait::type = make_type<poll_fd_wait>("poll_fd");
 
 poll_fd_wait::poll_fd_wait(int polled, short events, const until& limit) noexcept
     : basic_operation_wait(opcode::poll, &poll_fd_wait::on_completion, limit) {

@@ -291,12 +291,11 @@ void reader::consume(std::size_t count) noexcept {
 
 // Waiting
 
-const wait_type read_line_wait::type{"read_line", &reader_wait::cancel, &reader_wait::describe};
-const wait_type read_until_wait::type{"read_until", &reader_wait::cancel, &reader_wait::describe};
+const wait_type read_line_wait::type = make_type<read_line_wait>("read_line");
+const wait_type read_until_wait::type = make_type<read_until_wait>("read_until");
 template <bool Consumes>
-const wait_type view_wait<Consumes>::type{Consumes ? "read_exact" : "peek", &reader_wait::cancel,
-                                          &reader_wait::describe};
-const wait_type read_copy_wait::type{"read_some", &reader_wait::cancel, &reader_wait::describe};
+const wait_type view_wait<Consumes>::type = make_type<view_wait>(Consumes ? "read_exact" : "peek");
+const wait_type read_copy_wait::type = make_type<read_copy_wait>("read_some");
 
 bool reader_wait::begin(frame_record& at) noexcept {
   in_.check_unused();
@@ -384,11 +383,10 @@ void reader_wait::go_on(bool done) noexcept {
   wake_with_hope();
 }
 
-void reader_wait::cancel(context& who, cancel_reason reason) noexcept {
-  auto& self = wait_base::of<reader_wait>(who);
-  self.remember(reason);
-  if (self.in_.file_ != nullptr) return self.in_.file_->cancel();
-  self.on().cancel_receiving();
+void reader_wait::on_cancel(cancel_reason reason) noexcept {
+  remember(reason);
+  if (in_.file_ != nullptr) return in_.file_->cancel();
+  on().cancel_receiving();
 }
 
 std::error_code reader_wait::failure() {

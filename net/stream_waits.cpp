@@ -29,12 +29,12 @@ std::uint32_t request_size(std::size_t left) noexcept {
 
 }  // namespace
 
-const wait_type receive_wait::type{"receive", &receive_wait::cancel, &receive_wait::describe};
-const wait_type readable_wait::type{"readable", &readable_wait::cancel, &readable_wait::describe};
-const wait_type read_some_wait::type{"read_some", &read_wait::cancel, &read_wait::describe};
-const wait_type read_exact_wait::type{"read_exact", &read_wait::cancel, &read_wait::describe};
-const wait_type write_all_wait::type{"write_all", &operation_wait::cancel, &write_wait::describe};
-const wait_type gather_wait::type{"write_all", &operation_wait::cancel, &write_wait::describe};
+const wait_type receive_wait::type = make_type<receive_wait>("receive");
+const wait_type readable_wait::type = make_type<readable_wait>("readable");
+const wait_type read_some_wait::type = make_type<read_some_wait>("read_some");
+const wait_type read_exact_wait::type = make_type<read_exact_wait>("read_exact");
+const wait_type write_all_wait::type = make_type<write_all_wait>("write_all");
+const wait_type gather_wait::type = make_type<gather_wait>("write_all");
 
 // receive
 
@@ -64,10 +64,9 @@ void receive_wait::on_arrival() noexcept {
   wake_with_hope();
 }
 
-void receive_wait::cancel(context& who, cancel_reason reason) noexcept {
-  auto& self = wait_base::of<receive_wait>(who);
-  self.remember(reason);
-  self.on().cancel_receiving();
+void receive_wait::on_cancel(cancel_reason reason) noexcept {
+  remember(reason);
+  on().cancel_receiving();
 }
 
 result<buffer> receive_wait::take() {
@@ -110,14 +109,13 @@ void readable_wait::on_arrival() noexcept {
   } else if (!from.has_arrived() && !(from.found_no_buffer() && from.has_something_to_receive())) {
     return from.await_arrival();  // the request has ended without bringing anything
   }
-  wake_with_hope();
+  conclude_with_hope();
 }
 
-void readable_wait::cancel(context& who, cancel_reason reason) noexcept {
-  auto& self = wait_base::of<readable_wait>(who);
-  self.remember(reason);
-  self.unwatch();
-  self.wake_with_hope();
+void readable_wait::on_cancel(cancel_reason reason) noexcept {
+  remember(reason);
+  unwatch();
+  conclude_with_hope();
 }
 
 result<bool> readable_wait::take() {
@@ -132,7 +130,7 @@ bool readable_wait::await_resume() { return detail::value_or_throw(take(), type.
 
 // Reads into the caller's memory
 
-bool read_wait::begin(const wait_type& type, frame_record& at) noexcept {
+bool read_wait::begin_read(const wait_type& type, frame_record& at) noexcept {
   if (!may_claim()) [[unlikely]] {
     answer = -EBADF;
     return begin_nothing(at);
@@ -156,17 +154,16 @@ bool read_wait::wait_on() noexcept {
 }
 
 void read_wait::on_arrival() noexcept {
-  if (take_arrived()) return finish();
+  if (take_arrived()) return finish_transfer();
   if (wait_on()) return;
   answer = -ECANCELED;
-  finish();
+  finish_transfer();
 }
 
-void read_wait::cancel(context& who, cancel_reason reason) noexcept {
-  auto& self = wait_base::of<read_wait>(who);
-  if (!self.on().is_awaited_by(self)) return operation_wait::cancel(who, reason);
-  self.remember(reason);
-  self.on().cancel_receiving();
+void read_wait::on_cancel(cancel_reason reason) noexcept {
+  if (!on().is_awaited_by(*this)) return operation_wait::on_cancel(reason);
+  remember(reason);
+  on().cancel_receiving();
 }
 
 // read_some
@@ -190,13 +187,13 @@ void read_some_wait::on_completion(operation& op, const completion& done) noexce
   auto& self = static_cast<read_some_wait&>(op);
   if (self.try_again(done)) return;
   self.on().set_last_seen(done.nonempty);
-  self.finish();
+  self.finish_transfer();
 }
 
 result<std::size_t> read_some_wait::take() {
   const claim_end last(*this);
   if (!has_claim()) rethrow_interruption();
-  if (answer < 0) return failure();
+  if (answer < 0) return transfer_failure();
   if (answer == 0 && reason_ == cancel_reason::interrupted) rethrow_interruption();
   on().count(direction::read) += static_cast<std::size_t>(answer);
   return static_cast<std::size_t>(answer);
@@ -240,7 +237,7 @@ void read_exact_wait::on_completion(operation& op, const completion& done) noexc
       self.answer = -ECANCELED;
     }
   }
-  self.finish();
+  self.finish_transfer();
 }
 
 result<void> read_exact_wait::take() {
@@ -256,7 +253,7 @@ result<void> read_exact_wait::take() {
   if (memory_.empty()) return {};
   if (answer == 0 && is_interrupted) rethrow_interruption();
   if (answer == 0) return make_error_code(errc::end_of_stream);
-  return failure();
+  return transfer_failure();
 }
 
 void read_exact_wait::await_resume() { detail::value_or_throw(take(), type.name, unreadable); }
@@ -273,7 +270,7 @@ write_all_wait::write_all_wait(descriptor& on, opcode kind, std::span<const std:
 bool write_all_wait::begin(frame_record& at) noexcept {
   if (left_ == 0) return begin_nothing(at);
   length = request_size(left_);
-  return write_wait::begin(type, at);
+  return begin_write(type, at);
 }
 
 void write_all_wait::on_completion(operation& op, const completion& done) noexcept {
@@ -291,7 +288,7 @@ void write_all_wait::on_completion(operation& op, const completion& done) noexce
       self.answer = -ECANCELED;
     }
   }
-  self.finish();
+  self.finish_transfer();
 }
 
 result<void> write_all_wait::take() {
@@ -301,7 +298,7 @@ result<void> write_all_wait::take() {
   if (answer == 0) answer = -EPIPE;  // a descriptor that takes nothing
   const bool is_interrupted = reason_ == cancel_reason::interrupted;
   if ((answer == -ECANCELED || is_interrupted) && is_begun()) on().set_cut_short(direction::write);
-  return failure();
+  return transfer_failure();
 }
 
 void write_all_wait::await_resume() { detail::value_or_throw(take(), type.name, unwritable); }
@@ -352,7 +349,7 @@ void gather_wait::advance(std::size_t sent) noexcept {
 bool gather_wait::begin(frame_record& at) noexcept {
   if (left_ == 0) return begin_nothing(at);
   aim();
-  return write_wait::begin(type, at);
+  return begin_write(type, at);
 }
 
 void gather_wait::on_completion(operation& op, const completion& done) noexcept {
@@ -367,7 +364,7 @@ void gather_wait::on_completion(operation& op, const completion& done) noexcept 
       self.answer = -ECANCELED;
     }
   }
-  self.finish();
+  self.finish_transfer();
 }
 
 result<void> gather_wait::take() {
@@ -377,7 +374,7 @@ result<void> gather_wait::take() {
   if (answer == 0) answer = -EPIPE;  // a descriptor that takes nothing
   const bool is_interrupted = reason_ == cancel_reason::interrupted;
   if ((answer == -ECANCELED || is_interrupted) && is_begun()) on().set_cut_short(direction::write);
-  return failure();
+  return transfer_failure();
 }
 
 void gather_wait::await_resume() { detail::value_or_throw(take(), type.name, unwritable); }

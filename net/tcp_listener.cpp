@@ -35,7 +35,7 @@ void set_option(engine& carrier, int fd, int level, int name, int value) {
 
 }  // namespace
 
-const wait_type accept_wait::type{"accept", &accept_wait::cancel, &accept_wait::describe};
+const wait_type accept_wait::type = make_type<accept_wait>("accept");
 
 tcp_listener tcp_listener::bind(std::string_view host_and_port, const listen_options& options) {
   return bind(address::parse(host_and_port), options);
@@ -120,21 +120,19 @@ void accept_wait::unwatch() noexcept {
 void accept_wait::deliver(descriptor::owner made) noexcept {
   made_ = std::move(made);
   unlink();
-  wake_with_hope();
+  conclude_with_hope();
 }
 
 void accept_wait::fail(std::int32_t error) noexcept {
   answer_ = error;
   unlink();
-  wake_with_hope();
+  conclude_with_hope();
 }
 
-void accept_wait::cancel(context& who, cancel_reason reason) noexcept {
-  auto& self = wait_base::of<accept_wait>(who);
-  self.reason_ = reason;
-  listener_state& from = *self.from_;
-  self.fail(-ECANCELED);
-  from.on_waiter_gone();
+void accept_wait::on_cancel(cancel_reason reason) noexcept {
+  reason_ = reason;
+  fail(-ECANCELED);
+  from_->on_waiter_gone();
 }
 
 result<tcp_stream> accept_wait::take() {
@@ -147,9 +145,8 @@ tcp_stream accept_wait::await_resume() {
   return detail::value_or_throw(take(), type.name, "the socket does not listen");
 }
 
-void accept_wait::describe(const void* object, std::string& out) {
-  const auto& self = wait_base::of<accept_wait>(object);
-  out += "fd " + std::to_string(self.from_->descriptor());
+void accept_wait::describe(std::string& out) const {
+  out += "fd " + std::to_string(from_->descriptor());
 }
 
 bool close_listener_wait::begin(frame_record& at) noexcept {

@@ -30,7 +30,7 @@ bool leads_to_itself(engine& carrier, int fd, const address& peer) noexcept {
 
 }  // namespace
 
-const wait_type connect_wait::type{"connect", &operation_wait::cancel, &connect_wait::describe};
+const wait_type connect_wait::type = make_type<connect_wait>("connect");
 
 tcp_stream::tcp_stream(unique_fd fd) : tcp_stream(std::move(fd), descriptor::family::unknown) {}
 
@@ -124,7 +124,7 @@ bool connect_wait::begin(frame_record& at) noexcept {
   fd = answer;
   data = peer_.data();
   length = peer_.size();
-  return operation_wait::begin(type, at);
+  return begin_operation(type, at);
 }
 
 result<tcp_stream> connect_wait::take() {
@@ -158,9 +158,6 @@ tcp_stream connect_wait::await_resume() {
   return std::move(*taken);
 }
 
-void connect_wait::describe(const void* object, std::string& out) {
-  const auto& self = wait_base::of<connect_wait>(object);
-  out += "to " + self.peer_.to_string();
-}
+void connect_wait::describe(std::string& out) const { out += "to " + peer_.to_string(); }
 
 }  // namespace ringlet

@@ -145,8 +145,4 @@ std::string scheduler::label() const {
   return address.data();
 }
 
-void detail::drop_waits_left_behind(wait_list& waits) noexcept {
-  while (!waits.empty() && waits.front().is_left_behind()) waits.pop_front();
-}
-
 }  // namespace ringlet

@@ -3,7 +3,7 @@
 
 namespace ringlet {
 
-const wait_type blocking_wait_base::type{"blocking call", &blocking_wait_base::cancel, nullptr};
+const wait_type blocking_wait_base::type = make_type<blocking_wait_base>("blocking call");
 
 bool blocking_wait_base::begin(frame_record& at) {
   if (!enter(at)) return continue_or_yield(at);
@@ -19,12 +19,11 @@ void blocking_wait_base::on_answer(posted_work& job) noexcept {
   static_cast<blocking_wait_base&>(static_cast<blocking_job&>(job)).wake_with_hope();
 }
 
-void blocking_wait_base::cancel(context& who, cancel_reason reason) noexcept {
-  auto& self = wait_base::of<blocking_wait_base>(who);
-  if (self.withdrawn_ || !self.home->withdraw(self)) return;
-  self.withdrawn_ = true;
-  self.reason_ = reason;
-  on_answer(self);
+void blocking_wait_base::on_cancel(cancel_reason reason) noexcept {
+  if (withdrawn_ || !home->withdraw(*this)) return;
+  withdrawn_ = true;
+  reason_ = reason;
+  on_answer(*this);
 }
 
 bool blocking_wait_base::call_was_made() {

@@ -30,7 +30,7 @@ struct calls_ahead::call : done_watcher, list_hook<calls_ahead> {
   fiber_base* who = nullptr;
 };
 
-const wait_type calls_ahead::next_wait::type{"join", &next_wait::cancel, &next_wait::describe};
+const wait_type calls_ahead::next_wait::type = make_type<next_wait>("join");
 
 calls_ahead::~calls_ahead() {
   for (call* c = all_.next(nullptr); c != nullptr; c = all_.next(c)) c->who->kill();
@@ -79,17 +79,15 @@ bool calls_ahead::next_wait::begin(frame_record& at) noexcept {
   return true;
 }
 
-void calls_ahead::next_wait::cancel(context& who, cancel_reason reason) noexcept {
-  auto& self = wait_base::of<next_wait>(who);
-  self.reason_ = reason;
-  self.of_->reader_ = nullptr;
-  self.wake();
+void calls_ahead::next_wait::on_cancel(cancel_reason reason) noexcept {
+  reason_ = reason;
+  of_->reader_ = nullptr;
+  wake();
 }
 
-void calls_ahead::next_wait::describe(const void* object, std::string& out) {
-  const auto& self = wait_base::of<next_wait>(object);
+void calls_ahead::next_wait::describe(std::string& out) const {
   fmt::format_to(std::back_inserter(out), "{} of {} calls of an imap",
-                 self.of_->in_order_ ? "the first" : "one", self.of_->size());
+                 of_->in_order_ ? "the first" : "one", of_->size());
 }
 
 }  // namespace ringlet::detail

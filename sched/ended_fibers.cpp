@@ -8,8 +8,7 @@
 
 namespace ringlet {
 
-const wait_type ended_fibers::next_wait::type{"join one of", &next_wait::cancel,
-                                              &next_wait::describe};
+const wait_type ended_fibers::next_wait::type = make_type<next_wait>("join one of");
 
 ended_fibers::ended_fibers(const std::vector<fiber_base*>& targets)
     : links_(std::make_unique<link[]>(targets.size())), count_(targets.size()) {
@@ -50,11 +49,10 @@ bool ended_fibers::next_wait::begin(frame_record& at) noexcept {
   return true;
 }
 
-void ended_fibers::next_wait::cancel(context& who, cancel_reason reason) noexcept {
-  auto& self = wait_base::of<next_wait>(who);
-  self.reason_ = reason;
-  self.of_->waiter_ = nullptr;
-  self.wake();
+void ended_fibers::next_wait::on_cancel(cancel_reason reason) noexcept {
+  reason_ = reason;
+  of_->waiter_ = nullptr;
+  wake();
 }
 
 std::optional<std::size_t> ended_fibers::next_wait::await_resume() {
@@ -63,9 +61,8 @@ std::optional<std::size_t> ended_fibers::next_wait::await_resume() {
   return of_->order_[of_->yielded_++];
 }
 
-void ended_fibers::next_wait::describe(const void* object, std::string& out) {
-  const auto& self = wait_base::of<next_wait>(object);
-  fmt::format_to(std::back_inserter(out), "{} fibers", self.of_->count_ - self.of_->order_.size());
+void ended_fibers::next_wait::describe(std::string& out) const {
+  fmt::format_to(std::back_inserter(out), "{} fibers", of_->count_ - of_->order_.size());
 }
 
 task<std::vector<std::size_t>> detail::wait_for_ends(std::vector<fiber_base*> targets,

@@ -7,7 +7,7 @@
 
 namespace ringlet {
 
-const wait_type event::waiting::type{"event", &list_wait::cancel, &waiting::describe};
+const wait_type event::waiting::type = make_type<waiting>("event");
 
 event::~event() {
   detail::drop_waits_left_behind(waiters_);
@@ -23,9 +23,8 @@ void event::set() noexcept {
   while (!waiters_.empty()) waiters_.front().complete();
 }
 
-void event::waiting::describe(const void* object, std::string& out) {
-  const auto& self = wait_base::of<waiting>(object);
-  fmt::format_to(std::back_inserter(out), "{}", static_cast<const void*>(self.on_));
+void event::waiting::describe(std::string& out) const {
+  fmt::format_to(std::back_inserter(out), "{}", static_cast<const void*>(on_));
 }
 
 }  // namespace ringlet

@@ -18,7 +18,7 @@
 
 namespace ringlet {
 
-const wait_type join_wait::type{"join", &join_wait::cancel, &join_wait::describe};
+const wait_type join_wait::type = make_type<join_wait>("join");
 
 fiber_base::extras_owner fiber_base::inheritance() const {
   if (extras_->context_values == nullptr) return nullptr;
@@ -194,14 +194,13 @@ void fiber_base::report_failure() noexcept {
 }
 
 void join_wait::on_ended(done_watcher& watcher) noexcept {
-  static_cast<join_wait&>(watcher).wake();
+  static_cast<join_wait&>(watcher).conclude();
 }
 
-void join_wait::cancel(context& who, cancel_reason reason) noexcept {
-  auto& self = wait_base::of<join_wait>(who);
-  self.reason_ = reason;
-  self.unlink();
-  self.wake();
+void join_wait::on_cancel(cancel_reason reason) noexcept {
+  reason_ = reason;
+  unlink();
+  conclude();
 }
 
 bool kill_wait::begin_kill(frame_record& at) {
@@ -215,11 +214,10 @@ bool kill_wait::begin_kill(frame_record& at) {
   return begin(at);
 }
 
-void join_wait::describe(const void* object, std::string& out) {
-  const auto& self = wait_base::of<join_wait>(object);
-  fmt::format_to(std::back_inserter(out), "fiber {}", self.target_->id());
-  if (!self.target_->name().empty()) {
-    fmt::format_to(std::back_inserter(out), " \"{}\"", self.target_->name());
+void join_wait::describe(std::string& out) const {
+  fmt::format_to(std::back_inserter(out), "fiber {}", target_->id());
+  if (!target_->name().empty()) {
+    fmt::format_to(std::back_inserter(out), " \"{}\"", target_->name());
   }
 }
 

@@ -43,8 +43,7 @@ struct group::member : done_watcher, list_hook<group> {
   bool killed = false;
 };
 
-const wait_type group::empty_wait::type{"end of a group", &list_wait::cancel,
-                                        &empty_wait::describe};
+const wait_type group::empty_wait::type = make_type<empty_wait>("end of a group");
 
 group::group() = default;
 
@@ -130,11 +129,10 @@ task<bool> group::kill(std::exception_ptr error, until limit) {
   co_return co_await join(limit);
 }
 
-void group::empty_wait::describe(const void* object, std::string& out) {
-  const auto& self = wait_base::of<empty_wait>(object);
-  fmt::format_to(std::back_inserter(out), "of {} fibers", self.of_->size());
-  if (self.of_->expected() != 0) {
-    fmt::format_to(std::back_inserter(out), ", {} more to come", self.of_->expected());
+void group::empty_wait::describe(std::string& out) const {
+  fmt::format_to(std::back_inserter(out), "of {} fibers", of_->size());
+  if (of_->expected() != 0) {
+    fmt::format_to(std::back_inserter(out), ", {} more to come", of_->expected());
   }
 }
 

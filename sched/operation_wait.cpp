@@ -6,10 +6,9 @@
 namespace ringlet {
 
 template <class Base>
-void basic_operation_wait<Base>::cancel(context& who, cancel_reason reason) noexcept {
-  auto& self = wait_base::of<basic_operation_wait>(who);
-  self.remember(reason);
-  self.carrier().cancel(self);
+void basic_operation_wait<Base>::on_cancel(cancel_reason reason) noexcept {
+  this->remember(reason);
+  carrier().cancel(*this);
 }
 
 template <class Base>
@@ -24,9 +23,8 @@ std::error_code basic_operation_wait<Base>::failure() {
 }
 
 template <class Base>
-void basic_operation_wait<Base>::describe_fd(const void* object, std::string& out) {
-  const auto& self = wait_base::of<basic_operation_wait>(object);
-  out += "fd " + std::to_string(self.fd);
+void basic_operation_wait<Base>::describe(std::string& out) const {
+  out += "fd " + std::to_string(fd);
 }
 
 template class basic_operation_wait<wait_base>;

@@ -13,7 +13,7 @@
 
 namespace ringlet {
 
-const wait_type pool::slot_wait::type{"slot", &list_wait::cancel, &slot_wait::describe};
+const wait_type pool::slot_wait::type = make_type<slot_wait>("slot");
 
 pool::~pool() {
   detail::drop_waits_left_behind(waiting_);
@@ -217,8 +217,6 @@ void pool::describe(std::string& out) const {
                  in_line, where_.file_name(), where_.line());
 }
 
-void pool::slot_wait::describe(const void* object, std::string& out) {
-  wait_base::of<slot_wait>(object).of_->describe(out);
-}
+void pool::slot_wait::describe(std::string& out) const { of_->describe(out); }
 
 }  // namespace ringlet

@@ -32,10 +32,9 @@ void queue_base::close() noexcept {
   }
 }
 
-void queue_base::side_wait::describe(const void* object, std::string& out) {
-  const auto& self = wait_base::of<side_wait>(object);
-  fmt::format_to(std::back_inserter(out), "queue {} with {} items",
-                 static_cast<const void*>(self.on_), self.on_->size());
+void queue_base::side_wait::describe(std::string& out) const {
+  fmt::format_to(std::back_inserter(out), "queue {} with {} items", static_cast<const void*>(on_),
+                 on_->size());
 }
 
 }  // namespace ringlet

@@ -3,7 +3,7 @@
 
 namespace ringlet {
 
-const wait_type selection::type{"select", &selection::cancel, &selection::describe};
+const wait_type selection::type = make_type<selection>("select");
 
 bool selection::begin(std::span<const candidate> all, frame_record& at) {
   if (!enter(at)) return continue_or_yield(at);
@@ -52,15 +52,14 @@ void selection::arm_nearest_limit() noexcept {
   fiber_->arm_limit(nearest);
 }
 
-void two_phase_wait::win() noexcept {
-  selection& all = *of_;
-  if (all.lingering_ != 0) {  // something else has won
-    if (--all.lingering_ == 0) all.finish();
+void selection::on_concluded(const two_phase_wait& part) noexcept {
+  if (lingering_ != 0) {  // something else has won
+    if (--lingering_ == 0) finish();
     return;
   }
   std::size_t place = 0;
-  while (all.all_[place].wait != this) ++place;
-  all.end(place);
+  while (all_[place].wait != &part) ++place;
+  end(place);
 }
 
 void selection::end(std::size_t winner) noexcept {
@@ -99,27 +98,25 @@ void selection::finish() noexcept {
   }
 }
 
-void selection::cancel(context& who, cancel_reason reason) noexcept {
-  auto& self = wait_base::of<selection>(who);
+void selection::on_cancel(cancel_reason reason) noexcept {
   // It has ended, and the next wait will be told.
-  if (self.lingering_ != 0) return;
+  if (lingering_ != 0) return;
   // That is about one of the parts, which hears of it by itself.
   if (reason == cancel_reason::closed) return;
   if (reason == cancel_reason::interrupted) {
-    self.reason_ = reason;
-    self.end(none);
+    reason_ = reason;
+    end(none);
   } else {
-    self.all_[self.first_due_].wait->reason_ = reason;
-    self.end(self.first_due_);
+    all_[first_due_].wait->reason_ = reason;
+    end(first_due_);
   }
 }
 
-void selection::describe(const void* object, std::string& out) {
-  const auto& self = wait_base::of<selection>(object);
+void selection::describe(std::string& out) const {
   const char* before = "of ";
-  for (const candidate& one : self.all_) {
+  for (const candidate& one : all_) {
     // When it has ended, what the other waits were about may be gone.
-    if (self.lingering_ != 0 && !one.how->lingers(*one.wait)) continue;
+    if (lingering_ != 0 && !one.how->lingers(*one.wait)) continue;
     out += before;
     out += one.how->type->name;
     if (one.how->type->describe != nullptr) {

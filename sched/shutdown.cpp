@@ -4,7 +4,7 @@
 
 namespace ringlet {
 
-const wait_type shutdown_wait::type{"shutdown request", &list_wait::cancel, nullptr};
+const wait_type shutdown_wait::type = make_type<shutdown_wait>("shutdown request");
 
 bool shutdown_wait::begin(frame_record& at) noexcept { return begin_alone(*this, at); }
 

@@ -9,16 +9,9 @@ constexpr wait_type yield_type{"yield", nullptr, nullptr};
 
 }  // namespace
 
-const wait_type sleep_wait::type{"sleep", &sleep_wait::cancel, nullptr};
+const wait_type sleep_wait::type = make_type<sleep_wait>("sleep");
 
 bool sleep_wait::begin(frame_record& at) noexcept { return begin_alone(*this, at); }
-
-void sleep_wait::cancel(context& who, cancel_reason reason) noexcept {
-  auto& self = wait_base::of<sleep_wait>(who);
-  // When its time has come that is the success, and success wins.
-  if (reason == cancel_reason::interrupted) self.reason_ = reason;
-  self.wake();
-}
 
 bool yield_wait::begin(frame_record& at) noexcept {
   if (!enter(at)) return continue_or_yield(at);

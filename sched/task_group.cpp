@@ -48,8 +48,7 @@ struct task_group::member : done_watcher, list_hook<task_group> {
   fiber_base* who;
 };
 
-const wait_type task_group::end_wait::type{"end of a group", &end_wait::cancel,
-                                           &end_wait::describe};
+const wait_type task_group::end_wait::type = make_type<end_wait>("end of a group");
 
 task_group::task_group(failures policy) : starter_(current()), policy_(policy) {
   starter_.add_group(*this);
@@ -184,15 +183,13 @@ bool task_group::end_wait::begin(frame_record& at) noexcept {
   return true;
 }
 
-void task_group::end_wait::cancel(context& who, cancel_reason reason) noexcept {
-  auto& self = wait_base::of<end_wait>(who);
-  self.remember(reason);
-  self.group_->cancel_members();
+void task_group::end_wait::on_cancel(cancel_reason reason) noexcept {
+  remember(reason);
+  group_->cancel_members();
 }
 
-void task_group::end_wait::describe(const void* object, std::string& out) {
-  const auto& self = wait_base::of<end_wait>(object);
-  fmt::format_to(std::back_inserter(out), "of {} fibers", self.group_->alive_);
+void task_group::end_wait::describe(std::string& out) const {
+  fmt::format_to(std::back_inserter(out), "of {} fibers", group_->alive_);
 }
 
 }  // namespace ringlet

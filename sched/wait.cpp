@@ -1,5 +1,6 @@
 // The beginning and the end of a wait.
 #include <ringlet/fiber.hpp>
+#include <ringlet/select.hpp>
 #include <ringlet/wait.hpp>
 
 #include <exception>
@@ -49,10 +50,12 @@ std::error_code wait_base::cancellation_error() {
   return reason_ == cancel_reason::closed ? errc::closed : errc::timed_out;
 }
 
+void two_phase_wait::win() noexcept { of_->on_concluded(*this); }
+
 void list_wait::complete() noexcept {
   fiber_->home().check_thread("a fiber was woken on a thread that is not its scheduler's");
   unlink();
-  wake();
+  conclude();
 }
 
 void list_wait::end_orphans(wait_list& left, const char* rule) noexcept {
@@ -69,10 +72,8 @@ void list_wait::end_orphans(wait_list& left, const char* rule) noexcept {
   report_unobserved({0, {}, broken});
 }
 
-void list_wait::cancel(context& who, cancel_reason reason) noexcept {
-  auto& self = wait_base::of<list_wait>(who);
-  self.reason_ = reason;
-  self.complete();
+void detail::drop_waits_left_behind(wait_list& waits) noexcept {
+  while (!waits.empty() && waits.front().is_left_behind()) waits.pop_front();
 }
 
 }  // namespace ringlet

@@ -57,6 +57,11 @@ BANNED_OUTSIDE_DOORS = [
     (r"\bstd::(random_device|mt19937)|\bgetrandom\b|\bs?rand\(", "draws a number: ask the engine"),
 ]
 
+# What a wait may declare although a base of it does: sched/ringlet/wait.hpp says what they are.
+WAIT_HOOKS = (
+    "await_resume await_suspend describe lingers on_cancel pass_on take try_now unwatch watch"
+).split()
+
 
 class Tree:
     """The texts of the project by their path from its root."""
@@ -181,6 +186,55 @@ def function_lengths(tree):
             end = match.end()
 
 
+def classes_of(code):
+    """(name, words of its bases, body, offset) of each class, nested ones too."""
+    name = r"(?:\w+(?:<[^<>{};]*>)?::)*(\w+)(?:<[^<>{};]*>)?"
+    heading = rf"\b(?:class|struct)\s+(?:\[\[\w+\]\]\s*)?{name}(?:\s+final)?\s*(?::([^{{}};]*))?\{{"
+    for match in re.finditer(heading, code):
+        depth, end = 1, match.end()
+        while depth != 0 and end < len(code):
+            depth += {"{": 1, "}": -1}.get(code[end], 0)
+            end += 1
+        bases = set(re.findall(r"\w+", match[2] or "")) - {match[1]}
+        yield match[1], bases, code[match.end() : end - 1], match.start()
+
+
+def functions_of(body):
+    """The names of the functions that a class declares itself, without those that override."""
+    while re.search(r"\{[^{}]*\}", body):
+        body = re.sub(r"\{[^{}]*\}", ";", body)
+    parameters = r"\btemplate\s*<[^<>]*(<[^<>]*>[^<>]*)*>"
+    other = r"(?:operator|noexcept|requires|decltype|static_assert|explicit|alignas|void)\b"
+    for declaration in re.sub(parameters, "", body).split(";"):
+        name = re.search(rf"(?<![\w~])(?!{other})(\w+)\s*\(", declaration)
+        if name and not re.search(r"\b(override|using|friend|operator)\b", declaration):
+            yield name[1]
+
+
+def hidden_names(tree):
+    """In a wait, a function with the name of a base's would be called by some and not by others."""
+    bases, functions, places = {}, {}, []
+    for path in tree.named("*.hpp", "*.cpp"):
+        code = code_of(tree.texts[path])
+        for alias in re.finditer(r"\busing\s+(\w+)\s*=([^;]*);", code):
+            bases.setdefault(alias[1], set()).update(re.findall(r"\w+", alias[2]))
+        for name, above, body, offset in classes_of(code):
+            declared = set(functions_of(body)) - {name} - above
+            bases.setdefault(name, set()).update(above)
+            functions.setdefault(name, set()).update(declared)
+            places.append((path, line_of(code, offset), name, above, declared - set(WAIT_HOOKS)))
+    for path, line, name, above, declared in places:
+        all_above, new = set(), above
+        while new:
+            all_above |= new
+            new = set().union(*(bases.get(base, set()) for base in new)) - all_above - {name}
+        if "wait_base" in all_above:
+            for base in sorted(all_above):
+                for function in sorted(declared & functions.get(base, set())):
+                    remedy = "give it a name of its own, only hooks are declared again"
+                    yield path, line, f"{name} hides {function}() of its base {base}: {remedy}"
+
+
 def build_lists(tree):
     for path in tree.named("*.cpp"):
         folder, name = path.split("/", 1)
@@ -292,6 +346,7 @@ RULES = [
     banned_words,
     includes,
     function_lengths,
+    hidden_names,
     build_lists,
     public_headers,
     papers,

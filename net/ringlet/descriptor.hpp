@@ -228,17 +228,15 @@ class descriptor final : public scheduler_guest, private operation {
 /// Wait is wait_base, or a class that is derived from it.
 template <direction Which, class Wait>
 class claiming_wait : public Wait {
+ public:
+  void describe(std::string& out) const { on_->describe(Which, out); }
+
  protected:
   template <class... Args>
   explicit claiming_wait(descriptor& on, Args&&... args) noexcept
       : Wait(std::forward<Args>(args)...), on_(&on) {}
 
   descriptor& on() const noexcept { return *on_; }
-  /// The describe of its wait types.
-  static void describe(const void* object, std::string& out) {
-    const auto& self = wait_base::of<claiming_wait>(object);
-    self.on().describe(Which, out);
-  }
 
   /// False when calls there are refused, because it is closed or was cut short. Decided once: when
   /// the fiber has its turn, the descriptor may be gone.
@@ -309,15 +307,19 @@ class io_wait : public claiming_wait<Which, operation_wait> {
     return this->continue_or_yield(at);
   }
   /// Ends the wait.
-  void finish() noexcept {
+  void finish_transfer() noexcept {
     // The shutdown(2) that begins a close may answer before the cancellation does: as the end of
     // the stream or a broken pipe, which are not the peer's doing.
     if (this->on().fd() < 0 && this->answer <= 0) this->answer = -ECANCELED;
     operation_wait::finish();
   }
-  std::error_code failure();
+  /// What a negative answer means; throws when an interruption ended the wait.
+  std::error_code transfer_failure();
 
  private:
+  // These two know nothing of a close and of lost errors.
+  using operation_wait::failure;
+  using operation_wait::finish;
   void retry(std::int32_t result) noexcept;
 };
 

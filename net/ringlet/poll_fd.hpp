@@ -18,7 +18,7 @@ class [[nodiscard]] poll_fd_wait final : public basic_operation_wait<two_phase_w
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
-    return begin(type, caller.promise());
+    return begin_operation(type, caller.promise());
   }
   result<short> take() {
     // A poll takes nothing: when the fiber was cancelled together with what it waits for, it does

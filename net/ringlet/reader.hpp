@@ -172,6 +172,7 @@ class reader_wait : public claiming_wait<direction::read, wait_base>, private ar
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
     return begin(caller.promise());
   }
+  void on_cancel(cancel_reason reason) noexcept;
 
  protected:
   reader_wait(reader& in, const until& limit) noexcept : claiming_wait(*in.from_, limit), in_(in) {}
@@ -196,8 +197,6 @@ class reader_wait : public claiming_wait<direction::read, wait_base>, private ar
   result<std::string_view> view(std::size_t bytes) noexcept;
   /// For take() at the end: yields nothing once nothing is left.
   void tell_end() noexcept { in_.ended_ = false; }
-
-  static void cancel(context& who, cancel_reason reason) noexcept;
 
   /// Lets the next call begin, when take() ends.
   class ending {

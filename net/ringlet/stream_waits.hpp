@@ -31,12 +31,13 @@ class [[nodiscard]] receive_wait final : private arrival_waiter,
   result<buffer> take();
   buffer await_resume();
 
+  void on_cancel(cancel_reason reason) noexcept;
+
  private:
   bool begin(frame_record& at) noexcept;
   void on_arrival() noexcept override;
   void on_close() noexcept override { fiber_->cancel_wait(cancel_reason::closed); }
   bool take_arrived() noexcept;
-  static void cancel(context& who, cancel_reason reason) noexcept;
   static const wait_type type;
 
   std::int32_t answer_ = -ECANCELED;
@@ -65,22 +66,25 @@ class [[nodiscard]] readable_wait final : public claiming_wait<direction::read, 
   bool try_now() noexcept;
   void watch() noexcept { on().await_arrival(); }
   void unwatch() noexcept { on().stop_awaiting(*this); }
+  void on_cancel(cancel_reason reason) noexcept;
   static const wait_type type;
 
  private:
   void on_arrival() noexcept override;
   void on_close() noexcept override { fiber_->cancel_wait(cancel_reason::closed); }
-  static void cancel(context& who, cancel_reason reason) noexcept;
 };
 
 /// The base of reads into the caller's memory. What has been received is taken first; as long as a
 /// request of receive() is in flight it is waited for, and no other is made.
 class read_wait : public io_wait<direction::read>, private arrival_waiter {
+ public:
+  void on_cancel(cancel_reason reason) noexcept;
+
  protected:
   using io_wait::io_wait;
 
-  bool begin(const wait_type& type, frame_record& at) noexcept;
-  static void cancel(context& who, cancel_reason reason) noexcept;
+  /// For await_suspend: takes what has arrived, else waits.
+  bool begin_read(const wait_type& type, frame_record& at) noexcept;
 
  private:
   void on_arrival() noexcept override;
@@ -98,7 +102,7 @@ class [[nodiscard]] read_some_wait final : public read_wait {
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
-    return begin(type, caller.promise());
+    return begin_read(type, caller.promise());
   }
   result<std::size_t> take();
   std::size_t await_resume();
@@ -116,7 +120,7 @@ class [[nodiscard]] read_exact_wait final : public read_wait {
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
-    return memory_.empty() ? begin_nothing(caller.promise()) : begin(type, caller.promise());
+    return memory_.empty() ? begin_nothing(caller.promise()) : begin_read(type, caller.promise());
   }
   result<void> take();
   void await_resume();
@@ -137,14 +141,14 @@ class write_wait : public io_wait<direction::write> {
   using io_wait::io_wait;
 
   /// For await_suspend: refuses what is closed or cut short, else starts.
-  bool begin(const wait_type& type, frame_record& at) noexcept {
+  bool begin_write(const wait_type& type, frame_record& at) noexcept {
     if (!may_claim()) [[unlikely]] {
       answer = -EBADF;
       return begin_nothing(at);
     }
     fd = on().fd();
     if (!at.chain->interrupted()) claim(*at.chain);
-    return io_wait::begin(type, at);
+    return begin_operation(type, at);
   }
 };
 

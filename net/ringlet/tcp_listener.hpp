@@ -31,6 +31,8 @@ class [[nodiscard]] accept_wait : public list_wait {
   bool try_now() noexcept;
   void watch() noexcept;
   void unwatch() noexcept;
+  void on_cancel(cancel_reason reason) noexcept;
+  void describe(std::string& out) const;
   static const wait_type type;
 
  private:
@@ -38,8 +40,6 @@ class [[nodiscard]] accept_wait : public list_wait {
   bool begin(frame_record& at) noexcept { return begin_alone(*this, at); }
   void deliver(descriptor::owner made) noexcept;
   void fail(std::int32_t error) noexcept;
-  static void cancel(context& who, cancel_reason reason) noexcept;
-  static void describe(const void* object, std::string& out);
   listener_state* from_;
   std::int32_t answer_ = 0;
   descriptor::owner made_;

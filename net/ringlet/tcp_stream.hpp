@@ -164,9 +164,10 @@ class [[nodiscard]] connect_wait : public operation_wait {
   result<tcp_stream> take();
   tcp_stream await_resume();
 
+  void describe(std::string& out) const;
+
  private:
   bool begin(frame_record& at) noexcept;
-  static void describe(const void* object, std::string& out);
   static const wait_type type;
   address peer_;
   unique_fd socket_;

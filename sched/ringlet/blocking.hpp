@@ -18,6 +18,9 @@ namespace ringlet {
 
 /// The part of blocking() that does not depend on the function.
 class blocking_wait_base : public wait_base, protected blocking_job {
+ public:
+  void on_cancel(cancel_reason reason) noexcept;
+
  protected:
   explicit blocking_wait_base(until limit) noexcept : wait_base(limit) {}
 
@@ -26,7 +29,6 @@ class blocking_wait_base : public wait_base, protected blocking_job {
   bool call_was_made();
 
  private:
-  static void cancel(context& who, cancel_reason reason) noexcept;
   static void on_answer(posted_work& job) noexcept;
   static const wait_type type;
   bool withdrawn_ = false;

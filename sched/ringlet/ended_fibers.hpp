@@ -56,11 +56,12 @@ class [[nodiscard]] ended_fibers::next_wait : public wait_base {
   result<std::optional<std::size_t>> take() { return await_resume(); }
   std::optional<std::size_t> await_resume();
 
+  void on_cancel(cancel_reason reason) noexcept;
+  void describe(std::string& out) const;
+
  private:
   friend struct ended_fibers::link;
   bool begin(frame_record& at) noexcept;
-  static void cancel(context& who, cancel_reason reason) noexcept;
-  static void describe(const void* object, std::string& out);
   static const wait_type type;
 
   ended_fibers* of_;

@@ -70,10 +70,10 @@ class event::waiting : public list_wait {
     return true;
   }
   void watch() noexcept { on_->waiters_.push_back(*this); }
+  void describe(std::string& out) const;
   static const wait_type type;
 
  private:
-  static void describe(const void* object, std::string& out);
   event* on_;
 };
 

@@ -5,6 +5,7 @@
 #include <ringlet/fiber_base.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/task.hpp>
+#include <ringlet/wait.hpp>
 
 #include <concepts>
 #include <cstdint>
@@ -145,6 +146,8 @@ class [[nodiscard]] join_wait : public two_phase_wait, private done_watcher {
   }
   void watch() noexcept { target_->watch(*this); }
   void unwatch() noexcept { unlink(); }
+  void on_cancel(cancel_reason reason) noexcept;
+  void describe(std::string& out) const;
   static const wait_type type;
 
  protected:
@@ -154,8 +157,6 @@ class [[nodiscard]] join_wait : public two_phase_wait, private done_watcher {
 
  private:
   static void on_ended(done_watcher& watcher) noexcept;
-  static void cancel(context& who, cancel_reason reason) noexcept;
-  static void describe(const void* object, std::string& out);
 };
 
 /// A join that asks the fiber to end first; see fiber<T>::kill().

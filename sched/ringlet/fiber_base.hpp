@@ -5,7 +5,6 @@
 #include <ringlet/intrusive_list.hpp>
 #include <ringlet/scheduler.hpp>
 #include <ringlet/timer.hpp>
-#include <ringlet/wait.hpp>
 
 #include <atomic>
 #include <cstdint>
@@ -269,74 +268,10 @@ inline void scheduler::adopt(fiber_base& added) noexcept {
   push(added);
 }
 
-// The waits' way to the fiber. Inline, because every message of a server takes it twice.
-
-inline bool wait_base::enter(const frame_record& at) noexcept {
-  fiber_ = static_cast<fiber_base*>(at.chain);
-  if (!fiber_->interrupted()) [[likely]]
-    return true;
-  reason_ = cancel_reason::interrupted;
-  fiber_->set_budget_aside();  // continue_or_yield() looks whether it is to be held
-  return false;
-}
-
-inline void wait_base::suspend(const wait_type& type, frame_record& at) noexcept {
-  fiber_->begin_wait(type, this, at);
-  if (!limit_.is_forever()) arm_limit();
-}
-
-inline void wait_base::wake() noexcept {
-  if (!limit_.is_forever()) return disarm_limit_and_wake();
-  fiber_->wake();
-}
-
-inline void wait_base::suspend_with_hope(const wait_type& type, frame_record& at) noexcept {
-  suspend(type, at);
-  fiber_->home().add_hope();
-}
-
-inline void wait_base::wake_with_hope() noexcept {
-  fiber_->home().remove_hope();
-  wake();
-}
-
-inline bool wait_base::continue_or_yield(frame_record& at) noexcept {
-  return !fiber_->may_continue() && yield_for_budget(at);
-}
-
-inline void wait_base::rethrow_interruption() {
-  if (reason_ == cancel_reason::interrupted) fiber_->throw_interruption();
-}
-
-template <class Wait>
-bool two_phase_wait::begin_alone(Wait& self, frame_record& at) noexcept(noexcept(self.try_now())) {
-  two_phase_wait& base = self;
-  if (!base.enter(at) || self.try_now()) return base.continue_or_yield(at);
-  if constexpr (Wait::has_hope) {
-    base.suspend_with_hope(Wait::type, at);
-  } else {
-    base.suspend(Wait::type, at);
-  }
-  self.watch();
-  return true;
-}
-
-inline void two_phase_wait::wake() noexcept {
-  if (of_ != nullptr) return win();
-  wait_base::wake();
-}
-
-inline void two_phase_wait::wake_with_hope() noexcept {
-  if (of_ != nullptr) return win();
-  wait_base::wake_with_hope();
-}
-
 template <class F>
 void scheduler::for_each_fiber(F&& visit) {
   for (fiber_base* f = registry_.next(nullptr); f != nullptr; f = registry_.next(f)) visit(*f);
 }
-
-inline bool wait_base::is_left_behind() const noexcept { return fiber_->home().is_left_behind(); }
 
 /// The fiber that calls it; aborts outside of one.
 fiber_base& current();

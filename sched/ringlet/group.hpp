@@ -134,11 +134,11 @@ class [[nodiscard]] group::empty_wait : public list_wait {
 
   bool try_now() noexcept { return of_->is_idle(); }
   void watch() noexcept { of_->waiters_.push_back(*this); }
+  void describe(std::string& out) const;
   static const wait_type type;
 
  private:
   bool begin(frame_record& at) noexcept { return begin_alone(*this, at); }
-  static void describe(const void* object, std::string& out);
   group* of_;
 };
 

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <string>
 #include <system_error>
+#include <type_traits>
 
 namespace ringlet {
 
@@ -20,13 +21,18 @@ namespace ringlet {
 /// completions before the fiber does; the handler ends the wait with finish().
 template <class Base>
 class basic_operation_wait : protected operation, public Base {
+ public:
+  /// Asks the engine to hasten the end.
+  void on_cancel(cancel_reason reason) noexcept;
+  void describe(std::string& out) const;
+
  protected:
   basic_operation_wait(opcode kind, handler completed, until limit) noexcept
       : operation(kind, completed), Base(limit) {}
 
   /// For await_suspend: the checkpoint, and the start. A derived class that has to refuse does so
   /// before.
-  bool begin(const wait_type& type, frame_record& at) noexcept {
+  bool begin_operation(const wait_type& type, frame_record& at) noexcept {
     if (!this->enter(at)) return this->continue_or_yield(at);
     this->suspend_with_hope(type, at);
     carrier().start(*this);
@@ -41,7 +47,13 @@ class basic_operation_wait : protected operation, public Base {
     return true;
   }
   /// Ends the wait.
-  void finish() noexcept { this->wake_with_hope(); }
+  void finish() noexcept {
+    if constexpr (std::is_base_of_v<two_phase_wait, Base>) {
+      this->conclude_with_hope();
+    } else {
+      this->wake_with_hope();
+    }
+  }
 
   /// For the end of a wait, first: throws when an interruption kept the operation from being
   /// started.
@@ -56,9 +68,6 @@ class basic_operation_wait : protected operation, public Base {
   static void on_done(operation& op, const completion&) noexcept {
     static_cast<basic_operation_wait&>(op).finish();
   }
-  /// The cancel and the describe of their wait types.
-  static void cancel(context& who, cancel_reason reason) noexcept;
-  static void describe_fd(const void* object, std::string& out);
 };
 
 extern template class basic_operation_wait<wait_base>;

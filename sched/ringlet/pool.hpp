@@ -278,6 +278,7 @@ class pool::slot_wait : public list_wait {
 
   bool try_now() noexcept;
   void watch() noexcept { of_->waiting_.push_back(*this); }
+  void describe(std::string& out) const;
   static const wait_type type;
 
  protected:
@@ -285,7 +286,6 @@ class pool::slot_wait : public list_wait {
   /// Why there is no slot, if there is none.
   std::error_code error();
   bool begin(frame_record& at) noexcept { return begin_alone(*this, at); }
-  static void describe(const void* object, std::string& out);
 
   pool* of_;
   slot slot_;

@@ -68,6 +68,9 @@ class queue_base {
 
 /// A fiber at one of the two ends.
 class queue_base::side_wait : public list_wait {
+ public:
+  void describe(std::string& out) const;
+
  protected:
   friend class queue_base;
   side_wait(queue_base& on, until limit) noexcept : list_wait(limit), on_(&on) {}
@@ -77,7 +80,6 @@ class queue_base::side_wait : public list_wait {
     if (closed) reason_ = cancel_reason::closed;
     return closed;
   }
-  static void describe(const void* object, std::string& out);
 
   queue_base* on_;
 };
@@ -243,22 +245,21 @@ class [[nodiscard]] queue<T, Weigh>::push_wait : public side_wait {
   bool try_now() { return this->is_refused(to().closed_) || to().put(*item_); }
   void watch() noexcept { to().pushers_.push_back(*this); }
   void pass_on() noexcept { to().admit(); }  // it may have kept out lighter ones
+  void on_cancel(cancel_reason reason) noexcept {
+    list_wait::on_cancel(reason);
+    pass_on();
+  }
+  static const wait_type type;
 
  private:
   friend class queue;
   queue& to() const noexcept { return static_cast<queue&>(*this->on_); }
-  static void give_up(context& who, cancel_reason reason) noexcept {
-    auto& self = wait_base::of<push_wait>(who);
-    list_wait::cancel(who, reason);
-    self.pass_on();
-  }
 
   T* item_;
-
- public:
-  // Below the function: in this place the compiler knows only what stands above.
-  static constexpr wait_type type{"push", &push_wait::give_up, &side_wait::describe};
 };
+
+template <class T, class Weigh>
+const wait_type queue<T, Weigh>::push_wait::type = wait_base::make_type<push_wait>("push");
 
 /// See queue::push().
 template <class T, class Weigh>
@@ -294,7 +295,7 @@ class [[nodiscard]] queue<T, Weigh>::pop_wait : public side_wait {
     return item_.has_value() || this->is_refused(from().closed_);
   }
   void watch() noexcept { from().poppers_.push_back(*this); }
-  static constexpr wait_type type{"pop", &list_wait::cancel, &side_wait::describe};
+  static const wait_type type;
 
  private:
   friend class queue;
@@ -302,5 +303,8 @@ class [[nodiscard]] queue<T, Weigh>::pop_wait : public side_wait {
 
   std::optional<T> item_;
 };
+
+template <class T, class Weigh>
+const wait_type queue<T, Weigh>::pop_wait::type = wait_base::make_type<pop_wait>("pop");
 
 }  // namespace ringlet

@@ -24,17 +24,17 @@ namespace ringlet {
 /// reserve() and wait_available() of pools, sleep(), accept(), readable() of streams and poll_fd().
 /// Calls that fill memory of the caller are not: given up, they might have filled it.
 template <class Wait>
-concept selectable = std::derived_from<Wait, two_phase_wait> && requires(Wait& wait) {
-  { wait.try_now() } -> std::same_as<bool>;
-  wait.watch();
-  wait.unwatch();
-};
+concept selectable = std::derived_from<Wait, two_phase_wait> && detail::two_phase_hooks<Wait>;
 
 /// The part of a select() that does not depend on what is waited for.
 class selection : public wait_base {
+ public:
+  void on_cancel(cancel_reason reason) noexcept;
+  void describe(std::string& out) const;
+
  protected:
   /// What is asked of a wait.
-  struct selectable_type {
+  struct hooks {
     const wait_type* type;
     bool has_hope;
     bool (*try_now)(two_phase_wait&);
@@ -44,7 +44,7 @@ class selection : public wait_base {
     void (*pass_on)(two_phase_wait&) noexcept;
   };
   template <selectable Wait>
-  static constexpr selectable_type type_of = {
+  static constexpr hooks hooks_of = {
       &Wait::type,
       Wait::has_hope,
       [](two_phase_wait& one) { return static_cast<Wait&>(one).try_now(); },
@@ -55,7 +55,7 @@ class selection : public wait_base {
 
   struct candidate {
     two_phase_wait* wait;
-    const selectable_type* how;
+    const hooks* how;
   };
 
   selection() noexcept : wait_base(forever) {}
@@ -67,12 +67,12 @@ class selection : public wait_base {
   friend class two_phase_wait;
   static constexpr std::size_t none = ~std::size_t{0};
 
+  /// One of them has ended.
+  void on_concluded(const two_phase_wait& part) noexcept;
   void arm_nearest_limit() noexcept;
   void end(std::size_t winner) noexcept;
   void finish() noexcept;
   void pass_on() noexcept;
-  static void cancel(context& who, cancel_reason reason) noexcept;
-  static void describe(const void* object, std::string& out);
   static const wait_type type;
 
   std::span<const candidate> all_;
@@ -95,7 +95,7 @@ class [[nodiscard]] select_wait : public selection {
   using value_type = std::variant<value_of<Waits>...>;
 
   explicit select_wait(Waits&... waits) noexcept
-      : waits_(waits...), candidates_{candidate{&waits, &type_of<Waits>}...} {}
+      : waits_(waits...), candidates_{candidate{&waits, &hooks_of<Waits>}...} {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) {

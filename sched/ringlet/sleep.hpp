@@ -29,11 +29,15 @@ class [[nodiscard]] sleep_wait : public two_phase_wait {
   bool try_now() noexcept { return false; }
   void watch() noexcept {}
   void unwatch() noexcept {}
+  void on_cancel(cancel_reason reason) noexcept {
+    // When its time has come that is the success, and success wins.
+    if (reason == cancel_reason::interrupted) reason_ = reason;
+    conclude();
+  }
   static const wait_type type;
 
  private:
   bool begin(frame_record& at) noexcept;
-  static void cancel(context& who, cancel_reason reason) noexcept;
 };
 
 /// See yield().

@@ -147,11 +147,12 @@ class task_group : public spawns_calls<task_group>, public spawns_later<task_gro
     }
     bool await_resume() const noexcept { return reason_ != cancel_reason::none; }
 
+    void on_cancel(cancel_reason reason) noexcept;
+    void describe(std::string& out) const;
+
    private:
     friend class task_group;
     bool begin(frame_record& at) noexcept;
-    static void cancel(context& who, cancel_reason reason) noexcept;
-    static void describe(const void* object, std::string& out);
     static const wait_type type;
     task_group* group_;
   };

@@ -153,6 +153,39 @@ class DoesNotCompile(support.Case):
         self.assert_refused("auto kept = sleep(1s); co_await select(kept, sleep(1s));",
                             "write std::move(wait)")
 
+    def assert_wait_refused(self, base, members, use, cure):
+        error = self.first_error(f"""
+            struct own : {base} {{
+              own() : {base}(forever) {{}}
+              {members}
+              static const wait_type type;
+              static bool begin(frame_record& at) {{ static own self; {use} }}
+            }};""")
+        self.assertIn(cure, error)
+
+    def test_wait_that_lacks_a_hook(self):
+        make = 'return make_type<own>("own").name == nullptr;'
+        begin = "return begin_alone(self, at);"
+        cancel = "void on_cancel(cancel_reason) noexcept {}"
+        now, watch = "bool try_now();", "void watch() noexcept;"
+        for base, members, use, cure in (
+                ("wait_base", "", make, "needs a public `void on_cancel"),
+                ("wait_base", "int on_cancel(cancel_reason);", make, "needs a public `void on_can"),
+                ("wait_base", cancel + "void describe(std::string&);", make, "has a describe() of"),
+                ("list_wait", watch, begin, "needs a public `bool try_now()`"),
+                ("list_wait", now, begin, "needs a public `void watch() noexcept`"),
+                ("list_wait", now + watch + "int has_hope = 1;", begin, "replaces a default"),
+                ("list_wait", now + watch + "bool lingers();", begin, "replaces a default")):
+            with self.subTest(f"{base} with {members}"):
+                self.assert_wait_refused(base, members, use, cure)
+
+    def test_wait_that_wakes_its_fiber_behind_the_back_of_a_select(self):
+        self.assertIn("wake", self.first_error("""
+            struct own : two_phase_wait {
+              own() : two_phase_wait(forever) {}
+              void end() { wake(); }
+            };"""))
+
 
 if __name__ == "__main__":
     support.main()

@@ -67,7 +67,7 @@ class two_reads : public operation_wait {
   two_reads() noexcept : operation_wait(opcode::read, &two_reads::on_completion, forever) {}
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
-    return begin(type, caller.promise());
+    return begin_operation(type, caller.promise());
   }
   std::int32_t await_resume() {
     rethrow_interruption_before_start();
@@ -85,10 +85,12 @@ class two_reads : public operation_wait {
     }
     self.finish();
   }
-  static constexpr wait_type type{"two reads", &operation_wait::cancel, nullptr};
+  static const wait_type type;
   int sum_ = 0;
   int reads_ = 0;
 };
+
+const wait_type two_reads::type = make_type<two_reads>("two reads");
 
 }  // namespace
 

@@ -30,7 +30,7 @@ class [[nodiscard]] probe_wait : public operation_wait {
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
-    return begin(type, caller.promise());
+    return begin_operation(type, caller.promise());
   }
   result<std::int32_t> take() {
     rethrow_interruption_before_start();
@@ -44,8 +44,10 @@ class [[nodiscard]] probe_wait : public operation_wait {
   }
 
  private:
-  static constexpr wait_type type{"probe", &operation_wait::cancel, &operation_wait::describe_fd};
+  static const wait_type type;
 };
+
+inline const wait_type probe_wait::type = make_type<probe_wait>("probe");
 
 /// See probe_wait.
 inline probe_wait probe(std::int32_t descriptor = 7, until limit = forever) noexcept {

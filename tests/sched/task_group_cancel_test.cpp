@@ -182,17 +182,18 @@ class counting_wait : public wait_base {
   }
   void await_resume() { rethrow_interruption(); }
   void end() noexcept { wake(); }
+  void on_cancel(cancel_reason reason) noexcept {
+    reason_ = reason;
+    ++asked;
+  }
 
   int asked = 0;
 
  private:
-  static void cancel(context& who, cancel_reason reason) noexcept {
-    auto& self = static_cast<counting_wait&>(*static_cast<wait_base*>(who.current_wait().object));
-    self.reason_ = reason;
-    ++self.asked;
-  }
-  static constexpr wait_type type{"test", &counting_wait::cancel, nullptr};
+  static const wait_type type;
 };
+
+const wait_type counting_wait::type = make_type<counting_wait>("test");
 
 }  // namespace
 

@@ -284,7 +284,7 @@ class latch {
       suspend(type, at);
       return true;
     }
-    static constexpr wait_type type{"latch", &list_wait::cancel, nullptr};
+    static const wait_type type;
     latch* on_;
   };
 
@@ -300,6 +300,8 @@ class latch {
   wait_list waiters_;
   bool open_ = false;
 };
+
+const wait_type latch::wait::type = make_type<wait>("latch");
 
 task<> pass(latch& gate, std::string& log, char name) {
   try {

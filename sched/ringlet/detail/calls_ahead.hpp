@@ -83,11 +83,12 @@ class [[nodiscard]] calls_ahead::next_wait : public wait_base {
   }
   void await_resume() { rethrow_interruption(); }
 
+  void on_cancel(cancel_reason reason) noexcept;
+  void describe(std::string& out) const;
+
  private:
   friend class calls_ahead;
   bool begin(frame_record& at) noexcept;
-  static void cancel(context& who, cancel_reason reason) noexcept;
-  static void describe(const void* object, std::string& out);
   static const wait_type type;
 
   calls_ahead* of_;
