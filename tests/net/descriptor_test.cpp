@@ -139,7 +139,7 @@ TEST_CASE("a read and a write in flight both end with closed") {
   });
 }
 
-TEST_CASE("what our own shutdown does to a call is reported as closed, not as the peer's end") {
+TEST_CASE("a call ended by our own shutdown reports closed, and not the peer's end") {
   // shutdown(2) comes before the cancellation: the system may answer the operation with the end of
   // the stream, or a broken pipe, first.
   for_each_tcp_call([](stage& s, const byte_call& call) -> task<> {
