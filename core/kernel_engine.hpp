@@ -1,5 +1,5 @@
-// What the engines on a real kernel share: the clock, chance, calls that are answered at once, the
-// workers, and the bell with which other threads end a sleep.
+// What the engines on a real kernel share: the clock, calls that are answered at once, the workers,
+// and the bell with which other threads end a sleep.
 #pragma once
 
 #include <ringlet/detail/sanitizers.hpp>
@@ -42,7 +42,6 @@ class kernel_engine : public engine {
   void submit(blocking_job& job) override;
   bool withdraw(blocking_job& job) noexcept override;
   steady_ns now() noexcept override;
-  std::uint64_t random() noexcept override;
 
  protected:
   /// Throws std::system_error when there is no descriptor for the bell.
@@ -66,7 +65,6 @@ class kernel_engine : public engine {
   }
 
   unique_fd bell_;
-  std::uint64_t random_state_ = 0;
 };
 
 }  // namespace ringlet

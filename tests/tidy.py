@@ -25,7 +25,7 @@ UNTESTED_HEADERS = {
     "version.hpp": "three numbers, compared with meson.build below",
 }
 
-# The only files of the library that may ask the kernel about descriptors, time and chance.
+# The only files of the library that may ask the kernel about descriptors and time.
 DOORS = [
     "core/*engine*.cpp",
     "core/epoll_attempt.cpp",
@@ -54,7 +54,7 @@ BANNED = [
 BANNED_OUTSIDE_DOORS = [
     (rf"(?<![\w>])::({CALLS_ON_DESCRIPTORS})\s*\(", "a system call: give the engine an operation"),
     (r"_clock::now\b|\b(clock_gettime|gettimeofday)\b", "reads a clock: ask the engine, its now()"),
-    (r"\bstd::(random_device|mt19937)|\bgetrandom\b|\bs?rand\(", "draws a number: ask the engine"),
+    (r"\bstd::(random_device|mt19937)|\bgetrandom\b|\bs?rand\(", "draws a number: extend engine"),
 ]
 
 # What a wait may declare although a base of it does: sched/ringlet/wait.hpp says what they are.

@@ -1,8 +1,8 @@
 // engine: the only door to the world. It carries operations to the kernel and their completions
-// back, tells the time, draws random numbers and lends buffers.
+// back, tells the time and lends buffers.
 //
-// No other file makes a system call on a descriptor, reads a clock or draws a random number. That
-// is what lets a scripted engine test every contract phase by phase.
+// No other file makes a system call on a descriptor or reads a clock. That is what lets a scripted
+// engine test every contract phase by phase.
 #pragma once
 
 #include <ringlet/buffer_pool.hpp>
@@ -139,7 +139,6 @@ class engine {
   virtual bool withdraw(blocking_job& job) noexcept = 0;
 
   virtual steady_ns now() noexcept = 0;
-  virtual std::uint64_t random() noexcept = 0;
 
   /// Takes a lent buffer back; called by the pool.
   virtual void give_back(std::int32_t buffer) noexcept = 0;

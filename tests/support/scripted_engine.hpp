@@ -126,7 +126,6 @@ class scripted_engine final : public engine {
     ++clock_readings_;
     return now_;
   }
-  std::uint64_t random() noexcept override { return ++random_ * 0x9e3779b97f4a7c15; }
   void give_back(std::int32_t buffer) noexcept override;
   std::uint32_t buffers_free() const noexcept override;
 
@@ -154,7 +153,6 @@ class scripted_engine final : public engine {
   std::vector<request_record> log_;
   std::map<opcode, std::function<std::int32_t(operation&)>> answers_;
   steady_ns now_ = start_time;
-  std::uint64_t random_ = 0;
   std::int32_t next_fd_ = first_fd;
   std::size_t waits_ = 0;
   std::size_t bells_ = 0;
