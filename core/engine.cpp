@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <thread>
 
+#include "opcode_table.hpp"
+
 namespace ringlet {
 namespace {
 
@@ -39,17 +41,14 @@ engine::~engine() {
 }
 
 void engine::check_memory(const operation& op) noexcept {
-  switch (op.code) {
-    case opcode::connect:
-    case opcode::recv:
-    case opcode::send:
-    case opcode::read:
-    case opcode::write:
+  switch (detail::row_of(op.code).memory) {
+    case detail::operation_memory::none:
+      return;
+    case detail::operation_memory::given:
+    case detail::operation_memory::filled:
       return check_region(op.data, op.length);
-    case opcode::send_message:
+    case detail::operation_memory::message:
       return check_message(static_cast<msghdr*>(op.data));
-    default:
-      return;  // it names no memory
   }
 }
 

@@ -47,26 +47,13 @@ std::int32_t poll_now(int fd, short events) noexcept {
   return ready == 0 ? -EAGAIN : asked.revents;
 }
 
-std::int32_t attempt_connect(const operation& op) noexcept {
-  const int flags = ::fcntl(op.fd, F_GETFL);
-  if (flags < 0) return -errno;
-  const bool waits = (flags & O_NONBLOCK) == 0;
-  if (waits) ::fcntl(op.fd, F_SETFL, flags | O_NONBLOCK);
-  int error = EINPROGRESS;
-  // A second call reports how the first one is doing; the loopback device has answered by then.
-  for (int call = 0; call < 2 && error == EINPROGRESS; ++call) {
-    const int connected = ::connect(op.fd, static_cast<const sockaddr*>(op.data), op.length);
-    error = connected < 0 ? errno : 0;
-  }
-  if (waits) ::fcntl(op.fd, F_SETFL, flags);
-  return error == EALREADY || error == EINTR ? -EINPROGRESS : -error;
-}
-
+// A read or write that may be at an offset; -1 is the descriptor's own position.
 std::int32_t read_or_write_now(const operation& op) noexcept {
   const iovec part{op.data, op.length};
+  const auto offset = static_cast<off_t>(op.file.offset);
   return answer([&] {
-    return op.code == opcode::read ? ::preadv2(op.fd, &part, 1, -1, RWF_NOWAIT)
-                                   : ::pwritev2(op.fd, &part, 1, -1, RWF_NOWAIT);
+    return op.code == opcode::read ? ::preadv2(op.fd, &part, 1, offset, RWF_NOWAIT)
+                                   : ::pwritev2(op.fd, &part, 1, offset, RWF_NOWAIT);
   });
 }
 
@@ -86,42 +73,62 @@ std::int32_t write_when_ready(const operation& op) noexcept {
   return answer([&] { return ::write(op.fd, op.data, size); });
 }
 
-std::int32_t attempt_read_or_write(const operation& op, bool known_to_poll) noexcept {
-  const std::int32_t result = read_or_write_now(op);
-  // Terminals have no such call, nor have files on most file systems, nor pipes before Linux 6.4.
-  if (result != -EOPNOTSUPP && result != -ENOSYS && result != -EINVAL) return result;
-  if (!known_to_poll) return -EAGAIN;
-  return op.code == opcode::read ? read_when_ready(op) : write_when_ready(op);
+// Whether the kernel has no such call for the descriptor: terminals have none, nor have files on
+// most file systems, nor pipes before Linux 6.4.
+bool has_no_such_call(std::int32_t result) noexcept {
+  return result == -EOPNOTSUPP || result == -ENOSYS || result == -EINVAL;
 }
 
 }  // namespace
 
-std::int32_t attempt(operation& op, bool known_to_poll) noexcept {
-  switch (op.code) {
-    case opcode::recv:
-      return answer([&] { return ::recv(op.fd, op.data, op.length, op.flags | MSG_DONTWAIT); });
-    case opcode::send:
-      return answer([&] {
-        return ::send(op.fd, op.data, op.length, op.flags | MSG_DONTWAIT | MSG_NOSIGNAL);
-      });
-    case opcode::send_message:
-      return answer([&] {
-        const int flags = op.flags | MSG_DONTWAIT | MSG_NOSIGNAL;
-        return ::sendmsg(op.fd, static_cast<const msghdr*>(op.data), flags);
-      });
-    case opcode::accept:
-      return answer([&] { return ::accept4(op.fd, nullptr, nullptr, SOCK_CLOEXEC); });
-    case opcode::connect:
-      return attempt_connect(op);
-    case opcode::poll:
-      return poll_now(op.fd, static_cast<short>(op.flags));
-    case opcode::read:
-    case opcode::write:
-      return attempt_read_or_write(op, known_to_poll);
-    default:
-      RINGLET_ASSERT(op.code > opcode::close, "an operation that is answered at once was started");
-      RINGLET_ASSERT(false, "an operation was started that the epoll engine does not know");
+std::int32_t attempt_accept(operation& op, bool) noexcept {
+  return answer([&] { return ::accept4(op.fd, nullptr, nullptr, SOCK_CLOEXEC); });
+}
+
+std::int32_t attempt_connect(operation& op, bool) noexcept {
+  const int flags = ::fcntl(op.fd, F_GETFL);
+  if (flags < 0) return -errno;
+  const bool waits = (flags & O_NONBLOCK) == 0;
+  if (waits) ::fcntl(op.fd, F_SETFL, flags | O_NONBLOCK);
+  int error = EINPROGRESS;
+  // A second call reports how the first one is doing; the loopback device has answered by then.
+  for (int call = 0; call < 2 && error == EINPROGRESS; ++call) {
+    const int connected = ::connect(op.fd, static_cast<const sockaddr*>(op.data), op.length);
+    error = connected < 0 ? errno : 0;
   }
+  if (waits) ::fcntl(op.fd, F_SETFL, flags);
+  return error == EALREADY || error == EINTR ? -EINPROGRESS : -error;
+}
+
+std::int32_t attempt_recv(operation& op, bool) noexcept {
+  const int flags = op.transfer.flags | MSG_DONTWAIT;
+  return answer([&] { return ::recv(op.fd, op.data, op.length, flags); });
+}
+
+std::int32_t attempt_send(operation& op, bool) noexcept {
+  const int flags = op.transfer.flags | MSG_DONTWAIT | MSG_NOSIGNAL;
+  return answer([&] { return ::send(op.fd, op.data, op.length, flags); });
+}
+
+std::int32_t attempt_send_message(operation& op, bool) noexcept {
+  const int flags = op.transfer.flags | MSG_DONTWAIT | MSG_NOSIGNAL;
+  return answer([&] { return ::sendmsg(op.fd, static_cast<const msghdr*>(op.data), flags); });
+}
+
+std::int32_t attempt_read(operation& op, bool known_to_poll) noexcept {
+  const std::int32_t result = read_or_write_now(op);
+  if (!has_no_such_call(result)) return result;
+  return known_to_poll ? read_when_ready(op) : -EAGAIN;
+}
+
+std::int32_t attempt_write(operation& op, bool known_to_poll) noexcept {
+  const std::int32_t result = read_or_write_now(op);
+  if (!has_no_such_call(result)) return result;
+  return known_to_poll ? write_when_ready(op) : -EAGAIN;
+}
+
+std::int32_t attempt_poll(operation& op, bool) noexcept {
+  return poll_now(op.fd, static_cast<short>(op.poll.events));
 }
 
 std::int32_t stop_waiting(int listener) noexcept {
@@ -132,9 +139,16 @@ std::int32_t stop_waiting(int listener) noexcept {
 }
 
 std::int32_t read_or_write(const operation& op) noexcept {
+  const bool reads = op.code == opcode::read;
+  if (op.file.offset == operation::current_position) {
+    return answer([&] {
+      return reads ? ::read(op.fd, op.data, op.length) : ::write(op.fd, op.data, op.length);
+    });
+  }
+  const auto offset = static_cast<off_t>(op.file.offset);
   return answer([&] {
-    return op.code == opcode::read ? ::read(op.fd, op.data, op.length)
-                                   : ::write(op.fd, op.data, op.length);
+    return reads ? ::pread(op.fd, op.data, op.length, offset)
+                 : ::pwrite(op.fd, op.data, op.length, offset);
   });
 }
 

@@ -7,14 +7,21 @@
 
 namespace ringlet {
 
-/// Makes the call that `op` describes, unless it would wait. Returns a value >= 0, -EAGAIN when it
-/// would wait for the descriptor, or another negated errno; a connect that has to wait returns
-/// -EINPROGRESS. Not for nop and receive.
-///
-/// `known_to_poll` says that poll(2) tells the truth about the descriptor, which it does not about
-/// regular files. Where the kernel has no read or write that does not wait, nothing is tried
-/// without that.
-std::int32_t attempt(operation& op, bool known_to_poll) noexcept;
+// One function per opcode, for opcode_table.hpp. Each makes the call that `op` describes, unless it
+// would wait. Returns a value >= 0, -EAGAIN when it would wait for the descriptor, or another
+// negated errno; a connect that has to wait returns -EINPROGRESS.
+//
+// `known_to_poll` says that poll(2) tells the truth about the descriptor, which it does not about
+// regular files. Where the kernel has no read or write that does not wait, nothing is tried without
+// that.
+std::int32_t attempt_accept(operation& op, bool known_to_poll) noexcept;
+std::int32_t attempt_connect(operation& op, bool known_to_poll) noexcept;
+std::int32_t attempt_recv(operation& op, bool known_to_poll) noexcept;
+std::int32_t attempt_send(operation& op, bool known_to_poll) noexcept;
+std::int32_t attempt_send_message(operation& op, bool known_to_poll) noexcept;
+std::int32_t attempt_read(operation& op, bool known_to_poll) noexcept;
+std::int32_t attempt_write(operation& op, bool known_to_poll) noexcept;
+std::int32_t attempt_poll(operation& op, bool known_to_poll) noexcept;
 
 /// Has all calls on a listener, of all who share it, return EAGAIN instead of waiting. Returns 0 or
 /// a negated errno. Needed before an accept, which alone cannot be told not to wait.

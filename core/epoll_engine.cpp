@@ -98,24 +98,9 @@ epoll_engine::~epoll_engine() {
 
 // What is known of descriptors
 
+// A poll is asked anew at every event.
 std::uint32_t epoll_engine::events_of(const operation& op) noexcept {
-  switch (op.code) {
-    case opcode::accept:
-    case opcode::receive:
-    case opcode::receive_now:
-    case opcode::recv:
-    case opcode::read:
-      return EPOLLIN;
-    case opcode::connect:
-    case opcode::send:
-    case opcode::send_message:
-    case opcode::write:
-      return EPOLLOUT;
-    case opcode::poll:
-      return EPOLLIN | EPOLLOUT;  // it is asked anew at every event
-    default:
-      return 0;
-  }
+  return detail::row_of(op.code).readiness;
 }
 
 epoll_engine::slot* epoll_engine::find_slot(int fd) noexcept {
@@ -218,6 +203,21 @@ bool epoll_engine::would_wait(const slot* at, const operation& op) const noexcep
   return known ? (at->waits & events_of(op)) != 0 : op.poll_first;
 }
 
+// The count below which a transfer says that a TCP socket is empty or full: what was asked for. 0
+// where nothing follows from a count, and where flags change its meaning.
+std::uint32_t epoll_engine::expected_count(const operation& op) const noexcept {
+  switch (detail::row_of(op.code).fields) {
+    case detail::operation_fields::receive:
+      return op.receive.flags == 0 ? pool_->size() : 0;
+    case detail::operation_fields::transfer:
+      return op.transfer.flags == 0 && op.code != opcode::send_message ? op.length : 0;
+    case detail::operation_fields::file:
+      return op.length;
+    default:
+      return 0;
+  }
+}
+
 // Remembers what a call has told of its descriptor, until the next edge.
 void epoll_engine::learn(slot* at, const operation& op, std::int32_t result) noexcept {
   if (at == nullptr || !at->registered) return;
@@ -225,20 +225,18 @@ void epoll_engine::learn(slot* at, const operation& op, std::int32_t result) noe
   // room: a socket that is mostly full takes something, although it does not call itself writable.
   if (result == -EAGAIN) {
     at->waits |=
-        op.code == opcode::poll ? static_cast<unsigned>(op.flags) & EPOLLIN : events_of(op);
+        op.code == opcode::poll ? static_cast<unsigned>(op.poll.events) & EPOLLIN : events_of(op);
   }
   // A TCP socket that gave less than it was asked for is empty, and one that took less is full
   // (epoll(7), question 9); but a receive stops short of the end, and of urgent data.
-  if (!at->is_tcp || result <= 0 || op.flags != 0 || at->breaks_off) return;
-  const std::uint32_t asked = op.code == opcode::receive ? pool_->size() : op.length;
-  if (op.code != opcode::send_message && static_cast<std::uint32_t>(result) < asked) {
-    at->waits |= events_of(op);
-  }
+  if (!at->is_tcp || result <= 0 || at->breaks_off) return;
+  if (static_cast<std::uint32_t>(result) < expected_count(op)) at->waits |= events_of(op);
 }
 
 // Starting and ending operations
 
 void epoll_engine::start(operation& op) noexcept {
+  detail::check_start(op.code);
   mark_queued(op);
   poison_target(op);
   started_.push_back(op);
@@ -336,14 +334,14 @@ std::size_t epoll_engine::try_started(std::span<completion> out) noexcept {
 // Makes its call, if that may succeed; what has to wait is put where something will tell. Returns
 // how many completions came of it: none or one.
 std::size_t epoll_engine::try_one(operation& op, completion& done) noexcept {
-  const bool first = op.current_state() == operation::state::queued;
+  const bool first = op.code == opcode::accept && op.current_state() == operation::state::queued;
   mark_in_kernel(op);
   slot* const at = find_slot(op.fd);
   done = {};
   std::int32_t result = -EAGAIN;
   if (op.code == opcode::nop) {
     result = 0;
-  } else if (op.code != opcode::accept || !first || (result = stop_waiting(op.fd)) == 0) {
+  } else if (!first || (result = stop_waiting(op.fd)) == 0) {
     result = call_unless_it_waits(op, at, done);
   }
   if (must_wait(op, result)) {
@@ -351,8 +349,8 @@ std::size_t epoll_engine::try_one(operation& op, completion& done) noexcept {
     if (result == 0) return 0;
   }
   // One that was cancelled has had its last chance, and ends with what came of it.
-  // A receive with a limit (its length) may end before it, so it ends with its first completion.
-  if (op.multishot && op.length == 0 && !is_cancelled(op) &&
+  // A receive with a limit may end before it, so it ends with its first completion.
+  if (op.multishot && !is_limited(op) && !is_cancelled(op) &&
       (result > 0 || (result == 0 && op.code == opcode::accept))) {
     go_on(op, at, result, done);
   } else {
@@ -370,7 +368,7 @@ std::int32_t epoll_engine::call_unless_it_waits(operation& op, slot* at,
     result = receive(op, done);
   } else {
     unpoison_target(op);
-    result = attempt(op, at != nullptr && at->registered);
+    result = detail::row_of(op.code).attempt(op, at != nullptr && at->registered);
     if (result == -EAGAIN) poison_target(op);
     done.nonempty = op.code == opcode::recv && result == static_cast<std::int32_t>(op.length);
   }
@@ -387,10 +385,10 @@ std::int32_t epoll_engine::receive(operation& op, completion& done) noexcept {
   detail::unpoison(pool_->at(id), pool_->size());
   operation into(opcode::recv, nullptr);
   into.fd = op.fd;
-  into.flags = op.flags;
+  into.transfer.flags = op.receive.flags;
   into.data = pool_->at(id);
   into.length = pool_->size();
-  const std::int32_t result = attempt(into, false);
+  const std::int32_t result = attempt_recv(into, false);
   detail::poison(pool_->at(id), pool_->size());
   if (result <= 0) return result;
   free_buffer_ = pool_->filled_at(id).next;

@@ -67,6 +67,10 @@ class epoll_engine final : public kernel_engine {
   struct file_call;  // of a worker
 
   static std::uint32_t events_of(const operation& op) noexcept;
+  static bool is_limited(const operation& op) noexcept {
+    return op.code == opcode::receive && op.receive.limit != 0;
+  }
+  std::uint32_t expected_count(const operation& op) const noexcept;
   static bool must_wait(const operation& op, std::int32_t result) noexcept;
 
   slot* find_slot(int fd) noexcept;

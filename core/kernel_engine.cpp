@@ -13,7 +13,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "direct_call.hpp"
+#include "opcode_table.hpp"
 
 namespace ringlet {
 namespace {
@@ -81,7 +81,7 @@ kernel_engine::kernel_engine() : bell_(make_bell()) {
 
 std::int32_t kernel_engine::call(operation& op) noexcept {
   ++statistics_.system_calls;
-  return op.answer = direct_call(op);
+  return op.answer = detail::make_call(op);
 }
 
 void kernel_engine::submit(blocking_job& job) {

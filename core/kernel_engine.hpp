@@ -11,6 +11,8 @@
 #include <string>
 #include <system_error>
 
+#include "opcode_table.hpp"
+
 namespace ringlet {
 
 inline constexpr steady_ns nanoseconds_per_second = 1'000'000'000;
@@ -61,7 +63,7 @@ class kernel_engine : public engine {
 
  private:
   static bool fills_memory(const operation& op) noexcept {
-    return op.code == opcode::recv || op.code == opcode::read;
+    return detail::row_of(op.code).memory == detail::operation_memory::filled;
   }
 
   unique_fd bell_;

@@ -43,7 +43,7 @@ io_uring_sqe* uring_engine::next_entry() noexcept {
 inline bool uring_engine::submit_one(operation& op) noexcept {
   io_uring_sqe* entry = next_entry();
   if (entry == nullptr) return false;
-  fill_entry(*entry, op, features_);
+  detail::row_of(op.code).fill(*entry, op, features_);
   // A terminal that can take something makes the writer wait until it has taken everything, and the
   // kernel would have us wait. So a thread of its own makes that call.
   if (op.code == opcode::write && ::isatty(op.fd) != 0) entry->flags |= IOSQE_ASYNC;
@@ -67,6 +67,7 @@ bool uring_engine::arm_bell() noexcept {
 }
 
 void uring_engine::start(operation& op) noexcept {
+  detail::check_start(op.code);
   mark_queued(op);
   poison_target(op);
   // In the order of their starts: no operation overtakes those that are waiting for room.
@@ -87,6 +88,11 @@ void uring_engine::retry_waiting() noexcept {
     if (!submit_cancel(*op)) break;
   }
   if (!bell_armed_) bell_armed_ = arm_bell();
+  if (!unstarted_.empty()) [[unlikely]]
+    start_unstarted();
+}
+
+void uring_engine::start_unstarted() noexcept {
   while (!unstarted_.empty()) {
     operation& op = unstarted_.front();
     if (is_cancelled(op) || !submit_one(op)) return;  // reap() completes what was cancelled

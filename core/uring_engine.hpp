@@ -48,6 +48,7 @@ class uring_engine final : public kernel_engine {
   bool submit_cancel(operation& op) noexcept;
   bool arm_bell() noexcept;
   void retry_waiting() noexcept;
+  [[gnu::noinline]] void start_unstarted() noexcept;
   unsigned unsubmitted() const noexcept;
   int enter(unsigned min_complete, unsigned flags, steady_ns timeout) noexcept;
   void sleep(steady_ns until);

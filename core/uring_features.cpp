@@ -71,11 +71,11 @@ void try_nop(engine& ring) {
 }
 
 // The first completion of a multishot request for what is there already.
-completion try_multishot(engine& ring, opcode kind, int fd, std::uint32_t length = 0) {
+completion try_multishot(engine& ring, opcode kind, int fd, std::uint32_t limit = 0) {
   trial op(kind, fd);
   op.multishot = true;
-  op.length = length;
-  op.flags = kind == opcode::poll ? POLLIN : 0;
+  if (kind == opcode::poll) op.poll.events = POLLIN;
+  if (kind == opcode::receive) op.receive.limit = limit;
   attempt(ring, op);
   const completion first = op.first;  // before its end, which may bring another
   if (first.buffer != completion::no_buffer) ring.give_back(first.buffer);

@@ -38,7 +38,7 @@ void descriptor::describe(direction which, std::string& out) const {
 }
 
 descriptor::descriptor(scheduler& home, int fd, kind what, family of) noexcept
-    : operation(opcode::receive, &descriptor::on_received), kind_(what), home_(&home), family_(of) {
+    : operation(opcode::receive, &descriptor::on_received), home_(&home), family_(of), kind_(what) {
   operation::fd = fd;
   home.add_guest(*this);
   home.carrier().keep(fd);
@@ -51,8 +51,7 @@ descriptor::owner descriptor::make(int fd, kind what, family of) {
 void descriptor::find_family() noexcept {
   int domain = AF_UNSPEC;
   operation ask(opcode::get_option, nullptr);
-  ask.flags = SOL_SOCKET;
-  ask.detail = SO_DOMAIN;
+  ask.option = {SOL_SOCKET, SO_DOMAIN};
   ask.data = &domain;
   ask.length = sizeof domain;
   const bool internet = call(ask) >= 0 && (domain == AF_INET || domain == AF_INET6);
@@ -174,7 +173,7 @@ bool descriptor::receive_privately(std::byte*& memory, std::int32_t& size) noexc
 
 bool descriptor::has_something_to_receive() noexcept {
   operation now(opcode::poll, &call_nothing);
-  now.flags = POLLIN;
+  now.poll.events = POLLIN;
   if (call(now) != -EAGAIN) return true;
   set_last_seen(false);  // the next request waits for data without a buffer
   return false;
@@ -200,7 +199,7 @@ bool descriptor::close(close_wait* waiter) noexcept {
   if (kind_ == kind::connection && home_ != nullptr) {
     operation op(opcode::shutdown, &call_nothing);
     op.fd = operation::fd;
-    op.flags = SHUT_RDWR;
+    op.shutdown.how = SHUT_RDWR;
     home_->carrier().call(op);
   }
   if (idle()) {
@@ -226,8 +225,7 @@ void descriptor::abort() noexcept {
   linger at_once{.l_onoff = 1, .l_linger = 0};
   operation op(opcode::set_option, &call_nothing);
   op.fd = operation::fd;
-  op.flags = SOL_SOCKET;
-  op.detail = SO_LINGER;
+  op.option = {SOL_SOCKET, SO_LINGER};
   op.data = &at_once;
   op.length = sizeof at_once;
   home_->carrier().call(op);
@@ -286,12 +284,12 @@ void io_wait<Which>::retry(std::int32_t result) noexcept {
   constexpr bool reads = Which == direction::read;
   if (this->code == opcode::poll) {
     // It is ready, or it cannot be waited for: the call itself will tell.
-    this->code = reads ? opcode::read : opcode::write;
+    this->become(reads ? opcode::read : opcode::write);
   } else if (result == -EAGAIN && (this->code == opcode::read || this->code == opcode::write)) {
     // Another user of the descriptor has set O_NONBLOCK, and older kernels then give up
     // instead of waiting for a terminal or a pipe.
-    this->code = opcode::poll;
-    this->flags = reads ? POLLIN : POLLOUT;
+    this->become(opcode::poll);
+    this->poll.events = reads ? POLLIN : POLLOUT;
   } else {
     this->poll_first = true;
   }

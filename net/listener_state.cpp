@@ -77,11 +77,11 @@ const char* remedy(std::int32_t error) noexcept {
 
 }  // namespace
 
-listener_state::listener_state(unique_fd socket, ringlet::descriptor::family of)
+listener_state::listener_state(unique_fd taken, ringlet::descriptor::family of)
     : operation(opcode::accept, &listener_state::on_completion),
       timer(current_scheduler().timers()),
       home_(&current_scheduler()),
-      socket_(std::move(socket)),
+      socket_(std::move(taken)),
       family_(of) {
   operation::fd = socket_.get();
   multishot = !is_adopted();

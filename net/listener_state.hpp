@@ -21,7 +21,7 @@ class listener_state final : public scheduler_guest,
                              private operation,
                              private timer {
  public:
-  listener_state(unique_fd socket, ringlet::descriptor::family of);
+  listener_state(unique_fd taken, ringlet::descriptor::family of);
 
   int descriptor() const noexcept { return closing_ ? -1 : socket_.get(); }
   scheduler& home() const noexcept;

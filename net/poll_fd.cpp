@@ -14,7 +14,7 @@ const wait_type poll_fd_wait::type = make_type<poll_fd_wait>("poll_fd");
 poll_fd_wait::poll_fd_wait(int polled, short events, const until& limit) noexcept
     : basic_operation_wait(opcode::poll, &poll_fd_wait::on_completion, limit) {
   fd = polled;
-  flags = events;
+  poll.events = events;
 }
 
 void poll_fd_wait::on_completion(operation& op, const completion& done) noexcept {
@@ -33,7 +33,7 @@ void poll_fd_wait::on_completion(operation& op, const completion& done) noexcept
 bool poll_fd_wait::try_now() noexcept {
   operation now(opcode::poll, nullptr);
   now.fd = fd;
-  now.flags = flags;
+  now.poll.events = poll.events;
   answer = carrier().call(now);
   return answer != -EAGAIN;
 }
@@ -43,7 +43,7 @@ short poll_fd_wait::take_or_throw() {
   if (taken) return *taken;
   if (taken.error() != std::errc::invalid_argument) throw_error(taken.error(), type.name);
   const std::string call =
-      "poll_fd of fd " + std::to_string(fd) + " for events " + std::to_string(flags);
+      "poll_fd of fd " + std::to_string(fd) + " for events " + std::to_string(poll.events);
   detail::throw_error(taken.error(), call, "none of them can come");
 }
 

@@ -58,12 +58,12 @@ class file_request final : private operation {
 // the read itself will tell.
 bool file_request::is_to_be_repeated(std::int32_t result) noexcept {
   if (code == opcode::poll) {
-    code = opcode::read;
+    become(opcode::read);
     return true;
   }
   if (result == -EAGAIN) {
-    code = opcode::poll;
-    flags = POLLIN;
+    become(opcode::poll);
+    poll.events = POLLIN;
   }
   return result == -EAGAIN || result == -EINTR;
 }

@@ -264,7 +264,7 @@ write_all_wait::write_all_wait(descriptor& on, opcode kind, std::span<const std:
                                until limit) noexcept
     : write_wait(on, kind, &write_all_wait::on_completion, limit), left_(bytes.size()) {
   data = const_cast<std::byte*>(bytes.data());
-  flags = MSG_WAITALL;  // the kernel continues after a short send
+  if (kind == opcode::send) transfer.flags = MSG_WAITALL;  // the kernel continues after a short one
 }
 
 bool write_all_wait::begin(frame_record& at) noexcept {
@@ -308,7 +308,7 @@ void write_all_wait::await_resume() { detail::value_or_throw(take(), type.name, 
 gather_wait::gather_wait(descriptor& on, std::span<const std::span<const std::byte>> parts,
                          until limit)
     : write_wait(on, opcode::send_message, &gather_wait::on_completion, limit) {
-  flags = MSG_WAITALL;
+  transfer.flags = MSG_WAITALL;
   parts_.reserve(parts.size());
   for (const auto part : parts) {
     if (part.empty()) continue;

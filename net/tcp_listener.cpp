@@ -17,8 +17,7 @@ namespace {
 std::int32_t try_option(engine& carrier, int fd, int level, int name, int value) noexcept {
   operation op(opcode::set_option, nullptr);
   op.fd = fd;
-  op.flags = level;
-  op.detail = static_cast<std::uint16_t>(name);
+  op.option = {level, name};
   op.data = &value;
   op.length = sizeof value;
   return carrier.call(op);
@@ -50,9 +49,8 @@ tcp_listener tcp_listener::bind(const address& where, const listen_options& opti
                         why_invalid(target, options.ipv6_only));
   };
   operation open(opcode::open_socket, nullptr);
-  open.fd = target.is_ipv6() ? AF_INET6 : AF_INET;
-  open.length = SOCK_STREAM;
-  open.flags = IPPROTO_TCP;
+  open.socket = {static_cast<std::int16_t>(target.is_ipv6() ? AF_INET6 : AF_INET), SOCK_STREAM,
+                 IPPROTO_TCP};
   unique_fd socket(must(carrier.call(open)));
   if (options.reuse_address) set_option(carrier, socket.get(), SOL_SOCKET, SO_REUSEADDR, 1);
   if (options.reuse_port) set_option(carrier, socket.get(), SOL_SOCKET, SO_REUSEPORT, 1);
@@ -67,7 +65,7 @@ tcp_listener tcp_listener::bind(const address& where, const listen_options& opti
   must(carrier.call(bind));
   operation listen(opcode::listen, nullptr);
   listen.fd = socket.get();
-  listen.length = static_cast<std::uint32_t>(options.backlog);
+  listen.listen.backlog = options.backlog;
   must(carrier.call(listen));
   return tcp_listener(std::move(socket), descriptor::family::internet);
 }

@@ -53,7 +53,7 @@ void tcp_stream::call(operation& op, const char* what) const {
 
 void tcp_stream::shutdown_write() {
   operation op(opcode::shutdown, nullptr);
-  op.flags = SHUT_WR;
+  op.shutdown.how = SHUT_WR;
   call(op, "shutdown_write");
 }
 
@@ -77,8 +77,7 @@ address tcp_stream::peer_address() const {
 
 void tcp_stream::set_option(int level, int name, int value, const char* what) {
   operation op(opcode::set_option, nullptr);
-  op.flags = level;
-  op.detail = static_cast<std::uint16_t>(name);
+  op.option = {level, name};
   op.data = &value;
   op.length = sizeof value;
   const std::string with_value = what + ("(" + std::to_string(value)) + ')';
@@ -104,8 +103,7 @@ void tcp_stream::set_send_buffer(int bytes) {
 void tcp_stream::set_reset_on_close(bool on) {
   linger how{on, 0};
   operation op(opcode::set_option, nullptr);
-  op.flags = SOL_SOCKET;
-  op.detail = SO_LINGER;
+  op.option = {SOL_SOCKET, SO_LINGER};
   op.data = &how;
   op.length = sizeof how;
   call(op, "set_reset_on_close");
@@ -115,9 +113,8 @@ void tcp_stream::set_reset_on_close(bool on) {
 bool connect_wait::begin(frame_record& at) noexcept {
   if (!enter(at)) return continue_or_yield(at);
   operation open(opcode::open_socket, nullptr);
-  open.fd = peer_.is_ipv6() ? AF_INET6 : AF_INET;
-  open.length = SOCK_STREAM;
-  open.flags = IPPROTO_TCP;
+  open.socket = {static_cast<std::int16_t>(peer_.is_ipv6() ? AF_INET6 : AF_INET), SOCK_STREAM,
+                 IPPROTO_TCP};
   answer = carrier().call(open);
   if (answer < 0) return continue_or_yield(at);
   socket_.reset(answer);
@@ -142,8 +139,7 @@ result<tcp_stream> connect_wait::take() {
   int on = 1;
   operation no_delay(opcode::set_option, nullptr);
   no_delay.fd = socket_.get();
-  no_delay.flags = IPPROTO_TCP;
-  no_delay.detail = TCP_NODELAY;
+  no_delay.option = {IPPROTO_TCP, TCP_NODELAY};
   no_delay.data = &on;
   no_delay.length = sizeof on;
   carrier().call(no_delay);

@@ -157,7 +157,7 @@ class engine {
     if (!done.more) {
       // It may have been cancelled when this was on its way: nothing is left to cancel.
       op.unlink();
-      op.state_ = operation::state::done;
+      op.life_ &= static_cast<std::uint8_t>(~operation::is_in_flight);
       --in_flight_;
     }
     op.on_completion(op, done);
@@ -183,21 +183,20 @@ class engine {
 #ifdef RINGLET_ASAN
     check_memory(op);
 #endif
-    op.state_ = operation::state::queued;
-    op.cancel_requested_ = false;
+    op.life_ = operation::was_started | operation::is_in_flight;
     ++in_flight_;
   }
   /// Aborts where the memory that the operation names may not be used: AddressSanitizer does not
   /// see the kernel use it. Nothing without AddressSanitizer.
   static void check_memory(const operation& op) noexcept;
-  static void mark_in_kernel(operation& op) noexcept { op.state_ = operation::state::in_kernel; }
+  static void mark_in_kernel(operation& op) noexcept { op.life_ |= operation::is_in_kernel; }
   /// False when there is nothing to cancel or it was asked for before.
   static bool mark_cancelled(operation& op) noexcept {
-    if (!op.in_flight() || op.cancel_requested_) return false;
-    op.cancel_requested_ = true;
+    if (!op.in_flight() || op.cancel_requested()) return false;
+    op.life_ |= operation::is_cancelled;
     return true;
   }
-  static bool is_cancelled(const operation& op) noexcept { return op.cancel_requested_; }
+  static bool is_cancelled(const operation& op) noexcept { return op.cancel_requested(); }
 
   /// Says that the thread is about to sleep. False when there is posted work or a wake-up: then it
   /// must not.

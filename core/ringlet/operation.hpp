@@ -22,31 +22,32 @@ namespace ringlet {
 
 class operation;
 
-/// What an operation asks for, named after its system call.
+/// What an operation asks for: what the system call of that name does, or the one in the comment.
+/// The fields that it uses beside `fd` are told in `operation`. Each has one row in
+/// opcode_table.hpp, which says how the engines perform it.
 enum class opcode : std::uint8_t {
   // In flight until completed: engine::start().
   nop,
-  accept,        // of a listener; multishot: one completion a connection
-  connect,       // data, length: the peer
-  receive,       // recv(2) into a buffer that the engine lends; multishot: one each completion,
-                 // and with a length, the one that brings the total to it is the last
-  recv,          // recv(2) into data, length
-  send,          // send(2) of data, length
-  send_message,  // sendmsg(2) of the msghdr at data
-  read,          // read(2) at the current position
-  write,         // write(2) at the current position
-  poll,          // flags: POLLIN and the like; multishot; by call(): what is so now, or -EAGAIN
+  accept,  // multishot: one completion a connection
+  connect,
+  receive,  // recv(2) into a buffer that the engine lends; multishot: one each completion
+  recv,
+  send,
+  send_message,  // sendmsg(2)
+  read,
+  write,
+  poll,  // multishot; by engine::call(): what is ready now, or -EAGAIN
   // Answered at once: engine::call().
-  open_socket,  // fd: family, length: type, flags: protocol
+  open_socket,  // socket(2)
   bind,
-  listen,      // length: backlog
-  set_option,  // flags: level, detail: name; data, length: value
-  get_option,  // the same; the value's length must fit exactly
-  local_name,  // data, length: room for a sockaddr
-  peer_name,
-  shutdown,     // flags: SHUT_RD, SHUT_WR or SHUT_RDWR
-  receive_now,  // recv(2) into data, length, if there is something
-  close,
+  listen,
+  set_option,  // setsockopt(2)
+  get_option,  // getsockopt(2); the value's length must fit exactly
+  local_name,  // getsockname(2)
+  peer_name,   // getpeername(2)
+  shutdown,
+  receive_now,  // recv(2) of what is there, or -EAGAIN
+  close,        // stays the last
 };
 
 /// What the engine reports of an operation.
@@ -74,25 +75,82 @@ class operation : public list_hook<> {
   /// operations and wake contexts.
   using handler = void (*)(operation&, const completion&) noexcept;
 
-  operation(opcode kind, handler completed) noexcept : on_completion(completed), code(kind) {}
+  /// The offset of a read or write at the descriptor's own position, as by read(2) and write(2).
+  static constexpr std::uint64_t current_position = ~std::uint64_t{0};
+
+  struct transfer_fields {
+    std::int32_t flags;  // MSG_PEEK and the like
+  };
+  struct receive_fields {
+    std::uint32_t limit;         // multishot: it ends when it has brought that many bytes; 0: never
+    std::uint16_t flags;         // those of recv(2) that fit
+    std::uint16_t buffer_group;  // which of the engine's groups of buffers: 0, so far the only one
+  };
+  struct file_fields {
+    std::uint64_t offset;  // of the first byte in a file, or current_position
+  };
+  struct poll_fields {
+    std::int32_t events;  // POLLIN and the like
+  };
+  struct socket_fields {
+    std::int16_t family;
+    std::int16_t type;
+    std::int32_t protocol;
+  };
+  struct listen_fields {
+    std::int32_t backlog;
+  };
+  struct option_fields {
+    std::int32_t level;
+    std::int32_t name;
+  };
+  struct shutdown_fields {
+    std::int32_t how;  // SHUT_RD, SHUT_WR or SHUT_RDWR
+  };
+
+  operation(opcode kind, handler completed) noexcept : on_completion(completed) { become(kind); }
   operation(const operation&) = delete;
   operation& operator=(const operation&) = delete;
   ~operation() {
     RINGLET_ASSERT(!in_flight(), "an operation was destroyed while it was in flight");
   }
 
-  bool in_flight() const noexcept { return state_ == state::queued || state_ == state::in_kernel; }
-  state current_state() const noexcept { return state_; }
-  bool cancel_requested() const noexcept { return cancel_requested_; }
+  /// Makes it an operation of another kind, whose own fields start as zero or current_position.
+  /// What all kinds have stays. Not while it is in flight.
+  void become(opcode kind) noexcept {
+    code = kind;
+    file.offset = kind == opcode::read || kind == opcode::write ? current_position : 0;
+  }
+
+  bool in_flight() const noexcept { return (life_ & is_in_flight) != 0; }
+  state current_state() const noexcept {
+    if (!in_flight()) return (life_ & was_started) == 0 ? state::idle : state::done;
+    return (life_ & is_in_kernel) == 0 ? state::queued : state::in_kernel;
+  }
+  bool cancel_requested() const noexcept { return (life_ & is_cancelled) != 0; }
 
   handler on_completion;
+  /// The memory that the call reads or fills: bytes (recv, receive_now, send, read, write), an
+  /// address (connect, bind, local_name, peer_name), the value of an option, or the msghdr of
+  /// send_message. It is no part of the union, so that a read may turn into a poll and back.
   void* data = nullptr;
+  /// What only some kinds of operation need.
+  union {
+    transfer_fields transfer;  // recv, receive_now, send, send_message
+    receive_fields receive;    // receive
+    file_fields file;          // read, write
+    poll_fields poll;          // poll
+    socket_fields socket;      // open_socket
+    listen_fields listen;      // listen
+    option_fields option;      // set_option, get_option
+    shutdown_fields shutdown;  // shutdown
+  };
+  /// The size of that memory in bytes.
   std::uint32_t length = 0;
-  std::int32_t flags = 0;
   std::int32_t fd = -1;
   /// The answer: a count or descriptor >= 0, or a negated errno.
   std::int32_t answer = 0;
-  std::uint16_t detail = 0;
+  /// Changed by become().
   opcode code;
   /// accept, receive, poll: complete repeatedly until cancelled or failed.
   bool multishot = false;
@@ -101,11 +159,16 @@ class operation : public list_hook<> {
 
  private:
   friend class engine;
-  state state_ = state::idle;
-  bool cancel_requested_ = false;
+  // Its state and whether its cancellation was asked for, as bits: each step is one instruction.
+  static constexpr std::uint8_t is_in_flight = 1;
+  static constexpr std::uint8_t was_started = 2;
+  static constexpr std::uint8_t is_in_kernel = 4;
+  static constexpr std::uint8_t is_cancelled = 8;
+  std::uint8_t life_ = 0;
 };
 
-// The engine reads all of it once at the start and writes it once at the end.
-static_assert(sizeof(operation) <= 64, "an operation fits a cache line");
+// The engine reads all of it once at the start and writes it once at the end. Every connection has
+// one, and the frames of coroutines have one for each call that waits.
+static_assert(sizeof(operation) <= 56, "an operation is less than a cache line");
 
 }  // namespace ringlet

@@ -198,16 +198,14 @@ class descriptor final : public scheduler_guest, private operation {
     if (home_ != nullptr && bulk_left_ != 0) buffers().leave_bulk();
     bulk_left_ = 0;
   }
-  bool is_limited() const noexcept { return length != 0; }
+  bool is_limited() const noexcept { return receive.limit != 0; }
   void release() noexcept;
   void finish_close() noexcept;
   void drop_arrived() noexcept;
   void on_shutdown() noexcept override;
   void on_scheduler_gone() noexcept override;
 
-  // Its number is that of the operation. The members are in the order in which they take the least:
-  // the kind lies in what would be padding of the operation.
-  kind kind_;
+  // Its number is that of the operation. The members are in the order in which they take the least.
   scheduler* home_;
   bool closing_ = false;
   bool released_ = false;
@@ -217,7 +215,8 @@ class descriptor final : public scheduler_guest, private operation {
   family family_;
   std::uint8_t bulk_left_ = 0;  // smaller buffers that have to arrive until bulk is over
   buffer_queue arrived_;
-  bool is_awaited_ = false;           // by reader_
+  bool is_awaited_ = false;  // by reader_
+  kind kind_;
   arrival_waiter* reader_ = nullptr;  // the call that reads
   context* writer_ = nullptr;         // the fiber whose call writes
   close_wait* closer_ = nullptr;
@@ -382,10 +381,10 @@ inline void descriptor::await_arrival() noexcept {
   is_awaited_ = true;
   if (is_receiving()) return;
   if (bulk_left_ == 0) [[likely]] {
-    length = 0;
+    receive.limit = 0;
     multishot = last_seen_ != fill::more && is_internet();
   } else {
-    length = buffers().bulk_share() * buffers().size();
+    receive.limit = buffers().bulk_share() * buffers().size();
     multishot = is_limited() && is_internet();
   }
   poll_first = is_drained();

@@ -158,7 +158,7 @@ TEST_CASE("with no buffer left, a receive that polls first waits for bytes befor
       CHECK(held.back().size() == buffer_size);
     }
     watched asking(opcode::poll, pair.near.get());
-    asking.flags = POLLIN;
+    asking.poll.events = POLLIN;
     CHECK(engine->call(asking) == -EAGAIN);
     watched op(opcode::receive, pair.near.get());
     op.poll_first = true;

@@ -289,10 +289,10 @@ TEST_CASE("peeked bytes are read without waiting for more") {
     put(pair.far, "x");
     CHECK(in.finish() == "x");
     put(pair.far, "abc");
-    in.op.flags = MSG_PEEK;
+    in.op.transfer.flags = MSG_PEEK;
     CHECK(in.read() == "abc");
     CHECK(in.read() == "abc");
-    in.op.flags = 0;
+    in.op.transfer.flags = 0;
     CHECK(in.read() == "abc");
   });
 }
@@ -354,7 +354,7 @@ TEST_CASE("shutting down our own end wakes our own reader and writer") {
     carrier.start(out);
     turn(carrier);
     watched down(opcode::shutdown, pair.near.get());
-    down.flags = SHUT_RDWR;
+    down.shutdown.how = SHUT_RDWR;
     CHECK(carrier.call(down) == 0);
     finish_all(carrier);
     CHECK(in.op.answer == 0);
@@ -453,7 +453,7 @@ TEST_CASE("two reads and a poll for room on one descriptor all get what they wai
     reader one(carrier, pair.near.get()), two(carrier, pair.near.get());
     // Not a poll for input: whether that is told of bytes that a read has taken is unspecified.
     watched out(opcode::poll, pair.near.get());
-    out.flags = POLLOUT;
+    out.poll.events = POLLOUT;
     carrier.start(out);
     one.start();
     two.start();
@@ -476,7 +476,7 @@ TEST_CASE("a poll that finds nothing keeps no operation from reading or writing"
     for (const int events : {POLLIN, POLLRDHUP, POLLPRI}) {
       INFO("events: ", events);
       watched asking(opcode::poll, pair.near.get());
-      asking.flags = events;
+      asking.poll.events = events;
       carrier.start(asking);
       for (int i = 0; i < 3; ++i) turn(carrier);
       watched out(opcode::send, pair.near.get(), bytes("abc"));
@@ -684,13 +684,13 @@ TEST_CASE("a number that its owner has closed during a poll serves the next owne
       const fd_pair second = socket_pair();
       const int number = first.near.get();
       watched orphan(opcode::poll, number);
-      orphan.flags = POLLIN;
+      orphan.poll.events = POLLIN;
       engine->start(orphan);
       turn(*engine);
       REQUIRE(::dup2(second.near.get(), number) == number);  // closes it, and uses it again
       if (kept) engine->keep(number);
       watched next(opcode::poll, number);
-      next.flags = POLLIN;
+      next.poll.events = POLLIN;
       std::array<std::byte, 1> memory{};
       watched read(opcode::recv, number, std::span<std::byte>(memory));
       engine->start(kept ? read : next);
@@ -711,7 +711,7 @@ TEST_CASE("a poll continues when the owner of its descriptor keeps it") {
     const auto engine = make();
     const fd_pair pair = socket_pair();
     watched poll(opcode::poll, pair.near.get());
-    poll.flags = POLLIN;
+    poll.poll.events = POLLIN;
     engine->start(poll);
     turn(*engine);
     engine->keep(pair.near.get());

@@ -131,6 +131,46 @@ TEST_CASE("reads and writes of a file continue from the current position") {
   });
 }
 
+TEST_CASE("a read or write at an offset leaves the current position alone") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make();
+    const unique_fd file = temporary_file();
+    CHECK(write_one(*engine, file, "abcdef") == 6);
+    watched write(opcode::write, file.get(), bytes("XY"));
+    write.file.offset = 1;
+    engine->start(write);
+    finish(*engine, write);
+    CHECK(write.answer == 2);
+    std::array<std::byte, 4> memory{};
+    watched read(opcode::read, file.get(), std::span<std::byte>(memory));
+    read.file.offset = 0;
+    engine->start(read);
+    finish(*engine, read);
+    CHECK(read.answer == 4);
+    CHECK(text(memory, 4) == "aXYd");
+    CHECK(::lseek(file.get(), 0, SEEK_CUR) == 6);
+    CHECK(write_one(*engine, file, "gh") == 2);
+    read.file.offset = 4;
+    engine->start(read);
+    finish(*engine, read);
+    CHECK(text(memory, 4) == "efgh");
+  });
+}
+
+TEST_CASE("a write at an offset beyond 4 GiB goes to that offset") {
+  for_each_kernel_engine([](const engine_maker& make) {
+    const auto engine = make();
+    constexpr std::uint64_t far = (std::uint64_t{5} << 30) + 1;
+    const unique_fd file = temporary_file();
+    watched write(opcode::write, file.get(), bytes("abc"));
+    write.file.offset = far;
+    engine->start(write);
+    finish(*engine, write);
+    CHECK(write.answer == 3);
+    CHECK(::lseek(file.get(), 0, SEEK_END) == static_cast<off_t>(far) + 3);
+  });
+}
+
 TEST_CASE("the end of a file is 0 bytes at every read, until there is more to read") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
@@ -273,7 +313,7 @@ TEST_CASE("a poll of a file for input or room is ready at once, and any other po
     const unique_fd file = temporary_file();
     for (const int events : {POLLIN, POLLOUT, POLLIN | POLLOUT | POLLPRI, POLLPRI, 0}) {
       watched op(opcode::poll, file.get());
-      op.flags = events;
+      op.poll.events = events;
       engine->start(op);
       finish(*engine, op);
       const int ready = events & (POLLIN | POLLOUT);
@@ -550,7 +590,7 @@ TEST_CASE("O_NONBLOCK that is already set stays set, and reads wait all the same
       REQUIRE(::fcntl(pair.near.get(), F_SETFL, O_RDWR | O_NONBLOCK) == 0);
       std::array<std::byte, 16> memory{};
       watched readable(opcode::poll, pair.near.get());
-      readable.flags = POLLIN;
+      readable.poll.events = POLLIN;
       engine->start(readable);
       turn(*engine);
       CHECK(readable.in_flight());

@@ -139,7 +139,7 @@ TEST_CASE("a multishot poll reports each event until it is cancelled") {
     const auto engine = make();
     const fd_pair pair = socket_pair();
     watched op(opcode::poll, pair.near.get());
-    op.flags = POLLIN;
+    op.poll.events = POLLIN;
     op.multishot = true;
     engine->start(op);
     turn(*engine);
@@ -191,7 +191,7 @@ TEST_CASE("a multishot poll reports input that is not read once, and reports the
       if (kept) engine->keep(pair.near.get());
       put(pair.far, "x");
       watched op(opcode::poll, pair.near.get());
-      op.flags = POLLIN;
+      op.poll.events = POLLIN;
       op.multishot = true;
       engine->start(op);
       while (op.seen.empty()) turn(*engine, never);
@@ -249,14 +249,14 @@ TEST_CASE(
   });
 }
 
-TEST_CASE("a multishot receive with a length ends with the buffer that reaches it, at the latest") {
+TEST_CASE("a multishot receive with a limit ends with the buffer that reaches it, at the latest") {
   for_each_connection([](engine& carrier, stream_of_buffers& in, const unique_fd& far) {
     const std::string sent = pattern(10 * buffer_size - 3);
     put(far, sent);
     std::string got;
-    for (const std::uint32_t length : {buffer_size + 1, 1U, 2 * buffer_size, 3 * buffer_size}) {
-      CAPTURE(length);
-      in.op.length = length;
+    for (const std::uint32_t limit : {buffer_size + 1, 1U, 2 * buffer_size, 3 * buffer_size}) {
+      CAPTURE(limit);
+      in.op.receive.limit = limit;
       std::size_t before_last = 0;
       std::string piece = in.next();
       got += piece;
@@ -264,7 +264,7 @@ TEST_CASE("a multishot receive with a length ends with the buffer that reaches i
         before_last += piece.size();
         got += piece = in.next();
       }
-      CHECK(before_last < length);
+      CHECK(before_last < limit);
     }
     while (got.size() < sent.size()) got += in.next();
     CHECK(got == sent);

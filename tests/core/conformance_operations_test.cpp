@@ -297,11 +297,11 @@ TEST_CASE("recv takes what has arrived, no more than it has room for, and flags 
     put(pair.far, "abcdef");
     std::array<std::byte, 4> memory{};
     watched op(opcode::recv, pair.near.get(), std::span<std::byte>(memory));
-    op.flags = MSG_PEEK;
+    op.transfer.flags = MSG_PEEK;
     engine->start(op);
     finish(*engine, op);
     CHECK(op.answer == 4);
-    op.flags = 0;
+    op.transfer.flags = 0;
     engine->start(op);
     finish(*engine, op);
     CHECK(text(memory, 4) == "abcd");
@@ -338,7 +338,7 @@ TEST_CASE("a TCP socket with more data reports it") {
     const fd_pair pair = tcp_pair();
     put(pair.far, "abcdef");
     watched readable(opcode::poll, pair.near.get());
-    readable.flags = POLLIN;
+    readable.poll.events = POLLIN;
     engine->start(readable);
     finish(*engine, readable);
     std::array<std::byte, 3> memory{};

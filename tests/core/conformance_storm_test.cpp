@@ -141,15 +141,15 @@ class storm_connection {
  private:
   void start_reading() {
     if (reading_.in_flight()) return;
-    reading_.code = std::array{opcode::recv, opcode::read, opcode::receive}[chance_.below(3)];
+    reading_.become(std::array{opcode::recv, opcode::read, opcode::receive}[chance_.below(3)]);
     reading_.fd = ends_.near.get();
     reading_.data = in_memory_.data();
     reading_.length = static_cast<std::uint32_t>(1 + chance_.below(memory_size));
     reading_.multishot = reading_.code == opcode::receive && chance_.once_in(2);
     if (reading_.code == opcode::receive) {
+      const std::uint32_t limit = std::exchange(reading_.length, 0);
       reading_.data = nullptr;
-      // A length is the total of a multishot receive.
-      if (!reading_.multishot || chance_.once_in(2)) reading_.length = 0;
+      if (reading_.multishot && !chance_.once_in(2)) reading_.receive.limit = limit;
     }
     reading_.poll_first = reading_.code != opcode::read && chance_.once_in(4);
     ++reading_.starts;
@@ -157,7 +157,7 @@ class storm_connection {
   }
   void start_writing() {
     if (writing_.in_flight()) return;
-    writing_.code = chance_.once_in(2) ? opcode::send : opcode::write;
+    writing_.become(chance_.once_in(2) ? opcode::send : opcode::write);
     writing_.fd = ends_.near.get();
     writing_.data = out_memory_.data();
     const std::size_t size = 1 + chance_.below(memory_size);

@@ -59,8 +59,8 @@ TEST_CASE("the clock is steady") {
 TEST_CASE("a call is answered at once, with the answer of the system") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
-    watched call(opcode::open_socket, AF_INET);
-    call.length = SOCK_STREAM;
+    watched call(opcode::open_socket);
+    call.socket = {AF_INET, SOCK_STREAM, 0};
     const unique_fd fd(engine->call(call));
     REQUIRE(fd);
     CHECK(call.answer == fd.get());
@@ -92,7 +92,7 @@ TEST_CASE("a receive that does not wait takes what is there, and leaves a waitin
     CHECK(op.answer == 3);
     put(pair.far, "def");
     watched readable(opcode::poll, fd);
-    readable.flags = POLLIN;
+    readable.poll.events = POLLIN;
     engine->start(readable);
     finish(*engine, readable);
     CHECK(engine->call(now) == 3);

@@ -27,15 +27,7 @@ TEST_SUITE_BEGIN("direct calls");
 
 namespace {
 
-// An operation on a descriptor with a value behind its data pointer.
-template <class T>
-std::int32_t call_with(engine& carrier, opcode code, int fd, T& value, int level = 0,
-                       std::uint16_t name = 0) {
-  watched op(code, fd);
-  op.data = &value;
-  op.length = sizeof value;
-  op.flags = level;
-  op.detail = name;
+std::int32_t answer_of(engine& carrier, watched& op) {
   const std::int32_t answer = carrier.call(op);
   CHECK(op.answer == answer);
   CHECK(op.seen.empty());
@@ -43,11 +35,47 @@ std::int32_t call_with(engine& carrier, opcode code, int fd, T& value, int level
   return answer;
 }
 
-std::int32_t call(engine& carrier, opcode code, int fd, std::uint32_t length = 0, int flags = 0) {
+std::int32_t call(engine& carrier, opcode code, int fd) {
   watched op(code, fd);
-  op.length = length;
-  op.flags = flags;
-  return carrier.call(op);
+  return answer_of(carrier, op);
+}
+
+// With a value as its memory.
+template <class T>
+std::int32_t call_with(engine& carrier, opcode code, int fd, T& value) {
+  watched op(code, fd, std::as_writable_bytes(std::span(&value, 1)));
+  return answer_of(carrier, op);
+}
+
+template <class T>
+std::int32_t call_option(engine& carrier, opcode code, int fd, T& value, int level, int name) {
+  watched op(code, fd, std::as_writable_bytes(std::span(&value, 1)));
+  op.option = {level, name};
+  return answer_of(carrier, op);
+}
+
+std::int32_t open_socket(engine& carrier, std::int16_t family) {
+  watched op(opcode::open_socket);
+  op.socket = {family, SOCK_STREAM, 0};
+  return answer_of(carrier, op);
+}
+
+std::int32_t listen(engine& carrier, int fd) {
+  watched op(opcode::listen, fd);
+  op.listen.backlog = 16;
+  return answer_of(carrier, op);
+}
+
+std::int32_t shut_down(engine& carrier, int fd) {
+  watched op(opcode::shutdown, fd);
+  op.shutdown.how = SHUT_WR;
+  return answer_of(carrier, op);
+}
+
+std::int32_t poll(engine& carrier, int fd, int events) {
+  watched op(opcode::poll, fd);
+  op.poll.events = events;
+  return answer_of(carrier, op);
 }
 
 sockaddr_in loopback() {
@@ -61,17 +89,17 @@ sockaddr_in loopback() {
 
 TEST_CASE("a listener is created, named and given options without a completion") {
   const auto engine = make_engine(engine_kind::automatic);
-  const unique_fd fd(call(*engine, opcode::open_socket, AF_INET, SOCK_STREAM));
+  const unique_fd fd(open_socket(*engine, AF_INET));
   REQUIRE(fd);
   CHECK((::fcntl(fd.get(), F_GETFD) & FD_CLOEXEC) != 0);
   int on = 1;
-  CHECK(call_with(*engine, opcode::set_option, fd.get(), on, SOL_SOCKET, SO_REUSEADDR) == 0);
+  CHECK(call_option(*engine, opcode::set_option, fd.get(), on, SOL_SOCKET, SO_REUSEADDR) == 0);
   int value = 0;
-  CHECK(call_with(*engine, opcode::get_option, fd.get(), value, SOL_SOCKET, SO_REUSEADDR) == 0);
+  CHECK(call_option(*engine, opcode::get_option, fd.get(), value, SOL_SOCKET, SO_REUSEADDR) == 0);
   CHECK(value == 1);
   sockaddr_in address = loopback();
   CHECK(call_with(*engine, opcode::bind, fd.get(), address) == 0);
-  CHECK(call(*engine, opcode::listen, fd.get(), 16) == 0);
+  CHECK(listen(*engine, fd.get()) == 0);
   sockaddr_in name{};
   CHECK(call_with(*engine, opcode::local_name, fd.get(), name) == 0);
   CHECK(name.sin_addr.s_addr == htonl(INADDR_LOOPBACK));
@@ -87,8 +115,8 @@ TEST_CASE("both ends of a connection have addresses") {
   CHECK(call_with(*engine, opcode::peer_name, pair.far.get(), peer) == 0);
   CHECK(local.sin_port == peer.sin_port);
   int no_delay = 1;
-  CHECK(call_with(*engine, opcode::set_option, pair.near.get(), no_delay, IPPROTO_TCP,
-                  TCP_NODELAY) == 0);
+  CHECK(call_option(*engine, opcode::set_option, pair.near.get(), no_delay, IPPROTO_TCP,
+                    TCP_NODELAY) == 0);
 }
 
 TEST_CASE("receive_now takes what is there, and does not wait on a blocking socket") {
@@ -106,19 +134,19 @@ TEST_CASE("receive_now takes what is there, and does not wait on a blocking sock
 TEST_CASE("a direct poll returns what is ready now, and does not wait") {
   const auto engine = make_engine(engine_kind::automatic);
   fd_pair pair = pipe_pair();
-  CHECK(call(*engine, opcode::poll, pair.near.get(), 0, POLLIN) == -EAGAIN);
-  CHECK(call(*engine, opcode::poll, pair.far.get(), 0, POLLIN | POLLOUT) == POLLOUT);
+  CHECK(poll(*engine, pair.near.get(), POLLIN) == -EAGAIN);
+  CHECK(poll(*engine, pair.far.get(), POLLIN | POLLOUT) == POLLOUT);
   put(pair.far, "abc");
-  CHECK(call(*engine, opcode::poll, pair.near.get(), 0, POLLIN) == POLLIN);
+  CHECK(poll(*engine, pair.near.get(), POLLIN) == POLLIN);
   pair.far.reset();
-  CHECK(call(*engine, opcode::poll, pair.near.get(), 0, POLLIN) == (POLLIN | POLLHUP));
+  CHECK(poll(*engine, pair.near.get(), POLLIN) == (POLLIN | POLLHUP));
   CHECK(engine->in_flight() == 0);
 }
 
 TEST_CASE("a direct shutdown ends one side") {
   const auto engine = make_engine(engine_kind::automatic);
   const fd_pair pair = socket_pair();
-  CHECK(call(*engine, opcode::shutdown, pair.near.get(), 0, SHUT_WR) == 0);
+  CHECK(shut_down(*engine, pair.near.get()) == 0);
   std::array<char, 1> memory{};
   CHECK(call_with(*engine, opcode::receive_now, pair.far.get(), memory) == 0);
   put(pair.far, "x");
@@ -138,27 +166,27 @@ TEST_CASE("direct calls return errors as negated errno") {
   const auto engine = make_engine(engine_kind::automatic);
   sockaddr_in address = loopback();
   int value = 0;
-  CHECK(call(*engine, opcode::open_socket, -1, SOCK_STREAM) == -EAFNOSUPPORT);
-  CHECK(call(*engine, opcode::listen, -1, 16) == -EBADF);
-  CHECK(call(*engine, opcode::shutdown, -1) == -EBADF);
-  CHECK(call(*engine, opcode::poll, -1, 0, POLLIN) == -EBADF);
+  CHECK(open_socket(*engine, -1) == -EAFNOSUPPORT);
+  CHECK(listen(*engine, -1) == -EBADF);
+  CHECK(shut_down(*engine, -1) == -EBADF);
+  CHECK(poll(*engine, -1, POLLIN) == -EBADF);
   CHECK(call_with(*engine, opcode::bind, -1, address) == -EBADF);
   CHECK(call_with(*engine, opcode::local_name, -1, address) == -EBADF);
   CHECK(call_with(*engine, opcode::peer_name, -1, address) == -EBADF);
   CHECK(call_with(*engine, opcode::receive_now, -1, value) == -EBADF);
-  CHECK(call_with(*engine, opcode::set_option, -1, value, SOL_SOCKET, SO_REUSEADDR) == -EBADF);
-  CHECK(call_with(*engine, opcode::get_option, -1, value, SOL_SOCKET, SO_REUSEADDR) == -EBADF);
-  const unique_fd fd(call(*engine, opcode::open_socket, AF_INET, SOCK_STREAM));
+  CHECK(call_option(*engine, opcode::set_option, -1, value, SOL_SOCKET, SO_REUSEADDR) == -EBADF);
+  CHECK(call_option(*engine, opcode::get_option, -1, value, SOL_SOCKET, SO_REUSEADDR) == -EBADF);
+  const unique_fd fd(open_socket(*engine, AF_INET));
   CHECK(call_with(*engine, opcode::peer_name, fd.get(), address) == -ENOTCONN);
-  CHECK(call_with(*engine, opcode::get_option, fd.get(), value, SOL_SOCKET, 0xffff) ==
+  CHECK(call_option(*engine, opcode::get_option, fd.get(), value, SOL_SOCKET, 0xffff) ==
         -ENOPROTOOPT);
 }
 
 TEST_CASE("each direct call is counted as a system call") {
   const auto engine = make_engine(engine_kind::automatic);
   const std::uint64_t before = engine->statistics().system_calls;
-  call(*engine, opcode::shutdown, -1);
-  call(*engine, opcode::shutdown, -1);
+  shut_down(*engine, -1);
+  shut_down(*engine, -1);
   CHECK(engine->statistics().system_calls == before + 2);
 }
 

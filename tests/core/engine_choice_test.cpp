@@ -202,7 +202,7 @@ TEST_CASE("with no epoll watch left the error names the sysctl, not a disk") {
     const fd_pair pair = socket_pair();
     for (int i = 0; i < 2; ++i) {
       watched op(opcode::poll, pair.near.get());
-      op.flags = POLLIN;
+      op.poll.events = POLLIN;
       engine->start(op);
       finish(*engine, op);
       RINGLET_ASSERT(op.answer == -ENOSPC, "not told");

@@ -94,11 +94,12 @@ TEST_CASE("bytes are delivered into the reader's memory or a lent buffer, until 
 TEST_CASE("calls succeed unless the table says otherwise") {
   scripted_engine engine;
   watched open(opcode::open_socket), listen(opcode::listen, 1000);
+  open.socket.protocol = 1;
   CHECK(engine.call(open) == scripted_engine::first_fd);
   CHECK(engine.call(open) == scripted_engine::first_fd + 1);
   CHECK(engine.call(listen) == 0);
   engine.answer(opcode::listen, -EADDRINUSE);
-  engine.answer(opcode::open_socket, [](operation& op) { return op.fd; });
+  engine.answer(opcode::open_socket, [](operation& op) { return -op.socket.protocol; });
   CHECK(engine.call(listen) == -EADDRINUSE);
   CHECK(engine.call(open) == -1);
 }
@@ -148,6 +149,12 @@ TEST_CASE("the scripted engine ends a test that would hang, and lists what is in
 }
 
 TEST_CASE("the scripted engine ends a test that breaks the rules of operations") {
+  CHECK(aborts_with("an operation was started as multishot that completes only once", [] {
+    scripted_engine engine;
+    watched op(opcode::send, 7);
+    op.multishot = true;
+    engine.start(op);
+  }));
   CHECK(aborts_with("an operation was completed that is not in flight", [] {
     scripted_engine engine;
     watched op;

@@ -73,7 +73,7 @@ TEST_CASE("a TCP socket that had more data reports it, and one that had none doe
   const fd_pair pair = tcp_pair();
   put(pair.far, "abcdef");
   watched readable(opcode::poll, pair.near.get());
-  readable.flags = POLLIN;
+  readable.poll.events = POLLIN;
   engine->start(readable);
   finish(*engine, readable);
   std::array<std::byte, 3> memory{};

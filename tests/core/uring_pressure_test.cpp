@@ -43,7 +43,7 @@ std::unique_ptr<engine> make_small_engine() {
 struct ordered : operation {
   explicit ordered(std::vector<ordered*>& order) : operation(opcode::nop, &note), done_(&order) {}
   ordered(std::vector<ordered*>& order, int descriptor) : ordered(order) {
-    code = opcode::recv;
+    become(opcode::recv);
     fd = descriptor;
     data = &byte;
     length = 1;

@@ -160,7 +160,7 @@ class connection {
 
   void start_reading() {
     if (reading_.in_flight()) return;
-    reading_.code = std::array{opcode::recv, opcode::read, opcode::receive}[chosen_.below(3)];
+    reading_.become(std::array{opcode::recv, opcode::read, opcode::receive}[chosen_.below(3)]);
     const bool lent = reading_.code == opcode::receive;
     reading_.fd = ends_.near.get();
     reading_.data = lent ? nullptr : in_memory_.data();
@@ -173,7 +173,7 @@ class connection {
   }
   void start_writing() {
     if (writing_.in_flight()) return;
-    writing_.code = chosen_.below(2) == 1 ? opcode::send : opcode::write;
+    writing_.become(chosen_.below(2) == 1 ? opcode::send : opcode::write);
     writing_.fd = ends_.near.get();
     writing_.data = out_memory_.data();
     const std::size_t size = chosen_.size_up_to(memory_size);
@@ -184,7 +184,7 @@ class connection {
   void start_polling() {
     if (polling_.in_flight()) return;
     polling_.fd = ends_.near.get();
-    polling_.flags = chosen_.below(2) == 1 ? POLLIN : POLLIN | POLLRDHUP;
+    polling_.poll.events = chosen_.below(2) == 1 ? POLLIN : POLLIN | POLLRDHUP;
     polling_.multishot = chosen_.below(2) == 1;
     polling_.start_on(carrier_);
   }

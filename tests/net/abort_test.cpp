@@ -31,7 +31,7 @@ constexpr std::string_view closed = "closed on this side";
 // Counts the times that a reset on close is asked for.
 void count_resets(scripted_engine& engine, int& resets) {
   engine.answer(opcode::set_option, [&resets](operation& op) {
-    if (op.flags != SOL_SOCKET || op.detail != SO_LINGER) return 0;
+    if (op.option.level != SOL_SOCKET || op.option.name != SO_LINGER) return 0;
     const linger& how = *static_cast<const linger*>(op.data);
     resets += how.l_onoff == 1 && how.l_linger == 0 ? 1 : 0;
     return 0;

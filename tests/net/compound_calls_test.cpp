@@ -319,7 +319,7 @@ TEST_CASE("write_all continues where the last step stopped, and sends at most 25
     std::string sent;
     s.engine.on_start = [&](operation& op) {
       CHECK(op.length <= 256 * 1024);
-      CHECK((op.flags & MSG_WAITALL) != 0);
+      CHECK((op.transfer.flags & MSG_WAITALL) != 0);
       const std::size_t taken = (op.length + 1) / 2;
       sent.append(static_cast<const char*>(op.data), taken);
       s.engine.complete(op, static_cast<std::int32_t>(taken));

@@ -29,7 +29,7 @@ namespace {
 struct town {
   explicit town(scripted_engine& carrier) : engine(carrier) {
     engine.answer(opcode::open_socket, [this](operation& op) {
-      families.push_back(op.fd);
+      families.push_back(op.socket.family);
       sockets.push_back(::open("/dev/null", O_RDONLY | O_CLOEXEC));
       return sockets.back();
     });
@@ -85,7 +85,7 @@ TEST_CASE("a connected stream sends small writes at once") {
       CHECK(t.in_flight().length == t.peer.size());
       int no_delay = 0;
       t.engine.answer(opcode::set_option, [&](operation& op) {
-        if (op.flags == IPPROTO_TCP && op.detail == TCP_NODELAY) {
+        if (op.option.level == IPPROTO_TCP && op.option.name == TCP_NODELAY) {
           no_delay = *static_cast<const int*>(op.data);
         }
         return 0;

@@ -83,7 +83,7 @@ TEST_CASE("a poll asks for the events it was given, and returns those that the s
     const auto fiber = spawn(outcome_of_poll(foreign_fd, POLLIN | POLLPRI));
     co_await settle();
     CHECK_FALSE(fiber.done());
-    CHECK(polled(s).flags == (POLLIN | POLLPRI));
+    CHECK(polled(s).poll.events == (POLLIN | POLLPRI));
     CHECK_FALSE(polled(s).multishot);
     s.engine.complete(polled(s), POLLIN | POLLHUP);
     const std::string words = co_await fiber.get();

@@ -625,7 +625,7 @@ TEST_CASE("a wait that a signal interrupted, or that found nothing, continues") 
             // A read(2) would fail again at once: the descriptor is polled. The read tells its
             // error.
             operation& poll = s.engine.oldest(opcode::poll, standard_fd);
-            CHECK(poll.flags == POLLIN);
+            CHECK(poll.poll.events == POLLIN);
             s.engine.complete(poll, round == 0 ? POLLIN : -EIO);
             co_await settle();
           }

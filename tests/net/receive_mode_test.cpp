@@ -38,8 +38,8 @@ namespace {
 // Has SO_DOMAIN answered with `domain`.
 void answer_family(scripted_engine& engine, int domain) {
   engine.answer(opcode::get_option, [domain](operation& op) {
-    CHECK(op.flags == SOL_SOCKET);
-    CHECK(op.detail == SO_DOMAIN);
+    CHECK(op.option.level == SOL_SOCKET);
+    CHECK(op.option.name == SO_DOMAIN);
     *static_cast<int*>(op.data) = domain;
     return 0;
   });
@@ -50,7 +50,7 @@ task<bool> asks_to_stay(stage& s, std::string_view answer = "abc") {
   const auto reading = spawn(outcome_of_receive(s, forever));
   co_await settle();
   const operation& asked = s.engine.oldest(opcode::receive);
-  const bool stays = asked.multishot && asked.length == 0;
+  const bool stays = asked.multishot && asked.receive.limit == 0;
   s.engine.deliver(s.engine.oldest(opcode::receive), answer);
   co_await reading.join();
   co_return stays;
@@ -191,7 +191,7 @@ TEST_CASE("a request in bulk brings four buffers while half of the pool is enoug
         co_await settle();
         operation& asked = engine.oldest(opcode::receive, fd);
         CHECK(asked.multishot == (share > 1));
-        if (share > 1) CHECK(asked.length == share * full.size());
+        if (share > 1) CHECK(asked.receive.limit == share * full.size());
         const std::size_t cancelled = engine.cancelled(opcode::receive);
         for (std::uint32_t i = 0; i < share; ++i) engine.deliver(asked, full);
         co_await settle();

@@ -73,7 +73,7 @@ TEST_CASE("a ready descriptor is taken at once, without a request, and the first
     std::string words = co_await choose(foreign_fd, items);
     CHECK(words == "ready " + std::to_string(POLLIN | POLLHUP));
     CHECK(items.size() == 1);
-    CHECK(s.engine.log().back().flags == POLLIN);
+    CHECK(s.engine.log().back().events == POLLIN);
     const auto other = co_await select(items.pop(), poll_fd(foreign_fd, POLLIN));
     CHECK(other.index() == 0);
     s.engine.answer(opcode::poll, -EBADF);
@@ -90,7 +90,7 @@ TEST_CASE("a descriptor that becomes ready first is taken, and the other cases l
     const auto chooser = spawn(choose(foreign_fd, items));
     co_await settle();
     CHECK_FALSE(chooser.done());
-    CHECK(polled(s).flags == POLLIN);
+    CHECK(polled(s).poll.events == POLLIN);
     s.engine.complete(polled(s), POLLIN);
     const std::string words = co_await chooser.get();
     CHECK(words == "ready 1");

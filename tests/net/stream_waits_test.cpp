@@ -156,9 +156,9 @@ TEST_CASE("a call that found nothing is tried again when there is something, and
       if (call.on_tcp()) continue;
       CHECK_FALSE(call.is_in_flight(s));
       operation& poll = s.engine.oldest(opcode::poll, standard_fd);
-      CHECK(poll.flags == (call.is_read() ? POLLIN : POLLOUT));
+      CHECK(poll.poll.events == (call.is_read() ? POLLIN : POLLOUT));
       // Also when that fails: the call itself tells what is wrong.
-      s.engine.complete(poll, round == 1 ? -EIO : poll.flags);
+      s.engine.complete(poll, round == 1 ? -EIO : poll.poll.events);
       co_await settle();
       CHECK_FALSE(fiber.done());
     }

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <iterator>
 #include <utility>
 
 namespace ringlet::test {
@@ -69,10 +68,10 @@ void scripted_engine::deliver(operation& op, std::string_view bytes, bool nonemp
 }
 
 bool scripted_engine::is_at_limit(const operation& op, std::size_t arrived) {
-  if (op.length == 0) return false;
+  if (op.receive.limit == 0) return false;
   std::size_t& total = delivered_[&op];
   total += arrived;
-  return total >= op.length;
+  return total >= op.receive.limit;
 }
 
 std::int32_t scripted_engine::take_buffer() {
@@ -115,8 +114,12 @@ void scripted_engine::answer(opcode code, std::function<std::int32_t(operation&)
 }
 
 void scripted_engine::start(operation& op) noexcept {
-  if (op.code > opcode::close) fail("an operation was started that no engine knows");
-  if (op.code > opcode::poll) fail("an operation that is answered at once was started");
+  const detail::opcode_row* const row = detail::find_row(op.code);
+  if (row == nullptr) fail("an operation was started that no engine knows");
+  if (!row->may_start()) fail("an operation that is answered at once was started");
+  if (op.multishot && !row->multishot) {
+    fail("an operation was started as multishot that completes only once");
+  }
   mark_queued(op);
   mark_in_kernel(op);
   note(request_record::kind::start, op);
@@ -135,11 +138,12 @@ void scripted_engine::cancel(operation& op) noexcept {
 }
 
 std::int32_t scripted_engine::call(operation& op) noexcept {
-  if (op.code > opcode::close) fail("a call was made that no engine knows");
-  if (op.code < opcode::poll) fail("an operation that takes time was made as a direct call");
+  const detail::opcode_row* const row = detail::find_row(op.code);
+  if (row == nullptr) fail("a call was made that no engine knows");
+  if (!row->may_call()) fail("an operation that takes time was made as a direct call");
   note(request_record::kind::call, op);
   const auto found = answers_.find(op.code);
-  op.answer = found != answers_.end() ? found->second(op) : answer_by_default(op);
+  op.answer = found != answers_.end() ? found->second(op) : answer_as(row->scripted, op);
   return op.answer;
 }
 
@@ -167,15 +171,15 @@ void scripted_engine::end_job() {
   post(job);
 }
 
-std::int32_t scripted_engine::answer_by_default(operation& op) noexcept {
-  switch (op.code) {
-    case opcode::open_socket:
-      return next_fd_++;
-    case opcode::receive_now:
-    case opcode::poll:
+std::int32_t scripted_engine::answer_as(detail::scripted_answer what, operation& op) noexcept {
+  switch (what) {
+    case detail::scripted_answer::success:
+      return 0;
+    case detail::scripted_answer::would_wait:
       return -EAGAIN;
-    case opcode::local_name:
-    case opcode::peer_name: {
+    case detail::scripted_answer::descriptor:
+      return next_fd_++;
+    case detail::scripted_answer::address: {
       sockaddr_in name{};
       name.sin_family = AF_INET;
       name.sin_port = htons(4242);
@@ -184,13 +188,14 @@ std::int32_t scripted_engine::answer_by_default(operation& op) noexcept {
       std::memcpy(op.data, &name, std::min<std::size_t>(op.length, sizeof name));
       return 0;
     }
-    case opcode::get_option:
+    case detail::scripted_answer::family:
       std::memset(op.data, 0, op.length);
-      if (op.flags == SOL_SOCKET && op.detail == SO_DOMAIN) *static_cast<int*>(op.data) = AF_INET;
-      return 0;
-    default:
+      if (op.option.level == SOL_SOCKET && op.option.name == SO_DOMAIN) {
+        *static_cast<int*>(op.data) = AF_INET;
+      }
       return 0;
   }
+  fail("a row of the table of opcodes names an answer that does not exist");
 }
 
 std::size_t scripted_engine::wait(steady_ns until, std::span<completion> out) {
@@ -239,7 +244,7 @@ std::uint32_t scripted_engine::buffers_free() const noexcept {
 }
 
 void scripted_engine::note(request_record::kind what, const operation& op) {
-  log_.push_back({what, op.code, op.fd, op.length, op.flags, op.detail, op.multishot});
+  log_.push_back({what, op.code, op.fd, op.code == opcode::poll ? op.poll.events : 0});
 }
 
 std::size_t scripted_engine::count(request_record::kind what, opcode code,
@@ -264,17 +269,6 @@ void scripted_engine::fail(const std::string& sentence) const {
   }
   if (waiting_.empty()) text += " nothing";
   detail::broken_rule(text.c_str(), __FILE__, __LINE__);
-}
-
-const char* name_of(opcode code) noexcept {
-  constexpr const char* names[] = {
-      "nop",         "accept",       "connect",  "receive",     "recv",
-      "send",        "send_message", "read",     "write",       "poll",
-      "open_socket", "bind",         "listen",   "set_option",  "get_option",
-      "local_name",  "peer_name",    "shutdown", "receive_now", "close",
-  };
-  static_assert(std::size(names) == static_cast<std::size_t>(opcode::close) + 1);
-  return names[static_cast<std::size_t>(code)];
 }
 
 }  // namespace ringlet::test

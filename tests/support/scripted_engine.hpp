@@ -13,11 +13,12 @@
 //
 //   cancel()   is answered with -ECANCELED at the next wait(), unless the test completed the
 //              operation before (success wins) or holds cancellations back.
-//   call()     is answered from a table; what is not in it succeeds.
+//   call()     is answered as the test says, or else as the table of opcodes does.
 //   submit()   only queues: the test says when a call begins and when it ends. There are no
 //   threads.
 #pragma once
 
+#include <ringlet/detail/opcode_row.hpp>
 #include <ringlet/engine.hpp>
 
 #include <cstddef>
@@ -46,10 +47,7 @@ struct request_record {
   kind what;
   opcode code;
   std::int32_t fd;
-  std::uint32_t length;
-  std::int32_t flags;
-  std::uint16_t detail;
-  bool multishot;
+  std::int32_t events;  // of a poll
 };
 
 class scripted_engine final : public engine {
@@ -65,7 +63,7 @@ class scripted_engine final : public engine {
   /// Completes a receive, recv or read with those bytes, through a lent buffer for a receive. With
   /// no buffer free the result is -ENOBUFS, as the kernel's. No bytes are the end of the stream.
   /// A multishot one lives on, but for the end, the lack of a buffer, and when it has brought as
-  /// many bytes as its length says.
+  /// many bytes as its limit says.
   void deliver(operation& op, std::string_view bytes, bool nonempty = false);
   /// Takes the free buffer that is longest free, as the kernel does; for complete(), or to let the
   /// pool run dry. Aborts the test when there is none.
@@ -137,7 +135,7 @@ class scripted_engine final : public engine {
   std::size_t count(request_record::kind what, opcode code, std::int32_t fd) const noexcept;
   operation* find(opcode code, std::int32_t fd) const noexcept;
   bool is_at_limit(const operation& op, std::size_t arrived);
-  std::int32_t answer_by_default(operation& op) noexcept;
+  std::int32_t answer_as(detail::scripted_answer what, operation& op) noexcept;
   void answer_cancellations();
   void idle(steady_ns until);
   [[noreturn]] void fail(const std::string& sentence) const;
@@ -161,7 +159,6 @@ class scripted_engine final : public engine {
   bool holding_ = false;
 };
 
-/// Such as "accept".
-const char* name_of(opcode code) noexcept;
+using detail::name_of;
 
 }  // namespace ringlet::test

@@ -99,7 +99,7 @@ struct sending_message : writing {
 struct polling : paired {
   polling() : paired(opcode::poll, socket_pair()) {
     op.fd = pair.near.get();
-    op.flags = POLLIN;
+    op.poll.events = POLLIN;
   }
   void make_ready() override { put(pair.far, "abc"); }
   void check_success(engine&) override {

@@ -1,0 +1,78 @@
+// What is known of an opcode: a row of the one table, which is in opcode_table.hpp.
+#pragma once
+
+#include <ringlet/operation.hpp>
+
+#include <cstdint>
+
+struct io_uring_sqe;
+
+namespace ringlet {
+struct uring_features;
+}
+
+namespace ringlet::detail {
+
+/// Which member of the operation's union an opcode uses.
+enum class operation_fields : std::uint8_t {
+  none,
+  transfer,
+  receive,
+  file,
+  poll,
+  socket,
+  listen,
+  option,
+  shutdown,
+};
+
+/// What the data and length of an operation name.
+enum class operation_memory : std::uint8_t {
+  none,
+  given,    // the kernel reads it
+  filled,   // the kernel writes it
+  message,  // a msghdr, and what that names
+};
+
+/// What the scripted engine of the tests answers to a call, unless the test says otherwise.
+enum class scripted_answer : std::uint8_t {
+  success,
+  would_wait,
+  descriptor,  // a new number
+  address,     // of the loopback interface
+  family,      // of an internet socket, if that is the option; else zero
+};
+
+struct opcode_row {
+  opcode code;
+  const char* name;
+  operation_fields fields = operation_fields::none;
+  operation_memory memory = operation_memory::none;
+  /// Whether multishot and poll_first mean something.
+  bool multishot = false;
+  bool poll_first = false;
+
+  /// The uring engine: fills the submission queue entry. Null where the opcode is answered at once:
+  /// it may not be started then.
+  void (*fill)(io_uring_sqe& entry, const operation& op,
+               const uring_features& features) noexcept = nullptr;
+  /// The epoll engine: makes the call unless it would wait (epoll_attempt.hpp), and what to wait
+  /// for: POLLIN, POLLOUT. Null for what the engine does itself, nop and receive.
+  std::int32_t (*attempt)(operation& op, bool known_to_poll) noexcept = nullptr;
+  std::uint8_t readiness = 0;
+  /// Both engines: makes a call that is answered at once (direct_call.hpp). Null where it takes
+  /// time.
+  std::int32_t (*call)(operation& op) noexcept = nullptr;
+  scripted_answer scripted = scripted_answer::success;
+
+  constexpr bool may_start() const noexcept { return fill != nullptr; }
+  constexpr bool may_call() const noexcept { return call != nullptr; }
+};
+
+/// Null when there is no such opcode.
+const opcode_row* find_row(opcode code) noexcept;
+
+/// Such as "accept", for messages.
+const char* name_of(opcode code) noexcept;
+
+}  // namespace ringlet::detail
