@@ -11,24 +11,22 @@
 #include <new>
 #include <string>
 
+#include "socket_calls.hpp"
+
 namespace ringlet {
 namespace {
 
 // Nothing can hasten it: what it waits for has been cancelled already.
 constexpr wait_type close_type{"close", nullptr, nullptr};
 
-void call_nothing(operation&, const completion&) noexcept {}
-
 }  // namespace
 
 void descriptor::describe(direction which, std::string& out) const {
   const std::string number = "fd " + std::to_string(fd());
   address peer;
-  operation op(opcode::peer_name, nullptr);
-  op.fd = fd();
-  op.data = peer.data();
-  op.length = address::capacity;
-  const bool is_known = family_ == family::internet && fd() >= 0 && home_->carrier().call(op) >= 0;
+  const bool is_known =
+      family_ == family::internet && fd() >= 0 &&
+      socket_calls::peer_name(socket_calls::socket_on{home_->carrier(), fd()}, peer) >= 0;
   if (is_known) {
     out += which == direction::read ? "from " : "to ";
     out += peer.to_string() + " (" + number + ')';
@@ -50,11 +48,8 @@ descriptor::owner descriptor::make(int fd, kind what, family of) {
 
 void descriptor::find_family() noexcept {
   int domain = AF_UNSPEC;
-  operation ask(opcode::get_option, nullptr);
-  ask.option = {SOL_SOCKET, SO_DOMAIN};
-  ask.data = &domain;
-  ask.length = sizeof domain;
-  const bool internet = call(ask) >= 0 && (domain == AF_INET || domain == AF_INET6);
+  const bool is_known = socket_calls::get_option(*this, SOL_SOCKET, SO_DOMAIN, domain) >= 0;
+  const bool internet = is_known && (domain == AF_INET || domain == AF_INET6);
   family_ = internet ? family::internet : family::other;
 }
 
@@ -172,7 +167,7 @@ bool descriptor::receive_privately(std::byte*& memory, std::int32_t& size) noexc
 }
 
 bool descriptor::has_something_to_receive() noexcept {
-  operation now(opcode::poll, &call_nothing);
+  operation now(opcode::poll, nullptr);
   now.poll.events = POLLIN;
   if (call(now) != -EAGAIN) return true;
   set_last_seen(false);  // the next request waits for data without a buffer
@@ -197,10 +192,7 @@ bool descriptor::close(close_wait* waiter) noexcept {
   }
   closing_ = true;
   if (kind_ == kind::connection && home_ != nullptr) {
-    operation op(opcode::shutdown, &call_nothing);
-    op.fd = operation::fd;
-    op.shutdown.how = SHUT_RDWR;
-    home_->carrier().call(op);
+    socket_calls::shutdown(socket_calls::socket_on{home_->carrier(), operation::fd}, SHUT_RDWR);
   }
   if (idle()) {
     finish_close();
@@ -222,13 +214,8 @@ void descriptor::abort() noexcept {
     return;
   }
   check_thread();
-  linger at_once{.l_onoff = 1, .l_linger = 0};
-  operation op(opcode::set_option, &call_nothing);
-  op.fd = operation::fd;
-  op.option = {SOL_SOCKET, SO_LINGER};
-  op.data = &at_once;
-  op.length = sizeof at_once;
-  home_->carrier().call(op);
+  const linger at_once{.l_onoff = 1, .l_linger = 0};
+  socket_calls::set_linger(socket_calls::socket_on{home_->carrier(), operation::fd}, at_once);
   set_reset_on_close(true);
   close(nullptr);
 }

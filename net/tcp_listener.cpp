@@ -9,22 +9,14 @@
 #include <cerrno>
 
 #include "listener_state.hpp"
+#include "socket_calls.hpp"
 #include "why_invalid.hpp"
 
 namespace ringlet {
 namespace {
 
-std::int32_t try_option(engine& carrier, int fd, int level, int name, int value) noexcept {
-  operation op(opcode::set_option, nullptr);
-  op.fd = fd;
-  op.option = {level, name};
-  op.data = &value;
-  op.length = sizeof value;
-  return carrier.call(op);
-}
-
-void set_option(engine& carrier, int fd, int level, int name, int value) {
-  const std::int32_t answer = try_option(carrier, fd, level, name, value);
+void set_or_throw(const socket_calls::socket_on& on, int level, int name, int value) {
+  const std::int32_t answer = socket_calls::set_option(on, level, name, value);
   if (answer >= 0) return;
   const std::string call = "setsockopt of level " + std::to_string(level) + ", option " +
                            std::to_string(name) + " to " + std::to_string(value);
@@ -48,25 +40,13 @@ tcp_listener tcp_listener::bind(const address& where, const listen_options& opti
     detail::throw_error(system_error_code(answer), "cannot listen on " + target.to_string(),
                         why_invalid(target, options.ipv6_only));
   };
-  operation open(opcode::open_socket, nullptr);
-  open.socket = {static_cast<std::int16_t>(target.is_ipv6() ? AF_INET6 : AF_INET), SOCK_STREAM,
-                 IPPROTO_TCP};
-  unique_fd socket(must(carrier.call(open)));
-  if (options.reuse_address) set_option(carrier, socket.get(), SOL_SOCKET, SO_REUSEADDR, 1);
-  if (options.reuse_port) set_option(carrier, socket.get(), SOL_SOCKET, SO_REUSEPORT, 1);
-  if (target.is_ipv6()) {
-    set_option(carrier, socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, options.ipv6_only);
-  }
-
-  operation bind(opcode::bind, nullptr);
-  bind.fd = socket.get();
-  bind.data = target.data();
-  bind.length = target.size();
-  must(carrier.call(bind));
-  operation listen(opcode::listen, nullptr);
-  listen.fd = socket.get();
-  listen.listen.backlog = options.backlog;
-  must(carrier.call(listen));
+  unique_fd socket(must(socket_calls::open_tcp(carrier, target)));
+  const socket_calls::socket_on made{carrier, socket.get()};
+  if (options.reuse_address) set_or_throw(made, SOL_SOCKET, SO_REUSEADDR, 1);
+  if (options.reuse_port) set_or_throw(made, SOL_SOCKET, SO_REUSEPORT, 1);
+  if (target.is_ipv6()) set_or_throw(made, IPPROTO_IPV6, IPV6_V6ONLY, options.ipv6_only);
+  must(socket_calls::bind(made, target));
+  must(socket_calls::listen(made, options.backlog));
   return tcp_listener(std::move(socket), descriptor::family::internet);
 }
 
@@ -77,7 +57,7 @@ tcp_listener::tcp_listener(unique_fd fd, descriptor::family of)
     : state_(new listener_state(std::move(fd), of)) {
   // Accepted sockets inherit it, which saves a system call for each. A listening socket that was
   // taken over may be of another family, and has no such option then.
-  try_option(state_->home().carrier(), state_->descriptor(), IPPROTO_TCP, TCP_NODELAY, 1);
+  socket_calls::set_option(*state_, IPPROTO_TCP, TCP_NODELAY, 1);
 }
 
 void tcp_listener::releaser::operator()(listener_state* released) const noexcept {
@@ -86,10 +66,7 @@ void tcp_listener::releaser::operator()(listener_state* released) const noexcept
 
 address tcp_listener::local_address() const {
   address found;
-  operation op(opcode::local_name, nullptr);
-  op.data = found.data();
-  op.length = address::capacity;
-  const std::int32_t answer = checked().call(op);
+  const std::int32_t answer = socket_calls::local_name(checked(), found);
   if (answer < 0) throw_error(system_error_code(answer), "local_address");
   return found;
 }

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "socket_calls.hpp"
 #include "why_invalid.hpp"
 
 namespace ringlet {
@@ -15,18 +16,14 @@ namespace {
 // given that same port for its own end, and TCP then lets the socket connect to itself. Only who
 // sees equal ports has to look at the hosts.
 bool leads_to_itself(engine& carrier, int fd, const address& peer) noexcept {
+  const socket_calls::socket_on socket{carrier, fd};
   address ends[2];
-  operation name(opcode::local_name, nullptr);
-  name.fd = fd;
-  name.data = ends[0].data();
-  name.length = address::capacity;
-  if (carrier.call(name) < 0 || ends[0].port() != peer.port()) return false;
-  operation peer_name(opcode::peer_name, nullptr);
-  peer_name.fd = fd;
-  peer_name.data = ends[1].data();
-  peer_name.length = address::capacity;
-  return carrier.call(peer_name) >= 0 && ends[0] == ends[1];
+  if (socket_calls::local_name(socket, ends[0]) < 0 || ends[0].port() != peer.port()) return false;
+  return socket_calls::peer_name(socket, ends[1]) >= 0 && ends[0] == ends[1];
 }
+
+constexpr const char* why_not = "the socket is in another state, or of another kind";
+constexpr const char* why_no_option = "the value is out of range, or the socket is of another kind";
 
 }  // namespace
 
@@ -39,49 +36,33 @@ tcp_stream::tcp_stream(unique_fd fd, descriptor::family of)
   [[maybe_unused]] const int owned_now = fd.release();
 }
 
-// A call that is answered at once.
-void tcp_stream::call(operation& op, const char* what) const {
-  const bool is_open = checked().fd() >= 0;
-  const std::int32_t answer = checked().call(op);
+// What a call that was answered at once has failed with.
+void tcp_stream::check(std::int32_t answer, const std::string& call, const char* why) const {
   if (answer >= 0) return;
+  const bool is_open = checked().fd() >= 0;
   const std::error_code code = is_open ? system_error_code(answer) : make_error_code(errc::closed);
-  detail::throw_error(code, what,
-                      op.code == opcode::set_option
-                          ? "the value is out of range, or the socket is of another kind"
-                          : "the socket is in another state, or of another kind");
+  detail::throw_error(code, call, why);
 }
 
 void tcp_stream::shutdown_write() {
-  operation op(opcode::shutdown, nullptr);
-  op.shutdown.how = SHUT_WR;
-  call(op, "shutdown_write");
+  check(socket_calls::shutdown(checked(), SHUT_WR), "shutdown_write", why_not);
 }
 
 address tcp_stream::local_address() const {
   address found;
-  operation op(opcode::local_name, nullptr);
-  op.data = found.data();
-  op.length = address::capacity;
-  call(op, "local_address");
+  check(socket_calls::local_name(checked(), found), "local_address", why_not);
   return found;
 }
 
 address tcp_stream::peer_address() const {
   address found;
-  operation op(opcode::peer_name, nullptr);
-  op.data = found.data();
-  op.length = address::capacity;
-  call(op, "peer_address");
+  check(socket_calls::peer_name(checked(), found), "peer_address", why_not);
   return found;
 }
 
 void tcp_stream::set_option(int level, int name, int value, const char* what) {
-  operation op(opcode::set_option, nullptr);
-  op.option = {level, name};
-  op.data = &value;
-  op.length = sizeof value;
-  const std::string with_value = what + ("(" + std::to_string(value)) + ')';
-  call(op, with_value.c_str());
+  check(socket_calls::set_option(checked(), level, name, value),
+        what + ("(" + std::to_string(value)) + ')', why_no_option);
 }
 
 void tcp_stream::set_no_delay(bool on) { set_option(IPPROTO_TCP, TCP_NODELAY, on, "set_no_delay"); }
@@ -101,21 +82,13 @@ void tcp_stream::set_send_buffer(int bytes) {
 }
 
 void tcp_stream::set_reset_on_close(bool on) {
-  linger how{on, 0};
-  operation op(opcode::set_option, nullptr);
-  op.option = {SOL_SOCKET, SO_LINGER};
-  op.data = &how;
-  op.length = sizeof how;
-  call(op, "set_reset_on_close");
+  check(socket_calls::set_linger(checked(), {on, 0}), "set_reset_on_close", why_no_option);
   checked().set_reset_on_close(on);
 }
 
 bool connect_wait::begin(frame_record& at) noexcept {
   if (!enter(at)) return continue_or_yield(at);
-  operation open(opcode::open_socket, nullptr);
-  open.socket = {static_cast<std::int16_t>(peer_.is_ipv6() ? AF_INET6 : AF_INET), SOCK_STREAM,
-                 IPPROTO_TCP};
-  answer = carrier().call(open);
+  answer = socket_calls::open_tcp(carrier(), peer_);
   if (answer < 0) return continue_or_yield(at);
   socket_.reset(answer);
   fd = answer;
@@ -136,13 +109,8 @@ result<tcp_stream> connect_wait::take() {
     return std::make_error_code(std::errc::connection_refused);
   }
   // Its failure would be no reason to give the connection up, and nothing may be thrown here.
-  int on = 1;
-  operation no_delay(opcode::set_option, nullptr);
-  no_delay.fd = socket_.get();
-  no_delay.option = {IPPROTO_TCP, TCP_NODELAY};
-  no_delay.data = &on;
-  no_delay.length = sizeof on;
-  carrier().call(no_delay);
+  const socket_calls::socket_on connected{carrier(), socket_.get()};
+  socket_calls::set_option(connected, IPPROTO_TCP, TCP_NODELAY, 1);
   return tcp_stream(std::move(socket_), descriptor::family::internet);
 }
 

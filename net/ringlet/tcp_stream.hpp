@@ -145,7 +145,7 @@ class tcp_stream {
     RINGLET_ASSERT(state_ != nullptr, "a stream without a connection (moved from) was used");
     return *state_;
   }
-  void call(operation& op, const char* what) const;
+  void check(std::int32_t answer, const std::string& call, const char* why) const;
   void set_option(int level, int name, int value, const char* what);
 
   descriptor::owner state_;
