@@ -1,4 +1,4 @@
-// event: a flag that fibers wait for, as gevent's Event.
+// event: a flag that fibers wait for, like gevent's Event.
 #pragma once
 
 #include <ringlet/detail/affinity.hpp>
@@ -13,13 +13,13 @@
 
 namespace ringlet {
 
-/// Set once, it lets everybody through until it is reset. Who waits is woken first come, first
-/// served. Allocates nothing.
-/// Thread: that of the scheduler whose fibers wait for it, or else which uses it first, as long as
-/// that one runs: set(), and a wait that comes through at once, abort elsewhere. Other threads have
-/// it set by remote::post().
-/// Lifetime: longer than the fibers that wait for it: destroyed before, it aborts. While an
-/// exception unwinds its owner it ends their waits with errc::closed instead, and reports that.
+/// Once set, all waits pass until it is reset. Waiters are woken in arrival order. An event does
+/// not allocate.
+/// Thread: that of the scheduler whose fibers wait for the event, or else of the one that uses it
+/// first, as long as that scheduler runs. On other threads set(), and a wait that need not suspend,
+/// abort. Other threads set an event through remote::post().
+/// Lifetime: must outlive the fibers that wait for it; otherwise the destructor aborts. While an
+/// exception unwinds the owner, it ends their waits with errc::closed instead, and reports that.
 class event {
  public:
   event() noexcept = default;
@@ -28,15 +28,16 @@ class event {
   ~event();
 
   bool is_set() const noexcept { return set_; }
-  /// All who wait now come through, even when reset() follows at once. They run when their turn
+  /// Ends all current waits, even if reset() follows immediately. The waiters run when their turn
   /// comes; the caller continues.
   void set() noexcept;
-  /// From now on fibers wait again.
+  /// Later waits suspend again.
   void reset() noexcept { set_ = false; }
 
   /// See wait().
   class [[nodiscard]] waiting;
-  /// Waits until it is set: true; false when the limit passed first. Cancellation loses nothing.
+  /// Waits until the event is set. Returns true, or false if the limit passed first. Cancellation
+  /// loses nothing.
   waiting wait(until limit = forever) noexcept;
 
  private:

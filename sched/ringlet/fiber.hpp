@@ -22,8 +22,7 @@
 
 namespace ringlet {
 
-/// Where a fiber keeps the value of its task, which has not failed, for handles that may outlive
-/// it.
+/// Stores the value of a task that succeeded, for handles that may outlive the fiber.
 template <class T>
 class fiber_value {
  public:
@@ -65,8 +64,8 @@ class fiber_value<void> {
   void move_out() const noexcept {}
 };
 
-/// A fiber whose task returns a T. It owns the call of the task, its root, and needs no member for
-/// that: the chain of its calls begins there, and is back there when it has ended.
+/// A fiber whose task returns a T. It owns the call of the task, its root. It needs no member for
+/// that: its chain of calls begins at the root, and is back at the root when the fiber has ended.
 template <class T>
 class fiber_state final : public fiber_base {
  public:
@@ -89,7 +88,7 @@ class fiber_state final : public fiber_base {
   void destroy() noexcept override { delete this; }
 
   void collect() noexcept override {
-    // Its frame goes at the end of this call.
+    // The frame is destroyed at the end of this call.
     const task<T> root(static_cast<task_promise<T>&>(*current_wait().at));
     if (!has_started() || root.promise().has_failed()) [[unlikely]] {
       collect_failure(root.promise());
@@ -123,7 +122,8 @@ class fiber_state final : public fiber_base {
 /// Waits for the end of a fiber; see fiber<T>::join().
 class [[nodiscard]] join_wait : public two_phase_wait, private done_watcher {
  public:
-  /// The target need not be kept alive: it lives until it has ended, and is not used afterwards.
+  /// The target need not be kept alive: it lives until it has ended, and the wait does not use it
+  /// afterwards.
   join_wait(fiber_base& target, until limit) noexcept
       : two_phase_wait(limit), done_watcher(&join_wait::on_ended), target_(&target) {}
 
@@ -131,7 +131,7 @@ class [[nodiscard]] join_wait : public two_phase_wait, private done_watcher {
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
     return begin(caller.promise());
   }
-  /// True when the fiber has ended, false when the limit passed first.
+  /// True if the fiber has ended, false if the limit passed first.
   result<bool> take() { return await_resume(); }
   bool await_resume() {
     rethrow_interruption();
@@ -162,7 +162,7 @@ class [[nodiscard]] join_wait : public two_phase_wait, private done_watcher {
 /// A join that asks the fiber to end first; see fiber<T>::kill().
 class [[nodiscard]] kill_wait : public join_wait {
  public:
-  /// With that exception, or with `cancelled` when there is none.
+  /// Kills with `error`, or with `cancelled` if it is null.
   kill_wait(fiber_base& target, std::exception_ptr error, until limit) noexcept
       : join_wait(target, limit), error_(std::move(error)) {}
 
@@ -170,7 +170,7 @@ class [[nodiscard]] kill_wait : public join_wait {
   bool await_suspend(std::coroutine_handle<Promise> caller) {
     return begin_kill(caller.promise());
   }
-  /// It does more than watch: no part of a select().
+  /// A kill does more than watch, so it cannot be part of a select().
   void watch() = delete;
 
  private:
@@ -181,7 +181,7 @@ class [[nodiscard]] kill_wait : public join_wait {
 
 /// The error that get() throws for a fiber that ended without a value.
 [[noreturn]] void throw_failure(fiber_base& failed);
-/// The same; a fiber that was killed is called `killed` in the sentence.
+/// The same; for a killed fiber the message is `killed`.
 [[noreturn]] void throw_failure(fiber_base& failed, const char* killed);
 
 /// Waits for the end of a fiber and returns its value; see fiber<T>::get().
@@ -192,11 +192,11 @@ class [[nodiscard]] get_wait : public join_wait {
                                         std::add_lvalue_reference_t<const T>>;
 
   get_wait(fiber_state<T>& target, until limit) noexcept : join_wait(target, limit) {
-    target.add_reference();  // the last handle may go while this waits
+    target.add_reference();  // the last handle may be dropped during the wait
   }
   ~get_wait() { target_->drop_reference(); }
 
-  /// A copy of the value, or the std::system_error that the task threw; what else it threw passes
+  /// A copy of the value, or the std::system_error that the task threw. Any other exception passes
   /// through. Only for values that a result can hold.
   result<std::remove_cvref_t<value_type>> take() requires(
       std::is_void_v<T> ||
@@ -232,12 +232,13 @@ class [[nodiscard]] get_wait : public join_wait {
   }
 };
 
-/// A handle to a fiber: copyable, cheap, and no owner: dropping it detaches nothing, and the fiber
-/// goes on. The result stays as long as a handle does, also after run() has returned.
+/// A handle to a fiber. Copyable and cheap. It does not own the fiber: when the last handle is
+/// dropped, the fiber keeps running. The result lives as long as a handle does, even after run()
+/// has returned.
 ///
-/// Thread: the scheduler's; only copying, dropping and asking for the result or the name of a fiber
-/// that has ended (done() was seen to be true on the scheduler's thread) are allowed elsewhere, on
-/// several threads at once, too. Killing, joining, naming or watching a living fiber aborts there.
+/// Thread: the scheduler's. Other threads, even several at once, may copy and drop handles, and
+/// read the result or name of a fiber that has ended (done() was seen to be true on the scheduler's
+/// thread). Killing, joining, naming or watching a live fiber on another thread aborts.
 template <class T = void>
 class fiber {
  public:
@@ -262,61 +263,64 @@ class fiber {
   explicit operator bool() const noexcept { return state_ != nullptr; }
   friend bool operator==(const fiber& a, const fiber& b) noexcept { return a.state_ == b.state_; }
 
-  /// Waits until the fiber has ended, however: its error is neither thrown nor counted as looked
-  /// at. Returns false when the limit passed first. Joining oneself aborts: it could never end.
+  /// Waits until the fiber has ended, in any way. Its error is neither thrown nor counted as
+  /// observed. Returns false if the limit passed first. A fiber that joins itself aborts: the wait
+  /// could never end.
   join_wait join(until limit = forever) const noexcept { return join_wait(checked(), limit); }
 
   /// Waits until the fiber has ended and returns its value: a reference into the fiber, valid as
-  /// long as a handle is. May be called repeatedly.
-  /// Errors  What the task threw, rethrown each time; errc::exited when it was killed; timed_out.
+  /// long as a handle exists. May be called repeatedly.
+  /// Errors  The exception that the task threw, rethrown each time; errc::exited if the fiber was
+  /// killed; timed_out.
   get_wait<T, false> get(until limit = forever) const& noexcept {
     return get_wait<T, false>(checked(), limit);
   }
-  /// The same for a handle that is given up: moves the value out. Twice is a bug and aborts.
+  /// The same for an rvalue handle: moves the value out. Moving it out twice aborts.
   get_wait<T, true> get(until limit = forever) && noexcept {
     return get_wait<T, true>(checked(), limit);
   }
 
-  /// Asks the fiber to end: throws `cancelled` at its wait, at once, or at its next one; before it
-  /// has begun, its body never runs. Asking twice throws twice. A fiber may catch it and continue.
+  /// Asks the fiber to end: throws `cancelled` at its current wait, or else at its next one. If the
+  /// fiber has not begun, its body never runs. Two requests throw twice. A fiber may catch
+  /// `cancelled` and continue.
   void request_kill() const noexcept { checked().kill(); }
-  /// Throws that exception instead of `cancelled`. A fiber that had not begun ends with it, too.
+  /// Throws `error` instead of `cancelled`. A fiber that has not begun ends with `error`, too.
   void request_kill(std::exception_ptr error) const { checked().kill_with(std::move(error)); }
-  /// The same two, and waits for the end, like join(): false when the limit passed and the fiber
-  /// still lives. Killing oneself throws at once, or is false inside a shield; killing what has
-  /// ended does nothing.
+  /// Like request_kill(), then waits for the end like join(): returns false if the limit passed and
+  /// the fiber is still alive. A fiber that kills itself gets the exception immediately, or false
+  /// inside a shield. Killing a fiber that has ended does nothing.
   kill_wait kill(until limit = forever) const noexcept { return {checked(), nullptr, limit}; }
   kill_wait kill(std::exception_ptr error, until limit = forever) const noexcept {
     return {checked(), std::move(error), limit};
   }
 
-  /// Has `f(*this)`, or `f()`, called when the fiber has ended: on the scheduler's thread, between
-  /// fibers, so it must not wait, nor return a task; it may spawn. Callbacks and joins are served
-  /// in the order of their registration. On a fiber that has ended already it is called at the end
-  /// of this turn; but not for a fiber that was refused because its scope was cancelled, if that
-  /// was spawned by the callback of another one: so a callback that spawns its fiber anew comes to
-  /// an end. shutting_down() tells it when all is ending. What it throws is reported like the
-  /// failure of a fiber that is not looked at, and does not keep other callbacks from being called.
-  /// Aborts after the scheduler has ended.
+  /// Calls `f(*this)` or `f()` when the fiber has ended. The call is made on the scheduler's
+  /// thread, between fibers, so `f` must not wait or return a task; it may spawn. Callbacks and
+  /// joins are served in the order of their registration. If the fiber has already ended, `f` is
+  /// called at the end of this turn. One exception stops endless respawning: `f` is not called for
+  /// a fiber that was refused because its scope was cancelled, if the callback of another such
+  /// fiber spawned it. shutting_down() tells a callback whether the run is ending. An exception
+  /// that `f` throws is reported like an unobserved failure of a fiber, and the other callbacks are
+  /// still called. Aborts after the scheduler has ended.
   template <class F>
   callback_id on_done(F&& f) const;
-  /// Takes a callback back. True when it was there and will not be called.
+  /// Removes a callback. True if it was registered and will not be called.
   bool remove_callback(callback_id id) const noexcept { return checked().remove_callback(id); }
 
   bool done() const noexcept { return checked().done(); }
-  /// How it ended, or pending.
+  /// How the fiber ended, or pending.
   outcome result() const noexcept { return checked().result(); }
-  /// The exception that ended it, or null. Counts as having looked at it.
+  /// The exception that ended the fiber, or null. Counts as observing the failure.
   std::exception_ptr error() const noexcept { return checked().error(); }
-  /// What its task returned; aborts unless result() is outcome::value.
+  /// The value that the task returned. Aborts unless result() is outcome::value.
   decltype(auto) value() const noexcept {
     RINGLET_ASSERT(result() == outcome::value, "the value of a fiber that has none was read");
     return checked().value().get();
   }
 
-  /// Unique among the fibers of its scheduler, counting from 1, the main one.
+  /// Unique among the fibers of the scheduler. The main fiber has id 1.
   std::uint64_t id() const noexcept { return checked().id(); }
-  /// What dump() and messages call it; empty unless set.
+  /// The name of the fiber in dump() and messages; empty unless set.
   std::string_view name() const noexcept { return checked().name(); }
   void set_name(std::string_view name) const { checked().set_name(name); }
 
@@ -334,13 +338,13 @@ class fiber {
 
 namespace detail {
 
-/// What a callback of on_done() returns, called as it will be.
+/// The return type of a callback of on_done(), called the way on_done() calls it.
 template <class F, class T>
 using answer_of_callback = typename std::conditional_t<std::invocable<F&, const fiber<T>&>,
                                                        std::invoke_result<F&, const fiber<T>&>,
                                                        std::invoke_result<F&>>::type;
 
-// The callback keeps the handle that it is called with, and with it the fiber.
+// Keeps the handle that it passes to the callback, and so keeps the fiber alive.
 template <class T, class F>
 class done_function final : public done_callback {
  public:
@@ -373,8 +377,8 @@ callback_id fiber<T>::on_done(F&& f) const {
   return checked().add_callback(std::make_unique<function>(*this, std::forward<F>(f)));
 }
 
-/// Makes a fiber of a task: it is queued, and begins when its turn comes. The scheduler owns it.
-/// Aborts outside of run().
+/// Makes a fiber from a task. The fiber is queued and begins when its turn comes. The scheduler
+/// owns it. Aborts outside of run().
 template <class T>
 fiber<T> spawn(task<T> root, std::source_location where = std::source_location::current()) {
   scheduler& home = current_scheduler();
@@ -395,8 +399,8 @@ template <class F, class... Args>
 concept makes_task = std::invocable<std::decay_t<F>, std::decay_t<Args>...> &&
     is_task<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>>;
 
-/// Calls that spawn() cannot make, but that look as if: `f` wants a reference to an argument that
-/// the fiber keeps a copy of, or returns no task.
+/// Calls that look valid but that spawn() rejects: `f` takes a reference to an argument that the
+/// fiber copies, or does not return a task.
 template <class F, class... Args>
 concept wants_reference = !makes_task<F, Args...> &&
                           std::invocable<std::decay_t<F>&, std::remove_reference_t<Args>&...> &&
@@ -433,18 +437,19 @@ auto make_call(F&& f, Args&&... args) {
 
 }  // namespace detail
 
-/// Calls `f(args...)`, which must return a task, in a new fiber. `f` and `args` are copied or moved
-/// into the fiber and live as long as it does, so that a capturing lambda and parameters by
-/// reference are safe here; wrap in std::ref() what is to be shared. Called when the fiber begins.
+/// Calls `f(args...)`, which must return a task, in a new fiber, when that fiber begins. `f` and
+/// `args` are copied or moved into the fiber and live as long as the fiber, so capturing lambdas
+/// and reference parameters are safe here. Wrap arguments in std::ref() to share them.
 ///
-/// With g++ 12, call it outside of a co_await expression: the compiler destroys temporaries such as
-/// capturing lambdas twice there (GCC bug 100611).
+/// With g++ 12, do not call spawn() inside a co_await expression: there the compiler destroys
+/// temporaries such as capturing lambdas twice (GCC bug 100611).
 template <class F>
 requires detail::makes_task<F>
 auto spawn(F&& f, std::source_location where = std::source_location::current()) {
   return spawn(detail::make_call(std::forward<F>(f)), where);
 }
-// One overload a count, because a default argument, the place of the call, cannot follow a pack.
+// One overload per number of arguments: the default argument for the call site cannot follow a
+// pack.
 template <class F, class A>
 requires detail::makes_task<F, A>
 auto spawn(F&& f, A&& a, std::source_location where = std::source_location::current()) {
@@ -498,7 +503,7 @@ auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, G&& g, H&& h, More&&... mor
                                  std::forward<G>(g), std::forward<H>(h),
                                  std::forward<More>(more)...));
 }
-// For calls that do not compile: says why, at once, because what it returns is deduced.
+// For calls that do not compile. The deduced return type forces the static_assert that says why.
 template <class F, class... Args>
 requires detail::spawns_wrongly<F, Args...>
 auto spawn(F&&, Args&&...) {
@@ -506,7 +511,7 @@ auto spawn(F&&, Args&&...) {
   return fiber<>();
 }
 
-/// The same calls for a class derived from it that has a spawn() for tasks.
+/// Adds these overloads to a derived class that has a spawn() for tasks.
 template <class Self>
 class spawns_calls {
  public:
@@ -516,7 +521,8 @@ class spawns_calls {
     detail::explain_wrong_spawn<F, Args...>();
     return fiber<>();
   }
-  /// Whether they stand in co_await expressions, in which g++ 12 destroys some callables twice.
+  /// Whether calls are made inside co_await expressions, where g++ 12 destroys some callables
+  /// twice.
   static constexpr bool spawn_is_awaited = false;
 
   template <class F>

@@ -1,4 +1,4 @@
-// pool: a group of limited size, as gevent's Pool, and maps over it.
+// pool: a group of limited size, like gevent's Pool, and maps over it.
 #pragma once
 
 #include <ringlet/async_generator.hpp>
@@ -31,9 +31,8 @@
 
 namespace ringlet {
 
-/// At most `size` fibers at once: each has a slot, which is free again in the moment of its end.
-/// Slots go to those who wait for one, first come, first served; a fiber that comes later gets none
-/// before them.
+/// At most `size` fibers at once. Each fiber holds a slot and releases it as soon as it ends.
+/// Waiters get slots in arrival order; a later fiber never overtakes them.
 ///
 ///     pool workers(100);
 ///     for (;;) {
@@ -41,9 +40,10 @@ namespace ringlet {
 ///       free.spawn(serve, co_await listener.accept());
 ///     }
 ///
-/// Its fibers keep running when the pool is destroyed. No fiber may wait for a slot then, or hold
-/// one: close() and join() it first. (While an exception unwinds the owner of the pool this is
-/// reported, and the fibers get errc::closed.) Thread: that of its scheduler.
+/// The fibers keep running when the pool is destroyed. No fiber may wait for a slot, or hold a
+/// reserved one, at that time: call close() and join() first. (While an exception unwinds the owner
+/// of the pool this is only reported, and the waiting fibers get errc::closed.) Thread: that of its
+/// scheduler.
 class pool : private group, public detail::pool_calls<pool> {
   template <class F, class... Args>
   using value_of_call =
@@ -64,25 +64,25 @@ class pool : private group, public detail::pool_calls<pool> {
       : size_(size), where_(where) {}
   ~pool() override;
 
-  /// Waits for a slot and takes it: for what it takes to spawn in it, see there. The only way to
-  /// wait for a slot beside other things, in a select(), which loses nothing.
-  /// Errors  errc::closed after close(), also for those who wait; timed_out.
+  /// Waits for a slot and takes it; see pool::slot for spawning in it. The only way to wait for a
+  /// slot in a select(), which loses nothing.
+  /// Errors  errc::closed after close(), also for current waiters; timed_out.
   reserve_wait reserve(until limit = forever) noexcept;
-  /// A slot if there is one now; else an empty one.
+  /// A slot if one is free now; otherwise an empty slot.
   slot try_reserve() noexcept;
 
-  /// Waits for a slot, then spawns that task, or a call of `f(args...)` as the free spawn() does.
-  /// Killed before there was one, nothing was spawned. With g++ 12 name a callable that has
-  /// something to destroy first, here and below; see with_timeout().
-  /// Errors  as reserve(); what the making of the task throws.
+  /// Waits for a slot, then spawns the task, or a call of `f(args...)` like the free spawn(). If
+  /// the caller is killed before it gets a slot, nothing is spawned. With g++ 12, first name a
+  /// callable that has a destructor, here and below; see with_timeout().
+  /// Errors  As reserve(), and those of making the task.
   template <class T>
   task<fiber<T>> spawn(task<T> root, std::source_location where = std::source_location::current()) {
     return spawn_in_slot(std::move(root), forever, where);
   }
   using detail::pool_calls<pool>::spawn;
   static constexpr bool spawn_is_awaited = true;
-  /// The same if a slot comes in time, `co_await workers.spawn_within(5s, f, args...)`; else throws
-  /// timed_out, and nothing was spawned.
+  /// The same with a limit, `co_await workers.spawn_within(5s, f, args...)`: throws timed_out, and
+  /// spawns nothing, if no slot is free in time.
   template <class F, class... Args>
   requires detail::makes_task<F, Args...>
   auto spawn_within(const slot_limit& limit, F&& f, Args&&... args)
@@ -93,23 +93,23 @@ class pool : private group, public detail::pool_calls<pool> {
     detail::explain_wrong_spawn<F, Args...>();
     return fiber<>().get();  // can be awaited
   }
-  /// Spawns if there is a slot now; nothing otherwise.
+  /// Spawns if a slot is free now; otherwise does nothing.
   template <class T>
   std::optional<fiber<T>> try_spawn(task<T> root,
                                     std::source_location where = std::source_location::current());
   using detail::pool_calls<pool>::try_spawn;
 
-  /// Waits for a slot for a fiber that lives already: it has the slot until its end. False when the
-  /// limit passed first. A fiber that is in the pool, or has ended or does so before there is a
-  /// slot, needs none: true.
+  /// Waits for a slot for a running fiber, which then holds the slot until it ends. False if the
+  /// limit passed first. A fiber that is already in the pool, or ends before it gets a slot, needs
+  /// none: the call returns true.
   /// Errors  errc::closed, as reserve().
   template <class T>
   task<bool> add(fiber<T> added, until limit = forever) {
     co_return co_await add_in_slot(added.state(), limit);
   }
 
-  /// Spawns, and waits for what the task returns; as get(). Called by a fiber of this pool it makes
-  /// the call itself, because waiting for a slot could then be waiting for itself.
+  /// Spawns the task and waits for its value, like get(). A fiber of this pool makes the call
+  /// itself, because it could otherwise wait for its own slot.
   template <class T>
   task<T> apply(task<T> call, std::source_location where = std::source_location::current()) {
     if (group::contains(current())) co_return co_await std::move(call);
@@ -118,12 +118,12 @@ class pool : private group, public detail::pool_calls<pool> {
   }
   using detail::pool_calls<pool>::apply;
 
-  /// Calls `f(item)` for each, at most capacity() at once, and returns the values in the order of
-  /// the items. When calls have failed, all are made, and the exception of the first item is
-  /// thrown. What ends the caller ends the calls first; so does an exception of the range. `items`
-  /// and `f` are copied, and each call has a copy of its item; items that cannot be copied are
-  /// moved out of a container that was given as an rvalue. A range that can be read once, such as a
-  /// generator, is read as slots are free.
+  /// Calls `f(item)` for each item, at most capacity() at once, and returns the values in the order
+  /// of the items. If calls fail, the remaining calls are still made; then the exception of the
+  /// first item that failed is thrown. An interruption of the caller, or an exception of the range,
+  /// ends the calls first. `items` and `f` are copied, and each call gets a copy of its item. Items
+  /// that cannot be copied are moved out of a container passed as an rvalue. A single-pass range,
+  /// such as a generator, is read as slots become free.
   template <std::ranges::input_range Items, class F>
   auto map(Items items, F&& f, std::source_location where = std::source_location::current())
       -> task<std::vector<detail::value_or_unit<value_of<F, Items>>>> {
@@ -131,43 +131,43 @@ class pool : private group, public detail::pool_calls<pool> {
     return map_calls<Items, std::decay_t<F>>(std::move(items), std::forward<F>(f), where);
   }
 
-  /// The same, one by one in the order of the items, as they are asked for: yields fibers that
-  /// have ended, so that a failed call does not end the iteration. Items are taken as slots are
-  /// free, and at most capacity() calls are ahead of the reader. Given up early, or ended by an
-  /// exception of the range, the calls under way are killed.
+  /// Like map(), but yields the results one by one, in the order of the items. It yields fibers
+  /// that have ended, so a failed call does not end the iteration. Items are taken as slots become
+  /// free, and at most capacity() calls are ahead of the reader. If the iteration is dropped early,
+  /// or ended by an exception of the range, the running calls are killed.
   template <std::ranges::input_range Items, class F>
   async_generator<fiber<value_of<F, Items>>> imap(
       Items items, F f, std::source_location where = std::source_location::current()) {
     return each(std::move(items), std::move(f), true, where);
   }
-  /// The same in the order in which the calls end.
+  /// Like imap(), but in the order in which the calls end.
   template <std::ranges::input_range Items, class F>
   async_generator<fiber<value_of<F, Items>>> imap_unordered(
       Items items, F f, std::source_location where = std::source_location::current()) {
     return each(std::move(items), std::move(f), false, where);
   }
 
-  /// Waits in line until there is a slot, and takes none. But until it waits for something else the
-  /// caller finds it free, even with fibers in line: try_spawn() and the like succeed. If it does
-  /// not take it, the next in line has it by the end of the turn. False when the limit passed
-  /// first.
+  /// Waits in line until a slot is free, and does not take it. The slot stays available to the
+  /// caller until its next wait, even if other fibers are in line: try_spawn() and similar calls
+  /// succeed. If the caller does not take the slot, the next in line gets it by the end of the
+  /// turn. False if the limit passed first.
   /// Errors  errc::closed.
   available_wait wait_available(until limit = forever) noexcept;
   std::size_t capacity() const noexcept { return size_; }
-  /// How many slots the caller could take now. Those of fibers and those that are reserved are not
-  /// free.
+  /// How many slots the caller could take now. Slots of fibers and reserved slots are not free.
   std::size_t free() const noexcept { return size_ - taken() + (is_offered_to_caller() ? 1 : 0); }
 
-  /// No slot is given any more: who waits for one, or asks for one later, gets errc::closed. Those
-  /// that are taken stay so: fibers keep running, and a reserved one may still be used.
+  /// Gives out no more slots: current and later waiters get errc::closed. Fibers keep running, and
+  /// a reserved slot may still be used.
   void close() noexcept;
   bool is_closed() const noexcept { return closed_; }
 
-  /// Waits until no slot is taken: as group::join(), but waits for reserved ones, too, and those
-  /// which fibers were handed that have not gone on yet. So after close() and join() nothing of the
-  /// pool runs or begins. Holding a slot it would wait for itself.
+  /// Waits until no slot is taken: like group::join(), but also waits for reserved slots, and for
+  /// slots given to fibers that have not resumed yet. So after close() and join(), no fiber of the
+  /// pool runs or begins. A caller that holds a slot would wait for itself.
   empty_wait join(until limit = forever) noexcept { return group::join(limit); }
-  /// Asks all to end, also those that begin in a slot during the wait, and waits like join().
+  /// Asks all fibers to end, including those that begin in a slot during the wait, and waits like
+  /// join().
   using group::contains;
   using group::empty;
   using group::kill;
@@ -188,7 +188,8 @@ class pool : private group, public detail::pool_calls<pool> {
   void on_left() noexcept override;
   void describe(std::string& out) const;
 
-  /// Has `spawn` make a fiber, which takes the slot over; if that fails the slot is as it was.
+  /// Calls `spawn` to make a fiber, which takes over the slot. If that fails, the slot is
+  /// unchanged.
   template <std::invocable Spawn>
   auto occupy(slot& taken, Spawn spawn);
   void hand_to(slot& taken, member_owner added, fiber_base& made) noexcept;
@@ -215,14 +216,14 @@ class pool : private group, public detail::pool_calls<pool> {
   wait_list waiting_;
   intrusive_list<slot, slot_tag> slots_;  // those that are reserved
   bool closed_ = false;
-  // What wait_available() promises: one is kept for the fiber of this id until the turn ends, or
-  // another one asks. 0 when there is no offer.
+  // The promise of wait_available(): a slot is kept for the fiber with this id until the turn ends
+  // or another fiber asks. 0 if there is no offer.
   std::uint64_t offered_to_ = 0;
   end_of_offer end_of_offer_{*this};
 };
 
-/// A slot that is reserved in a pool, for one fiber. Given back when it is dropped. Movable; empty
-/// when it was moved from, given back, or a fiber was spawned in it.
+/// A reserved slot of a pool, for one fiber. Dropping it releases the slot. Movable; empty after it
+/// was moved from, released, or used to spawn a fiber.
 class pool::slot : public list_hook<slot_tag>, public spawns_calls<slot> {
  public:
   slot() noexcept = default;
@@ -237,21 +238,21 @@ class pool::slot : public list_hook<slot_tag>, public spawns_calls<slot> {
 
   explicit operator bool() const noexcept { return of_ != nullptr; }
 
-  /// As the functions of that name, in this slot, which the fiber has until its end. When they
-  /// throw the slot is as it was, and no fiber begins. Also after close(). An empty slot aborts.
-  /// Errors  errc::closed when the pool was destroyed; see there.
+  /// Like the free spawn(). The fiber holds this slot until it ends. If spawn() throws, the slot is
+  /// unchanged and no fiber begins. Works after close(), too. An empty slot aborts.
+  /// Errors  errc::closed if the pool was destroyed; see pool.
   template <class T>
   fiber<T> spawn(task<T> root, std::source_location where = std::source_location::current()) {
     return checked().occupy(*this, [&] { return ringlet::spawn(std::move(root), where); });
   }
   using spawns_calls<slot>::spawn;
-  /// Has a fiber that lives take it. One that is in the pool, or has ended, needs none, and the
-  /// slot is given back.
+  /// Gives the slot to a running fiber. A fiber that is already in the pool, or has ended, needs no
+  /// slot; the slot is then released.
   template <class T>
   void add(const fiber<T>& added) {
     add_fiber(added.state());
   }
-  /// Gives it back; nothing when it is empty.
+  /// Releases the slot; does nothing if it is empty.
   void release() noexcept;
 
  private:
@@ -263,7 +264,7 @@ class pool::slot : public list_hook<slot_tag>, public spawns_calls<slot> {
   void leave() noexcept;
 
   pool* of_ = nullptr;
-  bool was_orphaned_ = false;  // the pool has gone
+  bool was_orphaned_ = false;  // the pool was destroyed
 };
 
 /// Waits for a slot, in line.
@@ -283,7 +284,7 @@ class pool::slot_wait : public list_wait {
 
  protected:
   friend class pool;
-  /// Why there is no slot, if there is none.
+  /// The reason if there is no slot.
   std::error_code error();
   bool begin(frame_record& at) noexcept { return begin_alone(*this, at); }
 
@@ -307,8 +308,8 @@ class [[nodiscard]] pool::available_wait : public slot_wait {
   bool await_resume();
 };
 
-/// How long to wait for a slot, and the place in the program that says so. Converts from durations,
-/// from std::chrono::steady_clock::time_point and from until.
+/// How long to wait for a slot, and the call site. Converts from durations, from
+/// std::chrono::steady_clock::time_point and from until.
 class pool::slot_limit {
  public:
   template <std::convertible_to<until> Limit>

@@ -30,11 +30,11 @@ class queue_base {
   queue_base(const queue_base&) = delete;
   queue_base& operator=(const queue_base&) = delete;
 
-  /// How many items are in it. Those that fibers wait to push are not.
+  /// The number of items in the queue, without those that fibers are waiting to push.
   std::size_t size() const noexcept { return size_; }
   bool empty() const noexcept { return size_ == 0; }
   std::size_t size_max() const noexcept { return size_max_; }
-  /// The sum of the weights of the items in it.
+  /// The sum of the weights of the items in the queue.
   std::size_t weight() const noexcept { return weight_; }
   std::size_t weight_max() const noexcept { return weight_max_; }
   bool is_closed() const noexcept { return closed_; }
@@ -46,7 +46,7 @@ class queue_base {
       : size_max_(size_max), weight_max_(weight_max) {}
   ~queue_base();
 
-  /// An item that is too heavy for any queue of this kind passes alone.
+  /// An item heavier than weight_max is accepted when the queue is empty.
   bool has_room(std::size_t weight) const noexcept {
     return size_ < size_max_ &&
            (size_ == 0 || (weight_ <= weight_max_ && weight <= weight_max_ - weight_));
@@ -57,7 +57,7 @@ class queue_base {
   }
 
   wait_list pushers_;
-  wait_list poppers_;  // while there are any, there is no item
+  wait_list poppers_;  // if there are any, there are no items
   std::size_t size_ = 0;
   std::size_t weight_ = 0;
   std::size_t size_max_;
@@ -75,7 +75,7 @@ class queue_base::side_wait : public list_wait {
   friend class queue_base;
   side_wait(queue_base& on, until limit) noexcept : list_wait(limit), on_(&on) {}
 
-  /// True when it is closed for this wait, which is then over.
+  /// True if the queue is closed for this wait, which is then over.
   bool is_refused(bool closed) noexcept {
     if (closed) reason_ = cancel_reason::closed;
     return closed;
@@ -92,24 +92,25 @@ struct weightless {
   }
 };
 
-/// A queue with room for a number of items, or for a weight, such as bytes, or for any number.
-/// Items are handed over strictly in their order, and fibers are served strictly in the order in
-/// which they came: the one that has waited longest gets the next item, or the next place, and no
-/// later fiber overtakes it. With room for 0 items every push waits until a pop takes its item.
+/// A queue that is unbounded, or bounded by a number of items or by a weight, such as bytes. Items
+/// are handed over strictly in order, and fibers are served strictly in arrival order: the fiber
+/// that has waited longest gets the next item, or the next free place, and no later fiber overtakes
+/// it. With room for 0 items, every push waits until a pop takes its item.
 ///
-/// Weigh     Called with an item, it says what that weighs; the same each time while it is in the
-///           queue. One that is heavier than the limit passes when the queue is empty.
-/// Memory    Empty, it holds none; else blocks of 512 bytes.
-/// Errors    errc::closed after close(); timed_out; std::bad_alloc from push(), whose item is then
-///           as it was.
-/// Cancellation  Nothing is lost or doubled: a push that was cut short leaves its item with the
-///           caller, a pop has taken none. Success wins: an item that was handed over to a fiber
-///           is returned there, and what would end the fiber comes with its next wait.
-/// Lifetime  Longer than all calls that wait: destroyed before, it aborts. While an exception
-///           unwinds its owner it ends them with errc::closed instead, and reports that.
-/// Thread    That of the scheduler whose fibers wait at it, or else which uses it first, as long
-///           as that one runs. Elsewhere push, try_push, try_pop, peek and close abort; a pop does
-///           when it has to wait, or lets a push in. Other threads push by remote::post().
+/// Weigh     Called with an item, returns its weight; the same each time while the item is in the
+///           queue. An item heavier than the limit is accepted when the queue is empty.
+/// Memory    None while empty; otherwise blocks of 512 bytes.
+/// Errors    errc::closed after close(); timed_out; std::bad_alloc from push(), which then leaves
+///           its item unchanged.
+/// Cancellation  Nothing is lost or doubled: a cancelled push leaves its item with the caller, a
+///           cancelled pop has taken none. Success wins: an item already handed to a fiber is
+///           returned there, and the interruption is delivered at the fiber's next wait.
+/// Lifetime  Must outlive all waiting calls; otherwise the destructor aborts. While an exception
+///           unwinds the owner, it ends them with errc::closed instead, and reports that.
+/// Thread    That of the scheduler whose fibers wait on the queue, or else of the one that uses it
+///           first, as long as that scheduler runs. On other threads push, try_push, try_pop, peek
+///           and close abort; a pop aborts if it has to wait or admits a waiting push. Other
+///           threads push through remote::post().
 template <class T, class Weigh = weightless>
 class queue : public queue_base {
   static_assert(std::is_nothrow_move_constructible_v<T>,
@@ -125,14 +126,14 @@ class queue : public queue_base {
                  Weigh weigh = Weigh())
       : queue_base(size_max, weight_max), weigh_(std::move(weigh)) {}
 
-  /// Waits for room and moves `item` in. It is moved from only when that succeeds.
+  /// Waits for room and moves `item` in. `item` is moved from only on success.
   push_wait push(T&& item, until limit = forever) noexcept { return {*this, item, limit}; }
   /// The same with a copy.
   push_copy_wait push(const T& item, until limit = forever) requires std::copy_constructible<T> {
     return {*this, item, limit};
   }
-  /// Moves `item` in when there is room and no fiber waits for it; else returns false, and leaves
-  /// it. So it is when the queue is closed. Needs no fiber.
+  /// Moves `item` in if there is room and no fiber is waiting to push; otherwise, and if the queue
+  /// is closed, returns false and leaves `item` unchanged. Needs no fiber.
   bool try_push(T&& item) { return !closed_ && put(item); }
   bool try_push(const T& item) requires std::copy_constructible<T> {
     T copy(item);
@@ -141,24 +142,24 @@ class queue : public queue_base {
 
   /// Waits for an item and takes it.
   pop_wait pop(const until& limit = forever) noexcept { return {*this, limit}; }
-  /// The first item, if there is one. Needs no fiber.
+  /// Takes the first item, if there is one. Needs no fiber.
   std::optional<T> try_pop() noexcept {
     check_thread();
     std::optional<T> taken;
     take(taken);
     return taken;
   }
-  /// What would be popped next, or null.
+  /// The item that would be popped next, or null.
   const T* peek() noexcept {
     check_thread();
     if (!items_.empty()) return &items_.front();
     return pushers_.empty() ? nullptr : static_cast<push_wait&>(pushers_.front()).item_;
   }
 
-  /// No more items: who waits to push, or pushes later, gets errc::closed. What is in the queue can
-  /// still be popped; then pop() gets errc::closed. Twice is fine.
+  /// Accepts no more items: current and later pushes fail with errc::closed. Items in the queue can
+  /// still be popped; after that pop() fails with errc::closed. Idempotent.
   void close() noexcept { queue_base::close(); }
-  /// The same, and drops what is in it.
+  /// Like close(), and drops the items in the queue.
   void close_now() noexcept {
     queue_base::close();
     while (try_pop()) continue;
@@ -171,8 +172,8 @@ class queue : public queue_base {
 
   std::size_t weight_of(const T& item) const noexcept { return weigh_(item); }
 
-  // Hands the item to a fiber that waits for one, which looks at the thread, else stores it. False
-  // when there is no room.
+  // Hands the item to a waiting fiber (which checks the thread), or else stores it. False if there
+  // is no room.
   bool put(T& item) {
     if (!poppers_.empty()) {
       auto& next = static_cast<pop_wait&>(poppers_.front());
@@ -193,7 +194,7 @@ class queue : public queue_base {
     weight_ += weight;
   }
 
-  // The first item; or, when none is in the queue, that of the first who waits to push.
+  // Takes the first item, or, if the queue is empty, the item of the first waiting push.
   void take(std::optional<T>& taken) noexcept {
     if (!items_.empty()) {
       T& first = items_.front();
@@ -210,8 +211,8 @@ class queue : public queue_base {
     }
   }
 
-  // Lets those in who wait, as far as there is room. Where there is no memory they wait on, until
-  // the next pop.
+  // Admits waiting pushes as far as there is room. Without memory they keep waiting until the next
+  // pop.
   void admit() noexcept {
     while (!closed_ && !pushers_.empty()) {
       auto& next = static_cast<push_wait&>(pushers_.front());
@@ -244,7 +245,7 @@ class [[nodiscard]] queue<T, Weigh>::push_wait : public side_wait {
 
   bool try_now() { return this->is_refused(to().closed_) || to().put(*item_); }
   void watch() noexcept { to().pushers_.push_back(*this); }
-  void pass_on() noexcept { to().admit(); }  // it may have kept out lighter ones
+  void pass_on() noexcept { to().admit(); }  // it may have blocked lighter items
   void on_cancel(cancel_reason reason) noexcept {
     list_wait::on_cancel(reason);
     pass_on();

@@ -1,4 +1,4 @@
-// select: waiting for several things at once, of which exactly one is taken.
+// select: waits for several calls at once and takes exactly one of them.
 #pragma once
 
 #include <ringlet/fiber.hpp>
@@ -19,21 +19,22 @@
 
 namespace ringlet {
 
-/// What can be one of several of a select(): waits that take nothing before they are over. They are
+/// A wait that can be part of a select(): it takes nothing before it is over. These are
 /// event::wait(), push() and pop() of queues, join() and get() of fibers, join() of groups,
 /// reserve() and wait_available() of pools, sleep(), accept(), readable() of streams and poll_fd().
-/// Calls that fill memory of the caller are not: given up, they might have filled it.
+/// Calls that fill the caller's memory do not qualify: when abandoned, they might already have
+/// filled it.
 template <class Wait>
 concept selectable = std::derived_from<Wait, two_phase_wait> && detail::two_phase_hooks<Wait>;
 
-/// The part of a select() that does not depend on what is waited for.
+/// The part of a select() that does not depend on the types of its waits.
 class selection : public wait_base {
  public:
   void on_cancel(cancel_reason reason) noexcept;
   void describe(std::string& out) const;
 
  protected:
-  /// What is asked of a wait.
+  /// The operations that a select() needs from a wait.
   struct hooks {
     const wait_type* type;
     bool has_hope;
@@ -60,14 +61,14 @@ class selection : public wait_base {
 
   selection() noexcept : wait_base(forever) {}
   bool begin(std::span<const candidate> all, frame_record& at);
-  /// The place of the one that was taken.
+  /// The position of the wait that was taken.
   std::size_t winner() const noexcept { return winner_; }
 
  private:
   friend class two_phase_wait;
   static constexpr std::size_t none = ~std::size_t{0};
 
-  /// One of them has ended.
+  /// One of the waits has ended.
   void on_concluded(const two_phase_wait& part) noexcept;
   void arm_nearest_limit() noexcept;
   void end(std::size_t winner) noexcept;
@@ -76,10 +77,10 @@ class selection : public wait_base {
   static const wait_type type;
 
   std::span<const candidate> all_;
-  selection* next_ = nullptr;  // of those that let others in at this moment
+  selection* next_ = nullptr;  // of those that are passing on at this moment
   std::size_t winner_ = none;
   std::size_t first_due_ = none;  // whose limit passes first
-  std::uint32_t lingering_ = 0;   // has ended, and waits for this many still in flight
+  std::uint32_t lingering_ = 0;   // the select() has ended, but this many are still in flight
   bool has_hope_ = false;
 };
 
@@ -101,7 +102,7 @@ class [[nodiscard]] select_wait : public selection {
   bool await_suspend(std::coroutine_handle<Promise> caller) {
     return begin(candidates_, caller.promise());
   }
-  /// The error of the one that was taken, if it ended with one.
+  /// The value of the wait that was taken, or its error.
   result<value_type> take() {
     rethrow_interruption();
     return visit_winner([](auto place, auto& wait) -> result<value_type> {
@@ -139,29 +140,29 @@ class [[nodiscard]] select_wait : public selection {
   std::array<candidate, count> candidates_;
 };
 
-/// Waits for the first of several calls, takes that one and gives up the other calls, which lose
-/// nothing by it. Returns a variant: index() says which call it was, and the alternative is its
-/// value, std::monostate for void.
+/// Waits for the first of several calls, takes it and abandons the other calls, which lose nothing.
+/// Returns a variant: index() says which call was taken, and the alternative holds its value,
+/// std::monostate for void.
 ///
 ///   auto next = co_await select(inbox.pop(), stop.wait(), sleep(30s));
 ///   if (next.index() == 0) handle(std::get<0>(std::move(next)));
 ///
-/// When several could be taken at once it is the first in the order in which they are given: put
-/// what must not starve in front. Then strictly the one that comes first, in line with those who
-/// wait for the same without a select(). A call that ends with an error (a queue that is closed, a
-/// limit that passed) has been taken, too, and its error is thrown; as_result() gives it.
+/// If several calls are ready immediately, select() takes the first in argument order: put what
+/// must not starve first. Otherwise it takes the call that becomes ready first, and it stands in
+/// the same line as fibers that wait without a select(). A call that ends with an error (a closed
+/// queue, a limit that passed) counts as taken, and its error is thrown; as_result() returns it.
 ///
-/// Limits        Each call may have its own. The one that passes first ends the select() as it ends
-///               that call: sleep() and join() with a value, pop() with timed_out.
+/// Limits        Each call may have its own. The one that passes first ends the select() the way it
+///               ends that call: sleep() and join() with a value, pop() with timed_out.
 /// Cancellation  Nothing is taken; success wins.
-/// Lifetime      Awaited in the expression that makes it, with the calls in it.
+/// Lifetime      Borrows the calls: await it in the expression that makes it and them.
 template <selectable... Waits>
 requires(sizeof...(Waits) > 0)
     [[nodiscard]] select_wait<Waits...> select(Waits&&... waits) noexcept {
   return select_wait<Waits...>(waits...);
 }
 
-// For everything else: says what to write instead.
+// For all other arguments: says what to write instead.
 template <class... Waits>
 requires(sizeof...(Waits) > 0 && !(selectable<Waits> && ...)) auto select(Waits&&...) {
   static_assert(!(std::is_lvalue_reference_v<Waits> || ...),

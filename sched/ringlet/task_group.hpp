@@ -1,6 +1,6 @@
-// with_group: fibers that live no longer than the call which started them.
+// with_group: fibers that do not outlive the call that started them.
 //
-//     task<> serve(queue<job>& jobs) {            // the fibers use jobs: it lives outside
+//     task<> serve(queue<job>& jobs) {            // outside, because the fibers use it
 //       co_await with_group([&](task_group& workers) -> task<> {
 //         for (int i = 0; i < 4; ++i) workers.spawn(work, std::ref(jobs));
 //         co_await feed(jobs);
@@ -8,17 +8,16 @@
 //       });                                       // returns when all workers have ended
 //     }
 //
-// What must outlive what. The arguments of with_group() outlive all fibers of the group. Locals of
-// the body outlive them, too, when the body is cut short: by a kill, a limit, a scope around it,
-// the failure of a fiber, cancel(), a signal, or a deadlock. Then the fibers are cancelled at once,
-// and the body is resumed only when they have ended; its wait then throws `cancelled`. (What that
-// wait had taken, it delivers first.) But a body that returns, or throws of its own accord,
-// destroys its locals before the fibers end. So what fibers share is declared outside of the group,
-// or handed to with_group(f, args...).
+// Lifetimes. The arguments of with_group() outlive all fibers of the group. Locals of the body
+// outlive the fibers only if the body is interrupted: by a kill, a limit, a scope around it, the
+// failure of a fiber, cancel(), a signal, or a deadlock. Then the fibers are cancelled immediately,
+// and the body resumes only when they have ended; its wait then throws `cancelled`. (A wait that
+// had already succeeded delivers its result first.) But a body that returns, or throws an exception
+// of its own, destroys its locals before the fibers end. So declare what fibers share outside of
+// the group, or pass it to with_group(f, args...).
 //
-// The same is true of when_all(), when_any() and pool::map(), of groups within groups, and of
-// groups in greenlets. spawn(), group and pool promise nothing about the call that started the
-// fiber.
+// The same is true of when_all(), when_any() and pool::map(), of nested groups, and of groups in
+// greenlets. spawn(), group and pool promise nothing about the call that started the fiber.
 #pragma once
 
 #include <ringlet/detail/returned.hpp>
@@ -45,14 +44,14 @@
 
 namespace ringlet {
 
-/// Thrown by with_group() when something in the group has failed: all errors, in the order in which
-/// they came, that of the body among them.
+/// Thrown by with_group() when a fiber or the body has failed. Holds all errors, including the
+/// body's, in the order in which they occurred.
 class group_error : public std::exception {
  public:
   explicit group_error(std::vector<std::exception_ptr> errors);
 
   const std::vector<std::exception_ptr>& errors() const noexcept { return errors_; }
-  /// Their number, and what each of them says.
+  /// The number of errors and the message of each.
   const char* what() const noexcept override { return text_.c_str(); }
 
  private:
@@ -62,11 +61,11 @@ class group_error : public std::exception {
 
 /// What the failure of a fiber does to its group.
 enum class group_failure : std::uint8_t {
-  /// It cancels the rest, and with_group() throws it.
+  /// The failure cancels the rest, and with_group() throws it.
   cancel_all,
-  /// The rest continue. The failure is reported like that of any fiber that no code looks at, with
-  /// the fiber's name; see options::on_unobserved. For fibers that have nothing to do with each
-  /// other, such as those of a server's connections.
+  /// The rest continue. The failure is reported, with the fiber's name, like any unobserved
+  /// failure; see options::on_unobserved. For independent fibers, such as those of a server's
+  /// connections.
   report,
 };
 
@@ -75,15 +74,14 @@ struct group_options {
   group_failure on_failure = group_failure::cancel_all;
 };
 
-/// The fibers of one with_group() call; see there. Thread: that of its fiber. Used after that call
-/// has returned, it aborts as long as its memory has not become something else's.
+/// The fibers of one with_group() call; see with_group(). Thread: that of the fiber that called it.
+/// Using the group after that call has returned aborts, unless its memory has been reused by then.
 class task_group : public spawns_calls<task_group>, public spawns_later<task_group> {
  public:
   task_group(const task_group&) = delete;
   task_group& operator=(const task_group&) = delete;
 
-  /// As the functions of that name; the fiber belongs to the group, and in one that is cancelled it
-  /// never begins.
+  /// Like the free spawn(). The fiber belongs to the group; in a cancelled group it never begins.
   template <class T>
   fiber<T> spawn(task<T> root, std::source_location where = std::source_location::current()) {
     check_open();
@@ -94,8 +92,8 @@ class task_group : public spawns_calls<task_group>, public spawns_later<task_gro
   }
   using spawns_calls<task_group>::spawn;
 
-  /// Ends the body and all fibers of the group, at every wait. with_group() then returns without an
-  /// error; if the body was to return a value and had none yet, it throws errc::exited. Idempotent.
+  /// Cancels the body and all fibers of the group, at every wait. with_group() then returns without
+  /// an error; if the body was to return a value and has not, it throws errc::exited. Idempotent.
   void cancel() noexcept;
   bool is_cancelled() const noexcept { return around_.is_cancelled(); }
   /// How many fibers of the group have not ended.
@@ -103,41 +101,42 @@ class task_group : public spawns_calls<task_group>, public spawns_later<task_gro
 
   // For with_group() and its kin.
 
-  /// What a failed fiber is to the group: a reason to cancel it, or an outcome like any other.
+  /// Whether the failure of a fiber cancels the group, or is an outcome like any other.
   enum class failures : bool { end_the_group, are_outcomes };
   explicit task_group(failures policy = failures::end_the_group);
   ~task_group();
 
-  /// For its starter, which something is about to unwind: ends all fibers of the group.
+  /// Called when the starter is about to be unwound: cancels all fibers of the group.
   void unwind() noexcept {
     unwound_ = true;
     cancel_members();
   }
   /// Whether its body continues although scopes inside it are unwound; see scope::mark_outer().
   bool is_outside_unwinding() const noexcept { return body_ && body_->stays(); }
-  /// Whether the call that opened it is among those that have that scope, and not in a greenlet
-  /// that is suspended. (Without a body its fiber waits in that call.)
+  /// Whether the call that opened the group encloses `innermost`, and is not in a suspended
+  /// greenlet. (Without a body, the fiber waits in that call.)
   bool is_open_around(const scope& innermost) const noexcept {
     return !body_ || body_->encloses(innermost);
   }
 
-  // For dump(): the groups that its starter opened before, the scope around its fibers, and the
-  // innermost scope of the starter that is around the call which opened it.
+  // For dump(): the group that the starter opened before this one, the scope around the fibers, and
+  // the innermost scope of the starter around the call that opened the group.
   const task_group* older() const noexcept { return older_; }
   const scope& around_fibers() const noexcept { return around_; }
   const scope* around_call() const noexcept {
     return body_ ? body_->outer() : starter_.innermost_scope();
   }
 
-  /// Around the body, in the fiber that calls it.
+  /// Called before and after the body, in the fiber that runs it.
   void begin_body() { body_.emplace(starter_); }
   void end_body() noexcept { body_.reset(); }
-  /// Between the two, in a handler of what the body has thrown. Yields what ends the caller, too,
-  /// and is to come out as it is; null when it is a failure like those of fibers, or no failure.
+  /// Called in between, in the handler of an exception of the body. Returns the exception if it
+  /// also ends the caller and must be rethrown unchanged; null if it is a failure like those of
+  /// fibers, or no failure.
   std::exception_ptr on_body_thrown() noexcept;
 
-  /// Waits until all fibers have ended, whatever happens: asked to end early it cancels the group,
-  /// and keeps waiting. Returns whether it was.
+  /// Waits until all fibers have ended. When the wait is interrupted, it cancels the group and
+  /// keeps waiting. Returns whether it was interrupted.
   class [[nodiscard]] end_wait : public wait_base {
    public:
     explicit end_wait(task_group& group) noexcept : wait_base(forever), group_(&group) {}
@@ -158,7 +157,7 @@ class task_group : public spawns_calls<task_group>, public spawns_later<task_gro
   };
 
   bool has_failed() const noexcept { return failed_count_ != 0 || body_error_ != nullptr; }
-  /// Throws a group_error if anything has failed. Afterwards all have been looked at.
+  /// Throws a group_error if anything has failed. Afterwards all failures count as observed.
   void throw_errors();
 
  private:
@@ -178,22 +177,23 @@ class task_group : public spawns_calls<task_group>, public spawns_later<task_gro
   task_group* older_ = nullptr;  // of the open groups of the starter
   task_group* newer_ = nullptr;
   task_group* next_cancelled_ = nullptr;
-  // Not inside the scopes of the starter: these reach the fibers by way of the starter, which
-  // cancels the group when it is to be unwound, and not while it is in a shield.
+  // Not inside the scopes of the starter. Their cancellation reaches the fibers through the
+  // starter, which cancels the group when it is about to be unwound, and not while it is in a
+  // shield.
   scope around_;
   std::optional<scope> body_;
   end_wait* waiter_ = nullptr;
-  intrusive_list<done_watcher> failed_;  // members that are kept for their errors
+  intrusive_list<done_watcher> failed_;  // members kept for their errors
   intrusive_list<member, task_group> members_;
   std::exception_ptr body_error_;
   std::uint32_t failed_count_ = 0;
   std::uint32_t failed_before_body_ = 0;
   std::uint32_t alive_ = 0;
   failures policy_;
-  bool unwound_ = false;        // the starter may not unwind while its fibers are alive
+  bool unwound_ = false;        // the starter must not unwind while its fibers are alive
   bool tells_starter_ = false;  // the starter is held and waits for this one
   bool has_refused_ = false;    // a fiber, because the group was cancelled
-  detail::life_mark open_;      // in what would be padding
+  detail::life_mark open_;      // uses padding
 };
 
 namespace detail {
@@ -242,21 +242,21 @@ task<R> run_group(F& f, Args&... args) {
 
 }  // namespace detail
 
-/// Calls `f(group, args...)`, which returns a task, and awaits it and every fiber that is spawned
-/// in the group, in the body or later by its fibers. Yields what the body returned. Nothing that
-/// was started inside is alive when it returns or throws.
+/// Calls `f(group, args...)`, which returns a task, and awaits that task and every fiber spawned in
+/// the group, by the body or by the fibers. Returns the value of the body. When with_group()
+/// returns or throws, no fiber of the group is alive.
 ///
-/// The first failure, of a fiber or of the body, cancels the rest, at every wait; when all have
-/// ended group_error is thrown, with all errors. A fiber that was killed has not failed. What ends
-/// the caller, a kill or a scope around it, cancels the group, waits for it, and passes through;
-/// errors of fibers and of the body that it hides are reported, see options::on_unobserved. An
-/// exception that the caller is killed with is the body's error.
+/// The first failure, of a fiber or of the body, cancels the rest, at every wait. When all have
+/// ended, with_group() throws group_error with all errors. A killed fiber has not failed. A kill of
+/// the caller, or a cancelled scope around it, cancels the group, waits for the fibers, and then
+/// propagates; the errors of fibers and body that it hides are reported (see
+/// options::on_unobserved). An exception that the caller is killed with counts as the body's error.
 ///
-/// In a group that is cancelled new fibers never begin: spawn() returns one that has ended. While
-/// the body is in a shield, nothing is cancelled on its account, so that it can still work with the
-/// fibers of the group; groups that are opened in the shield run.
-/// Lifetime: `f` and `args` are borrowed, so await it in the same expression. See the head of this
-/// file for what else must live how long.
+/// In a cancelled group, new fibers never begin: spawn() returns a fiber that has ended. While the
+/// body is in a shield, an interruption of the body does not cancel the group, so the body can
+/// still work with its fibers; groups opened inside the shield run as usual.
+/// Lifetime: `f` and `args` are borrowed, so await the call in the same expression. The head of
+/// this file describes the other lifetimes.
 template <class F, class... Args>
 auto with_group(F&& f, Args&&... args) -> detail::group_task<F, Args...> {
   detail::check_temporary<F>();
@@ -264,8 +264,8 @@ auto with_group(F&& f, Args&&... args) -> detail::group_task<F, Args...> {
   return detail::run_group<detail::group_value<F, Args...>>(f, args...);
 }
 
-/// The same with options. With group_failure::report what the body throws cancels the fibers, and
-/// comes out as it is.
+/// The same with options. With group_failure::report, an exception of the body cancels the fibers
+/// and is rethrown unchanged.
 template <class F, class... Args>
 auto with_group(group_options options, F&& f, Args&&... args) -> detail::group_task<F, Args...> {
   detail::check_temporary<F>();
@@ -275,7 +275,7 @@ auto with_group(group_options options, F&& f, Args&&... args) -> detail::group_t
   return detail::run_group<value, task_group::failures::are_outcomes>(f, args...);
 }
 
-// For a body that returns no task: says so, at once, because what they return is deduced.
+// For a body that returns no task. The deduced return type forces the static_assert that says so.
 template <class F, class... Args>
 requires detail::makes_no_group_task<F, Args...>
 auto with_group(F&&, Args&&...) {

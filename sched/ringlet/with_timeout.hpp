@@ -1,4 +1,4 @@
-// with_timeout, timeout_or, move_on_after: a limit for a whole call, however many waits it makes.
+// with_timeout, timeout_or, move_on_after: a limit for a whole call, with any number of waits.
 #pragma once
 
 #include <ringlet/context.hpp>
@@ -18,19 +18,20 @@
 
 namespace ringlet {
 
-/// A scope that is cancelled when its time has come. Lives in the frame of the call it is around;
-/// with_timeout(limit, f) hands it to `f`. Limits nest: the one that passes first ends what is
-/// inside it, and no other.
+/// A scope that is cancelled when its limit passes. Lives in the frame of the call that it limits;
+/// with_timeout(limit, f) passes it to `f`. Limits nest: the one that passes first ends only what
+/// is inside it.
 class deadline_scope : public timed_scope {
  public:
-  /// Counts from now; around what the running fiber calls until it ends.
+  /// The limit counts from now. The scope covers what the running fiber calls until the scope is
+  /// destroyed.
   explicit deadline_scope(until limit)
       : timed_scope([](timed_scope& due) noexcept { due.scope::cancel(); }) {
     set_limit(limit);
   }
 
-  /// Sets another limit instead, counted from now: later, earlier, or forever. False when it is too
-  /// late: the old one has passed, and what is inside is being ended.
+  /// Replaces the limit, counted from now: later, earlier, or forever. False if it is too late: the
+  /// old limit has passed, and the call is being cancelled.
   bool extend(until limit) noexcept {
     check_thread("a limit was extended on a thread that is not its fiber's");
     if (scope::is_cancelled()) return false;
@@ -55,10 +56,10 @@ inline bool is_from(const std::exception_ptr& error, const deadline_scope& deadl
   return reason != nullptr && reason->from(&deadline);
 }
 
-/// Awaits the call, and returns its value, or true when it has none and R is bool. When the limit
-/// passes first it returns what `late` returns, or fails with that if it is an exception. (The
-/// coroutine of most functions below, which make none of their own. It throws nothing itself:
-/// limits pass by the thousand, and unwinding takes longer than all else.)
+/// Awaits the call and returns its value, or true if the call has none and R is bool. If the limit
+/// passes first, it returns the value of `late`, or fails with it if that is an exception. (Most
+/// functions below use this coroutine and make none of their own. It throws nothing itself: limits
+/// pass by the thousand, and unwinding would cost more than everything else.)
 template <class R, class T, class Late>
 task<R> within(until limit, task<T> call, Late late) {
   std::exception_ptr error;
@@ -86,7 +87,7 @@ task<R> within(until limit, task<T> call, Late late) {
   if constexpr (!std::is_void_v<R>) co_return failed();
 }
 
-/// The same for a call that is to know its limit.
+/// The same for a call that receives its deadline scope.
 template <class R, class F>
 task<R> call_within(until limit, F& f) {
   std::exception_ptr error;
@@ -102,7 +103,7 @@ task<R> call_within(until limit, F& f) {
   if constexpr (!std::is_void_v<R>) co_return failed();
 }
 
-/// The same for a wait, which throws at once what ends it.
+/// The same for a wait, which itself throws the exception that ends it.
 template <class R, awaiter A>
 task<R> wait_within(until limit, A& wait) {
   std::exception_ptr error;
@@ -121,13 +122,14 @@ task<R> wait_within(until limit, A& wait) {
 
 }  // namespace detail
 
-/// Awaits `call` and yields its value. When the limit passes first, every wait inside throws
-/// `cancelled` from then on, and what comes out is timed_out.
+/// Awaits `call` and returns its value. If the limit passes first, every wait inside throws
+/// `cancelled` from then on, and with_timeout() throws timed_out.
 ///
-/// An inner limit never swallows an outer one, or a kill: those pass through. A call that finishes
-/// although its time has come has finished: success wins. A limit that has passed already still
-/// lets the call do what needs no waiting.
-/// Cancellation loses what the call loses; read_some inside loses nothing, read_exact its place.
+/// An inner limit never swallows an outer one or a kill: those propagate. A call that finishes
+/// although its limit has passed counts as finished: success wins. With a limit that has already
+/// passed, the call still does what needs no waiting.
+/// Cancellation loses what the call loses: read_some inside loses nothing, read_exact loses its
+/// position.
 template <class T>
 task<T> with_timeout(until limit, task<T> call) {
   return detail::within<T>(limit, std::move(call), detail::late_error);
@@ -139,7 +141,7 @@ borrowing_task<T> with_timeout(until limit, borrowing_task<T> call) {
 }
 
 /// The same for one wait, such as `with_timeout(1s, stream.receive())`.
-/// Lifetime: borrows the wait; await it in the same expression. (Of a variable it does not
+/// Lifetime: borrows the wait; await it in the same expression. (A wait held in a variable does not
 /// compile.)
 template <awaiter A>
 auto with_timeout(until limit, A&& call)
@@ -148,8 +150,8 @@ auto with_timeout(until limit, A&& call)
   return detail::wait_within<value>(limit, call);
 }
 
-/// Calls `f(deadline)`, which returns a task: the call may look at its limit, and extend it. Apart
-/// from that as above.
+/// Calls `f(deadline)`, which returns a task: the call may check its limit and extend it. Otherwise
+/// as above.
 /// Lifetime: borrows `f`; await it in the same expression. With g++ 12 name a capturing lambda
 /// first: the compiler destroys such temporaries twice inside a co_await expression (GCC bug
 /// 100611).
@@ -161,7 +163,7 @@ auto with_timeout(until limit, F&& f)
   return detail::call_within<value>(limit, f);
 }
 
-/// As with_timeout(), but when the limit passes first it yields `otherwise`. (A timed_out that the
+/// Like with_timeout(), but returns `otherwise` if the limit passes first. (A timed_out that the
 /// call itself throws is an error like any other.)
 template <class T, std::convertible_to<T> U>
 task<T> timeout_or(until limit, task<T> call, U otherwise) {
@@ -170,7 +172,7 @@ task<T> timeout_or(until limit, task<T> call, U otherwise) {
   });
 }
 
-/// As with_timeout(), but tells how it went: false, or no value, when the limit passed first.
+/// Like with_timeout(), but returns false, or no value, if the limit passed first.
 inline task<bool> move_on_after(until limit, task<> call) {
   return detail::within<bool>(limit, std::move(call), [] { return false; });
 }
