@@ -1,7 +1,7 @@
-// any_fiber: a handle to a fiber whatever its task returns, such as the one that is running.
+// any_fiber: a handle to a fiber of any result type, such as the running one.
 //
 //     task<> work(queue<any_fiber>& registry) {
-//       co_await registry.push(current_fiber());   // others may join or kill it
+//       co_await registry.push(current_fiber()); // other fibers may join or kill it
 //       ...
 //     }
 #pragma once
@@ -16,8 +16,8 @@
 
 namespace ringlet {
 
-/// Like fiber<T>, without the value: made of any fiber<T>, or by current_fiber(). Copyable, cheap,
-/// and no owner. What its functions do, their errors and their threads: see fiber<T>.
+/// Like fiber<T> without the value: made from any fiber<T>, or by current_fiber(). Copyable and
+/// cheap; it does not own the fiber. For its functions, their errors and threads see fiber<T>.
 class any_fiber {
  public:
   /// No fiber.
@@ -66,7 +66,7 @@ class any_fiber {
   fiber_base* base_ = nullptr;
 };
 
-/// A handle to the fiber that calls it, for other fibers to join, kill or name. Aborts outside of a
+/// A handle to the calling fiber, for other fibers to join, kill or name. Aborts outside of a
 /// fiber.
 inline any_fiber current_fiber() { return any_fiber(&current()); }
 

@@ -1,4 +1,4 @@
-// as_completed: several fibers, in the order in which they end.
+// as_completed: several fibers in the order in which they end.
 #pragma once
 
 #include <ringlet/async_generator.hpp>
@@ -22,13 +22,14 @@ async_generator<std::size_t> each_completed(kept_fibers<Handle> kept, until limi
 
 }  // namespace detail
 
-/// Yields the places in `fibers` of those that have ended, one by one in the order of their ends,
-/// until all have been yielded or the limit, which counts from the first next(), has passed:
+/// Yields the indices in `fibers` of the fibers that have ended, one by one in the order in which
+/// they end, until all have been yielded or the limit, which counts from the first next(), has
+/// passed:
 ///
 ///     auto ends = as_completed(fibers);
 ///     while (auto place = co_await ends.next()) use(fibers[*place]);
 ///
-/// The handles are copied. Given up early it leaves nothing behind; the fibers keep running.
+/// The handles are copied. The generator may be dropped early; the fibers keep running.
 template <detail::fiber_range Fibers>
 async_generator<std::size_t> as_completed(const Fibers& fibers, until limit = forever) {
   return detail::each_completed(detail::kept_fibers<std::ranges::range_value_t<Fibers>>(fibers),

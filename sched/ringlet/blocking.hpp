@@ -1,4 +1,4 @@
-// blocking: a call that has no asynchronous form, made on another thread.
+// blocking: runs a call that has no asynchronous form on another thread.
 #pragma once
 
 #include <ringlet/blocking_pool.hpp>
@@ -25,7 +25,7 @@ class blocking_wait_base : public wait_base, protected blocking_job {
   explicit blocking_wait_base(until limit) noexcept : wait_base(limit) {}
 
   bool begin(frame_record& at);
-  /// Throws when an interruption kept the call from being made; false when the limit did.
+  /// Throws if an interruption kept the call from being made; false if the limit did.
   bool call_was_made();
 
  private:
@@ -51,7 +51,8 @@ class [[nodiscard]] blocking_wait : public blocking_wait_base {
   bool await_suspend(std::coroutine_handle<Promise> caller) {
     return begin(caller.promise());
   }
-  /// As await_resume(), but a std::system_error that the call threw is the error of the result.
+  /// Like await_resume(), but a std::system_error that the call threw becomes the error of the
+  /// result.
   result<value> take() {
     if (!call_was_made()) return make_error_code(errc::timed_out);
     try {
@@ -90,24 +91,24 @@ class [[nodiscard]] blocking_wait : public blocking_wait_base {
   std::exception_ptr error_;
 };
 
-/// Calls `f()` on a worker thread and returns what it returns, or rethrows what it throws. The
-/// other fibers of this thread run until it has ended. At most blocking_pool::threads_max calls run
-/// at once in a process; more wait in line. `f` must not use this thread's scheduler, nor return a
-/// task or another awaitable.
+/// Calls `f()` on a worker thread, and returns its value or rethrows its exception. The other
+/// fibers of this thread keep running. At most blocking_pool::threads_max calls run at once in a
+/// process; further calls wait in line. `f` must not use this thread's scheduler, and must not
+/// return a task or another awaitable.
 ///
-/// Signals: workers have all of them blocked except SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP,
-/// SIGABRT and SIGSYS: a crash in `f` reaches the program's handler.
-/// End of the program: run() returns when the calls of its fibers have ended. exit(), also a return
-/// from main(), does not wait for calls that other threads still have running: `f` then runs while
-/// static objects are destroyed, and is cut off when the process ends.
+/// Signals: workers block all signals except SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT and
+/// SIGSYS, so a crash in `f` reaches the program's handler.
+/// End of the program: run() returns when the calls of its fibers have ended. exit(), and a return
+/// from main(), does not wait for calls of other threads: their `f` then runs while static objects
+/// are destroyed, and is cut off when the process ends.
 /// fork(): the workers stay with the parent. See run.hpp.
-/// Errors: what `f` throws; std::system_error when no worker thread can be started and there is
-/// none.
+/// Errors: the exception of `f`; std::system_error if there is no worker thread and none can be
+/// started.
 ///
-/// Cancellation: a call that has not begun is not made; one that runs cannot be stopped, so the
-/// wait ends when it does, and success wins. The same holds for the limit (timed_out).
-/// With g++ 12 a capturing lambda must be named first and passed as an lvalue: the compiler
-/// destroys such temporaries twice inside a co_await expression (GCC bug 100611).
+/// Cancellation: a call that has not begun is not made. A running call cannot be stopped: the wait
+/// ends when the call does, and success wins. The same holds for the limit (timed_out).
+/// With g++ 12, first name a capturing lambda and pass it as an lvalue: the compiler destroys such
+/// temporaries twice inside a co_await expression (GCC bug 100611).
 template <class F>
 blocking_wait<F> blocking(F&& f, until limit = forever) noexcept {
   static_assert(!detail::is_unawaited<std::invoke_result_t<F&>>,

@@ -1,4 +1,4 @@
-// fiber_local and context_var: variables of which each fiber has its own.
+// fiber_local and context_var: variables with one value per fiber.
 #pragma once
 
 #include <ringlet/fiber_base.hpp>
@@ -21,7 +21,7 @@ namespace ringlet {
 
 namespace detail {
 
-/// A number that no other variable of this process has, ever.
+/// A number that is unique among all variables of this process, past and future.
 std::uint64_t next_variable() noexcept;
 
 struct stored_value {
@@ -34,8 +34,8 @@ struct stored final : stored_value {
   T value;
 };
 
-/// The values of context variables that a fiber sees: an immutable list, whose tail is shared with
-/// the fibers that were spawned in between.
+/// The values of context variables that a fiber sees: an immutable list whose tail is shared with
+/// the fibers spawned in between.
 struct context_value {
   std::uint64_t variable;
   std::shared_ptr<const stored_value> value;
@@ -48,8 +48,8 @@ namespace detail {
 
 struct greenlet_tree;
 
-/// The awaits that the exception of a failed fiber has left, innermost first. From the frame pool,
-/// so that ending a fiber does not call operator new.
+/// The await sites that the exception of a failed fiber has passed, innermost first. Allocated from
+/// the frame pool, so that ending a fiber does not call operator new.
 class kept_awaits {
  public:
   explicit kept_awaits(std::span<const std::source_location> awaits) noexcept
@@ -70,7 +70,7 @@ class kept_awaits {
 
 }  // namespace detail
 
-/// What few fibers have: a name, greenlets, variables of their own, and a failure.
+/// What few fibers have: a name, greenlets, fiber-local variables, a failure.
 struct fiber_extras {
   static void* operator new(std::size_t size) { return detail::frames.allocate(size); }
   static void operator delete(void* memory, std::size_t size) noexcept {
@@ -88,22 +88,22 @@ struct fiber_extras {
   std::unique_ptr<const detail::kept_awaits> awaits;
 };
 
-/// A variable of which each fiber has its own, made at its first use there and destroyed when the
-/// fiber has ended. The fibers that a fiber spawns begin with new ones.
+/// A variable with one value per fiber. The value is made at its first use in a fiber and destroyed
+/// when the fiber has ended. Spawned fibers do not inherit it.
 /// Lifetime: a value may outlive the variable. Thread: any; each fiber sees its own.
 template <class T>
 class fiber_local {
  public:
   /// Values begin value-initialised.
   fiber_local() requires std::default_initializable<T> : make_([] { return new_value(T()); }) {}
-  /// Values begin as what `make` returns.
+  /// Each value is initialised with the result of `make()`.
   template <std::invocable Make>
   requires std::constructible_from<T, std::invoke_result_t<Make&>>
   explicit fiber_local(Make make) : make_([make]() mutable { return new_value(make()); }) {}
   fiber_local(const fiber_local&) = delete;
   fiber_local& operator=(const fiber_local&) = delete;
 
-  /// The value of the fiber that calls; aborts outside of one. Valid until the fiber ends.
+  /// The value of the calling fiber. Aborts outside of a fiber. Valid until the fiber ends.
   T& get() const {
     std::vector<fiber_extras::local>& all = current().extras().locals;
     for (const auto& one : all) {
@@ -128,18 +128,18 @@ class fiber_local {
   const std::uint64_t variable_ = detail::next_variable();
 };
 
-/// A variable that fibers inherit: a new fiber sees the values that its spawner saw, such as the
-/// number of a request for the log, and setting one is seen by the fiber itself and by those that
-/// it spawns from then on. Thread: any; each fiber sees its own.
+/// A variable that fibers inherit, such as a request id for the log. A new fiber sees the values
+/// that its spawner saw. A fiber that sets a value affects itself and the fibers that it spawns
+/// from then on. Thread: any; each fiber sees its own.
 template <class T>
 class context_var {
  public:
-  /// What is seen where nothing was set.
+  /// `otherwise` is the value where none was set.
   explicit context_var(T otherwise = T()) : otherwise_(std::move(otherwise)) {}
   context_var(const context_var&) = delete;
   context_var& operator=(const context_var&) = delete;
 
-  /// The value that the calling fiber sees; aborts outside of one. Valid as long as it is set.
+  /// The value that the calling fiber sees. Aborts outside of a fiber. Valid as long as it is set.
   const T& get() const {
     const detail::context_value* seen = current().context_values().get();
     while (seen != nullptr && seen->variable != variable_) seen = seen->outer.get();
@@ -148,8 +148,8 @@ class context_var {
   const T& operator*() const { return get(); }
   const T* operator->() const { return &get(); }
 
-  /// Puts back what was seen before, when it goes: in the fiber in which it was made, and in the
-  /// reverse order of others. Never across a co_yield.
+  /// Restores the previous value when it is destroyed. Destroy settings in the fiber that made them
+  /// and in reverse order. Never keep one across a co_yield.
   class [[nodiscard]] setting {
    public:
     setting(const setting&) = delete;
@@ -174,7 +174,7 @@ class context_var {
     std::shared_ptr<const detail::context_value> mine_;
   };
 
-  /// Sets the value until the returned object goes: `const auto id = request_id.set(7);`
+  /// Sets the value until the returned object is destroyed: `const auto id = request_id.set(7);`
   setting set(T value) const { return setting(variable_, std::move(value)); }
 
  private:

@@ -1,7 +1,7 @@
 // greenlet<T>: switching by hand, as in Python's greenlet.
 //
-// A greenlet is a line of calls that runs when it is switched to, until it switches to another one
-// or ends. There is no order but the one that the switches make.
+// A greenlet is a chain of calls that runs when it is switched to, until it switches to another
+// greenlet or ends. The switches alone determine the order.
 #pragma once
 
 #include <ringlet/assert.hpp>
@@ -25,23 +25,23 @@
 
 namespace ringlet {
 
-/// Thrown into a greenlet, it asks it to end: let through, it is no failure. The switch of the
-/// parent, which gets what its child leaves, then ends with errc::exited.
+/// Throw it into a greenlet to ask it to end. A greenlet that lets it propagate has not failed; the
+/// parent's switch, which receives the outcome of its child, then fails with errc::exited.
 ///
 /// Not a std::exception, so that handlers of errors let it pass.
 struct greenlet_exit final {};
 
-/// Thrown by set_parent() when the new parent is the greenlet itself or below it.
+/// Thrown by set_parent() if the new parent is the greenlet itself or one of its descendants.
 class parent_cycle : public std::logic_error {
  public:
   parent_cycle();
 };
 
-/// What passed control from one greenlet to another.
+/// How control passed from one greenlet to another.
 enum class switch_kind : std::uint8_t {
-  /// A value was sent or returned, or the one that ended left nothing.
+  /// A value was sent or returned, or a greenlet ended without one.
   switched,
-  /// An exception was thrown into it, or ended the other one.
+  /// An exception was thrown into the greenlet, or ended the other one.
   thrown,
 };
 
@@ -56,8 +56,8 @@ struct switch_event {
 };
 
 /// Installs a hook that runs at each switch of this thread, between the greenlet that stops and the
-/// one that continues; null removes it. Returns the previous hook. A hook may not switch, which the
-/// compiler sees to, nor throw. Without one a switch costs one comparison more.
+/// one that continues; null removes it. Returns the previous hook. A hook must not switch (the
+/// compiler enforces this) and must not throw. Without a hook, a switch costs one more comparison.
 switch_hook set_switch_hook(switch_hook hook) noexcept;
 
 /// What switch_wait and throw_wait share: how they end.
@@ -75,8 +75,8 @@ class switch_wait_base {
       return here_->template receive<T>();
     }
   }
-  /// The same, but with an error code instead of a std::system_error: errc::exited, or what a
-  /// greenlet that has failed threw. Other exceptions pass through.
+  /// Like await_resume(), but returns an error code instead of throwing a std::system_error:
+  /// errc::exited, or the error of a failed greenlet. Other exceptions pass through.
   result<T> take() {
     if (here_->received == nullptr && here_->arrived.kind == detail::arrival::exited) {
       here_->tree->bury();
@@ -151,14 +151,14 @@ class [[nodiscard]] throw_wait : public switch_wait_base<T> {
 template <class T>
 class greenlet_ref;
 
-/// What can be done with a greenlet: the base of greenlet<T>, its owner, and of greenlet_ref<T>.
+/// The operations on a greenlet: the base of its owner, greenlet<T>, and of greenlet_ref<T>.
 ///
-/// Thread: that of the fiber in which the greenlet was made, for everything; and only calls of that
-/// fiber can switch to it. Another fiber that tries, because the greenlet's own one is blocked
-/// inside of it or at any other time, or another thread, aborts with the rule that it breaks.
-/// Cancellation: switching is not a wait; it is neither a checkpoint nor a turn of other fibers. A
-/// kill is thrown at the next wait, in whatever greenlet that is, and propagates as every exception
-/// does: it ends that one, then comes out of its parent's switch, and so on.
+/// Thread: that of the fiber that made the greenlet, for everything. Only calls of that fiber can
+/// switch to it. A switch from another fiber or thread always aborts with the broken rule, even
+/// while the greenlet's own fiber is blocked inside it.
+/// Cancellation: a switch is not a wait. It is not a checkpoint, and other fibers do not run. A
+/// kill is thrown at the next wait, in any greenlet of the fiber, and propagates like every
+/// exception: it ends that greenlet, is then thrown by its parent's switch, and so on.
 template <class T>
 class greenlet_handle {
  public:
@@ -169,21 +169,22 @@ class greenlet_handle {
   greenlet_handle(const greenlet_handle&) = delete;
   greenlet_handle& operator=(const greenlet_handle&) = delete;
 
-  /// Whether there is a greenlet. Whether that can run is told by state().
+  /// Whether there is a greenlet. state() tells whether it can run.
   explicit operator bool() const noexcept { return base_ != nullptr; }
-  /// Whether both are the same one.
+  /// Whether both refer to the same greenlet.
   friend bool operator==(const greenlet_handle& a, const greenlet_handle& b) noexcept {
     return a.base_ == b.base_;
   }
 
-  /// Sends `value` to the greenlet and runs it: its body begins with it, or the switch in which it
-  /// is suspended returns it. Returns whatever is sent to the caller next, by any greenlet.
+  /// Sends `value` to the greenlet and runs it: its body begins with the value, or its suspended
+  /// switch returns the value. Returns the value that any greenlet sends to the caller next.
   ///
-  /// To oneself it returns `value` at once. To one that has finished, it goes to the nearest parent
-  /// that has not, which may be the caller. The value is moved once, by the receiver.
-  /// Errors    What is thrown into the caller; what a child of the caller threw that ended by it;
-  ///           errc::exited when a child ended by greenlet_exit. Aborts when the receiver waits for
-  ///           a value of another type.
+  /// A switch to oneself returns `value` immediately. A value for a finished greenlet goes to its
+  /// nearest ancestor that has not finished, which may be the caller. The receiver moves the value,
+  /// once.
+  /// Errors    An exception thrown into the caller; the exception that ended a child of the caller;
+  /// errc::exited if a child ended by greenlet_exit. Aborts if the receiver waits for a value of
+  /// another type.
   /// Lifetime  Borrows the value: await it in the expression that makes it.
   switch_wait<T> switch_to(detail::sent_type<T>&& value) const noexcept
       requires(!std::is_void_v<T>) {
@@ -197,27 +198,29 @@ class greenlet_handle {
     return {checked(), {}};
   }
 
-  /// Throws `error` at the switch in which the greenlet is suspended. One that has not begun ends
-  /// without having run, and what goes to one that has finished, or ends one, goes to its parent.
-  /// Into oneself it throws at once. Yields what is sent to the caller next, as switch_to() does.
+  /// Throws `error` at the switch in which the greenlet is suspended. A greenlet that has not begun
+  /// ends without running. An exception that ends a greenlet, or is thrown into a finished one,
+  /// goes to its parent. Thrown into oneself, it is thrown immediately. Returns the value that is
+  /// sent to the caller next, like switch_to().
   throw_wait<T> throw_into(std::exception_ptr error) const noexcept {
     return {checked(), std::move(error)};
   }
-  /// The same with that exception; by default, asks the greenlet to end.
+  /// The same with an exception object; the default asks the greenlet to end.
   template <class E = greenlet_exit>
   requires(!std::convertible_to<E, std::exception_ptr>) throw_wait<T> throw_into(E error = {})
   const { return {checked(), std::make_exception_ptr(std::move(error))}; }
 
   greenlet_state state() const noexcept { return checked().state(); }
 
-  /// The greenlet that gets what this one leaves when it ends; none for the main one.
+  /// The greenlet that receives the value or exception with which this one ends; none for the main
+  /// greenlet.
   greenlet_ref<T> parent() const noexcept;
-  /// From now on `to` is the parent. At any time, but not of a main greenlet, which has none; both
-  /// must be of one fiber.
+  /// Makes `to` the parent. Allowed at any time, except for a main greenlet, which has no parent.
+  /// Both must belong to the same fiber.
   /// Errors  parent_cycle.
   void set_parent(const greenlet_handle& to) const { checked().set_parent(to.checked()); }
 
-  /// Counts the greenlets of a fiber: 0 for its main one.
+  /// Numbers the greenlets of a fiber; the main one is 0.
   std::uint64_t id() const noexcept { return checked().id; }
 
  protected:
@@ -238,9 +241,9 @@ class greenlet_handle {
   }
 };
 
-/// Refers to a greenlet that is owned elsewhere, or to the main one of a fiber, which is the
-/// fiber's own calls outside of all greenlets. Copyable, cheap, can be empty. It may outlive the
-/// greenlet, which is then finished.
+/// Refers to a greenlet that is owned elsewhere, or to a fiber's main greenlet: the fiber's own
+/// calls outside of all greenlets. Copyable and cheap; can be empty. It may outlive the greenlet's
+/// owner; the greenlet is then finished.
 template <class T = void>
 class greenlet_ref : public greenlet_handle<T> {
  public:
@@ -273,21 +276,21 @@ greenlet_ref<T> greenlet_handle<T>::parent() const noexcept {
 ///     });
 ///     int four = co_await doubler.switch_to(2);
 ///
-/// It runs in the fiber that made it: when it waits, for a byte or a second, that fiber waits. It
-/// may switch from any depth: a task that it calls may do so. When its body ends, what it returned
-/// or threw goes to the switch in which its parent is suspended; a parent that has not begun begins
-/// with it, but ends without having run if it is an exception or greenlet_exit.
+/// A greenlet runs in the fiber that made it: when the greenlet waits, that fiber waits. It may
+/// switch from any depth, for instance in a task that it calls. When its body ends, its value or
+/// exception goes to the switch in which the parent is suspended. A parent that has not begun
+/// begins with the value; an exception or greenlet_exit ends it without running.
 ///
-/// The end of the owner ends the greenlet. Unless it has finished its calls are destroyed where
+/// Destroying the owner ends the greenlet. If it has not finished, its calls are destroyed where
 /// they are suspended, innermost first; nothing is thrown into them, and destructors cannot switch.
-/// One that runs, or in which its fiber is blocked, cannot be destroyed: that aborts.
+/// Destroying a greenlet that is running, or in which its fiber is blocked, aborts.
 template <class T = void>
 class greenlet : public greenlet_handle<T> {
  public:
-  /// Calls `f(args..., first)`, which must return a task<T>, at the first switch, with the value
+  /// At the first switch, calls `f(args..., first)`, which must return a task<T>, with the value
   /// that was sent; for void, `f(args...)`. `f` and `args` are copied or moved into the greenlet
-  /// and live as long as its body runs. The parent is the greenlet that runs now. Nothing runs yet.
-  /// Aborts outside of a fiber.
+  /// and live as long as its body runs. The parent is the running greenlet. The constructor itself
+  /// runs nothing. Aborts outside of a fiber.
   template <class F, class... Args>
   requires(!std::same_as<std::remove_cvref_t<F>, greenlet>) &&
       detail::greenlet_body<T, F, Args...>  //
@@ -310,7 +313,7 @@ class greenlet : public greenlet_handle<T> {
     if (this->base_ != nullptr) this->base_->abandon();
   }
 
-  /// The greenlet that runs now, in the calling fiber. Aborts outside of one.
+  /// The running greenlet of the calling fiber. Aborts outside of a fiber.
   static greenlet_ref<T> current() {
     return greenlet_ref<T>(*detail::greenlet_tree::here().current);
   }

@@ -1,4 +1,4 @@
-// joinall, wait, killall: several fibers at once.
+// joinall, wait, killall: join or kill several fibers.
 #pragma once
 
 #include <ringlet/ended_fibers.hpp>
@@ -19,16 +19,16 @@
 
 namespace ringlet {
 
-/// What to wait for, of several fibers.
+/// What joinall() and wait() wait for.
 struct join_options {
   static constexpr std::size_t all = std::numeric_limits<std::size_t>::max();
 
-  /// For all of them together.
+  /// One limit for the whole call.
   until limit = forever;
   /// Return as soon as this many have ended.
   std::size_t count = all;
-  /// Throw the first failure, in the order of their ends, at once; the other fibers keep running.
-  /// Counts as having looked at that one.
+  /// Throw the first failure, in the order in which fibers end, as soon as it occurs; the other
+  /// fibers keep running. Counts as observing that failure.
   bool raise = false;
 };
 
@@ -46,7 +46,7 @@ template <class Fibers>
 concept fiber_range =
     std::ranges::input_range<Fibers> && is_fiber<std::ranges::range_value_t<Fibers>>;
 
-/// The handles, copied: they keep what is waited for; and what they stand for.
+/// Copies of the handles, which keep the fibers alive, and the fibers themselves.
 template <class Handle>
 struct kept_fibers {
   explicit kept_fibers(const fiber_range auto& fibers) {
@@ -80,7 +80,7 @@ void sort_out(const T& argument, std::vector<fiber_base*>& targets, until& limit
   }
 }
 
-/// The indices of those that ended, in that order.
+/// The indices of the fibers that ended, in the order in which they ended.
 task<std::vector<std::size_t>> wait_for_ends(std::vector<fiber_base*> targets,
                                              join_options options);
 
@@ -98,11 +98,11 @@ task<std::vector<std::size_t>> wait_some(kept_fibers<Handle> kept, join_options 
 
 }  // namespace detail
 
-/// Waits until all the fibers have ended, however; the same one may be named more than once. A
-/// limit for all of them together may follow: `co_await joinall(a, b, 5s)`.
+/// Waits until all the fibers have ended, in any way. The same fiber may be named more than once. A
+/// limit for the whole call may follow: `co_await joinall(a, b, 5s)`.
 ///
-/// Returns false when the limit passed first: those that have not ended keep running. Errors of the
-/// fibers are not thrown and do not count as looked at. Cancellation loses nothing.
+/// Returns false if the limit passed first; fibers that have not ended keep running. Errors of the
+/// fibers are not thrown and do not count as observed. Cancellation loses nothing.
 template <class First, class... More>
 requires(detail::fiber_or_limit<More>&&...) task<bool> joinall(const fiber<First>& first,
                                                                const More&... more) {
@@ -121,32 +121,32 @@ task<bool> joinall(const Fibers& fibers, until limit = forever) {
   return detail::join_each(std::move(kept.handles), std::move(kept.targets), limit);
 }
 
-/// The same, for some of them and with their errors if the options say so. True when enough have
-/// ended: `co_await joinall(fibers, {.count = 1})` is true when the first one has.
+/// The same with options, which may ask for some of the fibers and for their errors. Returns true
+/// if enough fibers have ended: `co_await joinall(fibers, {.count = 1})` is true as soon as the
+/// first one has.
 template <detail::fiber_range Fibers>
 task<bool> joinall(const Fibers& fibers, join_options options) {
   return detail::join_some(detail::kept_fibers<std::ranges::range_value_t<Fibers>>(fibers),
                            options);
 }
 
-/// The same, and returns which have ended: their places in `fibers`, in the order of their ends.
-/// Those that have ended before come first.
+/// Like joinall(), but returns which fibers have ended: their indices in `fibers`, in the order in
+/// which they ended. Fibers that had already ended come first.
 template <detail::fiber_range Fibers>
 task<std::vector<std::size_t>> wait(const Fibers& fibers, join_options options = {}) {
   return detail::wait_some(detail::kept_fibers<std::ranges::range_value_t<Fibers>>(fibers),
                            options);
 }
 
-/// Asks all of them to end, in their order and before any of them runs, so that those which have
-/// not begun never will; then waits like joinall(). False when the limit passed and one still
-/// lives.
+/// Kills all the fibers, in order and before any of them runs, so fibers that have not begun never
+/// will. Then waits like joinall(). Returns false if the limit passed and a fiber is still alive.
 template <detail::fiber_range Fibers>
 task<bool> killall(const Fibers& fibers, until limit = forever) {
   detail::kept_fibers<std::ranges::range_value_t<Fibers>> kept(fibers);
   for (fiber_base* target : kept.targets) target->kill();
   return detail::join_each(std::move(kept.handles), std::move(kept.targets), limit);
 }
-/// The same with that exception; see fiber<T>::request_kill().
+/// The same with an exception; see fiber<T>::request_kill().
 template <detail::fiber_range Fibers>
 task<bool> killall(const Fibers& fibers, std::exception_ptr error, until limit = forever) {
   detail::kept_fibers<std::ranges::range_value_t<Fibers>> kept(fibers);

@@ -1,4 +1,4 @@
-// remote: how other threads reach a scheduler.
+// remote: a handle through which other threads reach a scheduler.
 #pragma once
 
 #include <ringlet/scheduler.hpp>
@@ -14,16 +14,16 @@
 
 namespace ringlet {
 
-/// What became of a post. True when it was accepted: `if (!here.post(f)) ...`.
+/// The outcome of a post. True if it was accepted: `if (!here.post(f)) ...`.
 class post_result {
  public:
   enum value : std::uint8_t {
-    /// It is in the mailbox, and has its turn unless the scheduler ends before.
+    /// The function is in the mailbox and will run unless the scheduler ends first.
     accepted,
     /// The mailbox is full (options::posts_max): the scheduler does not keep up. Try again later,
-    /// or have the sender slow down.
+    /// or slow down the sender.
     full,
-    /// The scheduler has ended, and takes nothing any more.
+    /// The scheduler has ended.
     ended,
   };
   constexpr post_result(value what) noexcept : what_(what) {}
@@ -36,13 +36,13 @@ class post_result {
   value what_;
 };
 
-/// A handle to a scheduler for other threads: what is posted runs on the scheduler's thread,
-/// between fibers, in the order of its posting. It must not block; to wait for something, spawn a
+/// A handle to a scheduler for other threads. Posted functions run on the scheduler's thread,
+/// between fibers, in the order of posting. They must not block; to wait for something, spawn a
 /// fiber.
 ///
-/// As long as a handle is alive, a scheduler with nothing to do waits for posts and is not
-/// deadlocked. A handle may outlive the scheduler. Thread: any; one handle is used by one thread at
-/// a time, copies freely.
+/// As long as a handle exists, a scheduler with nothing to do waits for posts and is not
+/// deadlocked. A handle may outlive the scheduler. Thread: any. One thread at a time may use a
+/// handle; copies are independent.
 class remote {
  public:
   /// A handle to the scheduler of this thread; aborts outside of run().
@@ -55,10 +55,10 @@ class remote {
   }
   ~remote();
 
-  /// Queues `f()` and wakes the scheduler if it sleeps. When the mailbox is full or the scheduler
-  /// has ended, `f` is not queued, and the result tells which; a full mailbox leaves `f` as it was.
-  /// A scheduler that ends after the post, but before `f` had its turn, drops it. An exception that
-  /// leaves `f` is reported like that of a fiber that is not looked at. Throws std::bad_alloc.
+  /// Queues `f()` and wakes the scheduler if it sleeps. If the mailbox is full or the scheduler has
+  /// ended, `f` is not queued, and the result tells which; a full mailbox leaves `f` unchanged. A
+  /// scheduler that ends before `f` has run drops it. An exception that leaves `f` is reported like
+  /// an unobserved failure of a fiber. Throws std::bad_alloc.
   template <std::invocable F>
   post_result post(F&& f) const {
     static_assert(!detail::is_unawaited<std::invoke_result_t<std::decay_t<F>&>>,
@@ -84,7 +84,7 @@ class remote {
     F function;
   };
 
-  // A place in the mailbox, given back unless it is kept.
+  // A reserved place in the mailbox, released unless it is kept.
   class place {
    public:
     explicit place(const remote& of);
@@ -102,7 +102,7 @@ class remote {
     post_result refusal_ = post_result::accepted;
   };
 
-  /// A post has its turn, and leaves its place. False when it is to be dropped.
+  /// Called when a post is about to run: releases its place. False if it must be dropped.
   static bool may_run() noexcept;
   static void report(std::exception_ptr error) noexcept;
   template <class F>

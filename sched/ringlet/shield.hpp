@@ -1,4 +1,4 @@
-// shield: a call that is not to be cut short, for a limited time.
+// shield: protects a call from cancellation, for a limited time.
 #pragma once
 
 #include <ringlet/context.hpp>
@@ -11,8 +11,8 @@
 
 namespace ringlet {
 
-/// Holds back kills and the scopes around it, until its time has come. Lives in the frame of the
-/// call it is around.
+/// Holds back kills and the cancellation of scopes around it, until its limit passes. Lives in the
+/// frame of the call that it protects.
 class shield_scope : public timed_scope {
  public:
   explicit shield_scope(until limit)
@@ -23,12 +23,13 @@ class shield_scope : public timed_scope {
   }
 };
 
-/// Awaits `call` and returns its value; until then kills, and deadlines and groups around it, are
-/// held back. They stay pending, and end the first wait behind it. When the limit passes they get
-/// through: so that nothing can refuse to end indefinitely, every shield has one.
+/// Awaits `call` and returns its value. Until then, kills and the cancellation of deadlines and
+/// groups around it are held back. They stay pending and end the first wait after the shield. When
+/// the limit passes, they take effect inside. Every shield has a limit, so no fiber can refuse to
+/// end indefinitely.
 ///
-/// Deadlines and groups inside the shield work as usual. A scheduler that ends lets shields hold
-/// for options.grace, and no longer.
+/// Deadlines and groups inside the shield work as usual. While a scheduler ends, shields hold for
+/// options.grace at most.
 ///
 ///     co_await shield(2s, say_goodbye(stream));   // in the cleanup of a fiber that may be killed
 template <class T>

@@ -1,4 +1,4 @@
-// shutdown_requested and shutting_down: an end that the program carries out itself.
+// shutdown_requested and shutting_down: for programs that shut down in their own order.
 //
 //     task<> serve() {
 //       auto listener = tcp_listener::bind("127.0.0.1:9090");
@@ -41,20 +41,21 @@ class [[nodiscard]] shutdown_wait : public list_wait {
   bool begin(frame_record& at) noexcept;
 };
 
-/// Waits for the first SIGINT or SIGTERM under run_main(): true; false when the limit passed first.
-/// From then on every call returns true at once.
+/// Waits for the first SIGINT or SIGTERM under run_main(). Returns true, or false if the limit
+/// passed first. After the signal, every call returns true immediately.
 ///
-/// The first call in a run, awaited or not, changes what the first signal does: it cancels nothing,
-/// and ends this wait instead. The main task then has options::grace to end. If it has not, the
-/// signal acts as if shutdown_requested() had never been called: see run_main(). A main task that
-/// returns decides the exit code, also after a signal. A second signal ends the program at once.
+/// The first call in a run, awaited or not, changes what the first signal does: it ends this wait
+/// and cancels nothing. The main task then has options::grace to end. If it does not end in time,
+/// the signal acts as if shutdown_requested() had never been called; see run_main(). A main task
+/// that returns decides the exit code, even after a signal. A second signal ends the program
+/// immediately.
 ///
-/// Under run(), which touches no signals, nothing ends this wait but its limit and cancellation.
-/// Cancellation loses nothing. May be a part of a select(). Thread: any fiber's.
+/// Under run(), which does not touch signals, only the limit and cancellation end this wait.
+/// Cancellation loses nothing. Can be part of a select(). Thread: that of any fiber.
 shutdown_wait shutdown_requested(until limit = forever) noexcept;
 
-/// Whether this thread's run is ending: a signal has come, the main task was killed, or it has
-/// ended. Needs no fiber, so that a callback or a destructor can ask; aborts outside of run().
+/// Whether this thread's run is ending: a signal has arrived, or the main task was killed or has
+/// ended. Needs no fiber, so callbacks and destructors can call it. Aborts outside of run().
 bool shutting_down() noexcept;
 
 }  // namespace ringlet

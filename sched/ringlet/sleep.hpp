@@ -1,4 +1,4 @@
-// sleep, sleep_until and yield: letting time pass, or only other fibers run.
+// sleep, sleep_until and yield: wait for a time, or let other fibers run.
 #pragma once
 
 #include <ringlet/result.hpp>
@@ -25,12 +25,12 @@ class [[nodiscard]] sleep_wait : public two_phase_wait {
   }
   void await_resume() { rethrow_interruption(); }
 
-  // Nothing but its limit ends it.
+  // Only its limit ends a sleep.
   bool try_now() noexcept { return false; }
   void watch() noexcept {}
   void unwatch() noexcept {}
   void on_cancel(cancel_reason reason) noexcept {
-    // When its time has come that is the success, and success wins.
+    // Reaching the deadline is the success, and success wins.
     if (reason == cancel_reason::interrupted) reason_ = reason;
     conclude();
   }
@@ -60,25 +60,25 @@ class [[nodiscard]] yield_wait : public wait_base {
   void throw_unless_blocked();
 };
 
-/// Suspends the fiber for at least that long. Zero and less wait for the next turn: all that is
-/// ready runs, then timers that are due. Cancellation loses nothing.
+/// Suspends the fiber for at least `time`. A duration of zero or less waits for the next turn:
+/// every ready fiber runs, then every due timer. Cancellation loses nothing.
 template <class Rep, class Period>
 sleep_wait sleep(std::chrono::duration<Rep, Period> time) noexcept {
   return sleep_wait(until(time));
 }
 
-/// Durations have units: sleep(1s). Without this, sleep(1) would be sleep(3), which stops the
-/// thread.
+/// Durations have units: sleep(1s). Without this overload, sleep(1) would call sleep(3), which
+/// blocks the thread.
 template <std::integral T>
 sleep_wait sleep(T) = delete;
 
-/// Suspends the fiber until that point in time has come.
+/// Suspends the fiber until `deadline`.
 inline sleep_wait sleep_until(std::chrono::steady_clock::time_point deadline) noexcept {
   return sleep_wait(until(deadline));
 }
 
-/// Goes to the end of the run queue: all that is ready now runs first. A kill that arrives before
-/// then is thrown here.
+/// Moves the fiber to the end of the run queue: everything that is ready now runs first. A kill
+/// that arrives in between is thrown here.
 inline yield_wait yield() noexcept { return {}; }
 
 }  // namespace ringlet

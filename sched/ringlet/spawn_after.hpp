@@ -14,8 +14,8 @@
 
 namespace ringlet {
 
-/// A time from now on, and the place in the program that says so. Converts from durations and, for
-/// spawn_after(), from std::chrono::steady_clock::time_point.
+/// A time from now, and the call site. Converts from durations and, for spawn_after(), from
+/// std::chrono::steady_clock::time_point.
 class spawn_time {
  public:
   template <class Rep, class Period>
@@ -42,9 +42,9 @@ std::invoke_result_t<F, Args...> call_after(until start, F f, Args... args) {
   co_return co_await std::invoke(std::move(f), std::move(args)...);
 }
 
-/// The time of the tick after `tick`, of which those that have passed are left out.
+/// The time of the next tick after `tick` that has not passed yet.
 steady_ns next_tick(steady_ns tick, steady_ns period) noexcept;
-/// The length of a period, or never. Aborts when it is not above zero.
+/// The length of a period, or never. Aborts unless it is above zero.
 steady_ns checked_period(const until& period);
 
 template <class F, class... Args>
@@ -74,7 +74,7 @@ template <class F, class... Args>
 concept makes_periodic_task = std::same_as < std::invoke_result_t < std::decay_t<F>
 &, std::decay_t<Args>&... >, task < >> ;
 
-/// Calls that spawn_every() cannot make, but that look as if.
+/// Calls that look valid but that spawn_every() rejects.
 template <class F, class... Args>
 concept makes_no_periodic_task =
     !makes_periodic_task<F, Args...> && std::invocable<std::decay_t<F>&, std::decay_t<Args>&...>;
@@ -89,8 +89,8 @@ constexpr void explain_wrong_period() {
 
 }  // namespace detail
 
-/// As spawn(), but `f(args...)` is called only when that time has passed, counted from this call.
-/// Killed before, it never is. In dumps the fiber sleeps until then.
+/// Like spawn(), but calls `f(args...)` after `delay`, counted from this call. If the fiber is
+/// killed first, `f` is never called. Until then dump() shows the fiber sleeping.
 template <class F, class... Args>
 requires detail::makes_task<F, Args...>
 auto spawn_after(const spawn_time& delay, F&& f, Args&&... args) {
@@ -98,7 +98,7 @@ auto spawn_after(const spawn_time& delay, F&& f, Args&&... args) {
                delay.where());
 }
 
-// For calls that do not compile: says why, at once, because what it returns is deduced.
+// For calls that do not compile. The deduced return type forces the static_assert that says why.
 template <class F, class... Args>
 requires detail::spawns_wrongly<F, Args...>
 auto spawn_after(const spawn_time&, F&&, Args&&...) {
@@ -106,11 +106,11 @@ auto spawn_after(const spawn_time&, F&&, Args&&...) {
   return fiber<>();
 }
 
-/// Calls `f(args...)` once a period, for the first time one period after this call, until it throws
-/// or the fiber is killed; the copies of `f` and `args` serve all calls. The next call begins on
-/// the grid of periods, however long one took; ticks that a long call has missed are left out, not
-/// made up for. The period must be above zero; an endless one, such as std::chrono::hours::max(),
-/// never comes. A failure ends it, and is the fiber's.
+/// Calls `f(args...)` once per period until `f` throws or the fiber is killed. The first call is
+/// made one period after this one. All calls share the same copies of `f` and `args`. Calls begin
+/// on a fixed grid of periods, however long a call takes; ticks that a long call misses are
+/// skipped. The period must be above zero; an infinite one, such as std::chrono::hours::max(),
+/// never elapses. A failure ends the fiber and is its outcome.
 template <class F, class... Args>
 requires detail::makes_periodic_task<F, Args...> fiber<> spawn_every(const spawn_time& period,
                                                                      F&& f, Args&&... args) {
@@ -127,8 +127,8 @@ auto spawn_every(const spawn_time&, F&&, Args&&...) {
 template <class F, class... Args>
 fiber<> spawn_every(std::chrono::steady_clock::time_point, F&&, Args&&...) = delete;
 
-/// The same calls for a class derived from it that has a spawn() for tasks: the fiber belongs to
-/// the group from the call on, also while it sleeps.
+/// Adds these functions to a derived class that has a spawn() for tasks. The fiber belongs to the
+/// group from the call on, even while it sleeps.
 template <class Self>
 class spawns_later {
  public:

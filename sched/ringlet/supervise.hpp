@@ -1,4 +1,4 @@
-// supervise: calls something again when it has failed.
+// supervise: restarts a call that failed.
 #pragma once
 
 #include <ringlet/fiber.hpp>
@@ -15,13 +15,13 @@
 
 namespace ringlet {
 
-/// How often a failing call is made again; see supervise().
+/// How often supervise() restarts a failing call.
 struct restart_options {
-  /// At most this many restarts within this time; one more failure is passed on.
+  /// At most this many restarts within `per`; one more failure is rethrown.
   std::size_t restarts_max = 5;
   std::chrono::nanoseconds per = std::chrono::minutes(1);
-  /// The pause before a restart: this, doubled with each further failure, at most that. A call that
-  /// went well for `per` begins anew.
+  /// The pause before a restart: pause_first, doubled with each further failure, up to pause_max. A
+  /// call that ran for `per` without failing resets it.
   std::chrono::nanoseconds pause_first = std::chrono::milliseconds(100);
   std::chrono::nanoseconds pause_max = std::chrono::seconds(10);
 };
@@ -32,8 +32,8 @@ namespace detail {
 class restart_count {
  public:
   explicit restart_count(const restart_options& options) : options_(options) {}
-  /// A call has failed that began at `begin`. Yields how long to wait before the next one, or
-  /// throws `error` when there were too many.
+  /// Called when a call that began at `begin` has failed. Returns how long to wait before the next
+  /// call, or throws `error` if there were too many failures.
   std::chrono::nanoseconds pause_after(steady_ns begin, const std::exception_ptr& error);
 
  private:
@@ -63,16 +63,16 @@ std::invoke_result_t<F&> supervise_call(F f, restart_options options) {
 
 }  // namespace detail
 
-/// Calls `f()`, which returns a task, and awaits it; when that fails, again after a pause, until
-/// one returns, whose value is yielded. Kills and scopes around it are no failures, and pass
-/// through; an exception that its fiber is killed with is a failure like any other. Failures that
-/// are followed by a restart go to options::on_unobserved, so that they are seen, with the pause
-/// and the count: "again in 50 ms (2 of 4)", where 4 is restarts_max.
+/// Calls `f()`, which returns a task, and awaits it. If the call fails, supervise() calls `f()`
+/// again after a pause, until a call succeeds, and returns its value. Kills and cancelled scopes
+/// are not failures and propagate; an exception that the fiber is killed with is a failure like any
+/// other. Each failure that is followed by a restart is reported to options::on_unobserved with the
+/// pause and the count: "again in 50 ms (2 of 4)", where 4 is restarts_max.
 ///
 ///     spawn([] { return supervise(poll_the_sensor, {.restarts_max = 10}); });
 ///
-/// With g++ 12 name a callable that has something to destroy first; see with_timeout().
-/// Errors  That of the last call, when there were more than restarts_max failures within `per`.
+/// With g++ 12, first name a callable that has a destructor; see with_timeout().
+/// Errors  That of the last call, if more than restarts_max calls failed within `per`.
 template <class F>
 requires detail::makes_task<F>
 auto supervise(F&& f, restart_options options = {}) -> std::invoke_result_t<std::decay_t<F>&> {

@@ -1,4 +1,4 @@
-// until: how long a wait may take.
+// until: the limit of a wait.
 #pragma once
 
 #include <ringlet/engine.hpp>
@@ -10,13 +10,13 @@
 namespace ringlet {
 
 /// The limit of a wait: a duration from the moment the wait begins, a steady point in time, or
-/// `forever`. A limit that has passed lets the call succeed only if it can do so at once.
+/// `forever`. With a limit that has already passed, a call succeeds only if it need not wait.
 ///
 /// Converts from any std::chrono duration and from std::chrono::steady_clock::time_point. Durations
 /// of 146 years or more count as forever.
 ///
-/// The calls that a connection makes for every message take it by reference: g++ keeps a copy of a
-/// default argument of class type in the frame of every caller.
+/// Calls that a connection makes for every message take the limit by reference: g++ keeps a copy of
+/// a default argument of class type in the frame of every caller.
 class until {
  public:
   template <class Rep, class Period>
@@ -44,7 +44,8 @@ class until {
   template <class Rep, class Period>
   static constexpr steady_ns nanoseconds_rounded_up(
       std::chrono::duration<Rep, Period> timeout) noexcept {
-    // Looked at as a double first: many durations, above and below zero, do not fit nanoseconds.
+    // Compared as a double first: many durations, positive and negative, do not fit into
+    // nanoseconds.
     if (!(timeout > timeout.zero())) return 0;
     if (std::chrono::duration<double, std::nano>(timeout).count() >= limit) return never;
     return std::chrono::ceil<std::chrono::nanoseconds>(timeout).count();

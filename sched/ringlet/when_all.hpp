@@ -1,4 +1,4 @@
-// when_all and when_any: several calls at once, as children of the fiber that awaits them.
+// when_all and when_any: run several calls at once, as children of the fiber that awaits them.
 #pragma once
 
 #include <ringlet/ended_fibers.hpp>
@@ -22,8 +22,8 @@ template <class... T>
 struct any_of {
   /// Which of the calls ended first.
   std::size_t index;
-  /// All of them, ended: result(), value() and error() tell how. The others were cancelled, which a
-  /// call may have survived; a loser that succeeded is not dropped.
+  /// All calls. All have ended; result(), value() and error() tell how. The losers were cancelled,
+  /// but a call may have succeeded anyway; its value is kept.
   std::tuple<fiber<T>...> calls;
 };
 
@@ -60,10 +60,10 @@ task<any_of<T...>> spawn_and_take_first(task_group& group, task<T>&... calls) {
 }  // namespace detail
 
 /// Runs all the calls at once, each in a fiber of its own, and returns a tuple of their values,
-/// with std::monostate for void. The first that fails cancels the other calls; when all have ended
-/// its exception is thrown, and those of the other calls are reported; see options::on_unobserved.
-/// errc::exited when a call was killed.
-/// What ends the caller ends the calls first.
+/// with std::monostate for void. The first call that fails cancels the other calls. When all have
+/// ended, its exception is thrown, and the exceptions of the other calls are reported (see
+/// options::on_unobserved). Throws errc::exited if a call was killed. An interruption of the caller
+/// ends the calls first.
 template <class... T>
 requires(sizeof...(T) >
          0) task<std::tuple<detail::value_or_unit<T>...>> when_all(task<T>... calls) {
@@ -83,10 +83,10 @@ requires(sizeof...(T) >
       *all);
 }
 
-/// Runs all the calls at once, each in a fiber of its own, until the first has ended, however; then
-/// cancels the other calls, and returns which was first and the outcome of every call, when all
-/// have ended. Failures of the calls are outcomes and not thrown. What ends the caller ends the
-/// calls first.
+/// Runs all the calls at once, each in a fiber of its own. When the first has ended, in any way,
+/// cancels the other calls. When all have ended, returns which was first and the outcome of every
+/// call. Failures of the calls are outcomes and are not thrown. An interruption of the caller ends
+/// the calls first.
 template <class... T>
 requires(sizeof...(T) > 0) task<any_of<T...>> when_any(task<T>... calls) {
   co_return co_await detail::run_group<any_of<T...>, task_group::failures::are_outcomes>(
