@@ -1,4 +1,4 @@
-// address: where a socket is: an IPv4 or IPv6 address and a port.
+// address: the address of a socket: an IPv4 or IPv6 address and a port.
 #pragma once
 
 #include <netinet/in.h>
@@ -18,25 +18,26 @@ class address {
   address() noexcept;
 
   /// Reads "192.0.2.1:9090" or "[2001:db8::1]:9090"; an IPv6 zone follows a percent sign, by name
-  /// or number: "[fe80::1%eth0]:9090". Numeric only: names are not looked up. Errors
-  /// std::errc::invalid_argument, with a sentence that says what is wrong in `text`.
+  /// or number: "[fe80::1%eth0]:9090". Numeric only: names are not looked up.
+  /// Errors  std::errc::invalid_argument, with a message that says what is wrong in `text`.
   static address parse(std::string_view text);
-  /// The same for an address and a port that come apart; `host` without brackets.
+  /// The same for a separate address and port; `host` has no brackets.
   static address parse(std::string_view host, std::uint16_t port);
 
-  /// 127.0.0.1, and all addresses of this host, IPv4.
+  /// The IPv4 addresses 127.0.0.1 (loopback) and 0.0.0.0, which stands for all addresses of this
+  /// host (any).
   static address loopback(std::uint16_t port) noexcept;
   static address any(std::uint16_t port) noexcept;
 
   /// The IPv4 address that an IPv4-mapped IPv6 address ("::ffff:192.0.2.1") stands for, with the
-  /// same port; any other address as it is. For peers of a listener that takes both.
+  /// same port; any other address unchanged. For peers of a listener that accepts both.
   address unmapped() const noexcept;
 
   bool is_ipv6() const noexcept { return storage_.any.sa_family == AF_INET6; }
   std::uint16_t port() const noexcept;
   /// The address without the port.
   std::string host() const;
-  /// What parse() reads.
+  /// The text form that parse() reads.
   std::string to_string() const;
 
   friend bool operator==(const address& a, const address& b) noexcept { return (a <=> b) == 0; }

@@ -1,4 +1,4 @@
-// poll_fd: waiting for a descriptor that another library owns.
+// poll_fd: waits for a descriptor that another library owns.
 #pragma once
 
 #include <ringlet/operation_wait.hpp>
@@ -21,8 +21,8 @@ class [[nodiscard]] poll_fd_wait final : public basic_operation_wait<two_phase_w
     return begin_operation(type, caller.promise());
   }
   result<short> take() {
-    // A poll takes nothing: when the fiber was cancelled together with what it waits for, it does
-    // not depend on the engine which of the two is told.
+    // A poll takes nothing. So if the fiber is cancelled while its descriptor becomes ready, the
+    // cancellation is reported, with every engine.
     rethrow_interruption();
     if (answer < 0) return failure();
     return static_cast<short>(answer);
@@ -46,29 +46,31 @@ class [[nodiscard]] poll_fd_wait final : public basic_operation_wait<two_phase_w
 };
 
 /// Waits until `fd` is ready for one of `events`, as poll(2): `co_await poll_fd(fd, POLLIN, 5s)`.
-/// Yields what it is ready for: those of `events` that are, and POLLERR, POLLHUP or POLLNVAL as the
-/// system tells them, asked for or not; never 0. For descriptors that another library reads and
-/// writes: a line editor, a database client. Nothing is read or written, O_NONBLOCK stays as it is,
-/// and the descriptor stays the library's. What is ready may not be any more when the library
-/// looks: it has to be content with EAGAIN, so a blocking descriptor can stop the thread.
+/// Returns the events that are ready: those of `events`, and POLLERR, POLLHUP or POLLNVAL as the
+/// system reports them, requested or not; never 0. For descriptors that another library reads and
+/// writes: a line editor, a database client. poll_fd() reads and writes nothing, leaves O_NONBLOCK
+/// unchanged, and the library still owns the descriptor. Readiness can be stale by the time the
+/// library acts. It must handle EAGAIN; a blocking descriptor may therefore block the thread.
 ///
-/// Events        POLLIN, POLLOUT, POLLPRI, POLLRDHUP and their like, or 0 for errors alone. What is
-///               ready is told each time (level-triggered). Files and directories, which epoll
-///               cannot wait for, are always ready, as in poll(2).
-/// Errors        bad_file_descriptor when `fd` is not open. errc::timed_out. invalid_argument when
-///               a file is asked for neither POLLIN nor POLLOUT, for nothing else ever comes.
+/// Events        POLLIN, POLLOUT, POLLPRI, POLLRDHUP and similar, or 0 for errors only. Every call
+///               reports what is ready (level-triggered). Files and directories, which epoll cannot
+///               wait for, are always ready, as in poll(2).
+/// Errors        bad_file_descriptor if `fd` is not open. errc::timed_out. invalid_argument if
+///               `events` for a file has neither POLLIN nor POLLOUT, because a file never reports
+///               anything else.
 /// Cancellation  Loses nothing.
-/// Overlap       Any number of fibers may wait for one descriptor; each is told.
-/// select()      It can be a part. When another part is taken, the select() returns as soon as
-///               nothing waits for `fd` any more, in the next turn.
-/// Closing       Do not close `fd` while a fiber waits: the wait may then not end. (io_uring waits
-///               on for what the number stood for; epoll hears no more of it, nor of the next one
-///               of that number as long as the wait lasts.) End it first, by a kill or a limit.
-/// Streams       Of a ringlet stream it tells what the system knows, but not what has been received
-///               and not taken yet, as its readable() does.
-/// Signals       SIGINT and SIGTERM are run_main()'s. Others, such as SIGHUP and SIGUSR1, come
-///               through a signalfd. Block them before the first thread is started, at the
-///               beginning of main(), so that all threads do:
+/// Overlap       Any number of fibers may wait for one descriptor; each is resumed.
+/// select() It can be a part. When another part is taken, the select() returns in the next turn, as
+///               soon as nothing waits for `fd` any more.
+/// Closing       Do not close `fd` while a fiber waits: the wait may then not end. (io_uring keeps
+///               waiting for the old descriptor. epoll reports nothing more for it, nor for a new
+///               descriptor with the same number while the wait lasts.) End the wait first, by a
+///               kill or a limit.
+/// Streams       For a ringlet stream, poll_fd() reports what the system knows. Unlike readable(),
+///               it does not see bytes that ringlet has received and the program has not taken.
+/// Signals       SIGINT and SIGTERM are run_main()'s. Receive other signals, such as SIGHUP and
+///               SIGUSR1, through a signalfd. Block them at the beginning of main(), before the
+///               first thread is started, so that all threads block them:
 ///
 ///                   sigset_t wanted;
 ///                   sigemptyset(&wanted);

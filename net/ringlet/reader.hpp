@@ -1,4 +1,4 @@
-// reader: lines, delimited pieces and exact counts from a stream of bytes.
+// reader: reads lines, delimited pieces and exact counts from a stream of bytes.
 #pragma once
 
 #include <ringlet/buffer.hpp>
@@ -33,39 +33,42 @@ class view_wait;
 using read_exact_view_wait = view_wait<true>;
 using peek_wait = view_wait<false>;
 
-/// Cuts what a stream brings into pieces.
+/// Cuts the bytes of a stream into pieces.
 ///
 ///   reader in(stream);
 ///   while (const auto line = co_await in.read_line()) use(*line);
 ///
 /// True of every call, and not repeated there:
 ///
-///   Views         What a call returns is text or any other bytes. It stays valid until the next
-///                 call on the reader, consume() excepted. It is a view of the buffer that the
-///                 stream lent where the whole piece lies in one, else of the reader's own memory.
-///   Limit         A piece has at most limit() bytes, without its delimiter. What is longer fails
-///                 with errc::too_long, as soon as so much has come. The rest of an overlong line
-///                 or delimited piece is then thrown away, up to and including its delimiter, while
-///                 later calls wait for what follows it: so a server can complain and go on.
-///   Memory        While nothing is buffered: none but itself; of a standard stream one buffer of
-///                 options.sizes.buffer_size bytes. While a piece is not whole: what has come of
-///                 it, in memory that grows by doubling, and goes when it is consumed. Never more
-///                 than the limit, the delimiter and one lent buffer; in the moment of growing
-///                 half the limit beside it.
-///   Overlap       A call while another one waits is the caller's bug and aborts. So is one while
-///                 a read of the stream itself is in flight, if it has to wait.
+///   Views         A call returns a view of text or any other bytes. It stays valid until the next
+///                 call on the reader, except consume(). The view is of the buffer that the stream
+///                 lent, if the whole piece lies in one buffer; otherwise of the reader's own
+///                 memory.
+///   Limit         A piece has at most limit() bytes, without its delimiter. A longer piece fails
+///                 with errc::too_long as soon as that many bytes have arrived. Later calls discard
+///                 the rest of an overlong line or delimited piece, up to and including its
+///                 delimiter, and return what follows it. So a server can report the error and
+///                 continue.
+///   Memory        While nothing is buffered, only the reader itself; for a standard stream also
+///                 one buffer of options.sizes.buffer_size bytes. While a piece is incomplete, its
+///                 bytes so far, in memory that grows by doubling and is freed when the piece is
+///                 consumed. Never more than the limit, the delimiter and one lent buffer; while
+///                 growing, also half the limit.
+///   Overlap       A call during another call that waits is the caller's bug and aborts. So does a
+///                 call that has to wait while a read of the stream itself is in flight.
 ///   Errors        Those of the stream, as std::system_error or as_result(); closed on this side:
-///                 errc::closed. not_enough_memory: no byte is lost, call again. What had been
+///                 errc::closed. not_enough_memory: no byte is lost; call again. Bytes that were
 ///                 buffered before an error can still be read.
-///   Cancellation  Every call is cancel-safe: what had arrived stays in the reader, and calling
-///                 again goes on where it was. The `until` of a call counts as a cancellation.
-///   End           A call that could be served from what is buffered still is. The end is told
-///                 when nothing is left, again and again; a terminal goes on after each Ctrl-D.
-///   Lifetime      Borrows the stream, which may be moved and closed, but must live as long.
+///   Cancellation  Every call is cancel-safe: bytes that have arrived stay in the reader, and
+///                 calling again continues where it stopped. The `until` of a call counts as a
+///                 cancellation.
+///   End           Calls are first served from what is buffered. When nothing is left, every call
+///                 reports the end; a terminal continues after each Ctrl-D.
+///   Lifetime      Borrows the stream, which may be moved and closed but must outlive the reader.
 ///   Thread        That of the scheduler of the stream.
 ///
-/// A reader takes more from the stream than it hands out: as long as something may be buffered,
-/// read from the reader only.
+/// A reader takes more from the stream than it returns: as long as bytes may be buffered, read from
+/// the reader only.
 class reader {
  public:
   static constexpr std::size_t default_limit = 64 * 1024;
@@ -78,35 +81,36 @@ class reader {
   reader& operator=(const reader&) = delete;
   ~reader();
 
-  /// The next line, without the LF or CR LF that ends it; nothing at the end of the stream. What
-  /// comes after the last LF is a line, too. A CR counts against the limit.
+  /// The next line, without the LF or CR LF that ends it; nothing at the end of the stream. Bytes
+  /// after the last LF are a line, too. A CR counts against the limit.
   read_line_wait read_line(const until& limit = forever);
-  /// The next line if all of it has come already; never waits, nor reads from a standard stream:
-  /// there it looks at what an earlier call has brought. Nothing also when the next call
-  /// would find the end, an error, or a line that is too long: read_line() tells.
+  /// The next line if all of it has already arrived. Never waits, and never reads from a standard
+  /// stream: there it only uses what an earlier call has read. Also returns nothing if the next
+  /// call would find the end, an error, or a line that is too long; read_line() reports which.
   std::optional<std::string_view> try_read_line() noexcept;
 
-  /// What comes before the next `delimiter`, which must not be empty and is thrown away; nothing at
-  /// the end of the stream. errc::end_of_stream when bytes come after the last delimiter: they stay
-  /// in the reader. `delimiter` is borrowed until the co_await returns.
+  /// The bytes before the next `delimiter`, which must not be empty and is discarded; nothing at
+  /// the end of the stream. errc::end_of_stream if the stream ends with bytes after the last
+  /// delimiter; they stay in the reader. `delimiter` is borrowed until the co_await returns.
   read_until_wait read_until(std::string_view delimiter, const until& limit = forever);
 
-  /// The next `count` bytes, 0 to limit(). errc::end_of_stream when the stream ends before; what
-  /// came stays in the reader. errc::too_long takes and throws away nothing.
+  /// The next `count` bytes, 0 to limit(). errc::end_of_stream if the stream ends before; the bytes
+  /// that arrived stay in the reader. With errc::too_long nothing is taken or discarded.
   read_exact_view_wait read_exact(std::size_t count, const until& limit = forever);
 
-  /// Puts bytes at the front of `memory`, which must not be empty: what is buffered, or else what
-  /// comes next. Returns how many, at least 1; or 0 at the end of the stream. So a protocol can go
-  /// on with raw bytes, and read what is longer than the limit.
+  /// Copies bytes to the front of `memory`, which must not be empty: buffered bytes, or else the
+  /// next ones to arrive. Returns how many, at least 1; or 0 at the end of the stream. So a
+  /// protocol can continue with raw bytes, and can read more than the limit.
   read_copy_wait read_some(std::span<std::byte> memory, const until& limit = forever);
 
-  /// Waits until `count` bytes are buffered, at most limit(), and shows all that is in one piece
-  /// with them; takes nothing. Fewer than `count` when the stream ends before: none is the end.
+  /// Waits until `count` bytes are buffered, at most limit(), and returns a view of them and of
+  /// everything contiguous with them. Takes nothing. The view has fewer than `count` bytes if the
+  /// stream ends before; an empty view is the end.
   peek_wait peek(std::size_t count, const until& limit = forever);
-  /// What has come already, or the first part of it where it lies in two pieces; never waits.
+  /// The bytes that have already arrived, or the first part if they lie in two pieces. Never waits.
   std::string_view peek() noexcept;
-  /// Throws away the first `count` bytes of what peek() showed; more is the caller's bug and
-  /// aborts. The view stays valid.
+  /// Discards the first `count` bytes of what peek() returned; more is the caller's bug and aborts.
+  /// The view stays valid.
   void consume(std::size_t count) noexcept;
 
   std::size_t limit() const noexcept { return limit_; }
@@ -120,16 +124,16 @@ class reader {
   template <bool Consumes>
   friend class view_wait;
 
-  // What there is only while a piece is not whole: most readers, most of the time, have none.
+  // Exists only while a piece is incomplete: most readers, most of the time, have none.
   struct unfinished {
     std::vector<char> bytes;
-    std::size_t taken = 0;    // so many of them are consumed
-    std::string searched;     // the delimiter that scanned and skipping are about
-    std::size_t scanned = 0;  // it does not begin in so many buffered bytes
-    bool skipping = false;    // up to and including it, bytes are thrown away
+    std::size_t taken = 0;    // how many of them are consumed
+    std::string searched;     // the delimiter that `scanned` and `skipping` refer to
+    std::size_t scanned = 0;  // how many buffered bytes it does not begin in
+    bool skipping = false;    // bytes up to and including it are discarded
   };
 
-  // What is not consumed lies in two places: in begun_, and after it in fresh_.
+  // Unconsumed bytes lie in two places: first in begun_, then in fresh_.
   std::string_view stored() const noexcept {
     if (begun_ == nullptr) return {};
     return std::string_view(begun_->bytes.data(), begun_->bytes.size()).substr(begun_->taken);
@@ -161,11 +165,11 @@ class reader {
   std::string_view fresh_;  // in lent_ or file_
   buffer lent_;
   std::unique_ptr<unfinished> begun_;
-  bool ended_ = false;  // the stream has, after what is buffered
+  bool ended_ = false;  // the stream has ended, after what is buffered
   bool waiting_ = false;
 };
 
-/// The base of the waits of a reader: until a delimiter or a number of bytes is buffered.
+/// The base of the waits of a reader: waits until a delimiter or a number of bytes is buffered.
 class reader_wait : public claiming_wait<direction::read, wait_base>, private arrival_waiter {
  public:
   template <class Promise>
@@ -179,23 +183,24 @@ class reader_wait : public claiming_wait<direction::read, wait_base>, private ar
   ~reader_wait() = default;
 
   virtual const wait_type& kind() const noexcept = 0;
-  /// What it waits for: a delimiter, or a number of bytes.
+  /// Sets what the wait is for: a delimiter, or a number of bytes.
   void want(std::string_view delimiter) noexcept {
     delimiter_ = delimiter.data();
     count_ = delimiter.size();
   }
   void want(std::size_t count) noexcept { count_ = count; }
 
-  /// For take(), first: why there is nothing to take, or 0. Throws when it was an interruption.
+  /// First in take(): the reason why there is nothing to take, or 0. Throws if it was an
+  /// interruption.
   std::error_code failure();
   bool is_whole() const noexcept { return state_ == state::whole; }
-  /// For take(), then: whether the stream ended before what was wanted had come.
+  /// Next in take(): whether the stream ended before the wanted bytes had arrived.
   bool has_ended() const noexcept { return state_ == state::ended; }
   /// How many bytes were wanted, or lie before the delimiter.
   std::size_t count() const noexcept { return count_; }
   /// The first bytes of what is buffered, in one piece.
   result<std::string_view> view(std::size_t bytes) noexcept;
-  /// For take() at the end: yields nothing once nothing is left.
+  /// For take() at the end: the stream's end has been reported.
   void tell_end() noexcept { in_.ended_ = false; }
 
   /// Lets the next call begin, when take() ends.
@@ -266,7 +271,7 @@ class [[nodiscard]] read_until_wait final : public reader_wait {
   std::size_t delimiter_size_;
 };
 
-/// See reader::read_exact(), which consumes what it yields, and reader::peek().
+/// See reader::read_exact(), which consumes what it returns, and reader::peek().
 template <bool Consumes>
 class [[nodiscard]] view_wait final : public reader_wait {
  public:

@@ -1,4 +1,4 @@
-// All of ringlet. Each header can be included by itself, too.
+// Includes all of ringlet. Each header can also be included by itself.
 #pragma once
 
 #include <ringlet/address.hpp>

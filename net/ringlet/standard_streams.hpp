@@ -10,23 +10,24 @@
 
 namespace ringlet {
 
-/// A descriptor that the program was started with. Fibers wait for it as for a socket; the rules of
-/// tcp_stream hold. It stays open when the object goes, and O_NONBLOCK is never set on it: other
-/// processes share it. Writing to a pipe without a reader raises SIGPIPE, as usual.
+/// A descriptor that the program was started with. Fibers wait for it as for a socket, under the
+/// rules of tcp_stream. The descriptor stays open when the object is destroyed, and O_NONBLOCK is
+/// never set on it, because other processes share it. Writing to a pipe without a reader raises
+/// SIGPIPE, as usual.
 class standard_stream {
  public:
   /// See standard_input() and standard_output().
   explicit standard_stream(int fd) : state_(descriptor::make(fd, descriptor::kind::borrowed)) {}
 
-  /// As tcp_stream::read_some(): 0 is the end of the file, or Ctrl-D on a terminal.
+  /// Like tcp_stream::read_some(): 0 means end of file, or Ctrl-D on a terminal.
   read_some_wait read_some(std::span<std::byte> memory, until limit = forever) {
     return read_some_wait(*state_, opcode::read, memory, limit);
   }
-  /// As tcp_stream::read_exact().
+  /// Like tcp_stream::read_exact().
   read_exact_wait read_exact(std::span<std::byte> memory, until limit = forever) {
     return read_exact_wait(*state_, opcode::read, memory, limit);
   }
-  /// As tcp_stream::write_all().
+  /// Like tcp_stream::write_all().
   write_all_wait write_all(std::span<const std::byte> bytes, until limit = forever) {
     return write_all_wait(*state_, opcode::write, bytes, limit);
   }
@@ -41,7 +42,7 @@ class standard_stream {
   descriptor::owner state_;
 };
 
-/// Descriptor 0. Make one object and keep it: two would not know of each other's reads.
+/// Descriptor 0. Make one object and keep it: two objects would not know of each other's reads.
 inline standard_stream standard_input() { return standard_stream(0); }
 /// Descriptor 1.
 inline standard_stream standard_output() { return standard_stream(1); }

@@ -1,4 +1,4 @@
-// tcp_listener: a TCP port that is listened on.
+// tcp_listener: a listening TCP port.
 #pragma once
 
 #include <ringlet/address.hpp>
@@ -69,56 +69,57 @@ class [[nodiscard]] close_listener_wait : public wait_base {
 
 /// Options of tcp_listener::bind().
 struct listen_options {
-  /// Connections that the system keeps until they are accepted; it has a limit of its own
-  /// (net.core.somaxconn).
+  /// How many connections the system keeps until they are accepted; the system has a limit of its
+  /// own (net.core.somaxconn).
   int backlog = 4096;
-  /// SO_REUSEPORT: several listeners share the port, and the system spreads connections over them;
-  /// all of them must ask for it.
+  /// SO_REUSEPORT: several listeners share the port, and the system spreads connections over them.
+  /// All of them must set it.
   bool reuse_port = false;
-  /// SO_REUSEADDR: bind although connections of an earlier listener linger on.
+  /// SO_REUSEADDR: bind even while connections of an earlier listener linger.
   bool reuse_address = true;
-  /// IPV6_V6ONLY: an IPv6 listener takes no IPv4 connections.
+  /// IPV6_V6ONLY: an IPv6 listener accepts no IPv4 connections.
   bool ipv6_only = false;
 };
 
 /// Accepts TCP connections. Movable; destroying it closes it.
 ///
-/// When descriptors or memory run out (EMFILE, ENFILE, ENOBUFS, ENOMEM, std::bad_alloc) accept()
-/// keeps waiting: it tries again when ringlet has closed a descriptor, and otherwise after 10 ms,
-/// doubled each time up to 1 s. The first time it says so on standard error. Until then connections
-/// wait in the backlog. A connection that failed before it was accepted is passed over.
+/// When descriptors or memory run out (EMFILE, ENFILE, ENOBUFS, ENOMEM, std::bad_alloc), accept()
+/// keeps waiting. It tries again when ringlet has closed a descriptor, and otherwise after 10 ms,
+/// doubled each time up to 1 s. The first time, it prints a line to standard error. Until then
+/// connections wait in the backlog. A connection that failed before it was accepted is skipped.
 ///
-/// Sharing: a listening socket may be open in other threads and processes, too. Closing it here
-/// does not end the listening there, and the system chooses who accepts which connection.
+/// Sharing: a listening socket may also be open in other threads and processes. Closing it here
+/// does not close it there, and the system chooses which of them accepts a connection.
 ///
 /// Thread: that of the scheduler it was made on.
 class tcp_listener {
  public:
-  /// Listens on "host:port"; port 0 takes a free one (local_address() tells it). Numeric, see
+  /// Listens on "host:port"; port 0 picks a free port (see local_address()). Numeric, see
   /// address::parse().
   /// Errors  address_in_use, address_not_available, permission_denied (ports below 1024), ...
   static tcp_listener bind(std::string_view host_and_port, const listen_options& options = {});
   static tcp_listener bind(const address& where, const listen_options& options = {});
-  /// Takes over a listening socket, say from a service manager. Other threads and processes may
-  /// listen on it, too: each with a duplicate of its own (dup(2)). So it accepts one connection at
-  /// a time, and none that no fiber waits for; who is idle gets the next one. That costs some
-  /// throughput: where each thread can have a socket of its own, prefer bind() with reuse_port. On
-  /// epoll the socket becomes non-blocking, for all who share it.
+  /// Takes over a listening socket, for instance from a service manager. Other threads and
+  /// processes may listen on it, too, each through a duplicate of its own (dup(2)). So this
+  /// listener accepts one connection at a time, and only while a fiber waits for one; an idle
+  /// listener gets the next. That costs some throughput: if each thread can have a socket of its
+  /// own, prefer bind() with reuse_port. On epoll the socket becomes non-blocking for everything
+  /// that shares it.
   explicit tcp_listener(unique_fd fd);
 
-  /// Waits for the next connection. Several fibers may wait: first come, first served.
-  /// Errors        errc::closed when the listener is closed; timed_out. What the system refuses for
-  ///               good (EPERM and EACCES of a security policy, EINVAL of a socket that does not
-  ///               listen, ...); each further call tries once more.
+  /// Waits for the next connection. Several fibers may wait; they are served in arrival order.
+  /// Errors        errc::closed if the listener is closed; timed_out. Permanent errors of the
+  /// system (EPERM and EACCES of a security policy, EINVAL of a socket that does not listen, ...);
+  /// each further call tries once more.
   /// Cancellation  No connection is lost.
   accept_wait accept(until limit = forever) { return accept_wait(checked(), limit); }
 
-  /// Stops listening: those who wait get errc::closed, connections that were accepted by the system
-  /// but not handed out are closed, then the descriptor is. Twice is fine.
+  /// Stops listening. Waiting fibers get errc::closed. Connections that the system has accepted but
+  /// no fiber has taken are closed, then the descriptor is. Idempotent.
   close_listener_wait close() noexcept { return close_listener_wait(state_.get()); }
 
   address local_address() const;
-  /// The descriptor, or -1 once closed. Stays owned.
+  /// The descriptor, or -1 once closed. The listener keeps ownership.
   int native_handle() const noexcept;
 
  private:
