@@ -1,4 +1,4 @@
-// as_result: the outcome of a call as a result<T>, instead of an exception.
+// as_result: returns the outcome of a call as a result<T> instead of throwing.
 #pragma once
 
 #include <ringlet/result.hpp>
@@ -11,7 +11,7 @@
 
 namespace ringlet {
 
-/// An awaiter that can tell an error without throwing: all of the library's own.
+/// An awaiter that can return an error without throwing. All awaiters of the library can.
 template <class A>
 concept quiet_awaiter = awaiter<A> && requires(A a) {
   a.take();
@@ -34,10 +34,10 @@ class result_awaiter {
   A* inner_;
 };
 
-/// `co_await as_result(stream.read_some(memory))` gives a result<T>: the value, or the error from
+/// `co_await as_result(stream.read_some(memory))` returns a result<T>: the value, or the error from
 /// the outside world (reset, refused, timed out, ...) that the plain call would throw. Nothing is
-/// thrown on the way. `cancelled` is not such an error and passes through.
-/// Lifetime: borrows the call; await it in the same expression. (Of a variable it does not
+/// thrown internally. `cancelled` is not such an error and propagates.
+/// Lifetime: borrows the call; await it in the same expression. (A wait held in a variable does not
 /// compile.)
 template <class A>
 requires quiet_awaiter<std::remove_reference_t<A>>
@@ -45,8 +45,8 @@ requires quiet_awaiter<std::remove_reference_t<A>>
   return result_awaiter<std::remove_reference_t<A>>(call);
 }
 
-/// The same for a task: a std::system_error that it throws becomes the error of the result; every
-/// other exception passes through.
+/// The same for a task: a std::system_error that it throws becomes the error of the result. Every
+/// other exception propagates.
 template <class T>
 [[nodiscard]] task<result<T>> as_result(task<T> call) {
   try {

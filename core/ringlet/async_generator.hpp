@@ -21,11 +21,11 @@ namespace ringlet {
 template <class Y>
 class async_generator;
 
-/// Part of the chain of the coroutine that awaits its next value, for as long as that takes: its
-/// parent and its chain are null in between.
+/// While a coroutine awaits the next value, the generator is part of that coroutine's chain. In
+/// between, its parent and chain are null.
 template <class Y>
 class async_generator_promise final : public task_promise_base, public detail::returned<void> {
-  /// Suspends and resumes who awaits.
+  /// Suspends the generator and resumes the consumer.
   struct return_to_consumer {
     bool await_ready() const noexcept { return false; }
     template <class Promise>
@@ -59,7 +59,7 @@ class async_generator_promise final : public task_promise_base, public detail::r
   void yield(Y& value) noexcept { yielded_ = std::addressof(value); }
 
   bool is_running() const noexcept { return chain != nullptr; }
-  /// What the run that ended last has yielded, moved out; throws what it threw.
+  /// Moves out the value that the last resumption yielded, or throws its exception.
   std::optional<Y> take_yielded() {
     if (yielded_ != nullptr) {
       return std::optional<Y>(std::in_place, std::move(*std::exchange(yielded_, nullptr)));
@@ -111,20 +111,20 @@ class [[nodiscard]] next_awaiter {
 ///     auto all = lines(peer);
 ///     while (auto line = co_await all.next()) co_await log(*line);
 ///
-/// next() returns an optional, not a pointer: the value is moved out to the caller and stays
-/// unchanged however often the generator is resumed. An empty one says that the body has returned,
-/// and says so at every later call. What the body throws comes out of next(), and ends it.
+/// next() returns an optional, not a pointer: the value is moved out to the caller, and resuming
+/// the generator does not change it. An empty optional means that the body has returned; every
+/// later call returns one, too. next() throws the exception of the body, which ends the generator.
 ///
-/// Lazy: the body runs only while next() is awaited, as a call of the fiber that awaits. Its waits
-/// are that fiber's: dump() prints it in the chain of calls, and a kill or a limit that ends a wait
-/// in it unwinds the body first and then comes out of next(); so a next() that is cut short, such
-/// as by with_timeout, ends the generator. Awaiting next() is itself neither a checkpoint nor a
-/// turn of other fibers.
+/// Lazy: the body runs only while next() is awaited, as a call of the awaiting fiber. Its waits are
+/// that fiber's waits: dump() prints the generator in the chain of calls, and a kill or a limit
+/// that ends a wait in the body unwinds the body first and is then thrown by next(). So cancelling
+/// a next(), for instance by with_timeout, ends the generator. Awaiting next() is not a checkpoint,
+/// and other fibers do not run.
 ///
-/// It may be handed from fiber to fiber; one at a time may await next(), and the body itself may
-/// not. A generator that is dropped early is destroyed at its co_yield, with its locals, as if the
-/// scope had ended there. Dropping it during next() aborts. Do not keep a scope, such as a limit,
-/// across a co_yield: it would also cover what the consumer does in between.
+/// A generator may be passed from fiber to fiber. One fiber at a time may await next(), and the
+/// body itself may not. A generator that is dropped early is destroyed at its co_yield, with its
+/// locals, as if the scope had ended there. Dropping it during next() aborts. Do not keep a scope,
+/// such as a limit, across a co_yield: it would also cover what the consumer does in between.
 /// Thread: that of the fiber. The frame comes from the pool of the thread.
 template <class Y>
 class [[nodiscard]] async_generator {
@@ -133,8 +133,8 @@ class [[nodiscard]] async_generator {
  public:
   using promise_type = async_generator_promise<Y>;
 
-  /// `co_await` it to run the body to its next value.
-  /// Errors and cancellation: those of the body, as above; what was yielded before is not lost.
+  /// `co_await` it to run the body to its next value. Errors and cancellation: those of the body,
+  /// as above; values yielded before are not lost.
   next_awaiter<Y> next() noexcept {
     RINGLET_ASSERT(promise_ != nullptr, "an empty async_generator (moved from) was used");
     return next_awaiter<Y>(*promise_);

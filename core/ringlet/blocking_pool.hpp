@@ -1,8 +1,8 @@
-// The threads that make calls which have no asynchronous form. One pool a process.
+// The threads that run calls without an asynchronous form. One pool per process.
 //
 // The pool of the process is never destroyed, because a thread that outlives main() may still use
-// it. So exit() does not wait for calls that run: the process ends under them. (run() has waited
-// for those of its own fibers.)
+// it. So exit() does not wait for running calls: the process ends under them. (run() has waited for
+// those of its own fibers.)
 //
 // A child of fork() has none of its parent's threads: it gets a pool of its own at the first job.
 #pragma once
@@ -18,25 +18,25 @@
 
 namespace ringlet {
 
-/// At most `threads_max` threads, started when needed and kept. Jobs wait in order: the queue is as
-/// long as there are waiting callers, and no longer.
+/// At most `threads_max` threads, started when needed and kept. Jobs wait in order. The queue is
+/// never longer than the number of waiting callers.
 class blocking_pool {
  public:
   static constexpr std::size_t threads_max = 16;
 
-  /// The pool of this process. Throws std::bad_alloc when it cannot be made.
+  /// The pool of this process. Throws std::bad_alloc if it cannot be made.
   static blocking_pool& instance();
 
-  /// Any thread. Throws std::system_error when not even one thread can be started.
+  /// Any thread. Throws std::system_error if not even one thread can be started.
   void submit(blocking_job& job);
-  /// Takes back a job that no worker has begun; false when it is too late. Any thread. The job was
-  /// submitted by this process.
+  /// Withdraws a job that no worker has begun; false if it is too late. Any thread. The job must
+  /// have been submitted by this process.
   bool withdraw(blocking_job& job) noexcept;
 
   blocking_pool() = default;
   blocking_pool(const blocking_pool&) = delete;
   blocking_pool& operator=(const blocking_pool&) = delete;
-  /// Waits until all jobs that it has taken are done.
+  /// Waits until all submitted jobs are done.
   ~blocking_pool();
 
  private:
@@ -47,9 +47,9 @@ class blocking_pool {
   intrusive_list<blocking_job> waiting_;
   std::vector<std::thread> threads_;
   std::size_t queued_ = 0;
-  std::size_t idle_ = 0;  // threads that wait for a job, those already notified included
+  std::size_t idle_ = 0;  // threads that wait for a job, including those already notified
   bool ending_ = false;
-  blocking_pool* parents_ = nullptr;  // what fork() left of the parent's; never used
+  blocking_pool* parents_ = nullptr;  // the parent's pool in a child of fork(); never used
 };
 
 }  // namespace ringlet

@@ -1,4 +1,4 @@
-// buffer: memory that the engine lends for received bytes, given back when the lease ends.
+// buffer: memory that the engine lends for received bytes, returned when the lease ends.
 #pragma once
 
 #include <cstddef>
@@ -11,14 +11,14 @@ namespace ringlet {
 
 class buffer_pool;
 
-/// Received bytes, lent. Converts to std::span and std::string_view, and to false when empty, which
-/// is how receive() tells the end of the stream.
+/// A lease of received bytes. Converts to std::span and std::string_view, and to false when empty:
+/// receive() returns an empty buffer at the end of the stream.
 ///
-/// Lifetime: the bytes stay valid and untouched until the buffer dies or is assigned to. Hold it as
-/// long as the bytes are needed and no longer: a scheduler has a bounded number of them (see
-/// options), and when all are on lease every further receive pays for an allocation.
-/// Thread: that of the scheduler which lent it; dropping it on another one aborts. It may outlive
-/// the scheduler, and then go anywhere.
+/// Lifetime: the bytes stay valid and unchanged until the buffer is destroyed or assigned to. Hold
+/// it no longer than the bytes are needed: a scheduler has a bounded number of buffers (see
+/// options), and when all are on lease, every further receive pays for an allocation.
+/// Thread: that of the scheduler that lent it; dropping it on another thread aborts. It may outlive
+/// the scheduler, and may then be dropped on any thread.
 class buffer {
  public:
   buffer() noexcept = default;
@@ -44,7 +44,7 @@ class buffer {
     if (pool_ != nullptr) give_back();
   }
 
-  /// Whether there are bytes in it.
+  /// Whether the buffer has bytes.
   explicit operator bool() const noexcept { return size_ != 0; }
   bool empty() const noexcept { return size_ == 0; }
   std::size_t size() const noexcept { return size_; }

@@ -11,16 +11,17 @@ namespace ringlet {
 
 class engine;
 
-/// A fixed number of equal buffers, numbered from 0. Who is free at the moment is known to the
-/// engine; the pool knows where they are and how many are out, and lives until the last one has
-/// come back, so that a lease may outlive its engine. Thread: the engine's, where a lease that ends
-/// elsewhere aborts; when that has ended, one at a time.
+/// A fixed number of equal buffers, numbered from 0. The engine tracks which buffers are free; the
+/// pool knows their addresses and how many are on lease. The pool lives until the last lease has
+/// ended, so a lease may outlive its engine.
+/// Thread: the engine's; a lease that ends on another thread aborts. When the engine has ended, one
+/// thread at a time.
 class buffer_pool {
  public:
-  /// The id of buffers that were allocated because the pool had run dry.
+  /// The id of buffers that were allocated because the pool was empty.
   static constexpr std::int32_t private_id = -1;
 
-  /// Maps `count` buffers of `size` bytes; the system gives memory to those that are touched.
+  /// Maps `count` buffers of `size` bytes; the system backs those that are touched with memory.
   /// Throws std::bad_alloc.
   buffer_pool(engine& owner, std::uint32_t count, std::uint32_t size);
   buffer_pool(const buffer_pool&) = delete;
@@ -41,9 +42,10 @@ class buffer_pool {
   };
   filled& filled_at(std::int32_t id) noexcept { return filled_[static_cast<std::size_t>(id)]; }
 
-  /// Connections that receive in bulk. As long as half of the pool is enough for it, a request of
-  /// each may fill 4 buffers: with fewer it costs more than requests for one, with more a ping
-  /// beside ten of them waits long. Otherwise the share is 0, and each buffer gets a request.
+  /// Counts connections that receive in bulk. As long as half of the pool suffices, a request of
+  /// each may fill 4 buffers: fewer would cost more than requests for single buffers, and more
+  /// would delay a small message behind ten such connections. Otherwise the share is 0, and each
+  /// buffer gets its own request.
   void join_bulk() noexcept { ++in_bulk_; }
   void leave_bulk() noexcept { --in_bulk_; }
   std::uint32_t bulk_share() const noexcept {
@@ -51,22 +53,22 @@ class buffer_pool {
     return share * in_bulk_ <= count_ / 2 ? share : 0;
   }
 
-  /// Turns the engine's buffer `id` into a lease of its first `size` bytes, or of those that a
+  /// Turns the engine's buffer `id` into a lease of its first `size` bytes, or of the bytes that a
   /// buffer_queue has left in it.
   buffer lend(std::int32_t id, std::uint32_t size) noexcept { return lend(id, {0, size, 0}); }
   buffer lend_filled(std::int32_t id) noexcept { return lend(id, filled_at(id)); }
-  /// Gives a buffer back that was filled and never lent.
+  /// Returns a buffer that was filled and never lent.
   void give_back_unlent(std::int32_t id) noexcept;
 
-  /// A lease of freshly allocated memory of size() bytes: for when the pool has run dry, which is
+  /// A lease of newly allocated memory of size() bytes, for when the pool is empty, which is
   /// normal. Throws std::bad_alloc.
   std::byte* allocate_private();
   buffer lend_private(std::byte* memory, std::uint32_t bytes) noexcept;
   void free_private(std::byte* memory) noexcept;
 
-  /// Takes a lease back; called by the buffer.
+  /// Ends a lease; called by the buffer.
   void give_back(std::int32_t id, std::byte* memory) noexcept;
-  /// The engine ends. The pool ends with it, or with the last lease.
+  /// Called when the engine ends. The pool ends with the engine or with the last lease.
   void abandon() noexcept;
 
  private:

@@ -1,4 +1,4 @@
-// buffer_queue: filled buffers that have not been taken yet, oldest first.
+// buffer_queue: filled buffers that the program has not taken yet, oldest first.
 #pragma once
 
 #include <ringlet/assert.hpp>
@@ -10,8 +10,8 @@
 
 namespace ringlet {
 
-/// Links buffers of one pool, through the pool: adding and removing never allocate. Six bytes, and
-/// no pointer to the pool, because every connection has one. Clear it before it dies.
+/// Links buffers of one pool, through the pool: adding and removing never allocate. Six bytes and
+/// no pointer to the pool, because every connection has a queue. Clear it before its destruction.
 /// Thread: the pool's.
 class buffer_queue {
  public:
@@ -25,17 +25,17 @@ class buffer_queue {
 
   /// Adds the engine's buffer `id`, filled with `size` bytes, which must not be 0.
   void push(buffer_pool& pool, std::int32_t id, std::uint32_t size) noexcept;
-  /// Takes the oldest one out; what copy_to() has left of it is in pool.filled_at(). Precondition:
-  /// not empty.
+  /// Removes the oldest buffer; pool.filled_at() describes what copy_to() has left of it.
+  /// Precondition: not empty.
   std::int32_t pop(buffer_pool& pool) noexcept;
-  /// Moves the oldest bytes to the front of `memory`, across buffers; gives back those that it has
-  /// emptied. Returns how many bytes.
+  /// Moves the oldest bytes to the front of `memory`, across buffers, and returns emptied buffers
+  /// to the pool. Returns the number of bytes.
   std::size_t copy_to(std::span<std::byte> memory, buffer_pool& pool) noexcept;
-  /// Gives all of them back, unread.
+  /// Returns all buffers to the pool, unread.
   void clear(buffer_pool& pool) noexcept;
 
  private:
-  // A pool has 32,768 buffers at most.
+  // A pool has at most 32,768 buffers.
   std::uint16_t first_ = 0;
   std::uint16_t last_ = 0;
   std::uint16_t count_ = 0;

@@ -1,4 +1,4 @@
-// duplex<Y, S, R>: a coroutine that yields values and is sent others in return.
+// duplex<Y, S, R>: a coroutine that yields values and receives values in return.
 #pragma once
 
 #include <ringlet/assert.hpp>
@@ -18,20 +18,20 @@ namespace ringlet {
 template <class Y, class S, class R = void>
 class duplex;
 
-/// Thrown at the co_yield of a duplex that is closed.
+/// Thrown at the co_yield of a duplex when close() is called.
 ///
 /// Not a std::exception, so that handlers of errors let it pass. Catch it (or `...`) to clean up or
-/// to return a result; yielding in answer to it aborts.
+/// to return a result; yielding after it aborts.
 class generator_exit {};
 
 namespace detail {
 
-/// What the promises of a nest of duplexes share: what is on its way to the leaf. Counts in the
-/// outermost.
+/// What the promises of a nest of duplexes share: the value or exception on its way to the leaf.
+/// Only the members of the outermost promise are used.
 template <class S>
 class duplex_node : public nest_node {
  public:
-  /// What co_yield gives to the leaf, or throws there.
+  /// The value of the leaf's co_yield; throws if an exception was sent.
   S receive() {
     duplex_node& all = whole();
     if (all.thrown_) [[unlikely]]
@@ -42,7 +42,7 @@ class duplex_node : public nest_node {
 
  protected:
   using nest_node::nest_node;
-  S* sent_ = nullptr;  // the argument of send(), which does not return before it is taken
+  S* sent_ = nullptr;  // the argument of send(), which returns only after it was taken
   std::exception_ptr thrown_;
   bool closing_ = false;
 
@@ -63,8 +63,8 @@ class exchange_awaiter {
   duplex_node<S>* leaf_;
 };
 
-/// Awaited by the co_yield of a part. A part that answers the close by returning is closed; the
-/// coroutine around it has yet to be told.
+/// Awaited by the co_yield of a part. A part that returns when it is closed has ended; the
+/// enclosing coroutine must still be closed.
 template <class Part, class S>
 class duplex_part_awaiter : public part_awaiter<Part> {
  public:
@@ -84,7 +84,8 @@ class duplex_part_awaiter : public part_awaiter<Part> {
 
 }  // namespace detail
 
-/// The promise of a duplex. What goes in and out stays where it is made, and is moved once.
+/// The promise of a duplex. Values in both directions stay where they were made, and are moved
+/// once.
 template <class Y, class S, class R>
 class duplex_promise final : public detail::yielding_promise<R, detail::duplex_node<S>> {
  public:
@@ -157,21 +158,20 @@ class duplex_promise final : public detail::yielding_promise<R, detail::duplex_n
 ///       }
 ///     }
 ///
-/// start(), send() and throw_into() run the body up to its next co_yield and return what it yields,
-/// moved out, or nothing when it has ended; what the body throws comes out of them and ends it. The
-/// body runs on the stack and the thread of the caller. It cannot wait: co_await in it does not
-/// compile.
+/// start(), send() and throw_into() run the body up to its next co_yield and return the yielded
+/// value, moved out, or nothing if the body has ended. They throw the exception of the body, which
+/// ends it. The body runs on the stack and the thread of the caller. It cannot wait: co_await in it
+/// does not compile.
 ///
-/// For a coroutine that only receives, Y is void: it says `S in = co_yield {};`, and instead of an
-/// optional value the calls return whether it still takes more.
+/// For a coroutine that only receives, Y is void. It writes `S in = co_yield {};`, and instead of
+/// an optional value the calls return whether it accepts more values.
 ///
 /// A duplex that is dropped early is destroyed at its co_yield, with its locals, as if the scope
-/// had ended there. close() ends it by an exception instead, so that the body can react.
+/// had ended there. close() ends it with an exception instead, so that the body can react.
 ///
-/// Broken rules abort: a value sent before the start, a second start, and any of these calls
-/// inside the body that it is to resume. The frame comes from the pool of the thread.
-/// See elements_of for handing the conversation to another duplex, generator for values that only
-/// come out.
+/// Broken rules abort: a value sent before the start, a second start, and any of these calls made
+/// inside the body that it would resume. The frame comes from the pool of the thread. See
+/// elements_of for delegating to another duplex, and generator for coroutines that only yield.
 template <class Y, class S, class R>
 class [[nodiscard]] duplex {
   static_assert(std::is_void_v<Y> || std::is_object_v<Y>, "yield a pointer, not a reference");
@@ -180,17 +180,18 @@ class [[nodiscard]] duplex {
 
  public:
   using promise_type = duplex_promise<Y, S, R>;
-  /// What the coroutine yields, if it has not ended: std::optional<Y>, or bool when Y is void.
+  /// What the calls return: std::optional<Y>, empty once the coroutine has ended, or bool if Y is
+  /// void.
   using answer = typename promise_type::answer;
 
-  /// Runs the body up to its first co_yield. Once, before anything is sent.
+  /// Runs the body up to its first co_yield. Call it once, before sending anything.
   answer start() {
     promise_type& body = promise();
     RINGLET_ASSERT(body.current_phase() != phase::suspended, "a duplex was started twice");
     return body.has_ended() ? answer() : body.advance();
   }
 
-  /// Makes `value` the value of the co_yield. Dropped when the body has ended.
+  /// Makes `value` the value of the co_yield. `value` is dropped if the body has ended.
   answer send(S value) {
     promise_type& body = promise();
     RINGLET_ASSERT(body.current_phase() != phase::fresh,
@@ -198,8 +199,8 @@ class [[nodiscard]] duplex {
     return body.has_ended() ? answer() : body.send(value);
   }
 
-  /// Throws `error` out of the co_yield. When the body has not begun, or has ended, it has no
-  /// chance to catch it: then the duplex has ended, and this throws `error`.
+  /// Throws `error` at the co_yield. A body that has not begun, or has ended, cannot catch it: then
+  /// the duplex ends, and throw_into() itself throws `error`.
   answer throw_into(std::exception_ptr error) {
     RINGLET_ASSERT(error, "throw_into() was given no exception");
     promise_type& body = promise();
@@ -212,8 +213,9 @@ class [[nodiscard]] duplex {
     return throw_into(std::make_exception_ptr(std::forward<E>(error)));
   }
 
-  /// Throws generator_exit out of the co_yield, so that the body cleans up and ends. Throws what
-  /// else the body throws. Does nothing when it has ended; one that has not begun never does.
+  /// Throws generator_exit at the co_yield, so that the body cleans up and ends. Rethrows any other
+  /// exception of the body. Does nothing if the body has ended; a body that has not begun never
+  /// runs.
   void close() {
     promise_type& body = promise();
     if (body.current_phase() == phase::fresh) body.end_unstarted();
@@ -223,7 +225,8 @@ class [[nodiscard]] duplex {
   /// Whether the body has ended, or will never begin.
   bool done() const noexcept { return promise().has_ended(); }
 
-  /// Moves out what the body returned, also in answer to close(). Once, and not when it threw.
+  /// Moves out the value that the body returned, also after close(). Call it once, and not if the
+  /// body threw.
   R result() requires(!std::is_void_v<R>) { return promise().take_result(); }
 
   /// For elements_of: gives the frame away.

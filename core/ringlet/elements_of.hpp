@@ -1,16 +1,17 @@
-// elements_of, and how coroutines that yield nest: generator and duplex.
+// elements_of, and how generators and duplexes nest.
 //
-// One that yields everything of another, and that again of another, make a nest. Its user holds the
-// outermost, which knows the innermost, the leaf: each resumption goes straight to it, and what it
-// yields straight to the user, however deep the nest is.
+// A coroutine that yields everything of another one, which does the same with a third, forms a
+// nest. The user holds the outermost coroutine, which knows the innermost, the leaf. Each
+// resumption goes straight to the leaf, and each yielded value straight to the user, however deep
+// the nest is.
 //
 //     user --resume()--> outermost ..leaf_..> leaf --outer_--> ... --outer_--> outermost
 //
-// Beginning and ending a part changes who is the leaf and returns to resume(), which continues with
-// the new one. There are no transfers between coroutines, so the stack does not grow under any
-// flags of the compiler, and a nest is destroyed by a loop, from the leaf out.
+// Beginning or ending a part changes the leaf and returns to resume(), which continues with the new
+// leaf. There are no transfers between coroutines, so the stack does not grow, with any compiler
+// flags. A nest is destroyed by a loop, from the leaf outwards.
 //
-// A part belongs to the coroutine that yields from it: its frame is destroyed when it has ended and
+// A part belongs to the coroutine that yields from it. Its frame is destroyed when it has ended and
 // its result has been taken, or with the nest.
 #pragma once
 
@@ -25,13 +26,13 @@
 
 namespace ringlet {
 
-/// `co_yield elements_of(other)`, in a generator, yields all that `other` yields, and its value is
-/// what `other` returned. In a duplex, what is sent and thrown arrives in `other`.
+/// In a generator, `co_yield elements_of(other)` yields everything that `other` yields; its value
+/// is what `other` returned. In a duplex, sent values and thrown exceptions go to `other`.
 ///
-/// Each element costs the same at every depth of nesting, so recursion over a tree is fine. What
-/// `other` throws comes out of the co_yield, too. `other` is of the same kind, yields the same type
-/// and is empty afterwards. A generator continues after its current element; a duplex must not have
-/// been started.
+/// Each element costs the same at every depth of nesting, so recursion over a tree is fine. The
+/// co_yield throws the exception of `other`. `other` must be of the same kind and yield the same
+/// type; it is empty afterwards. A generator continues after its current element; a duplex must not
+/// have been started.
 /// Lifetime: borrows `other`; yield from it in the same expression.
 template <class G>
 class [[nodiscard]] elements_of {
@@ -39,7 +40,7 @@ class [[nodiscard]] elements_of {
   explicit elements_of(G&& whole) noexcept : whole_(&whole) {}
   explicit elements_of(G& whole) noexcept : whole_(&whole) {}
 
-  /// For the promise that yields from it.
+  /// For the promise of the coroutine that yields from `other`.
   G& whole() const noexcept { return *whole_; }
 
  private:
@@ -58,14 +59,14 @@ class nest_node : public pooled_frame {
 
   std::suspend_always initial_suspend() const noexcept { return {}; }
   auto final_suspend() const noexcept { return ending(); }
-  /// A generator runs inside a call of its user, who does not wait: async_generator may.
+  /// A generator runs inside a call of its user and cannot wait; an async_generator can.
   template <class A>
   void await_transform(A&&) = delete;
 
   phase current_phase() const noexcept { return phase_; }
   bool has_ended() const noexcept { return phase_ == phase::ended; }
 
-  /// Runs until something is yielded, or to the end.
+  /// Runs until a value is yielded, or to the end.
   void resume() {
     RINGLET_ASSERT(phase_ != phase::running, "a generator was resumed while it was running");
     RINGLET_ASSERT(phase_ != phase::ended, "a generator was resumed after its end");
@@ -76,13 +77,13 @@ class nest_node : public pooled_frame {
     if (leaf_ != nullptr) phase_ = phase::suspended;
   }
 
-  /// Ends one that was not resumed yet: its body will never run.
+  /// Ends a coroutine that was not resumed yet: its body will never run.
   void end_unstarted() noexcept { phase_ = phase::ended; }
 
-  /// What the leaf yielded; null unless suspended.
+  /// The value that the leaf yielded; null unless suspended.
   void* yielded() const noexcept { return yielded_; }
 
-  /// Suspends with that: called in the leaf, by its co_yield.
+  /// Records `value` as yielded: called in the leaf, by its co_yield.
   template <class T>
   void yield(T& value) noexcept {
     outermost_->yielded_ = const_cast<void*>(static_cast<const void*>(std::addressof(value)));
@@ -114,7 +115,7 @@ class nest_node : public pooled_frame {
   explicit nest_node(std::coroutine_handle<> self) noexcept : self_(self) {}
   ~nest_node() = default;
 
-  /// The one that the user holds. Known to the leaf only.
+  /// The coroutine that the user holds. Only the leaf knows it.
   nest_node& outermost() const noexcept { return *outermost_; }
 
  private:
@@ -131,25 +132,25 @@ class nest_node : public pooled_frame {
   };
 
   std::coroutine_handle<> self_;
-  nest_node* outer_ = nullptr;   // yields from this one; null for the outermost
+  nest_node* outer_ = nullptr;   // the coroutine that yields from this one; null for the outermost
   nest_node* outermost_ = this;  // up to date in the leaf
-  nest_node* leaf_ = this;       // up to date in the outermost; null when that has ended
+  nest_node* leaf_ = this;       // up to date in the outermost; null when it has ended
   void* yielded_ = nullptr;      // in the outermost
   phase phase_ = phase::fresh;   // a part is running from its beginning to its end
 };
 
-/// What the user of a nest holds: its outermost coroutine, and with it all.
+/// Destroys a nest through its outermost coroutine, which the user holds.
 struct nest_destroyer {
   void operator()(nest_node* outermost) const noexcept { outermost->destroy(); }
 };
 template <class Promise>
 using nest_owner = std::unique_ptr<Promise, nest_destroyer>;
 
-/// The base of promises that yield, with what the coroutine returned or threw.
+/// The base of promises that yield; holds what the coroutine returned or threw.
 template <class R, class Node = nest_node>
 class yielding_promise : public Node, public returned<R> {
  public:
-  /// Throws what ended the coroutine, else moves out what it returned.
+  /// Throws the exception that ended the coroutine, or moves out its return value.
   R take_result() {
     RINGLET_ASSERT(this->has_ended(), "the result of a generator was taken before its end");
     this->rethrow();

@@ -1,8 +1,8 @@
-// The errors that ringlet adds to those of the system, and how all of them are thrown.
+// The errors that ringlet adds to those of the system, and how errors are thrown.
 //
-// Errors from the outside world travel as std::error_code: what the kernel answers in
-// std::system_category(), what ringlet itself decides as ringlet::errc. Thrown, they are a
-// std::system_error; as_result() hands out the code instead.
+// Errors from the outside world are std::error_codes: the kernel's in std::system_category(),
+// ringlet's own as ringlet::errc. They are thrown as std::system_error; as_result() returns the
+// code instead.
 #pragma once
 
 #include <cstdint>
@@ -10,20 +10,20 @@
 
 namespace ringlet {
 
-/// Outcomes that the kernel has no number for.
+/// Errors that have no errno.
 enum class errc : std::uint8_t {
   /// The stream or listener was closed on this side while, or before, the call waited.
   closed = 1,
   /// An earlier compound call in this direction (write_all, read_exact, connect) was cut short by a
-  /// cancellation, so it is unknown where in the stream of bytes the next one would start.
+  /// cancellation, so it is unknown where in the byte stream the next call would start.
   cut_short,
   /// The limit (`until`) of the call passed. Equivalent to std::errc::timed_out.
   timed_out,
-  /// The bytes ended before as many had come as were asked for.
+  /// The stream ended before the requested number of bytes had arrived.
   end_of_stream,
   /// The fiber was killed before it had a value.
   exited,
-  /// A piece of what came, such as a line, is longer than the reader's limit.
+  /// A piece of the input, such as a line, is longer than the reader's limit.
   too_long,
 };
 
@@ -34,7 +34,7 @@ const std::error_category& ringlet_category() noexcept;
 std::error_code make_error_code(errc code) noexcept;
 
 /// Thrown when the limit of a call or of with_timeout() passed: the std::system_error whose code is
-/// errc::timed_out, with a name of its own because it is caught by itself most often.
+/// errc::timed_out. It has a type of its own because programs usually catch it separately.
 class timed_out : public std::system_error {
  public:
   /// `what` names the call that ran out of time.
@@ -49,8 +49,8 @@ inline std::error_code system_error_code(int negated_errno) noexcept {
   return {-negated_errno, std::system_category()};
 }
 
-/// Whether the error only says that the peer went away (reset, broken pipe, aborted, closed): daily
-/// bread of a server, worth counting but not printing.
+/// Whether the error only means that the peer disconnected (reset, broken pipe, aborted, closed).
+/// Servers see this all the time: count it, but do not print it.
 bool is_disconnect(const std::error_code& code) noexcept;
 
 }  // namespace ringlet
