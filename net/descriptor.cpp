@@ -91,8 +91,8 @@ void descriptor::on_received(operation& op, const completion& done) noexcept {
   }
   if (!done.more && !self.closing_) {
     // None of these is an end: the next call starts a request again.
-    const bool passing = done.result == -ECANCELED || done.result == -ENOBUFS ||
-                         done.result == -EAGAIN || done.result == -EINTR;
+    const bool passing =
+        done.result == -ECANCELED || done.result == -ENOBUFS || detail::asks_to_retry(done.result);
     self.end_arrived_ = done.result <= 0 && !passing;
   }
   if (done.result != -ECANCELED) self.set_last_seen(done.nonempty);
@@ -268,18 +268,7 @@ void descriptor::on_scheduler_gone() noexcept {
 
 template <direction Which>
 void io_wait<Which>::retry(std::int32_t result) noexcept {
-  constexpr bool reads = Which == direction::read;
-  if (this->code == opcode::poll) {
-    // It is ready, or it cannot be waited for: the call itself will tell.
-    this->become(reads ? opcode::read : opcode::write);
-  } else if (result == -EAGAIN && (this->code == opcode::read || this->code == opcode::write)) {
-    // Another user of the descriptor has set O_NONBLOCK, and older kernels then give up
-    // instead of waiting for a terminal or a pipe.
-    this->become(opcode::poll);
-    this->poll.events = reads ? POLLIN : POLLOUT;
-  } else {
-    this->poll_first = true;
-  }
+  detail::prepare_retry(*this, result, Which == direction::read ? opcode::read : opcode::write);
   if (this->restart()) return;
   this->answer = -ECANCELED;
   finish_transfer();

@@ -1,5 +1,6 @@
 // A poll takes nothing, so there is nothing to lose, and no other wait to be kept from doing the
 // same.
+#include <ringlet/detail/retry.hpp>
 #include <ringlet/detail/throw_invalid.hpp>
 #include <ringlet/poll_fd.hpp>
 
@@ -23,7 +24,7 @@ void poll_fd_wait::on_completion(operation& op, const completion& done) noexcept
   // the polls of it with EINVAL: seen with Linux 6.18. What is wrong for good fails again at once.
   const bool is_disturbed = done.result == -EINVAL && self.disturbances_left_ != 0;
   if (is_disturbed) --self.disturbances_left_;
-  if (is_disturbed || done.result == -EINTR || done.result == -EAGAIN) {
+  if (is_disturbed || detail::asks_to_retry(done.result)) {
     if (self.restart()) return;
     self.answer = -ECANCELED;
   }

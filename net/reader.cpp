@@ -8,11 +8,10 @@
 //
 // No byte is searched twice: begun_ also tells how far the search for which delimiter has come,
 // also between calls.
+#include <ringlet/detail/retry.hpp>
 #include <ringlet/reader.hpp>
 #include <ringlet/standard_streams.hpp>
 #include <ringlet/tcp_stream.hpp>
-
-#include <poll.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -48,31 +47,19 @@ class file_request final : private operation {
 
  private:
   static void on_completion(operation& op, const completion& done) noexcept;
-  bool is_to_be_repeated(std::int32_t result) noexcept;
 
   std::vector<char> memory_;
   reader_wait* waiter_ = nullptr;
 };
 
-// As io_wait: somebody who shares the descriptor may have set O_NONBLOCK; and what its poll says,
-// the read itself will tell.
-bool file_request::is_to_be_repeated(std::int32_t result) noexcept {
-  if (code == opcode::poll) {
-    become(opcode::read);
-    return true;
-  }
-  if (result == -EAGAIN) {
-    become(opcode::poll);
-    poll.events = POLLIN;
-  }
-  return result == -EAGAIN || result == -EINTR;
-}
-
 void file_request::on_completion(operation& op, const completion& done) noexcept {
   auto& self = static_cast<file_request&>(op);
   reader_wait& waiter = *self.waiter_;
   reader& in = waiter.in_;
-  if (self.is_to_be_repeated(done.result)) return waiter.go_on(false);
+  if (detail::asks_to_retry(self, done.result)) {
+    detail::prepare_retry(self, done.result, opcode::read);
+    return waiter.go_on(false);
+  }
   if (done.result > 0) {
     in.fresh_ = {self.memory_.data(), static_cast<std::size_t>(done.result)};
     in.from_->count(direction::read) += in.fresh_.size();

@@ -8,6 +8,7 @@
 
 #include <ringlet/buffer.hpp>
 #include <ringlet/buffer_queue.hpp>
+#include <ringlet/detail/retry.hpp>
 #include <ringlet/frame_pool.hpp>
 #include <ringlet/operation_wait.hpp>
 #include <ringlet/scheduler.hpp>
@@ -294,9 +295,8 @@ class io_wait : public claiming_wait<Which, operation_wait> {
 
   /// From the handler, first: true when the kernel asked to try again, and all is done about it.
   bool try_again(const completion& done) noexcept {
-    if (done.result != -EAGAIN && done.result != -EINTR && this->code != opcode::poll) [[likely]] {
+    if (!detail::asks_to_retry(*this, done.result)) [[likely]]
       return false;
-    }
     retry(done.result);
     return true;
   }
