@@ -260,38 +260,48 @@ void read_exact_wait::await_resume() { detail::value_or_throw(take(), type.name,
 
 // write_all
 
-write_all_wait::write_all_wait(descriptor& on, opcode kind, std::span<const std::byte> bytes,
-                               until limit) noexcept
-    : write_wait(on, kind, &write_all_wait::on_completion, limit), left_(bytes.size()) {
-  data = const_cast<std::byte*>(bytes.data());
-  if (kind == opcode::send) transfer.flags = MSG_WAITALL;  // the kernel continues after a short one
+// Inline, and in front of the calls, because every message of a server goes through them.
+inline void write_all_wait::aim() noexcept { length = request_size(left_); }
+
+inline void write_all_wait::advance(std::size_t sent) noexcept {
+  data = static_cast<std::byte*>(data) + sent;
 }
 
-bool write_all_wait::begin(frame_record& at) noexcept {
-  if (left_ == 0) return begin_nothing(at);
-  length = request_size(left_);
-  return begin_write(type, at);
+template <class Wait>
+bool write_wait::begin_write(Wait& self, frame_record& at) noexcept {
+  write_wait& base = self;
+  if (base.left_ == 0) return base.begin_nothing(at);
+  self.aim();
+  if (!base.may_claim()) [[unlikely]] {
+    base.answer = -EBADF;
+    return base.begin_nothing(at);
+  }
+  base.fd = base.on().fd();
+  if (!at.chain->interrupted()) base.claim(*at.chain);
+  return base.begin_operation(Wait::type, at);
 }
 
-void write_all_wait::on_completion(operation& op, const completion& done) noexcept {
-  auto& self = static_cast<write_all_wait&>(op);
-  if (self.try_again(done)) return;
+template <class Wait>
+void write_wait::on_sent(operation& op, const completion& done) noexcept {
+  auto& self = static_cast<Wait&>(op);
+  write_wait& base = self;
+  if (base.try_again(done)) return;
   if (done.result > 0) {
     const auto sent = static_cast<std::size_t>(done.result);
-    self.note_begun();
-    self.left_ -= sent;
-    self.on().count(direction::write) += sent;
-    if (self.left_ != 0) {
-      self.data = static_cast<std::byte*>(self.data) + sent;
-      self.length = request_size(self.left_);
-      if (self.restart()) return;
-      self.answer = -ECANCELED;
+    base.note_begun();
+    base.left_ -= sent;
+    base.on().count(direction::write) += sent;
+    if (base.left_ != 0) {
+      self.advance(sent);
+      self.aim();
+      if (base.restart()) return;
+      base.answer = -ECANCELED;
     }
   }
-  self.finish_transfer();
+  base.finish_transfer();
 }
 
-result<void> write_all_wait::take() {
+result<void> write_wait::take() {
   const claim_end last(*this);
   if (!has_claim()) rethrow_interruption();
   if (left_ == 0) return {};
@@ -301,13 +311,22 @@ result<void> write_all_wait::take() {
   return transfer_failure();
 }
 
-void write_all_wait::await_resume() { detail::value_or_throw(take(), type.name, unwritable); }
+void write_wait::await_resume() { detail::value_or_throw(take(), "write_all", unwritable); }
+
+write_all_wait::write_all_wait(descriptor& on, opcode kind, std::span<const std::byte> bytes,
+                               until limit) noexcept
+    : write_wait(on, kind, &write_wait::on_sent<write_all_wait>, bytes.size(), limit) {
+  data = const_cast<std::byte*>(bytes.data());
+  if (kind == opcode::send) transfer.flags = MSG_WAITALL;  // the kernel continues after a short one
+}
+
+bool write_all_wait::begin(frame_record& at) noexcept { return begin_write(*this, at); }
 
 // write_all of several spans
 
 gather_wait::gather_wait(descriptor& on, std::span<const std::span<const std::byte>> parts,
                          until limit)
-    : write_wait(on, opcode::send_message, &gather_wait::on_completion, limit) {
+    : write_wait(on, opcode::send_message, &write_wait::on_sent<gather_wait>, 0, limit) {
   transfer.flags = MSG_WAITALL;
   parts_.reserve(parts.size());
   for (const auto part : parts) {
@@ -316,6 +335,8 @@ gather_wait::gather_wait(descriptor& on, std::span<const std::span<const std::by
     left_ += part.size();
   }
 }
+
+bool gather_wait::begin(frame_record& at) noexcept { return begin_write(*this, at); }
 
 // The parts of the next request: the last of them is cut where the request ends.
 void gather_wait::aim() noexcept {
@@ -334,8 +355,6 @@ void gather_wait::aim() noexcept {
 
 void gather_wait::advance(std::size_t sent) noexcept {
   message_.msg_iov[message_.msg_iovlen - 1].iov_len += std::exchange(cut_off_, 0);
-  left_ -= sent;
-  note_begun();
   while (sent != 0) {
     iovec& part = parts_[first_];
     const std::size_t taken = std::min(sent, part.iov_len);
@@ -345,38 +364,5 @@ void gather_wait::advance(std::size_t sent) noexcept {
     if (part.iov_len == 0) ++first_;
   }
 }
-
-bool gather_wait::begin(frame_record& at) noexcept {
-  if (left_ == 0) return begin_nothing(at);
-  aim();
-  return begin_write(type, at);
-}
-
-void gather_wait::on_completion(operation& op, const completion& done) noexcept {
-  auto& self = static_cast<gather_wait&>(op);
-  if (self.try_again(done)) return;
-  if (done.result > 0) {
-    self.advance(static_cast<std::size_t>(done.result));
-    self.on().count(direction::write) += static_cast<std::size_t>(done.result);
-    if (self.left_ != 0) {
-      self.aim();
-      if (self.restart()) return;
-      self.answer = -ECANCELED;
-    }
-  }
-  self.finish_transfer();
-}
-
-result<void> gather_wait::take() {
-  const claim_end last(*this);
-  if (!has_claim()) rethrow_interruption();
-  if (left_ == 0) return {};
-  if (answer == 0) answer = -EPIPE;  // a descriptor that takes nothing
-  const bool is_interrupted = reason_ == cancel_reason::interrupted;
-  if ((answer == -ECANCELED || is_interrupted) && is_begun()) on().set_cut_short(direction::write);
-  return transfer_failure();
-}
-
-void gather_wait::await_resume() { detail::value_or_throw(take(), type.name, unwritable); }
 
 }  // namespace ringlet

@@ -295,10 +295,11 @@ class io_wait : public claiming_wait<Which, operation_wait> {
 
   /// From the handler, first: true when the kernel asked to try again, and all is done about it.
   bool try_again(const completion& done) noexcept {
-    if (!detail::asks_to_retry(*this, done.result)) [[likely]]
-      return false;
-    retry(done.result);
-    return true;
+    if (detail::asks_to_retry(*this, done.result)) [[unlikely]] {
+      retry(done.result);
+      return true;
+    }
+    return false;
   }
   /// Without an operation: for calls that have nothing to do.
   bool begin_nothing(frame_record& at) noexcept {

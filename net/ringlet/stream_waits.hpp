@@ -135,21 +135,25 @@ class [[nodiscard]] read_exact_wait final : public read_wait {
   std::size_t done_ = 0;
 };
 
-/// The base of writes.
+/// The base of writes: sends until all has gone out. A derived class says by hooks what a request
+/// sends: `void aim()` points it to what is left, `void advance(std::size_t sent)` drops what has
+/// gone out from that.
 class write_wait : public io_wait<direction::write> {
+ public:
+  result<void> take();
+  void await_resume();
+
  protected:
-  using io_wait::io_wait;
+  write_wait(descriptor& on, opcode kind, handler completed, std::size_t size, until limit) noexcept
+      : io_wait(on, kind, completed, limit), left_(size) {}
 
   /// For await_suspend: refuses what is closed or cut short, else starts.
-  bool begin_write(const wait_type& type, frame_record& at) noexcept {
-    if (!may_claim()) [[unlikely]] {
-      answer = -EBADF;
-      return begin_nothing(at);
-    }
-    fd = on().fd();
-    if (!at.chain->interrupted()) claim(*at.chain);
-    return begin_operation(type, at);
-  }
+  template <class Wait>
+  static bool begin_write(Wait& self, frame_record& at) noexcept;
+  template <class Wait>
+  static void on_sent(operation& op, const completion& done) noexcept;
+
+  std::size_t left_;
 };
 
 /// See tcp_stream::write_all().
@@ -162,14 +166,13 @@ class [[nodiscard]] write_all_wait : public write_wait {
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
     return begin(caller.promise());
   }
-  result<void> take();
-  void await_resume();
 
  private:
+  friend class write_wait;
   bool begin(frame_record& at) noexcept;
-  static void on_completion(operation& op, const completion& done) noexcept;
+  void aim() noexcept;
+  void advance(std::size_t sent) noexcept;
   static const wait_type type;
-  std::size_t left_;
 };
 
 /// See tcp_stream::write_all() of several spans.
@@ -181,18 +184,15 @@ class [[nodiscard]] gather_wait : public write_wait {
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
     return begin(caller.promise());
   }
-  result<void> take();
-  void await_resume();
 
  private:
+  friend class write_wait;
   bool begin(frame_record& at) noexcept;
   void aim() noexcept;
   void advance(std::size_t sent) noexcept;
-  static void on_completion(operation& op, const completion& done) noexcept;
   static const wait_type type;
   std::vector<iovec> parts_;
-  std::size_t first_ = 0;  // the first part that has not gone out whole
-  std::size_t left_ = 0;
+  std::size_t first_ = 0;    // the first part that has not gone out whole
   std::size_t cut_off_ = 0;  // of the last part of the request in flight
   msghdr message_ = {};
 };
