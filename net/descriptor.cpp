@@ -1,4 +1,4 @@
-// Receiving, and closing without letting the number be reused too early.
+// Receiving, and what is in flight when a descriptor is closed.
 #include <ringlet/address.hpp>
 #include <ringlet/descriptor.hpp>
 #include <ringlet/detail/close_with_reset.hpp>
@@ -14,12 +14,6 @@
 #include "socket_calls.hpp"
 
 namespace ringlet {
-namespace {
-
-// Nothing can hasten it: what it waits for has been cancelled already.
-constexpr wait_type close_type{"close", nullptr, nullptr};
-
-}  // namespace
 
 void descriptor::describe(direction which, std::string& out) const {
   const std::string number = "fd " + std::to_string(fd());
@@ -36,7 +30,7 @@ void descriptor::describe(direction which, std::string& out) const {
 }
 
 descriptor::descriptor(scheduler& home, int fd, kind what, family of) noexcept
-    : operation(opcode::receive, &descriptor::on_received), home_(&home), family_(of), kind_(what) {
+    : closable(home, opcode::receive, &descriptor::on_received), kind_(what), family_(of) {
   operation::fd = fd;
   home.add_guest(*this);
   home.carrier().keep(fd);
@@ -56,19 +50,6 @@ void descriptor::find_family() noexcept {
 void descriptor::refuse_thread() const noexcept {
   RINGLET_ASSERT(home_ != nullptr, "a stream was used after its scheduler had ended");
   detail::wrong_thread(*home_, "a stream was used on a thread that is not its scheduler's");
-}
-
-// Whether this process is a child of fork(), and the stream is the parent's.
-bool descriptor::is_left_behind() const noexcept {
-  return home_ != nullptr && home_->is_left_behind();
-}
-
-// The child's copy of the number goes, and the peer must not notice. The rest stays: suspended
-// calls of the parent's fibers refer to it.
-void descriptor::drop_in_child() noexcept {
-  closing_ = true;
-  const int fd = std::exchange(operation::fd, -1);
-  if (kind_ != kind::borrowed) unique_fd(fd).reset();
 }
 
 std::int32_t descriptor::call(operation& op) noexcept {
@@ -104,7 +85,7 @@ void descriptor::on_received(operation& op, const completion& done) noexcept {
     self.cancel_receiving();
   }
   if (stays && self.bulk_left_ != 0) self.cancel_receiving();
-  if (!done.more && self.closing_ && self.idle()) self.finish_close();
+  if (!done.more && self.closing_) self.go_on_closing();
 }
 
 // A peer may have a few buffers filled while no fiber reads, as long as there are enough for
@@ -174,36 +155,22 @@ bool descriptor::has_something_to_receive() noexcept {
   return false;
 }
 
-void descriptor::drop_arrived() noexcept {
+void descriptor::drop_untaken() noexcept {
   if (!arrived_.empty()) arrived_.clear(home_->carrier().buffers());
   end_arrived_ = false;
+  if (closing_) end_bulk();
 }
 
-bool descriptor::close(close_wait* waiter) noexcept {
-  if (closing_) return true;
-  if (is_left_behind()) [[unlikely]] {
-    drop_in_child();
-    return true;
-  }
-  if (home_ != nullptr) {
-    home_->check_thread(
-        "a stream was closed or destroyed on another thread than that of its "
-        "scheduler");
-  }
-  closing_ = true;
+const char* descriptor::thread_rule() const noexcept {
+  return "a stream was closed or destroyed on another thread than that of its scheduler";
+}
+
+void descriptor::begin_close() noexcept {
   if (kind_ == kind::connection && home_ != nullptr) {
     socket_calls::shutdown(socket_calls::socket_on{home_->carrier(), operation::fd}, SHUT_RDWR);
   }
-  if (idle()) {
-    finish_close();
-    return true;
-  }
-  drop_arrived();
-  closer_ = waiter;
   if (reader_ != nullptr) reader_->on_close();
   if (writer_ != nullptr) writer_->cancel_wait(cancel_reason::closed);
-  if (is_receiving()) cancel_receiving();
-  return false;
 }
 
 void descriptor::abort() noexcept {
@@ -220,35 +187,9 @@ void descriptor::abort() noexcept {
   close(nullptr);
 }
 
-void descriptor::finish_close() noexcept {
-  drop_arrived();  // a read that was ended by the close may have left some of a buffer
-  end_bulk();
-  const int fd = std::exchange(operation::fd, -1);
-  if (fd >= 0 && kind_ == kind::borrowed) {
-    if (home_ != nullptr) home_->carrier().forget(fd);
-  } else {
-    unique_fd(fd).reset();  // by the engine, or when that is gone, with all that was in flight, not
-  }
-  if (close_wait* waiter = std::exchange(closer_, nullptr)) waiter->wake_with_hope();
-  if (released_) {
-    scheduler_guest::unlink();
-    delete this;
-  }
-}
-
-void descriptor::release() noexcept {
-  released_ = true;
-  if (!closing_ || is_left_behind()) {
-    close(nullptr);
-  } else if (idle()) {
-    scheduler_guest::unlink();
-    delete this;
-  }
-}
-
 int descriptor::release_fd() noexcept {
   if (home_ != nullptr) check_thread();
-  RINGLET_ASSERT(idle(), "a descriptor was released while a read or write was in flight");
+  RINGLET_ASSERT(is_idle(), "a descriptor was released while a read or write was in flight");
   RINGLET_ASSERT(!has_arrived(), "a descriptor was released with received bytes that nobody took");
   closing_ = true;
   end_bulk();
@@ -259,11 +200,6 @@ int descriptor::release_fd() noexcept {
 void descriptor::on_shutdown() noexcept {
   RINGLET_ASSERT(!has_callers(), "a read or write was in flight when the scheduler ended");
   if (is_receiving()) cancel_receiving();
-}
-
-void descriptor::on_scheduler_gone() noexcept {
-  drop_arrived();
-  home_ = nullptr;
 }
 
 template <direction Which>
@@ -285,12 +221,5 @@ std::error_code io_wait<Which>::transfer_failure() {
 
 template class io_wait<direction::read>;
 template class io_wait<direction::write>;
-
-bool close_wait::begin(frame_record& at) noexcept {
-  if (!enter(at)) return continue_or_yield(at);
-  if (closed_ == nullptr || closed_->close(this)) return continue_or_yield(at);
-  suspend_with_hope(close_type, at);
-  return true;
-}
 
 }  // namespace ringlet

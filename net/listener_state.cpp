@@ -77,17 +77,19 @@ const char* remedy(std::int32_t error) noexcept {
 
 }  // namespace
 
-listener_state::listener_state(unique_fd taken, ringlet::descriptor::family of)
-    : operation(opcode::accept, &listener_state::on_completion),
+listener_state::listener_state(unique_fd taken, descriptor::family of)
+    : closable(current_scheduler(), opcode::accept, &listener_state::on_completion),
       timer(current_scheduler().timers()),
-      home_(&current_scheduler()),
-      socket_(std::move(taken)),
       family_(of) {
-  operation::fd = socket_.get();
+  operation::fd = taken.release();
   multishot = !is_adopted();
   home_->add_guest(*this);
   // An engine that remembers an adopted one would be woken for connections that it does not want.
-  if (!is_adopted()) home_->carrier().keep(socket_.get());
+  if (!is_adopted()) home_->carrier().keep(operation::fd);
+}
+
+listener_state::~listener_state() {
+  if (home_ != nullptr) home_->timers().give_place();
 }
 
 scheduler& listener_state::home() const noexcept {
@@ -97,7 +99,7 @@ scheduler& listener_state::home() const noexcept {
 }
 
 std::int32_t listener_state::call(operation& op) const noexcept {
-  op.fd = descriptor();
+  op.fd = fd();
   return home().carrier().call(op);
 }
 
@@ -148,7 +150,7 @@ void listener_state::on_completion(operation& op, const completion& done) noexce
     self.failed(done.result);
   }
   if (done.more) return;
-  if (self.closing_) return self.finish_close();
+  if (self.closing_) return self.go_on_closing();
   if (judge(done.result) == verdict::refused) return;  // until a fiber accepts
   if (self.wants_more()) self.arm();
 }
@@ -230,61 +232,25 @@ void listener_state::on_retry(timer& due) noexcept { static_cast<listener_state&
 
 void listener_state::on_descriptor_freed() noexcept { retry(); }
 
-void listener_state::close_staged() noexcept {
+void listener_state::drop_untaken() noexcept {
   while (!staged_.empty()) {
     unique_fd(staged_.front()).reset();
     staged_.pop_front();
   }
 }
 
-bool listener_state::close(close_listener_wait* waiter) noexcept {
-  if (closing_) return true;
-  if (home_ != nullptr && home_->is_left_behind()) [[unlikely]] {
-    // The child's copy of the number goes; the rest stays, for the parent's fibers refer to it.
-    closing_ = true;
-    socket_.reset();
-    return true;
-  }
-  if (home_ != nullptr) {
-    home_->check_thread(
-        "a listener was closed or destroyed on another thread than that of its "
-        "scheduler");
-  }
-  closing_ = true;
+const char* listener_state::thread_rule() const noexcept {
+  return "a listener was closed or destroyed on another thread than that of its scheduler";
+}
+
+// A listener is never shut down: that would end it for other processes that share it.
+void listener_state::begin_close() noexcept {
   if (home_ != nullptr) home_->timers().disarm(*this);
   descriptor_waiter::unlink();
-  close_staged();
   while (!waiters_.empty()) {
     auto& wait = static_cast<accept_wait&>(waiters_.front());
     wait.reason_ = cancel_reason::closed;
     wait.fail(-ECANCELED);
-  }
-  if (!in_flight()) {
-    finish_close();
-    return true;
-  }
-  closer_ = waiter;
-  home_->carrier().cancel(*this);
-  return false;
-}
-
-// A listener is never shut down: that would end it for other processes that share it.
-void listener_state::finish_close() noexcept {
-  socket_.reset();
-  if (close_listener_wait* waiter = std::exchange(closer_, nullptr)) waiter->wake_with_hope();
-  if (released_) {
-    if (home_ != nullptr) home_->timers().give_place();
-    scheduler_guest::unlink();
-    delete this;
-  }
-}
-
-void listener_state::release() noexcept {
-  released_ = true;
-  if (!closing_ || (home_ != nullptr && home_->is_left_behind())) {
-    close(nullptr);
-  } else if (!in_flight()) {
-    finish_close();
   }
 }
 
@@ -293,11 +259,6 @@ void listener_state::on_shutdown() noexcept {
   descriptor_waiter::unlink();
   closing_ = true;
   home_->carrier().cancel(*this);
-}
-
-void listener_state::on_scheduler_gone() noexcept {
-  home_ = nullptr;
-  close_staged();
 }
 
 }  // namespace ringlet

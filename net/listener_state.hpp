@@ -1,6 +1,7 @@
 // What a listener keeps while the kernel accepts for it.
 #pragma once
 
+#include <ringlet/detail/closable.hpp>
 #include <ringlet/operation.hpp>
 #include <ringlet/scheduler.hpp>
 #include <ringlet/tcp_listener.hpp>
@@ -14,16 +15,11 @@ namespace ringlet {
 /// One multishot accept, armed while a fiber waits or there is room for connections that have not
 /// been asked for yet. An adopted listener may be shared with other threads and processes: it
 /// accepts one connection at a time, and only while a fiber waits, so that the other threads and
-/// processes get theirs. It lives on the heap and outlives its listener until the kernel has let
-/// go.
-class listener_state final : public scheduler_guest,
-                             public descriptor_waiter,
-                             private operation,
-                             private timer {
+/// processes get theirs.
+class listener_state final : public detail::closable, public descriptor_waiter, private timer {
  public:
-  listener_state(unique_fd taken, ringlet::descriptor::family of);
+  listener_state(unique_fd taken, descriptor::family of);
 
-  int descriptor() const noexcept { return closing_ ? -1 : socket_.get(); }
   scheduler& home() const noexcept;
   std::int32_t call(operation& op) const noexcept;
 
@@ -32,19 +28,19 @@ class listener_state final : public scheduler_guest,
   void enqueue(accept_wait& wait) noexcept;
   /// One that waited does so no more.
   void on_waiter_gone() noexcept;
-  /// True when it is closed already.
-  bool close(close_listener_wait* waiter) noexcept;
-  void release() noexcept;
 
  private:
-  ~listener_state() = default;
+  ~listener_state();
   static void on_completion(operation& op, const completion& done) noexcept;
   static void on_retry(timer& due) noexcept;
   void on_descriptor_freed() noexcept override;
   void on_shutdown() noexcept override;
-  void on_scheduler_gone() noexcept override;
+  const char* thread_rule() const noexcept override;
+  bool is_idle() const noexcept override { return !in_flight(); }
+  void begin_close() noexcept override;
+  void drop_untaken() noexcept override;
 
-  bool is_adopted() const noexcept { return family_ == ringlet::descriptor::family::unknown; }
+  bool is_adopted() const noexcept { return family_ == descriptor::family::unknown; }
   bool wants_more() const noexcept;
   void arm() noexcept;
   descriptor::owner next_staged() noexcept;
@@ -54,18 +50,11 @@ class listener_state final : public scheduler_guest,
   void failed(std::int32_t error) noexcept;
   void back_off(std::int32_t error) noexcept;
   void retry() noexcept;
-  void close_staged() noexcept;
-  void finish_close() noexcept;
 
-  scheduler* home_;
-  unique_fd socket_;
   wait_list waiters_;
   std::deque<int> staged_;
-  close_listener_wait* closer_ = nullptr;
   steady_ns pause_ = 0;  // of the last back-off; 0 when the last accept succeeded
-  ringlet::descriptor::family family_;
-  bool closing_ = false;
-  bool released_ = false;
+  descriptor::family family_;
   bool complained_ = false;
 };
 

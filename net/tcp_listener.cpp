@@ -71,10 +71,12 @@ address tcp_listener::local_address() const {
   return found;
 }
 
-int tcp_listener::native_handle() const noexcept { return checked().descriptor(); }
+close_listener_wait tcp_listener::close() noexcept { return close_listener_wait(state_.get()); }
+
+int tcp_listener::native_handle() const noexcept { return checked().fd(); }
 
 bool accept_wait::try_now() noexcept {
-  if (from_->descriptor() < 0) {
+  if (from_->fd() < 0) {
     reason_ = cancel_reason::closed;
     answer_ = -ECANCELED;
     return true;
@@ -120,16 +122,6 @@ tcp_stream accept_wait::await_resume() {
   return detail::value_or_throw(take(), type.name, "the socket does not listen");
 }
 
-void accept_wait::describe(std::string& out) const {
-  out += "fd " + std::to_string(from_->descriptor());
-}
-
-bool close_listener_wait::begin(frame_record& at) noexcept {
-  if (!enter(at)) return continue_or_yield(at);
-  if (closed_ == nullptr || closed_->close(this)) return continue_or_yield(at);
-  static constexpr wait_type type{"close", nullptr, nullptr};
-  suspend_with_hope(type, at);  // for the end of the accept that is in flight
-  return true;
-}
+void accept_wait::describe(std::string& out) const { out += "fd " + std::to_string(from_->fd()); }
 
 }  // namespace ringlet

@@ -1,13 +1,11 @@
 // descriptor: an open file descriptor, and what is in flight on it.
 //
-// Life: open -> closing -> closed. Closing cancels what is in flight, lets it end with
-// errc::closed, and only then closes the number, so that it cannot be reused while anything still
-// refers to it. The object lives on the heap and outlives its owner for as long as the kernel works
-// on it: a stream can be moved, closed and destroyed at any time.
+// Its life is that of a closable. Calls that are in flight when it is closed end with errc::closed.
 #pragma once
 
 #include <ringlet/buffer.hpp>
 #include <ringlet/buffer_queue.hpp>
+#include <ringlet/detail/closable.hpp>
 #include <ringlet/detail/retry.hpp>
 #include <ringlet/frame_pool.hpp>
 #include <ringlet/operation_wait.hpp>
@@ -23,8 +21,6 @@
 #include <utility>
 
 namespace ringlet {
-
-class close_wait;
 
 /// The two ways that bytes flow. One wait each may be in flight.
 enum class direction : std::uint8_t { read, write };
@@ -52,7 +48,7 @@ class arrival_waiter {
 /// when 16 smaller ones have arrived, since a socket is empty now and then in bulk, too. A socket
 /// that is neither IPv4 nor IPv6 gets one request a call: of a Unix stream that was shut down a
 /// multishot request may never bring the end (seen with Linux 6.18).
-class descriptor final : public scheduler_guest, private operation {
+class descriptor final : public detail::closable {
  public:
   enum class kind : std::uint8_t {
     /// A socket that ringlet alone owns: shut down first, so that the peer is told at once.
@@ -80,8 +76,6 @@ class descriptor final : public scheduler_guest, private operation {
     detail::frames.deallocate(memory, size);
   }
 
-  /// The number, or -1 once it is closing.
-  int fd() const noexcept { return closing_ ? -1 : operation::fd; }
   /// For dump(): "from 127.0.0.1:4711 (fd 7)" of a connected socket, "to" for writes; else "fd 7".
   void describe(direction which, std::string& out) const;
   /// Bytes that have come out of it and gone into it.
@@ -139,10 +133,7 @@ class descriptor final : public scheduler_guest, private operation {
   /// -EBADF when closed.
   std::int32_t call(operation& op) noexcept;
 
-  /// Cancels what is in flight, and closes when that has ended: true when it has already, or when
-  /// another caller is closing it.
-  bool close(close_wait* waiter) noexcept;
-  /// The same with a reset, without waiting; one that closes already ends with a reset, too.
+  /// Closes it with a reset, without waiting; one that closes already ends with a reset, too.
   void abort() noexcept;
   /// Whether closing a connection leaves out the shutdown: its FIN would tell the peer of a proper
   /// end, before the reset that SO_LINGER with zero asks for.
@@ -174,10 +165,7 @@ class descriptor final : public scheduler_guest, private operation {
   }
   inline void check_thread() const noexcept;
   [[noreturn, gnu::cold]] void refuse_thread() const noexcept;
-  bool is_left_behind() const noexcept;
-  void drop_in_child() noexcept;
   bool has_callers() const noexcept { return reader_ != nullptr || writer_ != nullptr; }
-  bool idle() const noexcept { return !has_callers() && !is_receiving(); }
   static void on_received(operation& op, const completion& done) noexcept;
   bool has_too_much() const noexcept;
   bool is_internet() noexcept {
@@ -200,27 +188,24 @@ class descriptor final : public scheduler_guest, private operation {
     bulk_left_ = 0;
   }
   bool is_limited() const noexcept { return receive.limit != 0; }
-  void release() noexcept;
-  void finish_close() noexcept;
-  void drop_arrived() noexcept;
+  const char* thread_rule() const noexcept override;
+  bool owns_number() const noexcept override { return kind_ != kind::borrowed; }
+  bool is_idle() const noexcept override { return !has_callers() && !is_receiving(); }
+  void begin_close() noexcept override;
+  void drop_untaken() noexcept override;
   void on_shutdown() noexcept override;
-  void on_scheduler_gone() noexcept override;
 
-  // Its number is that of the operation. The members are in the order in which they take the least.
-  scheduler* home_;
-  bool closing_ = false;
-  bool released_ = false;
+  // The members are in the order in which they take the least.
+  kind kind_;
   bool end_arrived_ = false;  // its result is in `answer`
   bool cut_short_[2] = {};
   fill last_seen_ = fill::unknown;
   family family_;
-  std::uint8_t bulk_left_ = 0;  // smaller buffers that have to arrive until bulk is over
   buffer_queue arrived_;
-  bool is_awaited_ = false;  // by reader_
-  kind kind_;
+  std::uint8_t bulk_left_ = 0;        // smaller buffers that have to arrive until bulk is over
+  bool is_awaited_ = false;           // by reader_
   arrival_waiter* reader_ = nullptr;  // the call that reads
   context* writer_ = nullptr;         // the fiber whose call writes
-  close_wait* closer_ = nullptr;
   std::uint64_t counts_[2] = {};
 };
 
@@ -326,27 +311,6 @@ class io_wait : public claiming_wait<Which, operation_wait> {
 extern template class io_wait<direction::read>;
 extern template class io_wait<direction::write>;
 
-/// See tcp_stream::close().
-class [[nodiscard]] close_wait : public wait_base {
- public:
-  explicit close_wait(descriptor* closed) noexcept : wait_base(forever), closed_(closed) {}
-
-  template <class Promise>
-  bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
-    return begin(caller.promise());
-  }
-  result<void> take() {
-    rethrow_interruption();
-    return {};
-  }
-  void await_resume() { rethrow_interruption(); }
-
- private:
-  friend class descriptor;
-  bool begin(frame_record& at) noexcept;
-  descriptor* closed_;
-};
-
 inline void descriptor::enter(arrival_waiter& reader) noexcept {
   check_thread();
   RINGLET_ASSERT(reader_ == nullptr,
@@ -375,7 +339,8 @@ void descriptor::leave() noexcept {
   } else {
     writer_ = nullptr;
   }
-  if (closing_ && idle()) finish_close();
+  if (closing_) [[unlikely]]
+    go_on_closing();
 }
 
 inline void descriptor::await_arrival() noexcept {

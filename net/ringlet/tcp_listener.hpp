@@ -46,26 +46,7 @@ class [[nodiscard]] accept_wait : public list_wait {
 };
 
 /// See tcp_listener::close().
-class [[nodiscard]] close_listener_wait : public wait_base {
- public:
-  explicit close_listener_wait(listener_state* closed) noexcept
-      : wait_base(forever), closed_(closed) {}
-
-  template <class Promise>
-  bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
-    return begin(caller.promise());
-  }
-  result<void> take() {
-    rethrow_interruption();
-    return {};
-  }
-  void await_resume() { rethrow_interruption(); }
-
- private:
-  friend class listener_state;
-  bool begin(frame_record& at) noexcept;
-  listener_state* closed_;
-};
+using close_listener_wait = close_wait;
 
 /// Options of tcp_listener::bind().
 struct listen_options {
@@ -116,7 +97,7 @@ class tcp_listener {
 
   /// Stops listening. Waiting fibers get errc::closed. Connections that the system has accepted but
   /// no fiber has taken are closed, then the descriptor is. Idempotent.
-  close_listener_wait close() noexcept { return close_listener_wait(state_.get()); }
+  close_listener_wait close() noexcept;
 
   address local_address() const;
   /// The descriptor, or -1 once closed. The listener keeps ownership.

@@ -1,0 +1,76 @@
+// Closing without letting the number be reused too early.
+#include <ringlet/detail/closable.hpp>
+#include <ringlet/unique_fd.hpp>
+
+#include <utility>
+
+namespace ringlet {
+namespace {
+
+// Nothing can hasten it: what it waits for has been cancelled already.
+constexpr wait_type close_type{"close", nullptr, nullptr};
+
+}  // namespace
+
+bool detail::closable::close(close_wait* waiter) noexcept {
+  if (closing_) return true;
+  closing_ = true;
+  if (is_left_behind()) [[unlikely]] {
+    // The child's copy of the number goes, and the peer must not notice. The rest stays: suspended
+    // calls of the parent's fibers refer to it.
+    if (const int fd = std::exchange(operation::fd, -1); owns_number()) unique_fd(fd).reset();
+    return true;
+  }
+  if (home_ != nullptr) home_->check_thread(thread_rule());
+  begin_close();
+  drop_untaken();
+  if (is_idle()) {
+    finish_close();
+    return true;
+  }
+  closer_ = waiter;
+  if (in_flight()) home_->carrier().cancel(*this);
+  return false;
+}
+
+void detail::closable::close_number() noexcept {
+  const int fd = std::exchange(operation::fd, -1);
+  if (fd >= 0 && !owns_number()) {
+    if (home_ != nullptr) home_->carrier().forget(fd);
+  } else {
+    unique_fd(fd).reset();  // by the engine, or when that is gone, with all that was in flight, not
+  }
+}
+
+void detail::closable::finish_close() noexcept {
+  drop_untaken();  // a read that was ended by the close may have left some of a buffer
+  close_number();
+  if (close_wait* waiter = std::exchange(closer_, nullptr)) waiter->wake_with_hope();
+  if (released_) {
+    scheduler_guest::unlink();
+    delete this;
+  }
+}
+
+void detail::closable::release() noexcept {
+  released_ = true;
+  if (!closing_ || is_left_behind()) {
+    close(nullptr);
+  } else if (is_idle()) {
+    finish_close();
+  }
+}
+
+void detail::closable::on_scheduler_gone() noexcept {
+  drop_untaken();
+  home_ = nullptr;
+}
+
+bool close_wait::begin(frame_record& at) noexcept {
+  if (!enter(at)) return continue_or_yield(at);
+  if (closed_ == nullptr || closed_->close(this)) return continue_or_yield(at);
+  suspend_with_hope(close_type, at);
+  return true;
+}
+
+}  // namespace ringlet

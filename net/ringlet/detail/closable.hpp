@@ -1,0 +1,96 @@
+// closable: an object whose descriptor is closed when the kernel has let go of it.
+//
+// Life: open -> closing -> closed. Closing ends what is in flight, and only then closes the number,
+// so that it cannot be reused while anything still refers to it. The object lives on the heap and
+// outlives its owner for as long as the kernel works on it: a stream or listener can be moved,
+// closed and destroyed at any time.
+#pragma once
+
+#include <ringlet/operation.hpp>
+#include <ringlet/result.hpp>
+#include <ringlet/scheduler.hpp>
+#include <ringlet/wait.hpp>
+
+#include <coroutine>
+
+namespace ringlet {
+
+class close_wait;
+
+namespace detail {
+
+/// It is itself the request that is in flight most of the time, and whose `fd` is the number.
+class closable : public scheduler_guest, protected operation {
+ public:
+  /// The number, or -1 once it is closing.
+  int fd() const noexcept { return closing_ ? -1 : operation::fd; }
+  /// Ends what is in flight, and closes when that has ended: true when it has already, or when
+  /// another caller is closing it.
+  bool close(close_wait* waiter) noexcept;
+  /// The owner has gone: closes if that was not done, and is destroyed when it has ended.
+  void release() noexcept;
+
+ protected:
+  closable(scheduler& home, opcode kind, handler completed) noexcept
+      : operation(kind, completed), home_(&home) {}
+  virtual ~closable() = default;
+
+  /// Whether this process is a child of fork(), and the object is the parent's.
+  bool is_left_behind() const noexcept { return home_ != nullptr && home_->is_left_behind(); }
+  /// For when something that was in flight has ended while it is closing; the object may be gone
+  /// afterwards.
+  void go_on_closing() noexcept {
+    if (is_idle()) finish_close();
+  }
+  void on_scheduler_gone() noexcept override;
+
+  scheduler* home_;  // null when that has ended
+
+ private:
+  /// The rule that is broken when it is closed on another thread.
+  virtual const char* thread_rule() const noexcept = 0;
+  /// Whether the number is to be closed, and not just forgotten.
+  virtual bool owns_number() const noexcept { return true; }
+  /// Whether nothing is in flight, and no call is under way.
+  virtual bool is_idle() const noexcept = 0;
+  /// Ends the calls, or asks them to end.
+  virtual void begin_close() noexcept = 0;
+  /// Drops what has come and was not taken.
+  virtual void drop_untaken() noexcept = 0;
+
+  void close_number() noexcept;
+  void finish_close() noexcept;
+
+  close_wait* closer_ = nullptr;
+
+ protected:
+  bool closing_ = false;
+
+ private:
+  bool released_ = false;
+};
+
+}  // namespace detail
+
+/// See tcp_stream::close() and tcp_listener::close().
+class [[nodiscard]] close_wait : public wait_base {
+ public:
+  explicit close_wait(detail::closable* closed) noexcept : wait_base(forever), closed_(closed) {}
+
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+    return begin(caller.promise());
+  }
+  result<void> take() {
+    rethrow_interruption();
+    return {};
+  }
+  void await_resume() { rethrow_interruption(); }
+
+ private:
+  friend class detail::closable;
+  bool begin(frame_record& at) noexcept;
+  detail::closable* closed_;
+};
+
+}  // namespace ringlet
