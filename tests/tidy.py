@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 LAYERS = ["core", "sched", "net"]  # Lowest first.
-FOLDERS = [*LAYERS, "examples", "bench", "tests", ".ci"]
+FOLDERS = [*LAYERS, "docs", "examples", "bench", "tests", ".ci"]
 LINE_COLUMNS_MAX = 100
 FUNCTION_LINES_MAX = 70
 
@@ -310,6 +310,21 @@ def papers(tree):
         yield "README.md", 1, "its first program is not examples/echo.cpp: copy that file into it"
 
 
+def worked_example(tree):
+    """The page on waits shows countdown.hpp whole, and of its tests what it likes."""
+    page, parts = "docs/writing_a_wait.md", ["countdown.hpp", "writing_a_wait_test.cpp"]
+    whole, tests = (tree.text(f"tests/sched/{part}") for part in parts)
+    shown = ""
+    for match in re.finditer(r"^```cpp\n(.*?)^```", tree.text(page), re.S | re.M):
+        if match[1] in whole:
+            shown += match[1]
+        elif match[1] not in tests:
+            line = line_of(tree.text(page), match.start())
+            yield page, line, f"this code is in none of {', '.join(parts)}: copy it from there"
+    if re.sub(r"\n+", "\n", shown) != re.sub(r"\n+", "\n", whole):
+        yield page, 1, f"it does not show all of tests/sched/{parts[0]}, in its order"
+
+
 def without_head(program):
     """The head comment of a file is for those who meet it alone; the README has said it before."""
     return re.sub(r"\A(//.*\n)*\n*", "", program)
@@ -351,6 +366,7 @@ RULES = [
     public_headers,
     papers,
     rows,
+    worked_example,
     versions,
     format_of_clang,
 ]

@@ -10,6 +10,8 @@
 //   try_now  watch  unwatch  type           of a two_phase_wait
 //   has_hope  lingers  pass_on              of a two_phase_wait that needs more than the defaults
 //   await_suspend  await_resume  take       called by co_await, and by as_result()
+//
+// docs/writing_a_wait.md makes one, step by step.
 #pragma once
 
 #include <ringlet/assert.hpp>

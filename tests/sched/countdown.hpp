@@ -1,0 +1,72 @@
+// countdown: fibers wait until it has come to zero. Made in docs/writing_a_wait.md, step by step.
+#pragma once
+
+#include <ringlet/error.hpp>
+#include <ringlet/result.hpp>
+#include <ringlet/until.hpp>
+#include <ringlet/wait.hpp>
+
+#include <coroutine>
+#include <cstddef>
+#include <string>
+
+namespace ringlet {
+
+/// Thread: that of the fibers that wait for it.
+class countdown {
+ public:
+  explicit countdown(std::size_t count) noexcept : left_(count) {}
+  countdown(const countdown&) = delete;
+  countdown& operator=(const countdown&) = delete;
+  ~countdown() {
+    list_wait::end_orphans(waiters_, "a countdown was destroyed while a fiber waited for it");
+  }
+
+  std::size_t left() const noexcept { return left_; }
+  void count_down() noexcept {
+    if (left_ == 0 || --left_ != 0) return;
+    while (!waiters_.empty()) waiters_.front().complete();
+  }
+
+  class zero_wait;
+  /// Waits until it is zero: true; false when the limit passed first. Cancellation loses nothing.
+  zero_wait wait(until limit = forever) noexcept;
+
+ private:
+  std::size_t left_;
+  wait_list waiters_;
+};
+
+class [[nodiscard]] countdown::zero_wait : public list_wait {
+ public:
+  zero_wait(countdown& on, until limit) noexcept : list_wait(limit), on_(&on) {}
+
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+    return begin_alone(*this, caller.promise());
+  }
+  result<bool> take() {
+    rethrow_interruption();
+    if (reason_ == cancel_reason::closed) return cancellation_error();
+    return reason_ == cancel_reason::none;
+  }
+  bool await_resume() {
+    const result<bool> came = take();
+    if (!came) throw_error(came.error(), "countdown");
+    return *came;
+  }
+
+  bool try_now() noexcept { return on_->left_ == 0; }
+  void watch() noexcept { on_->waiters_.push_back(*this); }
+  void describe(std::string& out) const { out += "with " + std::to_string(on_->left_) + " to go"; }
+  static const wait_type type;
+
+ private:
+  countdown* on_;
+};
+
+inline const wait_type countdown::zero_wait::type = make_type<zero_wait>("countdown");
+
+inline countdown::zero_wait countdown::wait(until limit) noexcept { return {*this, limit}; }
+
+}  // namespace ringlet
