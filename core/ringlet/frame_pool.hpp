@@ -1,16 +1,17 @@
 // Where coroutine frames and fibers get their memory: free lists of a few sizes, one set per
 // thread, and a store that all threads share.
 //
-// A block belongs to the thread that frees it, and a thread keeps at most 64 KiB of one size: what
-// is more goes to the store, many blocks at a time, and from there to any thread that has run out.
-// So memory is bounded by what is in use at once, also where one thread makes all frames and
-// another one ends them. The store cuts blocks from slabs, and knows by a block's address which one
-// it is from; slabs of which nothing is in use serve other sizes, and go back to the system when a
-// scheduler is about to sleep (see before_sleep). Blocks have no header.
+// A block belongs to the thread that frees it, and a thread keeps at most 64 KiB of one size.
+// Excess blocks go to the store, many at a time, and from there to any thread that has run out. So
+// memory is bounded by what is in use at once, even if one thread makes all frames and another
+// destroys them. The store cuts blocks from slabs and finds the slab of a block by its address.
+// Unused slabs serve other sizes, and are returned to the system when a scheduler is about to sleep
+// (see before_sleep). Blocks have no header.
 //
 // A block of n bytes begins at a multiple of every power of two that divides n, up to a page. The
 // size of a type is a multiple of its alignment, and so is that of a coroutine frame, whose
-// alignment no compiler tells its promise: all that fits into a block is aligned as it asks.
+// alignment no compiler tells its promise. So everything that fits into a block is aligned as
+// required.
 #pragma once
 
 #include <ringlet/assert.hpp>
@@ -24,13 +25,13 @@
 
 namespace ringlet::detail {
 
-/// Steps of 16 bytes up to 1 KiB, then four steps per doubling up to 32 KiB. Frames are laid out by
-/// g++ before it optimises, so frames of several KiB are not rare; what is larger still is left to
-/// operator new.
+/// Steps of 16 bytes up to 1 KiB, then four steps per doubling up to 32 KiB. g++ lays out frames
+/// before it optimises, so frames of several KiB are not rare. Larger ones are left to operator
+/// new.
 ///
-/// All functions are static and name the thread's state itself. Through a `this` that points to a
-/// thread_local UBSan reports null pointers with g++ 12: it takes the zero flag from the addition
-/// that makes the address, and ld turns that addition into a lea, which sets no flags.
+/// All functions are static and refer to the thread's state directly. With g++ 12, UBSan reports
+/// null pointers for a `this` that points to a thread_local: it takes the zero flag from the
+/// addition that computes the address, and ld turns that addition into a lea, which sets no flags.
 class frame_pool {
  public:
   static constexpr std::size_t step = 16;
@@ -41,7 +42,7 @@ class frame_pool {
 
   /// The most bytes of free blocks of one class that a thread keeps.
   static constexpr std::size_t kept_max = 64 * 1024;
-  /// The greatest alignment that a type may have which lives in a frame or a fiber.
+  /// The greatest alignment of a type that lives in a frame or a fiber.
   static constexpr std::size_t alignment_max = 4096;
 
   /// The free list that serves blocks of `size` bytes, 1 to pooled_max.
@@ -53,18 +54,18 @@ class frame_pool {
     return fine_classes + doubling * 4 + (quarter - 4);
   }
 
-  /// How many bytes a block of that class has.
+  /// The size in bytes of a block of class `index`.
   static constexpr std::size_t size_of(std::size_t index) noexcept {
     if (index < fine_classes) return (index + 1) * step;
     const std::size_t coarse = index - fine_classes;
     return (coarse % 4 + 5) << (coarse / 4 + 8);
   }
 
-  /// How many free blocks of that class a thread keeps.
+  /// How many free blocks of class `index` a thread keeps.
   static constexpr std::int32_t kept_of(std::size_t index) noexcept {
     return static_cast<std::int32_t>(kept_max / size_of(index));
   }
-  /// To what a block of `size` bytes is aligned at least.
+  /// The alignment that a block of `size` bytes has at least.
   static constexpr std::size_t alignment_of(std::size_t size) noexcept {
     constexpr std::size_t ordinary = __STDCPP_DEFAULT_NEW_ALIGNMENT__;
     return std::min(std::max(size & (~size + 1), ordinary), alignment_max);
@@ -75,25 +76,25 @@ class frame_pool {
   /// From any thread. Needs no memory.
   static void deallocate(void* memory, std::size_t size) noexcept;
 
-  /// To be called before a thread sleeps until `until`: returns until when it may. In the next call
-  /// half a second later or more, what has become free since goes back to the system; in portions,
-  /// between which `now` is returned, that is, a sleep of no length. Then the thread sleeps
-  /// undisturbed until it has freed as much again. Times are those of engine::now().
+  /// Call it before a thread sleeps until `until`; returns until when it may sleep. The next call
+  /// half a second or more later returns free memory to the system, in portions; between portions
+  /// it returns `now`, that is, no sleep. Then the thread sleeps undisturbed until it has freed as
+  /// much again. Times are those of engine::now().
   static std::int64_t before_sleep(std::int64_t now, std::int64_t until) noexcept;
 
   /// Moves every free block of this thread to the store.
   static void hand_over() noexcept;
 
-  /// What the store has from the system, for blocks of up to pooled_max, in bytes.
+  /// The memory that the store has from the system for blocks of up to pooled_max, in bytes.
   struct statistics {
     std::size_t mapped;    // address space
-    std::size_t resident;  // of that, in use, kept by threads, or not yet given back
+    std::size_t resident;  // of that, in use, kept by threads, or not yet returned
     std::size_t taken;     // of that, in use or kept by threads
   };
   static statistics totals() noexcept;
 
-  /// For tests: while it is set and returns true, whatever would come from the store or the system
-  /// fails.
+  /// For tests: while `is_short` is set and returns true, allocations from the store or the system
+  /// fail.
   static void set_shortage(bool (*is_short)() noexcept) noexcept;
 
   struct block {
@@ -109,11 +110,11 @@ class frame_pool {
   static std::int64_t trim(std::int64_t now, std::int64_t until) noexcept;
 };
 
-/// What a thread has.
+/// The state of one thread.
 struct frame_pool_state {
   frame_pool::block* free[frame_pool::classes] = {};
-  // How many more blocks fit. None before the thread's first allocation and again once the thread
-  // is ending: then blocks go straight to the store.
+  // How many more blocks fit. Zero before the thread's first allocation and while the thread is
+  // ending: then blocks go straight to the store.
   std::int32_t room[frame_pool::classes] = {};
   bool open = false;
   bool has_given = false;      // to the store, since the last trim
@@ -125,7 +126,7 @@ struct frame_pool_state {
 extern thread_local constinit frame_pool_state frames_here
     __attribute__((tls_model("initial-exec")));
 
-/// The pool of the thread that calls.
+/// The pool of the calling thread.
 inline constexpr frame_pool frames;
 
 inline void* frame_pool::allocate(std::size_t size) {
@@ -164,10 +165,10 @@ struct pooled_frame {
     frames.deallocate(frame, size);
   }
 
-  /// For the promises of coroutines that await. g++ 12 puts the conditions that contain a co_await
-  /// in front of a frame which has nothing else to begin with, 8 bytes before where a handle has to
-  /// point: resumed through it, the coroutine would hang or crash. Blocks of the pool, and of
-  /// operator new, begin at multiples of 16.
+  /// For the promises of coroutines that await. If a frame has nothing else to begin with, g++ 12
+  /// puts conditions that contain a co_await in front of it, 8 bytes before the address that a
+  /// handle must have. Resumed through such a handle, the coroutine would hang or crash. Blocks of
+  /// the pool, and of operator new, begin at multiples of 16.
   static void check_frame([[maybe_unused]] const void* handle) noexcept {
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
     RINGLET_ASSERT(reinterpret_cast<std::uintptr_t>(handle) % 16 == 0,

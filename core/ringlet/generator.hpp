@@ -16,7 +16,7 @@ namespace ringlet {
 template <class Y, class R = void>
 class generator;
 
-/// The promise of a generator. Points to what the body yields, where it stands in the frame.
+/// The promise of a generator. Points to the yielded value, in the frame of the body.
 template <class Y, class R>
 class generator_promise final : public detail::yielding_promise<R> {
  public:
@@ -41,7 +41,7 @@ class generator_promise final : public detail::yielding_promise<R> {
     return detail::part_awaiter<generator_promise<Y, R2>>(*part.whole().release());
   }
 
-  /// Goes on to the next element; throws what the body throws.
+  /// Advances to the next element; throws the exception of the body.
   void advance() {
     this->resume();
     if (this->has_ended()) this->rethrow();
@@ -60,22 +60,23 @@ class generator_promise final : public detail::yielding_promise<R> {
 ///     for (int square : squares(5)) ...
 ///
 /// Lazy: the body begins to run with begin(), and runs only while begin() or ++ is called, on the
-/// stack and the thread of the caller. It cannot wait: co_await in it does not compile, and
-/// async_generator is for that. A generator that is dropped early is destroyed at its co_yield,
-/// with its locals, as if the scope had ended there; one whose body never ran never runs.
+/// stack and the thread of the caller. It cannot wait: co_await in it does not compile; use
+/// async_generator for that. A generator that is dropped early is destroyed at its co_yield, with
+/// its locals, as if the scope had ended there. If the body has not run, it never runs.
 ///
-/// What comes out is what was yielded, not a copy: for an object type Y it is `Y&&`, which the
+/// The loop gets the yielded object itself, not a copy: for an object type Y a `Y&&`, which the
 /// loop may move from. An lvalue that the body yields is copied first, unless Y is a reference:
-/// `generator<const std::string&>` hands out the body's own. Either way it is valid until the next
-/// ++. Parameters taken by reference must outlive the generator, as with a task.
+/// `generator<const std::string&>` gives access to the body's own object. Either way the object is
+/// valid until the next ++. Parameters taken by reference must outlive the generator, as with a
+/// task.
 ///
-/// Ends when the body returns; an exception of the body comes out of begin() or ++, and ends it,
-/// too. Single pass: calling begin() again continues after the last element, so a second loop
-/// resumes where one left by break stopped. After the end it gives end().
+/// Ends when the body returns. begin() or ++ throws the exception of the body, which also ends the
+/// generator. Single pass: calling begin() again continues after the last element, so a second loop
+/// resumes where one left by break stopped. After the end, begin() returns end().
 ///
-/// Broken rules abort: ++ at the end, or inside the body that it is to resume. The frame comes
-/// from the pool of the thread.
-/// See elements_of for generators that yield from others, and duplex for values that go in.
+/// Broken rules abort: ++ at the end, or ++ inside the body that it would resume. The frame comes
+/// from the pool of the thread. See elements_of for generators that yield from other generators,
+/// and duplex for coroutines that also receive values.
 template <class Y, class R>
 class [[nodiscard]] generator {
  public:
@@ -115,10 +116,11 @@ class [[nodiscard]] generator {
   }
   std::default_sentinel_t end() const noexcept { return {}; }
 
-  /// Moves out what the body returned. Once, after the end, and not when it threw.
+  /// Moves out the value that the body returned. Call it once, after the end, and not if the body
+  /// threw.
   R result() requires(!std::is_void_v<R>) { return promise().take_result(); }
 
-  /// For elements_of: gives the frame away.
+  /// For elements_of: releases the frame.
   promise_type* release() noexcept {
     promise();
     return promise_.release();

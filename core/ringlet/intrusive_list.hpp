@@ -1,5 +1,5 @@
 // A doubly linked list whose links live in its elements: adding and removing never allocate, and an
-// element can leave from the middle knowing nothing but itself.
+// element can leave from the middle without knowing the list.
 #pragma once
 
 #include <ringlet/assert.hpp>
@@ -7,7 +7,7 @@
 namespace ringlet {
 
 /// The links of an element. Derive from it once per list that the element can be in; `Tag` tells
-/// them apart. An element must have left its list before it dies.
+/// them apart. An element must leave its list before it is destroyed.
 template <class Tag = void>
 class list_hook {
  public:
@@ -18,7 +18,7 @@ class list_hook {
 
   bool linked() const noexcept { return next_ != nullptr; }
 
-  /// Leaves the list it is in; does nothing when it is in none.
+  /// Leaves its list; does nothing if it is in none.
   void unlink() noexcept {
     if (next_ != nullptr) leave();
   }
@@ -37,7 +37,7 @@ class list_hook {
   list_hook* previous_ = nullptr;
 };
 
-/// First in, first out, unless told otherwise. The list owns nothing.
+/// First in, first out, unless push_front() is used. The list owns nothing.
 template <class T, class Tag = void>
 class intrusive_list {
   using hook = list_hook<Tag>;
@@ -63,7 +63,7 @@ class intrusive_list {
     return first;
   }
 
-  /// Takes out an element, which is in this list.
+  /// Removes an element of this list.
   void remove(T& element) noexcept { static_cast<hook&>(element).leave(); }
 
   /// The element after `current`, or null at the end; null stands for "before the first".

@@ -13,16 +13,16 @@ namespace ringlet {
 
 namespace detail {
 
-/// What stands for the value of a call in a tuple or a variant: calls without one have a unit.
+/// The type that represents the value of a call in a tuple or a variant: std::monostate for void.
 template <class T>
 using value_or_unit = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 
 }  // namespace detail
 
-/// What `co_await as_result(...)` gives: the value of a call, or its error, without throwing.
+/// The type of `co_await as_result(...)`: the value of a call, or its error, without throwing.
 ///
-/// True exactly when there is a value. Reading the value of an error, or the error of a value, with
-/// operator* or error() is the caller's bug and aborts; value() throws the error instead.
+/// Converts to true if there is a value. Reading the value of an error, or the error of a value,
+/// with operator* or error() is the caller's bug and aborts; value() throws the error instead.
 template <class T>
 class [[nodiscard]] result {
  public:
@@ -45,11 +45,11 @@ class [[nodiscard]] result {
     return *std::get_if<1>(&state_);
   }
 
-  /// The value; throws the error as std::system_error when there is none.
+  /// The value; throws the error as std::system_error if there is none.
   T& value() & { return or_throw(); }
   T&& value() && { return std::move(or_throw()); }
 
-  /// The value, or `fallback` when there is none.
+  /// The value, or `fallback` if there is none.
   T value_or(T fallback) && { return has_value() ? std::move(checked()) : std::move(fallback); }
 
  private:

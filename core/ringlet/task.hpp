@@ -19,7 +19,7 @@ class task;
 template <class T = void>
 class borrowing_task;
 
-/// Something whose await_* functions fit a `co_await` in a task.
+/// A type whose await_* functions allow `co_await` in a task.
 template <class A>
 concept awaiter = requires(A a) {
   a.await_ready();
@@ -36,14 +36,14 @@ struct final_awaiter {
       record.chain->return_to(*record.parent);
       return transfer(*record.parent);
     }
-    record.chain->return_to(record);  // a greenlet may have been left where it had waited
+    record.chain->return_to(record);  // the wait may still refer to a greenlet
     record.chain->on_root_done();
     return std::noop_coroutine();
   }
   void await_resume() const noexcept {}
 };
 
-/// What awaits a task: starts it, and returns its result.
+/// The awaiter of a task: starts it and returns its result.
 template <class T>
 class task_awaiter {
  public:
@@ -86,9 +86,9 @@ class borrowed_awaiter {
 
 namespace detail {
 
-/// A place in the source, as the compiler names it: what a std::source_location consists of. g++
-/// keeps a default argument of class type in the frame of the caller, 8 or 16 bytes for each
-/// `co_await`; a pointer it does not.
+/// A place in the source, as the compiler represents it inside a std::source_location. g++ keeps a
+/// default argument of class type in the frame of the caller, 8 or 16 bytes for each `co_await`; it
+/// does not keep a pointer.
 using source_place = decltype(__builtin_source_location());
 
 inline std::source_location location_of(source_place place) noexcept {
@@ -156,7 +156,7 @@ class task_promise_base : public frame_record, public detail::pooled_frame {
   }
 };
 
-/// The promise of a task: what all share, and what this one returned or threw.
+/// The promise of a task; holds what the task returned or threw.
 template <class T>
 class task_promise : public task_promise_base, public detail::returned<T> {
  public:
@@ -172,22 +172,22 @@ class task_promise : public task_promise_base, public detail::returned<T> {
   }
 };
 
-/// A coroutine call that has not run yet: `co_await` runs it in the caller's fiber, and returns
-/// its value or rethrows what it throws. Await it once; dropped unawaited, its body never runs.
+/// A coroutine call that has not run yet. `co_await` runs it in the caller's fiber, and returns its
+/// value or rethrows its exception. Await it once. If it is dropped without being awaited, its body
+/// never runs.
 ///
-/// Arguments that the coroutine takes by reference must outlive it, so write
-/// `co_await f(g())` freely, but keep a task in a variable only when its arguments live longer.
-/// A capturing lambda that is a coroutine reads its captures from the closure: the closure must
-/// outlive the task, too.
+/// Arguments that the coroutine takes by reference must outlive it. So `co_await f(g())` is always
+/// fine, but keep a task in a variable only if its arguments live longer. A capturing lambda that
+/// is a coroutine reads its captures from the closure: the closure must outlive the task, too.
 ///
-/// Awaiting a task is not a wait: it is neither a checkpoint nor a turn of other fibers. Calls may
-/// nest and return synchronously to any depth and in any number; the stack grows by 64 KiB at most.
+/// Awaiting a task is not a wait: it is not a checkpoint, and other fibers do not run. Calls may
+/// nest and return synchronously to any depth and in any number; the stack grows by at most 64 KiB.
 ///
-/// Results, arguments and locals are aligned as their types say, up to 4096 bytes. A result that
-/// asks for more does not compile; for a local no compiler tells, and it is not aligned. (Only 16
-/// bytes are honoured by clang without optimisation, whose frames have a size that tells nothing of
-/// it, and only 64 under AddressSanitizer.) Thread: that of the fiber which awaits it. Frames come
-/// from a pool of that thread.
+/// Results, arguments and locals are aligned as their types say, up to 4096 bytes. A result with a
+/// larger alignment does not compile. Compilers do not report the alignment of a local, so a local
+/// with a larger one is not aligned. (clang without optimisation honours only 16 bytes, because its
+/// frame sizes do not reflect alignment; under AddressSanitizer, only 64 bytes are honoured.)
+/// Thread: that of the fiber that awaits it. Frames come from a pool of that thread.
 template <class T>
 class [[nodiscard]] task {
  public:
@@ -204,16 +204,17 @@ class [[nodiscard]] task {
   }
   ~task() { destroy(); }
 
-  /// For the code that awaits or spawns it: the promise of a call that has not been started.
+  /// For code that awaits or spawns the task: the promise of a call that has not been started.
   task_promise<T>* promise_to_start() const noexcept {
     RINGLET_ASSERT(promise_ != nullptr, "an empty task (moved from) was awaited or spawned");
     RINGLET_ASSERT(promise_->chain == nullptr, "a task was awaited or spawned twice");
     return promise_;
   }
 
-  /// For the code that runs it as the root of a chain: where the result is.
+  /// For code that runs the task as the root of a chain: the promise, which holds the result.
   task_promise<T>& promise() const noexcept { return *promise_; }
-  /// For the same: gives up a call that has not been started, and takes one back.
+  /// For the same code: releases a call that has not been started; the constructor below adopts
+  /// one.
   task_promise<T>& release() noexcept {
     task_promise<T>* const released = promise_to_start();
     promise_ = nullptr;
@@ -233,10 +234,10 @@ class [[nodiscard]] task {
   task_promise<T>* promise_;
 };
 
-/// A task that borrows arguments which may be temporaries, such as that of with_group(f). It is
-/// awaited in the expression that makes it: `co_await` of a variable does not compile. One that is
-/// kept on purpose, because all it was given lives longer, is awaited with `co_await
-/// std::move(call)`, or kept as a task<T>. Apart from that it is a task.
+/// A task that borrows arguments which may be temporaries, such as that of with_group(f). Await it
+/// in the expression that makes it: `co_await` of a variable does not compile. To keep one on
+/// purpose, because all its arguments live longer, await it with `co_await std::move(call)`, or
+/// store it as a task<T>. Otherwise it is a task.
 template <class T>
 class [[nodiscard]] borrowing_task : public task<T> {
  public:
@@ -252,12 +253,12 @@ inline constexpr bool is_task<task<T>> = true;
 template <class T>
 inline constexpr bool is_task<borrowing_task<T>> = true;
 
-/// Whether a T that is only dropped does nothing, because it would have to be awaited.
+/// Whether dropping a T does nothing because it must be awaited.
 template <class T>
 inline constexpr bool is_unawaited =
     is_task<std::remove_cvref_t<T>> || awaiter<std::remove_cvref_t<T>>;
 
-/// For calls that are awaited and take a callable as F&&: refuses what g++ 12 gets wrong.
+/// For awaited calls that take a callable as F&&: rejects temporaries that g++ 12 destroys twice.
 template <class F>
 constexpr void check_temporary() noexcept {
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13

@@ -5,11 +5,12 @@
 
 namespace ringlet {
 
-/// Closes its descriptor when it goes. For descriptors that no operation is in flight on; what the
-/// kernel is still working on belongs to a descriptor object, which waits before it closes.
+/// Closes its descriptor on destruction. For descriptors with no operation in flight. A descriptor
+/// that the kernel is still working on belongs to a descriptor object, which waits before it
+/// closes.
 ///
-/// On a thread that runs a scheduler its engine closes, and a listener that waits for a free number
-/// is told. On any other thread, and after run(), it is close(2).
+/// On a thread that runs a scheduler, its engine closes the descriptor, and a listener that waits
+/// for a free one is notified. On any other thread, and after run(), close(2) is called.
 class unique_fd {
  public:
   unique_fd() noexcept = default;
@@ -23,9 +24,9 @@ class unique_fd {
 
   explicit operator bool() const noexcept { return fd_ >= 0; }
   int get() const noexcept { return fd_; }
-  /// Gives the descriptor away: the caller closes it.
+  /// Releases the descriptor: the caller closes it.
   [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
-  /// Closes what is held and holds `fd` from now on.
+  /// Closes the held descriptor and takes ownership of `fd`.
   void reset(int fd = -1) noexcept;
 
  private:
@@ -34,16 +35,17 @@ class unique_fd {
 
 namespace detail {
 
-/// How this thread closes descriptors, if not by close(2); null takes that back. A scheduler sets
-/// it for as long as it lives.
+/// Sets how this thread closes descriptors, if not by close(2); null resets it. A scheduler sets it
+/// for its lifetime.
 void set_descriptor_closer(void (*closer)(int fd) noexcept) noexcept;
 
 }  // namespace detail
 
-/// Done by run(), too, before it opens anything: where one of the descriptors 0, 1, 2 is missing,
-/// opens one there that can neither be read (0) nor written (1, 2). Otherwise the next socket would
-/// get that number, and become what others take for standard input or output. It does not last: a
-/// program that closes one of them while it runs may find a socket there.
+/// If one of the descriptors 0, 1, 2 is missing, opens one there that can neither be read (0) nor
+/// written (1, 2). Otherwise the next socket would get that number, and other code would use it as
+/// standard input or output. run() also calls this before it opens anything. The reservation is not
+/// permanent: if a program closes one of these descriptors while it runs, a socket may get the
+/// number.
 void reserve_standard_descriptors() noexcept;
 
 }  // namespace ringlet

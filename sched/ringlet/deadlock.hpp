@@ -1,4 +1,4 @@
-// deadlock: what is thrown when nothing can ever wake a fiber again.
+// deadlock: thrown when nothing can ever wake a fiber again.
 #pragma once
 
 #include <stdexcept>
@@ -9,8 +9,8 @@ namespace ringlet {
 /// (or a lock, queue or event) of this scheduler, and no `remote` handle is alive that could post
 /// work. what() lists every fiber and what it waits for.
 ///
-/// Inside, the main task is killed, which ends all other fibers first: `cancelled` unwinds it, so
-/// that no handler of errors swallows a deadlock. One that the main task outlives all the same is
+/// Inside run(), the main task is killed, which ends all other fibers first. `cancelled` unwinds
+/// it, so no handler of errors swallows a deadlock. If the main task survives, the deadlock is
 /// reported; see options::on_unobserved.
 class deadlock : public std::runtime_error {
  public:

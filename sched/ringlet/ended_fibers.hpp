@@ -1,4 +1,4 @@
-// ended_fibers: which of several fibers have ended, in the order in which they did.
+// ended_fibers: tells which of several fibers have ended, in the order in which they ended.
 #pragma once
 
 #include <ringlet/fiber_base.hpp>
@@ -15,19 +15,20 @@
 
 namespace ringlet {
 
-/// Watches fibers from its making to its end, and returns their places in the list, first those
-/// that had ended already. It does not keep the fibers alive. Thread: that of their scheduler.
+/// Watches fibers from its construction to its destruction and returns their indices in the list,
+/// first those that had already ended. It does not keep the fibers alive. Thread: that of their
+/// scheduler.
 class ended_fibers {
  public:
-  /// Allocates all that it will need. A fiber that is named twice is yielded twice.
+  /// Allocates everything that it will need. A fiber that is named twice is returned twice.
   explicit ended_fibers(const std::vector<fiber_base*>& targets);
   ended_fibers(const ended_fibers&) = delete;
   ended_fibers& operator=(const ended_fibers&) = delete;
   ~ended_fibers();
 
   class next_wait;
-  /// Waits for the next one and returns its place; nothing when the limit passed first, or when all
-  /// have been yielded.
+  /// Waits for the next end and returns the fiber's index; nothing if the limit passed first, or if
+  /// all have been returned.
   next_wait next(until limit = forever) noexcept;
 
  private:

@@ -1,4 +1,4 @@
-// fiber_base: a fiber without its result, which is what schedulers, waits and handles share.
+// fiber_base: a fiber without its result; schedulers, waits and handles share it.
 #pragma once
 
 #include <ringlet/context.hpp>
@@ -28,13 +28,13 @@ struct context_value;
 
 /// How a fiber ended.
 enum class outcome : std::uint8_t {
-  /// It has not.
+  /// It has not ended.
   pending,
   /// Its task returned.
   value,
   /// Its task threw.
   error,
-  /// It was killed, and let the `cancelled` through; or was killed before it began.
+  /// It was killed, and `cancelled` propagated; or it was killed before it began.
   exited,
 };
 
@@ -53,7 +53,7 @@ class done_watcher : public list_hook<> {
   handler on_done_;
 };
 
-/// A function to be called when a fiber has ended.
+/// A function to call when a fiber has ended.
 class done_callback : public done_watcher {
  public:
   virtual ~done_callback() = default;
@@ -69,8 +69,8 @@ class done_callback : public done_watcher {
   callback_id id_ = {};
 };
 
-/// A fiber without its result. Made by spawn(). What a short life runs through is inline, so that
-/// compilers see all of it where a fiber is made, and where it ends.
+/// A fiber without its result. Made by spawn(). The common path of a short life is inline, so that
+/// compilers see all of it where a fiber is made and where it ends.
 class fiber_base : public context, public list_hook<registry_tag>, private timer {
  public:
   /// Throws std::bad_alloc.
@@ -85,29 +85,29 @@ class fiber_base : public context, public list_hook<registry_tag>, private timer
   std::string_view name() const noexcept;
   void set_name(std::string_view name);
 
-  /// What only few fibers have, made when it is asked for.
+  /// The extras that few fibers have, made on first use.
   fiber_extras& extras();
   bool has_greenlets() const noexcept;
-  /// The values of context variables that it sees.
+  /// The values of context variables that the fiber sees.
   std::shared_ptr<const detail::context_value> context_values() const noexcept;
 
   outcome result() const noexcept { return outcome_; }
   bool done() const noexcept { return outcome_ != outcome::pending; }
-  /// The exception that ended it, or null; it then counts as looked at. Any thread, once it has
-  /// ended.
+  /// The exception that ended the fiber, or null; the failure then counts as observed. Any thread,
+  /// once the fiber has ended.
   std::exception_ptr error() noexcept {
     observed_.store(true, std::memory_order_relaxed);
     return error_;
   }
 
-  /// See fiber<T>::request_kill(). Aborts on another thread than the scheduler's.
+  /// See fiber<T>::request_kill(). Aborts on any thread but the scheduler's.
   void kill() noexcept;
   void kill_with(std::exception_ptr error);
 
-  /// Tells `added` when the fiber ends, which it has not. Watchers are told in the order in which
-  /// they came, including those added in the meantime.
+  /// Notifies `added` when the fiber ends. Precondition: it has not ended. Watchers are notified in
+  /// the order in which they were added, including those added during notification.
   void watch(done_watcher& added) noexcept { watchers_.push_back(added); }
-  /// The first of those that `told` is called for and `is` is true of; null when there is none.
+  /// The first watcher with the handler `told` for which `is` returns true; null if there is none.
   template <class F>
   done_watcher* find_watcher(void (*told)(done_watcher&) noexcept, F is) noexcept {
     done_watcher* w = watchers_.next(nullptr);
@@ -119,65 +119,67 @@ class fiber_base : public context, public list_hook<registry_tag>, private timer
   callback_id add_callback(std::unique_ptr<done_callback> added);
   bool remove_callback(callback_id id) noexcept;
 
-  /// A limit for the current wait: at `deadline` its type's cancel is called with timed_out.
+  /// Arms the limit of the current wait: at `deadline`, the cancel function of its type is called
+  /// with timed_out.
   void arm_limit(steady_ns deadline) noexcept {
     home().timers().arm(*this, deadline, &fiber_base::on_limit);
   }
   void disarm_limit() noexcept { home().timers().disarm(*this); }
-  /// When the limit of the current wait passes; never when it has none.
+  /// When the limit of the current wait passes; never if it has none.
   steady_ns limit() const noexcept { return home().timers().deadline_of(*this); }
 
-  // Of a starter: a fiber in which task groups are open. The main task starts all other fibers.
-  // What is about to unwind it cancels their fibers first, and it is not resumed until those have
-  // ended: they use its locals.
+  // The following concern starters: fibers in which task groups are open. The main task is the
+  // starter of all other fibers. An interruption that is about to unwind a starter cancels its
+  // fibers first, and the starter resumes only when they have ended, because they use its locals.
 
-  /// For a group of this fiber, which opens, and closes before the call that opened it ends.
+  /// Called when a group of this fiber opens, and when it closes, before the call that opened it
+  /// ends.
   void add_group(task_group& opened) noexcept;
   void remove_group(task_group& closed) noexcept;
-  /// The newest of those that are open; null when none is.
+  /// The newest open group; null if there is none.
   const task_group* newest_group() const noexcept { return groups_; }
   /// Whether fibers have to end before the pending interruption may unwind this one.
   bool is_blocked() const noexcept;
-  /// How many; for dump().
+  /// How many such fibers there are; for dump().
   std::size_t blockers() const noexcept;
-  /// For a wait that is about to throw the interruption: cancels what that will unwind. True when
-  /// the fiber must be held first.
+  /// Called by a wait that is about to throw the interruption: cancels the groups that it will
+  /// unwind. True if the fiber must be held first.
   bool prepare_to_unwind() noexcept;
-  /// Whether its wait was ended by an interruption, so that its turn may have to wait.
+  /// Whether an interruption ended the wait, so that the fiber may have to be held.
   bool was_interrupted_waiting() const noexcept { return hold_ == hold::when_woken; }
-  /// Suspends it, or leaves it suspended, until is_blocked() is false.
+  /// Suspends the fiber, or leaves it suspended, until is_blocked() is false.
   void hold_until_unblocked() noexcept;
   void hold_at(frame_record& at) noexcept;
-  /// All fibers of a group that it is unwinding have ended.
+  /// Called when all fibers of a group that is being unwound have ended.
   void on_group_emptied(const task_group& emptied) noexcept;
-  /// Ends the hold, as far as there is one.
+  /// Ends the hold, if there is one.
   void release_hold() noexcept;
-  /// The same because its time is over: as far as it can be resumed at all.
+  /// Ends the hold because its time is over, if the fiber can be resumed at all.
   void release_overdue_hold() noexcept;
-  /// After a wait that only a group can end, which has begun with an interruption pending.
+  /// Called after a wait that only a group can end, and that began with an interruption pending.
   void hold_when_woken() noexcept { hold_ = hold::when_woken; }
 
-  /// After the root coroutine has ended and its resumption has returned: frees its frame, tells
-  /// those who watch.
+  /// Called after the root coroutine has ended and its resumption has returned: frees the frame and
+  /// notifies the watchers.
   inline void retire() noexcept;
 
   void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
   void drop_reference() noexcept {
-    // The last owner needs no atomic subtraction: there is no one left to race with.
+    // The last owner needs no atomic subtraction: nothing is left to race with.
     if (references_.load(std::memory_order_acquire) == 1 || !is_shared_without_me()) release();
   }
 
  protected:
   inline ~fiber_base();
-  /// Frees the memory, as the class that was made.
+  /// Destroys the fiber as its most derived class.
   virtual void destroy() noexcept = 0;
-  /// Takes the result from the root coroutine, and destroys it.
+  /// Takes the result from the root coroutine, and destroys the coroutine.
   virtual void collect() noexcept = 0;
 
   void set_value() noexcept { outcome_ = outcome::value; }
-  /// The outcome of a fiber that ended with that exception.
+  /// Sets the outcome of a fiber that ended with `error`.
   void set_failure(std::exception_ptr error) noexcept;
-  /// The outcome of one that was killed before it began.
+  /// Sets the outcome of a fiber that was killed before it began.
   void set_never_started() noexcept;
 
  private:
@@ -195,7 +197,7 @@ class fiber_base : public context, public list_hook<registry_tag>, private timer
   };
   using extras_owner = std::unique_ptr<fiber_extras, extras_deleter>;
 
-  // All that may fail, before there is anything to be taken down again.
+  // Everything that may fail is done first, before there is anything to undo.
   [[gnu::always_inline]] static extras_owner prepare(scheduler& home) {
     extras_owner inherited;
     if (home.running() != nullptr && home.running()->extras_ != nullptr) [[unlikely]]
@@ -214,9 +216,9 @@ class fiber_base : public context, public list_hook<registry_tag>, private timer
 
   enum class hold : std::uint8_t {
     none,
-    /// Its wait was ended by an interruption: if it is blocked when its turn comes it is held.
+    /// An interruption ended its wait: if the fiber is blocked when its turn comes, it is held.
     when_woken,
-    /// It is suspended until it is not blocked any more.
+    /// It is suspended until it is no longer blocked.
     held,
   };
 
@@ -273,7 +275,7 @@ void scheduler::for_each_fiber(F&& visit) {
   for (fiber_base* f = registry_.next(nullptr); f != nullptr; f = registry_.next(f)) visit(*f);
 }
 
-/// The fiber that calls it; aborts outside of one.
+/// The calling fiber. Aborts outside of a fiber.
 fiber_base& current();
 
 }  // namespace ringlet

@@ -1,4 +1,4 @@
-// group: fibers that are joined or killed together, as gevent's Group.
+// group: fibers that are joined or killed together, like gevent's Group.
 #pragma once
 
 #include <ringlet/fiber.hpp>
@@ -19,11 +19,10 @@
 
 namespace ringlet {
 
-/// A set of fibers, from which those that end leave by themselves. It owns nothing: when it is
-/// destroyed, its fibers keep running. For fibers that must not outlive a call there is
-/// with_group().
-/// Thread: that of the scheduler of its fibers; members are added, taken out and killed there, or
-/// the program aborts.
+/// A set of fibers; a fiber that ends leaves the set. The group owns nothing: when it is destroyed,
+/// its fibers keep running. For fibers that must not outlive a call, use with_group().
+/// Thread: that of the scheduler of its fibers. Adding, removing or killing members on another
+/// thread aborts.
 class group : public spawns_calls<group>, public spawns_later<group> {
  public:
   group();
@@ -31,7 +30,7 @@ class group : public spawns_calls<group>, public spawns_later<group> {
   group& operator=(const group&) = delete;
   virtual ~group();
 
-  /// As the functions of that name; the fiber is a member.
+  /// Like the free spawn(). The fiber becomes a member.
   template <class T>
   fiber<T> spawn(task<T> root, std::source_location where = std::source_location::current()) {
     member_owner added = make_member();  // first: nothing may fail once there is a fiber
@@ -41,12 +40,12 @@ class group : public spawns_calls<group>, public spawns_later<group> {
   }
   using spawns_calls<group>::spawn;
 
-  /// Makes it a member, unless it is one or has ended.
+  /// Makes the fiber a member, unless it is one already or has ended.
   template <class T>
   void add(const fiber<T>& added) {
     add(added.state());
   }
-  /// Takes it out; false when it was no member. The fiber keeps running.
+  /// Removes the fiber; false if it was not a member. The fiber keeps running.
   template <class T>
   bool discard(const fiber<T>& left) noexcept {
     return discard(left.state());
@@ -55,20 +54,20 @@ class group : public spawns_calls<group>, public spawns_later<group> {
   bool contains(const fiber<T>& asked) const noexcept {
     return contains(asked.state());
   }
-  /// Forgets all members; they keep running.
+  /// Removes all members; they keep running.
   void clear() noexcept;
   std::size_t size() const noexcept { return size_; }
   bool empty() const noexcept { return size_ == 0; }
 
   class empty_wait;
-  /// Waits until no member is left: those that are added during the wait are waited for, too. Their
-  /// errors are not thrown. False when the limit passed first.
+  /// Waits until no member is left, including members added during the wait. Their errors are not
+  /// thrown. False if the limit passed first.
   empty_wait join(until limit = forever) noexcept;
-  /// Asks every member to end, in the order in which they came, also those that are added during
-  /// the wait, and waits like join(). Called again it asks no member twice.
+  /// Kills every member, in the order in which they were added, including those added during the
+  /// wait, and waits like join(). Further calls kill no member twice.
   task<bool> kill(until limit = forever);
-  /// The same with that exception; see fiber<T>::request_kill(). A member for which there is no
-  /// memory to keep it gets `cancelled` instead.
+  /// The same with an exception; see fiber<T>::request_kill(). If there is no memory to store the
+  /// exception for a member, that member gets `cancelled` instead.
   task<bool> kill(std::exception_ptr error, until limit = forever);
 
  protected:
@@ -78,23 +77,23 @@ class group : public spawns_calls<group>, public spawns_later<group> {
   };
   using member_owner = std::unique_ptr<member, member_deleter>;
 
-  /// What one more member needs. Throws std::bad_alloc.
+  /// Allocates what one more member needs. Throws std::bad_alloc.
   member_owner make_member();
-  /// Makes it a member, which it is not; nothing if it has ended.
+  /// Makes `fiber` a member; does nothing if it has ended. Precondition: it is not a member.
   void enroll(member_owner added, fiber_base& fiber) noexcept;
-  /// Aborts on another thread than the one on which it was used first.
+  /// Aborts on any thread but the one on which the group was used first.
   void check_thread() noexcept;
   void add(fiber_base& added);
   bool contains(const fiber_base& asked) const noexcept { return find(asked) != nullptr; }
-  /// A member has ended, was taken out, or will not come.
+  /// Called when a member has ended, was removed, or will not come.
   virtual void on_left() noexcept;
 
-  /// Members that are still to come: join() waits for them, too.
+  /// Members that are still to come; join() waits for them, too.
   std::size_t expected() const noexcept { return expected_; }
   void expect_one() noexcept { ++expected_; }
-  /// One of them has come, or is about to.
+  /// An expected member has come, or is about to.
   void one_has_come() noexcept { --expected_; }
-  /// As if it had left.
+  /// An expected member will not come: treated as if it had left.
   void one_will_not_come() noexcept {
     --expected_;
     on_left();

@@ -1,13 +1,13 @@
-// now: the time that sleeps and limits are measured by.
+// now: the clock of sleeps and limits.
 #pragma once
 
 #include <chrono>
 
 namespace ringlet {
 
-/// The time on the clock of this thread's scheduler, read at once: what sleep_until() and deadlines
-/// are compared with. Outside of run() it is std::chrono::steady_clock::now(). A program that asks
-/// here, and not the clock itself, can be run on an engine that simulates time.
+/// Reads the clock of this thread's scheduler, with which sleep_until() and deadlines are compared.
+/// Outside of run() it is std::chrono::steady_clock::now(). A program that calls now() instead of
+/// reading the clock itself can run on an engine that simulates time.
 ///
 ///     const auto begin = now();
 ///     co_await fetch();

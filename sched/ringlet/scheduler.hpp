@@ -2,9 +2,9 @@
 //
 // A turn resumes what is ready, at most 256 times or for about a millisecond; then it lets the
 // engine submit and reap once, and runs posted work and timers that are due, at most 256 of each.
-// So what waits for the kernel or for a time is never late by much more than the longest stretch of
-// computing between two waits of one fiber. Programs do not use it directly: run() makes one, and
-// the calls of this library find it. It is public for those who add waits of their own.
+// So waits for the kernel or for a time are never late by much more than the longest computation
+// between two waits of one fiber. Programs do not use the scheduler directly: run() makes one, and
+// the calls of this library find it. It is public for authors of new waits.
 #pragma once
 
 #include <ringlet/context.hpp>
@@ -32,43 +32,43 @@ class fiber_base;
 class list_wait;
 class scheduler;
 
-/// Names a callback of a fiber; see fiber<T>::on_done().
+/// Identifies a callback of a fiber; see fiber<T>::on_done().
 enum class callback_id : std::uint64_t {};
 
-/// Hands a failure that was not looked at to the options of this thread's scheduler; to the default
-/// handler where there is none. See options::on_unobserved.
+/// Reports an unobserved failure to the handler of this thread's scheduler, or to the default
+/// handler if there is no scheduler. See options::on_unobserved.
 void report_unobserved(const unobserved_error& failure) noexcept;
 
-/// What lists a scheduler's fibers.
+/// Tags the list of a scheduler's fibers.
 struct registry_tag;
 struct dump_options;
 
 namespace detail {
 
-/// The same for a failure of that fiber.
+/// The same for a failure of the fiber `who`.
 void report_failure_of(const fiber_base& who, std::exception_ptr error) noexcept;
 
-/// Null where there is none. Initial-exec makes reading it one instruction, with no address that a
-/// compiler could keep across a suspension.
+/// This thread's scheduler, or null. Initial-exec makes reading it one instruction, with no address
+/// that a compiler could keep across a suspension.
 extern thread_local constinit scheduler* scheduler_here __attribute__((tls_model("initial-exec")));
 
-/// What RINGLET_ASSERT says of the fiber that runs on this thread; see rule_context.
+/// Describes the running fiber of this thread for RINGLET_ASSERT; see rule_context.
 void describe_running(char* text, std::size_t size) noexcept;
-/// Aborts: this thread has no scheduler, and why.
+/// Aborts because this thread has no scheduler, and says why.
 [[noreturn, gnu::cold]] void no_scheduler() noexcept;
-/// Aborts: this is a child of fork(), and something of the parent's was used. Says what may be.
+/// Aborts because a child of fork() has used an object of the parent. Says what is allowed.
 [[noreturn, gnu::cold]] void abort_after_fork() noexcept;
-/// In a child of fork(): no call of a scheduler of the parent goes to the kernel any more.
+/// In a child of fork(): no call of the parent's scheduler `left` reaches the kernel any more.
 void leave_behind(scheduler& left, engine& refusing) noexcept;
 
 }  // namespace detail
 
-/// What lists all schedulers of the process.
+/// Tags the list of all schedulers of the process.
 struct all_schedulers_tag;
 
 /// The scheduler that runs on this thread, or null.
 inline scheduler* current_scheduler_or_null() noexcept { return detail::scheduler_here; }
-/// The same; aborts when there is none: the call was made outside of run().
+/// The same; aborts if there is none, because the call was made outside of run().
 inline scheduler& current_scheduler() {
   scheduler* const here = current_scheduler_or_null();
   if (here == nullptr) [[unlikely]]
@@ -76,12 +76,12 @@ inline scheduler& current_scheduler() {
   return *here;
 }
 
-/// Something that must be told before the scheduler's engine goes away: objects that hold a
-/// descriptor and may outlive run().
+/// An object to notify before the scheduler's engine is destroyed, because it holds a descriptor
+/// and may outlive run().
 class scheduler_guest : public list_hook<> {
  public:
-  /// Ends everything in flight; called when all fibers have ended. The scheduler then completes
-  /// what was cancelled and calls on_scheduler_gone().
+  /// Cancels everything in flight. Called when all fibers have ended. The scheduler then completes
+  /// the cancelled operations and calls on_scheduler_gone().
   virtual void on_shutdown() noexcept = 0;
   /// The scheduler is about to be destroyed.
   virtual void on_scheduler_gone() noexcept = 0;
@@ -103,14 +103,14 @@ class descriptor_waiter : public list_hook<starved_tag> {
   ~descriptor_waiter() = default;
 };
 
-/// Thread: that of its making, but where said otherwise.
+/// Thread: the one that created it, unless stated otherwise.
 class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
  public:
-  /// Becomes this thread's scheduler; there may be one at a time.
+  /// Becomes this thread's scheduler. A thread has at most one at a time.
   scheduler(engine& carrier, options settings);
   ~scheduler();
 
-  /// Adopts `main`, and runs until it and everything that it left behind has ended. See run().
+  /// Adopts `main`, and runs until it and all other fibers have ended. See run().
   void run(fiber_base& main);
 
   engine& carrier() noexcept { return *engine_; }
@@ -118,28 +118,28 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   const options& settings() const noexcept { return options_; }
   steady_ns now() noexcept { return engine_->now(); }
 
-  /// What messages call it: options::name, or an address. Any thread.
+  /// The name of the scheduler in messages: options::name, or an address. Any thread.
   std::string label() const;
   /// Unique in the process, from 1. Any thread.
   std::uint32_t serial() const noexcept { return serial_; }
-  /// Aborts with `rule` and the names of both schedulers on another thread than its own.
+  /// Aborts on any other thread, with `rule` and the names of both schedulers.
   void check_thread(const char* rule) const noexcept {
     if (current_scheduler_or_null() != this) [[unlikely]]
       detail::wrong_thread(*this, rule);
   }
-  /// Whether this process is a child of fork(), and it is the parent's: then nothing of it may be
-  /// used.
+  /// Whether this process is a child of fork() and the scheduler is the parent's. It must not be
+  /// used then.
   bool is_left_behind() const noexcept { return left_behind_; }
 
-  /// Puts a new fiber into the registry and the run queue; rejects it when its scope is cancelled.
+  /// Puts a new fiber into the registry and the run queue; rejects it if its scope is cancelled.
   inline void adopt(fiber_base& added) noexcept;
   /// Instead of adopt(): the fiber ends without having begun, and is released.
   void reject(fiber_base& refused) noexcept;
-  /// How many fibers have not ended.
+  /// The number of fibers that have not ended.
   std::size_t live_fibers() const noexcept { return live_fibers_; }
   std::uint64_t next_id() noexcept { return ++ids_; }
   callback_id next_callback_id() noexcept { return callback_id{++callback_ids_}; }
-  /// The fiber that is running; null between fibers.
+  /// The running fiber; null between fibers.
   fiber_base* running() const noexcept { return running_; }
   /// Calls `visit` for each live fiber, oldest first.
   template <class F>
@@ -148,18 +148,19 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   std::string dump();
   std::string dump(const dump_options& how);
 
-  /// Failures of this second were counted instead of printed: their number is printed when it is
-  /// over, or when the run ends. Neither keeps the run alive nor hides a deadlock.
+  /// Called when failures of this second were counted instead of printed. Their number is printed
+  /// when the second is over, or when the run ends. This neither keeps the run alive nor hides a
+  /// deadlock.
   void count_failures_until(steady_ns end_of_second) noexcept { count_due_ = end_of_second; }
 
-  /// Tells `late` at the end of this turn, because its fiber has ended already. The run does not
-  /// end before.
+  /// Notifies `late` at the end of this turn, because its fiber has already ended. The run does not
+  /// end before that.
   void tell_later(done_watcher& late) noexcept;
-  /// Those that are to be told.
+  /// The watchers to notify.
   intrusive_list<done_watcher>& told_later() noexcept { return told_later_; }
 
-  /// Something that could wake a fiber from outside of this thread begins or ends: while there is
-  /// hope, a scheduler with nothing to do is idle and not deadlocked.
+  /// Called when something that can wake a fiber from outside of this thread begins or ends. While
+  /// there is hope, a scheduler with nothing to do is idle and not deadlocked.
   void add_hope() noexcept { ++hopes_; }
   void remove_hope() noexcept { --hopes_; }
 
@@ -169,12 +170,12 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   /// who wait for a free one. Every close of this thread comes here; see unique_fd.
   void close_descriptor(int fd) noexcept;
 
-  /// For remote handles: shared with other threads, and told when the scheduler goes.
+  /// For remote handles: shared with other threads, and updated when the scheduler ends.
   struct remote_state {
     std::mutex mutex;
     engine* target = nullptr;  // null once the scheduler has ended
     std::size_t handles = 0;
-    std::atomic<std::size_t> posts = 0;  // of users, that have not had their turn
+    std::atomic<std::size_t> posts = 0;  // of the program, that have not run yet
     std::size_t posts_max = 0;
     std::atomic<bool> left_behind = false;  // see scheduler::is_left_behind()
   };
@@ -182,62 +183,65 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   /// Whether posted work may still run: false once all fibers have ended.
   bool accepts_posts() const noexcept { return live_fibers_ != 0; }
 
-  /// What ends the program when fibers outlast twice the grace time; std::abort() unless set.
+  /// Sets the function that ends the program when fibers outlast twice the grace time; std::abort()
+  /// unless set.
   void set_stuck_handler(void (*handler)()) noexcept { on_stuck_ = handler; }
 
-  /// Whether shields may hold anything back: no longer once the grace time is over.
+  /// Whether shields may hold anything back: not once the grace time is over.
   bool lets_hold_back() const noexcept { return stage_ < stage::listed; }
 
   /// The scope around the main task. It is not inside the root scope, which is cancelled when the
-  /// main task is told to end.
+  /// main task is asked to end.
   scope& main_scope() noexcept { return main_scope_; }
   bool is_main(const fiber_base& who) const noexcept { return &who == main_; }
-  /// What is about to unwind the main task ends all other fibers first.
+  /// Called when the main task is about to be unwound: all other fibers end first.
   void cancel_all_but_main() noexcept;
   /// Whether a starter may be held for its fibers: for half of the grace time.
   bool holds_starters() const noexcept { return stage_ < stage::released; }
-  /// Whether that fiber is the main one, and waits for all others to end.
+  /// Whether `who` is the main fiber and is waiting for all other fibers to end.
   bool others_hold(const fiber_base& who) const noexcept {
     return is_main(who) && others_are_cancelled_ && live_fibers_ > 1;
   }
 
-  /// Looked at once a turn: when it becomes non-zero the main task is killed, or told if it asked.
+  /// Checked once per turn: when `signal` becomes non-zero, the main task is killed, or notified if
+  /// it has called shutdown_requested().
   void watch_signal(const std::atomic<int>& signal) noexcept { signal_ = &signal; }
-  /// From now on the first signal is a request; see shutdown_requested().
+  /// Makes the first signal a request; see shutdown_requested().
   void expect_shutdown_request() noexcept { expects_request_ = true; }
   bool has_shutdown_request() const noexcept { return has_request_; }
   void add_shutdown_waiter(list_wait& waiter) noexcept;
   /// See ringlet::shutting_down().
   bool shutting_down() const noexcept { return has_request_ || others_are_cancelled_ || ending_; }
 
-  /// Why the main task was ended, when all fibers waited for each other; empty otherwise.
+  /// The deadlock that ended the main task, as text; empty if there was none.
   const std::string& deadlock_report() const noexcept { return deadlock_report_; }
 
-  /// Whether a callback is running whose fiber never started.
+  /// Whether a callback of a fiber that never started is running.
   bool in_callback_of_unstarted() const noexcept { return in_callback_of_unstarted_; }
   bool set_in_callback_of_unstarted(bool in) noexcept {
     return std::exchange(in_callback_of_unstarted_, in);
   }
 
-  /// The root coroutine of the running fiber has ended.
+  /// Called when the root coroutine of the running fiber has ended.
   void finish_running() noexcept { finished_ = true; }
 
  private:
   friend void detail::leave_behind(scheduler& left, engine& refusing) noexcept;
 
-  // A turn resumes at most that often, and ends at the first reading of the clock after that time.
+  // A turn resumes at most batch_max times, and ends at the first reading of the clock after
+  // batch_time_max nanoseconds.
   static constexpr int batch_max = 256;
   static constexpr steady_ns batch_time_max = 1'000'000;
-  // Reading the clock takes longer than many a resumption: it is read after as many resumptions as
-  // took that long the last time, at least one, at most 64, and at most twice the number before.
-  // After a long resumption, which many short ones may hide, it is read after each of the next
-  // 1,024.
+  // Reading the clock takes longer than many resumptions. It is read after as many resumptions as
+  // took reading_interval the last time: at least one, at most 64, and at most twice the previous
+  // number. After a long resumption, which many short ones may hide, it is read after each of the
+  // next 1,024.
   static constexpr steady_ns reading_interval = 250'000;
   static constexpr int reading_every_max = 64;
   static constexpr int wary_max = 1024;
-  // Due timers, posted work and late callbacks that one turn runs, of each.
+  // How many due timers, posts and late callbacks one turn runs, of each kind.
   static constexpr std::size_t at_once_max = 256;
-  // Completions that one turn takes out of the engine before it resumes any fiber.
+  // How many completions one turn takes from the engine before it resumes fibers.
   static constexpr std::size_t completions_max = 256;
 
   void enlist();
@@ -258,13 +262,13 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
 
   // How a run ends; ending.cpp.
 
-  /// What has happened since the clock of the shutdown began. It ends at twice the grace time.
+  /// How far the shutdown has come since its clock began. It ends at twice the grace time.
   enum class stage : std::uint8_t {
     /// Starters are held until their fibers have ended.
     holding,
-    /// At half of the grace time: starters are resumed although fibers of theirs are alive.
+    /// At half of the grace time: starters are resumed although their fibers are alive.
     released,
-    /// At the grace time: what is left was listed, and shields hold nothing back any more.
+    /// At the grace time: the fibers that are left were listed, and shields hold nothing back.
     listed,
   };
 
@@ -279,7 +283,7 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   void release_starters() noexcept;
   void end_shields() noexcept;
   void release_main_when_alone() noexcept;
-  /// Asked when no fiber is ready, none waits for a timer, and there is no hope.
+  /// Called when no fiber is ready, none waits for a timer, and there is no hope.
   bool is_deadlocked() const;
   void report_deadlock();
   void give_main_up();

@@ -1,4 +1,4 @@
-// Timers in user space: a heap of deadlines, of which the engine is told only the nearest.
+// Timers in user space: a heap of deadlines. The engine only gets the nearest one.
 #pragma once
 
 #include <ringlet/assert.hpp>
@@ -16,14 +16,14 @@ namespace ringlet {
 class scheduler;
 class timer_queue;
 
-/// Something that happens at a point in time. Its place in the queue is reserved when it is made,
-/// so arming and disarming never allocate. What is to happen is told when it is armed: every fiber
-/// is a timer, and most are never armed. Thread: the queue's.
+/// Calls a handler at a point in time. Its place in the queue is reserved on construction, so
+/// arming and disarming never allocate. The handler is given to arm(), because every fiber is a
+/// timer and most are never armed. Thread: the queue's.
 class timer {
  public:
   using handler = void (*)(timer&) noexcept;
 
-  /// Throws std::bad_alloc when the place cannot be reserved.
+  /// Throws std::bad_alloc if the place cannot be reserved.
   inline explicit timer(timer_queue& queue);
   timer(const timer&) = delete;
   timer& operator=(const timer&) = delete;
@@ -31,7 +31,7 @@ class timer {
   bool armed() const noexcept { return index_ != unarmed; }
 
  protected:
-  /// For the code that has reserved a place.
+  /// For code that has reserved a place itself.
   timer() noexcept = default;
   ~timer() { RINGLET_ASSERT(!armed(), "a timer was destroyed while it was armed"); }
 
@@ -42,15 +42,15 @@ class timer {
   std::uint32_t index_ = unarmed;
 };
 
-/// A 4-ary heap: deadlines that are mostly later than those before cost one comparison to add.
-/// Equal deadlines expire in the order in which they were armed.
+/// A 4-ary heap: when new deadlines are mostly later than earlier ones, adding costs one
+/// comparison. Equal deadlines expire in the order in which they were armed.
 class timer_queue {
  public:
   timer_queue() = default;
   timer_queue(const timer_queue&) = delete;
   timer_queue& operator=(const timer_queue&) = delete;
 
-  /// Has `on_expiry`, the same for all timers of a kind, called with the timer when it is due.
+  /// Calls `on_expiry(added)` when the timer is due. All timers of a kind have the same handler.
   void arm(timer& added, steady_ns deadline, timer::handler on_expiry) noexcept;
   void disarm(timer& removed) noexcept {
     if (removed.armed()) remove(removed);
@@ -59,21 +59,21 @@ class timer_queue {
   bool empty() const noexcept { return heap_.empty(); }
   /// The nearest deadline, or never.
   steady_ns next() const noexcept { return heap_.empty() ? never : heap_.front().deadline; }
-  /// When that timer is due; never while it is not armed.
+  /// When `asked` is due; never if it is not armed.
   steady_ns deadline_of(const timer& asked) const noexcept {
     return asked.armed() ? heap_[asked.index_].deadline : never;
   }
-  /// Calls `f(timer, its handler, its deadline)` for each that is armed, in no order.
+  /// Calls `f(timer, its handler, its deadline)` for each armed timer, in no particular order.
   template <class F>
   void for_each_armed(F f) const {
     for (const entry& each : heap_) {
       f(static_cast<const timer&>(*each.owner), each.on_expiry, each.deadline);
     }
   }
-  /// Calls what is due at `now`, but at most `most` of it; the rest stays armed.
+  /// Calls the handlers of timers that are due at `now`, at most `most`; the rest stay armed.
   void expire(steady_ns now, std::size_t most = std::numeric_limits<std::size_t>::max()) noexcept;
 
-  /// Makes room for one more timer than there were; give_place() takes it back.
+  /// Reserves room for one more timer; give_place() releases it.
   void reserve_place() {
     if (--free_places_ < 0) [[unlikely]]
       add_places();
@@ -110,8 +110,8 @@ inline timer::timer(timer_queue& queue) { queue.reserve_place(); }
 
 namespace detail {
 
-/// Tells of an object in a coroutine's frame whether it still lives: what is cleared stays so until
-/// the memory of the frame is used for something else.
+/// Tells whether an object in a coroutine's frame is still alive: a cleared mark stays cleared
+/// until the memory of the frame is reused.
 class life_mark {
  public:
   bool is_set() const noexcept { return mark_ == alive; }
@@ -125,11 +125,11 @@ class life_mark {
 
 }  // namespace detail
 
-/// A scope around what the running fiber calls, with a limit; what happens when that passes is up
-/// to the derived class.
+/// A scope around what the running fiber calls, with a limit. The derived class defines what
+/// happens when the limit passes.
 class timed_scope : public scope, private timer {
  public:
-  /// As those of scope, but in the fiber's own thread and before its call has returned.
+  /// Like those of scope, but only on the fiber's own thread and before its call has returned.
   void cancel() noexcept {
     check_thread("a limit was cancelled on a thread that is not its fiber's");
     scope::cancel();
@@ -139,8 +139,8 @@ class timed_scope : public scope, private timer {
     return scope::is_cancelled();
   }
 
-  /// The scope that the timer belongs to; null for one of something else. (So dump() finds limits,
-  /// for which scopes need to remember nothing.)
+  /// The scope that the timer belongs to; null if it belongs to something else. (dump() finds
+  /// limits this way, so scopes need not store them.)
   static const scope* of(const timer& armed, timer::handler on_expiry) noexcept;
 
  protected:
@@ -149,15 +149,15 @@ class timed_scope : public scope, private timer {
   explicit timed_scope(expiry when_due);
   ~timed_scope();
 
-  /// Aborts with `rule` on another thread than that of the fiber in which it was made, and with
-  /// another one when its call has returned.
+  /// Aborts with `rule` on any thread but that of the fiber that made it, and with another message
+  /// if its call has returned.
   void check_thread(const char* rule) const noexcept;
-  /// Counts from now, and replaces an earlier one.
+  /// Sets a limit, counted from now, and replaces an earlier one.
   void set_limit(until limit) noexcept;
 
  private:
   static void on_due(timer& due) noexcept;
-  detail::life_mark open_;  // in what would be padding
+  detail::life_mark open_;  // uses padding
   scheduler& home_;
   expiry when_due_;
 };
