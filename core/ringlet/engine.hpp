@@ -1,4 +1,4 @@
-// engine: the only door to the world. It carries operations to the kernel and their completions
+// engine: the only way to the kernel. It carries operations to the kernel and their completions
 // back, tells the time and lends buffers.
 //
 // No other file makes a system call on a descriptor or reads a clock. That is what lets a scripted
@@ -37,16 +37,16 @@ class engine;
 
 namespace detail {
 
-/// What the scheduler of this thread uses; null where there is none. For messages; and its address
+/// The engine of this thread's scheduler; null if there is none. For messages; its address also
 /// tells threads apart in two instructions.
 extern thread_local constinit engine* engine_here __attribute__((tls_model("initial-exec")));
 
 }  // namespace detail
 
-/// A call that has no asynchronous form, made for an engine by a worker thread. Lives from submit()
-/// until `run` was called on the engine's thread, or withdraw() returned true.
+/// A call without an asynchronous form, made for an engine by a worker thread. It must live from
+/// submit() until `run` was called on the engine's thread, or withdraw() returned true.
 struct blocking_job : posted_work, list_hook<> {
-  /// Whose thread gets the answer: the engine that it was submitted to.
+  /// The engine that the job was submitted to; its thread gets the answer.
   engine* home = nullptr;
   /// The call; on a worker thread. Must not throw.
   void (*work)(blocking_job&) noexcept = nullptr;
@@ -54,28 +54,28 @@ struct blocking_job : posted_work, list_hook<> {
 
 /// Which engine carries operations to the kernel.
 enum class engine_kind : std::uint8_t {
-  /// io_uring, or epoll where that is refused.
+  /// io_uring, or epoll if io_uring is refused.
   automatic,
   uring,
   epoll,
 };
 
-/// How an engine is built. Only the buffers concern epoll.
+/// How an engine is built. Only the buffer options concern epoll.
 struct engine_options {
-  /// Submission queue entries: requests that are started between two waits. A power of two.
+  /// Submission queue entries: how many requests can be started between two waits. A power of two.
   std::uint32_t submission_entries = 512;
-  /// Completion queue entries: completions that fit between two waits before the kernel has to
+  /// Completion queue entries: how many completions fit between two waits before the kernel has to
   /// allocate. A power of two, at least submission_entries.
   std::uint32_t completion_entries = 8192;
   /// Buffers to lend for receive(), a power of two up to 32,768. They are recycled first in, first
-  /// out, so more of them than what fits the L2 cache costs speed and buys tolerance.
+  /// out: more than fit into the L2 cache cost speed and buy tolerance for bursts.
   std::uint32_t buffer_count = 128;
-  /// Bytes of one buffer: the most that one receive() yields. Memory is taken for what was ever
-  /// filled, a page at a time.
+  /// Bytes per buffer: the most that one receive() returns. Memory is taken only for pages that
+  /// were ever filled.
   std::uint32_t buffer_size = 16 * 1024;
 };
 
-/// What an engine is, and what it has done so far.
+/// What the engine is, and what it has done so far.
 struct engine_statistics {
   /// "uring" or "epoll", and in parentheses its sizes and the optional features in use.
   std::string engine;
@@ -86,7 +86,7 @@ struct engine_statistics {
   std::uint64_t wakes = 0;        // by other threads
 };
 
-/// Thread: that of its making, but for post() and wake().
+/// Thread: the one that created it; post() and wake() may be called from any thread.
 class engine {
  public:
   virtual ~engine();
@@ -95,32 +95,34 @@ class engine {
 
   /// statistics().engine.
   const std::string& name() const noexcept { return statistics_.engine; }
-  /// What messages call the scheduler that uses it; empty without one.
+  /// The name of the scheduler that uses the engine, for messages; empty without one.
   const std::string& user() const noexcept { return user_; }
   void set_user(std::string label) noexcept { user_ = std::move(label); }
 
-  /// Starts an operation, which must be idle or done. Never fails and never completes it: what goes
-  /// wrong is the result of the completion, which a later wait() delivers.
+  /// Starts an operation, which must be idle or done. Never fails and never completes it: an error
+  /// is the result of the completion, which a later wait() delivers.
   virtual void start(operation& op) noexcept = 0;
-  /// Asks for the final completion of an operation soon, with -ECANCELED unless it is faster. Never
-  /// dropped, allocates nothing; on an operation that is not in flight it does nothing.
+  /// Asks for the final completion of an operation soon, with -ECANCELED unless the operation
+  /// completes first. A cancellation is never dropped and does not allocate. Does nothing if the
+  /// operation is not in flight.
   virtual void cancel(operation& op) noexcept = 0;
-  /// Makes a call that the kernel answers at once. Returns op.answer.
+  /// Makes a call that the kernel answers immediately. Returns op.answer.
   virtual std::int32_t call(operation& op) noexcept = 0;
 
-  /// Says that this descriptor will be waited for again and again, until it is closed by call() or
-  /// forget() is called: an engine may then remember things about it from one operation to the
-  /// next. Any other descriptor may be closed by anybody as soon as nothing is in flight on it.
+  /// Registers a descriptor for repeated waits, until call() closes it or forget() is called: an
+  /// engine may then keep state about it between operations. Any other descriptor may be closed
+  /// anywhere as soon as nothing is in flight on it.
   virtual void keep(int fd) noexcept { static_cast<void>(fd); }
-  /// Takes keep() back: the descriptor goes to somebody else, unclosed. Nothing is in flight on it.
+  /// Undoes keep(): the descriptor leaves the engine without being closed. Nothing is in flight on
+  /// it.
   virtual void forget(int fd) noexcept { static_cast<void>(fd); }
 
-  /// Gives the kernel what was started, and takes out what has completed: at most out.size()
-  /// completions. Returns how many; sleeps for the first one until `until` when there is none, and
-  /// not at all when that has passed. A wake-up, a signal or posted work ends the sleep early.
-  /// Whoever calls it passes every completion to dispatch(), in order, and then calls run_posted():
-  /// an engine may post work to itself. Throws std::system_error
-  /// when the kernel gives up on the engine as a whole; a scheduler then ends the program.
+  /// Submits what was started, and takes completions, at most out.size(). Returns how many. If
+  /// there is none, sleeps until the first one or until `until`; does not sleep if that has passed.
+  /// A wake-up, a signal or posted work ends the sleep early. The caller must pass every completion
+  /// to dispatch(), in order, and then call run_posted(), because an engine may post work to
+  /// itself. Throws std::system_error if the kernel fails the engine as a whole; a scheduler then
+  /// ends the program.
   virtual std::size_t wait(steady_ns until, std::span<completion> out) = 0;
   /// Ends a sleep in wait(), or the next one. Any thread; safe in a signal handler.
   void wake() noexcept {
@@ -130,19 +132,19 @@ class engine {
     posting_.fetch_sub(1, std::memory_order_release);
   }
 
-  /// Has a worker make the call of `job`, and then posts the job to this engine: its `run` is the
-  /// answer. Throws std::system_error when there is no worker and none can be started; then the job
-  /// was not taken.
+  /// Lets a worker make the call of `job`, then posts the job to this engine: its `run` is the
+  /// answer. Throws std::system_error if there is no worker and none can be started; the job is
+  /// then not submitted.
   virtual void submit(blocking_job& job) = 0;
-  /// Takes back a job whose call has not begun: true, and it is not answered. False when the call
-  /// has begun, or was answered.
+  /// Withdraws a job whose call has not begun: returns true, and the job is not answered. False if
+  /// the call has begun or was answered.
   virtual bool withdraw(blocking_job& job) noexcept = 0;
 
   virtual steady_ns now() noexcept = 0;
 
-  /// Takes a lent buffer back; called by the pool.
+  /// Recycles a lent buffer; called by the pool.
   virtual void give_back(std::int32_t buffer) noexcept = 0;
-  /// How many buffers the kernel could still fill. Zero means that a receive would find none.
+  /// How many buffers the kernel can still fill. Zero means that a receive would find none.
   virtual std::uint32_t buffers_free() const noexcept = 0;
   buffer_pool& buffers() noexcept { return *pool_; }
 
@@ -150,12 +152,12 @@ class engine {
   std::size_t in_flight() const noexcept { return in_flight_; }
   const engine_statistics& statistics() const noexcept { return statistics_; }
 
-  /// Hands a completion to its operation.
+  /// Passes a completion to its operation.
   void dispatch(const completion& done) noexcept {
     operation& op = *done.request;
     op.answer = done.result;
     if (!done.more) {
-      // It may have been cancelled when this was on its way: nothing is left to cancel.
+      // It may have been cancelled while this completion was on its way: nothing is left to cancel.
       op.unlink();
       op.life_ &= static_cast<std::uint8_t>(~operation::is_in_flight);
       --in_flight_;
@@ -163,15 +165,15 @@ class engine {
     op.on_completion(op, done);
   }
 
-  /// Queues work for this engine's thread, and ends its sleep. Any thread. First in, first out for
-  /// one thread. The engine may end as soon as the work has run.
+  /// Queues work for this engine's thread, and ends its sleep. Any thread. First in, first out per
+  /// posting thread. The engine may end as soon as the work has run.
   void post(posted_work& work) noexcept;
   /// Whether there is posted work that run_posted() has not run.
   bool has_posted() const noexcept {
     return unrun_ != nullptr || posted_.load(std::memory_order_acquire) != nullptr;
   }
-  /// Runs what was posted, in its order, but at most `most` of it; returns how many. What is left
-  /// is for the next call, which runs nothing else, and keeps wait() from sleeping.
+  /// Runs posted work in order, at most `most` items; returns how many. The next call runs the rest
+  /// and nothing else; until then wait() does not sleep.
   std::size_t run_posted(std::size_t most = std::numeric_limits<std::size_t>::max()) noexcept;
 
  protected:
@@ -186,11 +188,11 @@ class engine {
     op.life_ = operation::was_started | operation::is_in_flight;
     ++in_flight_;
   }
-  /// Aborts where the memory that the operation names may not be used: AddressSanitizer does not
-  /// see the kernel use it. Nothing without AddressSanitizer.
+  /// Aborts if the operation names memory that must not be used: AddressSanitizer does not see the
+  /// kernel's accesses. Does nothing without AddressSanitizer.
   static void check_memory(const operation& op) noexcept;
   static void mark_in_kernel(operation& op) noexcept { op.life_ |= operation::is_in_kernel; }
-  /// False when there is nothing to cancel or it was asked for before.
+  /// False if there is nothing to cancel or cancellation was requested before.
   static bool mark_cancelled(operation& op) noexcept {
     if (!op.in_flight() || op.cancel_requested()) return false;
     op.life_ |= operation::is_cancelled;
@@ -198,8 +200,8 @@ class engine {
   }
   static bool is_cancelled(const operation& op) noexcept { return op.cancel_requested(); }
 
-  /// Says that the thread is about to sleep. False when there is posted work or a wake-up: then it
-  /// must not.
+  /// Announces that the thread is about to sleep. False if there is posted work or a wake-up: then
+  /// it must not sleep.
   bool announce_sleep() noexcept {
     sleeping_.store(true, std::memory_order_seq_cst);
     const bool woken = woken_.exchange(false, std::memory_order_seq_cst);
@@ -211,11 +213,12 @@ class engine {
   }
   void announce_awake() noexcept { sleeping_.store(false, std::memory_order_relaxed); }
 
-  /// For destructors, first: waits until no other thread is inside post() or wake(). Whoever posts
-  /// still has to ring the bell when its work has run and the engine may be ending.
+  /// Destructors call this first: waits until no other thread is inside post() or wake(). A posting
+  /// thread may still have to ring the bell after its work has run, when the engine may already be
+  /// ending.
   void wait_for_posters() const noexcept;
 
-  /// Makes wait() return; called by any thread, or a signal handler, once per announced sleep.
+  /// Makes wait() return. Called by any thread or by a signal handler, once per announced sleep.
   virtual void ring_bell() noexcept = 0;
 
   struct pool_closer {
@@ -240,26 +243,27 @@ class engine {
 /// The engine on io_uring. It needs what Linux 6.1 offers: single_issuer, defer_taskrun,
 /// buffer_ring, multishot_accept and multishot_poll. Where the kernel has them it also uses
 /// multishot_receive, limited_receive (Linux 6.17), registered_ring and no_iowait (Linux 6.15).
-/// What the kernel can do is found out by trying, once per process, in about a millisecond. The
-/// environment variable RINGLET_DISABLE, a list of such names separated by commas, switches them
-/// off.
+/// ringlet probes the kernel's features by trying them, once per process, in about a millisecond.
+/// The environment variable RINGLET_DISABLE, a comma-separated list of such names, switches
+/// features off.
 ///
-/// Throws std::system_error with a sentence that names what refused io_uring (seccomp, sysctl,
-/// memory lock limit, old kernel) and what would allow it; std::invalid_argument when
-/// RINGLET_DISABLE names something else. A ring that is refused for memory is tried again with
-/// smaller queues and fewer buffers.
+/// Throws std::system_error with a message that names what refused io_uring (seccomp, sysctl,
+/// memory lock limit, old kernel) and what would allow it; std::invalid_argument if RINGLET_DISABLE
+/// contains an unknown name. A ring that is refused for lack of memory is tried again with smaller
+/// queues and fewer buffers.
 std::unique_ptr<engine> make_uring_engine(const engine_options& options = {});
 
-/// The engine on epoll(7), for where io_uring is refused: any Linux since 4.5. Regular files are
-/// read and written by the blocking workers. Throws std::system_error when there is no descriptor,
-/// std::bad_alloc when even the fewest buffers do not fit.
+/// The engine on epoll(7), for systems that refuse io_uring: any Linux since 4.5. The blocking
+/// workers read and write regular files. Throws std::system_error if there is no descriptor,
+/// std::bad_alloc if even the smallest number of buffers does not fit.
 std::unique_ptr<engine> make_epoll_engine(const engine_options& options = {});
 
-/// The engine that was asked for. With `automatic` the environment variable RINGLET_ENGINE, "uring"
-/// or "epoll", decides; without it, it is io_uring, or epoll if that is refused, and then one line
-/// on standard error (one in a process) says by whom, what would allow it, and that epoll is used.
-/// Throws as the two above, and std::invalid_argument when RINGLET_ENGINE is something else.
-/// Running out of file descriptors is never hidden by choosing epoll.
+/// Makes the requested engine. With `automatic`, the environment variable RINGLET_ENGINE ("uring"
+/// or "epoll") decides. Without it, the engine is io_uring, or epoll if io_uring is refused; one
+/// line on standard error (once per process) then says what refused it, what would allow it, and
+/// that epoll is used. Throws like the two functions above, and std::invalid_argument if
+/// RINGLET_ENGINE has another value. make_engine() never hides a lack of file descriptors by
+/// choosing epoll.
 std::unique_ptr<engine> make_engine(engine_kind kind, const engine_options& options = {});
 
 }  // namespace ringlet

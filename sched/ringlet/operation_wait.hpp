@@ -17,12 +17,12 @@ namespace ringlet {
 /// The base of awaiters that start an operation and resume when it is done. Base is wait_base, or
 /// two_phase_wait for what can be a part of a select().
 ///
-/// A derived class fills the operation's fields, and may give a handler of its own that looks at
-/// completions before the fiber does; the handler ends the wait with finish().
+/// A derived class fills in the operation's fields. It may give a handler of its own, which sees
+/// completions before the fiber does and ends the wait with finish().
 template <class Base>
 class basic_operation_wait : protected operation, public Base {
  public:
-  /// Asks the engine to hasten the end.
+  /// Asks the engine to end the operation early.
   void on_cancel(cancel_reason reason) noexcept;
   void describe(std::string& out) const;
 
@@ -30,8 +30,8 @@ class basic_operation_wait : protected operation, public Base {
   basic_operation_wait(opcode kind, handler completed, until limit) noexcept
       : operation(kind, completed), Base(limit) {}
 
-  /// For await_suspend: the checkpoint, and the start. A derived class that has to refuse does so
-  /// before.
+  /// For await_suspend: the checkpoint and the start. A derived class that must refuse the call
+  /// does so before.
   bool begin_operation(const wait_type& type, frame_record& at) noexcept {
     if (!this->enter(at)) return this->continue_or_yield(at);
     this->suspend_with_hope(type, at);
