@@ -59,7 +59,7 @@ void buffer_pool::free_private(std::byte* memory) noexcept { ::operator delete(m
 void buffer_pool::refuse_thread() const noexcept {
   std::array<char, 400> sentence;
   std::snprintf(sentence.data(), sentence.size(),
-                "a lent buffer was dropped on another thread than that of the scheduler which lent "
+                "a lent buffer was dropped on a thread other than that of the scheduler that lent "
                 "it (%s; this thread runs %s): copy its bytes for the other thread",
                 owner_->user().c_str(),
                 detail::engine_here == nullptr ? "none" : detail::engine_here->user().c_str());

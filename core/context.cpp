@@ -45,7 +45,8 @@ scope::scope(context& owner) noexcept : owner_(&owner), outer_(owner.innermost_)
 
 scope::~scope() {
   if (owner_ == nullptr) return;
-  RINGLET_ASSERT(owner_->innermost_ == this, "scopes must end in the reverse order of their begin");
+  RINGLET_ASSERT(owner_->innermost_ == this,
+                 "scopes must end in the reverse order of their creation");
   owner_->innermost_ = outer_;
   // Looked at by those scopes only whose end can change the answer: a kill unwinds thousands of
   // nested limits, and each look goes through all that are left.
@@ -109,7 +110,7 @@ void context::throw_interruption() {
     std::rethrow_exception(first->error);
   }
   const scope* const outermost = outermost_cancelled(end);
-  RINGLET_ASSERT(outermost != nullptr, "an interruption was delivered that nobody asked for");
+  RINGLET_ASSERT(outermost != nullptr, "an interruption was delivered without a reason");
   throw cancelled(outermost);
 }
 

@@ -35,7 +35,7 @@ engine_kind kind_from_environment() {
   if (name == "uring") return engine_kind::uring;
   if (name == "epoll") return engine_kind::epoll;
   throw std::invalid_argument("RINGLET_ENGINE is '" + std::string(name) +
-                              "'; it can be uring or epoll");
+                              "'; it must be uring or epoll");
 }
 
 void tell_once(const char* why) {

@@ -18,15 +18,16 @@ class category final : public std::error_category {
       case errc::closed:
         return "closed on this side";
       case errc::cut_short:
-        return "an earlier call in this direction was cut short; the place in the stream is lost";
+        return "an earlier call in this direction was cut short; the position in the stream is "
+               "lost";
       case errc::timed_out:
         return "timed out";
       case errc::end_of_stream:
-        return "the stream ended before all bytes had come";
+        return "unexpected end of stream";
       case errc::exited:
         return "the fiber was killed before it had a value";
       case errc::too_long:
-        return "what came is longer than the limit allows";
+        return "the message exceeds the size limit";
     }
     return "unknown ringlet error";
   }

@@ -83,11 +83,11 @@ address address::parse(std::string_view host, std::uint16_t port) {
   made.storage_.ipv6.sin6_family = AF_INET6;
   made.storage_.ipv6.sin6_port = htons(port);
   if (::inet_pton(AF_INET6, text.substr(0, percent).c_str(), &made.storage_.ipv6.sin6_addr) != 1) {
-    refuse(host, "neither IPv4 nor IPv6; names are not looked up, give the number");
+    refuse(host, "neither IPv4 nor IPv6; names are not looked up, so give a numeric address");
   }
   if (percent != std::string::npos) {
     const auto zone = zone_id(text.substr(percent + 1));
-    if (!zone) refuse(host, "there is no network interface of the name after the percent sign");
+    if (!zone) refuse(host, "there is no network interface with the name after the percent sign");
     made.storage_.ipv6.sin6_scope_id = *zone;
   }
   return made;

@@ -7,7 +7,7 @@ namespace ringlet {
 
 /// `ipv6_only` says whether the socket was told to take no IPv4.
 inline const char* why_invalid(const address& refused, bool ipv6_only = false) noexcept {
-  if (!refused.is_ipv6()) return "the system does not take this address";
+  if (!refused.is_ipv6()) return "the system does not accept this address";
   const auto& name = *reinterpret_cast<const sockaddr_in6*>(refused.data());
   if (ipv6_only && IN6_IS_ADDR_V4MAPPED(&name.sin6_addr)) {
     return "it is an IPv4 address, and the option ipv6_only is set";
@@ -15,7 +15,7 @@ inline const char* why_invalid(const address& refused, bool ipv6_only = false) n
   if (IN6_IS_ADDR_LINKLOCAL(&name.sin6_addr) && name.sin6_scope_id == 0) {
     return "a link-local address needs its interface, as in [fe80::1%eth0]:9090";
   }
-  return "the system does not take this address";
+  return "the system does not accept this address";
 }
 
 }  // namespace ringlet

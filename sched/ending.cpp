@@ -161,9 +161,10 @@ void scheduler::give_main_up() {
   if (stage_ == stage::holding) return release_starters();
   if (stage_ == stage::released) return end_shields();
   detail::report(
-      "ringlet: deadlock, and %s cannot end, for nothing can wake them (a fiber that is "
+      "ringlet: deadlock, and %s cannot end: nothing can wake them (a fiber that is "
       "\"running\" "
-      "here awaits something that is no wait of this library, or whose resumption was lost):\n%s",
+      "here awaits something that is not a wait of this library, or whose resumption was "
+      "lost):\n%s",
       main_->done() ? "these fibers" : "the main task and these fibers", dump().c_str());
   on_stuck_();
 }

@@ -14,7 +14,7 @@ event::~event() {
   list_wait::end_orphans(waiters_,
                          "an event was destroyed while a fiber waited for it: it must outlive the "
                          "fibers that use it, so declare it outside of the group that they are in, "
-                         "or hand it to with_group() as an argument");
+                         "or pass it to with_group() as an argument");
 }
 
 void event::set() noexcept {

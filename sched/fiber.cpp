@@ -28,7 +28,7 @@ fiber_base::extras_owner fiber_base::inheritance() const {
 }
 
 std::string_view fiber_base::name() const noexcept {
-  if (!done()) home().check_thread("the name of a living fiber was read on another thread");
+  if (!done()) home().check_thread("the name of a live fiber was read on another thread");
   return extras_ ? std::string_view(extras_->name) : std::string_view();
 }
 
@@ -120,10 +120,9 @@ void fiber_base::set_never_started() noexcept {
 }
 
 callback_id fiber_base::add_callback(std::unique_ptr<done_callback> added) {
-  if (!done())
-    home().check_thread("on_done() was called on another thread than that of the scheduler");
+  if (!done()) home().check_thread("on_done() was called on a thread that is not the scheduler's");
   RINGLET_ASSERT(current_scheduler_or_null() == &home(),
-                 "on_done() was called on another thread than that of the scheduler, or after it "
+                 "on_done() was called on a thread that is not the scheduler's, or after it "
                  "had ended");
   const callback_id id = home().next_callback_id();
   // A callback that spawns its fiber anew, with itself as the callback, must come to an end where

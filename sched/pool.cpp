@@ -30,7 +30,7 @@ pool::~pool() {
   if (!waiting_.empty() || !slots_.empty()) {
     detail::report(
         "ringlet: an exception has destroyed a pool while a fiber waited for a slot in it, or held "
-        "one: what fibers share is to outlive them; they get errc::closed\n");
+        "one: what fibers share must outlive them; they get errc::closed\n");
     close();
     while (!slots_.empty()) {
       slot& left = slots_.front();

@@ -13,7 +13,7 @@ queue_base::~queue_base() {
   constexpr auto rule =
       "a queue was destroyed while a fiber waited to push or to pop: it must outlive the fibers "
       "that "
-      "use it, so declare it outside of the group that they are in, or hand it to with_group() as "
+      "use it, so declare it outside of the group that they are in, or pass it to with_group() as "
       "an argument";
   closed_ = true;  // waits that end here let no others in
   list_wait::end_orphans(pushers_, rule);

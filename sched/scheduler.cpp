@@ -175,7 +175,8 @@ void scheduler::poll(steady_ns limit) {
     count = engine_->wait(limit, completions_);
   } catch (const std::exception& error) {
     // Operations in flight will never be answered, so no fiber can be ended in order.
-    detail::report("ringlet: the engine failed, and nothing can go on: %s\n", error.what());
+    detail::report("ringlet: the engine failed and the program cannot continue: %s\n",
+                   error.what());
     std::abort();
   }
   set_turn_time(engine_->now());

@@ -18,7 +18,9 @@ class buffer_queue {
   buffer_queue() noexcept = default;
   buffer_queue(const buffer_queue&) = delete;
   buffer_queue& operator=(const buffer_queue&) = delete;
-  ~buffer_queue() { RINGLET_ASSERT(empty(), "a queue of buffers died with some in it"); }
+  ~buffer_queue() {
+    RINGLET_ASSERT(empty(), "a queue of buffers was destroyed with buffers in it");
+  }
 
   bool empty() const noexcept { return count_ == 0; }
   std::size_t size() const noexcept { return count_; }

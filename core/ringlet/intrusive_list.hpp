@@ -14,7 +14,9 @@ class list_hook {
   list_hook() noexcept = default;
   list_hook(const list_hook&) = delete;
   list_hook& operator=(const list_hook&) = delete;
-  ~list_hook() { RINGLET_ASSERT(next_ == nullptr, "an element died while it was in a list"); }
+  ~list_hook() {
+    RINGLET_ASSERT(next_ == nullptr, "an element was destroyed while it was in a list");
+  }
 
   bool linked() const noexcept { return next_ != nullptr; }
 
@@ -47,7 +49,7 @@ class intrusive_list {
   intrusive_list(const intrusive_list&) = delete;
   intrusive_list& operator=(const intrusive_list&) = delete;
   ~intrusive_list() {
-    RINGLET_ASSERT(empty(), "a list died while elements were in it");
+    RINGLET_ASSERT(empty(), "a list was destroyed while elements were in it");
     head_.next_ = head_.previous_ = nullptr;
   }
 

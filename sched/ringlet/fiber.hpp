@@ -314,7 +314,7 @@ class fiber {
   std::exception_ptr error() const noexcept { return checked().error(); }
   /// The value that the task returned. Aborts unless result() is outcome::value.
   decltype(auto) value() const noexcept {
-    RINGLET_ASSERT(result() == outcome::value, "the value of a fiber that has none was read");
+    RINGLET_ASSERT(result() == outcome::value, "the value of a fiber without a value was read");
     return checked().value().get();
   }
 
@@ -371,7 +371,7 @@ template <class T>
 template <class F>
 callback_id fiber<T>::on_done(F&& f) const {
   static_assert(!detail::is_task<detail::answer_of_callback<std::decay_t<F>, T>>,
-                "on_done() was given a function that makes a task, which nobody would await: call "
+                "on_done() was given a function that makes a task, which would never run: call "
                 "spawn() in it");
   using function = detail::done_function<T, std::decay_t<F>>;
   return checked().add_callback(std::make_unique<function>(*this, std::forward<F>(f)));

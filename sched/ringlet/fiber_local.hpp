@@ -155,8 +155,9 @@ class context_var {
     setting(const setting&) = delete;
     setting& operator=(const setting&) = delete;
     ~setting() {
-      RINGLET_ASSERT(fiber_.context_values() == mine_,
-                     "settings of context variables must end in the reverse order of their begin");
+      RINGLET_ASSERT(
+          fiber_.context_values() == mine_,
+          "settings of context variables must end in the reverse order of their creation");
       fiber_.extras().context_values = std::move(before_);
     }
 

@@ -135,7 +135,7 @@ class timed_scope : public scope, private timer {
     scope::cancel();
   }
   bool is_cancelled() const noexcept {
-    check_thread("a limit was asked on a thread that is not its fiber's");
+    check_thread("a limit was queried on a thread that is not its fiber's");
     return scope::is_cancelled();
   }
 

@@ -323,7 +323,7 @@ TEST_CASE("the root scope is around every context of its queue, later ones inclu
 }
 
 TEST_CASE("scopes that end in the wrong order abort and say so") {
-  CHECK(aborts_with("scopes must end in the reverse order of their begin", [] {
+  CHECK(aborts_with("scopes must end in the reverse order of their creation", [] {
     ready_queue queue;
     story told;
     chain<> one(queue, tell_waits(told, 0));

@@ -157,7 +157,7 @@ TEST_CASE("the line is printed once, however many engines and threads there are"
 
 TEST_CASE("an unknown engine name is an error that lists both engines") {
   CHECK(choose(engine_kind::automatic, {.engine = "kqueue"}) ==
-        "invalid: RINGLET_ENGINE is 'kqueue'; it can be uring or epoll\n");
+        "invalid: RINGLET_ENGINE is 'kqueue'; it must be uring or epoll\n");
 }
 
 TEST_CASE("an unknown feature name is an error that lists all features, wherever it stands") {

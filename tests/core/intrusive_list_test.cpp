@@ -121,7 +121,7 @@ TEST_CASE("an element with two hooks can be in two lists") {
 }
 
 TEST_CASE("an element destroyed while it is in a list aborts and says so") {
-  CHECK(aborts_with("an element died while it was in a list", [] {
+  CHECK(aborts_with("an element was destroyed while it was in a list", [] {
     item_list list;
     item a('a');
     list.push_back(a);
@@ -129,7 +129,7 @@ TEST_CASE("an element destroyed while it is in a list aborts and says so") {
 }
 
 TEST_CASE("a list destroyed before its elements aborts and says so") {
-  CHECK(aborts_with("a list died while elements were in it", [] {
+  CHECK(aborts_with("a list was destroyed while elements were in it", [] {
     item a('a');
     item_list list;
     list.push_back(a);

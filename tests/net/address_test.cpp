@@ -151,7 +151,7 @@ TEST_CASE("a zone that no interface has is refused") {
   for (const std::string_view text :
        {"[fe80::1%nosuchif]:80", "[fe80::1%]:80", "[fe80::1%-1]:80", "[fe80::1%4294967296]:80"}) {
     CAPTURE(text);
-    CHECK(contains(complaint(text), "there is no network interface of the name"));
+    CHECK(contains(complaint(text), "there is no network interface with the name"));
   }
 }
 

@@ -42,7 +42,7 @@ namespace {
 
 constexpr std::string_view closed = "closed on this side";
 constexpr std::string_view cut_short =
-    "an earlier call in this direction was cut short; the place in the stream is lost";
+    "an earlier call in this direction was cut short; the position in the stream is lost";
 // More than a queue of arrivals may hold before its request is cancelled.
 constexpr std::uint32_t many_buffers = 16;
 
@@ -401,8 +401,7 @@ TEST_CASE(
   for (const int error : {0, ECONNRESET, ETIMEDOUT, EIO}) {
     CAPTURE(error);
     for_each_read([error](stage& s, const byte_call& call) -> task<> {
-      const std::string end =
-          call.name == "read_exact" ? "the stream ended before all bytes had come" : "0 bytes";
+      const std::string end = call.name == "read_exact" ? "unexpected end of stream" : "0 bytes";
       const std::string told = error == 0 ? end : std::system_category().message(error);
       deliver(s, {"abc", "def"});
       s.engine.complete(request(s), -error);
@@ -471,8 +470,7 @@ TEST_CASE("read_exact that meets the end keeps the bytes before it, and the coun
         co_await settle();
         if (waits) s.engine.complete(request(s), -error);
         std::string words = co_await fiber.get();
-        CHECK(words == (error == 0 ? "the stream ended before all bytes had come"
-                                   : "Connection reset by peer"));
+        CHECK(words == (error == 0 ? "unexpected end of stream" : "Connection reset by peer"));
         CHECK(text(s.memory, 2) == "ab");
         CHECK(s.stream.bytes_read() == 5);
         // No cut: nothing else will come.

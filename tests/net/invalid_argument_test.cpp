@@ -123,7 +123,7 @@ TEST_CASE("any other address that the system refuses is quoted") {
     s.engine.on_start = [&](operation& op) { s.engine.complete(op, -EINVAL); };
     const std::string said =
         co_await said_by_wait([] { return tcp_stream::connect(address::loopback(9)); });
-    CHECK(said == "connect to 127.0.0.1:9: the system does not take this address");
+    CHECK(said == "connect to 127.0.0.1:9: the system does not accept this address");
   });
 }
 
@@ -147,9 +147,10 @@ TEST_CASE("a poll for events that cannot come ends with the reason") {
 }
 
 TEST_CASE("text that is no address ends with the reason") {
-  CHECK(said_by([] { address::parse("localhost:1"); }) ==
-        "\"localhost\" is not an address: neither IPv4 nor IPv6; names are not looked up, give the "
-        "number");
+  CHECK(
+      said_by([] { address::parse("localhost:1"); }) ==
+      "\"localhost\" is not an address: neither IPv4 nor IPv6; names are not looked up, so give a "
+      "numeric address");
 }
 
 TEST_CASE("a result that holds EINVAL throws it with a reason") {

@@ -18,8 +18,8 @@
 
 namespace ringlet::test {
 
-inline constexpr const char* too_long = "what came is longer than the limit allows";
-inline constexpr const char* too_short = "the stream ended before all bytes had come";
+inline constexpr const char* too_long = "the message exceeds the size limit";
+inline constexpr const char* too_short = "unexpected end of stream";
 
 /// Where a reader reads from: what is in flight while it waits.
 struct source {

@@ -100,7 +100,7 @@ TEST_CASE("using, closing or destroying a listener on another thread aborts") {
 
 TEST_CASE("dropping a lent buffer on another thread aborts") {
   CHECK(is_refused(
-      "a lent buffer was dropped on another thread than that of the scheduler which lent it",
+      "a lent buffer was dropped on a thread other than that of the scheduler that lent it",
       [](tcp_stream&, tcp_listener&, buffer& lent) -> task<> {
         lent.reset();
         co_return;

@@ -194,7 +194,7 @@ class Named(RefusalCase):
         self.assert_serves(self.start_on("uring", env=environment(RINGLET_ENGINE="")))
 
     def test_unknown_names_are_refused(self):
-        engines = r"RINGLET_ENGINE is 'nonsense'; it can be uring or epoll"
+        engines = r"RINGLET_ENGINE is 'nonsense'; it must be uring or epoll"
         self.assert_ends(engines, env=environment(RINGLET_ENGINE="nonsense"))
         features = " ".join(self.needed + self.optional)
         features = rf"RINGLET_DISABLE names 'nonsense'; the names are {features}"

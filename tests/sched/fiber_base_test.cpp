@@ -528,7 +528,7 @@ TEST_CASE("a callback alone does not count as looking at a failure") {
 
 // row: GL-11
 TEST_CASE("on_done after the run, in another run or on another thread aborts") {
-  constexpr auto sentence = "on_done() was called on another thread than that of the scheduler";
+  constexpr auto sentence = "on_done() was called on a thread that is not the scheduler's";
   const auto ended_fiber = [] {
     fiber<> ended;
     scripted_engine engine;
@@ -1103,7 +1103,7 @@ TEST_CASE("the value of a fiber that has none cannot be read") {
     };
     run_on(engine, main());
   };
-  constexpr auto sentence = "the value of a fiber that has none was read";
+  constexpr auto sentence = "the value of a fiber without a value was read";
   CHECK(aborts_with(sentence, [&] { read(answer); }));  // it has not begun
   CHECK(aborts_with(sentence, [] {
     scripted_engine engine;

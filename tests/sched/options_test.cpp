@@ -529,7 +529,7 @@ TEST_CASE("the engine that the options name is used, whatever the environment sa
   CHECK(first_line(epoll, "uring").errors == "scheduler: epoll (128 buffers)");
   CHECK(first_line({}, "epoll").errors == "scheduler: epoll (128 buffers)");
   CHECK(first_line({}, "nonsense").errors ==
-        "RINGLET_ENGINE is 'nonsense'; it can be uring or epoll\n");
+        "RINGLET_ENGINE is 'nonsense'; it must be uring or epoll\n");
 }
 
 TEST_CASE("the defaults are safe: five seconds of grace, a printing handler, no name") {

@@ -165,7 +165,7 @@ TEST_CASE("naming, killing, watching and joining a fiber on another thread abort
                      target.set_name("x");
                      co_return;
                    })));
-  CHECK(is_refused("the name of a living fiber was read on another thread",
+  CHECK(is_refused("the name of a live fiber was read on another thread",
                    with([](fiber<>& target) -> task<> {
                      static_cast<void>(target.name());
                      co_return;
@@ -175,7 +175,7 @@ TEST_CASE("naming, killing, watching and joining a fiber on another thread abort
                      target.request_kill();
                      co_return;
                    })));
-  CHECK(is_refused("on_done() was called on another thread than that of the scheduler",
+  CHECK(is_refused("on_done() was called on a thread that is not the scheduler's",
                    with([](fiber<>& target) -> task<> {
                      target.on_done([] {});
                      co_return;
@@ -302,7 +302,7 @@ TEST_CASE("extending, cancelling or asking a limit on another thread aborts") {
                    with([](deadline_scope& limit) { limit.extend(1h); })));
   CHECK(is_refused("a limit was cancelled on a thread that is not its fiber's",
                    with([](deadline_scope& limit) { limit.cancel(); })));
-  CHECK(is_refused("a limit was asked on a thread that is not its fiber's",
+  CHECK(is_refused("a limit was queried on a thread that is not its fiber's",
                    with([](deadline_scope& limit) { (void)limit.has_passed(); })));
 }
 
