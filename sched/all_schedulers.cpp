@@ -1,9 +1,10 @@
 // All schedulers of the process: for messages that name two of them, and for fork().
 //
 // A child of fork() has the memory of its parent's schedulers, and of their threads only the one
-// that called fork(). It shares the rings, epoll instances and sockets with the parent. So there
-// every scheduler of the parent is left behind: it gets an engine that refuses to work, and is no
-// longer this thread's. Every call looks at these two anyway, and then aborts: none has to ask.
+// that called fork(). It shares the rings, epoll instances and sockets with the parent. So the
+// child leaves every scheduler of the parent behind: the scheduler gets an engine that refuses to
+// work, and is no longer this thread's. Every call checks one of these anyway and then aborts, so
+// no call needs an extra check.
 #include <ringlet/detail/affinity.hpp>
 #include <ringlet/fiber_base.hpp>
 #include <ringlet/scheduler.hpp>
@@ -25,8 +26,8 @@ namespace {
 
 using detail::abort_after_fork;
 
-// What schedulers that were left behind have instead of their engine: whatever would reach the
-// parent aborts, and what takes something back does nothing.
+// Replaces the engine of schedulers that were left behind: calls that would reach the parent
+// aborts, and calls that release something do nothing.
 class refusing_engine final : public engine {
  public:
   refusing_engine() { statistics_.engine = "none, after fork()"; }
@@ -76,7 +77,7 @@ void in_child() noexcept {
 void detail::leave_behind(scheduler& left, engine& refusing) noexcept {
   left.left_behind_ = true;
   left.engine_ = &refusing;
-  // Not by its mutex, which a thread that is not here may hold.
+  // Without its mutex, which a thread of the parent may hold.
   left.remotes_->left_behind = true;
   if (scheduler_here != &left) return;
   // The fiber that called fork() continues to its next wait, where this has the turn look. Where

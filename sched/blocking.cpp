@@ -1,4 +1,4 @@
-// Handing a call to the workers, and its answer back to the fiber.
+// Passes a call to the workers, and its answer back to the fiber.
 #include <ringlet/blocking.hpp>
 
 namespace ringlet {
@@ -8,8 +8,8 @@ const wait_type blocking_wait_base::type = make_type<blocking_wait_base>("blocki
 bool blocking_wait_base::begin(frame_record& at) {
   if (!enter(at)) return continue_or_yield(at);
   run = &blocking_wait_base::on_answer;
-  // First the worker, which may not exist and then throws into the caller; the answer cannot come
-  // before this thread returns to its engine.
+  // Submit first: without a worker this throws into the caller. The answer cannot arrive before
+  // this thread returns to its engine.
   fiber_->home().carrier().submit(*this);
   suspend_with_hope(type, at);
   return true;

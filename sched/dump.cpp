@@ -85,7 +85,7 @@ class scope_limits {
   }
 
  private:
-  // What ends the call that opened a group ends its fibers, too.
+  // An end of the call that opened a group also ends its fibers.
   const scope* outer_of(const scope& inner) const {
     if (inner.outer() != nullptr) return inner.outer();
     const auto group = groups_.find(&inner);
@@ -96,7 +96,7 @@ class scope_limits {
   std::unordered_map<const scope*, const task_group*> groups_;
 };
 
-// Fibers that are printed as one, because they do the same.
+// Fibers that are printed as one entry, because they do the same.
 struct entry {
   static constexpr std::size_t ids_max = 5;
 
@@ -145,7 +145,7 @@ std::string_view name_of(const frame_record& frame) {
   const std::size_t end = all.rfind("::_Z");
   if (end == all.npos) return all;
   const std::string_view text = all.substr(0, end);
-  // It begins behind the parenthesis that is open at its end.
+  // It begins after the parenthesis that is open at its end.
   int closed = 0;
   for (std::size_t i = text.size(); i-- > 0;) {
     if (text[i] == ')') ++closed;
@@ -155,7 +155,7 @@ std::string_view name_of(const frame_record& frame) {
 }
 
 bool is_printed(const frame_record& frame) {
-  return frame.site.line() != 0;  // no call: the joint below a greenlet's calls
+  return frame.site.line() != 0;  // not a call: the joint below a greenlet's calls
 }
 
 const frame_record* chain_of(const fiber_base& who) {
@@ -209,7 +209,7 @@ void append_place(std::string& key, const std::source_location& place) {
   append_bytes(key, place.column());
 }
 
-// Equal for fibers that do the same, though maybe not with the same thing.
+// Equal for fibers that do the same, though possibly with different objects.
 std::string key_of(const fiber_base& who, const scope_limits::around& limits) {
   std::string key;
   append_bytes(key, who.current_wait().type);

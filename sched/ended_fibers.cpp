@@ -1,4 +1,4 @@
-// Links to several fibers, and the wait for the next end.
+// The links to several fibers, and the wait for the next end.
 #include <ringlet/ended_fibers.hpp>
 #include <ringlet/joinall.hpp>
 
@@ -71,7 +71,7 @@ task<std::vector<std::size_t>> detail::wait_for_ends(std::vector<fiber_base*> ta
   ended_fibers ends(targets);
   const std::size_t wanted = std::min(options.count, targets.size());
   std::vector<std::size_t> places;
-  places.reserve(wanted);  // so that no end that was taken can be lost
+  places.reserve(wanted);  // so that no end that was taken is lost
   while (places.size() < wanted) {
     const std::optional<std::size_t> place = co_await ends.next(deadline);
     if (!place) break;

@@ -1,10 +1,10 @@
 // How a run ends: signals, deadlocks, and the clock of the shutdown.
 //
 // The clock begins when a signal kills the main task, or when the main task ends. At half of the
-// grace time starters are no longer held for their fibers; at the grace time what is left is listed
-// and shields end; at twice the grace time the program ends. A kill of the main task by the program
-// itself starts it, too, but only to release the main task. Where the program asks for signals, by
-// shutdown_requested(), a signal kills the main task one grace time later.
+// grace time, starters are no longer held for their fibers. At the grace time, the fibers that are
+// left are listed, and shields end. At twice the grace time, the program ends. A kill of the main
+// task by the program itself also starts the clock, but only to release the main task. If the
+// program has called shutdown_requested(), a signal kills the main task one grace time later.
 #include <ringlet/deadlock.hpp>
 #include <ringlet/detail/report.hpp>
 #include <ringlet/fiber.hpp>
@@ -58,7 +58,7 @@ void scheduler::cancel_all_but_main() noexcept {
   });
 }
 
-// The main task has ended: everything else is asked to end, again at every wait.
+// The main task has ended: all other fibers are cancelled, at every wait.
 void scheduler::begin_ending() noexcept {
   ending_ = true;
   kill_main_at_ = never;
@@ -67,19 +67,19 @@ void scheduler::begin_ending() noexcept {
   for_each_fiber([](fiber_base& left) { left.interrupt(); });
 }
 
-// A clock that was begun by a kill, and counts to the release only, begins anew.
+// A clock that a kill has started, and that only counts to the release, starts again.
 void scheduler::count_to_the_end() noexcept {
   if (!std::exchange(counts_to_the_end_, true)) clock_start_ = never;
   start_clock();
 }
 
-// By a fresh look at the time: the turn may have begun long ago.
+// Reads the clock again: the turn may have begun long ago.
 void scheduler::start_clock() noexcept {
   if (clock_start_ == never) clock_start_ = engine_->now();
   set_next_stage();
 }
 
-// Every turn looks at it, so it is kept.
+// Every turn reads it, so it is stored.
 void scheduler::set_next_stage() noexcept {
   const std::chrono::nanoseconds grace = options_.grace;
   if (clock_start_ == never) {
@@ -91,7 +91,7 @@ void scheduler::set_next_stage() noexcept {
   } else {
     next_stage_at_ = never;
   }
-  // The program may have killed the main task before: the signal kills it all the same.
+  // The program may have killed the main task before; the signal kills it again.
   next_stage_at_ = std::min(next_stage_at_, kill_main_at_);
 }
 
@@ -144,7 +144,7 @@ void scheduler::report_deadlock() {
     deadlock_report_ = "deadlock";
   }
   main_->kill();
-  main_->stop_holding_back();  // in a shield without a limit nothing else would ever end its wait
+  main_->stop_holding_back();  // nothing else would end its wait in a shield without a limit
 }
 
 void detail::throw_deadlock_of(scheduler& home, fiber_base& main) {
@@ -154,9 +154,9 @@ void detail::throw_deadlock_of(scheduler& home, fiber_base& main) {
   report_failure_of(main, std::make_exception_ptr(std::move(found)));
 }
 
-// Fibers that were told to end wait for something that will not come: no need to wait for the
-// clock. Starters are released, then shields are taken away; if that wakes no fiber, those that are
-// left are suspended in something that this scheduler knows nothing of.
+// Fibers that were asked to end are waiting for something that cannot happen, so the clock need not
+// run down. Starters are released, then shields end. If that wakes no fiber, the rest are suspended
+// in something that this scheduler does not know.
 void scheduler::give_main_up() {
   if (stage_ == stage::holding) return release_starters();
   if (stage_ == stage::released) return end_shields();

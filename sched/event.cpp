@@ -1,4 +1,4 @@
-// Waking all who wait for a flag.
+// Wakes all waiters of an event.
 #include <ringlet/event.hpp>
 
 #include <fmt/format.h>

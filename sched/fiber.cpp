@@ -82,12 +82,12 @@ void fiber_base::on_limit(timer& due) noexcept {
 void fiber_base::on_root_done() noexcept { home().finish_running(); }
 
 void fiber_base::set_failure(std::exception_ptr error) noexcept {
-  // Only the awaits that this very exception has left: not those of an earlier fiber that had the
-  // same address.
+  // Only the awaits that this exception has passed, not those of an earlier fiber at the same
+  // address.
   detail::failure_trail& trail = detail::last_failure();
   const bool is_ours = trail.chain == this && trail.next == nullptr && trail.owner == 0;
   if (is_ours) trail.owner = id_;
-  if (detail::thrown_exactly<cancelled>(error) != nullptr) {  // most are: spares the throw
+  if (detail::thrown_exactly<cancelled>(error) != nullptr) {  // most are: avoids a throw
     outcome_ = outcome::exited;
     return;
   }
@@ -107,7 +107,7 @@ void fiber_base::keep_awaits(std::span<const std::source_location> awaits) noexc
   try {
     extras().awaits.reset(new detail::kept_awaits(awaits));
   } catch (const std::bad_alloc&) {
-    // The report names the failure without them.
+    // The failure is then reported without them.
   }
 }
 
@@ -125,8 +125,9 @@ callback_id fiber_base::add_callback(std::unique_ptr<done_callback> added) {
                  "on_done() was called on a thread that is not the scheduler's, or after it "
                  "had ended");
   const callback_id id = home().next_callback_id();
-  // A callback that spawns its fiber anew, with itself as the callback, must come to an end where
-  // nothing starts any more: what was rejected inside the callback of a rejected fiber is not told.
+  // A callback that respawns its fiber, with itself as the callback, must not run endlessly when
+  // fibers no longer start. So a fiber that is rejected inside the callback of a rejected fiber
+  // notifies nothing.
   if (done() && !has_started() && home().in_callback_of_unstarted()) return id;
   done_callback& callback = *added.release();
   callback.id_ = id;
@@ -143,7 +144,7 @@ bool fiber_base::remove_callback(callback_id id) noexcept {
     home().check_thread("remove_callback() was called on a thread that is not the scheduler's");
   }
   if (remove_from(watchers_, id)) return true;
-  // The scheduler may be gone, and with it all that was to be called later.
+  // The scheduler may be gone, and with it all pending late callbacks.
   return done() && current_scheduler_or_null() == &home() && remove_from(home().told_later(), id);
 }
 
@@ -173,8 +174,8 @@ void done_callback::on_ended(done_watcher& watcher) noexcept {
   home.set_in_callback_of_unstarted(before);
 }
 
-// Takes one owner away. An atomic subtraction waits for all stores before it, which is a fifth of
-// what a short fiber takes; glibc knows whether there is another thread to race with.
+// Drops one reference. An atomic subtraction waits for all stores before it, which takes a fifth of
+// the time of a short fiber; glibc knows whether there is another thread to race with.
 bool fiber_base::is_shared_without_me() noexcept {
 #if __has_include(<sys/single_threaded.h>)
   if (__libc_single_threaded) {

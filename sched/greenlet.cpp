@@ -26,7 +26,7 @@ bool is_exit(const std::exception_ptr& error) noexcept {
   return thrown_exactly<greenlet_exit>(error) != nullptr;
 }
 
-// What was thrown where nothing runs that could catch it is left to a parent.
+// An exception that nothing can catch is passed to a parent.
 void pass_on(parcel& left) noexcept {
   if (left.kind == arrival::thrown && is_exit(left.error)) {
     left = {arrival::exited, nullptr, nullptr, {}};
@@ -47,7 +47,7 @@ void greenlet_base::set_driver(frame_record& record) noexcept {
   driver = record.self();
   bottom = &record;
   record.chain = tree->chain;
-  record.parent = tree;  // for dump(): below its calls are those of the fiber
+  record.parent = tree;  // for dump(): the fiber's calls are below the greenlet's
   parent = bottom;
 }
 
@@ -144,7 +144,8 @@ void* greenlet_base::receive_slowly() {
 }
 
 void greenlet_base::destroy_calls() noexcept {
-  // Tasks may be destroyed in the middle of a call only if they have not begun: now they have not.
+  // Only tasks that have not begun may be destroyed in the middle of a call, so mark them as not
+  // begun.
   for (frame_record* frame = parent; frame != tree; frame = frame->parent) frame->chain = nullptr;
   std::exchange(driver, nullptr).destroy();
 }
@@ -158,7 +159,7 @@ void greenlet_base::abandon() noexcept {
                  "a greenlet was destroyed while it runs or its fiber is blocked inside it");
   life = phase::finished;
   expects = nullptr;
-  if (driver == nullptr) return;  // its making failed
+  if (driver == nullptr) return;  // its construction failed
   if (scopes == nullptr) return destroy_calls();
   context* fiber = tree->chain;
   RINGLET_ASSERT(fiber != nullptr,

@@ -1,4 +1,4 @@
-// Members that leave when they end, and waiting until none is left.
+// Members that leave when they end, and the wait until none is left.
 #include <ringlet/frame_pool.hpp>
 #include <ringlet/group.hpp>
 
@@ -11,7 +11,8 @@
 
 namespace ringlet {
 
-// In the list of its fiber's watchers, where the group finds it, and in that of the group.
+// A member is in the list of its fiber's watchers, where the group finds it, and in the list of the
+// group.
 struct group::member : done_watcher, list_hook<group> {
   explicit member(group& of) noexcept : done_watcher(&member::on_ended), owner(&of) {}
   ~member() {
@@ -34,7 +35,7 @@ struct group::member : done_watcher, list_hook<group> {
     try {
       who->kill_with(error);
     } catch (const std::bad_alloc&) {
-      who->kill();  // it is to end all the same
+      who->kill();  // it must end anyway
     }
   }
 

@@ -1,12 +1,12 @@
 // A starter that an interruption is about to unwind waits for the fibers that it started.
 //
-// Those fibers use its locals. So when a kill, a limit, a cancelled group or a signal reaches it,
-// its open groups are cancelled at once, out to the scope that gave up, and it is resumed when
-// their fibers have ended. Its wait is ended at once, too, so that what happens in between changes
-// nothing: only what the wait had taken is still delivered, and the next wait throws.
+// Those fibers use its locals. So when a kill, a limit, a cancelled group or a signal reaches the
+// starter, its open groups are cancelled immediately, out to the cancelled scope, and it resumes
+// when their fibers have ended. Its wait also ends immediately, so events in between change
+// nothing: a wait that had succeeded still delivers its result, and the next wait throws.
 //
-// Whether an interruption is pending is looked at before each resumption and at each wait anyway;
-// all that is here runs only if one is.
+// Every resumption and every wait checks for a pending interruption anyway; the code in this file
+// runs only if there is one.
 #include <ringlet/fiber_base.hpp>
 #include <ringlet/task_group.hpp>
 
@@ -45,8 +45,8 @@ bool fiber_base::is_blocked() const noexcept {
   return home().holds_starters() && home().others_hold(*this);
 }
 
-// When the time for holding is over, still for groups in suspended greenlets: on its way out the
-// starter destroys the greenlets, and has no wait there in which their fibers could end.
+// Groups in suspended greenlets still hold the starter when the time for holding is over: when it
+// unwinds, it destroys the greenlets without a wait in which their fibers could end.
 bool fiber_base::is_held_for(const task_group& open) const noexcept {
   if (!open.unwound_ || open.alive_ == 0) return false;
   return home().holds_starters() || !open.is_open_around(*innermost_scope());
@@ -63,7 +63,8 @@ std::size_t fiber_base::blockers() const noexcept {
 
 void fiber_base::on_interrupted(bool was_waiting) noexcept {
   cancel_unwound_groups();
-  // Also where nothing blocks it yet: until it runs, what reaches further out may come.
+  // Even if nothing blocks it yet: an interruption that reaches further out may arrive before it
+  // runs.
   const bool may_be_held = groups_ != nullptr || home().is_main(*this);
   if (was_waiting && hold_ == hold::none && may_be_held) hold_ = hold::when_woken;
 }
@@ -100,8 +101,8 @@ void fiber_base::hold_at(frame_record& at) noexcept {
   hold_until_unblocked();
 }
 
-// One group at a time tells when it is empty, so that the end of a thousand nested ones is not a
-// thousand looks at all of them.
+// One group at a time reports when it is empty, so that the end of a thousand nested groups does
+// not scan all of them a thousand times.
 bool fiber_base::choose_blocker(task_group* first) noexcept {
   for (task_group* g = first; g != nullptr; g = g->older_) {
     if (!is_held_for(*g)) continue;
@@ -126,7 +127,7 @@ void fiber_base::release_hold() noexcept {
     hold_ = hold::none;
     return;
   }
-  hold_ = hold::when_woken;  // until it runs, what reaches further out may come
+  hold_ = hold::when_woken;  // an interruption that reaches further out may arrive before it runs
   wake();
 }
 

@@ -1,4 +1,4 @@
-// The engine's clock where there is an engine.
+// Reads the engine's clock if there is an engine.
 #include <ringlet/now.hpp>
 #include <ringlet/scheduler.hpp>
 

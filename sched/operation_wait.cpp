@@ -13,8 +13,8 @@ void basic_operation_wait<Base>::on_cancel(cancel_reason reason) noexcept {
 
 template <class Base>
 std::error_code basic_operation_wait<Base>::failure() {
-  // What failed has taken nothing. A fiber that was cancelled together with its peer, whose end may
-  // come first or second, is told of its cancellation.
+  // A failed operation has taken nothing. So a fiber that is cancelled together with its peer
+  // reports the cancellation, whichever comes first.
   const bool is_interrupted = this->reason_ == cancel_reason::interrupted;
   if (is_interrupted || (answer == -ECANCELED && this->reason_ != cancel_reason::none)) {
     return this->cancellation_error();

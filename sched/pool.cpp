@@ -1,4 +1,4 @@
-// The slots of a pool, handed from one who leaves to the one who has waited longest.
+// The slots of a pool: a fiber that leaves passes its slot to the longest waiter.
 #include <ringlet/as_result.hpp>
 #include <ringlet/detail/report.hpp>
 #include <ringlet/detail/value_or_throw.hpp>
@@ -41,7 +41,7 @@ pool::~pool() {
   clear();
 }
 
-// A slot is free: those in line get it before any fiber runs, so no other fiber comes between.
+// A slot is free: the next in line gets it before any fiber runs, so no other fiber can take it.
 void pool::on_left() noexcept {
   while (!waiting_.empty() && taken() < size_) {
     auto& first = static_cast<slot_wait&>(waiting_.front());
@@ -73,8 +73,8 @@ pool::slot pool::take_now() noexcept {
   return taken() < size_ ? slot(*this) : slot();
 }
 
-// The fiber continues, and may take the slot at once. To be told when it waits again would cost
-// every wait of every fiber something, so the offer ends with the turn.
+// The fiber continues, and may take the slot immediately. Noticing its next wait would cost every
+// wait of every fiber, so the offer ends with the turn.
 void pool::offer(slot& left, const fiber_base& to) noexcept {
   withdraw_offer();
   if (waiting_.empty()) return left.release();
@@ -180,7 +180,7 @@ bool pool::slot_wait::try_now() noexcept {
 std::error_code pool::slot_wait::error() {
   const std::error_code early = cancellation_error();
   if (early) return early;
-  return slot_ ? std::error_code() : errc::closed;  // the pool has gone since
+  return slot_ ? std::error_code() : errc::closed;  // the pool was destroyed in the meantime
 }
 
 result<pool::slot> pool::reserve_wait::take() {

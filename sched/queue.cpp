@@ -1,4 +1,4 @@
-// The part of a queue that does not depend on its items: closing, and what its waits tell.
+// The part of a queue that does not depend on its items: closing, and describing its waits.
 #include <ringlet/queue.hpp>
 
 #include <fmt/format.h>
@@ -15,7 +15,7 @@ queue_base::~queue_base() {
       "that "
       "use it, so declare it outside of the group that they are in, or pass it to with_group() as "
       "an argument";
-  closed_ = true;  // waits that end here let no others in
+  closed_ = true;  // waits that end here admit no others
   list_wait::end_orphans(pushers_, rule);
   list_wait::end_orphans(poppers_, rule);
 }

@@ -1,4 +1,4 @@
-// The life of remote handles, and posting.
+// The lifetime of remote handles, and posting.
 #include <ringlet/remote.hpp>
 
 namespace ringlet {

@@ -1,4 +1,4 @@
-// Choosing the engine, and what run_main does about signals and errors.
+// How run_main handles signals and errors.
 #include <ringlet/detail/report.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/run.hpp>
@@ -28,14 +28,14 @@ extern "C" [[gnu::used]] void ringlet_dump() noexcept try {
 namespace ringlet {
 namespace {
 
-// Seen by no caller: keeps the linker from dropping what only debuggers call.
+// Keeps the linker from dropping a function that only debuggers call.
 void (*volatile const debugger_entry)() noexcept = &ringlet_dump;
 
 constexpr int exit_failure = 1;
 constexpr int exit_software = 70;  // EX_SOFTWARE of sysexits(3)
 constexpr int exit_signal_base = 128;
 
-// What the handler may touch: lock-free atomics, and the engine's bell.
+// The signal handler may touch only lock-free atomics and the engine's bell.
 std::atomic<int> received_signal = 0;
 std::atomic<engine*> engine_to_wake = nullptr;
 std::atomic<int> handlers_running = 0;  // on any thread: the engine must outlive them
@@ -49,8 +49,8 @@ void on_signal(int number) {
   errno = saved_errno;
 }
 
-// Signals are ours from construction to destruction; not in a child of fork(), which has no use for
-// them.
+// Handles signals from construction to destruction, but not in a child of fork(), which does not
+// need them.
 class signal_watch {
  public:
   explicit signal_watch(engine& woken) {

@@ -71,7 +71,7 @@ void scheduler::turn() {
     report_deadlock();
     begin_batch(now());
   } else {
-    // Returns at once where timers are still due, or posted work is left.
+    // Returns immediately if timers are still due or posted work is left.
     const steady_ns next = std::min({timers_.next(), next_stage_at_, count_due_});
     poll(detail::frames.before_sleep(turn_time(), next));
   }
@@ -113,7 +113,7 @@ void scheduler::run_batch() {
       if (left_behind_) [[unlikely]]
         detail::abort_after_fork();
       finished_ = false;
-      running_ = nullptr;  // callbacks and destructors of arguments run in no fiber's name
+      running_ = nullptr;  // callbacks and destructors of arguments do not run as part of a fiber
       retire(next);
     }
     if (--left == 0) [[unlikely]] {
@@ -125,7 +125,7 @@ void scheduler::run_batch() {
   running_ = nullptr;
 }
 
-// Called after `until_reading_` resumptions; returns after how many it is to be called again.
+// Called after `until_reading_` resumptions; returns after how many to call it again.
 int scheduler::time_batch() noexcept {
   const steady_ns now = engine_->now();
   const steady_ns taken = std::max<steady_ns>(now - last_reading_, 1);
@@ -140,8 +140,8 @@ int scheduler::time_batch() noexcept {
   return until_reading_;
 }
 
-// Whether it is not resumed now: killed before it has begun it never is, and a starter is held
-// while fibers that use its locals are alive.
+// Whether the fiber must not be resumed now: one that was killed before it began never is, and a
+// starter is held while fibers that use its locals are alive.
 bool scheduler::is_intercepted(fiber_base& next) noexcept {
   if (!next.has_started()) {
     finished_ = true;
@@ -158,7 +158,7 @@ bool scheduler::is_intercepted(fiber_base& next) noexcept {
 
 void scheduler::tell_later(done_watcher& late) noexcept { told_later_.push_back(late); }
 
-// Those that are added during this have to wait for the next turn, or two of them would never end.
+// Callbacks added meanwhile wait for the next turn; otherwise two of them could run endlessly.
 void scheduler::tell_late() noexcept {
   std::size_t count = 0;
   done_watcher* w = told_later_.next(nullptr);
@@ -174,7 +174,7 @@ void scheduler::poll(steady_ns limit) {
   try {
     count = engine_->wait(limit, completions_);
   } catch (const std::exception& error) {
-    // Operations in flight will never be answered, so no fiber can be ended in order.
+    // Operations in flight will never complete, so no fiber can end in an orderly way.
     detail::report("ringlet: the engine failed and the program cannot continue: %s\n",
                    error.what());
     std::abort();
@@ -184,12 +184,13 @@ void scheduler::poll(steady_ns limit) {
   begin_batch(turn_time());
   if (engine_->has_posted()) {
     engine_->run_posted(at_once_max);
-    begin_batch(now());  // what was posted may take any time, which is not the fibers'
+    begin_batch(now());  // posted work may take any time, which does not count as the fibers'
   }
 }
 
-// Nothing may be in flight when the engine goes: the kernel would write into freed memory. What is
-// left belongs to objects that outlive the run, such as a listener in a global variable.
+// Nothing may be in flight when the engine is destroyed: the kernel would write into freed memory.
+// What is still in flight belongs to objects that outlive the run, such as a listener in a global
+// variable.
 void scheduler::drain() noexcept {
   {
     const std::lock_guard lock(remotes_->mutex);

@@ -1,4 +1,4 @@
-// Watching several things until the first of them is handed over.
+// Watches several waits until the first of them is over.
 #include <ringlet/select.hpp>
 
 namespace ringlet {
@@ -34,7 +34,7 @@ bool selection::begin(std::span<const candidate> all, frame_record& at) {
   return true;
 }
 
-// By one look at the clock: equal limits pass at the same time, and the first of them counts.
+// Reads the clock once, so equal limits pass at the same time and the first of them counts.
 void selection::arm_nearest_limit() noexcept {
   steady_ns now = never;
   steady_ns nearest = never;
@@ -53,7 +53,7 @@ void selection::arm_nearest_limit() noexcept {
 }
 
 void selection::on_concluded(const two_phase_wait& part) noexcept {
-  if (lingering_ != 0) {  // something else has won
+  if (lingering_ != 0) {  // another wait has won
     if (--lingering_ == 0) finish();
     return;
   }
@@ -64,7 +64,7 @@ void selection::on_concluded(const two_phase_wait& part) noexcept {
 
 void selection::end(std::size_t winner) noexcept {
   winner_ = winner;
-  // All of them, before any waiter is let in, which could be another one of these.
+  // Unwatches all of them before any waiter is admitted, which could be another one of these.
   for (const candidate& one : all_) one.how->unwatch(*one.wait);
   if (has_hope_) {
     for (const candidate& one : all_) lingering_ += one.how->lingers(*one.wait);
@@ -73,9 +73,9 @@ void selection::end(std::size_t winner) noexcept {
   pass_on();
 }
 
-// A wait that is let in may be a part of another select(), which lets others in, and so on: the
-// first of them does it for all, so that the stack does not grow with the chain. (They are all
-// suspended or queued as long as this lasts.)
+// An admitted wait may be part of another select(), which admits further waits, and so on. The
+// first select() does this for all, so the stack does not grow with the chain. (All of them stay
+// suspended or queued during this.)
 void selection::pass_on() noexcept {
   thread_local constinit selection* last = nullptr;
   if (last != nullptr) {
@@ -99,9 +99,9 @@ void selection::finish() noexcept {
 }
 
 void selection::on_cancel(cancel_reason reason) noexcept {
-  // It has ended, and the next wait will be told.
+  // The select() has ended; the next wait reports the interruption.
   if (lingering_ != 0) return;
-  // That is about one of the parts, which hears of it by itself.
+  // This concerns one of the parts, which is notified itself.
   if (reason == cancel_reason::closed) return;
   if (reason == cancel_reason::interrupted) {
     reason_ = reason;
@@ -115,7 +115,7 @@ void selection::on_cancel(cancel_reason reason) noexcept {
 void selection::describe(std::string& out) const {
   const char* before = "of ";
   for (const candidate& one : all_) {
-    // When it has ended, what the other waits were about may be gone.
+    // Once this wait has ended, the objects of the other waits may be gone.
     if (lingering_ != 0 && !one.how->lingers(*one.wait)) continue;
     out += before;
     out += one.how->type->name;

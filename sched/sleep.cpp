@@ -20,12 +20,12 @@ bool yield_wait::begin(frame_record& at) noexcept {
   return true;
 }
 
-// A function of its own keeps the common path free of what a call needs.
+// A separate function keeps the common path free of the registers that a call saves.
 [[gnu::noinline]] void yield_wait::throw_unless_blocked() {
   if (!fiber_->is_blocked()) fiber_->throw_interruption();
 }
 
-// It has nothing to take, so nothing is lost when it throws although its turn has come.
+// A yield takes nothing, so nothing is lost if it throws although its turn has come.
 void yield_wait::await_resume() {
   if (fiber_->interrupted()) [[unlikely]]
     throw_unless_blocked();

@@ -1,4 +1,4 @@
-// When to begin again, and when to give up.
+// Decides when to restart, and when to give up.
 #include <ringlet/supervise.hpp>
 
 #include <fmt/format.h>
@@ -33,7 +33,8 @@ void detail::restart_count::report(const std::exception_ptr& error) const {
                   is_long ? "s" : "ms", restarts_.size(), options_.restarts_max);
   failure_trail& trail = last_failure();
   const bool is_known = trail.chain == &failed && trail.owner == 0;
-  if (is_known) trail.owner = failed.id();  // none of the next one, which may leave no awaits
+  // The next failure, which may leave no awaits, must not inherit these.
+  if (is_known) trail.owner = failed.id();
   report_unobserved({failed.id(), failed.name(), error, failed.spawned_at(),
                      std::span(trail.sites, is_known ? trail.count : 0), then});
 }

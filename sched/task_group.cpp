@@ -1,4 +1,4 @@
-// The members of a group, and how one of them ends the rest.
+// The members of a group, and how the failure of one ends the rest.
 #include <ringlet/task_group.hpp>
 #include <ringlet/when_all.hpp>
 
@@ -31,7 +31,8 @@ std::string text_of(const std::vector<std::exception_ptr>& errors) {
 group_error::group_error(std::vector<std::exception_ptr> errors)
     : errors_(std::move(errors)), text_(text_of(errors_)) {}
 
-// Holds its fiber, for its error; lives until that has ended, or as long as the group if it failed.
+// Keeps its fiber alive for its error. Lives until the fiber has ended, or as long as the group if
+// it failed.
 struct task_group::member : done_watcher, list_hook<task_group> {
   member(task_group& group, fiber_base& child) noexcept
       : done_watcher([](done_watcher& watcher) noexcept {
@@ -61,7 +62,8 @@ task_group::~task_group() {
       "a group ended while fibers of it were alive: the greenlet in which it is open was "
       "dropped; cancel the group, and let its call return first");
   starter_.remove_group(*this);
-  // Errors that something else has hidden: those of fibers are reported as the fibers go.
+  // Errors that another exception has hidden. Those of fibers are reported when the fibers are
+  // destroyed.
   if (body_error_ != nullptr) {
     detail::report_failure_of(starter_, std::move(body_error_));
   }
@@ -111,11 +113,11 @@ void task_group::cancel() noexcept {
   if (body_) body_->cancel();
 }
 
-// Members have groups of their own, whose members have others: the first call cancels all of them
-// in turn, so that the stack does not grow with their depth.
+// Members may have groups of their own, and so on. The first call cancels all of them in turn, so
+// the stack does not grow with their depth.
 void task_group::cancel_members() noexcept {
   thread_local constinit task_group* last = nullptr;
-  // Those that come later find it cancelled.
+  // Later members find the group cancelled.
   if (around_.is_cancelled()) return;
   around_.cancel();
   if (last != nullptr) {
@@ -167,7 +169,7 @@ void detail::report_all_but_first(const group_error& error) noexcept {
 }
 
 bool task_group::end_wait::begin(frame_record& at) noexcept {
-  // Not a checkpoint before all have ended: what ends the caller ends the group first.
+  // Not a checkpoint before all have ended: an interruption of the caller ends the group first.
   const bool goes_on = enter(at);
   if (group_->alive_ == 0) {
     // Success wins, unless there is none because fibers were refused.

@@ -12,7 +12,7 @@ void timer_queue::add_places() {
   try {
     heap_.reserve(std::max(least, 2 * before));
   } catch (...) {
-    give_place();  // which was not there
+    give_place();  // undoes reserve_place()
     throw;
   }
   free_places_ += static_cast<std::ptrdiff_t>(heap_.capacity() - before);
@@ -31,7 +31,7 @@ void timer_queue::remove(timer& removed) noexcept {
   const entry last = heap_.back();
   heap_.pop_back();
   if (index == heap_.size()) return;
-  // The last entry takes the free place and moves to where it belongs, in one of two directions.
+  // The last entry takes the free place and sifts up or down to where it belongs.
   if (index > 0 && last.before(heap_[(index - 1) / arity])) {
     sift_up(index, last);
   } else {

@@ -1,4 +1,4 @@
-// Failures that were not looked at: the default handler, which does not flood standard error.
+// Unobserved failures: the default handler, which does not flood standard error.
 #include <ringlet/detail/report.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/error.hpp>
@@ -40,7 +40,7 @@ printed_lines& lines_of_process() {
   return lines;
 }
 
-// What the exception says; empty when it only says that a peer went away.
+// The message of the exception; empty if it only means that a peer disconnected.
 std::string sentence(const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
@@ -69,7 +69,7 @@ std::string places(const unobserved_error& failure) {
 }
 
 void print(const unobserved_error& failure, const std::string& what, scheduler* home) {
-  // Dropped after run(), or on a thread without a scheduler, it counts as one second, the zeroth.
+  // Failures after run(), or on a thread without a scheduler, all count in one second, number 0.
   const std::int64_t second = home == nullptr ? 0 : home->turn_time() / second_in_ns;
   printed_lines& lines = lines_of_process();
   const std::lock_guard lock(lines.mutex);
