@@ -1,4 +1,4 @@
-// The worker loop, when a further thread is started, and what fork() does to the pool.
+// The worker loop, when to start another thread, and what fork() does to the pool.
 #include <ringlet/blocking_pool.hpp>
 
 #include <pthread.h>
@@ -12,8 +12,8 @@
 namespace ringlet {
 namespace {
 
-// Signals are for the threads that the program knows: workers start with all of them blocked. Not
-// those that a fault of the thread itself causes: if they are blocked, the kernel ends the process
+// Signals are for the program's own threads: workers start with all of them blocked, except those
+// that a fault of the thread itself causes. If those were blocked, the kernel would end the process
 // without calling the program's crash handler.
 class signals_blocked {
  public:
@@ -66,7 +66,7 @@ void blocking_pool::submit(blocking_job& job) {
     try {
       threads_.emplace_back([this] { serve(); });
     } catch (const std::system_error&) {
-      if (threads_.empty()) throw;  // else the other threads get to it
+      if (threads_.empty()) throw;  // otherwise the existing threads take the job
     }
   }
   waiting_.push_back(job);

@@ -17,7 +17,7 @@ detail::failure_trail& detail::last_failure() noexcept {
 
 void detail::note_failure(const frame_record& left) noexcept {
   failure_trail& trail = last_failure();
-  // The newest exception propagates only if it has come to the await that it was thrown out of.
+  // The exception is the newest one only if it has reached the await that it was thrown from.
   const bool goes_on = trail.next == &left && trail.chain == left.chain &&
                        trail.site_of_next.line() == left.site.line() &&
                        trail.site_of_next.file_name() == left.site.file_name();
@@ -31,8 +31,8 @@ void detail::note_failure(const frame_record& left) noexcept {
   trail.owner = 0;
 }
 
-// A given exception on its way. The one allocation that an interruption makes: the exception came
-// from the heap, too.
+// A pending given exception. The only allocation of an interruption; the exception is on the heap,
+// too.
 struct context::pending_error {
   std::exception_ptr error;
   std::uint32_t kills_before;  // plain kills that came since the exception given before
@@ -48,8 +48,8 @@ scope::~scope() {
   RINGLET_ASSERT(owner_->innermost_ == this,
                  "scopes must end in the reverse order of their creation");
   owner_->innermost_ = outer_;
-  // Looked at by those scopes only whose end can change the answer: a kill unwinds thousands of
-  // nested limits, and each look goes through all that are left.
+  // Checked only by scopes whose end can change the answer: a kill may unwind thousands of nested
+  // limits, and each check visits all that are left.
   if (cancelled_ || holds_back_) owner_->update_interrupted();
 }
 
@@ -73,14 +73,14 @@ void context::drop_errors() noexcept {
   while (errors_ != nullptr) delete std::exchange(errors_, errors_->next);
 }
 
-// The innermost scope that holds back what comes from outside; null when nothing is held back.
+// The innermost scope that holds back interruptions from outside; null if nothing is held back.
 const scope* context::holder() const noexcept {
   const scope* s = innermost_;
   while (s != nullptr && !s->holds_back_) s = s->outer_;
   return s;
 }
 
-// A scope of another context does not hold back who kills this one.
+// A scope of another context does not hold back kills of this one.
 bool context::holds_back_kills(const scope* holder) const noexcept {
   return holder != nullptr && holder->owner_ == this;
 }
@@ -154,7 +154,8 @@ void context::interrupt() noexcept {
   end_interrupted_wait();
 }
 
-// One more reason changes nothing where there is one: thousands of nested limits may pass at once.
+// If there is a reason already, another one changes nothing: thousands of nested limits may pass at
+// the same time.
 void context::add_interruption() noexcept {
   if (!interrupted_) update_interrupted();
   end_interrupted_wait();

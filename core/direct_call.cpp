@@ -65,7 +65,7 @@ std::int32_t call_receive_now(operation& op) noexcept {
 }
 
 std::int32_t call_close(operation& op) noexcept {
-  // The number is free even when close(2) reports an error: never again.
+  // The number is free even if close(2) reports an error, so it is never repeated.
   const int closed = ::close(op.fd);
   return closed < 0 && errno == EINTR ? 0 : answer(closed);
 }

@@ -63,14 +63,14 @@ void engine::post(posted_work& work) noexcept {
   while (!posted_.compare_exchange_weak(work.next, &work, std::memory_order_seq_cst,
                                         std::memory_order_relaxed)) {
   }
-  // After this point the work may have run and died: touch it no more.
+  // After this point the work may have run and been destroyed: do not touch it.
   if (sleeping_.exchange(false, std::memory_order_seq_cst)) ring_bell();
   posting_.fetch_sub(1, std::memory_order_release);
 }
 
 std::size_t engine::run_posted(std::size_t most) noexcept {
   if (unrun_ == nullptr && posted_.load(std::memory_order_relaxed) != nullptr) {
-    // The last one pushed comes first: turn the list round.
+    // The last one pushed comes first: reverse the list.
     posted_work* newest = posted_.exchange(nullptr, std::memory_order_acquire);
     while (newest != nullptr) {
       posted_work* before = newest->next;

@@ -1,4 +1,4 @@
-// Which engine is made, and the one line that says why it is not io_uring.
+// Chooses the engine, and prints the line that says why it is not io_uring.
 #include <ringlet/detail/report.hpp>
 #include <ringlet/engine.hpp>
 
@@ -13,7 +13,7 @@
 namespace ringlet {
 namespace {
 
-// Whether it is io_uring that is refused. Running out of descriptors would hit epoll as well.
+// Whether io_uring itself is refused. Running out of descriptors would affect epoll as well.
 bool is_refusal(const std::error_code& error) noexcept {
   switch (error.value()) {
     case EPERM:

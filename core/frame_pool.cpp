@@ -12,7 +12,7 @@ namespace ringlet::detail {
 namespace {
 
 // How many blocks a thread takes from the store at once: few enough that a program with few frames
-// stays small, and that no other thread waits long.
+// stays small, and that other threads do not wait long.
 constexpr std::int32_t taken_of(std::size_t index) noexcept {
   constexpr std::size_t bytes = 16 * 1024;
   constexpr std::size_t most = 128;
@@ -52,7 +52,7 @@ struct frame_pool_closer {
     frame_pool::hand_over();
     for (std::int32_t& room : frames_here.room) room = 0;
     frames_here.open = false;
-    // No other thread may know of what this one has freed.
+    // Other threads may not know of the blocks that this one has freed.
     if (frames_here.has_given) frame_store::release(~std::size_t{0}, trim_reserve);
   }
 };
@@ -95,7 +95,7 @@ void frame_pool::deallocate_slowly(void* memory, std::size_t size) noexcept {
   frames_here.has_given = true;
   auto* const first = ::new (memory) block{nullptr};
   if (frames_here.open) {
-    // With half of what is here, so that the next call like this one is far away.
+    // Hands over half of the blocks, so that the next such call is far away.
     for (std::int32_t left = kept_of(index) / 2; left > 0; --left) {
       block* const kept = frames_here.free[index];
       unpoison(kept, size_of(index));
@@ -109,7 +109,7 @@ void frame_pool::deallocate_slowly(void* memory, std::size_t size) noexcept {
 }
 
 std::int64_t frame_pool::trim(std::int64_t now, std::int64_t until) noexcept {
-  // A time further away is by the clock of an engine that is gone.
+  // A time further away is from the clock of a destroyed engine.
   const bool is_set = frames_here.trim_time != 0 && frames_here.trim_time - now <= trim_delay;
   if (!is_set) frames_here.trim_time = now + trim_delay;
   if (now < frames_here.trim_time) return std::min(until, frames_here.trim_time);

@@ -1,4 +1,4 @@
-// Segments, slabs, and who holds which lock; what AddressSanitizer gets instead.
+// Segments, slabs and their locks; and the replacement under AddressSanitizer.
 #include "frame_store.hpp"
 
 #include <algorithm>
@@ -76,12 +76,11 @@ constexpr std::size_t segment_bytes = slab_bytes * slab_count;
 static_assert(slab_bytes >= frame_pool::pooled_max);
 static_assert(slab_bytes % frame_pool::alignment_max == 0);
 
-// A part of a segment that is cut into blocks of one class, from its beginning, when they are
-// asked for.
+// A part of a segment that is cut into blocks of one class, from its beginning, on demand.
 struct slab {
   slab* previous;  // of those with room
   slab* next;
-  block* free;           // those that came back
+  block* free;           // blocks that were returned
   std::uint32_t cut;     // blocks that were made
   std::uint32_t in_use;  // blocks that are not here
 };
@@ -173,7 +172,8 @@ void* map(std::size_t bytes) {
   return memory != MAP_FAILED ? memory : throw std::bad_alloc();
 }
 
-// The kernel puts mappings next to each other, so that after an aligned one come more of them.
+// The kernel puts mappings next to each other, so further mappings after an aligned one are
+// aligned, too.
 std::byte* map_segment() {
   void* const likely = map(segment_bytes);
   if (reinterpret_cast<std::uintptr_t>(likely) % segment_bytes == 0) {
@@ -214,7 +214,7 @@ std::size_t release(segment& unused) noexcept {
   while (unused.dirty != 0) {
     const int first = std::countr_zero(unused.dirty);
     const int count = std::countr_one(unused.dirty >> first);
-    // It fails for memory that the program has locked, which stays.
+    // Fails for memory that the program has locked; that memory stays.
     ::madvise(memory_of(unused.slabs[first]), static_cast<std::size_t>(count) * slab_bytes,
               MADV_DONTNEED);
     unused.dirty &= unused.dirty + (std::uint64_t{1} << first);
@@ -330,7 +330,7 @@ frame_pool::statistics frame_store::totals() noexcept {
 
 bool frame_store::release(std::size_t portion, std::size_t reserve) noexcept {
   for (std::size_t released = 0; released < portion;) {
-    const std::lock_guard lock(segments.mutex);  // anew for each, so that no thread waits for all
+    const std::lock_guard lock(segments.mutex);  // per slab: no thread waits for all
     if (segments.dirty_bytes <= reserve) return false;
     released += detail::release(*segments.dirty.first);
   }
@@ -338,8 +338,8 @@ bool frame_store::release(std::size_t portion, std::size_t reserve) noexcept {
 }
 
 void frame_store::prepare_for_fork() {
-  // A thread that forks holds all locks, so that they are free in the child, and what they guard is
-  // whole.
+  // A thread that forks holds all locks, so that in the child they are free and the data that they
+  // guard is consistent.
   static const bool done = [] {
     if (::pthread_atfork(&lock_all, &unlock_all, &unlock_all) != 0) throw std::bad_alloc();
     return true;

@@ -36,8 +36,8 @@ void check_power(const char* name, std::uint32_t value, std::uint32_t least, std
       "a power of two from " + std::to_string(least) + why_least + " to " + std::to_string(most));
 }
 
-// The first descriptor of an engine: what comes now and later must not become standard input,
-// output or errors where one of those is missing.
+// The first descriptor of an engine: if one of standard input, output or error is missing, no
+// descriptor of the engine may take its place.
 int make_bell() noexcept {
   reserve_standard_descriptors();
   return ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -95,7 +95,7 @@ bool kernel_engine::withdraw(blocking_job& job) noexcept {
 
 void kernel_engine::ring_bell() noexcept {
   const std::uint64_t one = 1;
-  // Fails only when the counter is full, and then the bell has rung.
+  // Fails only if the counter is full, and then the bell has rung.
   [[maybe_unused]] const ssize_t written = ::write(bell_.get(), &one, sizeof one);
 }
 

@@ -1,5 +1,5 @@
-// What the engines on a real kernel share: the clock, calls that are answered at once, the workers,
-// and the bell with which other threads end a sleep.
+// What the engines on a real kernel share: the clock, calls that are answered immediately, the
+// workers, and the bell with which other threads end a sleep.
 #pragma once
 
 #include <ringlet/detail/sanitizers.hpp>
@@ -19,8 +19,8 @@ inline constexpr steady_ns nanoseconds_per_second = 1'000'000'000;
 /// The longest sleep: a year. Kernels refuse times that overflow their clocks.
 inline constexpr steady_ns sleep_max = 365LL * 24 * 3600 * nanoseconds_per_second;
 
-/// Its what() is the sentence alone: that of a plain std::system_error would end with the text of
-/// the errno, behind what to do.
+/// Its what() is only the sentence: that of a plain std::system_error would append the text of the
+/// errno to the advice.
 class engine_refused : public std::system_error {
  public:
   engine_refused(int error, const std::string& sentence)
@@ -46,7 +46,7 @@ class kernel_engine : public engine {
   steady_ns now() noexcept override;
 
  protected:
-  /// Throws std::system_error when there is no descriptor for the bell.
+  /// Throws std::system_error if there is no descriptor for the bell.
   kernel_engine();
 
   /// An eventfd(2) that is written to and never read: every write is an edge of its own.

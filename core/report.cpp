@@ -1,4 +1,4 @@
-// Printing to standard error without SIGPIPE.
+// Prints to standard error without SIGPIPE.
 #include <ringlet/detail/report.hpp>
 
 #include <signal.h>

@@ -1,4 +1,4 @@
-// Reading, writing and comparing addresses.
+// Parses, prints and compares addresses.
 #include <ringlet/address.hpp>
 #include <ringlet/detail/throw_invalid.hpp>
 

@@ -9,7 +9,7 @@ namespace ringlet {
 
 std::size_t raise_descriptor_limit() noexcept {
   rlimit limit{};
-  // Not known, so the caller is not told that none is allowed.
+  // Unknown; do not report that no descriptors are allowed.
   constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max();
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return unlimited;
   const rlim_t before = limit.rlim_cur;

@@ -1,5 +1,5 @@
-// A poll takes nothing, so there is nothing to lose, and no other wait to be kept from doing the
-// same.
+// A poll takes nothing, so there is nothing to lose, and any number of waits may poll the same
+// descriptor.
 #include <ringlet/detail/retry.hpp>
 #include <ringlet/detail/throw_invalid.hpp>
 #include <ringlet/poll_fd.hpp>
@@ -20,8 +20,8 @@ poll_fd_wait::poll_fd_wait(int polled, short events, const until& limit) noexcep
 
 void poll_fd_wait::on_completion(operation& op, const completion& done) noexcept {
   auto& self = static_cast<poll_fd_wait&>(op);
-  // Who changes the modes of a terminal (stty, or a shell that brings a job to the foreground) ends
-  // the polls of it with EINVAL: seen with Linux 6.18. What is wrong for good fails again at once.
+  // Changing the modes of a terminal (stty, or a shell that brings a job to the foreground) ends
+  // its polls with EINVAL: seen with Linux 6.18. A permanent error fails again immediately.
   const bool is_disturbed = done.result == -EINVAL && self.disturbances_left_ != 0;
   if (is_disturbed) --self.disturbances_left_;
   if (is_disturbed || detail::asks_to_retry(done.result)) {

@@ -3,11 +3,11 @@
 // Received bytes stay in the buffer that the stream lent, `fresh_`, as long as pieces lie within
 // it. When a call has to wait for more they move to `begun_`, and the buffer goes back to the pool:
 // it would otherwise be held for as long as the peer takes to finish its line. A piece that begins
-// in begun_ and ends in fresh_ is joined in begun_. So what is not consumed is always: what is
+// in begun_ and ends in fresh_ is joined in begun_. So the unconsumed bytes are always those
 // stored() in begun_, then fresh_.
 //
-// No byte is searched twice: begun_ also tells how far the search for which delimiter has come,
-// also between calls.
+// No byte is searched twice: begun_ also remembers the delimiter and how far the search for it has
+// come, even between calls.
 #include <ringlet/detail/retry.hpp>
 #include <ringlet/reader.hpp>
 #include <ringlet/standard_streams.hpp>
@@ -22,7 +22,7 @@ namespace ringlet {
 namespace {
 
 constexpr std::size_t nowhere = std::string_view::npos;
-// The least that is allocated for a piece that is not whole.
+// The smallest allocation for an incomplete piece.
 constexpr std::size_t stored_min = 64;
 
 }  // namespace
@@ -94,7 +94,7 @@ void reader::check_unused() const noexcept {
   RINGLET_ASSERT(!waiting_, "a call on a reader was begun while another one waited");
 }
 
-// Ends the life of views: a call begins.
+// Called when a call begins: ends the lifetime of views.
 void reader::let_go() noexcept {
   if (begun_ != nullptr && stored().empty()) {
     if (begun_->skipping || begun_->scanned != 0) {
@@ -146,7 +146,7 @@ bool reader::store_fresh() noexcept {
   return true;
 }
 
-// Has so many bytes lie in one piece: see front(). False when there is no memory.
+// Makes the first `bytes` bytes contiguous: see front(). False if there is no memory.
 bool reader::join(std::size_t bytes) noexcept {
   const std::size_t older = stored().size();
   if (older == 0 || bytes <= older) return true;
@@ -159,7 +159,7 @@ std::string_view reader::front(std::size_t bytes) const noexcept {
   return stored().empty() ? fresh_.substr(0, bytes) : stored().substr(0, bytes);
 }
 
-// Takes a buffer that has arrived. Precondition: nothing is fresh.
+// Takes a buffer that has arrived. Precondition: fresh_ is empty.
 bool reader::pull() noexcept {
   std::int32_t id = 0;
   std::int32_t size = 0;
@@ -212,7 +212,7 @@ std::size_t reader::search(std::string_view delimiter) noexcept {
   return nowhere;
 }
 
-// The piece before the next delimiter is to be thrown away. False when there is no memory.
+// Starts to discard the piece before the next delimiter. False if there is no memory.
 bool reader::skip_through(std::string_view delimiter) noexcept {
   try {
     begun().searched = delimiter;
@@ -225,7 +225,7 @@ bool reader::skip_through(std::string_view delimiter) noexcept {
   return true;
 }
 
-// Throws away what has come of an overlong piece: true when that was the rest of it.
+// Discards what has arrived of an overlong piece; true if that was the rest of it.
 bool reader::finish_skipping() noexcept {
   if (begun_ == nullptr || !begun_->skipping) return true;
   const std::string& delimiter = begun_->searched;
@@ -297,7 +297,7 @@ bool reader_wait::begin(frame_record& at) noexcept {
   return true;
 }
 
-// Takes what has arrived until that ends the call.
+// Takes arrived bytes until they complete the call.
 bool reader_wait::progress() noexcept {
   while (!look()) {
     if (!in_.store_fresh()) {
@@ -329,7 +329,7 @@ reader_wait::state reader_wait::look_for_delimiter() noexcept {
     count_ = at;
     return state::whole;
   }
-  // It could still be the delimiter that has begun after so many bytes.
+  // The delimiter may still have begun after that many bytes.
   const std::size_t most = in_.limit_ + (in_.ended_ ? 0 : count_ - 1);
   if (at != nowhere || in_.buffered() > most) return state::too_long;
   return in_.ended_ ? state::ended : state::missing;
@@ -406,7 +406,7 @@ result<std::string_view> reader_wait::view(std::size_t bytes) noexcept {
   return in_.front(bytes);
 }
 
-// What each call makes of it
+// The results of the calls
 
 std::error_code read_line_wait::take_into(std::optional<std::string_view>& line) {
   const ending last(*this);
@@ -425,7 +425,7 @@ std::error_code read_line_wait::take_into(std::optional<std::string_view>& line)
   return {};
 }
 
-// Most calls of all find their line: neither of these builds more than it has to.
+// Most calls find their line, so neither of these builds more than necessary.
 result<std::optional<std::string_view>> read_line_wait::take() {
   std::optional<std::string_view> line;
   if (const std::error_code error = take_into(line)) return error;

@@ -1,4 +1,4 @@
-// Making a listening socket, and waiting for connections.
+// Makes a listening socket, and waits for connections.
 #include <ringlet/detail/throw_invalid.hpp>
 #include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/fiber.hpp>
@@ -81,7 +81,7 @@ bool accept_wait::try_now() noexcept {
     answer_ = -ECANCELED;
     return true;
   }
-  static_cast<void>(from_->home());  // looks at the thread
+  static_cast<void>(from_->home());  // checks the thread
   made_ = from_->take_staged();
   return made_ != nullptr;
 }

@@ -13,8 +13,8 @@ namespace ringlet {
 namespace {
 
 // Whether a connection leads to itself: an attempt to connect to a port without a listener may be
-// given that same port for its own end, and TCP then lets the socket connect to itself. Only who
-// sees equal ports has to look at the hosts.
+// given that same port for its own end, and TCP then lets the socket connect to itself. Only equal
+// ports require a comparison of the hosts.
 bool leads_to_itself(engine& carrier, int fd, const address& peer) noexcept {
   const socket_calls::socket_on socket{carrier, fd};
   address ends[2];
@@ -36,7 +36,7 @@ tcp_stream::tcp_stream(unique_fd fd, descriptor::family of)
   [[maybe_unused]] const int owned_now = fd.release();
 }
 
-// What a call that was answered at once has failed with.
+// The error of a call that was answered immediately.
 void tcp_stream::check(std::int32_t answer, const std::string& call, const char* why) const {
   if (answer >= 0) return;
   const bool is_open = checked().fd() >= 0;
@@ -100,7 +100,7 @@ bool connect_wait::begin(frame_record& at) noexcept {
 result<tcp_stream> connect_wait::take() {
   rethrow_interruption_before_start();
   if (answer < 0) {
-    // A socket whose attempt was given up may still connect: it is never used again.
+    // A socket whose attempt was abandoned may still connect; it is never used again.
     socket_.reset();
     return failure();
   }
@@ -108,7 +108,7 @@ result<tcp_stream> connect_wait::take() {
     socket_.reset();
     return std::make_error_code(std::errc::connection_refused);
   }
-  // Its failure would be no reason to give the connection up, and nothing may be thrown here.
+  // A failure here is no reason to drop the connection, and nothing may be thrown here.
   const socket_calls::socket_on connected{carrier(), socket_.get()};
   socket_calls::set_option(connected, IPPROTO_TCP, TCP_NODELAY, 1);
   return tcp_stream(std::move(socket_), descriptor::family::internet);

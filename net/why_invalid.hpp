@@ -5,7 +5,7 @@
 
 namespace ringlet {
 
-/// `ipv6_only` says whether the socket was told to take no IPv4.
+/// `ipv6_only` tells whether the socket accepts no IPv4.
 inline const char* why_invalid(const address& refused, bool ipv6_only = false) noexcept {
   if (!refused.is_ipv6()) return "the system does not accept this address";
   const auto& name = *reinterpret_cast<const sockaddr_in6*>(refused.data());
