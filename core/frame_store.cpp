@@ -330,7 +330,7 @@ frame_pool::statistics frame_store::totals() noexcept {
 
 bool frame_store::release(std::size_t portion, std::size_t reserve) noexcept {
   for (std::size_t released = 0; released < portion;) {
-    const std::lock_guard lock(segments.mutex);  // per slab: no thread waits for all
+    const std::lock_guard lock(segments.mutex);  // for one at a time: no thread waits for all
     if (segments.dirty_bytes <= reserve) return false;
     released += detail::release(*segments.dirty.first);
   }
