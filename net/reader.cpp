@@ -11,7 +11,6 @@
 #include <ringlet/detail/retry.hpp>
 #include <ringlet/reader.hpp>
 #include <ringlet/standard_streams.hpp>
-#include <ringlet/tcp_stream.hpp>
 
 #include <algorithm>
 #include <cerrno>
@@ -75,7 +74,7 @@ void file_request::on_completion(operation& op, const completion& done) noexcept
 
 // The reader
 
-reader::reader(tcp_stream& stream, std::size_t limit) : from_(&stream.checked()), limit_(limit) {
+reader::reader(descriptor& from, std::size_t limit) : from_(&from), limit_(limit) {
   RINGLET_ASSERT(limit != 0, "the limit of a reader is at least 1 byte");
 }
 

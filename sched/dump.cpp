@@ -1,8 +1,8 @@
 // Walks the registry and the chains of frames.
 #include <ringlet/detail/on_behalf_of.hpp>
+#include <ringlet/detail/open_group.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/fiber.hpp>
-#include <ringlet/task_group.hpp>
 
 #include <fmt/format.h>
 
@@ -60,7 +60,7 @@ class scope_limits {
     });
     if (all_.empty()) return;
     home.for_each_fiber([&](const fiber_base& starter) {
-      const task_group* open = starter.newest_group();
+      const detail::open_group* open = starter.newest_group();
       for (; open != nullptr; open = open->older()) groups_.emplace(&open->around_fibers(), open);
     });
   }
@@ -93,7 +93,7 @@ class scope_limits {
   }
 
   std::unordered_map<const scope*, steady_ns> all_;
-  std::unordered_map<const scope*, const task_group*> groups_;
+  std::unordered_map<const scope*, const detail::open_group*> groups_;
 };
 
 // Fibers that are printed as one entry, because they do the same.

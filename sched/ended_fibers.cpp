@@ -1,6 +1,5 @@
 // The links to several fibers, and the wait for the next end.
 #include <ringlet/ended_fibers.hpp>
-#include <ringlet/joinall.hpp>
 
 #include <fmt/format.h>
 
@@ -63,23 +62,6 @@ std::optional<std::size_t> ended_fibers::next_wait::await_resume() {
 
 void ended_fibers::next_wait::describe(std::string& out) const {
   fmt::format_to(std::back_inserter(out), "{} fibers", of_->count_ - of_->order_.size());
-}
-
-task<std::vector<std::size_t>> detail::wait_for_ends(std::vector<fiber_base*> targets,
-                                                     join_options options) {
-  const until deadline = until::at(options.limit.resolve(current_scheduler().now()));
-  ended_fibers ends(targets);
-  const std::size_t wanted = std::min(options.count, targets.size());
-  std::vector<std::size_t> places;
-  places.reserve(wanted);  // so that no end that was taken is lost
-  while (places.size() < wanted) {
-    const std::optional<std::size_t> place = co_await ends.next(deadline);
-    if (!place) break;
-    places.push_back(*place);
-    fiber_base& ended = *targets[*place];
-    if (options.raise && ended.result() == outcome::error) throw_failure(ended);
-  }
-  co_return places;
 }
 
 }  // namespace ringlet

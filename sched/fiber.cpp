@@ -1,8 +1,7 @@
 // The life of a fiber between its spawn and its last handle.
-#include <ringlet/detail/greenlet_base.hpp>
+#include <ringlet/detail/fiber_extras.hpp>
 #include <ringlet/detail/thrown.hpp>
 #include <ringlet/fiber.hpp>
-#include <ringlet/fiber_local.hpp>
 
 #include <fmt/format.h>
 
@@ -49,7 +48,7 @@ bool fiber_base::has_greenlets() const noexcept {
 void fiber_base::delete_extras(fiber_extras* deleted) noexcept { delete deleted; }
 
 void fiber_base::end_extras() noexcept {
-  if (extras_->greenlets != nullptr) std::exchange(extras_->greenlets, nullptr)->leave();
+  extras_->greenlets.reset();
   extras_->locals.clear();
   extras_->context_values = nullptr;
 }

@@ -1,6 +1,8 @@
 // Numbers for variables.
 #include <ringlet/fiber_local.hpp>
 
+#include <atomic>
+
 namespace ringlet {
 
 std::uint64_t detail::next_variable() noexcept {

@@ -1,7 +1,7 @@
 // Where a switch leads, and what a greenlet leaves when it ends.
+#include <ringlet/detail/fiber_extras.hpp>
 #include <ringlet/detail/thrown.hpp>
 #include <ringlet/fiber.hpp>
-#include <ringlet/fiber_local.hpp>
 #include <ringlet/greenlet.hpp>
 #include <ringlet/scheduler.hpp>
 
@@ -179,8 +179,10 @@ greenlet_tree::greenlet_tree(context& fiber) noexcept
 
 greenlet_tree& greenlet_tree::here() {
   fiber_base& fiber = ringlet::current();
-  greenlet_tree*& tree = fiber.extras().greenlets;
-  if (tree == nullptr) tree = new greenlet_tree(fiber);
+  greenlets_owner& tree = fiber.extras().greenlets;
+  if (tree == nullptr) {
+    tree = {new greenlet_tree(fiber), [](greenlet_tree* left) noexcept { left->leave(); }};
+  }
   return *tree;
 }
 

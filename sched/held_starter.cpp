@@ -7,8 +7,8 @@
 //
 // Every resumption and every wait checks for a pending interruption anyway; the code in this file
 // runs only if there is one.
+#include <ringlet/detail/open_group.hpp>
 #include <ringlet/fiber_base.hpp>
-#include <ringlet/task_group.hpp>
 
 #include <fmt/format.h>
 
@@ -27,19 +27,19 @@ constexpr wait_type hold_type{"held", nullptr, &describe_hold};
 
 }  // namespace
 
-void fiber_base::add_group(task_group& opened) noexcept {
+void fiber_base::add_group(detail::open_group& opened) noexcept {
   opened.older_ = groups_;
   if (groups_ != nullptr) groups_->newer_ = &opened;
   groups_ = &opened;
 }
 
-void fiber_base::remove_group(task_group& closed) noexcept {
+void fiber_base::remove_group(detail::open_group& closed) noexcept {
   if (closed.older_ != nullptr) closed.older_->newer_ = closed.newer_;
   (closed.newer_ != nullptr ? closed.newer_->older_ : groups_) = closed.older_;
 }
 
 bool fiber_base::is_blocked() const noexcept {
-  for (const task_group* g = groups_; g != nullptr; g = g->older_) {
+  for (const detail::open_group* g = groups_; g != nullptr; g = g->older_) {
     if (is_held_for(*g)) return true;
   }
   return home().holds_starters() && home().others_hold(*this);
@@ -47,7 +47,7 @@ bool fiber_base::is_blocked() const noexcept {
 
 // Groups in suspended greenlets still hold the starter when the time for holding is over: when it
 // unwinds, it destroys the greenlets without a wait in which their fibers could end.
-bool fiber_base::is_held_for(const task_group& open) const noexcept {
+bool fiber_base::is_held_for(const detail::open_group& open) const noexcept {
   if (!open.unwound_ || open.alive_ == 0) return false;
   return home().holds_starters() || !open.is_open_around(*innermost_scope());
 }
@@ -55,7 +55,7 @@ bool fiber_base::is_held_for(const task_group& open) const noexcept {
 std::size_t fiber_base::blockers() const noexcept {
   if (home().others_hold(*this)) return home().live_fibers() - 1;
   std::size_t count = 0;
-  for (const task_group* g = groups_; g != nullptr; g = g->older_) {
+  for (const detail::open_group* g = groups_; g != nullptr; g = g->older_) {
     if (g->unwound_) count += g->alive_;
   }
   return count;
@@ -80,7 +80,7 @@ void fiber_base::cancel_unwound_groups() noexcept {
   if (groups_ == nullptr && !is_main) return;
   scope* const last = last_to_unwind();
   if (last != nullptr) last->mark_outer(true);
-  for (task_group* g = groups_; g != nullptr; g = g->older_) {
+  for (detail::open_group* g = groups_; g != nullptr; g = g->older_) {
     if (!g->is_outside_unwinding()) g->unwind();
   }
   if (last != nullptr) {
@@ -103,8 +103,8 @@ void fiber_base::hold_at(frame_record& at) noexcept {
 
 // One group at a time reports when it is empty, so that the end of a thousand nested groups does
 // not scan all of them a thousand times.
-bool fiber_base::choose_blocker(task_group* first) noexcept {
-  for (task_group* g = first; g != nullptr; g = g->older_) {
+bool fiber_base::choose_blocker(detail::open_group* first) noexcept {
+  for (detail::open_group* g = first; g != nullptr; g = g->older_) {
     if (!is_held_for(*g)) continue;
     g->tells_starter_ = true;
     return true;
@@ -112,7 +112,7 @@ bool fiber_base::choose_blocker(task_group* first) noexcept {
   return false;
 }
 
-void fiber_base::on_group_emptied(const task_group& emptied) noexcept {
+void fiber_base::on_group_emptied(const detail::open_group& emptied) noexcept {
   if (hold_ != hold::held || choose_blocker(emptied.older_) || choose_blocker(groups_)) return;
   if (!is_blocked()) release_hold();
 }

@@ -31,37 +31,29 @@ std::string text_of(const std::vector<std::exception_ptr>& errors) {
 group_error::group_error(std::vector<std::exception_ptr> errors)
     : errors_(std::move(errors)), text_(text_of(errors_)) {}
 
-// Keeps its fiber alive for its error. Lives until the fiber has ended, or as long as the group if
-// it failed.
-struct task_group::member : done_watcher, list_hook<task_group> {
+// Holds its fiber, for its error; lives until that has ended, or as long as the group if it failed.
+struct task_group::member : detail::group_member {
   member(task_group& group, fiber_base& child) noexcept
-      : done_watcher([](done_watcher& watcher) noexcept {
-          auto& self = static_cast<member&>(watcher);
-          self.owner->on_ended(self);
-        }),
-        owner(&group),
-        who(&child) {
-    who->add_reference();
-  }
-  ~member() { who->drop_reference(); }
+      : group_member(
+            [](done_watcher& watcher) noexcept {
+              auto& self = static_cast<member&>(watcher);
+              self.owner->on_ended(self);
+            },
+            child),
+        owner(&group) {}
 
   task_group* owner;
-  fiber_base* who;
 };
 
 const wait_type task_group::end_wait::type = make_type<end_wait>("end of a group");
 
-task_group::task_group(failures policy) : starter_(current()), policy_(policy) {
-  starter_.add_group(*this);
-  if (starter_.interrupted()) unwind();
-}
+task_group::task_group(failures policy) : policy_(policy) {}
 
 task_group::~task_group() {
   RINGLET_ASSERT(
       alive_ == 0,
       "a group ended while fibers of it were alive: the greenlet in which it is open was "
       "dropped; cancel the group, and let its call return first");
-  starter_.remove_group(*this);
   // Errors that another exception has hidden. Those of fibers are reported when the fibers are
   // destroyed.
   if (body_error_ != nullptr) {
@@ -85,15 +77,12 @@ void task_group::add(fiber_base& child) {
     home.reject(child);
     throw;
   }
-  child.watch(*added);
-  members_.push_back(*added.release());
-  ++alive_;
+  add_member(*added.release());
   home.adopt(child);
 }
 
 void task_group::on_ended(member& ended) noexcept {
-  --alive_;
-  static_cast<list_hook<task_group>&>(ended).unlink();
+  remove_member(ended);
   if (ended.who->result() == outcome::error && policy_ == failures::end_the_group) {
     failed_.push_back(ended);
     ++failed_count_;
@@ -103,7 +92,7 @@ void task_group::on_ended(member& ended) noexcept {
   }
   if (alive_ != 0) return;
   if (waiter_ != nullptr) std::exchange(waiter_, nullptr)->wake();
-  if (std::exchange(tells_starter_, false)) starter_.on_group_emptied(*this);
+  tell_starter();
 }
 
 void task_group::cancel() noexcept {
@@ -111,26 +100,6 @@ void task_group::cancel() noexcept {
   starter_.home().check_thread("a group was cancelled on a thread that is not its scheduler's");
   cancel_members();
   if (body_) body_->cancel();
-}
-
-// Members may have groups of their own, and so on. The first call cancels all of them in turn, so
-// the stack does not grow with their depth.
-void task_group::cancel_members() noexcept {
-  thread_local constinit task_group* last = nullptr;
-  // Later members find the group cancelled.
-  if (around_.is_cancelled()) return;
-  around_.cancel();
-  if (last != nullptr) {
-    last->next_cancelled_ = this;
-    last = this;
-    return;
-  }
-  last = this;
-  for (task_group* each = this; each != nullptr; each = each->next_cancelled_) {
-    intrusive_list<member, task_group>& all = each->members_;
-    for (member* m = all.next(nullptr); m != nullptr; m = all.next(m)) m->who->interrupt();
-  }
-  last = nullptr;
 }
 
 std::exception_ptr task_group::on_body_thrown() noexcept {

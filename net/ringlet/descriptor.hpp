@@ -311,6 +311,14 @@ class io_wait : public claiming_wait<Which, operation_wait> {
 extern template class io_wait<direction::read>;
 extern template class io_wait<direction::write>;
 
+/// How readers reach the descriptor of a stream: stream classes make it their friend.
+struct descriptor_access {
+  template <class Stream>
+  static auto of(const Stream& stream) noexcept -> decltype(stream.checked()) {
+    return stream.checked();
+  }
+};
+
 inline void descriptor::enter(arrival_waiter& reader) noexcept {
   check_thread();
   RINGLET_ASSERT(reader_ == nullptr,

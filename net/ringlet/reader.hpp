@@ -26,7 +26,6 @@ class read_line_wait;
 class read_until_wait;
 class reader_wait;
 class standard_stream;
-class tcp_stream;
 
 template <bool Consumes>
 class view_wait;
@@ -73,8 +72,11 @@ class reader {
  public:
   static constexpr std::size_t default_limit = 64 * 1024;
 
-  /// `limit`: bytes, at least 1.
-  explicit reader(tcp_stream& stream, std::size_t limit = default_limit);
+  /// `limit`: bytes, at least 1. `stream` is one that receives, such as a tcp_stream.
+  template <class Stream>
+  requires requires(Stream& stream) { descriptor_access::of(stream); }
+  explicit reader(Stream& stream, std::size_t limit = default_limit)
+      : reader(descriptor_access::of(stream), limit) {}
   /// Throws std::bad_alloc.
   explicit reader(standard_stream& stream, std::size_t limit = default_limit);
   reader(const reader&) = delete;
@@ -144,6 +146,8 @@ class reader {
     if (begun_ == nullptr) begun_ = std::make_unique<unfinished>();
     return *begun_;
   }
+
+  reader(descriptor& from, std::size_t limit);
 
   void check_unused() const noexcept;
   void let_go() noexcept;

@@ -140,7 +140,7 @@ class tcp_stream {
 
  private:
   friend class accept_wait;
-  friend class reader;
+  friend struct descriptor_access;
   friend class connect_wait;
   tcp_stream(unique_fd fd, descriptor::family of);
   explicit tcp_stream(descriptor::owner made) noexcept : state_(std::move(made)) {}

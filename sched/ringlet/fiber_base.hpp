@@ -18,10 +18,10 @@
 namespace ringlet {
 
 struct fiber_extras;
-class task_group;
 
 namespace detail {
 
+class open_group;
 struct context_value;
 
 }  // namespace detail
@@ -134,10 +134,10 @@ class fiber_base : public context, public list_hook<registry_tag>, private timer
 
   /// Called when a group of this fiber opens, and when it closes, before the call that opened it
   /// ends.
-  void add_group(task_group& opened) noexcept;
-  void remove_group(task_group& closed) noexcept;
+  void add_group(detail::open_group& opened) noexcept;
+  void remove_group(detail::open_group& closed) noexcept;
   /// The newest open group; null if there is none.
-  const task_group* newest_group() const noexcept { return groups_; }
+  const detail::open_group* newest_group() const noexcept { return groups_; }
   /// Whether fibers have to end before the pending interruption may unwind this one.
   bool is_blocked() const noexcept;
   /// How many such fibers there are; for dump().
@@ -151,7 +151,7 @@ class fiber_base : public context, public list_hook<registry_tag>, private timer
   void hold_until_unblocked() noexcept;
   void hold_at(frame_record& at) noexcept;
   /// Called when all fibers of a group that is being unwound have ended.
-  void on_group_emptied(const task_group& emptied) noexcept;
+  void on_group_emptied(const detail::open_group& emptied) noexcept;
   /// Ends the hold, if there is one.
   void release_hold() noexcept;
   /// Ends the hold because its time is over, if the fiber can be resumed at all.
@@ -211,8 +211,8 @@ class fiber_base : public context, public list_hook<registry_tag>, private timer
   void end_extras() noexcept;
   void on_interrupted(bool was_waiting) noexcept override;
   void cancel_unwound_groups() noexcept;
-  bool choose_blocker(task_group* first) noexcept;
-  bool is_held_for(const task_group& open) const noexcept;
+  bool choose_blocker(detail::open_group* first) noexcept;
+  bool is_held_for(const detail::open_group& open) const noexcept;
 
   enum class hold : std::uint8_t {
     none,
@@ -229,7 +229,7 @@ class fiber_base : public context, public list_hook<registry_tag>, private timer
   std::source_location spawned_at_;
   extras_owner extras_;
   intrusive_list<done_watcher> watchers_;
-  task_group* groups_ = nullptr;  // the open ones, newest first
+  detail::open_group* groups_ = nullptr;  // the open ones, newest first
   outcome outcome_ = outcome::pending;
   std::atomic<bool> observed_ = false;
   hold hold_ = hold::none;

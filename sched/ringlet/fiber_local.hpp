@@ -1,19 +1,13 @@
 // fiber_local and context_var: variables with one value per fiber.
 #pragma once
 
+#include <ringlet/detail/fiber_extras.hpp>
 #include <ringlet/fiber_base.hpp>
-#include <ringlet/frame_pool.hpp>
 
-#include <algorithm>
-#include <atomic>
 #include <concepts>
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <source_location>
-#include <span>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -24,9 +18,6 @@ namespace detail {
 /// A number that is unique among all variables of this process, past and future.
 std::uint64_t next_variable() noexcept;
 
-struct stored_value {
-  virtual ~stored_value() = default;
-};
 template <class T>
 struct stored final : stored_value {
   template <class... Args>
@@ -34,59 +25,7 @@ struct stored final : stored_value {
   T value;
 };
 
-/// The values of context variables that a fiber sees: an immutable list whose tail is shared with
-/// the fibers spawned in between.
-struct context_value {
-  std::uint64_t variable;
-  std::shared_ptr<const stored_value> value;
-  std::shared_ptr<const context_value> outer;
-};
-
 }  // namespace detail
-
-namespace detail {
-
-struct greenlet_tree;
-
-/// The await sites that the exception of a failed fiber has passed, innermost first. Allocated from
-/// the frame pool, so that ending a fiber does not call operator new.
-class kept_awaits {
- public:
-  explicit kept_awaits(std::span<const std::source_location> awaits) noexcept
-      : count_(awaits.size()) {
-    std::ranges::copy(awaits, sites_);
-  }
-  static void* operator new(std::size_t size) { return frames.allocate(size); }
-  static void operator delete(void* memory, std::size_t size) noexcept {
-    frames.deallocate(memory, size);
-  }
-
-  std::span<const std::source_location> all() const noexcept { return {sites_, count_}; }
-
- private:
-  std::size_t count_;
-  std::source_location sites_[failure_trail::sites_max];
-};
-
-}  // namespace detail
-
-/// What few fibers have: a name, greenlets, fiber-local variables, a failure.
-struct fiber_extras {
-  static void* operator new(std::size_t size) { return detail::frames.allocate(size); }
-  static void operator delete(void* memory, std::size_t size) noexcept {
-    detail::frames.deallocate(memory, size);
-  }
-
-  struct local {
-    std::uint64_t variable;
-    std::unique_ptr<detail::stored_value> value;
-  };
-  std::string name;
-  detail::greenlet_tree* greenlets = nullptr;
-  std::vector<local> locals;
-  std::shared_ptr<const detail::context_value> context_values;
-  std::unique_ptr<const detail::kept_awaits> awaits;
-};
 
 /// A variable with one value per fiber. The value is made at its first use in a fiber and destroyed
 /// when the fiber has ended. Spawned fibers do not inherit it.

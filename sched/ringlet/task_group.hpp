@@ -20,6 +20,7 @@
 // greenlets. spawn(), group and pool promise nothing about the call that started the fiber.
 #pragma once
 
+#include <ringlet/detail/open_group.hpp>
 #include <ringlet/detail/returned.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/fiber.hpp>
@@ -76,11 +77,10 @@ struct group_options {
 
 /// The fibers of one with_group() call; see with_group(). Thread: that of the fiber that called it.
 /// Using the group after that call has returned aborts, unless its memory has been reused by then.
-class task_group : public spawns_calls<task_group>, public spawns_later<task_group> {
+class task_group : public detail::open_group,
+                   public spawns_calls<task_group>,
+                   public spawns_later<task_group> {
  public:
-  task_group(const task_group&) = delete;
-  task_group& operator=(const task_group&) = delete;
-
   /// Like the free spawn(). The fiber belongs to the group; in a cancelled group it never begins.
   template <class T>
   fiber<T> spawn(task<T> root, std::source_location where = std::source_location::current()) {
@@ -96,8 +96,7 @@ class task_group : public spawns_calls<task_group>, public spawns_later<task_gro
   /// an error; if the body was to return a value and has not, it throws errc::exited. Idempotent.
   void cancel() noexcept;
   bool is_cancelled() const noexcept { return around_.is_cancelled(); }
-  /// How many fibers of the group have not ended.
-  std::size_t size() const noexcept { return alive_; }
+  using open_group::size;
 
   // For with_group() and its kin.
 
@@ -105,27 +104,6 @@ class task_group : public spawns_calls<task_group>, public spawns_later<task_gro
   enum class failures : bool { end_the_group, are_outcomes };
   explicit task_group(failures policy = failures::end_the_group);
   ~task_group();
-
-  /// Called when the starter is about to be unwound: cancels all fibers of the group.
-  void unwind() noexcept {
-    unwound_ = true;
-    cancel_members();
-  }
-  /// Whether its body continues although scopes inside it are unwound; see scope::mark_outer().
-  bool is_outside_unwinding() const noexcept { return body_ && body_->stays(); }
-  /// Whether the call that opened the group encloses `innermost`, and is not in a suspended
-  /// greenlet. (Without a body, the fiber waits in that call.)
-  bool is_open_around(const scope& innermost) const noexcept {
-    return !body_ || body_->encloses(innermost);
-  }
-
-  // For dump(): the group that the starter opened before this one, the scope around the fibers, and
-  // the innermost scope of the starter around the call that opened the group.
-  const task_group* older() const noexcept { return older_; }
-  const scope& around_fibers() const noexcept { return around_; }
-  const scope* around_call() const noexcept {
-    return body_ ? body_->outer() : starter_.innermost_scope();
-  }
 
   /// Called before and after the body, in the fiber that runs it.
   void begin_body() { body_.emplace(starter_); }
@@ -163,7 +141,6 @@ class task_group : public spawns_calls<task_group>, public spawns_later<task_gro
  private:
   struct member;
 
-  friend class fiber_base;
   void check_open() const noexcept {
     RINGLET_ASSERT(open_.is_set(),
                    "a task_group was used after its with_group() had returned: nothing that lives "
@@ -171,29 +148,15 @@ class task_group : public spawns_calls<task_group>, public spawns_later<task_gro
   }
   void add(fiber_base& child);
   void on_ended(member& ended) noexcept;
-  void cancel_members() noexcept;
 
-  fiber_base& starter_;
-  task_group* older_ = nullptr;  // of the open groups of the starter
-  task_group* newer_ = nullptr;
-  task_group* next_cancelled_ = nullptr;
-  // Not inside the scopes of the starter. Their cancellation reaches the fibers through the
-  // starter, which cancels the group when it is about to be unwound, and not while it is in a
-  // shield.
-  scope around_;
-  std::optional<scope> body_;
   end_wait* waiter_ = nullptr;
   intrusive_list<done_watcher> failed_;  // members kept for their errors
-  intrusive_list<member, task_group> members_;
   std::exception_ptr body_error_;
   std::uint32_t failed_count_ = 0;
   std::uint32_t failed_before_body_ = 0;
-  std::uint32_t alive_ = 0;
   failures policy_;
-  bool unwound_ = false;        // the starter must not unwind while its fibers are alive
-  bool tells_starter_ = false;  // the starter is held and waits for this one
-  bool has_refused_ = false;    // a fiber, because the group was cancelled
-  detail::life_mark open_;      // uses padding
+  bool has_refused_ = false;  // a fiber, because the group was cancelled
+  detail::life_mark open_;    // uses padding
 };
 
 namespace detail {

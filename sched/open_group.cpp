@@ -1,0 +1,31 @@
+// Ends the fibers of a group, and of the groups that those have opened.
+#include <ringlet/detail/open_group.hpp>
+
+namespace ringlet::detail {
+
+open_group::open_group() : starter_(current()) {
+  starter_.add_group(*this);
+  if (starter_.interrupted()) unwind();
+}
+
+// Members may have groups of their own, and so on. The first call cancels all of them in turn, so
+// the stack does not grow with their depth.
+void open_group::cancel_members() noexcept {
+  thread_local constinit open_group* last = nullptr;
+  // Later members find the group cancelled.
+  if (around_.is_cancelled()) return;
+  around_.cancel();
+  if (last != nullptr) {
+    last->next_cancelled_ = this;
+    last = this;
+    return;
+  }
+  last = this;
+  for (open_group* each = this; each != nullptr; each = each->next_cancelled_) {
+    intrusive_list<group_member, open_group>& all = each->members_;
+    for (group_member* m = all.next(nullptr); m != nullptr; m = all.next(m)) m->who->interrupt();
+  }
+  last = nullptr;
+}
+
+}  // namespace ringlet::detail

@@ -1,0 +1,102 @@
+// open_group: fibers that must not outlive a call of their starter, and what unwinding that call
+// does to them. The base of task_group.
+#pragma once
+
+#include <ringlet/context.hpp>
+#include <ringlet/fiber_base.hpp>
+#include <ringlet/intrusive_list.hpp>
+
+#include <cstdint>
+#include <optional>
+
+namespace ringlet::detail {
+
+class open_group;
+
+/// A fiber of a group. Holds its fiber.
+struct group_member : done_watcher, list_hook<open_group> {
+  group_member(handler told, fiber_base& child) noexcept : done_watcher(told), who(&child) {
+    who->add_reference();
+  }
+  ~group_member() { who->drop_reference(); }
+
+  fiber_base* who;
+};
+
+/// Thread: that of its starter, the fiber that makes it.
+class open_group {
+ public:
+  open_group(const open_group&) = delete;
+  open_group& operator=(const open_group&) = delete;
+
+  /// How many fibers of the group have not ended.
+  std::size_t size() const noexcept { return alive_; }
+
+  /// Called when the starter is about to be unwound: cancels all fibers of the group.
+  void unwind() noexcept {
+    unwound_ = true;
+    cancel_members();
+  }
+  /// Whether its body continues although scopes inside it are unwound; see scope::mark_outer().
+  bool is_outside_unwinding() const noexcept { return body_ && body_->stays(); }
+  /// Whether the call that opened the group encloses `innermost`, and is not in a suspended
+  /// greenlet. (Without a body, the fiber waits in that call.)
+  bool is_open_around(const scope& innermost) const noexcept {
+    return !body_ || body_->encloses(innermost);
+  }
+
+  // For dump(): the group that the starter opened before this one, the scope around the fibers, and
+  // the innermost scope of the starter around the call that opened the group.
+  const open_group* older() const noexcept { return older_; }
+  const scope& around_fibers() const noexcept { return around_; }
+  const scope* around_call() const noexcept {
+    return body_ ? body_->outer() : starter_.innermost_scope();
+  }
+
+ protected:
+  /// Opens a group of the running fiber; cancelled when that is about to be unwound.
+  open_group();
+  ~open_group() { starter_.remove_group(*this); }
+
+  /// Takes in a fiber that has not begun.
+  void add_member(group_member& added) noexcept {
+    added.who->watch(added);
+    members_.push_back(added);
+    ++alive_;
+  }
+  /// The member's fiber has ended.
+  void remove_member(group_member& ended) noexcept {
+    static_cast<list_hook<open_group>&>(ended).unlink();
+    --alive_;
+  }
+  /// After the last of them: a starter that is held may continue.
+  void tell_starter() noexcept {
+    if (tells_starter_) starter_.on_group_emptied(*this);
+  }
+  /// Interrupts all fibers of the group, and refuses new ones. Idempotent.
+  void cancel_members() noexcept;
+
+  fiber_base& starter_;
+  // Not inside the scopes of the starter. Their cancellation reaches the fibers through the
+  // starter, which cancels the group when it is about to be unwound, and not while it is in a
+  // shield.
+  scope around_;
+  std::optional<scope> body_;
+
+ private:
+  friend class ringlet::fiber_base;
+
+  open_group* older_ = nullptr;  // of the open groups of the starter
+  open_group* newer_ = nullptr;
+  open_group* next_cancelled_ = nullptr;
+  intrusive_list<group_member, open_group> members_;
+
+ protected:
+  std::uint32_t alive_ = 0;
+
+ private:
+  bool unwound_ = false;        // the starter must not unwind while its fibers are alive
+  bool tells_starter_ = false;  // the starter is held and waits for this one
+};
+
+}  // namespace ringlet::detail
