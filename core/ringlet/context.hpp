@@ -7,6 +7,7 @@
 #pragma once
 
 #include <ringlet/assert.hpp>
+#include <ringlet/cancelled.hpp>
 
 #include <coroutine>
 #include <cstddef>
@@ -106,21 +107,6 @@ struct wait_record {
   frame_record* at = nullptr;
   /// The steady time, in nanoseconds, of the turn in which the wait began.
   std::int64_t since = 0;
-};
-
-/// Thrown at a wait of a fiber that was killed, or inside a cancelled scope.
-///
-/// Not a std::exception, so that handlers of errors let it pass. Catch it (or `...`) only to clean
-/// up, and rethrow it: the callers rely on it.
-class cancelled {
- public:
-  /// `source` is the cancelled scope, or null for a kill.
-  explicit cancelled(const void* source = nullptr) noexcept : source_(source) {}
-  /// Whether the scope `source` is the reason.
-  bool from(const void* source) const noexcept { return source != nullptr && source_ == source; }
-
- private:
-  const void* source_;
 };
 
 /// A region of one fiber's calls that can be cancelled as a whole. Scopes nest. Once a scope is

@@ -12,6 +12,7 @@
 #include <ringlet/buffer.hpp>
 #include <ringlet/buffer_pool.hpp>
 #include <ringlet/buffer_queue.hpp>
+#include <ringlet/cancelled.hpp>
 #include <ringlet/context.hpp>
 #include <ringlet/deadlock.hpp>
 #include <ringlet/descriptor.hpp>
@@ -21,6 +22,7 @@
 #include <ringlet/elements_of.hpp>
 #include <ringlet/ended_fibers.hpp>
 #include <ringlet/engine.hpp>
+#include <ringlet/engine_options.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/event.hpp>
 #include <ringlet/fiber.hpp>
@@ -36,6 +38,7 @@
 #include <ringlet/operation.hpp>
 #include <ringlet/operation_wait.hpp>
 #include <ringlet/options.hpp>
+#include <ringlet/outcome.hpp>
 #include <ringlet/poll_fd.hpp>
 #include <ringlet/pool.hpp>
 #include <ringlet/queue.hpp>

@@ -3,6 +3,7 @@
 
 #include <ringlet/context.hpp>
 #include <ringlet/intrusive_list.hpp>
+#include <ringlet/outcome.hpp>
 #include <ringlet/scheduler.hpp>
 #include <ringlet/timer.hpp>
 
@@ -25,18 +26,6 @@ class open_group;
 struct context_value;
 
 }  // namespace detail
-
-/// How a fiber ended.
-enum class outcome : std::uint8_t {
-  /// It has not ended.
-  pending,
-  /// Its task returned.
-  value,
-  /// Its task threw.
-  error,
-  /// It was killed, and `cancelled` propagated; or it was killed before it began.
-  exited,
-};
 
 /// An object to notify when a fiber has ended: a join, a callback, a group.
 class done_watcher : public list_hook<> {

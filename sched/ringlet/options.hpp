@@ -1,7 +1,7 @@
 // options: settings of run() and run_main().
 #pragma once
 
-#include <ringlet/engine.hpp>
+#include <ringlet/engine_options.hpp>
 
 #include <chrono>
 #include <cstddef>

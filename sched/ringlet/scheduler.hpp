@@ -12,6 +12,7 @@
 #include <ringlet/engine.hpp>
 #include <ringlet/intrusive_list.hpp>
 #include <ringlet/options.hpp>
+#include <ringlet/outcome.hpp>
 #include <ringlet/timer.hpp>
 #include <ringlet/until.hpp>
 
@@ -31,9 +32,6 @@ class done_watcher;
 class fiber_base;
 class list_wait;
 class scheduler;
-
-/// Identifies a callback of a fiber; see fiber<T>::on_done().
-enum class callback_id : std::uint64_t {};
 
 /// Reports an unobserved failure to the handler of this thread's scheduler, or to the default
 /// handler if there is no scheduler. See options::on_unobserved.

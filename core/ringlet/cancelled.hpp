@@ -1,0 +1,21 @@
+// cancelled: what ends the calls of a fiber that was killed.
+#pragma once
+
+namespace ringlet {
+
+/// Thrown at a wait of a fiber that was killed, or inside a cancelled scope.
+///
+/// Not a std::exception, so that handlers of errors let it pass. Catch it (or `...`) only to clean
+/// up, and rethrow it: the callers rely on it.
+class cancelled {
+ public:
+  /// `source` is the cancelled scope, or null for a kill.
+  explicit cancelled(const void* source = nullptr) noexcept : source_(source) {}
+  /// Whether the scope `source` is the reason.
+  bool from(const void* source) const noexcept { return source != nullptr && source_ == source; }
+
+ private:
+  const void* source_;
+};
+
+}  // namespace ringlet

@@ -1,0 +1,23 @@
+// outcome: how a fiber ended; callback_id: a function that is called then.
+#pragma once
+
+#include <cstdint>
+
+namespace ringlet {
+
+/// How a fiber ended.
+enum class outcome : std::uint8_t {
+  /// It has not ended.
+  pending,
+  /// Its task returned.
+  value,
+  /// Its task threw.
+  error,
+  /// It was killed, and `cancelled` propagated; or it was killed before it began.
+  exited,
+};
+
+/// Identifies a callback of a fiber; see fiber<T>::on_done().
+enum class callback_id : std::uint64_t {};
+
+}  // namespace ringlet
