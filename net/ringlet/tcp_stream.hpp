@@ -15,6 +15,7 @@
 
 namespace ringlet {
 
+class accept_wait;
 class connect_wait;
 
 /// A connected TCP socket: from tcp_listener::accept() or connect(). TCP_NODELAY is on.
