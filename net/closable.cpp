@@ -47,7 +47,7 @@ void detail::closable::finish_close() noexcept {
   close_number();
   if (close_wait* waiter = std::exchange(closer_, nullptr)) waiter->wake_with_hope();
   if (released_) {
-    scheduler_guest::unlink();
+    shutdown_hook::unlink();
     delete this;
   }
 }

@@ -32,7 +32,7 @@ void descriptor::describe(direction which, std::string& out) const {
 descriptor::descriptor(scheduler& home, int fd, kind what, family of) noexcept
     : closable(home, opcode::receive, &descriptor::on_received), kind_(what), family_(of) {
   operation::fd = fd;
-  home.add_guest(*this);
+  home.hooks().add(*this);
   home.carrier().keep(fd);
 }
 

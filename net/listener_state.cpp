@@ -83,7 +83,7 @@ listener_state::listener_state(unique_fd taken, descriptor::family of)
       family_(of) {
   operation::fd = taken.release();
   multishot = !is_adopted();
-  home_->add_guest(*this);
+  home_->hooks().add(*this);
   // An engine that remembers an adopted one would be woken for connections that it does not want.
   if (!is_adopted()) home_->carrier().keep(operation::fd);
 }
@@ -217,7 +217,7 @@ void listener_state::back_off(std::int32_t error) noexcept {
   }
   pause_ = pause_ == 0 ? pause_first : std::min(2 * pause_, pause_last);
   home().timers().arm(*this, home().now() + pause_, &listener_state::on_retry);
-  home().add_starved(*this);
+  home().carrier().descriptor_waiters().add(*this);
   if (in_flight()) home().carrier().cancel(*this);
 }
 

@@ -59,7 +59,7 @@ class scope_limits {
       if (const scope* limited = timed_scope::of(armed, kind)) all_.emplace(limited, deadline);
     });
     if (all_.empty()) return;
-    home.for_each_fiber([&](const fiber_base& starter) {
+    home.fibers().for_each([&](const fiber_base& starter) {
       const detail::open_group* open = starter.newest_group();
       for (; open != nullptr; open = open->older()) groups_.emplace(&open->around_fibers(), open);
     });
@@ -229,7 +229,7 @@ using alike = std::vector<std::vector<const fiber_base*>>;
 alike sort(scheduler& home, const scope_limits& limits) {
   alike all;
   std::unordered_map<std::string, std::size_t> places;
-  home.for_each_fiber([&](const fiber_base& who) {
+  home.fibers().for_each([&](const fiber_base& who) {
     std::size_t place = all.size();
     if (who.name().empty()) {
       place = places.try_emplace(key_of(who, limits.of(who)), place).first->second;
@@ -273,7 +273,7 @@ std::string list_fibers(scheduler& all, const dump_options& how) {
   for (const auto& group : sort(all, limits)) add_entries(group, limits, time, entries);
   const std::string& name = all.settings().name;
   std::string out = fmt::format("scheduler{}{}: {}, {} fibers", name.empty() ? "" : " ", name,
-                                all.carrier().name(), all.live_fibers());
+                                all.carrier().name(), all.fibers().count());
   if (entries.size() > how.entries_max) {
     fmt::format_to(std::back_inserter(out), ", the first {} of {} entries", how.entries_max,
                    entries.size());

@@ -53,7 +53,7 @@ bool fiber_base::is_held_for(const detail::open_group& open) const noexcept {
 }
 
 std::size_t fiber_base::blockers() const noexcept {
-  if (home().others_hold(*this)) return home().live_fibers() - 1;
+  if (home().others_hold(*this)) return home().fibers().count() - 1;
   std::size_t count = 0;
   for (const detail::open_group* g = groups_; g != nullptr; g = g->older_) {
     if (g->unwound_) count += g->alive_;

@@ -95,7 +95,7 @@ class signal_watch {
 constinit std::atomic<const signal_watch*> signal_watch::here = nullptr;
 
 void watch_signals(scheduler& home) {
-  home.watch_signal(received_signal);
+  home.signal().watch(received_signal);
   home.set_stuck_handler([] { ::_exit(exit_software); });
 }
 

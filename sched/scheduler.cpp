@@ -16,6 +16,7 @@ scheduler::scheduler(engine& carrier, options settings)
     : engine_(&carrier),
       options_(std::move(settings)),
       remotes_(std::make_shared<remote_state>()),
+      clock_(options_.grace),
       on_stuck_(&std::abort) {
   RINGLET_ASSERT(detail::scheduler_here == nullptr,
                  "run() was called inside run(): await the task, or spawn it");
@@ -29,7 +30,7 @@ scheduler::scheduler(engine& carrier, options settings)
   detail::engine_here = engine_;
   detail::set_descriptor_closer([](int fd) noexcept { current_scheduler().close_descriptor(fd); });
   set_turn_time(engine_->now());
-  begin_batch(turn_time());
+  batch_.begin(turn_time());
 }
 
 scheduler::~scheduler() {
@@ -45,14 +46,14 @@ void scheduler::close_descriptor(int fd) noexcept {
   operation op(opcode::close, nullptr);
   op.fd = fd;
   engine_->call(op);
-  if (!starved_.empty()) starved_.pop_front().on_descriptor_freed();
+  engine_->descriptor_waiters().on_descriptor_freed();
 }
 
 void scheduler::run(fiber_base& main) {
   main_ = &main;
   adopt(main);
   set_stack_base(__builtin_frame_address(0));
-  while (live_fibers_ != 0 || !told_later_.empty()) turn();
+  while (fibers_.count() != 0 || !told_later_.empty()) turn();
   if (count_due_ != never) print_count_of_failures();
   main_ = nullptr;
 }
@@ -62,21 +63,21 @@ void scheduler::turn() {
     detail::abort_after_fork();  // a callback or posted work called fork()
   run_batch();
   if (!told_later_.empty()) tell_late();
-  if (live_fibers_ == 0) return;
-  if (signal_ != nullptr) check_signal();
+  if (fibers_.count() == 0) return;
+  if (signal_.is_watched()) check_signal();
   if (others_are_cancelled_) release_main_when_alone();
   if (!empty() || !told_later_.empty()) {
     poll(0);
-  } else if (hopes_ == 0 && timers_.empty() && is_deadlocked()) [[unlikely]] {
+  } else if (!external_.any() && timers_.empty() && is_deadlocked()) [[unlikely]] {
     report_deadlock();
-    begin_batch(now());
+    batch_.begin(now());
   } else {
-    // Returns immediately if timers are still due or posted work is left.
-    const steady_ns next = std::min({timers_.next(), next_stage_at_, count_due_});
+    // Returns at once where timers are still due, or posted work is left.
+    const steady_ns next = std::min({timers_.next(), clock_.next(), count_due_});
     poll(detail::frames.before_sleep(turn_time(), next));
   }
   if (timers_.next() <= turn_time()) timers_.expire(turn_time(), at_once_max);
-  if (std::min(count_due_, next_stage_at_) <= turn_time()) [[unlikely]] {
+  if (std::min(count_due_, clock_.next()) <= turn_time()) [[unlikely]] {
     if (count_due_ <= turn_time()) print_count_of_failures();
     enter_due_stages();
   }
@@ -89,8 +90,7 @@ void scheduler::reject(fiber_base& refused) noexcept {
 }
 
 [[gnu::always_inline]] inline void scheduler::retire(fiber_base& done) noexcept {
-  registry_.remove(done);
-  --live_fibers_;
+  fibers_.remove(done);
   done.retire();
   timers_.give_place();
   if (&done == main_) [[unlikely]]
@@ -99,7 +99,7 @@ void scheduler::reject(fiber_base& refused) noexcept {
 }
 
 void scheduler::run_batch() {
-  int left = until_reading_;
+  int left = batch_.until_reading();
   while (!empty()) {
     fiber_base& next = static_cast<fiber_base&>(first());
     if (__builtin_expect(next.interrupted(), false) && is_intercepted(next)) {
@@ -117,31 +117,16 @@ void scheduler::run_batch() {
       retire(next);
     }
     if (--left == 0) [[unlikely]] {
-      left = time_batch();
-      if (batch_left_ == 0) break;
+      left = batch_.read(engine_->now());
+      if (batch_.is_over()) break;
     }
   }
-  until_reading_ = left;
+  batch_.set_until_reading(left);
   running_ = nullptr;
 }
 
-// Called after `until_reading_` resumptions; returns after how many to call it again.
-int scheduler::time_batch() noexcept {
-  const steady_ns now = engine_->now();
-  const steady_ns taken = std::max<steady_ns>(now - last_reading_, 1);
-  wary_left_ = taken > 2 * reading_interval ? wary_max : std::max(wary_left_ - until_reading_, 0);
-  // Grows slowly: one short resumption between long ones tells little about the next ones.
-  const int most = wary_left_ != 0 ? 1 : std::min(2 * reading_every_, reading_every_max);
-  reading_every_ =
-      static_cast<int>(std::clamp<steady_ns>(until_reading_ * reading_interval / taken, 1, most));
-  last_reading_ = now;
-  batch_left_ = now - batch_begin_ < batch_time_max ? batch_left_ - until_reading_ : 0;
-  until_reading_ = batch_left_ == 0 ? reading_every_ : std::min(reading_every_, batch_left_);
-  return until_reading_;
-}
-
-// Whether the fiber must not be resumed now: one that was killed before it began never is, and a
-// starter is held while fibers that use its locals are alive.
+// Whether it is not resumed now: killed before it has begun it never is, and a starter is held
+// while fibers that use its locals are alive.
 bool scheduler::is_intercepted(fiber_base& next) noexcept {
   if (!next.has_started()) {
     finished_ = true;
@@ -181,10 +166,10 @@ void scheduler::poll(steady_ns limit) {
   }
   set_turn_time(engine_->now());
   for (std::size_t i = 0; i < count; ++i) engine_->dispatch(completions_[i]);
-  begin_batch(turn_time());
+  batch_.begin(turn_time());
   if (engine_->has_posted()) {
     engine_->run_posted(at_once_max);
-    begin_batch(now());  // posted work may take any time, which does not count as the fibers'
+    batch_.begin(now());  // what was posted may take any time, which is not the fibers'
   }
 }
 
@@ -196,17 +181,15 @@ void scheduler::drain() noexcept {
     const std::lock_guard lock(remotes_->mutex);
     remotes_->target = nullptr;
   }
-  for (scheduler_guest* g = guests_.next(nullptr); g != nullptr; g = guests_.next(g)) {
-    g->on_shutdown();
-  }
+  hooks_.shut_down();
   engine_->run_posted();
   while (engine_->in_flight() != 0) {
     poll(never);
   }
   while (engine_->run_posted() != 0) {
   }
-  while (!starved_.empty()) starved_.pop_front();
-  while (!guests_.empty()) guests_.pop_front().on_scheduler_gone();
+  engine_->descriptor_waiters().clear();
+  hooks_.let_go();
 }
 
 }  // namespace ringlet

@@ -8,12 +8,12 @@ const wait_type shutdown_wait::type = make_type<shutdown_wait>("shutdown request
 
 bool shutdown_wait::begin(frame_record& at) noexcept { return begin_alone(*this, at); }
 
-bool shutdown_wait::try_now() noexcept { return fiber_->home().has_shutdown_request(); }
+bool shutdown_wait::try_now() noexcept { return fiber_->home().signal().has_request(); }
 
-void shutdown_wait::watch() noexcept { fiber_->home().add_shutdown_waiter(*this); }
+void shutdown_wait::watch() noexcept { fiber_->home().signal().add_waiter(*this); }
 
 shutdown_wait shutdown_requested(until limit) noexcept {
-  current_scheduler().expect_shutdown_request();
+  current_scheduler().signal().expect_request();
   return shutdown_wait(limit);
 }
 

@@ -8,6 +8,7 @@
 #include <ringlet/buffer_pool.hpp>
 #include <ringlet/detail/sanitizers.hpp>
 #include <ringlet/engine_options.hpp>
+#include <ringlet/extend/descriptor_waiter.hpp>
 #include <ringlet/intrusive_list.hpp>
 #include <ringlet/operation.hpp>
 
@@ -128,6 +129,8 @@ class engine {
 
   /// How many operations are between start and done.
   std::size_t in_flight() const noexcept { return in_flight_; }
+  /// Those that have run out of descriptors. The code that closes one by call() tells them.
+  ringlet::descriptor_waiters& descriptor_waiters() noexcept { return descriptor_waiters_; }
   const engine_statistics& statistics() const noexcept { return statistics_; }
 
   /// Passes a completion to its operation.
@@ -209,6 +212,7 @@ class engine {
 
  private:
   std::string user_;
+  ringlet::descriptor_waiters descriptor_waiters_;
   posted_work* unrun_ = nullptr;  // taken by this thread, oldest first
   // Pushed by any thread, taken whole by the engine's. All three are sequentially consistent:
   // either the poster (or waker) sees the sleeper, or the sleeper sees the work (or the flag).

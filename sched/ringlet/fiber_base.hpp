@@ -228,7 +228,7 @@ class fiber_base : public context, public list_hook<registry_tag>, private timer
                                                      const std::source_location& spawned_at,
                                                      extras_owner inherited) noexcept
     : context(home, around),
-      id_(home.next_id()),
+      id_(home.fibers().next_id()),
       parent_id_(home.running() != nullptr ? home.running()->id_ : 0),
       spawned_at_(spawned_at),
       extras_(std::move(inherited)) {}
@@ -251,17 +251,26 @@ inline void fiber_base::release() noexcept {
   destroy();
 }
 
-inline void scheduler::adopt(fiber_base& added) noexcept {
-  if (added.interrupted()) [[unlikely]]
-    return reject(added);
-  registry_.push_back(added);
-  ++live_fibers_;
-  push(added);
+inline void fiber_registry::add(fiber_base& made) noexcept {
+  fibers_.push_back(made);
+  ++count_;
+}
+
+inline void fiber_registry::remove(fiber_base& ended) noexcept {
+  fibers_.remove(ended);
+  --count_;
 }
 
 template <class F>
-void scheduler::for_each_fiber(F&& visit) {
-  for (fiber_base* f = registry_.next(nullptr); f != nullptr; f = registry_.next(f)) visit(*f);
+void fiber_registry::for_each(F&& visit) {
+  for (fiber_base* f = fibers_.next(nullptr); f != nullptr; f = fibers_.next(f)) visit(*f);
+}
+
+inline void scheduler::adopt(fiber_base& added) noexcept {
+  if (added.interrupted()) [[unlikely]]
+    return reject(added);
+  fibers_.add(added);
+  push(added);
 }
 
 /// The calling fiber. Aborts outside of a fiber.

@@ -9,7 +9,13 @@
 
 #include <ringlet/context.hpp>
 #include <ringlet/detail/affinity.hpp>
+#include <ringlet/detail/batch_clock.hpp>
+#include <ringlet/detail/shutdown_clock.hpp>
+#include <ringlet/detail/shutdown_signal.hpp>
 #include <ringlet/engine.hpp>
+#include <ringlet/extend/external_waits.hpp>
+#include <ringlet/extend/fiber_registry.hpp>
+#include <ringlet/extend/shutdown_hook.hpp>
 #include <ringlet/intrusive_list.hpp>
 #include <ringlet/options.hpp>
 #include <ringlet/outcome.hpp>
@@ -30,15 +36,12 @@ namespace ringlet {
 
 class done_watcher;
 class fiber_base;
-class list_wait;
 class scheduler;
 
 /// Reports an unobserved failure to the handler of this thread's scheduler, or to the default
 /// handler if there is no scheduler. See options::on_unobserved.
 void report_unobserved(const unobserved_error& failure) noexcept;
 
-/// Tags the list of a scheduler's fibers.
-struct registry_tag;
 struct dump_options;
 
 namespace detail {
@@ -74,34 +77,7 @@ inline scheduler& current_scheduler() {
   return *here;
 }
 
-/// An object to notify before the scheduler's engine is destroyed, because it holds a descriptor
-/// and may outlive run().
-class scheduler_guest : public list_hook<> {
- public:
-  /// Cancels everything in flight. Called when all fibers have ended. The scheduler then completes
-  /// the cancelled operations and calls on_scheduler_gone().
-  virtual void on_shutdown() noexcept = 0;
-  /// The scheduler is about to be destroyed.
-  virtual void on_scheduler_gone() noexcept = 0;
-
- protected:
-  ~scheduler_guest() = default;
-};
-
-/// What lists those who wait for a free descriptor.
-struct starved_tag;
-
-/// An object that ran out of descriptors, in the list of those to be told when one is closed.
-class descriptor_waiter : public list_hook<starved_tag> {
- public:
-  /// A descriptor was closed by ringlet: try again. Called once; the waiter has left the list.
-  virtual void on_descriptor_freed() noexcept = 0;
-
- protected:
-  ~descriptor_waiter() = default;
-};
-
-/// Thread: the one that created it, unless stated otherwise.
+/// Thread: that of its making, but where said otherwise.
 class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
  public:
   /// Becomes this thread's scheduler. A thread has at most one at a time.
@@ -133,15 +109,11 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   inline void adopt(fiber_base& added) noexcept;
   /// Instead of adopt(): the fiber ends without having begun, and is released.
   void reject(fiber_base& refused) noexcept;
-  /// The number of fibers that have not ended.
-  std::size_t live_fibers() const noexcept { return live_fibers_; }
-  std::uint64_t next_id() noexcept { return ++ids_; }
+  fiber_registry& fibers() noexcept { return fibers_; }
+  const fiber_registry& fibers() const noexcept { return fibers_; }
   callback_id next_callback_id() noexcept { return callback_id{++callback_ids_}; }
   /// The running fiber; null between fibers.
   fiber_base* running() const noexcept { return running_; }
-  /// Calls `visit` for each live fiber, oldest first.
-  template <class F>
-  void for_each_fiber(F&& visit);
   /// The fibers and what they wait for; see ringlet::dump().
   std::string dump();
   std::string dump(const dump_options& how);
@@ -157,15 +129,12 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   /// The watchers to notify.
   intrusive_list<done_watcher>& told_later() noexcept { return told_later_; }
 
-  /// Called when something that can wake a fiber from outside of this thread begins or ends. While
-  /// there is hope, a scheduler with nothing to do is idle and not deadlocked.
-  void add_hope() noexcept { ++hopes_; }
-  void remove_hope() noexcept { --hopes_; }
-
-  void add_guest(scheduler_guest& guest) noexcept { guests_.push_back(guest); }
-  void add_starved(descriptor_waiter& waiter) noexcept { starved_.push_back(waiter); }
+  /// What can wake a fiber from outside of this thread.
+  external_waits& external() noexcept { return external_; }
+  /// What is told before the engine goes away.
+  shutdown_hooks& hooks() noexcept { return hooks_; }
   /// Closes a descriptor that nothing is in flight on, by the engine, and tells the first of those
-  /// who wait for a free one. Every close of this thread comes here; see unique_fd.
+  /// that wait for a free one. Every close of this thread comes here; see unique_fd.
   void close_descriptor(int fd) noexcept;
 
   /// For remote handles: shared with other threads, and updated when the scheduler ends.
@@ -179,14 +148,14 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   };
   const std::shared_ptr<remote_state>& remotes() const noexcept { return remotes_; }
   /// Whether posted work may still run: false once all fibers have ended.
-  bool accepts_posts() const noexcept { return live_fibers_ != 0; }
+  bool accepts_posts() const noexcept { return fibers_.count() != 0; }
 
   /// Sets the function that ends the program when fibers outlast twice the grace time; std::abort()
   /// unless set.
   void set_stuck_handler(void (*handler)()) noexcept { on_stuck_ = handler; }
 
-  /// Whether shields may hold anything back: not once the grace time is over.
-  bool lets_hold_back() const noexcept { return stage_ < stage::listed; }
+  /// Whether shields may hold anything back: no longer once the grace time is over.
+  bool lets_hold_back() const noexcept { return clock_.reached() < stage::listed; }
 
   /// The scope around the main task. It is not inside the root scope, which is cancelled when the
   /// main task is asked to end.
@@ -195,21 +164,18 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   /// Called when the main task is about to be unwound: all other fibers end first.
   void cancel_all_but_main() noexcept;
   /// Whether a starter may be held for its fibers: for half of the grace time.
-  bool holds_starters() const noexcept { return stage_ < stage::released; }
-  /// Whether `who` is the main fiber and is waiting for all other fibers to end.
+  bool holds_starters() const noexcept { return clock_.reached() < stage::released; }
+  /// Whether that fiber is the main one, and waits for all others to end.
   bool others_hold(const fiber_base& who) const noexcept {
-    return is_main(who) && others_are_cancelled_ && live_fibers_ > 1;
+    return is_main(who) && others_are_cancelled_ && fibers_.count() > 1;
   }
 
-  /// Checked once per turn: when `signal` becomes non-zero, the main task is killed, or notified if
-  /// it has called shutdown_requested().
-  void watch_signal(const std::atomic<int>& signal) noexcept { signal_ = &signal; }
-  /// Makes the first signal a request; see shutdown_requested().
-  void expect_shutdown_request() noexcept { expects_request_ = true; }
-  bool has_shutdown_request() const noexcept { return has_request_; }
-  void add_shutdown_waiter(list_wait& waiter) noexcept;
+  /// What kills the main task, or is told to the fibers that asked for it.
+  detail::shutdown_signal& signal() noexcept { return signal_; }
   /// See ringlet::shutting_down().
-  bool shutting_down() const noexcept { return has_request_ || others_are_cancelled_ || ending_; }
+  bool shutting_down() const noexcept {
+    return signal_.has_request() || others_are_cancelled_ || ending_;
+  }
 
   /// The deadlock that ended the main task, as text; empty if there was none.
   const std::string& deadlock_report() const noexcept { return deadlock_report_; }
@@ -226,18 +192,9 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
  private:
   friend void detail::leave_behind(scheduler& left, engine& refusing) noexcept;
 
-  // A turn resumes at most batch_max times, and ends at the first reading of the clock after
-  // batch_time_max nanoseconds.
-  static constexpr int batch_max = 256;
-  static constexpr steady_ns batch_time_max = 1'000'000;
-  // Reading the clock takes longer than many resumptions. It is read after as many resumptions as
-  // took reading_interval the last time: at least one, at most 64, and at most twice the previous
-  // number. After a long resumption, which many short ones may hide, it is read after each of the
-  // next 1,024.
-  static constexpr steady_ns reading_interval = 250'000;
-  static constexpr int reading_every_max = 64;
-  static constexpr int wary_max = 1024;
-  // How many due timers, posts and late callbacks one turn runs, of each kind.
+  using stage = detail::shutdown_clock::stage;
+
+  // Due timers, posted work and late callbacks that one turn runs, of each.
   static constexpr std::size_t at_once_max = 256;
   // How many completions one turn takes from the engine before it resumes fibers.
   static constexpr std::size_t completions_max = 256;
@@ -246,11 +203,6 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   void delist() noexcept;
   void turn();
   void run_batch();
-  int time_batch() noexcept;
-  void begin_batch(steady_ns now) noexcept {
-    batch_begin_ = last_reading_ = now;
-    batch_left_ = batch_max;
-  }
   void retire(fiber_base& done) noexcept;
   bool is_intercepted(fiber_base& next) noexcept;
   void poll(steady_ns limit);
@@ -260,22 +212,9 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
 
   // How a run ends; ending.cpp.
 
-  /// How far the shutdown has come since its clock began. It ends at twice the grace time.
-  enum class stage : std::uint8_t {
-    /// Starters are held until their fibers have ended.
-    holding,
-    /// At half of the grace time: starters are resumed although their fibers are alive.
-    released,
-    /// At the grace time: the fibers that are left were listed, and shields hold nothing back.
-    listed,
-  };
-
   void check_signal() noexcept;
   void kill_main() noexcept;
   void begin_ending() noexcept;
-  void start_clock() noexcept;
-  void count_to_the_end() noexcept;
-  void set_next_stage() noexcept;
   void enter_due_stages();
   void enter_next_stage();
   void release_starters() noexcept;
@@ -289,40 +228,25 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   engine* engine_;
   options options_;
   timer_queue timers_;
-  intrusive_list<fiber_base, registry_tag> registry_;
+  fiber_registry fibers_;
   intrusive_list<done_watcher> told_later_;
-  intrusive_list<scheduler_guest> guests_;
-  intrusive_list<descriptor_waiter, starved_tag> starved_;
+  external_waits external_;
+  shutdown_hooks hooks_;
   std::shared_ptr<remote_state> remotes_;
-  intrusive_list<list_wait> shutdown_waiters_;
-  const std::atomic<int>* signal_ = nullptr;
+  detail::shutdown_signal signal_;
+  detail::shutdown_clock clock_;
+  detail::batch_clock batch_;
   scope main_scope_;
   fiber_base* main_ = nullptr;
   fiber_base* running_ = nullptr;
   bool finished_ = false;  // the root coroutine of what is running has ended
-  std::size_t live_fibers_ = 0;
-  std::size_t hopes_ = 0;
-  steady_ns batch_begin_ = 0;
-  steady_ns last_reading_ = 0;  // in this batch, or its begin
-  int batch_left_ = batch_max;  // resumptions, at the last reading
-  int reading_every_ = 1;       // resumptions from one reading of the clock to the next
-  int wary_left_ = 0;           // resumptions after each of which it is read
-  int until_reading_ = 1;       // what was left of them at the begin of the batch or last reading
-  std::uint64_t ids_ = 0;
   std::uint64_t callback_ids_ = 0;
-  steady_ns clock_start_ = never;   // of the shutdown; never while there is none
-  steady_ns count_due_ = never;     // of failures that were not printed
-  steady_ns kill_main_at_ = never;  // when a request for shutdown has brought no end
-  steady_ns next_stage_at_ = never;
+  steady_ns count_due_ = never;  // of failures that were not printed
   void (*on_stuck_)();
   std::string deadlock_report_;
   std::array<completion, completions_max> completions_;
-  stage stage_ = stage::holding;
-  bool counts_to_the_end_ = false;     // the clock ends the program; else it releases starters only
   bool ending_ = false;                // the main task has ended
   bool others_are_cancelled_ = false;  // all fibers but the main one
-  bool expects_request_ = false;
-  bool has_request_ = false;
   bool in_callback_of_unstarted_ = false;
   bool left_behind_ = false;
   std::uint32_t serial_ = 0;

@@ -116,13 +116,13 @@ class wait_base {
     fiber_->wake();
   }
   /// The same two for a wait that something other than a fiber or a timer of this scheduler ends:
-  /// as long as it lasts there is hope; see scheduler::add_hope().
+  /// as long as it lasts; see external_waits.
   void suspend_with_hope(const wait_type& type, frame_record& at) noexcept {
     suspend(type, at);
-    fiber_->home().add_hope();
+    fiber_->home().external().begin();
   }
   void wake_with_hope() noexcept {
-    fiber_->home().remove_hope();
+    fiber_->home().external().end();
     wake();
   }
   /// Returns to the caller without suspending if the budget allows it, else queues up once.

@@ -78,7 +78,7 @@ TEST_CASE("the echo server of the README sends back what it gets, to many client
     co_await server.join();
     CHECK(server.result() == outcome::exited);
     // The handlers end by themselves when their peers are gone.
-    while (current_scheduler().live_fibers() > 2) co_await yield();
+    while (current_scheduler().fibers().count() > 2) co_await yield();
   });
 }
 
@@ -115,7 +115,7 @@ TEST_CASE("each accepted stream and each lent buffer is destroyed once") {
       const buffer answer = co_await client.receive();
       CHECK(answer.text() == "x");
     }
-    while (current_scheduler().live_fibers() > 3) co_await yield();
+    while (current_scheduler().fibers().count() > 3) co_await yield();
     CHECK(current_scheduler().carrier().buffers().on_lease() == 0);
   });
   CHECK(open_descriptors() == before);

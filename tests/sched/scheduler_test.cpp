@@ -90,11 +90,11 @@ struct noting_work : posted_work {
 };
 
 // Has an operation in flight that outlives all fibers.
-struct noting_guest final : scheduler_guest {
+struct noting_guest final : shutdown_hook {
   noting_guest(scheduler& at, std::string& notes) : home(at), log(notes) {
     op.fd = 7;
     home.carrier().start(op);
-    home.add_guest(*this);
+    home.hooks().add(*this);
   }
   ~noting_guest() { unlink(); }
   void on_shutdown() noexcept override {
@@ -454,16 +454,16 @@ TEST_CASE("a scheduler counts the fibers that have not ended, and visits them ol
   scripted_engine engine;
   const auto main = []() -> task<> {
     scheduler& home = current_scheduler();
-    CHECK(home.live_fibers() == 1);
+    CHECK(home.fibers().count() == 1);
     std::vector<fiber<>> spawned;
     for (int i = 0; i < 4; ++i) {
       spawned.push_back(spawn([]() -> task<> { co_await sleep(1h); }));
     }
     co_await yield();
     co_await spawned[1].kill();
-    CHECK(home.live_fibers() == 4);
+    CHECK(home.fibers().count() == 4);
     std::string order;
-    home.for_each_fiber([&](const fiber_base& each) { order += std::to_string(each.id()); });
+    home.fibers().for_each([&](const fiber_base& each) { order += std::to_string(each.id()); });
     CHECK(order == "1245");
     CHECK(home.running() == &current());
   };
@@ -480,9 +480,9 @@ TEST_CASE("an external wait keeps a scheduler waiting for something that it does
   };
   const auto main = [&]() -> task<> {
     waiting = spawn([]() -> task<> { co_await sleep(std::chrono::hours::max()); });
-    current_scheduler().add_hope();
+    current_scheduler().external().begin();
     co_await waiting.join();
-    current_scheduler().remove_hope();
+    current_scheduler().external().end();
   };
   run_on(engine, main());
   CHECK(idle == 3);
@@ -533,9 +533,9 @@ TEST_CASE("waiters for a descriptor are told one by one, in the order of their r
   const auto main = [&]() -> task<> {
     scheduler& home = current_scheduler();
     home.close_descriptor(7);
-    home.add_starved(a);
-    home.add_starved(b);
-    home.add_starved(c);
+    home.carrier().descriptor_waiters().add(a);
+    home.carrier().descriptor_waiters().add(b);
+    home.carrier().descriptor_waiters().add(c);
     home.close_descriptor(7);
     CHECK(log == "a");
     home.close_descriptor(7);

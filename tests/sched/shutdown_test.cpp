@@ -44,7 +44,7 @@ int run_with_signals(scripted_engine& engine, task<> main, options settings = {}
   try {
     detail::run_on(engine, std::move(main), std::move(settings), std::source_location::current(),
                    [](scheduler& home) {
-                     home.watch_signal(pending_signal);
+                     home.signal().watch(pending_signal);
                      home.set_stuck_handler([] { ::_exit(70); });
                    });
   } catch (const std::system_error& error) {

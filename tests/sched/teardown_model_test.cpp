@@ -674,7 +674,7 @@ void run_program(std::uint64_t seed, engine& carrier, scripted_engine* scripted)
   std::size_t thrown = 0;
   try {
     detail::run_on(carrier, all.main(), all.settings(), std::source_location::current(),
-                   [](scheduler& home) { home.watch_signal(pending_signal); });
+                   [](scheduler& home) { home.signal().watch(pending_signal); });
   } catch (const fault& error) {
     code = 1;
     thrown = error.id;

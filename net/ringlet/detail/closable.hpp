@@ -20,7 +20,7 @@ class close_wait;
 namespace detail {
 
 /// It is itself the request that is in flight most of the time, and whose `fd` is the number.
-class closable : public scheduler_guest, protected operation {
+class closable : public shutdown_hook, protected operation {
  public:
   /// The number, or -1 once it is closing.
   int fd() const noexcept { return closing_ ? -1 : operation::fd; }

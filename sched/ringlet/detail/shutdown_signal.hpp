@@ -1,0 +1,45 @@
+// shutdown_signal: the signal that ends a run, and the fibers that have asked for it.
+#pragma once
+
+#include <ringlet/intrusive_list.hpp>
+
+#include <atomic>
+
+namespace ringlet {
+
+class list_wait;
+
+}  // namespace ringlet
+
+namespace ringlet::detail {
+
+/// See shutdown_requested(). Thread: the scheduler's; only the watched number is set elsewhere.
+class shutdown_signal {
+ public:
+  /// Looks at that number once a turn: non-zero is a signal.
+  void watch(const std::atomic<int>& number) noexcept { number_ = &number; }
+  bool is_watched() const noexcept { return number_ != nullptr; }
+  /// The signal that has come, or 0. The first one only: it is no longer watched for.
+  int take() noexcept {
+    const int number = number_->load(std::memory_order_relaxed);
+    if (number != 0) number_ = nullptr;
+    return number;
+  }
+
+  /// From now on the signal is a request.
+  void expect_request() noexcept { is_expected_ = true; }
+  bool is_request_expected() const noexcept { return is_expected_; }
+  bool has_request() const noexcept { return has_request_; }
+  void add_waiter(list_wait& waiter) noexcept;
+  bool has_waiters() const noexcept { return !waiters_.empty(); }
+  /// The request has come: ends the waits.
+  void request() noexcept;
+
+ private:
+  const std::atomic<int>* number_ = nullptr;
+  intrusive_list<list_wait> waiters_;
+  bool is_expected_ = false;
+  bool has_request_ = false;
+};
+
+}  // namespace ringlet::detail

@@ -1,0 +1,52 @@
+// The times of a shutdown.
+#include <ringlet/detail/shutdown_clock.hpp>
+#include <ringlet/until.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace ringlet::detail {
+
+void shutdown_clock::start(steady_ns now) noexcept {
+  if (start_ == never) start_ = now;
+  find_next();
+}
+
+void shutdown_clock::start_to_the_end(steady_ns now) noexcept {
+  if (!std::exchange(to_the_end_, true)) start_ = never;
+  start(now);
+}
+
+void shutdown_clock::kill_main_later(steady_ns now) noexcept {
+  kill_main_at_ = until(timeout_).resolve(now);
+  find_next();
+}
+
+bool shutdown_clock::takes_kill_of_main(steady_ns now) noexcept {
+  if (now < kill_main_at_) return false;
+  kill_main_at_ = never;
+  return true;
+}
+
+void shutdown_clock::forget_main() noexcept { kill_main_at_ = never; }
+
+void shutdown_clock::enter(stage entered) noexcept {
+  stage_ = entered;
+  find_next();
+}
+
+void shutdown_clock::find_next() noexcept {
+  if (start_ == never) {
+    next_ = never;
+  } else if (stage_ == stage::holding) {
+    next_ = until(timeout_ / 2).resolve(start_);
+  } else if (to_the_end_) {
+    next_ = until(stage_ == stage::released ? timeout_ : 2 * timeout_).resolve(start_);
+  } else {
+    next_ = never;
+  }
+  // The program may have killed the main task before: the signal kills it all the same.
+  next_ = std::min(next_, kill_main_at_);
+}
+
+}  // namespace ringlet::detail

@@ -1,0 +1,14 @@
+// The waits for a signal.
+#include <ringlet/detail/shutdown_signal.hpp>
+#include <ringlet/wait.hpp>
+
+namespace ringlet::detail {
+
+void shutdown_signal::add_waiter(list_wait& waiter) noexcept { waiters_.push_back(waiter); }
+
+void shutdown_signal::request() noexcept {
+  has_request_ = true;
+  while (!waiters_.empty()) waiters_.front().complete();
+}
+
+}  // namespace ringlet::detail
