@@ -22,8 +22,8 @@ using namespace ringlet::test;
 namespace {
 
 // With a copy constructor of its own, because clang before version 22 keeps a parameter of a type
-// that has none at a place of the wrong alignment, where an optimiser spares the copy into the frame
-// (LLVM issue 159571).
+// that has none at a place of the wrong alignment, where an optimiser spares the copy into the
+// frame (LLVM issue 159571).
 template <std::size_t A, std::size_t Size = A>
 struct alignas(A) aligned {
   aligned() = default;
