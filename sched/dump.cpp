@@ -2,6 +2,7 @@
 #include <ringlet/detail/on_behalf_of.hpp>
 #include <ringlet/detail/open_group.hpp>
 #include <ringlet/dump.hpp>
+#include <ringlet/extend/timed_scope.hpp>
 #include <ringlet/fiber.hpp>
 
 #include <fmt/format.h>

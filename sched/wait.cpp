@@ -1,6 +1,6 @@
 // The beginning and the end of a wait.
+#include <ringlet/extend/selection.hpp>
 #include <ringlet/fiber.hpp>
-#include <ringlet/select.hpp>
 #include <ringlet/wait.hpp>
 
 #include <exception>

@@ -8,14 +8,14 @@
 
 #include <ringlet/assert.hpp>
 #include <ringlet/cancelled.hpp>
+#include <ringlet/extend/frame_record.hpp>
+#include <ringlet/extend/scope.hpp>
+#include <ringlet/extend/wait_record.hpp>
 
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <source_location>
-#include <string>
-#include <type_traits>
 #include <utility>
 
 namespace ringlet {
@@ -23,153 +23,17 @@ namespace ringlet {
 class context;
 class ready_queue;
 
-namespace detail {
+}  // namespace ringlet
+
+namespace ringlet::detail {
 
 /// The stack address below which chains of this thread are cut. Not in the ready queue, because
 /// every call and return of a task reads it: initial-exec makes that one instruction.
 extern thread_local constinit std::uintptr_t stack_floor __attribute__((tls_model("initial-exec")));
 
-}  // namespace detail
+}  // namespace ringlet::detail
 
-/// What every coroutine of a chain records, so that a suspended chain can be resumed and printed.
-/// Every promise begins with it, and has an alignment of at most 16 bytes.
-struct frame_record {
-  /// The chain that the coroutine runs in; null until it is started.
-  context* chain = nullptr;
-  /// The coroutine that awaits this one; null for the root of a chain.
-  frame_record* parent = nullptr;
-  /// Where this coroutine awaits, or last awaited.
-  std::source_location site;
-
-  /// The handle of this coroutine. It is computed: up to that alignment, every promise has the same
-  /// offset from the beginning of its coroutine's frame.
-  std::coroutine_handle<> self() noexcept {
-    return std::coroutine_handle<frame_record>::from_promise(*this);
-  }
-};
-
-namespace detail {
-
-/// For the constructor of a promise.
-template <class Promise>
-constexpr void check_promise() noexcept {
-  static_assert(std::is_base_of_v<frame_record, Promise> && alignof(Promise) <= 16,
-                "the handle of a coroutine could not be computed from its frame_record");
-}
-
-/// The await sites that the newest exception of this thread has passed, innermost first. A report
-/// of the failure can still name them when the frames have been destroyed.
-struct failure_trail {
-  static constexpr std::size_t sites_max = 8;
-  const context* chain = nullptr;
-  const frame_record* next = nullptr;  // the coroutine that it has reached; null beyond the root
-  std::source_location site_of_next;
-  std::size_t count = 0;
-  std::source_location sites[sites_max];
-  std::uint64_t owner = 0;  // for the runner of the chain: the fiber whose failure it has become
-};
-failure_trail& last_failure() noexcept;
-/// Called by promises when an exception is about to leave the coroutine `left`.
-[[gnu::cold]] void note_failure(const frame_record& left) noexcept;
-
-}  // namespace detail
-
-/// Why a wait is asked to end early.
-enum class cancel_reason : std::uint8_t {
-  none,
-  /// The fiber was killed or a scope around it was cancelled.
-  interrupted,
-  /// The wait's own limit passed.
-  timed_out,
-  /// The object that it waits on was closed.
-  closed,
-};
-
-/// What all waits of one kind have in common.
-struct wait_type {
-  /// The word that dump() prints, such as "receive".
-  const char* name;
-  /// Asks the current wait of the context to end early. The wait ends through context::wake(), now
-  /// or, if the kernel is involved, later. Null for a wait that is over as soon as its turn comes.
-  void (*cancel)(context&, cancel_reason) noexcept;
-  /// Appends the object of the wait, such as "fd 7"; may be null.
-  void (*describe)(const void* object, std::string& out);
-};
-
-/// One suspension of a context.
-struct wait_record {
-  /// Null while the context runs.
-  const wait_type* type = nullptr;
-  /// The awaiter or other object that the functions of the type interpret.
-  void* object = nullptr;
-  /// The innermost coroutine of the chain: the one to resume. While the context runs: the innermost
-  /// one that was suspended and has not returned.
-  frame_record* at = nullptr;
-  /// The steady time, in nanoseconds, of the turn in which the wait began.
-  std::int64_t since = 0;
-};
-
-/// A region of one fiber's calls that can be cancelled as a whole. Scopes nest. Once a scope is
-/// cancelled, every wait inside throws `cancelled`, each time. Thread: its context's.
-class scope {
- public:
-  explicit scope(context& owner) noexcept;
-  /// A scope inside `outer`, around several contexts that are made inside it and refer to it.
-  explicit scope(scope& outer) noexcept : outer_(&outer) {}
-  /// The outermost scope of a ready queue: around all of its contexts.
-  scope() noexcept = default;
-  scope(const scope&) = delete;
-  scope& operator=(const scope&) = delete;
-  ~scope();
-
-  bool is_cancelled() const noexcept { return cancelled_; }
-  /// Ends the owner's current wait, and every later wait inside. Idempotent. For a scope around
-  /// several contexts, their holder interrupts them.
-  void cancel() noexcept;
-
-  /// For fibers that unwind: marks the scopes around this one as staying, or removes the mark.
-  void mark_outer(bool stays) noexcept {
-    for (scope* s = outer_; s != nullptr; s = s->outer_) s->stays_ = stays;
-  }
-  bool stays() const noexcept { return stays_; }
-  /// The enclosing scope; null for that of a ready queue.
-  const scope* outer() const noexcept { return outer_; }
-  bool holds_back() const noexcept { return holds_back_; }
-  /// Whether `inner` is this scope or inside it.
-  bool encloses(const scope& inner) const noexcept {
-    const scope* s = &inner;
-    while (s != nullptr && s != this) s = s->outer_;
-    return s == this;
-  }
-
-  /// Moves the scopes from this one outwards, up to but excluding `old_base`, onto `base`.
-  void move_onto(const scope& old_base, scope& base) noexcept;
-
- protected:
-  /// Sets whether the scope holds back interruptions from outside: kills of the owner, and
-  /// cancelled scopes around it; the latter also for other contexts inside. They stay pending. For
-  /// a scope that has an owner.
-  void hold_back(bool on) noexcept;
-
- private:
-  friend class context;
-
-  /// Whether waits inside must end immediately: this scope is cancelled, or an outer scope is that
-  /// is not held back.
-  bool ends_waits() const noexcept {
-    if (outer_ == nullptr) return cancelled_;  // most fibers are spawned there
-    for (const scope* s = this; s != nullptr && !s->holds_back_; s = s->outer_) {
-      if (s->cancelled_) return true;
-    }
-    return false;
-  }
-
-  context* owner_ = nullptr;
-  scope* outer_ = nullptr;
-  bool cancelled_ = false;
-  bool holds_back_ = false;
-  bool stays_ = false;
-};
+namespace ringlet {
 
 /// The base of a fiber; see the head of this file. Thread: that of its ready queue.
 class context {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ringlet/assert.hpp>
+#include <ringlet/detail/nest.hpp>
 #include <ringlet/detail/yielded_copy.hpp>
 #include <ringlet/elements_of.hpp>
 

@@ -1,7 +1,10 @@
 // fiber: a scheduled call chain of tasks, and the handle to it.
 #pragma once
 
+#include <ringlet/detail/fiber_state.hpp>
+#include <ringlet/detail/spawn_call.hpp>
 #include <ringlet/error.hpp>
+#include <ringlet/extend/fiber_waits.hpp>
 #include <ringlet/fiber_base.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/task.hpp>
@@ -21,216 +24,6 @@
 #include <utility>
 
 namespace ringlet {
-
-/// Stores the value of a task that succeeded, for handles that may outlive the fiber.
-template <class T>
-class fiber_value {
- public:
-  using type = T;
-  void keep(task_promise<T>& root) noexcept(std::is_nothrow_move_constructible_v<T>) {
-    value_.emplace(root.take());
-  }
-  const T& get() const noexcept {
-    RINGLET_ASSERT(value_.has_value(), "the value of a fiber was read after it had been moved out");
-    return *value_;
-  }
-  T move_out() {
-    RINGLET_ASSERT(value_.has_value(), "the value of a fiber was moved out twice");
-    T moved = std::move(*value_);
-    value_.reset();
-    return moved;
-  }
-
- private:
-  std::optional<T> value_;
-};
-
-template <class T>
-class fiber_value<T&> {
- public:
-  void keep(task_promise<T&>& root) noexcept { value_ = std::addressof(root.take()); }
-  T& get() const noexcept { return *value_; }
-  T& move_out() const noexcept { return *value_; }
-
- private:
-  T* value_ = nullptr;
-};
-
-template <>
-class fiber_value<void> {
- public:
-  void keep(task_promise<void>&) noexcept {}
-  void get() const noexcept {}
-  void move_out() const noexcept {}
-};
-
-/// A fiber whose task returns a T. It owns the call of the task, its root. It needs no member for
-/// that: its chain of calls begins at the root, and is back at the root when the fiber has ended.
-template <class T>
-class fiber_state final : public fiber_base {
- public:
-  [[gnu::always_inline]] fiber_state(scheduler& home, scope& around, task<T>&& root,
-                                     const std::source_location& spawned_at)
-      : fiber_base(home, around, spawned_at) {
-    set_root(root.release());
-  }
-  [[gnu::always_inline]] ~fiber_state() = default;
-
-  static void* operator new(std::size_t size) { return detail::frames.allocate(size); }
-  static void operator delete(void* memory, std::size_t size) noexcept {
-    detail::frames.deallocate(memory, size);
-  }
-
-  /// The value of a fiber whose outcome is value.
-  fiber_value<T>& value() noexcept { return value_; }
-
- private:
-  void destroy() noexcept override { delete this; }
-
-  void collect() noexcept override {
-    // The frame is destroyed at the end of this call.
-    const task<T> root(static_cast<task_promise<T>&>(*current_wait().at));
-    if (!has_started() || root.promise().has_failed()) [[unlikely]] {
-      collect_failure(root.promise());
-    } else {
-      keep_value(root.promise());
-    }
-  }
-
-  [[gnu::noinline]] void collect_failure(task_promise<T>& root) noexcept {
-    if (has_started()) return set_failure(root.error());
-    root.chain = nullptr;
-    set_never_started();
-  }
-
-  void keep_value(task_promise<T>& root) noexcept {
-    if constexpr (noexcept(value_.keep(root))) {
-      value_.keep(root);
-    } else {
-      try {
-        value_.keep(root);
-      } catch (...) {
-        return set_failure(std::current_exception());
-      }
-    }
-    set_value();
-  }
-
-  [[no_unique_address]] fiber_value<T> value_;
-};
-
-/// Waits for the end of a fiber; see fiber<T>::join().
-class [[nodiscard]] join_wait : public two_phase_wait, private done_watcher {
- public:
-  /// The target need not be kept alive: it lives until it has ended, and the wait does not use it
-  /// afterwards.
-  join_wait(fiber_base& target, until limit) noexcept
-      : two_phase_wait(limit), done_watcher(&join_wait::on_ended), target_(&target) {}
-
-  template <class Promise>
-  bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
-    return begin(caller.promise());
-  }
-  /// True if the fiber has ended, false if the limit passed first.
-  result<bool> take() { return await_resume(); }
-  bool await_resume() {
-    rethrow_interruption();
-    return reason_ == cancel_reason::none;
-  }
-
-  bool try_now() noexcept {
-    RINGLET_ASSERT(fiber_ != target_, "a fiber joins itself, so its wait would never end");
-    if (target_->done()) return true;
-    target_->home().check_thread("a fiber of another thread's scheduler cannot be joined");
-    return false;
-  }
-  void watch() noexcept { target_->watch(*this); }
-  void unwatch() noexcept { unlink(); }
-  void on_cancel(cancel_reason reason) noexcept;
-  void describe(std::string& out) const;
-  static const wait_type type;
-
- protected:
-  bool begin(frame_record& at) noexcept { return begin_alone(*this, at); }
-
-  fiber_base* target_;
-
- private:
-  static void on_ended(done_watcher& watcher) noexcept;
-};
-
-/// A join that asks the fiber to end first; see fiber<T>::kill().
-class [[nodiscard]] kill_wait : public join_wait {
- public:
-  /// Kills with `error`, or with `cancelled` if it is null.
-  kill_wait(fiber_base& target, std::exception_ptr error, until limit) noexcept
-      : join_wait(target, limit), error_(std::move(error)) {}
-
-  template <class Promise>
-  bool await_suspend(std::coroutine_handle<Promise> caller) {
-    return begin_kill(caller.promise());
-  }
-  /// A kill does more than watch, so it cannot be part of a select().
-  void watch() = delete;
-
- private:
-  bool begin_kill(frame_record& at);
-
-  std::exception_ptr error_;
-};
-
-/// The error that get() throws for a fiber that ended without a value.
-[[noreturn]] void throw_failure(fiber_base& failed);
-/// The same; for a killed fiber the message is `killed`.
-[[noreturn]] void throw_failure(fiber_base& failed, const char* killed);
-
-/// Waits for the end of a fiber and returns its value; see fiber<T>::get().
-template <class T, bool MoveOut>
-class [[nodiscard]] get_wait : public join_wait {
- public:
-  using value_type = std::conditional_t<MoveOut || std::is_void_v<T> || std::is_reference_v<T>, T,
-                                        std::add_lvalue_reference_t<const T>>;
-
-  get_wait(fiber_state<T>& target, until limit) noexcept : join_wait(target, limit) {
-    target.add_reference();  // the last handle may be dropped during the wait
-  }
-  ~get_wait() { target_->drop_reference(); }
-
-  /// A copy of the value, or the std::system_error that the task threw. Any other exception passes
-  /// through. Only for values that a result can hold.
-  result<std::remove_cvref_t<value_type>> take() requires(
-      std::is_void_v<T> ||
-      (!std::is_reference_v<T> && std::is_constructible_v<std::remove_cv_t<T>, value_type>)) {
-    rethrow_interruption();
-    if (!target_->done()) return make_error_code(errc::timed_out);
-    try {
-      if constexpr (std::is_void_v<T>) {
-        yield_value();
-        return {};
-      } else {
-        return yield_value();
-      }
-    } catch (const std::system_error& error) {
-      return error.code();
-    }
-  }
-  value_type await_resume() {
-    rethrow_interruption();
-    if (!target_->done()) throw timed_out("get");
-    return yield_value();
-  }
-
- private:
-  value_type yield_value() {
-    if (target_->result() != outcome::value) throw_failure(*target_);
-    auto& state = static_cast<fiber_state<T>&>(*target_);
-    if constexpr (MoveOut) {
-      return state.value().move_out();
-    } else {
-      return state.value().get();
-    }
-  }
-};
 
 /// A handle to a fiber. Copyable and cheap. It does not own the fiber: when the last handle is
 /// dropped, the fiber keeps running. The result lives as long as a handle does, even after run()
@@ -336,7 +129,9 @@ class fiber {
   fiber_state<T>* state_ = nullptr;
 };
 
-namespace detail {
+}  // namespace ringlet
+
+namespace ringlet::detail {
 
 /// The return type of a callback of on_done(), called the way on_done() calls it.
 template <class F, class T>
@@ -365,7 +160,9 @@ class done_function final : public done_callback {
   F function_;
 };
 
-}  // namespace detail
+}  // namespace ringlet::detail
+
+namespace ringlet {
 
 template <class T>
 template <class F>
@@ -386,57 +183,6 @@ fiber<T> spawn(task<T> root, std::source_location where = std::source_location::
   home.adopt(*state);
   return fiber<T>(*state);
 }
-
-namespace detail {
-
-// Keeps the callable and the arguments in the frame of the fiber's root.
-template <class F, class... Args>
-std::invoke_result_t<F, Args...> call_inside(F f, Args... args) {
-  co_return co_await std::invoke(std::move(f), std::move(args)...);
-}
-
-template <class F, class... Args>
-concept makes_task = std::invocable<std::decay_t<F>, std::decay_t<Args>...> &&
-    is_task<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>>;
-
-/// Calls that look valid but that spawn() rejects: `f` takes a reference to an argument that the
-/// fiber copies, or does not return a task.
-template <class F, class... Args>
-concept wants_reference = !makes_task<F, Args...> &&
-                          std::invocable<std::decay_t<F>&, std::remove_reference_t<Args>&...> &&
-                          !std::invocable<std::decay_t<F>, std::decay_t<Args>...>;
-template <class F, class... Args>
-concept makes_no_task =
-    !makes_task<F, Args...> && std::invocable<std::decay_t<F>, std::decay_t<Args>...>;
-template <class F, class... Args>
-concept spawns_wrongly = wants_reference<F, Args...> || makes_no_task<F, Args...>;
-
-/// Says what is wrong with such a call.
-template <class F, class... Args>
-constexpr auto explain_wrong_spawn() {
-  static_assert(!wants_reference<F, Args...>,
-                "this function takes a parameter by reference, and a fiber has its own copies of "
-                "the arguments: wrap what is to be shared in std::ref()");
-  static_assert(!makes_no_task<F, Args...>,
-                "the function of a fiber must return a task: write -> task<> and use co_await or "
-                "co_return in it");
-}
-
-/// The task of a fiber that calls `f(args...)`.
-template <class F, class... Args>
-auto make_call(F&& f, Args&&... args) {
-  using callable = std::decay_t<F>;
-  if constexpr (sizeof...(Args) == 0 &&
-                (std::is_pointer_v<callable> || std::is_empty_v<callable>)) {
-    return f();  // nothing to keep
-  } else {
-    return call_inside<callable, std::decay_t<Args>...>(std::forward<F>(f),
-                                                        std::forward<Args>(args)...);
-  }
-}
-
-}  // namespace detail
-
 /// Calls `f(args...)`, which must return a task, in a new fiber, when that fiber begins. `f` and
 /// `args` are copied or moved into the fiber and live as long as the fiber, so capturing lambdas
 /// and reference parameters are safe here. Wrap arguments in std::ref() to share them.
@@ -510,80 +256,5 @@ auto spawn(F&&, Args&&...) {
   detail::explain_wrong_spawn<F, Args...>();
   return fiber<>();
 }
-
-/// Adds these overloads to a derived class that has a spawn() for tasks.
-template <class Self>
-class spawns_calls {
- public:
-  template <class F, class... Args>
-  requires detail::spawns_wrongly<F, Args...>
-  auto spawn(F&&, Args&&...) {
-    detail::explain_wrong_spawn<F, Args...>();
-    return fiber<>();
-  }
-  /// Whether calls are made inside co_await expressions, where g++ 12 destroys some callables
-  /// twice.
-  static constexpr bool spawn_is_awaited = false;
-
-  template <class F>
-  requires detail::makes_task<F>
-  auto spawn(F&& f, std::source_location where = std::source_location::current()) {
-    return pass_on(where, std::forward<F>(f));
-  }
-  template <class F, class A>
-  requires detail::makes_task<F, A>
-  auto spawn(F&& f, A&& a, std::source_location where = std::source_location::current()) {
-    return pass_on(where, std::forward<F>(f), std::forward<A>(a));
-  }
-  template <class F, class A, class B>
-  requires detail::makes_task<F, A, B>
-  auto spawn(F&& f, A&& a, B&& b, std::source_location where = std::source_location::current()) {
-    return pass_on(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b));
-  }
-  template <class F, class A, class B, class C>
-  requires detail::makes_task<F, A, B, C>
-  auto spawn(F&& f, A&& a, B&& b, C&& c,
-             std::source_location where = std::source_location::current()) {
-    return pass_on(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
-                   std::forward<C>(c));
-  }
-  template <class F, class A, class B, class C, class D>
-  requires detail::makes_task<F, A, B, C, D>
-  auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d,
-             std::source_location where = std::source_location::current()) {
-    return pass_on(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
-                   std::forward<C>(c), std::forward<D>(d));
-  }
-  template <class F, class A, class B, class C, class D, class E>
-  requires detail::makes_task<F, A, B, C, D, E>
-  auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e,
-             std::source_location where = std::source_location::current()) {
-    return pass_on(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
-                   std::forward<C>(c), std::forward<D>(d), std::forward<E>(e));
-  }
-  template <class F, class A, class B, class C, class D, class E, class G>
-  requires detail::makes_task<F, A, B, C, D, E, G>
-  auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, G&& g,
-             std::source_location where = std::source_location::current()) {
-    return pass_on(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
-                   std::forward<C>(c), std::forward<D>(d), std::forward<E>(e), std::forward<G>(g));
-  }
-  // With seven arguments and more the place that is recorded is this one.
-  template <class F, class A, class B, class C, class D, class E, class G, class H, class... More>
-  requires detail::makes_task<F, A, B, C, D, E, G, H, More...>
-  auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, G&& g, H&& h, More&&... more) {
-    return pass_on(std::source_location::current(), std::forward<F>(f), std::forward<A>(a),
-                   std::forward<B>(b), std::forward<C>(c), std::forward<D>(d), std::forward<E>(e),
-                   std::forward<G>(g), std::forward<H>(h), std::forward<More>(more)...);
-  }
-
- private:
-  template <class F, class... Args>
-  auto pass_on(const std::source_location& where, F&& f, Args&&... args) {
-    if constexpr (Self::spawn_is_awaited) detail::check_temporary<F>();
-    return static_cast<Self&>(*this).spawn(
-        detail::make_call(std::forward<F>(f), std::forward<Args>(args)...), where);
-  }
-};
 
 }  // namespace ringlet

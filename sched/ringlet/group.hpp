@@ -1,6 +1,7 @@
 // group: fibers that are joined or killed together, like gevent's Group.
 #pragma once
 
+#include <ringlet/detail/spawns_calls.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/intrusive_list.hpp>
 #include <ringlet/result.hpp>

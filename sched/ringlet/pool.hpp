@@ -4,6 +4,7 @@
 #include <ringlet/async_generator.hpp>
 #include <ringlet/detail/calls_ahead.hpp>
 #include <ringlet/detail/pool_calls.hpp>
+#include <ringlet/detail/spawns_calls.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/group.hpp>

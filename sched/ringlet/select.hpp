@@ -1,6 +1,7 @@
 // select: waits for several calls at once and takes exactly one of them.
 #pragma once
 
+#include <ringlet/extend/selection.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/wait.hpp>
@@ -26,63 +27,6 @@ namespace ringlet {
 /// filled it.
 template <class Wait>
 concept selectable = std::derived_from<Wait, two_phase_wait> && detail::two_phase_hooks<Wait>;
-
-/// The part of a select() that does not depend on the types of its waits.
-class selection : public wait_base {
- public:
-  void on_cancel(cancel_reason reason) noexcept;
-  void describe(std::string& out) const;
-
- protected:
-  /// The operations that a select() needs from a wait.
-  struct hooks {
-    const wait_type* type;
-    bool has_hope;
-    bool (*try_now)(two_phase_wait&);
-    void (*watch)(two_phase_wait&) noexcept;
-    void (*unwatch)(two_phase_wait&) noexcept;
-    bool (*lingers)(const two_phase_wait&) noexcept;
-    void (*pass_on)(two_phase_wait&) noexcept;
-  };
-  template <selectable Wait>
-  static constexpr hooks hooks_of = {
-      &Wait::type,
-      Wait::has_hope,
-      [](two_phase_wait& one) { return static_cast<Wait&>(one).try_now(); },
-      [](two_phase_wait& one) noexcept { static_cast<Wait&>(one).watch(); },
-      [](two_phase_wait& one) noexcept { static_cast<Wait&>(one).unwatch(); },
-      [](const two_phase_wait& one) noexcept { return static_cast<const Wait&>(one).lingers(); },
-      [](two_phase_wait& one) noexcept { static_cast<Wait&>(one).pass_on(); }};
-
-  struct candidate {
-    two_phase_wait* wait;
-    const hooks* how;
-  };
-
-  selection() noexcept : wait_base(forever) {}
-  bool begin(std::span<const candidate> all, frame_record& at);
-  /// The position of the wait that was taken.
-  std::size_t winner() const noexcept { return winner_; }
-
- private:
-  friend class two_phase_wait;
-  static constexpr std::size_t none = ~std::size_t{0};
-
-  /// One of the waits has ended.
-  void on_concluded(const two_phase_wait& part) noexcept;
-  void arm_nearest_limit() noexcept;
-  void end(std::size_t winner) noexcept;
-  void finish() noexcept;
-  void pass_on() noexcept;
-  static const wait_type type;
-
-  std::span<const candidate> all_;
-  selection* next_ = nullptr;  // of those that are passing on at this moment
-  std::size_t winner_ = none;
-  std::size_t first_due_ = none;  // whose limit passes first
-  std::uint32_t lingering_ = 0;   // the select() has ended, but this many are still in flight
-  bool has_hope_ = false;
-};
 
 /// See select().
 template <selectable... Waits>

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <ringlet/context.hpp>
+#include <ringlet/extend/timed_scope.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/task.hpp>
-#include <ringlet/timer.hpp>
 #include <ringlet/until.hpp>
 
 #include <utility>

@@ -20,8 +20,10 @@
 // greenlets. spawn(), group and pool promise nothing about the call that started the fiber.
 #pragma once
 
+#include <ringlet/detail/life_mark.hpp>
 #include <ringlet/detail/open_group.hpp>
 #include <ringlet/detail/returned.hpp>
+#include <ringlet/detail/spawns_calls.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/intrusive_list.hpp>

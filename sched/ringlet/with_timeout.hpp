@@ -5,9 +5,9 @@
 #include <ringlet/detail/settled.hpp>
 #include <ringlet/detail/thrown.hpp>
 #include <ringlet/error.hpp>
+#include <ringlet/extend/timed_scope.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/task.hpp>
-#include <ringlet/timer.hpp>
 #include <ringlet/until.hpp>
 
 #include <concepts>

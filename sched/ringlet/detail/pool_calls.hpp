@@ -2,6 +2,7 @@
 // default argument, the place of the call, cannot follow a pack.
 #pragma once
 
+#include <ringlet/detail/spawns_calls.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/task.hpp>
 

@@ -1,5 +1,5 @@
 // Watches several waits until the first of them is over.
-#include <ringlet/select.hpp>
+#include <ringlet/extend/selection.hpp>
 
 namespace ringlet {
 

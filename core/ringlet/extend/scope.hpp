@@ -1,0 +1,70 @@
+// scope: a region of one fiber's calls that can be cancelled as a whole.
+#pragma once
+
+namespace ringlet {
+
+class context;
+
+/// A region of one fiber's calls that can be cancelled as a whole. Scopes nest. Once a scope is
+/// cancelled, every wait inside throws `cancelled`, each time. Thread: its context's.
+class scope {
+ public:
+  explicit scope(context& owner) noexcept;
+  /// A scope inside `outer`, around several contexts that are made inside it and refer to it.
+  explicit scope(scope& outer) noexcept : outer_(&outer) {}
+  /// The outermost scope of a ready queue: around all of its contexts.
+  scope() noexcept = default;
+  scope(const scope&) = delete;
+  scope& operator=(const scope&) = delete;
+  ~scope();
+
+  bool is_cancelled() const noexcept { return cancelled_; }
+  /// Ends the owner's current wait, and every later wait inside. Idempotent. For a scope around
+  /// several contexts, their holder interrupts them.
+  void cancel() noexcept;
+
+  /// For fibers that unwind: marks the scopes around this one as staying, or removes the mark.
+  void mark_outer(bool stays) noexcept {
+    for (scope* s = outer_; s != nullptr; s = s->outer_) s->stays_ = stays;
+  }
+  bool stays() const noexcept { return stays_; }
+  /// The enclosing scope; null for that of a ready queue.
+  const scope* outer() const noexcept { return outer_; }
+  bool holds_back() const noexcept { return holds_back_; }
+  /// Whether `inner` is this scope or inside it.
+  bool encloses(const scope& inner) const noexcept {
+    const scope* s = &inner;
+    while (s != nullptr && s != this) s = s->outer_;
+    return s == this;
+  }
+
+  /// Moves the scopes from this one outwards, up to but excluding `old_base`, onto `base`.
+  void move_onto(const scope& old_base, scope& base) noexcept;
+
+ protected:
+  /// Sets whether the scope holds back interruptions from outside: kills of the owner, and
+  /// cancelled scopes around it; the latter also for other contexts inside. They stay pending. For
+  /// a scope that has an owner.
+  void hold_back(bool on) noexcept;
+
+ private:
+  friend class context;
+
+  /// Whether waits inside must end immediately: this scope is cancelled, or an outer scope is that
+  /// is not held back.
+  bool ends_waits() const noexcept {
+    if (outer_ == nullptr) return cancelled_;  // most fibers are spawned there
+    for (const scope* s = this; s != nullptr && !s->holds_back_; s = s->outer_) {
+      if (s->cancelled_) return true;
+    }
+    return false;
+  }
+
+  context* owner_ = nullptr;
+  scope* outer_ = nullptr;
+  bool cancelled_ = false;
+  bool holds_back_ = false;
+  bool stays_ = false;
+};
+
+}  // namespace ringlet

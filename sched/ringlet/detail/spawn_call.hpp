@@ -1,0 +1,59 @@
+// The task of a fiber that calls a function, and what is said of calls that spawn() cannot make.
+#pragma once
+
+#include <ringlet/task.hpp>
+
+#include <concepts>
+#include <functional>
+#include <type_traits>
+#include <utility>
+
+namespace ringlet::detail {
+
+// Keeps the callable and the arguments in the frame of the fiber's root.
+template <class F, class... Args>
+std::invoke_result_t<F, Args...> call_inside(F f, Args... args) {
+  co_return co_await std::invoke(std::move(f), std::move(args)...);
+}
+
+template <class F, class... Args>
+concept makes_task = std::invocable<std::decay_t<F>, std::decay_t<Args>...> &&
+    is_task<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>>;
+
+/// Calls that look valid but that spawn() rejects: `f` takes a reference to an argument that the
+/// fiber copies, or does not return a task.
+template <class F, class... Args>
+concept wants_reference = !makes_task<F, Args...> &&
+                          std::invocable<std::decay_t<F>&, std::remove_reference_t<Args>&...> &&
+                          !std::invocable<std::decay_t<F>, std::decay_t<Args>...>;
+template <class F, class... Args>
+concept makes_no_task =
+    !makes_task<F, Args...> && std::invocable<std::decay_t<F>, std::decay_t<Args>...>;
+template <class F, class... Args>
+concept spawns_wrongly = wants_reference<F, Args...> || makes_no_task<F, Args...>;
+
+/// Says what is wrong with such a call.
+template <class F, class... Args>
+constexpr auto explain_wrong_spawn() {
+  static_assert(!wants_reference<F, Args...>,
+                "this function takes a parameter by reference, and a fiber has its own copies of "
+                "the arguments: wrap what is to be shared in std::ref()");
+  static_assert(!makes_no_task<F, Args...>,
+                "the function of a fiber must return a task: write -> task<> and use co_await or "
+                "co_return in it");
+}
+
+/// The task of a fiber that calls `f(args...)`.
+template <class F, class... Args>
+auto make_call(F&& f, Args&&... args) {
+  using callable = std::decay_t<F>;
+  if constexpr (sizeof...(Args) == 0 &&
+                (std::is_pointer_v<callable> || std::is_empty_v<callable>)) {
+    return f();  // nothing to keep
+  } else {
+    return call_inside<callable, std::decay_t<Args>...>(std::forward<F>(f),
+                                                        std::forward<Args>(args)...);
+  }
+}
+
+}  // namespace ringlet::detail

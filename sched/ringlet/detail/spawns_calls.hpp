@@ -1,0 +1,87 @@
+// spawns_calls: the spawn() of functions, for classes that have one of tasks.
+#pragma once
+
+#include <ringlet/detail/spawn_call.hpp>
+#include <ringlet/fiber.hpp>
+
+#include <source_location>
+#include <utility>
+
+namespace ringlet {
+
+/// Adds these overloads to a derived class that has a spawn() for tasks.
+template <class Self>
+class spawns_calls {
+ public:
+  template <class F, class... Args>
+  requires detail::spawns_wrongly<F, Args...>
+  auto spawn(F&&, Args&&...) {
+    detail::explain_wrong_spawn<F, Args...>();
+    return fiber<>();
+  }
+  /// Whether calls are made inside co_await expressions, where g++ 12 destroys some callables
+  /// twice.
+  static constexpr bool spawn_is_awaited = false;
+
+  template <class F>
+  requires detail::makes_task<F>
+  auto spawn(F&& f, std::source_location where = std::source_location::current()) {
+    return pass_on(where, std::forward<F>(f));
+  }
+  template <class F, class A>
+  requires detail::makes_task<F, A>
+  auto spawn(F&& f, A&& a, std::source_location where = std::source_location::current()) {
+    return pass_on(where, std::forward<F>(f), std::forward<A>(a));
+  }
+  template <class F, class A, class B>
+  requires detail::makes_task<F, A, B>
+  auto spawn(F&& f, A&& a, B&& b, std::source_location where = std::source_location::current()) {
+    return pass_on(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b));
+  }
+  template <class F, class A, class B, class C>
+  requires detail::makes_task<F, A, B, C>
+  auto spawn(F&& f, A&& a, B&& b, C&& c,
+             std::source_location where = std::source_location::current()) {
+    return pass_on(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
+                   std::forward<C>(c));
+  }
+  template <class F, class A, class B, class C, class D>
+  requires detail::makes_task<F, A, B, C, D>
+  auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d,
+             std::source_location where = std::source_location::current()) {
+    return pass_on(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
+                   std::forward<C>(c), std::forward<D>(d));
+  }
+  template <class F, class A, class B, class C, class D, class E>
+  requires detail::makes_task<F, A, B, C, D, E>
+  auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e,
+             std::source_location where = std::source_location::current()) {
+    return pass_on(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
+                   std::forward<C>(c), std::forward<D>(d), std::forward<E>(e));
+  }
+  template <class F, class A, class B, class C, class D, class E, class G>
+  requires detail::makes_task<F, A, B, C, D, E, G>
+  auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, G&& g,
+             std::source_location where = std::source_location::current()) {
+    return pass_on(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
+                   std::forward<C>(c), std::forward<D>(d), std::forward<E>(e), std::forward<G>(g));
+  }
+  // With seven arguments and more the place that is recorded is this one.
+  template <class F, class A, class B, class C, class D, class E, class G, class H, class... More>
+  requires detail::makes_task<F, A, B, C, D, E, G, H, More...>
+  auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, G&& g, H&& h, More&&... more) {
+    return pass_on(std::source_location::current(), std::forward<F>(f), std::forward<A>(a),
+                   std::forward<B>(b), std::forward<C>(c), std::forward<D>(d), std::forward<E>(e),
+                   std::forward<G>(g), std::forward<H>(h), std::forward<More>(more)...);
+  }
+
+ private:
+  template <class F, class... Args>
+  auto pass_on(const std::source_location& where, F&& f, Args&&... args) {
+    if constexpr (Self::spawn_is_awaited) detail::check_temporary<F>();
+    return static_cast<Self&>(*this).spawn(
+        detail::make_call(std::forward<F>(f), std::forward<Args>(args)...), where);
+  }
+};
+
+}  // namespace ringlet
