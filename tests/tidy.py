@@ -15,6 +15,21 @@ import subprocess
 import sys
 
 LAYERS = ["core", "sched", "net"]  # Lowest first.
+# The components of the layers, and what each is built on: the only ones whose headers it may
+# include, with those that they are built on.
+BUILT_ON = {
+    "core/base": [],
+    "core/coro": ["core/base"],
+    "core/engine": ["core/base"],
+    "sched/scheduler": ["core/coro", "core/engine"],
+    "sched/fibers": ["sched/scheduler"],
+    "sched/sync": ["sched/scheduler"],
+    "sched/threads": ["sched/scheduler"],
+    "net/names": ["core/coro", "core/engine"],
+    "net/stream": ["net/names", "sched/scheduler"],
+    "net/socket": ["net/stream"],
+    "net": ["net/socket", "sched/fibers", "sched/sync", "sched/threads"],  # the umbrella
+}
 FOLDERS = [*LAYERS, "docs", "examples", "bench", "tests", ".ci"]
 LINE_COLUMNS_MAX = 100
 FUNCTION_LINES_MAX = 70
@@ -29,18 +44,18 @@ UNTESTED_HEADERS = {
 
 # The only files of the library that may ask the kernel about descriptors and time.
 DOORS = [
-    "core/*engine*.cpp",
-    "core/epoll_attempt.cpp",
-    "core/blocking*.cpp",
-    "core/direct_call.cpp",
-    "core/unique_fd*",
-    "core/uring_*.cpp",
-    "sched/now.cpp",  # for where there is no engine
+    "core/base/unique_fd*",
+    "core/engine/*engine*.cpp",
+    "core/engine/blocking*.cpp",
+    "core/engine/direct_call.cpp",
+    "core/engine/attempt.cpp",
+    "core/engine/uring_*.cpp",
+    "sched/scheduler/now.cpp",  # for where there is no engine
 ]
 
 LIBRARY = ("core/*", "sched/*", "net/*")
 HEADERS = ("core/*.hpp", "sched/*.hpp", "net/*.hpp")
-PUBLIC = ("core/ringlet/*", "sched/ringlet/*", "net/ringlet/*")
+PUBLIC = tuple(f"{component}/ringlet/*" for component in BUILT_ON)
 
 # What must not be written, where, and the remedy. Looked for in code, not in comments and literals.
 CALLS_ON_DESCRIPTORS = (
@@ -87,12 +102,15 @@ class Tree:
     def text(self, path):
         return self.texts.get(path, "")
 
-    def public_headers(self):
-        """(path, layer, name below ringlet/) of each, those in detail/ left out."""
+    def headers_of_components(self):
+        """(path, component, name below ringlet/) of each."""
         for path in self.named(*PUBLIC):
-            layer, _, name = path.split("/", 2)
-            if "/" not in name:
-                yield path, layer, name
+            component, name = path.split("/ringlet/")
+            yield path, component, name
+
+    def public_headers(self):
+        """The same, those in detail/ left out."""
+        return (found for found in self.headers_of_components() if "/" not in found[2])
 
 
 def line_of(text, offset):
@@ -146,25 +164,49 @@ def banned_words(tree):
                 yield path, line_of(code, match.start()), f"{match[0].strip()}: {remedy}"
 
 
+def component_of(path):
+    """The component that a file of a layer, or of its tests, belongs to; its layer where it belongs
+    to none of them; null elsewhere."""
+    parts = path.removeprefix("tests/").split("/")[:-1]
+    return next((part for part in ("/".join(parts[:2]), *parts[:1]) if part in BUILT_ON
+                 or part in LAYERS), None)  # fmt: skip
+
+
+def seen_from(component):
+    """It, and all that it is built on."""
+    below = [seen_from(one) for one in BUILT_ON.get(component, BUILT_ON)]
+    return {component}.union(*below)
+
+
 def includes(tree):
-    layer_of = {name: layer for layer, name in (p.split("/", 1) for p in tree.named(*PUBLIC))}
+    component_with = {}
+    for _, component, name in tree.headers_of_components():
+        component_with[f"ringlet/{name}"] = component
     for path in tree.named("*.hpp", "*.cpp"):
         folder = path.rsplit("/", 1)[0]
-        # Tests of a layer see what the layer sees, its private headers and what supports tests.
+        # Tests see the private headers of their layer, and what supports tests.
         layer = next((part for part in path.split("/")[:2] if part in LAYERS), None)
-        places = [folder, "tests", layer] if path.startswith("tests/") else [folder]
+        layers = [one for one in BUILT_ON if layer and one.startswith(layer)]
+        places = [folder, "tests", *layers] if path.startswith("tests/") else [folder]
         places = [] if fnmatch.fnmatch(path, "*/ringlet/*") else places
+        mine = component_of(path)
+        # Tests of a component may use all of their layer.
+        above = LAYERS.index(layer) if layer and path.startswith("tests/") else None
         text = tree.texts[path]
         for match in re.finditer(r'^#include ([<"])([^>"]+)', text, re.M):
             quote, name = match.groups()
-            owner = layer_of.get(name)
+            owner = component_with.get(name)
             line = line_of(text, match.start())
             if quote == '"' and not any(f"{place}/{name}" in tree.texts for place in places):
                 yield path, line, f'"{name}" is no private header of this folder: write <...>'
-            if quote == "<" and any(f"{one}/{name}" in tree.texts for one in LAYERS if not owner):
+            private = not owner and any(f"{one}/{name}" in tree.texts for one in BUILT_ON)
+            if quote == "<" and private:
                 yield path, line, f'<{name}> is private: write "{name}", in its own folder only'
-            if owner and layer and LAYERS.index(owner) > LAYERS.index(layer):
-                yield path, line, f"<{name}> belongs to {owner}, above {layer}: includes point down"
+            if owner and above is not None:
+                if LAYERS.index(owner.split("/")[0]) > above:
+                    yield path, line, f"<{name}> belongs to {owner}, above {layer}"
+            elif owner and mine and owner not in seen_from(mine):
+                yield path, line, f"<{name}> belongs to {owner}, which {mine} is not built on"
 
 
 def function_lengths(tree):
@@ -240,7 +282,8 @@ def hidden_names(tree):
 
 def build_lists(tree):
     for path in tree.named("*.cpp"):
-        folder, name = path.split("/", 1)
+        folder = component_of(path) if path.startswith(tuple(LAYERS)) else path.split("/")[0]
+        name = path.removeprefix(f"{folder}/")
         if f"'{name}'" not in tree.text(f"{folder}/meson.build"):
             yield path, 1, f"is not built: list '{name}' in {folder}/meson.build"
     for path in tree.named("*meson.build"):
@@ -254,15 +297,14 @@ def build_lists(tree):
 
 def public_headers(tree):
     umbrella = "net/ringlet/ringlet.hpp"
-    for path in tree.named(*PUBLIC):
-        layer, name = path.split("/", 1)
-        if f"'{name}'" not in tree.text(f"{layer}/meson.build"):
-            yield path, 1, f"is not installed: list '{name}' in {layer}/meson.build"
+    for path, component, name in tree.headers_of_components():
+        if f"'ringlet/{name}'" not in tree.text(f"{component}/meson.build"):
+            yield path, 1, f"is not installed: list 'ringlet/{name}' in {component}/meson.build"
     seen = {}
-    for path, layer, name in tree.public_headers():
+    for path, component, name in tree.public_headers():
         if path != umbrella and f"#include <ringlet/{name}>\n" not in tree.text(umbrella):
             yield path, 1, f"is not in the umbrella: include <ringlet/{name}> in {umbrella}"
-        test = f"tests/{layer}/{name.removesuffix('.hpp')}_test.cpp"
+        test = f"tests/{component}/{name.removesuffix('.hpp')}_test.cpp"
         if name not in UNTESTED_HEADERS and test not in tree.texts:
             yield path, 1, f"has no test: write {test}, or give a reason in tests/tidy.py"
         if name in seen:
@@ -316,7 +358,7 @@ def papers(tree):
 def worked_example(tree):
     """The page on waits shows countdown.hpp whole, and of its tests what it likes."""
     page, parts = "docs/writing_a_wait.md", ["countdown.hpp", "writing_a_wait_test.cpp"]
-    whole, tests = (tree.text(f"tests/sched/{part}") for part in parts)
+    whole, tests = (tree.text(f"tests/sched/fibers/{part}") for part in parts)
     shown = ""
     for match in re.finditer(r"^```cpp\n(.*?)^```", tree.text(page), re.S | re.M):
         if match[1] in whole:
@@ -325,7 +367,7 @@ def worked_example(tree):
             line = line_of(tree.text(page), match.start())
             yield page, line, f"this code is in none of {', '.join(parts)}: copy it from there"
     if re.sub(r"\n+", "\n", shown) != re.sub(r"\n+", "\n", whole):
-        yield page, 1, f"it does not show all of tests/sched/{parts[0]}, in its order"
+        yield page, 1, f"it does not show all of tests/sched/fibers/{parts[0]}, in its order"
 
 
 def without_head(program):
@@ -334,7 +376,7 @@ def without_head(program):
 
 
 def versions(tree):
-    header = "core/ringlet/version.hpp"
+    header = "core/base/ringlet/version.hpp"
     macros = dict(re.findall(r"#define RINGLET_VERSION_(\w+) (\d+)", tree.text(header)))
     written = ".".join(macros.get(part, "?") for part in ("MAJOR", "MINOR", "PATCH"))
     built = re.search(r"version: '([^']+)'", tree.text("meson.build"))[1]

@@ -14,7 +14,7 @@
 #include <string_view>
 
 #include "fuzz/fuzz.hpp"
-#include "net/reader_model.hpp"
+#include "net/stream/reader_model.hpp"
 #include "support/stage.hpp"
 
 using namespace ringlet;

@@ -58,7 +58,7 @@ class Debugger(support.Case):
         """Each function is a section of its own, and run.cpp the only part of the library: what
         that refers to is left open, because nothing runs here."""
         command, folder = support.test_compiler()
-        source = pathlib.Path(__file__).resolve().parents[2] / "sched" / "run.cpp"
+        source = pathlib.Path(__file__).resolve().parents[2] / "sched" / "scheduler" / "run.cpp"
         with tempfile.TemporaryDirectory() as made:
             main = pathlib.Path(made) / "main.cpp"
             main.write_text(PROGRAM)

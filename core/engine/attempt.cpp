@@ -1,0 +1,156 @@
+// One system call a kind of operation, told not to wait.
+#include "attempt.hpp"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <string_view>
+
+namespace ringlet {
+namespace {
+
+// What a descriptor takes without waiting when it says that it can be written to. A pipe: a page
+// (pipe(7), PIPE_BUF). A terminal: 256 characters in one piece, because the driver calls itself
+// writable while fewer than that wait, and a pseudo-terminal reserves that many at a time. It cuts
+// into pieces where it processes output: what follows such a character may have to wait.
+constexpr std::size_t terminal_piece = 256;
+
+std::size_t size_of_next_piece(std::string_view text) noexcept {
+  const std::size_t processed = text.substr(0, terminal_piece).find_first_of("\n\r\t\b");
+  if (processed == std::string_view::npos) return std::min(text.size(), terminal_piece);
+  return std::max<std::size_t>(processed, 1);
+}
+
+// Repeats a call that a signal has interrupted.
+template <class Call>
+std::int32_t repeat_interrupted(Call call) noexcept {
+  for (;;) {
+    const ssize_t result = call();
+    if (result >= 0) return static_cast<std::int32_t>(result);
+    if (errno != EINTR) return -errno;
+  }
+}
+
+std::int32_t poll_now(int fd, short events) noexcept {
+  if (fd < 0) return -EBADF;
+  pollfd asked{fd, events, 0};
+  const std::int32_t ready = repeat_interrupted([&] { return ::poll(&asked, 1, 0); });
+  if (ready < 0) return ready;
+  if (asked.revents & POLLNVAL) return -EBADF;
+  return ready == 0 ? -EAGAIN : asked.revents;
+}
+
+// A read or write that may be at an offset; -1 is the descriptor's own position.
+std::int32_t read_or_write_now(const operation& op) noexcept {
+  const iovec part{op.data, op.length};
+  const auto offset = static_cast<off_t>(op.file.offset);
+  return repeat_interrupted([&] {
+    return op.code == opcode::read ? ::preadv2(op.fd, &part, 1, offset, RWF_NOWAIT)
+                                   : ::pwritev2(op.fd, &part, 1, offset, RWF_NOWAIT);
+  });
+}
+
+std::int32_t read_when_ready(const operation& op) noexcept {
+  const std::int32_t ready = poll_now(op.fd, POLLIN);
+  return ready < 0 ? ready : read_or_write(op);
+}
+
+std::int32_t write_when_ready(const operation& op) noexcept {
+  const std::int32_t ready = poll_now(op.fd, POLLOUT);
+  if (ready < 0) return ready;
+  struct stat what = {};
+  if (::fstat(op.fd, &what) != 0) return -errno;
+  const std::string_view text(static_cast<const char*>(op.data), op.length);
+  const std::size_t size = S_ISCHR(what.st_mode) ? size_of_next_piece(text)
+                                                 : std::min<std::size_t>(text.size(), PIPE_BUF);
+  return repeat_interrupted([&] { return ::write(op.fd, op.data, size); });
+}
+
+// Whether the kernel has no such call for the descriptor: terminals have none, nor have files on
+// most file systems, nor pipes before Linux 6.4.
+bool has_no_such_call(std::int32_t result) noexcept {
+  return result == -EOPNOTSUPP || result == -ENOSYS || result == -EINVAL;
+}
+
+}  // namespace
+
+std::int32_t attempt_accept(operation& op, bool) noexcept {
+  return repeat_interrupted([&] { return ::accept4(op.fd, nullptr, nullptr, SOCK_CLOEXEC); });
+}
+
+std::int32_t attempt_connect(operation& op, bool) noexcept {
+  const int flags = ::fcntl(op.fd, F_GETFL);
+  if (flags < 0) return -errno;
+  const bool waits = (flags & O_NONBLOCK) == 0;
+  if (waits) ::fcntl(op.fd, F_SETFL, flags | O_NONBLOCK);
+  int error = EINPROGRESS;
+  // A second call reports how the first one is doing; the loopback device has answered by then.
+  for (int call = 0; call < 2 && error == EINPROGRESS; ++call) {
+    const int connected = ::connect(op.fd, static_cast<const sockaddr*>(op.data), op.length);
+    error = connected < 0 ? errno : 0;
+  }
+  if (waits) ::fcntl(op.fd, F_SETFL, flags);
+  return error == EALREADY || error == EINTR ? -EINPROGRESS : -error;
+}
+
+std::int32_t attempt_recv(operation& op, bool) noexcept {
+  const int flags = op.transfer.flags | MSG_DONTWAIT;
+  return repeat_interrupted([&] { return ::recv(op.fd, op.data, op.length, flags); });
+}
+
+std::int32_t attempt_send(operation& op, bool) noexcept {
+  const int flags = op.transfer.flags | MSG_DONTWAIT | MSG_NOSIGNAL;
+  return repeat_interrupted([&] { return ::send(op.fd, op.data, op.length, flags); });
+}
+
+std::int32_t attempt_send_message(operation& op, bool) noexcept {
+  const int flags = op.transfer.flags | MSG_DONTWAIT | MSG_NOSIGNAL;
+  return repeat_interrupted(
+      [&] { return ::sendmsg(op.fd, static_cast<const msghdr*>(op.data), flags); });
+}
+
+std::int32_t attempt_read(operation& op, bool known_to_poll) noexcept {
+  const std::int32_t result = read_or_write_now(op);
+  if (!has_no_such_call(result)) return result;
+  return known_to_poll ? read_when_ready(op) : -EAGAIN;
+}
+
+std::int32_t attempt_write(operation& op, bool known_to_poll) noexcept {
+  const std::int32_t result = read_or_write_now(op);
+  if (!has_no_such_call(result)) return result;
+  return known_to_poll ? write_when_ready(op) : -EAGAIN;
+}
+
+std::int32_t attempt_poll(operation& op, bool) noexcept {
+  return poll_now(op.fd, static_cast<short>(op.poll.events));
+}
+
+std::int32_t stop_waiting(int listener) noexcept {
+  const int flags = ::fcntl(listener, F_GETFL);
+  if (flags < 0) return -errno;
+  if ((flags & O_NONBLOCK) != 0) return 0;
+  return ::fcntl(listener, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+std::int32_t read_or_write(const operation& op) noexcept {
+  const bool reads = op.code == opcode::read;
+  if (op.file.offset == operation::current_position) {
+    return repeat_interrupted([&] {
+      return reads ? ::read(op.fd, op.data, op.length) : ::write(op.fd, op.data, op.length);
+    });
+  }
+  const auto offset = static_cast<off_t>(op.file.offset);
+  return repeat_interrupted([&] {
+    return reads ? ::pread(op.fd, op.data, op.length, offset)
+                 : ::pwrite(op.fd, op.data, op.length, offset);
+  });
+}
+
+}  // namespace ringlet

@@ -1,0 +1,73 @@
+// close(2) and recv(2) are repeated as their pages allow.
+#include "direct_call.hpp"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "attempt.hpp"
+
+namespace ringlet {
+namespace {
+
+std::int32_t answer(ssize_t value) noexcept {
+  return value < 0 ? -errno : static_cast<std::int32_t>(value);
+}
+
+sockaddr* address_of(const operation& op) noexcept { return static_cast<sockaddr*>(op.data); }
+
+}  // namespace
+
+std::int32_t call_poll(operation& op) noexcept { return attempt_poll(op, false); }
+
+std::int32_t call_socket(operation& op) noexcept {
+  const auto [family, type, protocol] = op.socket;
+  return answer(::socket(family, type | SOCK_CLOEXEC, protocol));
+}
+
+std::int32_t call_bind(operation& op) noexcept {
+  return answer(::bind(op.fd, address_of(op), op.length));
+}
+
+std::int32_t call_listen(operation& op) noexcept {
+  return answer(::listen(op.fd, op.listen.backlog));
+}
+
+std::int32_t call_setsockopt(operation& op) noexcept {
+  return answer(::setsockopt(op.fd, op.option.level, op.option.name, op.data, op.length));
+}
+
+std::int32_t call_getsockopt(operation& op) noexcept {
+  socklen_t length = op.length;
+  return answer(::getsockopt(op.fd, op.option.level, op.option.name, op.data, &length));
+}
+
+std::int32_t call_getsockname(operation& op) noexcept {
+  socklen_t length = op.length;
+  return answer(::getsockname(op.fd, address_of(op), &length));
+}
+
+std::int32_t call_getpeername(operation& op) noexcept {
+  socklen_t length = op.length;
+  return answer(::getpeername(op.fd, address_of(op), &length));
+}
+
+std::int32_t call_shutdown(operation& op) noexcept {
+  return answer(::shutdown(op.fd, op.shutdown.how));
+}
+
+std::int32_t call_receive_now(operation& op) noexcept {
+  for (;;) {
+    const ssize_t count = ::recv(op.fd, op.data, op.length, op.transfer.flags | MSG_DONTWAIT);
+    if (count >= 0 || errno != EINTR) return answer(count);
+  }
+}
+
+std::int32_t call_close(operation& op) noexcept {
+  // The number is free even if close(2) reports an error, so it is never repeated.
+  const int closed = ::close(op.fd);
+  return closed < 0 && errno == EINTR ? 0 : answer(closed);
+}
+
+}  // namespace ringlet

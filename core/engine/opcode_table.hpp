@@ -1,0 +1,111 @@
+// The table of opcodes. A new one takes an enumerator, its row here, and the functions that the row
+// names: how the uring engine fills an entry (uring_entry), how the epoll engine makes the call
+// (epoll_attempt), how it is made when it is answered at once (direct_call).
+#pragma once
+
+#include <ringlet/assert.hpp>
+#include <ringlet/detail/opcode_row.hpp>
+
+#include <poll.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <iterator>
+
+#include "attempt.hpp"
+#include "direct_call.hpp"
+#include "uring_entry.hpp"
+
+namespace ringlet::detail {
+
+// clang-format off
+inline constexpr opcode_row opcode_table[] = {
+    {.code = opcode::nop, .name = "nop", .fill = &fill_nop},
+    {.code = opcode::accept, .name = "accept", .multishot = true, .fill = &fill_accept,
+     .attempt = &attempt_accept, .readiness = POLLIN},
+    {.code = opcode::connect, .name = "connect", .memory = operation_memory::given,
+     .fill = &fill_connect, .attempt = &attempt_connect, .readiness = POLLOUT},
+    {.code = opcode::receive, .name = "receive", .fields = operation_fields::receive,
+     .multishot = true, .poll_first = true, .fill = &fill_receive, .readiness = POLLIN},
+    {.code = opcode::recv, .name = "recv", .fields = operation_fields::transfer,
+     .memory = operation_memory::filled, .poll_first = true, .fill = &fill_recv,
+     .attempt = &attempt_recv, .readiness = POLLIN},
+    {.code = opcode::send, .name = "send", .fields = operation_fields::transfer,
+     .memory = operation_memory::given, .fill = &fill_send, .attempt = &attempt_send,
+     .readiness = POLLOUT},
+    {.code = opcode::send_message, .name = "send_message", .fields = operation_fields::transfer,
+     .memory = operation_memory::message, .fill = &fill_send_message,
+     .attempt = &attempt_send_message, .readiness = POLLOUT},
+    {.code = opcode::read, .name = "read", .fields = operation_fields::file,
+     .memory = operation_memory::filled, .fill = &fill_read, .attempt = &attempt_read,
+     .readiness = POLLIN},
+    {.code = opcode::write, .name = "write", .fields = operation_fields::file,
+     .memory = operation_memory::given, .fill = &fill_write, .attempt = &attempt_write,
+     .readiness = POLLOUT},
+    {.code = opcode::poll, .name = "poll", .fields = operation_fields::poll, .multishot = true,
+     .fill = &fill_poll, .attempt = &attempt_poll, .readiness = POLLIN | POLLOUT,
+     .call = &call_poll, .scripted = scripted_answer::would_wait},
+    {.code = opcode::open_socket, .name = "open_socket", .fields = operation_fields::socket,
+     .call = &call_socket, .scripted = scripted_answer::descriptor},
+    {.code = opcode::bind, .name = "bind", .memory = operation_memory::given, .call = &call_bind},
+    {.code = opcode::listen, .name = "listen", .fields = operation_fields::listen,
+     .call = &call_listen},
+    {.code = opcode::set_option, .name = "set_option", .fields = operation_fields::option,
+     .memory = operation_memory::given, .call = &call_setsockopt},
+    {.code = opcode::get_option, .name = "get_option", .fields = operation_fields::option,
+     .memory = operation_memory::filled, .call = &call_getsockopt,
+     .scripted = scripted_answer::family},
+    {.code = opcode::local_name, .name = "local_name", .memory = operation_memory::filled,
+     .call = &call_getsockname, .scripted = scripted_answer::address},
+    {.code = opcode::peer_name, .name = "peer_name", .memory = operation_memory::filled,
+     .call = &call_getpeername, .scripted = scripted_answer::address},
+    {.code = opcode::shutdown, .name = "shutdown", .fields = operation_fields::shutdown,
+     .call = &call_shutdown},
+    {.code = opcode::receive_now, .name = "receive_now", .fields = operation_fields::transfer,
+     .memory = operation_memory::filled, .readiness = POLLIN, .call = &call_receive_now,
+     .scripted = scripted_answer::would_wait},
+    {.code = opcode::close, .name = "close", .call = &call_close},
+};
+// clang-format on
+
+constexpr const opcode_row& row_of(opcode code) noexcept {
+  return opcode_table[static_cast<std::size_t>(code)];
+}
+
+// The opcodes that may be started come first, so that one comparison tells them.
+inline constexpr std::size_t startable_count =
+    static_cast<std::size_t>(std::count_if(std::begin(opcode_table), std::end(opcode_table),
+                                           [](const opcode_row& row) { return row.may_start(); }));
+
+constexpr bool is_in_order() noexcept {
+  for (std::size_t i = 0; i < std::size(opcode_table); ++i) {
+    const opcode_row& row = opcode_table[i];
+    if (static_cast<std::size_t>(row.code) != i) return false;
+    if (row.may_start() != (i < startable_count)) return false;
+    if (!row.may_start() && !row.may_call()) return false;
+  }
+  return true;
+}
+static_assert(std::size(opcode_table) == static_cast<std::size_t>(opcode::close) + 1 &&
+                  is_in_order(),
+              "each opcode has its row, in the order of the enumeration");
+
+/// Aborts, and says which rule was broken.
+[[noreturn, gnu::cold]] void refuse_start(opcode code) noexcept;
+[[noreturn, gnu::cold]] void refuse_call(opcode code) noexcept;
+
+/// For engine::start(), first: so row_of() has a row for every operation in flight.
+inline void check_start(opcode code) noexcept {
+  if (static_cast<std::size_t>(code) >= startable_count) [[unlikely]]
+    refuse_start(code);
+}
+
+/// For engine::call().
+inline std::int32_t make_call(operation& op) noexcept {
+  const opcode_row* const row = find_row(op.code);
+  if (row == nullptr || !row->may_call()) [[unlikely]]
+    refuse_call(op.code);
+  return row->call(op);
+}
+
+}  // namespace ringlet::detail

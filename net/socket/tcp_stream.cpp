@@ -1,0 +1,128 @@
+// Connecting, names and options of TCP sockets.
+#include <ringlet/detail/socket_calls.hpp>
+#include <ringlet/detail/throw_invalid.hpp>
+#include <ringlet/tcp_stream.hpp>
+
+#include <netinet/tcp.h>
+
+#include <cerrno>
+
+#include "why_invalid.hpp"
+
+namespace ringlet {
+namespace {
+
+// Whether a connection leads to itself: an attempt to connect to a port without a listener may be
+// given that same port for its own end, and TCP then lets the socket connect to itself. Only equal
+// ports require a comparison of the hosts.
+bool leads_to_itself(engine& carrier, int fd, const address& peer) noexcept {
+  const detail::socket_calls::socket_on socket{carrier, fd};
+  address ends[2];
+  if (detail::socket_calls::local_name(socket, ends[0]) < 0 || ends[0].port() != peer.port())
+    return false;
+  return detail::socket_calls::peer_name(socket, ends[1]) >= 0 && ends[0] == ends[1];
+}
+
+constexpr const char* why_not = "the socket is in another state, or of another kind";
+constexpr const char* why_no_option = "the value is out of range, or the socket is of another kind";
+
+}  // namespace
+
+const wait_type connect_wait::type = make_type<connect_wait>("connect");
+
+tcp_stream::tcp_stream(unique_fd fd) : tcp_stream(std::move(fd), descriptor::family::unknown) {}
+
+tcp_stream::tcp_stream(unique_fd fd, descriptor::family of)
+    : state_(descriptor::make(fd.get(), descriptor::kind::connection, of)) {
+  [[maybe_unused]] const int owned_now = fd.release();
+}
+
+// The error of a call that was answered immediately.
+void tcp_stream::check(std::int32_t answer, const std::string& call, const char* why) const {
+  if (answer >= 0) return;
+  const bool is_open = checked().fd() >= 0;
+  const std::error_code code = is_open ? system_error_code(answer) : make_error_code(errc::closed);
+  detail::throw_error(code, call, why);
+}
+
+void tcp_stream::shutdown_write() {
+  check(detail::socket_calls::shutdown(checked(), SHUT_WR), "shutdown_write", why_not);
+}
+
+address tcp_stream::local_address() const {
+  address found;
+  check(detail::socket_calls::local_name(checked(), found), "local_address", why_not);
+  return found;
+}
+
+address tcp_stream::peer_address() const {
+  address found;
+  check(detail::socket_calls::peer_name(checked(), found), "peer_address", why_not);
+  return found;
+}
+
+void tcp_stream::set_option(int level, int name, int value, const char* what) {
+  check(detail::socket_calls::set_option(checked(), level, name, value),
+        what + ("(" + std::to_string(value)) + ')', why_no_option);
+}
+
+void tcp_stream::set_no_delay(bool on) { set_option(IPPROTO_TCP, TCP_NODELAY, on, "set_no_delay"); }
+
+void tcp_stream::set_keep_alive(std::chrono::seconds idle) {
+  set_option(SOL_SOCKET, SO_KEEPALIVE, idle.count() != 0, "set_keep_alive");
+  if (idle.count() == 0) return;
+  set_option(IPPROTO_TCP, TCP_KEEPIDLE, static_cast<int>(idle.count()), "set_keep_alive");
+}
+
+void tcp_stream::set_receive_buffer(int bytes) {
+  set_option(SOL_SOCKET, SO_RCVBUF, bytes, "set_receive_buffer");
+}
+
+void tcp_stream::set_send_buffer(int bytes) {
+  set_option(SOL_SOCKET, SO_SNDBUF, bytes, "set_send_buffer");
+}
+
+void tcp_stream::set_reset_on_close(bool on) {
+  check(detail::socket_calls::set_linger(checked(), {on, 0}), "set_reset_on_close", why_no_option);
+  checked().set_reset_on_close(on);
+}
+
+bool connect_wait::begin(frame_record& at) noexcept {
+  if (!enter(at)) return continue_or_yield(at);
+  answer = detail::socket_calls::open_tcp(carrier(), peer_);
+  if (answer < 0) return continue_or_yield(at);
+  socket_.reset(answer);
+  fd = answer;
+  data = peer_.data();
+  length = peer_.size();
+  return begin_operation(type, at);
+}
+
+result<tcp_stream> connect_wait::take() {
+  rethrow_interruption_before_start();
+  if (answer < 0) {
+    // A socket whose attempt was abandoned may still connect; it is never used again.
+    socket_.reset();
+    return failure();
+  }
+  if (leads_to_itself(carrier(), socket_.get(), peer_)) {
+    socket_.reset();
+    return std::make_error_code(std::errc::connection_refused);
+  }
+  // A failure here is no reason to drop the connection, and nothing may be thrown here.
+  const detail::socket_calls::socket_on connected{carrier(), socket_.get()};
+  detail::socket_calls::set_option(connected, IPPROTO_TCP, TCP_NODELAY, 1);
+  return tcp_stream(std::move(socket_), descriptor::family::internet);
+}
+
+tcp_stream connect_wait::await_resume() {
+  auto taken = take();
+  if (!taken) {
+    detail::throw_error(taken.error(), "connect to " + peer_.to_string(), why_invalid(peer_));
+  }
+  return std::move(*taken);
+}
+
+void connect_wait::describe(std::string& out) const { out += "to " + peer_.to_string(); }
+
+}  // namespace ringlet

@@ -1,0 +1,226 @@
+// Receiving, and what is in flight when a descriptor is closed.
+#include <ringlet/address.hpp>
+#include <ringlet/descriptor.hpp>
+#include <ringlet/detail/close_with_reset.hpp>
+#include <ringlet/detail/socket_calls.hpp>
+#include <ringlet/unique_fd.hpp>
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <new>
+#include <string>
+
+namespace ringlet {
+
+void descriptor::describe(direction which, std::string& out) const {
+  const std::string number = "fd " + std::to_string(fd());
+  address peer;
+  const bool is_known = family_ == family::internet && fd() >= 0 &&
+                        detail::socket_calls::peer_name(
+                            detail::socket_calls::socket_on{home_->carrier(), fd()}, peer) >= 0;
+  if (is_known) {
+    out += which == direction::read ? "from " : "to ";
+    out += peer.to_string() + " (" + number + ')';
+  } else {
+    out += number;
+  }
+}
+
+descriptor::descriptor(scheduler& home, int fd, kind what, family of) noexcept
+    : closable(home, opcode::receive, &descriptor::on_received), kind_(what), family_(of) {
+  operation::fd = fd;
+  home.hooks().add(*this);
+  home.carrier().keep(fd);
+}
+
+descriptor::owner descriptor::make(int fd, kind what, family of) {
+  return owner(new descriptor(current_scheduler(), fd, what, of));
+}
+
+void descriptor::find_family() noexcept {
+  int domain = AF_UNSPEC;
+  const bool is_known = detail::socket_calls::get_option(*this, SOL_SOCKET, SO_DOMAIN, domain) >= 0;
+  const bool internet = is_known && (domain == AF_INET || domain == AF_INET6);
+  family_ = internet ? family::internet : family::other;
+}
+
+void descriptor::refuse_thread() const noexcept {
+  RINGLET_ASSERT(home_ != nullptr, "a stream was used after its scheduler had ended");
+  detail::wrong_thread(*home_, "a stream was used on a thread that is not its scheduler's");
+}
+
+std::int32_t descriptor::call(operation& op) noexcept {
+  if (closing_ || home_ == nullptr) return op.answer = -EBADF;
+  check_thread();
+  op.fd = operation::fd;
+  return home_->carrier().call(op);
+}
+
+void descriptor::on_received(operation& op, const completion& done) noexcept {
+  auto& self = static_cast<descriptor&>(op);
+  engine& carrier = self.home_->carrier();
+  if (done.buffer != completion::no_buffer) {
+    if (done.result > 0) self.note_arrival(static_cast<std::uint32_t>(done.result));
+    if (done.result > 0 && (!self.closing_ || self.is_awaited_)) {
+      self.arrived_.push(carrier.buffers(), done.buffer, static_cast<std::uint32_t>(done.result));
+    } else {
+      carrier.give_back(done.buffer);
+    }
+  }
+  if (!done.more && !self.closing_) {
+    // None of these is an end: the next call starts a request again.
+    const bool passing =
+        done.result == -ECANCELED || done.result == -ENOBUFS || detail::asks_to_retry(done.result);
+    self.end_arrived_ = done.result <= 0 && !passing;
+  }
+  if (done.result != -ECANCELED) self.set_last_seen(done.nonempty);
+  const bool stays = done.more && !self.is_limited();
+  if (std::exchange(self.is_awaited_, false)) {
+    self.reader_->on_arrival();
+  } else if (stays && self.has_too_much()) {
+    self.last_seen_ = fill::more;
+    self.cancel_receiving();
+  }
+  if (stays && self.bulk_left_ != 0) self.cancel_receiving();
+  if (!done.more && self.closing_) self.go_on_closing();
+}
+
+// A peer may have a few buffers filled while no fiber reads, as long as there are enough for
+// others.
+bool descriptor::has_too_much() const noexcept {
+  engine& carrier = home_->carrier();
+  const bool few_left = carrier.buffers_free() < carrier.buffers().count() / 4;
+  return arrived_.size() > (few_left ? 1 : arrived_max);
+}
+
+bool descriptor::take_buffer(std::int32_t& id, std::int32_t& size) noexcept {
+  if (arrived_.empty()) return false;
+  buffer_pool& pool = home_->carrier().buffers();
+  id = arrived_.pop(pool);
+  const buffer_pool::filled& what = pool.filled_at(id);
+  size = static_cast<std::int32_t>(what.end - what.begin);
+  return true;
+}
+
+bool descriptor::take_end(std::int32_t& result) noexcept {
+  if (!arrived_.empty() || !end_arrived_) return false;
+  end_arrived_ = false;
+  result = answer;
+  return true;
+}
+
+void descriptor::keep_error(std::int32_t error) noexcept {
+  if (closing_ || is_receiving()) return;
+  answer = error;
+  end_arrived_ = true;
+}
+
+// All buffers are on lease. If there is data it goes to memory of its own. If there is none, the
+// next request waits for data without a buffer, and this is done again when there is some.
+bool descriptor::receive_privately(std::byte*& memory, std::int32_t& size) noexcept {
+  buffer_pool& pool = home_->carrier().buffers();
+  std::byte* made = nullptr;
+  try {
+    made = pool.allocate_private();
+  } catch (const std::bad_alloc&) {
+    size = -ENOMEM;
+    return true;
+  }
+  operation now(opcode::receive_now, nullptr);
+  now.data = made;
+  now.length = pool.size();
+  const std::int32_t received = call(now);
+  if (received > 0) {
+    note_arrival(static_cast<std::uint32_t>(received));
+    memory = made;
+  } else {
+    pool.free_private(made);
+  }
+  if (received == -EAGAIN) {
+    set_last_seen(false);
+    return false;
+  }
+  size = received;
+  return true;
+}
+
+bool descriptor::has_something_to_receive() noexcept {
+  operation now(opcode::poll, nullptr);
+  now.poll.events = POLLIN;
+  if (call(now) != -EAGAIN) return true;
+  set_last_seen(false);  // the next request waits for data without a buffer
+  return false;
+}
+
+void descriptor::drop_untaken() noexcept {
+  if (!arrived_.empty()) arrived_.clear(home_->carrier().buffers());
+  end_arrived_ = false;
+  if (closing_) end_bulk();
+}
+
+const char* descriptor::thread_rule() const noexcept {
+  return "a stream was closed or destroyed on another thread than that of its scheduler";
+}
+
+void descriptor::begin_close() noexcept {
+  if (kind_ == kind::connection && home_ != nullptr) {
+    detail::socket_calls::shutdown(detail::socket_calls::socket_on{home_->carrier(), operation::fd},
+                                   SHUT_RDWR);
+  }
+  if (reader_ != nullptr) reader_->on_close();
+  if (writer_ != nullptr) writer_->cancel_wait(cancel_reason::closed);
+}
+
+void descriptor::abort() noexcept {
+  if (operation::fd < 0 || kind_ == kind::borrowed) return;
+  if (home_ == nullptr) return detail::close_with_reset(release_fd());
+  if (is_left_behind()) {  // the connection is the parent's
+    close(nullptr);
+    return;
+  }
+  check_thread();
+  const linger at_once{.l_onoff = 1, .l_linger = 0};
+  detail::socket_calls::set_linger(detail::socket_calls::socket_on{home_->carrier(), operation::fd},
+                                   at_once);
+  set_reset_on_close(true);
+  close(nullptr);
+}
+
+int descriptor::release_fd() noexcept {
+  if (home_ != nullptr) check_thread();
+  RINGLET_ASSERT(is_idle(), "a descriptor was released while a read or write was in flight");
+  RINGLET_ASSERT(!has_arrived(), "a descriptor was released with received bytes that nobody took");
+  closing_ = true;
+  end_bulk();
+  if (home_ != nullptr) home_->carrier().forget(operation::fd);
+  return std::exchange(operation::fd, -1);
+}
+
+void descriptor::on_shutdown() noexcept {
+  RINGLET_ASSERT(!has_callers(), "a read or write was in flight when the scheduler ended");
+  if (is_receiving()) cancel_receiving();
+}
+
+template <direction Which>
+void io_wait<Which>::retry(std::int32_t result) noexcept {
+  detail::prepare_retry(*this, result, Which == direction::read ? opcode::read : opcode::write);
+  if (this->restart()) return;
+  this->answer = -ECANCELED;
+  finish_transfer();
+}
+
+template <direction Which>
+std::error_code io_wait<Which>::transfer_failure() {
+  // Of a read that its fiber's cancellation ends: it may have failed otherwise.
+  const bool lost_error = Which == direction::read && this->reason_ == cancel_reason::interrupted &&
+                          this->answer < 0 && this->answer != -ECANCELED && this->has_claim();
+  if (lost_error) this->on().keep_error(this->answer);
+  return this->refusal() == errc{} ? operation_wait::failure() : this->refusal();
+}
+
+template class io_wait<direction::read>;
+template class io_wait<direction::write>;
+
+}  // namespace ringlet

@@ -1,0 +1,100 @@
+// The calls on sockets that the system answers at once. Each returns a value >= 0 or a negated
+// errno.
+//
+// Socket is what makes calls on one descriptor: a descriptor, a listener_state, or a socket_on.
+#pragma once
+
+#include <ringlet/address.hpp>
+#include <ringlet/engine.hpp>
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <cstdint>
+
+namespace ringlet::detail::socket_calls {
+
+/// A descriptor, and the engine that makes calls on it.
+struct socket_on {
+  std::int32_t call(operation& op) const noexcept {
+    op.fd = fd;
+    return carrier.call(op);
+  }
+  engine& carrier;
+  int fd;
+};
+
+/// A TCP socket of the family of `end`.
+inline std::int32_t open_tcp(engine& carrier, const address& end) noexcept {
+  operation op(opcode::open_socket, nullptr);
+  op.socket = {static_cast<std::int16_t>(end.is_ipv6() ? AF_INET6 : AF_INET), SOCK_STREAM,
+               IPPROTO_TCP};
+  return carrier.call(op);
+}
+
+template <class Socket>
+std::int32_t bind(const Socket& on, address where) noexcept {
+  operation op(opcode::bind, nullptr);
+  op.data = where.data();
+  op.length = where.size();
+  return on.call(op);
+}
+
+template <class Socket>
+std::int32_t listen(const Socket& on, int backlog) noexcept {
+  operation op(opcode::listen, nullptr);
+  op.listen.backlog = backlog;
+  return on.call(op);
+}
+
+template <class Socket>
+std::int32_t set_option(Socket&& on, int level, int name, int value) noexcept {
+  operation op(opcode::set_option, nullptr);
+  op.option = {level, name};
+  op.data = &value;
+  op.length = sizeof value;
+  return on.call(op);
+}
+
+template <class Socket>
+std::int32_t set_linger(Socket&& on, linger how) noexcept {
+  operation op(opcode::set_option, nullptr);
+  op.option = {SOL_SOCKET, SO_LINGER};
+  op.data = &how;
+  op.length = sizeof how;
+  return on.call(op);
+}
+
+template <class Socket>
+std::int32_t get_option(Socket&& on, int level, int name, int& value) noexcept {
+  operation op(opcode::get_option, nullptr);
+  op.option = {level, name};
+  op.data = &value;
+  op.length = sizeof value;
+  return on.call(op);
+}
+
+template <class Socket>
+std::int32_t local_name(Socket&& on, address& found) noexcept {
+  operation op(opcode::local_name, nullptr);
+  op.data = found.data();
+  op.length = address::capacity;
+  return on.call(op);
+}
+
+template <class Socket>
+std::int32_t peer_name(Socket&& on, address& found) noexcept {
+  operation op(opcode::peer_name, nullptr);
+  op.data = found.data();
+  op.length = address::capacity;
+  return on.call(op);
+}
+
+template <class Socket>
+std::int32_t shutdown(Socket&& on, int how) noexcept {
+  operation op(opcode::shutdown, nullptr);
+  op.shutdown.how = how;
+  return on.call(op);
+}
+
+}  // namespace ringlet::detail::socket_calls

@@ -1,0 +1,72 @@
+// What a scheduler does with the memory of fibers that have ended: gives it back in its next sleep,
+// and wakes up for that once.
+#include <ringlet/fiber.hpp>
+#include <ringlet/frame_pool.hpp>
+#include <ringlet/joinall.hpp>
+#include <ringlet/sleep.hpp>
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <vector>
+
+#include "sched/calls.hpp"
+#include "sched/scripted_run.hpp"
+
+using namespace ringlet;
+using namespace ringlet::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+std::size_t resident() { return detail::frames.totals().resident; }
+
+// Returns how much memory there was while all lived.
+task<std::size_t> burst(int count) {
+  std::vector<fiber<>> all;
+  for (int i = 0; i < count; ++i) all.push_back(spawn(sleep_for(1ms)));
+  co_await sleep(2ms);
+  co_return resident();
+}
+
+// How often the engine was waited for during a sleep of that length.
+task<std::size_t> waits_in_sleep(scripted_engine& engine, std::chrono::nanoseconds time) {
+  const std::size_t before = engine.waits();
+  co_await sleep(time);
+  co_return engine.waits() - before;
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("frame trim");
+
+TEST_CASE("after a burst of fibers their memory goes back within the next second of sleep") {
+  run_scripted([](scripted_engine& engine) -> task<> {
+    co_await sleep(10s);
+    const std::size_t undisturbed = co_await waits_in_sleep(engine, 1s);
+    const std::size_t before = resident();
+    const std::size_t most = co_await burst(20'000);
+    CHECK(most - before > 20'000 * 150);  // clang may need no frames beside the fibers
+    const std::size_t waits = co_await waits_in_sleep(engine, 1s);
+    CHECK(resident() - std::min(before, resident()) < (most - before) / 2);
+    // Awake once more, and not asleep between portions.
+    CHECK(waits > undisturbed);
+    CHECK(waits <= undisturbed + 3);
+  });
+}
+
+TEST_CASE("when the memory of a burst has gone back, an idle program does not wake up") {
+  run_scripted([](scripted_engine& engine) -> task<> {
+    co_await sleep(10s);
+    const std::size_t undisturbed = co_await waits_in_sleep(engine, 1h);
+    co_await burst(20'000);
+    co_await sleep(10s);
+    for (int i = 0; i < 3; ++i) {
+      const std::size_t waits = co_await waits_in_sleep(engine, 1h);
+      CHECK(waits == undisturbed);
+    }
+  });
+}
+
+TEST_SUITE_END();
