@@ -25,6 +25,7 @@
 #include "micro_figures.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using bench::figure;
 
 namespace {
@@ -107,7 +108,7 @@ task<> generated_awaited(int count) {
   if (sum < 0) std::puts("");
 }
 
-duplex<std::int64_t, int> adding() {
+two_way_generator<std::int64_t, int> adding() {
   for (std::int64_t sum = 0;;) sum += co_yield +sum;
 }
 
@@ -132,16 +133,16 @@ task<> switches(int count) {
 }
 
 task<> timers(int count) {
-  struct idle_timer : timer {
-    explicit idle_timer(timer_queue& queue) : timer(queue), home(queue) {}
+  struct idle_timer : timer_entry {
+    explicit idle_timer(timer_queue& queue) : timer_entry(queue), timers(queue) {}
     ~idle_timer() {
-      home.disarm(*this);
-      home.give_place();
+      timers.disarm(*this);
+      timers.give_place();
     }
     void arm(steady_ns deadline) noexcept {
-      home.arm(*this, deadline, [](timer&) noexcept {});
+      timers.arm(*this, deadline, [](timer_entry&) noexcept {});
     }
-    timer_queue& home;
+    timer_queue& timers;
   };
   scheduler& here = current_scheduler();
   std::deque<idle_timer> others;
@@ -203,10 +204,10 @@ task<> wakes(int count) {
   std::atomic<int> asked = 0;
   wait_list gate;
   const auto open_gate = [&gate] { gate.front().complete(); };
-  std::thread other([&asked, open_gate, count, home = remote()] {
+  std::thread other([&asked, open_gate, count, scheduler = scheduler_handle()] {
     for (int i = 0; i < count; ++i) {
       asked.wait(i);
-      home.post(open_gate);
+      scheduler.post(open_gate);
     }
   });
   for (int i = 1; i <= count; ++i) {
@@ -231,7 +232,7 @@ int main(int argc, char** argv) {
       measure("generator, next", 10'000'000, &generated),
       measure("generator, next, 10 deep", 10'000'000, &generated_deep),
       measure("async_generator, next", 10'000'000, &generated_awaited),
-      measure("duplex, send and answer", 10'000'000, &sent),
+      measure("two_way_generator, send and answer", 10'000'000, &sent),
       measure("timer armed and cancelled", 2'000'000, &timers),
       measure("nop through the ring", 200'000, &nops),
       measure("nop through the ring, 64 at once", 1'000'000, &nops_in_batches),

@@ -18,6 +18,7 @@
 #include <utility>
 
 using namespace ringlet;
+using namespace ringlet::extend;
 
 namespace {
 

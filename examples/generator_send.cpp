@@ -10,11 +10,11 @@
 //     the consumer took 2 items
 //     apple banana cherry date: 4 names
 //
-// Shows: duplex, where `item = co_yield answer` is Python's `item = yield answer`; generator, which
-// a range-based for runs, and elements_of, which is `yield from`. All of it is plain calls on one
-// thread: nothing here waits, so there is no scheduler, and main() is an ordinary one.
-// Leaves out: exceptions that are thrown in (duplex::throw_into()), bodies that wait for something
-// between two values (async_generator).
+// Shows: two_way_generator, where `item = co_yield answer` is Python's `item = yield answer`;
+// generator, which a range-based for runs, and elements_of, which is `yield from`. All of it is
+// plain calls on one thread: nothing here waits, so there is no scheduler, and main() is an
+// ordinary one. Leaves out: exceptions that are thrown in (two_way_generator::throw_into()), bodies
+// that wait for something between two values (async_generator).
 #include <ringlet/ringlet.hpp>
 
 #include <cstdio>
@@ -28,7 +28,7 @@ using namespace ringlet;
 namespace {
 
 // Yields strings, is sent integers, and returns how many those were.
-using conversation = duplex<std::string, int, int>;
+using conversation = two_way_generator<std::string, int, int>;
 
 conversation consume() {
   int count = 0;

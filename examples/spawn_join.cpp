@@ -53,7 +53,7 @@ void print(const std::string& name, const fiber<int>& job) {
     case outcome::value:
       std::printf("%d cents\n", job.value());
       break;
-    case outcome::exited:
+    case outcome::cancelled:
       std::puts("told to stop");
       break;
     case outcome::error:

@@ -2,7 +2,7 @@
 // fail.
 #include "leaks.hpp"
 
-#include <ringlet/frame_pool.hpp>
+#include <ringlet/detail/frame_pool.hpp>
 #include <ringlet/task.hpp>
 
 #include <doctest/doctest.h>

@@ -1,6 +1,6 @@
 // Prints the broken rule and aborts.
-#include <ringlet/assert.hpp>
 #include <ringlet/detail/report.hpp>
+#include <ringlet/extend/assert.hpp>
 
 #include <atomic>
 #include <cstdlib>

@@ -17,14 +17,14 @@ class category final : public std::error_category {
     switch (static_cast<errc>(code)) {
       case errc::closed:
         return "closed on this side";
-      case errc::cut_short:
+      case errc::partial_transfer:
         return "an earlier call in this direction was cut short; the position in the stream is "
                "lost";
       case errc::timed_out:
         return "timed out";
       case errc::end_of_stream:
         return "unexpected end of stream";
-      case errc::exited:
+      case errc::fiber_cancelled:
         return "the fiber was killed before it had a value";
       case errc::too_long:
         return "the message exceeds the size limit";

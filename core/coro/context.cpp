@@ -1,14 +1,15 @@
 // Interruptions: kills, given exceptions and cancelled scopes, and which of them comes first.
-#include <ringlet/context.hpp>
+#include <ringlet/extend/context.hpp>
 
 #include <memory>
 #include <utility>
 
 namespace ringlet {
+using namespace extend;
 
 thread_local constinit std::uintptr_t detail::stack_floor = 0;
 
-const wait_type ready_wait{"ready to run", nullptr, nullptr};
+const wait_type extend::ready_wait{"ready to run", nullptr, nullptr};
 
 detail::failure_trail& detail::last_failure() noexcept {
   static thread_local constinit failure_trail trail;

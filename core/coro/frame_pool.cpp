@@ -1,5 +1,5 @@
 // The slow paths of the frame pool: exchanging blocks with the store, and the end of the thread.
-#include <ringlet/frame_pool.hpp>
+#include <ringlet/detail/frame_pool.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -108,16 +108,16 @@ void frame_pool::deallocate_slowly(void* memory, std::size_t size) noexcept {
   frame_store::give(index, first);
 }
 
-std::int64_t frame_pool::trim(std::int64_t now, std::int64_t until) noexcept {
+std::int64_t frame_pool::trim(std::int64_t now, std::int64_t deadline) noexcept {
   // A time further away is from the clock of a destroyed engine.
   const bool is_set = frames_here.trim_time != 0 && frames_here.trim_time - now <= trim_delay;
   if (!is_set) frames_here.trim_time = now + trim_delay;
-  if (now < frames_here.trim_time) return std::min(until, frames_here.trim_time);
+  if (now < frames_here.trim_time) return std::min(deadline, frames_here.trim_time);
   hand_over();
   if (frame_store::release(trim_portion, trim_reserve)) return now;
   frames_here.trim_time = 0;
   frames_here.has_given = false;
-  return until;
+  return deadline;
 }
 
 void frame_pool::hand_over() noexcept {

@@ -249,13 +249,13 @@ slab& take_slab() {
 
 void return_slab(slab& unused) noexcept {
   const std::lock_guard lock(segments.mutex);
-  segment& home = segment_of(&unused);
-  if (home.dirty == 0) {
-    if (home.free != 0) segments.clean.remove(home);
-    segments.dirty.push(home);
+  segment& owner = segment_of(&unused);
+  if (owner.dirty == 0) {
+    if (owner.free != 0) segments.clean.remove(owner);
+    segments.dirty.push(owner);
   }
-  home.free |= bit_of(unused);
-  home.dirty |= bit_of(unused);
+  owner.free |= bit_of(unused);
+  owner.dirty |= bit_of(unused);
   segments.dirty_bytes += slab_bytes;
 }
 
@@ -306,14 +306,14 @@ void frame_store::give(std::size_t index, block* first) noexcept {
   while (first != nullptr) {
     block* const given = first;
     first = given->next;
-    slab& home = slab_of(given);
-    given->next = home.free;
-    home.free = given;
+    slab& owner = slab_of(given);
+    given->next = owner.free;
+    owner.free = given;
     --here.taken;
-    if (home.in_use == capacity) here.with_room.push(home);
-    if (--home.in_use == 0) {
-      here.with_room.remove(home);
-      return_slab(home);
+    if (owner.in_use == capacity) here.with_room.push(owner);
+    if (--owner.in_use == 0) {
+      here.with_room.remove(owner);
+      return_slab(owner);
     }
   }
 }

@@ -11,7 +11,7 @@
 // allocation of its own, and is freed as soon as it comes to the store.
 #pragma once
 
-#include <ringlet/frame_pool.hpp>
+#include <ringlet/detail/frame_pool.hpp>
 
 #include <cstddef>
 #include <cstdint>

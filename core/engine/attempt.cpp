@@ -13,7 +13,8 @@
 #include <cerrno>
 #include <string_view>
 
-namespace ringlet {
+namespace ringlet::detail {
+using namespace extend;
 namespace {
 
 // What a descriptor takes without waiting when it says that it can be written to. A pipe: a page
@@ -153,4 +154,4 @@ std::int32_t read_or_write(const operation& op) noexcept {
   });
 }
 
-}  // namespace ringlet
+}  // namespace ringlet::detail

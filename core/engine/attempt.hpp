@@ -1,11 +1,11 @@
 // The operations that may have to wait, as system calls that do not.
 #pragma once
 
-#include <ringlet/operation.hpp>
+#include <ringlet/extend/operation.hpp>
 
 #include <cstdint>
 
-namespace ringlet {
+namespace ringlet::detail {
 
 // One function per opcode, for opcode_table.hpp. Each makes the call that `op` describes, unless it
 // would wait. Returns a value >= 0, -EAGAIN when it would wait for the descriptor, or another
@@ -14,20 +14,20 @@ namespace ringlet {
 // `known_to_poll` says that poll(2) tells the truth about the descriptor, which it does not about
 // regular files. Where the kernel has no read or write that does not wait, nothing is tried without
 // that.
-std::int32_t attempt_accept(operation& op, bool known_to_poll) noexcept;
-std::int32_t attempt_connect(operation& op, bool known_to_poll) noexcept;
-std::int32_t attempt_recv(operation& op, bool known_to_poll) noexcept;
-std::int32_t attempt_send(operation& op, bool known_to_poll) noexcept;
-std::int32_t attempt_send_message(operation& op, bool known_to_poll) noexcept;
-std::int32_t attempt_read(operation& op, bool known_to_poll) noexcept;
-std::int32_t attempt_write(operation& op, bool known_to_poll) noexcept;
-std::int32_t attempt_poll(operation& op, bool known_to_poll) noexcept;
+std::int32_t attempt_accept(extend::operation& op, bool known_to_poll) noexcept;
+std::int32_t attempt_connect(extend::operation& op, bool known_to_poll) noexcept;
+std::int32_t attempt_recv(extend::operation& op, bool known_to_poll) noexcept;
+std::int32_t attempt_send(extend::operation& op, bool known_to_poll) noexcept;
+std::int32_t attempt_send_message(extend::operation& op, bool known_to_poll) noexcept;
+std::int32_t attempt_read(extend::operation& op, bool known_to_poll) noexcept;
+std::int32_t attempt_write(extend::operation& op, bool known_to_poll) noexcept;
+std::int32_t attempt_poll(extend::operation& op, bool known_to_poll) noexcept;
 
 /// Has all calls on a listener, of all who share it, return EAGAIN instead of waiting. Returns 0 or
 /// a negated errno. Needed before an accept, which alone cannot be told not to wait.
 std::int32_t stop_waiting(int listener) noexcept;
 
 /// Makes the call of a read or write, and waits for it.
-std::int32_t read_or_write(const operation& op) noexcept;
+std::int32_t read_or_write(const extend::operation& op) noexcept;
 
-}  // namespace ringlet
+}  // namespace ringlet::detail

@@ -1,5 +1,5 @@
 // The worker loop, when to start another thread, and what fork() does to the pool.
-#include <ringlet/blocking_pool.hpp>
+#include <ringlet/detail/blocking_pool.hpp>
 
 #include <pthread.h>
 #include <signal.h>
@@ -9,7 +9,8 @@
 #include <new>
 #include <system_error>
 
-namespace ringlet {
+namespace ringlet::detail {
+using namespace extend;
 namespace {
 
 // Signals are for the program's own threads: workers start with all of them blocked, except those
@@ -93,7 +94,7 @@ void blocking_pool::serve() noexcept {
     --queued_;
     lock.unlock();
     job.work(job);
-    job.home->post(job);  // the job may be gone from here on
+    job.owner->post(job);  // the job may be gone from here on
     lock.lock();
   }
 }
@@ -107,4 +108,4 @@ blocking_pool::~blocking_pool() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-}  // namespace ringlet
+}  // namespace ringlet::detail

@@ -1,8 +1,8 @@
 // Leases, and the memory behind them.
-#include <ringlet/assert.hpp>
-#include <ringlet/buffer_pool.hpp>
 #include <ringlet/detail/sanitizers.hpp>
-#include <ringlet/engine.hpp>
+#include <ringlet/extend/assert.hpp>
+#include <ringlet/extend/buffer_pool.hpp>
+#include <ringlet/extend/engine.hpp>
 
 #include <sys/mman.h>
 
@@ -11,6 +11,7 @@
 #include <new>
 
 namespace ringlet {
+using namespace extend;
 
 buffer_pool::buffer_pool(engine& owner, std::uint32_t count, std::uint32_t size)
     : owner_(&owner), thread_(&detail::engine_here), count_(count), size_(size) {
@@ -42,7 +43,7 @@ buffer buffer_pool::lend(std::int32_t id, const filled& what) noexcept {
 }
 
 void buffer_pool::give_back_unlent(std::int32_t id) noexcept {
-  if (owner_ != nullptr) owner_->give_back(id);
+  if (owner_ != nullptr) owner_->recycle_buffer(id);
 }
 
 std::byte* buffer_pool::allocate_private() {

@@ -1,12 +1,12 @@
 // The links of filled buffers, and copying out of several.
-#include <ringlet/assert.hpp>
-#include <ringlet/buffer_queue.hpp>
 #include <ringlet/detail/sanitizers.hpp>
+#include <ringlet/extend/assert.hpp>
+#include <ringlet/extend/buffer_queue.hpp>
 
 #include <algorithm>
 #include <cstring>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 void buffer_queue::push(buffer_pool& pool, std::int32_t id, std::uint32_t size) noexcept {
   pool.filled_at(id) = {0, size, 0};
@@ -47,4 +47,4 @@ void buffer_queue::clear(buffer_pool& pool) noexcept {
   while (!empty()) pool.give_back_unlent(pop(pool));
 }
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

@@ -8,7 +8,8 @@
 
 #include "attempt.hpp"
 
-namespace ringlet {
+namespace ringlet::detail {
+using namespace extend;
 namespace {
 
 std::int32_t answer(ssize_t value) noexcept {
@@ -70,4 +71,4 @@ std::int32_t call_close(operation& op) noexcept {
   return closed < 0 && errno == EINTR ? 0 : answer(closed);
 }
 
-}  // namespace ringlet
+}  // namespace ringlet::detail

@@ -1,5 +1,5 @@
 // Work that other threads post to an engine; and the memory that operations name.
-#include <ringlet/engine.hpp>
+#include <ringlet/extend/engine.hpp>
 
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -10,6 +10,8 @@
 #include "opcode_table.hpp"
 
 namespace ringlet {
+using namespace extend;
+
 namespace {
 
 void check_region(void* memory, std::size_t size) noexcept {
@@ -64,7 +66,7 @@ void engine::post(posted_work& work) noexcept {
                                         std::memory_order_relaxed)) {
   }
   // After this point the work may have run and been destroyed: do not touch it.
-  if (sleeping_.exchange(false, std::memory_order_seq_cst)) ring_bell();
+  if (sleeping_.exchange(false, std::memory_order_seq_cst)) notify();
   posting_.fetch_sub(1, std::memory_order_release);
 }
 

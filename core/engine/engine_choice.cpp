@@ -1,6 +1,6 @@
 // Chooses the engine, and prints the line that says why it is not io_uring.
 #include <ringlet/detail/report.hpp>
-#include <ringlet/engine.hpp>
+#include <ringlet/extend/engine.hpp>
 
 #include <atomic>
 #include <cerrno>
@@ -10,7 +10,7 @@
 #include <string_view>
 #include <system_error>
 
-namespace ringlet {
+namespace ringlet::extend {
 namespace {
 
 // Whether io_uring itself is refused. Running out of descriptors would affect epoll as well.
@@ -59,4 +59,4 @@ std::unique_ptr<engine> make_engine(engine_kind kind, const engine_options& opti
   return make_epoll_engine(options);
 }
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

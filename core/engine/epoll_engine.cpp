@@ -23,7 +23,8 @@
 
 #include "attempt.hpp"
 
-namespace ringlet {
+namespace ringlet::extend {
+using namespace detail;
 namespace {
 
 // How many descriptors one turn hears about, and how many connections it takes from one listener.
@@ -59,7 +60,7 @@ struct epoll_engine::file_call : blocking_job, list_hook<epoll_engine> {
     };
     run = [](posted_work& job) noexcept {
       auto& self = static_cast<file_call&>(static_cast<blocking_job&>(job));
-      self.move_to(static_cast<epoll_engine*>(self.home)->answered_);
+      self.move_to(static_cast<epoll_engine*>(self.owner)->answered_);
     };
   }
   void move_to(intrusive_list<file_call, epoll_engine>& list) noexcept {
@@ -73,8 +74,8 @@ struct epoll_engine::file_call : blocking_job, list_hook<epoll_engine> {
 
 epoll_engine::epoll_engine(const engine_options& options)
     : poller_(::epoll_create1(EPOLL_CLOEXEC)) {
-  epoll_event event{EPOLLIN | EPOLLET, {.fd = bell_descriptor()}};
-  if (!poller_ || ::epoll_ctl(poller_.get(), EPOLL_CTL_ADD, bell_descriptor(), &event) != 0) {
+  epoll_event event{EPOLLIN | EPOLLET, {.fd = wakeup_fd()}};
+  if (!poller_ || ::epoll_ctl(poller_.get(), EPOLL_CTL_ADD, wakeup_fd(), &event) != 0) {
     const int error = errno;
     throw engine_refused(error, std::string("no epoll instance could be made (") +
                                     std::strerror(error) + "): " + explain_shortage(error));
@@ -87,7 +88,7 @@ epoll_engine::epoll_engine(const engine_options& options)
     }
   }
   // The latest one back is the next one out: it is in the cache.
-  for (auto id = static_cast<std::int32_t>(pool_->count()); id-- > 0;) give_back(id);
+  for (auto id = static_cast<std::int32_t>(pool_->count()); id-- > 0;) recycle_buffer(id);
   statistics_.engine = "epoll (" + std::to_string(pool_->count()) + " buffers)";
 }
 
@@ -174,7 +175,7 @@ void epoll_engine::delist(slot& at, int fd) noexcept {
   ::epoll_ctl(poller_.get(), EPOLL_CTL_DEL, fd, nullptr);
 }
 
-void epoll_engine::keep(int fd) noexcept {
+void epoll_engine::register_fd(int fd) noexcept {
   if (fd < 0) return;
   // Without memory for it the descriptor is not kept, which costs time and nothing else.
   slot* const at = slot_of(fd);
@@ -186,7 +187,7 @@ void epoll_engine::keep(int fd) noexcept {
   at->kept = true;
 }
 
-void epoll_engine::forget(int fd) noexcept {
+void epoll_engine::unregister_fd(int fd) noexcept {
   slot* const at = find_slot(fd);
   if (at == nullptr) return;
   RINGLET_ASSERT(at->parked.empty(), "a descriptor was closed while an operation waited for it");
@@ -261,7 +262,7 @@ void epoll_engine::cancel(operation& op) noexcept {
 }
 
 std::int32_t epoll_engine::call(operation& op) noexcept {
-  if (op.code == opcode::close) forget(op.fd);
+  if (op.code == opcode::close) unregister_fd(op.fd);
   const std::int32_t answer = kernel_engine::call(op);
   if (op.code == opcode::receive_now || op.code == opcode::poll) {
     learn(find_slot(op.fd), op, answer);
@@ -431,7 +432,7 @@ void epoll_engine::go_on(operation& op, slot* at, std::int32_t result, completio
 
 // Waiting
 
-std::size_t epoll_engine::wait(steady_ns until, std::span<completion> out) {
+std::size_t epoll_engine::wait(steady_ns deadline, std::span<completion> out) {
   accepts_left_ = accepts_max;
   started_.splice_back(again_);
   std::size_t count = take_answers(out);
@@ -439,7 +440,7 @@ std::size_t epoll_engine::wait(steady_ns until, std::span<completion> out) {
   // Descriptors that are always ready must not keep other operations waiting: the kernel is asked
   // at least every other time.
   if (count == 0 || !just_polled_) {
-    poll(count == 0 ? until : 0);
+    poll(count == 0 ? deadline : 0);
     count += try_started(out.subspan(count));
     just_polled_ = true;
   } else {
@@ -449,13 +450,13 @@ std::size_t epoll_engine::wait(steady_ns until, std::span<completion> out) {
   return count;
 }
 
-void epoll_engine::poll(steady_ns until) {
-  if (until <= 0 && in_flight() == 0) return;
-  const bool sleeps = until > 0 && announce_sleep();
+void epoll_engine::poll(steady_ns deadline) {
+  if (deadline <= 0 && in_flight() == 0) return;
+  const bool sleeps = deadline > 0 && announce_sleep();
   steady_ns timeout = 0;
   if (sleeps) {
-    if (!later_.empty()) until = std::min(until, now() + retry_pause);
-    timeout = until == never ? never : std::clamp<steady_ns>(until - now(), 0, sleep_max);
+    if (!later_.empty()) deadline = std::min(deadline, now() + retry_pause);
+    timeout = deadline == never ? never : std::clamp<steady_ns>(deadline - now(), 0, sleep_max);
   }
   std::array<epoll_event, events_max> events;
   const int count = poll_kernel(timeout, events);
@@ -493,7 +494,7 @@ int epoll_engine::poll_kernel(steady_ns timeout, std::span<epoll_event> events) 
 }
 
 void epoll_engine::on_event(int fd, std::uint32_t events) noexcept {
-  if (fd == bell_descriptor()) {
+  if (fd == wakeup_fd()) {
     ++statistics_.wakes;
     return;
   }
@@ -516,7 +517,7 @@ void epoll_engine::on_event(int fd, std::uint32_t events) noexcept {
 
 // Buffers
 
-void epoll_engine::give_back(std::int32_t id) noexcept {
+void epoll_engine::recycle_buffer(std::int32_t id) noexcept {
   pool_->filled_at(id).next = free_buffer_;
   free_buffer_ = id;
   ++buffers_free_;
@@ -527,4 +528,4 @@ std::unique_ptr<engine> make_epoll_engine(const engine_options& options) {
   return std::make_unique<epoll_engine>(options);
 }
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

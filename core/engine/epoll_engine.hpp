@@ -8,7 +8,7 @@
 //     two edges, "a read would wait", "a write would wait", saves the calls that would only say so:
 //     a message costs one recv(2), one send(2) and its share of an epoll_wait(2).
 //   - That knowledge has to die with the descriptor. So only one that its owner keeps (see
-//     engine::keep()) stays registered; others are registered while something is parked.
+//     engine::register_fd()) stays registered; others are registered while something is parked.
 //   - A descriptor that is not kept may be closed by its owner while something is parked, and its
 //     number be used again. It is registered once more whenever its number turns up: if the kernel
 //     takes that, the earlier file is gone, and what waits for it ends with EBADF.
@@ -21,7 +21,7 @@
 //   - Regular files are always ready, and their calls wait all the same: they go to the workers.
 #pragma once
 
-#include <ringlet/intrusive_list.hpp>
+#include <ringlet/extend/intrusive_list.hpp>
 #include <ringlet/unique_fd.hpp>
 
 #include <array>
@@ -35,7 +35,7 @@
 
 struct epoll_event;
 
-namespace ringlet {
+namespace ringlet::extend {
 
 class epoll_engine final : public kernel_engine {
  public:
@@ -46,10 +46,10 @@ class epoll_engine final : public kernel_engine {
   void start(operation& op) noexcept override;
   void cancel(operation& op) noexcept override;
   std::int32_t call(operation& op) noexcept override;
-  std::size_t wait(steady_ns until, std::span<completion> out) override;
-  void keep(int fd) noexcept override;
-  void forget(int fd) noexcept override;
-  void give_back(std::int32_t buffer) noexcept override;
+  std::size_t wait(steady_ns deadline, std::span<completion> out) override;
+  void register_fd(int fd) noexcept override;
+  void unregister_fd(int fd) noexcept override;
+  void recycle_buffer(std::int32_t buffer) noexcept override;
   std::uint32_t buffers_free() const noexcept override { return buffers_free_; }
 
  private:
@@ -93,7 +93,7 @@ class epoll_engine final : public kernel_engine {
   void go_on(operation& op, slot* at, std::int32_t result, completion& done) noexcept;
   void complete(operation& op, slot* at, std::int32_t result, completion& done) noexcept;
 
-  void poll(steady_ns until);
+  void poll(steady_ns deadline);
   int poll_kernel(steady_ns timeout, std::span<epoll_event> events) noexcept;
   void on_event(int fd, std::uint32_t events) noexcept;
 
@@ -111,4 +111,4 @@ class epoll_engine final : public kernel_engine {
   bool has_exact_sleep_ = true;  // epoll_pwait2(2), Linux 5.11
 };
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

@@ -1,7 +1,7 @@
 // The clock and the bell, by plain system calls; and the workers.
 #include "kernel_engine.hpp"
 
-#include <ringlet/blocking_pool.hpp>
+#include <ringlet/detail/blocking_pool.hpp>
 
 #include <sys/eventfd.h>
 #include <time.h>
@@ -15,7 +15,8 @@
 
 #include "opcode_table.hpp"
 
-namespace ringlet {
+namespace ringlet::extend {
+using namespace detail;
 namespace {
 
 constexpr std::uint32_t submissions_max = 32'768;  // as the kernel's
@@ -38,7 +39,7 @@ void check_power(const char* name, std::uint32_t value, std::uint32_t least, std
 
 // The first descriptor of an engine: if one of standard input, output or error is missing, no
 // descriptor of the engine may take its place.
-int make_bell() noexcept {
+int make_wakeup_fd() noexcept {
   reserve_standard_descriptors();
   return ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 }
@@ -72,10 +73,10 @@ std::string explain_shortage(int error) {
   }
 }
 
-kernel_engine::kernel_engine() : bell_(make_bell()) {
-  if (bell_) return;
+kernel_engine::kernel_engine() : wakeup_fd_(make_wakeup_fd()) {
+  if (wakeup_fd_) return;
   const int error = errno;
-  throw engine_refused(error, std::string("an engine needs a file descriptor for its bell: ") +
+  throw engine_refused(error, std::string("an engine needs a file descriptor for its wake-ups: ") +
                                   std::strerror(error) + ": " + explain_shortage(error));
 }
 
@@ -85,7 +86,7 @@ std::int32_t kernel_engine::call(operation& op) noexcept {
 }
 
 void kernel_engine::submit(blocking_job& job) {
-  job.home = this;
+  job.owner = this;
   blocking_pool::instance().submit(job);
 }
 
@@ -93,10 +94,10 @@ bool kernel_engine::withdraw(blocking_job& job) noexcept {
   return blocking_pool::instance().withdraw(job);
 }
 
-void kernel_engine::ring_bell() noexcept {
+void kernel_engine::notify() noexcept {
   const std::uint64_t one = 1;
-  // Fails only if the counter is full, and then the bell has rung.
-  [[maybe_unused]] const ssize_t written = ::write(bell_.get(), &one, sizeof one);
+  // Fails only if the counter is full, and then the engine is awake.
+  [[maybe_unused]] const ssize_t written = ::write(wakeup_fd_.get(), &one, sizeof one);
 }
 
 steady_ns kernel_engine::now() noexcept {
@@ -105,4 +106,4 @@ steady_ns kernel_engine::now() noexcept {
   return steady_ns{time.tv_sec} * nanoseconds_per_second + time.tv_nsec;
 }
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

@@ -1,9 +1,9 @@
 // What the engines on a real kernel share: the clock, calls that are answered immediately, the
-// workers, and the bell with which other threads end a sleep.
+// workers, and the eventfd with which other threads end a sleep.
 #pragma once
 
 #include <ringlet/detail/sanitizers.hpp>
-#include <ringlet/engine.hpp>
+#include <ringlet/extend/engine.hpp>
 #include <ringlet/unique_fd.hpp>
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 #include "opcode_table.hpp"
 
-namespace ringlet {
+namespace ringlet::extend {
 
 inline constexpr steady_ns nanoseconds_per_second = 1'000'000'000;
 /// The longest sleep: a year. Kernels refuse times that overflow their clocks.
@@ -46,12 +46,12 @@ class kernel_engine : public engine {
   steady_ns now() noexcept override;
 
  protected:
-  /// Throws std::system_error if there is no descriptor for the bell.
+  /// Throws std::system_error if there is no descriptor for wake-ups.
   kernel_engine();
 
   /// An eventfd(2) that is written to and never read: every write is an edge of its own.
-  int bell_descriptor() const noexcept { return bell_.get(); }
-  void ring_bell() noexcept override;
+  int wakeup_fd() const noexcept { return wakeup_fd_.get(); }
+  void notify() noexcept override;
 
   /// Only the kernel may touch the memory that it is going to fill, until the operation is done.
   static void poison_target(const operation& op) noexcept {
@@ -66,7 +66,7 @@ class kernel_engine : public engine {
     return detail::row_of(op.code).memory == detail::operation_memory::filled;
   }
 
-  unique_fd bell_;
+  unique_fd wakeup_fd_;
 };
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

@@ -2,6 +2,7 @@
 #include "opcode_table.hpp"
 
 namespace ringlet {
+using namespace extend;
 
 const detail::opcode_row* detail::find_row(opcode code) noexcept {
   return static_cast<std::size_t>(code) < std::size(opcode_table) ? &row_of(code) : nullptr;

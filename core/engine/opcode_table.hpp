@@ -3,8 +3,8 @@
 // (epoll_attempt), how it is made when it is answered at once (direct_call).
 #pragma once
 
-#include <ringlet/assert.hpp>
 #include <ringlet/detail/opcode_row.hpp>
+#include <ringlet/extend/assert.hpp>
 
 #include <poll.h>
 
@@ -17,6 +17,8 @@
 #include "uring_entry.hpp"
 
 namespace ringlet::detail {
+
+using extend::opcode;
 
 // clang-format off
 inline constexpr opcode_row opcode_table[] = {
@@ -101,7 +103,7 @@ inline void check_start(opcode code) noexcept {
 }
 
 /// For engine::call().
-inline std::int32_t make_call(operation& op) noexcept {
+inline std::int32_t make_call(extend::operation& op) noexcept {
   const opcode_row* const row = find_row(op.code);
   if (row == nullptr || !row->may_call()) [[unlikely]]
     refuse_call(op.code);

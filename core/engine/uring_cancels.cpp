@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 // Compares addresses: `target` may be gone.
 operation* uring_cancels::find(const operation* target) noexcept {
@@ -40,4 +40,4 @@ void uring_cancels::ask_again(steady_ns now) noexcept {
   due_ = never;
 }
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

@@ -17,15 +17,15 @@
 //     again, and the next pause is twice as long, up to a limit.
 #pragma once
 
-#include <ringlet/engine.hpp>
-#include <ringlet/intrusive_list.hpp>
-#include <ringlet/operation.hpp>
+#include <ringlet/extend/engine.hpp>
+#include <ringlet/extend/intrusive_list.hpp>
+#include <ringlet/extend/operation.hpp>
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 class uring_cancels {
  public:
@@ -76,4 +76,4 @@ class uring_cancels {
   steady_ns pause_ = pause_min;
 };
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

@@ -12,7 +12,8 @@
 
 #include "uring_entry.hpp"
 
-namespace ringlet {
+namespace ringlet::extend {
+using namespace detail;
 namespace {
 
 // Operations whose memory is asked for ahead of their use: no more than the cache takes.
@@ -59,10 +60,10 @@ bool uring_engine::submit_cancel(operation& op) noexcept {
   return true;
 }
 
-bool uring_engine::arm_bell() noexcept {
+bool uring_engine::arm_wakeup() noexcept {
   io_uring_sqe* entry = next_entry();
   if (entry == nullptr) return false;
-  fill_bell(*entry, bell_descriptor());
+  fill_wakeup(*entry, wakeup_fd());
   return true;
 }
 
@@ -87,7 +88,7 @@ void uring_engine::retry_waiting() noexcept {
   while (operation* const op = cancels_.first_waiting()) {
     if (!submit_cancel(*op)) break;
   }
-  if (!bell_armed_) bell_armed_ = arm_bell();
+  if (!wakeup_armed_) wakeup_armed_ = arm_wakeup();
   if (!unstarted_.empty()) [[unlikely]]
     start_unstarted();
 }
@@ -138,12 +139,12 @@ void uring_engine::check(int entered) {
   if (has_failed(entered)) throw_error(system_error_code(entered), "io_uring_enter");
 }
 
-void uring_engine::sleep(steady_ns until) {
+void uring_engine::sleep(steady_ns deadline) {
   if (!announce_sleep()) {
     check(enter(0, IORING_ENTER_GETEVENTS, never));
     return;
   }
-  const steady_ns timeout = until == never ? never : std::min(until - now(), sleep_max);
+  const steady_ns timeout = deadline == never ? never : std::min(deadline - now(), sleep_max);
   const int entered = timeout > 0 ? enter(1, IORING_ENTER_GETEVENTS, timeout)
                                   : enter(0, IORING_ENTER_GETEVENTS, never);
   announce_awake();
@@ -154,13 +155,13 @@ void uring_engine::sleep(steady_ns until) {
   }
 }
 
-std::size_t uring_engine::wait(steady_ns until, std::span<completion> out) {
+std::size_t uring_engine::wait(steady_ns deadline, std::span<completion> out) {
   retry_waiting();
   std::size_t count = reap(out);
   // Not while something waits for room: perhaps nothing would ever wake us for it.
-  const bool all_handed_over = unstarted_.empty() && !cancels_.first_waiting() && bell_armed_;
-  if (count == 0 && until > 0 && all_handed_over) {
-    sleep(std::min(until, cancels_.due()));
+  const bool all_handed_over = unstarted_.empty() && !cancels_.first_waiting() && wakeup_armed_;
+  if (count == 0 && deadline > 0 && all_handed_over) {
+    sleep(std::min(deadline, cancels_.due()));
   } else if (unsubmitted() != 0 ||
              (load_relaxed(ring_.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0) {
     check(enter(0, IORING_ENTER_GETEVENTS, never));
@@ -200,9 +201,9 @@ std::size_t uring_engine::reap(std::span<completion> out) noexcept {
 // What is about no operation, or about the cancellation of one.
 void uring_engine::note(const io_uring_cqe& entry) noexcept {
   const std::uint64_t what = entry.user_data & tag::mask;
-  if (what == tag::bell) {
+  if (what == tag::wakeup) {
     ++statistics_.wakes;
-    if ((entry.flags & IORING_CQE_F_MORE) == 0) bell_armed_ = false;
+    if ((entry.flags & IORING_CQE_F_MORE) == 0) wakeup_armed_ = false;
   } else if (what == tag::cancel) {
     const auto* const target = reinterpret_cast<const operation*>(entry.user_data - tag::cancel);
     if (entry.res == -ENOENT) cancels_.missed(target);
@@ -233,11 +234,11 @@ inline bool uring_engine::translate(const io_uring_cqe& entry, completion& out) 
   return true;
 }
 
-void uring_engine::give_back(std::int32_t id) noexcept {
+void uring_engine::recycle_buffer(std::int32_t id) noexcept {
   io_uring_buf_ring_add(buffer_ring_, pool_->at(id), pool_->size(), static_cast<unsigned short>(id),
                         io_uring_buf_ring_mask(pool_->count()), 0);
   io_uring_buf_ring_advance(buffer_ring_, 1);
   ++buffers_free_;
 }
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

@@ -18,7 +18,7 @@
 #include "uring_constants.hpp"
 #include "uring_features.hpp"
 
-namespace ringlet {
+namespace ringlet::extend {
 
 class uring_engine final : public kernel_engine {
  public:
@@ -28,8 +28,8 @@ class uring_engine final : public kernel_engine {
 
   void start(operation& op) noexcept override;
   void cancel(operation& op) noexcept override;
-  std::size_t wait(steady_ns until, std::span<completion> out) override;
-  void give_back(std::int32_t buffer) noexcept override;
+  std::size_t wait(steady_ns deadline, std::span<completion> out) override;
+  void recycle_buffer(std::int32_t buffer) noexcept override;
   std::uint32_t buffers_free() const noexcept override { return buffers_free_; }
 
   /// For tests, which look at what the kernel is asked for and change what it answers.
@@ -46,12 +46,12 @@ class uring_engine final : public kernel_engine {
   io_uring_sqe* next_entry() noexcept;
   bool submit_one(operation& op) noexcept;
   bool submit_cancel(operation& op) noexcept;
-  bool arm_bell() noexcept;
+  bool arm_wakeup() noexcept;
   void retry_waiting() noexcept;
   [[gnu::noinline]] void start_unstarted() noexcept;
   unsigned unsubmitted() const noexcept;
   int enter(unsigned min_complete, unsigned flags, steady_ns timeout) noexcept;
-  void sleep(steady_ns until);
+  void sleep(steady_ns deadline);
   static bool has_failed(int entered) noexcept;
   static void check(int entered);
   std::size_t reap(std::span<completion> out) noexcept;
@@ -63,9 +63,9 @@ class uring_engine final : public kernel_engine {
   io_uring_buf_ring* buffer_ring_ = nullptr;
   std::uint32_t buffers_free_ = 0;
   unsigned enter_flags_ = 0;
-  bool bell_armed_ = false;
+  bool wakeup_armed_ = false;
   intrusive_list<operation> unstarted_;  // found no room in the submission queue, oldest first
   uring_cancels cancels_;
 };
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

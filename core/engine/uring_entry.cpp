@@ -10,7 +10,8 @@
 #include "uring_constants.hpp"
 #include "uring_features.hpp"
 
-namespace ringlet {
+namespace ringlet::detail {
+using namespace extend;
 namespace {
 
 inline void begin(io_uring_sqe& entry, const operation& op, std::uint8_t kernel_opcode) noexcept {
@@ -117,13 +118,13 @@ void fill_cancel_all(io_uring_sqe& entry) noexcept {
   entry.user_data = tag::ignored;
 }
 
-void fill_bell(io_uring_sqe& entry, int fd) noexcept {
+void fill_wakeup(io_uring_sqe& entry, int fd) noexcept {
   std::memset(&entry, 0, sizeof entry);
   entry.opcode = IORING_OP_POLL_ADD;
   entry.fd = fd;
   entry.poll32_events = POLLIN;
   entry.len = IORING_POLL_ADD_MULTI;
-  entry.user_data = tag::bell;
+  entry.user_data = tag::wakeup;
 }
 
-}  // namespace ringlet
+}  // namespace ringlet::detail

@@ -21,7 +21,7 @@
 #include "uring_engine.hpp"
 #include "uring_refusal.hpp"
 
-namespace ringlet {
+namespace ringlet::extend {
 namespace {
 
 // Long enough for a machine that is busy with something else, short enough for one that hangs.
@@ -43,9 +43,9 @@ struct trial : operation {
   throw uring_refused(error, explain_uring_refusal(what, error));
 }
 
-void turn(engine& ring, steady_ns until) {
+void turn(engine& ring, steady_ns deadline) {
   std::array<completion, 8> done;
-  const std::size_t count = ring.wait(until, done);
+  const std::size_t count = ring.wait(deadline, done);
   for (const completion& one : std::span(done).first(count)) ring.dispatch(one);
 }
 
@@ -78,7 +78,7 @@ completion try_multishot(engine& ring, opcode kind, int fd, std::uint32_t limit 
   if (kind == opcode::receive) op.receive.limit = limit;
   attempt(ring, op);
   const completion first = op.first;  // before its end, which may bring another
-  if (first.buffer != completion::no_buffer) ring.give_back(first.buffer);
+  if (first.buffer != completion::no_buffer) ring.recycle_buffer(first.buffer);
   end(ring, op);
   return first;
 }
@@ -177,4 +177,4 @@ uring_features find_uring_features() {
   return allowed;
 }
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

@@ -1,7 +1,7 @@
 // What of io_uring the engine may use: what the kernel can do, less what was switched off.
 #pragma once
 
-namespace ringlet {
+namespace ringlet::extend {
 
 /// The features that the engine can do without; a ring refines them when it is made.
 struct uring_features {
@@ -14,4 +14,4 @@ struct uring_features {
 /// Finds out what this kernel can do, by doing it, once per process. See make_uring_engine().
 uring_features find_uring_features();
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

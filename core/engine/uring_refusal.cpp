@@ -8,7 +8,7 @@
 #include <cstring>
 #include <fstream>
 
-namespace ringlet {
+namespace ringlet::extend {
 namespace {
 
 // kernel.io_uring_disabled: 0, 1 (only the privileged) or 2 (nobody); -1 where there is no such
@@ -80,4 +80,4 @@ std::string explain_uring_refusal(const char* call, int error, const char* sysct
   }
 }
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

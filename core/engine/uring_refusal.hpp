@@ -5,7 +5,7 @@
 
 #include "kernel_engine.hpp"
 
-namespace ringlet {
+namespace ringlet::extend {
 
 using uring_refused = engine_refused;
 
@@ -16,4 +16,4 @@ inline constexpr const char* uring_sysctl = "/proc/sys/kernel/io_uring_disabled"
 /// have written.
 std::string explain_uring_refusal(const char* call, int error, const char* sysctl = uring_sysctl);
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

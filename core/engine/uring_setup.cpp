@@ -1,5 +1,5 @@
 // Making a ring and its buffers, and taking them down again.
-#include <ringlet/blocking_pool.hpp>
+#include <ringlet/detail/blocking_pool.hpp>
 
 #include <sys/mman.h>
 
@@ -16,7 +16,8 @@
 #include "uring_entry.hpp"
 #include "uring_refusal.hpp"
 
-namespace ringlet {
+namespace ringlet::extend {
+using namespace detail;
 namespace {
 
 // SINGLE_ISSUER and DEFER_TASKRUN: the kernel does its part of a completion when we ask for it, in
@@ -140,7 +141,7 @@ int uring_engine::try_buffers(std::uint32_t count, std::uint32_t size) {
   }
   buffer_ring_ = static_cast<io_uring_buf_ring*>(memory);
   pool_ = std::move(pool);
-  for (std::uint32_t id = 0; id < count; ++id) give_back(static_cast<std::int32_t>(id));
+  for (std::uint32_t id = 0; id < count; ++id) recycle_buffer(static_cast<std::int32_t>(id));
   return 0;
 }
 
@@ -190,7 +191,7 @@ void uring_engine::open_ring(const engine_options& options) {
 uring_engine::uring_engine(const engine_options& options, const uring_features& features)
     : features_(features) {
   open_ring(options);
-  bell_armed_ = arm_bell();
+  wakeup_armed_ = arm_wakeup();
   // Some seccomp profiles allow the set-up and refuse the use: try one round now.
   if (const int entered = enter(0, IORING_ENTER_GETEVENTS, never); has_failed(entered)) {
     close_ring();
@@ -214,11 +215,11 @@ void uring_engine::close_ring() noexcept {
 uring_engine::~uring_engine() {
   wait_for_posters();
   RINGLET_ASSERT(in_flight() == 0, "an engine ended while operations were in flight");
-  if (bell_armed_) {
+  if (wakeup_armed_) {
     if (io_uring_sqe* entry = next_entry()) fill_cancel_all(*entry);
     completion none[1];
-    constexpr int rounds_max = 100;  // the bell ends in the first one
-    for (int round = 0; bell_armed_ && round < rounds_max; ++round) {
+    constexpr int rounds_max = 100;  // the wake-up ends in the first one
+    for (int round = 0; wakeup_armed_ && round < rounds_max; ++round) {
       enter(1, IORING_ENTER_GETEVENTS, 10'000'000);
       reap(none);
     }
@@ -242,4 +243,4 @@ std::unique_ptr<engine> make_uring_engine(const engine_options& options) {
   return std::make_unique<uring_engine>(options, find_uring_features());
 }
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

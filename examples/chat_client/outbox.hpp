@@ -23,7 +23,7 @@ class outbox {
   void end() noexcept;
   bool has_ended() const noexcept { return ended_.is_set(); }
   /// Returns at the end of the input: true; false when the limit passed first.
-  auto wait_for_end(ringlet::until limit) noexcept { return ended_.wait(limit); }
+  auto wait_for_end(ringlet::time_limit timeout) noexcept { return ended_.wait(timeout); }
 
   /// Waits for a line to send, and leaves it in its place. Null when the input has ended and all
   /// is sent. While very many lines are unconfirmed it waits for the server.

@@ -54,7 +54,7 @@ task<> member::serve(task_group& both) {
   both.spawn(write_lines());
   reader lines(peer_, limits::line + 1);  // a CR counts there
   tell("welcome to ringlet chat: what is your nickname?");
-  const until introduced_by = ringlet::now() + home_.limit().introduction;
+  const time_limit introduced_by = ringlet::now() + home_.limit().introduction;
   for (;;) {
     const auto got = co_await as_result(lines.read_line(patience(introduced_by)));
     if (got && *got) {
@@ -76,10 +76,10 @@ task<> member::serve(task_group& both) {
   if (output_ended_) both.cancel();
 }
 
-until member::patience(until introduced_by) const noexcept {
+time_limit member::patience(time_limit introduced_by) const noexcept {
   if (leaving_) return forever;
   if (name_.empty()) return introduced_by;
-  return home_.limit().idle == 0s ? forever : until(home_.limit().idle);
+  return home_.limit().idle == 0s ? forever : time_limit(home_.limit().idle);
 }
 
 bool member::is_held_up() const noexcept { return room_ != nullptr && !room_->flows(); }

@@ -18,7 +18,7 @@ namespace chat {
 class room;
 class server;
 
-class member : public ringlet::list_hook<> {
+class member : public ringlet::extend::list_hook<> {
  public:
   using clock = std::chrono::steady_clock;
 
@@ -52,7 +52,7 @@ class member : public ringlet::list_hook<> {
   /// The peer sees the end of the stream, and has some time to end its own.
   ringlet::task<> end_output();
   /// How long it may be silent. After its farewell that is not its reader's business any more.
-  ringlet::until patience(ringlet::until introduced_by) const noexcept;
+  ringlet::time_limit patience(ringlet::time_limit introduced_by) const noexcept;
   ringlet::task<> keep_to_the_rate();
   bool is_held_up() const noexcept;
   ringlet::task<> until_its_room_flows();

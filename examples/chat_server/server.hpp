@@ -63,7 +63,7 @@ class server {
   limits limits_;
   std::set<member*, by_name> names_;
   room_map rooms_;
-  ringlet::intrusive_list<member> present_;
+  ringlet::extend::intrusive_list<member> present_;
   std::size_t present_count_ = 0;
   std::unordered_set<member*> watched_;
   ringlet::event somebody_watched_;

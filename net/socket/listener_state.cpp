@@ -12,6 +12,9 @@
 #include <new>
 
 namespace ringlet {
+using namespace extend;
+using namespace detail;
+
 namespace {
 
 // Connections that are accepted before a fiber asks for them.
@@ -79,28 +82,28 @@ const char* remedy(std::int32_t error) noexcept {
 
 listener_state::listener_state(unique_fd taken, descriptor::family of)
     : closable(current_scheduler(), opcode::accept, &listener_state::on_completion),
-      timer(current_scheduler().timers()),
+      timer_entry(current_scheduler().timers()),
       family_(of) {
   operation::fd = taken.release();
   multishot = !is_adopted();
-  home_->hooks().add(*this);
+  scheduler_->hooks().add(*this);
   // An engine that remembers an adopted one would be woken for connections that it does not want.
-  if (!is_adopted()) home_->carrier().keep(operation::fd);
+  if (!is_adopted()) scheduler_->engine().register_fd(operation::fd);
 }
 
 listener_state::~listener_state() {
-  if (home_ != nullptr) home_->timers().give_place();
+  if (scheduler_ != nullptr) scheduler_->timers().give_place();
 }
 
-scheduler& listener_state::home() const noexcept {
-  RINGLET_ASSERT(home_ != nullptr, "a listener was used after its scheduler had ended");
-  home_->check_thread("a listener was used on a thread that is not its scheduler's");
-  return *home_;
+extend::scheduler& listener_state::scheduler() const noexcept {
+  RINGLET_ASSERT(scheduler_ != nullptr, "a listener was used after its scheduler had ended");
+  scheduler_->check_thread("a listener was used on a thread that is not its scheduler's");
+  return *scheduler_;
 }
 
 std::int32_t listener_state::call(operation& op) const noexcept {
   op.fd = fd();
-  return home().carrier().call(op);
+  return scheduler().engine().call(op);
 }
 
 bool listener_state::wants_more() const noexcept {
@@ -108,8 +111,8 @@ bool listener_state::wants_more() const noexcept {
 }
 
 void listener_state::arm() noexcept {
-  if (in_flight() || closing_ || timer::armed()) return;
-  home().carrier().start(*this);
+  if (in_flight() || closing_ || timer_entry::armed()) return;
+  scheduler().engine().start(*this);
 }
 
 // Null when there is none, or no memory for its stream: then it stays, and is tried again later.
@@ -132,8 +135,8 @@ descriptor::owner listener_state::take_staged() noexcept {
 }
 
 void listener_state::on_waiter_gone() noexcept {
-  if (is_adopted() && waiters_.empty() && in_flight() && home_ != nullptr) {
-    home_->carrier().cancel(*this);
+  if (is_adopted() && waiters_.empty() && in_flight() && scheduler_ != nullptr) {
+    scheduler_->engine().cancel(*this);
   }
 }
 
@@ -182,7 +185,7 @@ void listener_state::accepted(int made) noexcept {
   [[maybe_unused]] const int staged = connection.release();
   if (!waiters_.empty()) return back_off(-ENOMEM);
   pause_ = 0;
-  if (staged_.size() >= staged_max) home().carrier().cancel(*this);
+  if (staged_.size() >= staged_max) scheduler().engine().cancel(*this);
 }
 
 // Those that waited because there was no memory for their streams.
@@ -211,24 +214,26 @@ void listener_state::failed(std::int32_t error) noexcept {
 // The connection stays in the backlog, or among the staged ones: trying again at once would fail at
 // once.
 void listener_state::back_off(std::int32_t error) noexcept {
-  if (timer::armed()) return;
+  if (timer_entry::armed()) return;
   if (!std::exchange(complained_, true)) {
     detail::report("ringlet: accept: %s; %s\n", std::strerror(-error), remedy(error));
   }
   pause_ = pause_ == 0 ? pause_first : std::min(2 * pause_, pause_last);
-  home().timers().arm(*this, home().now() + pause_, &listener_state::on_retry);
-  home().carrier().descriptor_waiters().add(*this);
-  if (in_flight()) home().carrier().cancel(*this);
+  scheduler().timers().arm(*this, scheduler().now() + pause_, &listener_state::on_retry);
+  scheduler().engine().descriptor_waiters().add(*this);
+  if (in_flight()) scheduler().engine().cancel(*this);
 }
 
 void listener_state::retry() noexcept {
-  home().timers().disarm(*this);
+  scheduler().timers().disarm(*this);
   descriptor_waiter::unlink();
   serve_staged();
   if (wants_more()) arm();
 }
 
-void listener_state::on_retry(timer& due) noexcept { static_cast<listener_state&>(due).retry(); }
+void listener_state::on_retry(timer_entry& due) noexcept {
+  static_cast<listener_state&>(due).retry();
+}
 
 void listener_state::on_descriptor_freed() noexcept { retry(); }
 
@@ -245,7 +250,7 @@ const char* listener_state::thread_rule() const noexcept {
 
 // A listener is never shut down: that would end it for other processes that share it.
 void listener_state::begin_close() noexcept {
-  if (home_ != nullptr) home_->timers().disarm(*this);
+  if (scheduler_ != nullptr) scheduler_->timers().disarm(*this);
   descriptor_waiter::unlink();
   while (!waiters_.empty()) {
     auto& wait = static_cast<accept_wait&>(waiters_.front());
@@ -255,10 +260,10 @@ void listener_state::begin_close() noexcept {
 }
 
 void listener_state::on_shutdown() noexcept {
-  home_->timers().disarm(*this);
+  scheduler_->timers().disarm(*this);
   descriptor_waiter::unlink();
   closing_ = true;
-  home_->carrier().cancel(*this);
+  scheduler_->engine().cancel(*this);
 }
 
 }  // namespace ringlet

@@ -2,37 +2,39 @@
 #pragma once
 
 #include <ringlet/detail/closable.hpp>
-#include <ringlet/operation.hpp>
-#include <ringlet/scheduler.hpp>
+#include <ringlet/extend/operation.hpp>
+#include <ringlet/extend/scheduler.hpp>
+#include <ringlet/extend/timer.hpp>
+#include <ringlet/extend/wait.hpp>
 #include <ringlet/tcp_listener.hpp>
-#include <ringlet/timer.hpp>
-#include <ringlet/wait.hpp>
 
 #include <deque>
 
-namespace ringlet {
+namespace ringlet::detail {
 
 /// One multishot accept, armed while a fiber waits or there is room for connections that have not
 /// been asked for yet. An adopted listener may be shared with other threads and processes: it
 /// accepts one connection at a time, and only while a fiber waits, so that the other threads and
 /// processes get theirs.
-class listener_state final : public detail::closable, public descriptor_waiter, private timer {
+class listener_state final : public detail::closable,
+                             public extend::descriptor_waiter,
+                             private extend::timer_entry {
  public:
-  listener_state(unique_fd taken, descriptor::family of);
+  listener_state(unique_fd taken, extend::descriptor::family of);
 
-  scheduler& home() const noexcept;
-  std::int32_t call(operation& op) const noexcept;
+  extend::scheduler& scheduler() const noexcept;
+  std::int32_t call(extend::operation& op) const noexcept;
 
   /// A connection that is there, or null.
-  descriptor::owner take_staged() noexcept;
-  void enqueue(accept_wait& wait) noexcept;
+  extend::descriptor::owner take_staged() noexcept;
+  void enqueue(extend::accept_wait& wait) noexcept;
   /// One that waited does so no more.
   void on_waiter_gone() noexcept;
 
  private:
   ~listener_state();
-  static void on_completion(operation& op, const completion& done) noexcept;
-  static void on_retry(timer& due) noexcept;
+  static void on_completion(extend::operation& op, const extend::completion& done) noexcept;
+  static void on_retry(extend::timer_entry& due) noexcept;
   void on_descriptor_freed() noexcept override;
   void on_shutdown() noexcept override;
   const char* thread_rule() const noexcept override;
@@ -40,10 +42,10 @@ class listener_state final : public detail::closable, public descriptor_waiter, 
   void begin_close() noexcept override;
   void drop_untaken() noexcept override;
 
-  bool is_adopted() const noexcept { return family_ == descriptor::family::unknown; }
+  bool is_adopted() const noexcept { return family_ == extend::descriptor::family::unknown; }
   bool wants_more() const noexcept;
   void arm() noexcept;
-  descriptor::owner next_staged() noexcept;
+  extend::descriptor::owner next_staged() noexcept;
   void serve_staged() noexcept;
   bool hand_over(int made) noexcept;
   void accepted(int made) noexcept;
@@ -51,11 +53,11 @@ class listener_state final : public detail::closable, public descriptor_waiter, 
   void back_off(std::int32_t error) noexcept;
   void retry() noexcept;
 
-  wait_list waiters_;
+  extend::wait_list waiters_;
   std::deque<int> staged_;
-  steady_ns pause_ = 0;  // of the last back-off; 0 when the last accept succeeded
-  descriptor::family family_;
+  extend::steady_ns pause_ = 0;  // of the last back-off; 0 when the last accept succeeded
+  extend::descriptor::family family_;
   bool complained_ = false;
 };
 
-}  // namespace ringlet
+}  // namespace ringlet::detail

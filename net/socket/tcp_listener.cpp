@@ -13,6 +13,9 @@
 #include "why_invalid.hpp"
 
 namespace ringlet {
+using namespace extend;
+using namespace detail;
+
 namespace {
 
 void set_or_throw(const detail::socket_calls::socket_on& on, int level, int name, int value) {
@@ -33,15 +36,15 @@ tcp_listener tcp_listener::bind(std::string_view host_and_port, const listen_opt
 }
 
 tcp_listener tcp_listener::bind(const address& where, const listen_options& options) {
-  engine& carrier = current_scheduler().carrier();
+  extend::engine& engine = current_scheduler().engine();
   address target = where;
   const auto must = [&](std::int32_t answer) {
     if (answer >= 0) return answer;
     detail::throw_error(system_error_code(answer), "cannot listen on " + target.to_string(),
                         why_invalid(target, options.ipv6_only));
   };
-  unique_fd socket(must(detail::socket_calls::open_tcp(carrier, target)));
-  const detail::socket_calls::socket_on made{carrier, socket.get()};
+  unique_fd socket(must(detail::socket_calls::open_tcp(engine, target)));
+  const detail::socket_calls::socket_on made{engine, socket.get()};
   if (options.reuse_address) set_or_throw(made, SOL_SOCKET, SO_REUSEADDR, 1);
   if (options.reuse_port) set_or_throw(made, SOL_SOCKET, SO_REUSEPORT, 1);
   if (target.is_ipv6()) set_or_throw(made, IPPROTO_IPV6, IPV6_V6ONLY, options.ipv6_only);
@@ -81,7 +84,7 @@ bool accept_wait::try_now() noexcept {
     answer_ = -ECANCELED;
     return true;
   }
-  static_cast<void>(from_->home());  // checks the thread
+  static_cast<void>(from_->scheduler());  // checks the thread
   made_ = from_->take_staged();
   return made_ != nullptr;
 }
@@ -97,13 +100,13 @@ void accept_wait::unwatch() noexcept {
 void accept_wait::deliver(descriptor::owner made) noexcept {
   made_ = std::move(made);
   unlink();
-  conclude_with_hope();
+  conclude_external();
 }
 
 void accept_wait::fail(std::int32_t error) noexcept {
   answer_ = error;
   unlink();
-  conclude_with_hope();
+  conclude_external();
 }
 
 void accept_wait::on_cancel(cancel_reason reason) noexcept {

@@ -10,13 +10,16 @@
 #include "why_invalid.hpp"
 
 namespace ringlet {
+using namespace extend;
+using namespace detail;
+
 namespace {
 
 // Whether a connection leads to itself: an attempt to connect to a port without a listener may be
 // given that same port for its own end, and TCP then lets the socket connect to itself. Only equal
 // ports require a comparison of the hosts.
-bool leads_to_itself(engine& carrier, int fd, const address& peer) noexcept {
-  const detail::socket_calls::socket_on socket{carrier, fd};
+bool leads_to_itself(extend::engine& engine, int fd, const address& peer) noexcept {
+  const detail::socket_calls::socket_on socket{engine, fd};
   address ends[2];
   if (detail::socket_calls::local_name(socket, ends[0]) < 0 || ends[0].port() != peer.port())
     return false;
@@ -89,7 +92,7 @@ void tcp_stream::set_reset_on_close(bool on) {
 
 bool connect_wait::begin(frame_record& at) noexcept {
   if (!enter(at)) return continue_or_yield(at);
-  answer = detail::socket_calls::open_tcp(carrier(), peer_);
+  answer = detail::socket_calls::open_tcp(engine(), peer_);
   if (answer < 0) return continue_or_yield(at);
   socket_.reset(answer);
   fd = answer;
@@ -105,12 +108,12 @@ result<tcp_stream> connect_wait::take() {
     socket_.reset();
     return failure();
   }
-  if (leads_to_itself(carrier(), socket_.get(), peer_)) {
+  if (leads_to_itself(engine(), socket_.get(), peer_)) {
     socket_.reset();
     return std::make_error_code(std::errc::connection_refused);
   }
   // A failure here is no reason to drop the connection, and nothing may be thrown here.
-  const detail::socket_calls::socket_on connected{carrier(), socket_.get()};
+  const detail::socket_calls::socket_on connected{engine(), socket_.get()};
   detail::socket_calls::set_option(connected, IPPROTO_TCP, TCP_NODELAY, 1);
   return tcp_stream(std::move(socket_), descriptor::family::internet);
 }

@@ -3,7 +3,7 @@
 
 #include <ringlet/address.hpp>
 
-namespace ringlet {
+namespace ringlet::detail {
 
 /// `ipv6_only` tells whether the socket accepts no IPv4.
 inline const char* why_invalid(const address& refused, bool ipv6_only = false) noexcept {
@@ -18,4 +18,4 @@ inline const char* why_invalid(const address& refused, bool ipv6_only = false) n
   return "the system does not accept this address";
 }
 
-}  // namespace ringlet
+}  // namespace ringlet::detail

@@ -5,6 +5,8 @@
 #include <utility>
 
 namespace ringlet {
+using namespace extend;
+
 namespace {
 
 // Nothing can hasten it: what it waits for has been cancelled already.
@@ -21,7 +23,7 @@ bool detail::closable::close(close_wait* waiter) noexcept {
     if (const int fd = std::exchange(operation::fd, -1); owns_number()) unique_fd(fd).reset();
     return true;
   }
-  if (home_ != nullptr) home_->check_thread(thread_rule());
+  if (scheduler_ != nullptr) scheduler_->check_thread(thread_rule());
   begin_close();
   drop_untaken();
   if (is_idle()) {
@@ -29,14 +31,14 @@ bool detail::closable::close(close_wait* waiter) noexcept {
     return true;
   }
   closer_ = waiter;
-  if (in_flight()) home_->carrier().cancel(*this);
+  if (in_flight()) scheduler_->engine().cancel(*this);
   return false;
 }
 
 void detail::closable::close_number() noexcept {
   const int fd = std::exchange(operation::fd, -1);
   if (fd >= 0 && !owns_number()) {
-    if (home_ != nullptr) home_->carrier().forget(fd);
+    if (scheduler_ != nullptr) scheduler_->engine().unregister_fd(fd);
   } else {
     unique_fd(fd).reset();  // by the engine, or when that is gone, with all that was in flight, not
   }
@@ -45,7 +47,7 @@ void detail::closable::close_number() noexcept {
 void detail::closable::finish_close() noexcept {
   drop_untaken();  // a read that was ended by the close may have left some of a buffer
   close_number();
-  if (close_wait* waiter = std::exchange(closer_, nullptr)) waiter->wake_with_hope();
+  if (close_wait* waiter = std::exchange(closer_, nullptr)) waiter->wake_external();
   if (released_) {
     shutdown_hook::unlink();
     delete this;
@@ -63,13 +65,13 @@ void detail::closable::release() noexcept {
 
 void detail::closable::on_scheduler_gone() noexcept {
   drop_untaken();
-  home_ = nullptr;
+  scheduler_ = nullptr;
 }
 
 bool close_wait::begin(frame_record& at) noexcept {
   if (!enter(at)) return continue_or_yield(at);
   if (closed_ == nullptr || closed_->close(this)) return continue_or_yield(at);
-  suspend_with_hope(close_type, at);
+  suspend_external(close_type, at);
   return true;
 }
 

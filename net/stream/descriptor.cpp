@@ -1,8 +1,8 @@
 // Receiving, and what is in flight when a descriptor is closed.
 #include <ringlet/address.hpp>
-#include <ringlet/descriptor.hpp>
 #include <ringlet/detail/close_with_reset.hpp>
 #include <ringlet/detail/socket_calls.hpp>
+#include <ringlet/extend/descriptor.hpp>
 #include <ringlet/unique_fd.hpp>
 
 #include <poll.h>
@@ -12,14 +12,14 @@
 #include <new>
 #include <string>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 void descriptor::describe(direction which, std::string& out) const {
   const std::string number = "fd " + std::to_string(fd());
   address peer;
   const bool is_known = family_ == family::internet && fd() >= 0 &&
                         detail::socket_calls::peer_name(
-                            detail::socket_calls::socket_on{home_->carrier(), fd()}, peer) >= 0;
+                            detail::socket_calls::socket_on{scheduler_->engine(), fd()}, peer) >= 0;
   if (is_known) {
     out += which == direction::read ? "from " : "to ";
     out += peer.to_string() + " (" + number + ')';
@@ -28,11 +28,11 @@ void descriptor::describe(direction which, std::string& out) const {
   }
 }
 
-descriptor::descriptor(scheduler& home, int fd, kind what, family of) noexcept
-    : closable(home, opcode::receive, &descriptor::on_received), kind_(what), family_(of) {
+descriptor::descriptor(extend::scheduler& scheduler, int fd, kind what, family of) noexcept
+    : closable(scheduler, opcode::receive, &descriptor::on_received), kind_(what), family_(of) {
   operation::fd = fd;
-  home.hooks().add(*this);
-  home.carrier().keep(fd);
+  scheduler.hooks().add(*this);
+  scheduler.engine().register_fd(fd);
 }
 
 descriptor::owner descriptor::make(int fd, kind what, family of) {
@@ -47,26 +47,26 @@ void descriptor::find_family() noexcept {
 }
 
 void descriptor::refuse_thread() const noexcept {
-  RINGLET_ASSERT(home_ != nullptr, "a stream was used after its scheduler had ended");
-  detail::wrong_thread(*home_, "a stream was used on a thread that is not its scheduler's");
+  RINGLET_ASSERT(scheduler_ != nullptr, "a stream was used after its scheduler had ended");
+  detail::wrong_thread(*scheduler_, "a stream was used on a thread that is not its scheduler's");
 }
 
 std::int32_t descriptor::call(operation& op) noexcept {
-  if (closing_ || home_ == nullptr) return op.answer = -EBADF;
+  if (closing_ || scheduler_ == nullptr) return op.answer = -EBADF;
   check_thread();
   op.fd = operation::fd;
-  return home_->carrier().call(op);
+  return scheduler_->engine().call(op);
 }
 
 void descriptor::on_received(operation& op, const completion& done) noexcept {
   auto& self = static_cast<descriptor&>(op);
-  engine& carrier = self.home_->carrier();
+  extend::engine& engine = self.scheduler_->engine();
   if (done.buffer != completion::no_buffer) {
     if (done.result > 0) self.note_arrival(static_cast<std::uint32_t>(done.result));
     if (done.result > 0 && (!self.closing_ || self.is_awaited_)) {
-      self.arrived_.push(carrier.buffers(), done.buffer, static_cast<std::uint32_t>(done.result));
+      self.arrived_.push(engine.buffers(), done.buffer, static_cast<std::uint32_t>(done.result));
     } else {
-      carrier.give_back(done.buffer);
+      engine.recycle_buffer(done.buffer);
     }
   }
   if (!done.more && !self.closing_) {
@@ -90,14 +90,14 @@ void descriptor::on_received(operation& op, const completion& done) noexcept {
 // A peer may have a few buffers filled while no fiber reads, as long as there are enough for
 // others.
 bool descriptor::has_too_much() const noexcept {
-  engine& carrier = home_->carrier();
-  const bool few_left = carrier.buffers_free() < carrier.buffers().count() / 4;
+  extend::engine& engine = scheduler_->engine();
+  const bool few_left = engine.buffers_free() < engine.buffers().count() / 4;
   return arrived_.size() > (few_left ? 1 : arrived_max);
 }
 
 bool descriptor::take_buffer(std::int32_t& id, std::int32_t& size) noexcept {
   if (arrived_.empty()) return false;
-  buffer_pool& pool = home_->carrier().buffers();
+  buffer_pool& pool = scheduler_->engine().buffers();
   id = arrived_.pop(pool);
   const buffer_pool::filled& what = pool.filled_at(id);
   size = static_cast<std::int32_t>(what.end - what.begin);
@@ -120,7 +120,7 @@ void descriptor::keep_error(std::int32_t error) noexcept {
 // All buffers are on lease. If there is data it goes to memory of its own. If there is none, the
 // next request waits for data without a buffer, and this is done again when there is some.
 bool descriptor::receive_privately(std::byte*& memory, std::int32_t& size) noexcept {
-  buffer_pool& pool = home_->carrier().buffers();
+  buffer_pool& pool = scheduler_->engine().buffers();
   std::byte* made = nullptr;
   try {
     made = pool.allocate_private();
@@ -155,7 +155,7 @@ bool descriptor::has_something_to_receive() noexcept {
 }
 
 void descriptor::drop_untaken() noexcept {
-  if (!arrived_.empty()) arrived_.clear(home_->carrier().buffers());
+  if (!arrived_.empty()) arrived_.clear(scheduler_->engine().buffers());
   end_arrived_ = false;
   if (closing_) end_bulk();
 }
@@ -165,9 +165,9 @@ const char* descriptor::thread_rule() const noexcept {
 }
 
 void descriptor::begin_close() noexcept {
-  if (kind_ == kind::connection && home_ != nullptr) {
-    detail::socket_calls::shutdown(detail::socket_calls::socket_on{home_->carrier(), operation::fd},
-                                   SHUT_RDWR);
+  if (kind_ == kind::connection && scheduler_ != nullptr) {
+    detail::socket_calls::shutdown(
+        detail::socket_calls::socket_on{scheduler_->engine(), operation::fd}, SHUT_RDWR);
   }
   if (reader_ != nullptr) reader_->on_close();
   if (writer_ != nullptr) writer_->cancel_wait(cancel_reason::closed);
@@ -175,26 +175,26 @@ void descriptor::begin_close() noexcept {
 
 void descriptor::abort() noexcept {
   if (operation::fd < 0 || kind_ == kind::borrowed) return;
-  if (home_ == nullptr) return detail::close_with_reset(release_fd());
+  if (scheduler_ == nullptr) return detail::close_with_reset(release_fd());
   if (is_left_behind()) {  // the connection is the parent's
     close(nullptr);
     return;
   }
   check_thread();
   const linger at_once{.l_onoff = 1, .l_linger = 0};
-  detail::socket_calls::set_linger(detail::socket_calls::socket_on{home_->carrier(), operation::fd},
-                                   at_once);
+  detail::socket_calls::set_linger(
+      detail::socket_calls::socket_on{scheduler_->engine(), operation::fd}, at_once);
   set_reset_on_close(true);
   close(nullptr);
 }
 
 int descriptor::release_fd() noexcept {
-  if (home_ != nullptr) check_thread();
+  if (scheduler_ != nullptr) check_thread();
   RINGLET_ASSERT(is_idle(), "a descriptor was released while a read or write was in flight");
   RINGLET_ASSERT(!has_arrived(), "a descriptor was released with received bytes that nobody took");
   closing_ = true;
   end_bulk();
-  if (home_ != nullptr) home_->carrier().forget(operation::fd);
+  if (scheduler_ != nullptr) scheduler_->engine().unregister_fd(operation::fd);
   return std::exchange(operation::fd, -1);
 }
 
@@ -223,4 +223,4 @@ std::error_code io_wait<Which>::transfer_failure() {
 template class io_wait<direction::read>;
 template class io_wait<direction::write>;
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

@@ -8,12 +8,12 @@
 #include <string>
 #include <system_error>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 const wait_type poll_fd_wait::type = make_type<poll_fd_wait>("poll_fd");
 
-poll_fd_wait::poll_fd_wait(int polled, short events, const until& limit) noexcept
-    : basic_operation_wait(opcode::poll, &poll_fd_wait::on_completion, limit) {
+poll_fd_wait::poll_fd_wait(int polled, short events, const time_limit& timeout) noexcept
+    : basic_operation_wait(opcode::poll, &poll_fd_wait::on_completion, timeout) {
   fd = polled;
   poll.events = events;
 }
@@ -35,7 +35,7 @@ bool poll_fd_wait::try_now() noexcept {
   operation now(opcode::poll, nullptr);
   now.fd = fd;
   now.poll.events = poll.events;
-  answer = carrier().call(now);
+  answer = engine().call(now);
   return answer != -EAGAIN;
 }
 
@@ -48,4 +48,4 @@ short poll_fd_wait::take_or_throw() {
   detail::throw_error(taken.error(), call, "none of them can come");
 }
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

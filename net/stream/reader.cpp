@@ -18,6 +18,8 @@
 #include <new>
 
 namespace ringlet {
+using namespace extend;
+
 namespace {
 
 constexpr std::size_t nowhere = std::string_view::npos;
@@ -28,7 +30,7 @@ constexpr std::size_t stored_min = 64;
 
 /// Reads of a stream that lends no buffers, into memory of its own. It outlives every wait, and the
 /// reader that owns it is not destroyed while one waits.
-class file_request final : private operation {
+class extend::file_request final : private operation {
  public:
   explicit file_request(std::size_t size)
       : operation(opcode::read, &file_request::on_completion), memory_(size) {
@@ -40,9 +42,9 @@ class file_request final : private operation {
     waiter_ = &waiter;
     fd = waiter.on().fd();
     const detail::on_behalf_of named(*waiter.fiber_);
-    waiter.fiber_->home().carrier().start(*this);
+    waiter.fiber_->scheduler().engine().start(*this);
   }
-  void cancel() noexcept { waiter_->fiber_->home().carrier().cancel(*this); }
+  void cancel() noexcept { waiter_->fiber_->scheduler().engine().cancel(*this); }
 
  private:
   static void on_completion(operation& op, const completion& done) noexcept;
@@ -291,7 +293,7 @@ bool reader_wait::begin(frame_record& at) noexcept {
   if (look() || !may_claim()) return continue_or_yield(at);
   claim(*this);
   if (progress()) return continue_or_yield(at);
-  suspend_with_hope(kind(), at);
+  suspend_external(kind(), at);
   wait_on();
   return true;
 }
@@ -366,7 +368,7 @@ void reader_wait::on_arrival() noexcept {
 
 void reader_wait::go_on(bool done) noexcept {
   if (!done && reason_ == cancel_reason::none) return wait_on();
-  wake_with_hope();
+  wake_external();
 }
 
 void reader_wait::on_cancel(cancel_reason reason) noexcept {
@@ -438,8 +440,8 @@ std::optional<std::string_view> read_line_wait::await_resume() {
 }
 
 read_until_wait::read_until_wait(reader& in, std::string_view delimiter,
-                                 const until& limit) noexcept
-    : reader_wait(in, limit), delimiter_size_(delimiter.size()) {
+                                 const time_limit& timeout) noexcept
+    : reader_wait(in, timeout), delimiter_size_(delimiter.size()) {
   RINGLET_ASSERT(!delimiter.empty(), "read_until() needs a delimiter of at least one byte");
   want(delimiter);
 }
@@ -473,11 +475,12 @@ result<std::string_view> view_wait<Consumes>::take() {
   return piece;
 }
 
-template class view_wait<true>;
-template class view_wait<false>;
+template class extend::view_wait<true>;
+template class extend::view_wait<false>;
 
-read_copy_wait::read_copy_wait(reader& in, std::span<std::byte> memory, const until& limit) noexcept
-    : reader_wait(in, limit), memory_(memory) {
+read_copy_wait::read_copy_wait(reader& in, std::span<std::byte> memory,
+                               const time_limit& timeout) noexcept
+    : reader_wait(in, timeout), memory_(memory) {
   RINGLET_ASSERT(!memory.empty(), "read_some() needs room for at least one byte");
   want(1);
 }

@@ -1,7 +1,7 @@
 // How bytes are waited for: short reads and writes, buffers that have run out, and what a
 // cancellation leaves behind.
 #include <ringlet/detail/value_or_throw.hpp>
-#include <ringlet/stream_waits.hpp>
+#include <ringlet/extend/stream_waits.hpp>
 
 #include <limits.h>
 
@@ -10,6 +10,8 @@
 #include <utility>
 
 namespace ringlet {
+using namespace extend;
+
 namespace {
 
 // The most that one request sends or reads. A request that is woken more than 128 times before it
@@ -46,7 +48,7 @@ bool receive_wait::begin(frame_record& at) noexcept {
   if (!enter(at)) return continue_or_yield(at);
   claim(*this);
   if (take_arrived()) return continue_or_yield(at);
-  suspend_with_hope(type, at);
+  suspend_external(type, at);
   on().await_arrival();
   return true;
 }
@@ -61,7 +63,7 @@ void receive_wait::on_arrival() noexcept {
     // The request has ended without bringing anything: make another, unless this wait is to end.
     if (reason_ == cancel_reason::none) return from.await_arrival();
   }
-  wake_with_hope();
+  wake_external();
 }
 
 void receive_wait::on_cancel(cancel_reason reason) noexcept {
@@ -78,7 +80,7 @@ result<buffer> receive_wait::take() {
   if (answer_ > 0) [[likely]] {
     const auto size = static_cast<std::uint32_t>(answer_);
     on().count(direction::read) += size;
-    buffer_pool& pool = fiber_->home().carrier().buffers();
+    buffer_pool& pool = fiber_->scheduler().engine().buffers();
     return memory_ == nullptr ? pool.lend_filled(buffer_) : pool.lend_private(memory_, size);
   }
   if (reason_ == cancel_reason::interrupted) {  // nothing was taken; see operation_wait::failure()
@@ -109,13 +111,13 @@ void readable_wait::on_arrival() noexcept {
   } else if (!from.has_arrived() && !(from.found_no_buffer() && from.has_something_to_receive())) {
     return from.await_arrival();  // the request has ended without bringing anything
   }
-  conclude_with_hope();
+  conclude_external();
 }
 
 void readable_wait::on_cancel(cancel_reason reason) noexcept {
   remember(reason);
   unwatch();
-  conclude_with_hope();
+  conclude_external();
 }
 
 result<bool> readable_wait::take() {
@@ -139,7 +141,7 @@ bool read_wait::begin_read(const wait_type& type, frame_record& at) noexcept {
   claim(*this);
   if (take_arrived()) return continue_or_yield(at);
   fd = on().fd();
-  suspend_with_hope(type, at);
+  suspend_external(type, at);
   wait_on();
   return true;
 }
@@ -169,8 +171,8 @@ void read_wait::on_cancel(cancel_reason reason) noexcept {
 // read_some
 
 read_some_wait::read_some_wait(descriptor& on, opcode kind, std::span<std::byte> memory,
-                               until limit) noexcept
-    : read_wait(on, kind, &read_some_wait::on_completion, limit) {
+                               time_limit timeout) noexcept
+    : read_wait(on, kind, &read_some_wait::on_completion, timeout) {
   RINGLET_ASSERT(!memory.empty(), "read_some() needs room for at least one byte");
   data = memory.data();
   length = request_size(memory.size());
@@ -206,8 +208,8 @@ std::size_t read_some_wait::await_resume() {
 // read_exact
 
 read_exact_wait::read_exact_wait(descriptor& on, opcode kind, std::span<std::byte> memory,
-                                 until limit) noexcept
-    : read_wait(on, kind, &read_exact_wait::on_completion, limit), memory_(memory) {
+                                 time_limit timeout) noexcept
+    : read_wait(on, kind, &read_exact_wait::on_completion, timeout), memory_(memory) {
   aim();
 }
 
@@ -247,7 +249,7 @@ result<void> read_exact_wait::take() {
   // middle of something.
   const bool is_interrupted = reason_ == cancel_reason::interrupted;
   if ((answer == -ECANCELED || is_interrupted) && done_ != 0) {
-    on().set_cut_short(direction::read);
+    on().set_partial(direction::read);
   }
   if (!has_claim()) rethrow_interruption();
   if (memory_.empty()) return {};
@@ -307,15 +309,15 @@ result<void> write_wait::take() {
   if (left_ == 0) return {};
   if (answer == 0) answer = -EPIPE;  // a descriptor that takes nothing
   const bool is_interrupted = reason_ == cancel_reason::interrupted;
-  if ((answer == -ECANCELED || is_interrupted) && is_begun()) on().set_cut_short(direction::write);
+  if ((answer == -ECANCELED || is_interrupted) && is_begun()) on().set_partial(direction::write);
   return transfer_failure();
 }
 
 void write_wait::await_resume() { detail::value_or_throw(take(), "write_all", unwritable); }
 
 write_all_wait::write_all_wait(descriptor& on, opcode kind, std::span<const std::byte> bytes,
-                               until limit) noexcept
-    : write_wait(on, kind, &write_wait::on_sent<write_all_wait>, bytes.size(), limit) {
+                               time_limit timeout) noexcept
+    : write_wait(on, kind, &write_wait::on_sent<write_all_wait>, bytes.size(), timeout) {
   data = const_cast<std::byte*>(bytes.data());
   if (kind == opcode::send) transfer.flags = MSG_WAITALL;  // the kernel continues after a short one
 }
@@ -325,8 +327,8 @@ bool write_all_wait::begin(frame_record& at) noexcept { return begin_write(*this
 // write_all of several spans
 
 gather_wait::gather_wait(descriptor& on, std::span<const std::span<const std::byte>> parts,
-                         until limit)
-    : write_wait(on, opcode::send_message, &write_wait::on_sent<gather_wait>, 0, limit) {
+                         time_limit timeout)
+    : write_wait(on, opcode::send_message, &write_wait::on_sent<gather_wait>, 0, timeout) {
   transfer.flags = MSG_WAITALL;
   parts_.reserve(parts.size());
   for (const auto part : parts) {

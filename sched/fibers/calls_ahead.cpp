@@ -1,6 +1,6 @@
 // The lists of an imap(), and the wait for the next call to be read.
 #include <ringlet/detail/calls_ahead.hpp>
-#include <ringlet/frame_pool.hpp>
+#include <ringlet/detail/frame_pool.hpp>
 
 #include <fmt/format.h>
 
@@ -8,6 +8,7 @@
 #include <utility>
 
 namespace ringlet::detail {
+using namespace extend;
 
 // Its links as a watcher are in the list of its fiber until that has ended, then in `ended_`.
 struct calls_ahead::call : done_watcher, list_hook<calls_ahead> {

@@ -1,11 +1,11 @@
 // The links to several fibers, and the wait for the next end.
-#include <ringlet/ended_fibers.hpp>
+#include <ringlet/extend/ended_fibers.hpp>
 
 #include <fmt/format.h>
 
 #include <iterator>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 const wait_type ended_fibers::next_wait::type = make_type<next_wait>("join one of");
 
@@ -18,7 +18,7 @@ ended_fibers::ended_fibers(const std::vector<fiber_base*>& targets)
       order_.push_back(place);
       continue;
     }
-    target.home().check_thread("a fiber of another thread's scheduler cannot be joined");
+    target.scheduler().check_thread("a fiber of another thread's scheduler cannot be joined");
     RINGLET_ASSERT(&target != current_scheduler().running(),
                    "a fiber joins itself, so its wait would never end");
     links_[place].owner = this;
@@ -64,4 +64,4 @@ void ended_fibers::next_wait::describe(std::string& out) const {
   fmt::format_to(std::back_inserter(out), "{} fibers", of_->count_ - of_->order_.size());
 }
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

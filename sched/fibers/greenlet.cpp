@@ -1,13 +1,15 @@
 // Where a switch leads, and what a greenlet leaves when it ends.
 #include <ringlet/detail/fiber_extras.hpp>
 #include <ringlet/detail/thrown.hpp>
+#include <ringlet/extend/scheduler.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/greenlet.hpp>
-#include <ringlet/scheduler.hpp>
 
 #include <type_traits>
 
 namespace ringlet {
+using namespace extend;
+using namespace detail;
 
 thread_local constinit switch_hook detail::switch_hook_here = nullptr;
 
@@ -27,9 +29,9 @@ bool is_exit(const std::exception_ptr& error) noexcept {
 }
 
 // An exception that nothing can catch is passed to a parent.
-void pass_on(parcel& left) noexcept {
+void pass_on(delivery& left) noexcept {
   if (left.kind == arrival::thrown && is_exit(left.error)) {
-    left = {arrival::exited, nullptr, nullptr, {}};
+    left = {arrival::ended, nullptr, nullptr, {}};
   }
 }
 
@@ -88,15 +90,15 @@ void greenlet_base::set_parent(greenlet_base& to) {
 
 void greenlet_base::check_thread() const noexcept {
   if (tree->chain == nullptr) return;
-  const auto& home = static_cast<const scheduler&>(tree->chain->home());
-  home.check_thread("a greenlet was used on a thread that is not its fiber's");
+  const auto& scheduler = static_cast<const extend::scheduler&>(tree->chain->queue());
+  scheduler.check_thread("a greenlet was used on a thread that is not its fiber's");
 }
 
 void greenlet_base::check_use(const frame_record& at) const noexcept {
   const context* mine = tree->chain;
   if (mine == at.chain) return;
   RINGLET_ASSERT(mine != nullptr, "a greenlet was switched to after its fiber had ended");
-  RINGLET_ASSERT(&mine->home() == &at.chain->home(),
+  RINGLET_ASSERT(&mine->queue() == &at.chain->queue(),
                  "a greenlet was switched to on a thread that is not its fiber's");
   RINGLET_ASSERT(tree->current != this,
                  "a greenlet was switched to by another fiber while its own is blocked inside it");
@@ -120,7 +122,7 @@ std::coroutine_handle<> greenlet_base::switch_slowly(frame_record& at, const voi
   return send(at, type, {arrival::value, value, type}, here);
 }
 
-std::coroutine_handle<> greenlet_base::send(frame_record& at, const void* type, parcel&& sent,
+std::coroutine_handle<> greenlet_base::send(frame_record& at, const void* type, delivery&& sent,
                                             greenlet_base*& here) noexcept {
   check_use(at);
   here = tree->current;
@@ -128,9 +130,9 @@ std::coroutine_handle<> greenlet_base::send(frame_record& at, const void* type, 
   return tree->deliver(*this, std::move(sent), &at);
 }
 
-std::coroutine_handle<> greenlet_base::die(parcel&& left) noexcept {
+std::coroutine_handle<> greenlet_base::finish(delivery&& left) noexcept {
   life = phase::finished;
-  add_reference();  // the tree's, until the burial
+  add_reference();  // the tree's, until free_finished()
   tree->dead = this;
   pass_on(left);
   return tree->deliver(*up, std::move(left), nullptr);
@@ -138,8 +140,8 @@ std::coroutine_handle<> greenlet_base::die(parcel&& left) noexcept {
 
 void* greenlet_base::receive_slowly() {
   if (arrived.kind == arrival::returned) return arrived.value;
-  tree->bury();
-  if (arrived.kind == arrival::exited) throw_error(errc::exited, "switch_to");
+  tree->free_finished();
+  if (arrived.kind == arrival::ended) throw_error(errc::fiber_cancelled, "switch_to");
   std::rethrow_exception(std::exchange(arrived.error, {}));
 }
 
@@ -153,7 +155,8 @@ void greenlet_base::destroy_calls() noexcept {
 void greenlet_base::abandon() noexcept {
   if (life == phase::finished) return;
   const context* const owner = tree->chain;
-  if (owner != nullptr && static_cast<const scheduler&>(owner->home()).is_left_behind()) return;
+  if (owner != nullptr && static_cast<const extend::scheduler&>(owner->queue()).is_left_behind())
+    return;
   check_thread();
   RINGLET_ASSERT(tree->current != this,
                  "a greenlet was destroyed while it runs or its fiber is blocked inside it");
@@ -178,7 +181,7 @@ greenlet_tree::greenlet_tree(context& fiber) noexcept
 }
 
 greenlet_tree& greenlet_tree::here() {
-  fiber_base& fiber = ringlet::current();
+  fiber_base& fiber = ringlet::extend::current();
   greenlets_owner& tree = fiber.extras().greenlets;
   if (tree == nullptr) {
     tree = {new greenlet_tree(fiber), [](greenlet_tree* left) noexcept { left->leave(); }};
@@ -192,7 +195,7 @@ void greenlet_tree::leave() noexcept {
   drop_reference();
 }
 
-void greenlet_tree::bury() noexcept {
+void greenlet_tree::free_finished() noexcept {
   greenlet_base* gone = std::exchange(dead, nullptr);
   if (gone == nullptr) return;
   std::exchange(gone->driver, nullptr).destroy();
@@ -208,7 +211,7 @@ void greenlet_tree::enter_scopes(greenlet_base& to) noexcept {
   if (chain->innermost_scope() != top) chain->enter_scopes(*top);
 }
 
-std::coroutine_handle<> greenlet_tree::deliver(greenlet_base& target, parcel&& sent,
+std::coroutine_handle<> greenlet_tree::deliver(greenlet_base& target, delivery&& sent,
                                                const frame_record* at) noexcept {
   greenlet_base& from = *current;
   greenlet_base* to = &target;

@@ -4,10 +4,12 @@
 #include <optional>
 
 namespace ringlet {
+using namespace extend;
+using namespace detail;
 
 task<std::vector<std::size_t>> detail::wait_for_ends(std::vector<fiber_base*> targets,
                                                      join_options options) {
-  const until deadline = until::at(options.limit.resolve(current_scheduler().now()));
+  const time_limit deadline = time_limit::at(options.timeout.resolve(current_scheduler().now()));
   ended_fibers ends(targets);
   const std::size_t wanted = std::min(options.count, targets.size());
   std::vector<std::size_t> places;

@@ -12,6 +12,7 @@
 #include <variant>
 
 namespace ringlet {
+using namespace extend;
 
 const wait_type pool::slot_wait::type = make_type<slot_wait>("slot");
 
@@ -81,7 +82,7 @@ void pool::offer(slot& left, const fiber_base& to) noexcept {
   left.leave();
   expect_one();
   offered_to_ = to.id();
-  if (!end_of_offer_.linked()) to.home().tell_later(end_of_offer_);
+  if (!end_of_offer_.linked()) to.scheduler().tell_later(end_of_offer_);
 }
 
 void pool::withdraw_offer() noexcept {
@@ -106,17 +107,17 @@ void pool::hand_to(slot& taken, member_owner added, fiber_base& made) noexcept {
   enroll(std::move(added), made);
 }
 
-task<bool> pool::add_in_slot(fiber_base& added, until limit) {
-  added.home().check_thread("a fiber of another thread's scheduler was added to a pool");
-  if (added.done() || group::contains(added)) co_return true;
+task<bool> pool::add_in_slot(fiber_base& added, time_limit timeout) {
+  added.scheduler().check_thread("a fiber of another thread's scheduler was added to a pool");
+  if (added.done() || fiber_set::contains(added)) co_return true;
   slot taken;
   std::error_code error;
   if (&added == &current()) {
-    result<slot> own = co_await as_result(reserve(limit));
+    result<slot> own = co_await as_result(reserve(timeout));
     if (own) taken = *std::move(own);
     if (!own) error = own.error();
   } else {
-    auto first = co_await as_result(select(reserve(limit), join_wait(added, forever)));
+    auto first = co_await as_result(select(reserve(timeout), join_wait(added, forever)));
     if (first && first->index() == 0) taken = std::get<0>(*std::move(first));
     if (!first) error = first.error();
   }
@@ -162,7 +163,7 @@ pool& pool::slot::checked() {
 
 void pool::slot::add_fiber(fiber_base& added) {
   pool& of = checked();
-  added.home().check_thread("a fiber of another thread's scheduler was added to a pool");
+  added.scheduler().check_thread("a fiber of another thread's scheduler was added to a pool");
   if (added.done() || of.contains(added)) return release();
   of.hand_to(*this, of.make_member(), added);
 }

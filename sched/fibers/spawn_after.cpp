@@ -2,6 +2,7 @@
 #include <ringlet/spawn_after.hpp>
 
 namespace ringlet {
+using namespace extend;
 
 steady_ns detail::next_tick(steady_ns tick, steady_ns period) noexcept {
   const steady_ns now = current_scheduler().now();
@@ -11,7 +12,7 @@ steady_ns detail::next_tick(steady_ns tick, steady_ns period) noexcept {
   return next + missed * period;
 }
 
-steady_ns detail::checked_period(const until& period) {
+steady_ns detail::checked_period(const time_limit& period) {
   const steady_ns length = period.resolve(0);
   RINGLET_ASSERT(length > 0, "spawn_every() needs a period above zero");
   return length;

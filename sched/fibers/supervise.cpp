@@ -8,6 +8,8 @@
 #include <string>
 
 namespace ringlet {
+using namespace extend;
+using namespace detail;
 
 std::chrono::nanoseconds detail::restart_count::pause_after(steady_ns begin,
                                                             const std::exception_ptr& error) {
@@ -35,8 +37,8 @@ void detail::restart_count::report(const std::exception_ptr& error) const {
   const bool is_known = trail.chain == &failed && trail.owner == 0;
   // The next failure, which may leave no awaits, must not inherit these.
   if (is_known) trail.owner = failed.id();
-  report_unobserved({failed.id(), failed.name(), error, failed.spawned_at(),
-                     std::span(trail.sites, is_known ? trail.count : 0), then});
+  report_unhandled({failed.id(), failed.name(), error, failed.spawned_at(),
+                    std::span(trail.sites, is_known ? trail.count : 0), then});
 }
 
 }  // namespace ringlet

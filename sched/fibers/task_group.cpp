@@ -9,6 +9,8 @@
 #include <utility>
 
 namespace ringlet {
+using namespace extend;
+
 namespace {
 
 std::string text_of(const std::vector<std::exception_ptr>& errors) {
@@ -64,21 +66,21 @@ task_group::~task_group() {
 }
 
 void task_group::add(fiber_base& child) {
-  scheduler& home = starter_.home();
-  home.check_thread("a fiber was spawned in a group of another thread's scheduler");
+  extend::scheduler& scheduler = starter_.scheduler();
+  scheduler.check_thread("a fiber was spawned in a group of another thread's scheduler");
   if (child.interrupted()) {
     has_refused_ = true;
-    return home.reject(child);
+    return scheduler.reject(child);
   }
   std::unique_ptr<member> added;
   try {
     added = std::make_unique<member>(*this, child);
   } catch (...) {
-    home.reject(child);
+    scheduler.reject(child);
     throw;
   }
   add_member(*added.release());
-  home.adopt(child);
+  scheduler.adopt(child);
 }
 
 void task_group::on_ended(member& ended) noexcept {
@@ -97,7 +99,8 @@ void task_group::on_ended(member& ended) noexcept {
 
 void task_group::cancel() noexcept {
   check_open();
-  starter_.home().check_thread("a group was cancelled on a thread that is not its scheduler's");
+  starter_.scheduler().check_thread(
+      "a group was cancelled on a thread that is not its scheduler's");
   cancel_members();
   if (body_) body_->cancel();
 }

@@ -6,8 +6,8 @@
 // work, and is no longer this thread's. Every call checks one of these anyway and then aborts, so
 // no call needs an extra check.
 #include <ringlet/detail/affinity.hpp>
-#include <ringlet/fiber_base.hpp>
-#include <ringlet/scheduler.hpp>
+#include <ringlet/extend/fiber_base.hpp>
+#include <ringlet/extend/scheduler.hpp>
 #include <ringlet/unique_fd.hpp>
 
 #include <pthread.h>
@@ -19,6 +19,8 @@
 #include <string>
 
 namespace ringlet {
+using namespace extend;
+using namespace detail;
 
 thread_local constinit std::uint32_t detail::serial_here = 0;
 
@@ -39,11 +41,11 @@ class refusing_engine final : public engine {
   void submit(blocking_job&) override { abort_after_fork(); }
   bool withdraw(blocking_job&) noexcept override { return false; }
   steady_ns now() noexcept override { abort_after_fork(); }
-  void give_back(std::int32_t) noexcept override {}
+  void recycle_buffer(std::int32_t) noexcept override {}
   std::uint32_t buffers_free() const noexcept override { return 0; }
 
  private:
-  void ring_bell() noexcept override {}
+  void notify() noexcept override {}
 };
 
 struct registry {
@@ -65,7 +67,7 @@ void in_parent() noexcept { all().mutex.unlock(); }
 void in_child() noexcept {
   registry& known = all();
   while (!known.running.empty()) {
-    scheduler& left = known.running.pop_front();
+    extend::scheduler& left = known.running.pop_front();
     known.left_behind.push_back(left);
     detail::leave_behind(left, known.refusing);
   }
@@ -74,11 +76,11 @@ void in_child() noexcept {
 
 }  // namespace
 
-void detail::leave_behind(scheduler& left, engine& refusing) noexcept {
+void detail::leave_behind(extend::scheduler& left, extend::engine& refusing) noexcept {
   left.left_behind_ = true;
   left.engine_ = &refusing;
   // Without its mutex, which a thread of the parent may hold.
-  left.remotes_->left_behind = true;
+  left.handle_state_->left_behind = true;
   if (scheduler_here != &left) return;
   // The fiber that called fork() continues to its next wait, where this has the turn look. Where
   // none did, a callback or posted work, the turn ends.
@@ -115,13 +117,13 @@ void detail::no_scheduler() noexcept {
   RINGLET_ASSERT(false, "a call that needs a scheduler was made outside of run()");
 }
 
-void detail::wrong_thread(const scheduler& owner, const char* rule) noexcept {
+void detail::wrong_thread(const extend::scheduler& owner, const char* rule) noexcept {
   if (owner.is_left_behind()) abort_after_fork();
-  const scheduler* const here = current_scheduler_or_null();
+  const extend::scheduler* const here = current_scheduler_or_null();
   std::array<char, 600> sentence;
   std::snprintf(sentence.data(), sentence.size(),
                 "%s: it belongs to scheduler %s, and this thread runs %s%s; have it done there, by "
-                "remote::post()",
+                "scheduler_handle::post()",
                 rule, owner.label().c_str(), here == nullptr ? "none" : "scheduler ",
                 here == nullptr ? "" : here->label().c_str());
   RINGLET_ASSERT(false, sentence.data());
@@ -131,7 +133,8 @@ void detail::affinity::settle(const char* rule) noexcept {
   {
     registry& known = all();
     const std::lock_guard lock(known.mutex);
-    for (scheduler* s = known.running.next(nullptr); s != nullptr; s = known.running.next(s)) {
+    for (extend::scheduler* s = known.running.next(nullptr); s != nullptr;
+         s = known.running.next(s)) {
       if (serial_ != 0 && s->serial() == serial_) wrong_thread(*s, rule);
     }
   }

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 namespace ringlet::detail {
+using namespace extend;
 
 int batch_clock::read(steady_ns now) noexcept {
   const steady_ns taken = std::max<steady_ns>(now - last_reading_, 1);

@@ -18,6 +18,8 @@
 #include <vector>
 
 namespace ringlet {
+using namespace extend;
+
 namespace {
 
 constexpr double nanoseconds_per_second = 1e9;
@@ -55,12 +57,13 @@ struct range {
 // The limits of scopes, by scope. Scopes do not know them: their timers do.
 class scope_limits {
  public:
-  explicit scope_limits(scheduler& home) {
-    home.timers().for_each_armed([&](const timer& armed, timer::handler kind, steady_ns deadline) {
-      if (const scope* limited = timed_scope::of(armed, kind)) all_.emplace(limited, deadline);
-    });
+  explicit scope_limits(extend::scheduler& scheduler) {
+    scheduler.timers().for_each_armed(
+        [&](const timer_entry& armed, timer_entry::handler kind, steady_ns deadline) {
+          if (const scope* limited = timed_scope::of(armed, kind)) all_.emplace(limited, deadline);
+        });
     if (all_.empty()) return;
-    home.fibers().for_each([&](const fiber_base& starter) {
+    scheduler.fibers().for_each([&](const fiber_base& starter) {
       const detail::open_group* open = starter.newest_group();
       for (; open != nullptr; open = open->older()) groups_.emplace(&open->around_fibers(), open);
     });
@@ -227,10 +230,10 @@ std::string key_of(const fiber_base& who, const scope_limits::around& limits) {
 // The fibers that are alike, in lists in the order of their oldest.
 using alike = std::vector<std::vector<const fiber_base*>>;
 
-alike sort(scheduler& home, const scope_limits& limits) {
+alike sort(extend::scheduler& scheduler, const scope_limits& limits) {
   alike all;
   std::unordered_map<std::string, std::size_t> places;
-  home.fibers().for_each([&](const fiber_base& who) {
+  scheduler.fibers().for_each([&](const fiber_base& who) {
     std::size_t place = all.size();
     if (who.name().empty()) {
       place = places.try_emplace(key_of(who, limits.of(who)), place).first->second;
@@ -267,14 +270,14 @@ std::string_view directory_of(std::string_view path) {
   return path.substr(0, path.rfind('/') + 1);  // npos + 1 is 0
 }
 
-std::string list_fibers(scheduler& all, const dump_options& how) {
+std::string list_fibers(extend::scheduler& all, const dump_options& how) {
   std::vector<entry> entries;
   const steady_ns time = all.now();
   const scope_limits limits(all);
   for (const auto& group : sort(all, limits)) add_entries(group, limits, time, entries);
   const std::string& name = all.settings().name;
   std::string out = fmt::format("scheduler{}{}: {}, {} fibers", name.empty() ? "" : " ", name,
-                                all.carrier().name(), all.fibers().count());
+                                all.engine().name(), all.fibers().count());
   if (entries.size() > how.entries_max) {
     fmt::format_to(std::back_inserter(out), ", the first {} of {} entries", how.entries_max,
                    entries.size());
@@ -301,7 +304,7 @@ const fiber_base* detail::describe_instead(const fiber_base* who) noexcept {
 // The innermost await that was suspended and has not returned. In a fiber with greenlets the calls
 // of a greenlet that was dropped may be gone.
 void detail::describe_running(char* text, std::size_t size) noexcept {
-  const scheduler* const here = current_scheduler_or_null();
+  const extend::scheduler* const here = current_scheduler_or_null();
   if (here == nullptr || here->is_left_behind()) return;
   const fiber_base* const shown_fiber =
       described_instead != nullptr ? described_instead : here->running();

@@ -1,10 +1,10 @@
 // How a run ends: signals, deadlocks, and what is done at each step of the shutdown_clock.
 #include <ringlet/deadlock.hpp>
 #include <ringlet/detail/report.hpp>
+#include <ringlet/extend/scheduler.hpp>
+#include <ringlet/extend/wait.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/run.hpp>
-#include <ringlet/scheduler.hpp>
-#include <ringlet/wait.hpp>
 
 #include <signal.h>
 
@@ -13,6 +13,7 @@
 #include <utility>
 
 namespace ringlet {
+using namespace extend;
 
 void scheduler::check_signal() noexcept {
   const int number = signal_.take();
@@ -62,7 +63,7 @@ void scheduler::enter_next_stage() {
   if (clock_.reached() == stage::holding) return release_starters();
   const bool is_last = clock_.reached() == stage::listed;
   detail::report("ringlet: these fibers did not end within %.1f s after %s:\n%s",
-                 static_cast<double>(options_.grace.count()) / 1e9 * (is_last ? 2 : 1),
+                 static_cast<double>(options_.shutdown_timeout.count()) / 1e9 * (is_last ? 2 : 1),
                  ending_ ? "the main task had ended" : "the signal", dump().c_str());
   if (is_last) on_stuck_();
   end_shields();
@@ -84,9 +85,9 @@ void scheduler::release_main_when_alone() noexcept {
 
 bool scheduler::is_deadlocked() const {
   if (signal_.is_watched() && signal_.has_waiters()) return false;
-  const std::lock_guard lock(remotes_->mutex);
+  const std::lock_guard lock(handle_state_->mutex);
   // In this order: the last handle may have posted before it went.
-  return remotes_->handles == 0 && !engine_->has_posted();
+  return handle_state_->handles == 0 && !engine_->has_posted();
 }
 
 void scheduler::report_deadlock() {
@@ -100,10 +101,10 @@ void scheduler::report_deadlock() {
   main_->stop_holding_back();  // nothing else would end its wait in a shield without a limit
 }
 
-void detail::throw_deadlock_of(scheduler& home, fiber_base& main) {
-  if (home.deadlock_report().empty()) return;
-  deadlock found(home.deadlock_report());
-  if (main.result() == outcome::exited) throw found;
+void detail::throw_deadlock_of(extend::scheduler& scheduler, fiber_base& main) {
+  if (scheduler.deadlock_report().empty()) return;
+  deadlock found(scheduler.deadlock_report());
+  if (main.result() == outcome::cancelled) throw found;
   report_failure_of(main, std::make_exception_ptr(std::move(found)));
 }
 

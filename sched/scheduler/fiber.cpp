@@ -16,6 +16,8 @@
 #include <utility>
 
 namespace ringlet {
+using namespace extend;
+using namespace detail;
 
 const wait_type join_wait::type = make_type<join_wait>("join");
 
@@ -27,12 +29,13 @@ fiber_base::extras_owner fiber_base::inheritance() const {
 }
 
 std::string_view fiber_base::name() const noexcept {
-  if (!done()) home().check_thread("the name of a live fiber was read on another thread");
+  if (!done()) scheduler().check_thread("the name of a live fiber was read on another thread");
   return extras_ ? std::string_view(extras_->name) : std::string_view();
 }
 
 void fiber_base::set_name(std::string_view name) {
-  if (!done()) home().check_thread("a fiber was named on a thread that is not its scheduler's");
+  if (!done())
+    scheduler().check_thread("a fiber was named on a thread that is not its scheduler's");
   extras().name = name;
 }
 
@@ -59,18 +62,18 @@ std::shared_ptr<const detail::context_value> fiber_base::context_values() const 
 
 void fiber_base::kill() noexcept {
   if (done()) return;
-  home().check_thread("a fiber was killed on a thread that is not its scheduler's");
+  scheduler().check_thread("a fiber was killed on a thread that is not its scheduler's");
   context::kill();
 }
 
 void fiber_base::kill_with(std::exception_ptr error) {
   if (error == nullptr) return kill();
   if (done()) return;
-  home().check_thread("a fiber was killed on a thread that is not its scheduler's");
+  scheduler().check_thread("a fiber was killed on a thread that is not its scheduler's");
   context::interrupt_with(std::move(error));
 }
 
-void fiber_base::on_limit(timer& due) noexcept {
+void fiber_base::on_limit(timer_entry& due) noexcept {
   auto& self = static_cast<fiber_base&>(due);
   const wait_type* type = self.current_wait().type;
   RINGLET_ASSERT(type != nullptr && type->cancel != nullptr,
@@ -78,7 +81,7 @@ void fiber_base::on_limit(timer& due) noexcept {
   type->cancel(self, cancel_reason::timed_out);
 }
 
-void fiber_base::on_root_done() noexcept { home().finish_running(); }
+void fiber_base::on_root_done() noexcept { scheduler().finish_running(); }
 
 void fiber_base::set_failure(std::exception_ptr error) noexcept {
   // Only the awaits that this exception has passed, not those of an earlier fiber at the same
@@ -87,13 +90,13 @@ void fiber_base::set_failure(std::exception_ptr error) noexcept {
   const bool is_ours = trail.chain == this && trail.next == nullptr && trail.owner == 0;
   if (is_ours) trail.owner = id_;
   if (detail::thrown_exactly<cancelled>(error) != nullptr) {  // most are: avoids a throw
-    outcome_ = outcome::exited;
+    outcome_ = outcome::cancelled;
     return;
   }
   try {
     std::rethrow_exception(error);
   } catch (const cancelled&) {
-    outcome_ = outcome::exited;
+    outcome_ = outcome::cancelled;
   } catch (...) {
     outcome_ = outcome::error;
     error_ = std::move(error);
@@ -114,24 +117,25 @@ void fiber_base::set_never_started() noexcept {
   if (std::exception_ptr given = first_given_error()) {
     set_failure(std::move(given));
   } else {
-    outcome_ = outcome::exited;
+    outcome_ = outcome::cancelled;
   }
 }
 
 callback_id fiber_base::add_callback(std::unique_ptr<done_callback> added) {
-  if (!done()) home().check_thread("on_done() was called on a thread that is not the scheduler's");
-  RINGLET_ASSERT(current_scheduler_or_null() == &home(),
+  if (!done())
+    scheduler().check_thread("on_done() was called on a thread that is not the scheduler's");
+  RINGLET_ASSERT(current_scheduler_or_null() == &scheduler(),
                  "on_done() was called on a thread that is not the scheduler's, or after it "
                  "had ended");
-  const callback_id id = home().next_callback_id();
+  const callback_id id = scheduler().next_callback_id();
   // A callback that respawns its fiber, with itself as the callback, must not run endlessly when
   // fibers no longer start. So a fiber that is rejected inside the callback of a rejected fiber
   // notifies nothing.
-  if (done() && !has_started() && home().in_callback_of_unstarted()) return id;
+  if (done() && !has_started() && scheduler().in_callback_of_unstarted()) return id;
   done_callback& callback = *added.release();
   callback.id_ = id;
   if (done()) {
-    home().tell_later(callback);
+    scheduler().tell_later(callback);
   } else {
     watch(callback);
   }
@@ -140,11 +144,13 @@ callback_id fiber_base::add_callback(std::unique_ptr<done_callback> added) {
 
 bool fiber_base::remove_callback(callback_id id) noexcept {
   if (!done()) {
-    home().check_thread("remove_callback() was called on a thread that is not the scheduler's");
+    scheduler().check_thread(
+        "remove_callback() was called on a thread that is not the scheduler's");
   }
   if (remove_from(watchers_, id)) return true;
   // The scheduler may be gone, and with it all pending late callbacks.
-  return done() && current_scheduler_or_null() == &home() && remove_from(home().told_later(), id);
+  return done() && current_scheduler_or_null() == &scheduler() &&
+         remove_from(scheduler().told_later(), id);
 }
 
 bool fiber_base::remove_from(intrusive_list<done_watcher>& list, callback_id id) noexcept {
@@ -163,14 +169,14 @@ void done_callback::on_ended(done_watcher& watcher) noexcept {
   auto& callback = static_cast<done_callback&>(watcher);
   const std::unique_ptr<done_callback> owner(&callback);
   const fiber_base& target = callback.target();
-  scheduler& home = target.home();
-  const bool before = home.set_in_callback_of_unstarted(!target.has_started());
+  extend::scheduler& scheduler = target.scheduler();
+  const bool before = scheduler.set_in_callback_of_unstarted(!target.has_started());
   try {
     callback.call();
   } catch (...) {
     detail::report_failure_of(target, std::current_exception());
   }
-  home.set_in_callback_of_unstarted(before);
+  scheduler.set_in_callback_of_unstarted(before);
 }
 
 // Drops one reference. An atomic subtraction waits for all stores before it, which takes a fifth of
@@ -187,9 +193,9 @@ bool fiber_base::is_shared_without_me() noexcept {
 }
 
 void fiber_base::report_failure() noexcept {
-  unobserved_error failure{id_, name(), error_, spawned_at_};
+  unhandled_error failure{id_, name(), error_, spawned_at_};
   if (extras_ != nullptr && extras_->awaits != nullptr) failure.awaits = extras_->awaits->all();
-  report_unobserved(failure);
+  report_unhandled(failure);
 }
 
 void join_wait::on_ended(done_watcher& watcher) noexcept {
@@ -220,19 +226,19 @@ void join_wait::describe(std::string& out) const {
   }
 }
 
-void throw_failure(fiber_base& failed) {
+void detail::throw_failure(fiber_base& failed) {
   if (const std::exception_ptr error = failed.error()) std::rethrow_exception(error);
   std::string what = fmt::format("get of fiber {}", failed.id());
   if (!failed.name().empty()) fmt::format_to(std::back_inserter(what), " \"{}\"", failed.name());
   throw_failure(failed, what.c_str());
 }
 
-void throw_failure(fiber_base& failed, const char* killed) {
+void detail::throw_failure(fiber_base& failed, const char* killed) {
   if (const std::exception_ptr error = failed.error()) std::rethrow_exception(error);
-  throw_error(errc::exited, killed);
+  throw_error(errc::fiber_cancelled, killed);
 }
 
-fiber_base& current() {
+fiber_base& extend::current() {
   fiber_base* running = current_scheduler().running();
   RINGLET_ASSERT(running != nullptr, "current() was called outside of a fiber");
   return *running;

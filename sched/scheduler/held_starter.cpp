@@ -8,13 +8,15 @@
 // Every resumption and every wait checks for a pending interruption anyway; the code in this file
 // runs only if there is one.
 #include <ringlet/detail/open_group.hpp>
-#include <ringlet/fiber_base.hpp>
+#include <ringlet/extend/fiber_base.hpp>
 
 #include <fmt/format.h>
 
 #include <iterator>
 
 namespace ringlet {
+using namespace extend;
+
 namespace {
 
 void describe_hold(const void* object, std::string& out) {
@@ -42,18 +44,18 @@ bool fiber_base::is_blocked() const noexcept {
   for (const detail::open_group* g = groups_; g != nullptr; g = g->older_) {
     if (is_held_for(*g)) return true;
   }
-  return home().holds_starters() && home().others_hold(*this);
+  return scheduler().holds_starters() && scheduler().others_hold(*this);
 }
 
 // Groups in suspended greenlets still hold the starter when the time for holding is over: when it
 // unwinds, it destroys the greenlets without a wait in which their fibers could end.
 bool fiber_base::is_held_for(const detail::open_group& open) const noexcept {
   if (!open.unwound_ || open.alive_ == 0) return false;
-  return home().holds_starters() || !open.is_open_around(*innermost_scope());
+  return scheduler().holds_starters() || !open.is_open_around(*innermost_scope());
 }
 
 std::size_t fiber_base::blockers() const noexcept {
-  if (home().others_hold(*this)) return home().fibers().count() - 1;
+  if (scheduler().others_hold(*this)) return scheduler().fibers().count() - 1;
   std::size_t count = 0;
   for (const detail::open_group* g = groups_; g != nullptr; g = g->older_) {
     if (g->unwound_) count += g->alive_;
@@ -65,7 +67,7 @@ void fiber_base::on_interrupted(bool was_waiting) noexcept {
   cancel_unwound_groups();
   // Even if nothing blocks it yet: an interruption that reaches further out may arrive before it
   // runs.
-  const bool may_be_held = groups_ != nullptr || home().is_main(*this);
+  const bool may_be_held = groups_ != nullptr || scheduler().is_main(*this);
   if (was_waiting && hold_ == hold::none && may_be_held) hold_ = hold::when_woken;
 }
 
@@ -76,7 +78,7 @@ bool fiber_base::prepare_to_unwind() noexcept {
 
 // Groups in greenlets that are suspended count as unwound: the calls that own the greenlets are.
 void fiber_base::cancel_unwound_groups() noexcept {
-  const bool is_main = home().is_main(*this);
+  const bool is_main = scheduler().is_main(*this);
   if (groups_ == nullptr && !is_main) return;
   scope* const last = last_to_unwind();
   if (last != nullptr) last->mark_outer(true);
@@ -86,7 +88,7 @@ void fiber_base::cancel_unwound_groups() noexcept {
   if (last != nullptr) {
     last->mark_outer(false);
   } else if (is_main) {
-    home().cancel_all_but_main();
+    scheduler().cancel_all_but_main();
   }
 }
 

@@ -2,6 +2,7 @@
 #include <ringlet/detail/open_group.hpp>
 
 namespace ringlet::detail {
+using namespace extend;
 
 open_group::open_group() : starter_(current()) {
   starter_.add_group(*this);

@@ -1,14 +1,14 @@
 // The cancellation and the outcome of a wait for an operation.
-#include <ringlet/operation_wait.hpp>
+#include <ringlet/extend/operation_wait.hpp>
 
 #include <cerrno>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 template <class Base>
 void basic_operation_wait<Base>::on_cancel(cancel_reason reason) noexcept {
   this->remember(reason);
-  carrier().cancel(*this);
+  engine().cancel(*this);
 }
 
 template <class Base>
@@ -30,4 +30,4 @@ void basic_operation_wait<Base>::describe(std::string& out) const {
 template class basic_operation_wait<wait_base>;
 template class basic_operation_wait<two_phase_wait>;
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

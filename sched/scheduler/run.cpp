@@ -15,7 +15,7 @@
 #include <thread>
 
 extern "C" [[gnu::used]] void ringlet_dump() noexcept try {
-  ringlet::scheduler* const here = ringlet::current_scheduler_or_null();
+  ringlet::extend::scheduler* const here = ringlet::extend::current_scheduler_or_null();
   if (here == nullptr) {
     ringlet::detail::report("ringlet: no scheduler runs on this thread; select another one\n");
   } else {
@@ -26,6 +26,8 @@ extern "C" [[gnu::used]] void ringlet_dump() noexcept try {
 }
 
 namespace ringlet {
+using namespace extend;
+
 namespace {
 
 // Keeps the linker from dropping a function that only debuggers call.
@@ -35,16 +37,16 @@ constexpr int exit_failure = 1;
 constexpr int exit_software = 70;  // EX_SOFTWARE of sysexits(3)
 constexpr int exit_signal_base = 128;
 
-// The signal handler may touch only lock-free atomics and the engine's bell.
+// The signal handler may touch only lock-free atomics and the engine's eventfd.
 std::atomic<int> received_signal = 0;
-std::atomic<engine*> engine_to_wake = nullptr;
+std::atomic<extend::engine*> engine_to_wake = nullptr;
 std::atomic<int> handlers_running = 0;  // on any thread: the engine must outlive them
 
 void on_signal(int number) {
   const int saved_errno = errno;
   if (received_signal.exchange(number) != 0) ::_exit(exit_signal_base + number);
   ++handlers_running;
-  if (engine* sleeper = engine_to_wake.load()) sleeper->wake();
+  if (extend::engine* sleeper = engine_to_wake.load()) sleeper->wake();
   --handlers_running;
   errno = saved_errno;
 }
@@ -53,7 +55,7 @@ void on_signal(int number) {
 // need them.
 class signal_watch {
  public:
-  explicit signal_watch(engine& woken) {
+  explicit signal_watch(extend::engine& woken) {
     static const int registered = ::pthread_atfork(nullptr, nullptr, &in_child);
     if (registered != 0) throw std::bad_alloc();
     received_signal = 0;
@@ -94,9 +96,9 @@ class signal_watch {
 
 constinit std::atomic<const signal_watch*> signal_watch::here = nullptr;
 
-void watch_signals(scheduler& home) {
-  home.signal().watch(received_signal);
-  home.set_stuck_handler([] { ::_exit(exit_software); });
+void watch_signals(extend::scheduler& scheduler) {
+  scheduler.signal().watch(received_signal);
+  scheduler.set_stuck_handler([] { ::_exit(exit_software); });
 }
 
 task<int> with_code_zero(task<> main) {
@@ -110,11 +112,11 @@ int run_main(task<int> main, options settings, std::source_location where) {
   reserve_standard_descriptors();
   static_cast<void>(debugger_entry);
   try {
-    const std::unique_ptr<engine> carrier = make_engine(settings.engine, settings.sizes);
-    const signal_watch watch(*carrier);
-    return detail::run_on(*carrier, std::move(main), std::move(settings), where, &watch_signals);
+    const std::unique_ptr<engine> engine = make_engine(settings.engine, settings.sizes);
+    const signal_watch watch(*engine);
+    return detail::run_on(*engine, std::move(main), std::move(settings), where, &watch_signals);
   } catch (const std::system_error& error) {
-    if (error.code() == errc::exited && received_signal != 0) {
+    if (error.code() == errc::fiber_cancelled && received_signal != 0) {
       return exit_signal_base + received_signal;
     }
     detail::report("%s\n", error.what());

@@ -1,7 +1,7 @@
 // The turn.
 #include <ringlet/detail/report.hpp>
+#include <ringlet/extend/scheduler.hpp>
 #include <ringlet/fiber.hpp>
-#include <ringlet/scheduler.hpp>
 #include <ringlet/unique_fd.hpp>
 
 #include <algorithm>
@@ -9,20 +9,21 @@
 #include <utility>
 
 namespace ringlet {
+using namespace extend;
 
-thread_local constinit scheduler* detail::scheduler_here = nullptr;
+thread_local constinit extend::scheduler* detail::scheduler_here = nullptr;
 
-scheduler::scheduler(engine& carrier, options settings)
-    : engine_(&carrier),
+scheduler::scheduler(extend::engine& engine, options settings)
+    : engine_(&engine),
       options_(std::move(settings)),
-      remotes_(std::make_shared<remote_state>()),
-      clock_(options_.grace),
+      handle_state_(std::make_shared<handle_state>()),
+      clock_(options_.shutdown_timeout),
       on_stuck_(&std::abort) {
   RINGLET_ASSERT(detail::scheduler_here == nullptr,
                  "run() was called inside run(): await the task, or spawn it");
-  remotes_->posts_max = options_.posts_max;
-  remotes_->target = engine_;
-  carrier.set_user(label());
+  handle_state_->posts_max = options_.posts_max;
+  handle_state_->target = engine_;
+  engine.set_user(label());
   detail::set_rule_context(&detail::describe_running);
   enlist();
   detail::scheduler_here = this;
@@ -178,8 +179,8 @@ void scheduler::poll(steady_ns limit) {
 // variable.
 void scheduler::drain() noexcept {
   {
-    const std::lock_guard lock(remotes_->mutex);
-    remotes_->target = nullptr;
+    const std::lock_guard lock(handle_state_->mutex);
+    handle_state_->target = nullptr;
   }
   hooks_.shut_down();
   engine_->run_posted();

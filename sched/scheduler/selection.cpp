@@ -1,7 +1,7 @@
 // Watches several waits until the first of them is over.
 #include <ringlet/extend/selection.hpp>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 const wait_type selection::type = make_type<selection>("select");
 
@@ -19,9 +19,9 @@ bool selection::begin(std::span<const candidate> all, frame_record& at) {
     return continue_or_yield(at);
   }
 
-  for (const candidate& one : all_) has_hope_ = has_hope_ || one.how->has_hope;
-  if (has_hope_) {
-    suspend_with_hope(type, at);
+  for (const candidate& one : all_) is_external_ = is_external_ || one.how->is_external;
+  if (is_external_) {
+    suspend_external(type, at);
   } else {
     suspend(type, at);
   }
@@ -39,16 +39,16 @@ void selection::arm_nearest_limit() noexcept {
   steady_ns now = never;
   steady_ns nearest = never;
   for (std::size_t i = 0; i < all_.size(); ++i) {
-    const until& limit = all_[i].wait->limit_;
-    if (limit.is_forever()) continue;
-    if (now == never) now = fiber_->home().now();
-    const steady_ns deadline = limit.resolve(now);
+    const time_limit& timeout = all_[i].wait->limit_;
+    if (timeout.is_forever()) continue;
+    if (now == never) now = fiber_->scheduler().now();
+    const steady_ns deadline = timeout.resolve(now);
     if (deadline >= nearest) continue;
     nearest = deadline;
     first_due_ = i;
   }
   if (nearest == never) return;
-  limit_ = until::at(nearest);
+  limit_ = time_limit::at(nearest);
   fiber_->arm_limit(nearest);
 }
 
@@ -66,7 +66,7 @@ void selection::end(std::size_t winner) noexcept {
   winner_ = winner;
   // Unwatches all of them before any waiter is admitted, which could be another one of these.
   for (const candidate& one : all_) one.how->unwatch(*one.wait);
-  if (has_hope_) {
+  if (is_external_) {
     for (const candidate& one : all_) lingering_ += one.how->lingers(*one.wait);
   }
   if (lingering_ == 0) finish();
@@ -91,8 +91,8 @@ void selection::pass_on() noexcept {
 }
 
 void selection::finish() noexcept {
-  if (has_hope_) {
-    wake_with_hope();
+  if (is_external_) {
+    wake_external();
   } else {
     wake();
   }
@@ -127,4 +127,4 @@ void selection::describe(std::string& out) const {
   }
 }
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

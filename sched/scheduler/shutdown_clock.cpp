@@ -1,11 +1,12 @@
 // The times of a shutdown.
 #include <ringlet/detail/shutdown_clock.hpp>
-#include <ringlet/until.hpp>
+#include <ringlet/time_limit.hpp>
 
 #include <algorithm>
 #include <utility>
 
 namespace ringlet::detail {
+using namespace extend;
 
 void shutdown_clock::start(steady_ns now) noexcept {
   if (start_ == never) start_ = now;
@@ -18,7 +19,7 @@ void shutdown_clock::start_to_the_end(steady_ns now) noexcept {
 }
 
 void shutdown_clock::kill_main_later(steady_ns now) noexcept {
-  kill_main_at_ = until(timeout_).resolve(now);
+  kill_main_at_ = time_limit(timeout_).resolve(now);
   find_next();
 }
 
@@ -39,9 +40,9 @@ void shutdown_clock::find_next() noexcept {
   if (start_ == never) {
     next_ = never;
   } else if (stage_ == stage::holding) {
-    next_ = until(timeout_ / 2).resolve(start_);
+    next_ = time_limit(timeout_ / 2).resolve(start_);
   } else if (to_the_end_) {
-    next_ = until(stage_ == stage::released ? timeout_ : 2 * timeout_).resolve(start_);
+    next_ = time_limit(stage_ == stage::released ? timeout_ : 2 * timeout_).resolve(start_);
   } else {
     next_ = never;
   }

@@ -1,8 +1,9 @@
 // The waits for a signal.
 #include <ringlet/detail/shutdown_signal.hpp>
-#include <ringlet/wait.hpp>
+#include <ringlet/extend/wait.hpp>
 
 namespace ringlet::detail {
+using namespace extend;
 
 void shutdown_signal::add_waiter(list_wait& waiter) noexcept { waiters_.push_back(waiter); }
 

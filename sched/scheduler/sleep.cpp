@@ -3,6 +3,8 @@
 #include <ringlet/sleep.hpp>
 
 namespace ringlet {
+using namespace extend;
+
 namespace {
 
 constexpr wait_type yield_type{"yield", nullptr, nullptr};
@@ -16,7 +18,7 @@ bool sleep_wait::begin(frame_record& at) noexcept { return begin_alone(*this, at
 bool yield_wait::begin(frame_record& at) noexcept {
   if (!enter(at)) return continue_or_yield(at);
   fiber_->begin_wait(yield_type, this, at);
-  fiber_->home().push(*fiber_);
+  fiber_->scheduler().push(*fiber_);
   return true;
 }
 

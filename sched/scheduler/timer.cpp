@@ -1,10 +1,10 @@
 // The heap behind the timers.
-#include <ringlet/fiber_base.hpp>
-#include <ringlet/timer.hpp>
+#include <ringlet/extend/fiber_base.hpp>
+#include <ringlet/extend/timer.hpp>
 
 #include <algorithm>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 void timer_queue::add_places() {
   constexpr std::size_t least = 64;
@@ -18,16 +18,17 @@ void timer_queue::add_places() {
   free_places_ += static_cast<std::ptrdiff_t>(heap_.capacity() - before);
 }
 
-void timer_queue::arm(timer& added, steady_ns deadline, timer::handler on_expiry) noexcept {
+void timer_queue::arm(timer_entry& added, steady_ns deadline,
+                      timer_entry::handler on_expiry) noexcept {
   disarm(added);
   const entry last{deadline, armed_so_far_++, &added, on_expiry};
   heap_.push_back(last);  // has a reserved place, so it does not allocate
   sift_up(heap_.size() - 1, last);
 }
 
-void timer_queue::remove(timer& removed) noexcept {
+void timer_queue::remove(timer_entry& removed) noexcept {
   const std::size_t index = removed.index_;
-  removed.index_ = timer::unarmed;
+  removed.index_ = timer_entry::unarmed;
   const entry last = heap_.back();
   heap_.pop_back();
   if (index == heap_.size()) return;
@@ -73,4 +74,4 @@ void timer_queue::expire(steady_ns now, std::size_t most) noexcept {
   }
 }
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

@@ -1,13 +1,16 @@
 // The beginning and the end of a wait.
 #include <ringlet/extend/selection.hpp>
+#include <ringlet/extend/wait.hpp>
 #include <ringlet/fiber.hpp>
-#include <ringlet/wait.hpp>
 
 #include <exception>
 #include <stdexcept>
 #include <string_view>
 
 namespace ringlet {
+using namespace extend;
+using namespace detail;
+
 namespace {
 
 // Of a wait that had what it wanted, but had used up its budget.
@@ -31,11 +34,13 @@ bool wait_base::yield_for_budget(frame_record& at) noexcept {
   }
   if (was_set_aside && fiber_->may_continue()) return false;
   fiber_->begin_wait(budget_wait, this, at);
-  fiber_->home().push(*fiber_);
+  fiber_->scheduler().push(*fiber_);
   return true;
 }
 
-void wait_base::arm_limit() noexcept { fiber_->arm_limit(limit_.resolve(fiber_->home().now())); }
+void wait_base::arm_limit() noexcept {
+  fiber_->arm_limit(limit_.resolve(fiber_->scheduler().now()));
+}
 
 void wait_base::disarm_limit_and_wake() noexcept {
   fiber_->disarm_limit();
@@ -53,7 +58,7 @@ std::error_code wait_base::cancellation_error() {
 void two_phase_wait::win() noexcept { of_->on_concluded(*this); }
 
 void list_wait::complete() noexcept {
-  fiber_->home().check_thread("a fiber was woken on a thread that is not its scheduler's");
+  fiber_->scheduler().check_thread("a fiber was woken on a thread that is not its scheduler's");
   unlink();
   conclude();
 }
@@ -69,7 +74,7 @@ void list_wait::end_orphans(wait_list& left, const char* rule) noexcept {
   const fiber_base* const owner = current_scheduler().running();
   const std::exception_ptr broken = std::make_exception_ptr(std::logic_error(rule));
   if (owner != nullptr) return detail::report_failure_of(*owner, broken);
-  report_unobserved({0, {}, broken});
+  report_unhandled({0, {}, broken});
 }
 
 void detail::drop_waits_left_behind(wait_list& waits) noexcept {

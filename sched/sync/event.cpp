@@ -6,6 +6,7 @@
 #include <iterator>
 
 namespace ringlet {
+using namespace extend;
 
 const wait_type event::waiting::type = make_type<waiting>("event");
 

@@ -5,11 +5,12 @@
 
 #include <iterator>
 
-namespace ringlet {
+namespace ringlet::detail {
+using namespace extend;
 
 queue_base::~queue_base() {
-  detail::drop_waits_left_behind(pushers_);
-  detail::drop_waits_left_behind(poppers_);
+  drop_waits_left_behind(pushers_);
+  drop_waits_left_behind(poppers_);
   constexpr auto rule =
       "a queue was destroyed while a fiber waited to push or to pop: it must outlive the fibers "
       "that "
@@ -37,4 +38,4 @@ void queue_base::side_wait::describe(std::string& out) const {
                  on_->size());
 }
 
-}  // namespace ringlet
+}  // namespace ringlet::detail

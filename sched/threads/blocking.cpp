@@ -1,7 +1,7 @@
 // Passes a call to the workers, and its answer back to the fiber.
 #include <ringlet/blocking.hpp>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 const wait_type blocking_wait_base::type = make_type<blocking_wait_base>("blocking call");
 
@@ -10,17 +10,17 @@ bool blocking_wait_base::begin(frame_record& at) {
   run = &blocking_wait_base::on_answer;
   // Submit first: without a worker this throws into the caller. The answer cannot arrive before
   // this thread returns to its engine.
-  fiber_->home().carrier().submit(*this);
-  suspend_with_hope(type, at);
+  fiber_->scheduler().engine().submit(*this);
+  suspend_external(type, at);
   return true;
 }
 
 void blocking_wait_base::on_answer(posted_work& job) noexcept {
-  static_cast<blocking_wait_base&>(static_cast<blocking_job&>(job)).wake_with_hope();
+  static_cast<blocking_wait_base&>(static_cast<blocking_job&>(job)).wake_external();
 }
 
 void blocking_wait_base::on_cancel(cancel_reason reason) noexcept {
-  if (withdrawn_ || !home->withdraw(*this)) return;
+  if (withdrawn_ || !owner->withdraw(*this)) return;
   withdrawn_ = true;
   reason_ = reason;
   on_answer(*this);
@@ -31,4 +31,4 @@ bool blocking_wait_base::call_was_made() {
   return !withdrawn_;
 }
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

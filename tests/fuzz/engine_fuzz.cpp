@@ -8,7 +8,7 @@
 //
 // The bytes of a stream follow from their position, so that what is read shows what went wrong.
 // RINGLET_ENGINE leaves only one engine.
-#include <ringlet/engine.hpp>
+#include <ringlet/extend/engine.hpp>
 #include <ringlet/unique_fd.hpp>
 
 #include <netinet/tcp.h>
@@ -33,6 +33,7 @@
 #include "support/watched.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 namespace {
@@ -73,9 +74,9 @@ struct checked_operation : operation {
   checked_operation(connection& to, opcode kind, listener told)
       : operation(kind, &checked_operation::completed), owner(to), tell(told) {}
 
-  void start_on(engine& carrier) {
+  void start_on(extend::engine& engine) {
     ++starts;
-    carrier.start(*this);
+    engine.start(*this);
     demand(in_flight(), "start() does not complete what it starts");
   }
 
@@ -91,8 +92,8 @@ struct checked_operation : operation {
 // The near end is the engine's, the far end is driven by plain calls.
 class connection {
  public:
-  connection(engine& carrier, choices& chosen)
-      : carrier_(carrier), chosen_(chosen), kept_(chosen.below(2) == 1) {
+  connection(extend::engine& engine, choices& chosen)
+      : engine_(engine), chosen_(chosen), kept_(chosen.below(2) == 1) {
     is_tcp_ = chosen.below(2) == 1;
     ends_ = is_tcp_ ? tcp_pair() : socket_pair();
     // A port that is closed with a reset is free at once: there would not be enough of them.
@@ -102,12 +103,12 @@ class connection {
       const int on = 1;
       if (is_tcp_) ::setsockopt(end->get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     }
-    if (kept_) carrier_.keep(ends_.near.get());
+    if (kept_) engine_.register_fd(ends_.near.get());
   }
   connection(const connection&) = delete;
   connection& operator=(const connection&) = delete;
   ~connection() {
-    if (kept_) carrier_.forget(ends_.near.get());
+    if (kept_) engine_.unregister_fd(ends_.near.get());
   }
 
   void step() {
@@ -119,11 +120,11 @@ class connection {
       case 2:
         return start_polling();
       case 3:
-        return carrier_.cancel(reading_);
+        return engine_.cancel(reading_);
       case 4:
-        return carrier_.cancel(writing_);
+        return engine_.cancel(writing_);
       case 5:
-        return carrier_.cancel(polling_);
+        return engine_.cancel(polling_);
       case 6:
         return held_.clear();
       case 7:
@@ -137,9 +138,9 @@ class connection {
     }
   }
   void cancel() noexcept {
-    carrier_.cancel(reading_);
-    carrier_.cancel(writing_);
-    carrier_.cancel(polling_);
+    engine_.cancel(reading_);
+    engine_.cancel(writing_);
+    engine_.cancel(polling_);
   }
   bool in_flight() const noexcept {
     return reading_.in_flight() || writing_.in_flight() || polling_.in_flight();
@@ -169,7 +170,7 @@ class connection {
     // With both, the kernel loses the end of a stream of Unix sockets: nothing asks for both there.
     const bool may_poll = reading_.code != opcode::read && (is_tcp_ || !reading_.multishot);
     reading_.poll_first = may_poll && chosen_.below(4) == 1;
-    reading_.start_on(carrier_);
+    reading_.start_on(engine_);
   }
   void start_writing() {
     if (writing_.in_flight()) return;
@@ -179,19 +180,19 @@ class connection {
     const std::size_t size = chosen_.size_up_to(memory_size);
     writing_.length = static_cast<std::uint32_t>(size);
     out_.write(std::span(out_memory_).first(size));
-    writing_.start_on(carrier_);
+    writing_.start_on(engine_);
   }
   void start_polling() {
     if (polling_.in_flight()) return;
     polling_.fd = ends_.near.get();
     polling_.poll.events = chosen_.below(2) == 1 ? POLLIN : POLLIN | POLLRDHUP;
     polling_.multishot = chosen_.below(2) == 1;
-    polling_.start_on(carrier_);
+    polling_.start_on(engine_);
   }
   void was_read(const completion& done) {
     if (done.buffer != completion::no_buffer) {
       const auto size = static_cast<std::uint32_t>(std::max(0, done.result));
-      buffer lease = carrier_.buffers().lend(done.buffer, size);
+      buffer lease = engine_.buffers().lend(done.buffer, size);
       in_.was_read(lease.bytes());
       if (chosen_.below(2) == 1) held_.push_back(std::move(lease));
     } else if (done.result > 0) {
@@ -259,7 +260,7 @@ class connection {
     demand(more <= 0, "no byte is written twice");
   }
 
-  engine& carrier_;
+  engine& engine_;
   choices& chosen_;
   bool kept_;
   bool is_tcp_;
@@ -286,53 +287,53 @@ void checked_operation::completed(operation& op, const completion& done) noexcep
 }
 
 // Ends what is in flight. Reading may make room for what was written.
-void end(engine& carrier, std::span<const std::unique_ptr<connection>> all) {
+void end(extend::engine& engine, std::span<const std::unique_ptr<connection>> all) {
   for (const auto& one : all) one->cancel();
-  const steady_ns deadline = carrier.now() + patience;
+  const steady_ns deadline = engine.now() + patience;
   const auto in_flight = [](const auto& one) { return one->in_flight(); };
   while (std::any_of(all.begin(), all.end(), in_flight)) {
-    turn(carrier, deadline);
-    carrier.run_posted();
-    demand(carrier.now() < deadline, "no cancellation is dropped");
+    turn(engine, deadline);
+    engine.run_posted();
+    demand(engine.now() < deadline, "no cancellation is dropped");
   }
   for (const auto& one : all) one->check();
 }
 
-void tell(engine& carrier, choices chosen) {
+void tell(extend::engine& engine, choices chosen) {
   constexpr std::array<std::size_t, 4> batches{256, 1, 2, 8};
   constexpr std::size_t connections = 3;
   std::vector<std::unique_ptr<connection>> all;
   for (std::size_t i = 0; i < connections; ++i) {
-    all.push_back(std::make_unique<connection>(carrier, chosen));
+    all.push_back(std::make_unique<connection>(engine, chosen));
   }
   while (chosen.are_left()) {
     const std::size_t what = chosen.below(8);
     if (what < 5) {
       all[what % connections]->step();
     } else if (what < 7) {
-      turn(carrier, 0, batches[chosen.below(batches.size())]);
-      carrier.run_posted();
+      turn(engine, 0, batches[chosen.below(batches.size())]);
+      engine.run_posted();
     } else {
       // An old number for a new connection.
       auto& one = all[chosen.below(connections)];
-      end(carrier, std::span(&one, 1));
+      end(engine, std::span(&one, 1));
       one = nullptr;
-      one = std::make_unique<connection>(carrier, chosen);
+      one = std::make_unique<connection>(engine, chosen);
     }
   }
-  end(carrier, all);
+  end(engine, all);
   all.clear();
-  demand(carrier.in_flight() == 0, "when all has ended nothing is in flight");
-  demand(carrier.buffers_free() == carrier.buffers().count(), "each buffer comes back");
+  demand(engine.in_flight() == 0, "when all has ended nothing is in flight");
+  demand(engine.buffers_free() == engine.buffers().count(), "each buffer comes back");
 }
 
 // Made once: making a ring takes longer than an input does.
-const std::vector<std::unique_ptr<engine>>& engines() {
-  static const std::vector<std::unique_ptr<engine>> all = [] {
+const std::vector<std::unique_ptr<extend::engine>>& engines() {
+  static const std::vector<std::unique_ptr<extend::engine>> all = [] {
     ::signal(SIGPIPE, SIG_IGN);
     const char* const named = std::getenv("RINGLET_ENGINE");
     const std::string_view wanted = named == nullptr ? "" : named;
-    std::vector<std::unique_ptr<engine>> made;
+    std::vector<std::unique_ptr<extend::engine>> made;
     if (wanted != "uring") made.push_back(make_epoll_engine(small));
     try {
       if (wanted != "epoll") made.push_back(make_uring_engine(small));
@@ -347,6 +348,6 @@ const std::vector<std::unique_ptr<engine>>& engines() {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  for (const auto& carrier : engines()) tell(*carrier, choices(std::span(data, size)));
+  for (const auto& engine : engines()) tell(*engine, choices(std::span(data, size)));
   return 0;
 }

@@ -18,6 +18,7 @@
 #include "support/stage.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -53,14 +54,14 @@ task<std::string> insistently(Call call, choices& chosen) {
   for (;;) {
     std::string words;
     if (chosen.below(4) == 3) {
-      const auto fiber = spawn(call(until(forever)));
+      const auto fiber = spawn(call(time_limit(forever)));
       const std::size_t rounds = 1 + chosen.below(8);  // it begins, or its call would be lost
       for (std::size_t i = 0; i < rounds; ++i) co_await sleep(0s);
       fiber.request_kill();
       words = co_await fiber.get();
       if (words.ends_with(killed_later)) words.resize(words.size() - killed_later.size());
     } else {
-      words = co_await call(until(10ms));
+      words = co_await call(time_limit(10ms));
     }
     if (words != "timed out" && words != "cancelled") co_return words;
   }
@@ -100,23 +101,25 @@ class history {
     }
   }
   task<> line() {
-    const auto call = [this](until limit) { return line_of(in_, limit); };
+    const auto call = [this](time_limit timeout) { return line_of(in_, timeout); };
     const std::string words = co_await insistently(call, chosen_);
     compare(words, model_.until("\n", true));
     ended_ = words == "end";
   }
   task<> piece(std::string_view delimiter) {
-    const auto call = [this, delimiter](until limit) { return until_of(in_, delimiter, limit); };
+    const auto call = [this, delimiter](time_limit timeout) {
+      return until_of(in_, delimiter, timeout);
+    };
     const std::string words = co_await insistently(call, chosen_);
     compare(words, model_.until(delimiter, false));
   }
   task<> exact(std::size_t count) {
-    const auto call = [this, count](until limit) { return exact_of(in_, count, limit); };
+    const auto call = [this, count](time_limit timeout) { return exact_of(in_, count, timeout); };
     const std::string words = co_await insistently(call, chosen_);
     compare(words, model_.exact(count));
   }
   task<> some(std::size_t room) {
-    const auto call = [this, room](until limit) { return some_of(in_, room, limit); };
+    const auto call = [this, room](time_limit timeout) { return some_of(in_, room, timeout); };
     const std::string words = co_await insistently(call, chosen_);
     const std::string_view bytes = unquoted(words);
     demand(bytes.size() <= room, "read_some() brings no more than there is room for:", words);
@@ -124,7 +127,7 @@ class history {
     compare_and_take(bytes);
   }
   task<> peek(std::size_t count) {
-    const auto call = [this, count](until limit) { return peek_of(in_, count, limit); };
+    const auto call = [this, count](time_limit timeout) { return peek_of(in_, count, timeout); };
     const std::string words = co_await insistently(call, chosen_);
     if (count > in_.limit()) {
       compare(words, too_long);

@@ -18,7 +18,7 @@ PROLOGUE = """
 #include <ringlet/blocking.hpp>
 #include <ringlet/pool.hpp>
 #include <ringlet/queue.hpp>
-#include <ringlet/remote.hpp>
+#include <ringlet/scheduler_handle.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/select.hpp>
 #include <ringlet/sleep.hpp>
@@ -26,6 +26,7 @@ PROLOGUE = """
 #include <ringlet/task_group.hpp>
 #include <ringlet/with_timeout.hpp>
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace std::chrono_literals;
 """
 
@@ -52,7 +53,7 @@ class DoesNotCompile(support.Case):
         """Or nothing below would prove anything."""
         self.assertEqual(self.first_error("""
             task<> work() { co_return; }
-            task<> right(remote here) {
+            task<> right(scheduler_handle here) {
               here.post([] { spawn(work()); });
               auto f = [] { return 1; };
               co_await blocking(f);
@@ -60,12 +61,12 @@ class DoesNotCompile(support.Case):
 
     def test_a_coroutine_cannot_be_posted(self):
         error = self.first_error("""
-            void wrong(remote here) { here.post([]() -> task<> { co_return; }); }""")
+            void wrong(scheduler_handle here) { here.post([]() -> task<> { co_return; }); }""")
         self.assertIn("post a function that calls spawn()", error)
 
     def test_a_wait_cannot_be_posted(self):
         error = self.first_error("""
-            void wrong(remote here) { here.post([] { return sleep(1s); }); }""")
+            void wrong(scheduler_handle here) { here.post([] { return sleep(1s); }); }""")
         self.assertIn("post a function that calls spawn()", error)
 
     def test_a_coroutine_cannot_be_a_blocking_call(self):
@@ -174,7 +175,7 @@ class DoesNotCompile(support.Case):
                 ("wait_base", cancel + "void describe(std::string&);", make, "has a describe() of"),
                 ("list_wait", watch, begin, "needs a public `bool try_now()`"),
                 ("list_wait", now, begin, "needs a public `void watch() noexcept`"),
-                ("list_wait", now + watch + "int has_hope = 1;", begin, "replaces a default"),
+                ("list_wait", now + watch + "int is_external = 1;", begin, "replaces a default"),
                 ("list_wait", now + watch + "bool lingers();", begin, "replaces a default")):
             with self.subTest(f"{base} with {members}"):
                 self.assert_wait_refused(base, members, use, cure)

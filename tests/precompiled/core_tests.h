@@ -1,6 +1,6 @@
 // What most tests of core include. It saves time and nothing else: a test includes what it uses, and
 // what only few include is not here, or a change there would compile all of them.
-#include <ringlet/assert.hpp>
+#include <ringlet/extend/assert.hpp>
 
 #include <doctest/doctest.h>
 

@@ -19,6 +19,7 @@
 #include "scripted_run.hpp"
 
 namespace ringlet::test {
+using namespace extend;
 
 inline task<> sleep_for(std::chrono::nanoseconds time) { co_await sleep(time); }
 
@@ -62,7 +63,7 @@ task<std::string> outcome_of(task<T> call) {
   } catch (const cancelled&) {
     co_return "cancelled";
   } catch (const std::system_error& error) {
-    if (error.code() == errc::exited) co_return "exited";
+    if (error.code() == errc::fiber_cancelled) co_return "exited";
     if (error.code() == errc::closed) co_return "closed";
     co_return error.what();
   } catch (const std::exception& error) {
@@ -110,7 +111,7 @@ inline std::string deadlock_of(const std::function<task<>(scripted_engine&)>& ma
 /// Options that collect the failures that were not looked at.
 inline options collecting(std::vector<std::string>& reports) {
   options settings;
-  settings.on_unobserved = [&reports](const unobserved_error& failure) {
+  settings.on_unhandled_error = [&reports](const unhandled_error& failure) {
     reports.push_back(text_of(failure.error));
   };
   return settings;

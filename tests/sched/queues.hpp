@@ -4,7 +4,7 @@
 #include <ringlet/fiber.hpp>
 #include <ringlet/queue.hpp>
 #include <ringlet/task.hpp>
-#include <ringlet/until.hpp>
+#include <ringlet/time_limit.hpp>
 
 #include <cstddef>
 #include <string>
@@ -36,13 +36,13 @@ struct weight_of_counted {
 };
 
 template <class Q>
-task<> push_one(Q& to, typename Q::value_type item, until limit = forever) {
-  co_await to.push(std::move(item), limit);
+task<> push_one(Q& to, typename Q::value_type item, time_limit timeout = forever) {
+  co_await to.push(std::move(item), timeout);
 }
 
 template <class Q>
-task<> pop_one(Q& from, until limit = forever) {
-  co_await from.pop(limit);
+task<> pop_one(Q& from, time_limit timeout = forever) {
+  co_await from.pop(timeout);
 }
 
 /// Notes "+7 " when the 7 is in the queue, or was taken.

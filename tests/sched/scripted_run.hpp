@@ -1,7 +1,7 @@
 // A scheduler on an engine of the test's choice, and a wait that only the test can complete.
 #pragma once
 
-#include <ringlet/operation_wait.hpp>
+#include <ringlet/extend/operation_wait.hpp>
 #include <ringlet/run.hpp>
 
 #include <coroutine>
@@ -12,19 +12,20 @@
 #include "support/scripted_engine.hpp"
 
 namespace ringlet::test {
+using namespace extend;
 
 /// run() on that engine.
 template <class T>
-T run_on(engine& carrier, task<T> main, options settings = {},
+T run_on(extend::engine& engine, task<T> main, options settings = {},
          std::source_location where = std::source_location::current()) {
-  return detail::run_on(carrier, std::move(main), std::move(settings), where);
+  return detail::run_on(engine, std::move(main), std::move(settings), where);
 }
 
 /// Reads from a descriptor that does not exist: the test completes it by hand. Returns the answer.
 class [[nodiscard]] probe_wait : public operation_wait {
  public:
-  explicit probe_wait(std::int32_t descriptor = 7, until limit = forever) noexcept
-      : operation_wait(opcode::read, &operation_wait::on_done, limit) {
+  explicit probe_wait(std::int32_t descriptor = 7, time_limit timeout = forever) noexcept
+      : operation_wait(opcode::read, &operation_wait::on_done, timeout) {
     fd = descriptor;
   }
 
@@ -50,8 +51,8 @@ class [[nodiscard]] probe_wait : public operation_wait {
 inline const wait_type probe_wait::type = make_type<probe_wait>("probe");
 
 /// See probe_wait.
-inline probe_wait probe(std::int32_t descriptor = 7, until limit = forever) noexcept {
-  return probe_wait(descriptor, limit);
+inline probe_wait probe(std::int32_t descriptor = 7, time_limit timeout = forever) noexcept {
+  return probe_wait(descriptor, timeout);
 }
 
 }  // namespace ringlet::test

@@ -1,7 +1,7 @@
 // The operator new that counts, and fails when it is told to.
 #include "support/allocations.hpp"
 
-#include <ringlet/frame_pool.hpp>
+#include <ringlet/detail/frame_pool.hpp>
 
 #include <malloc.h>
 

@@ -2,7 +2,7 @@
 // that end when the test says so.
 #pragma once
 
-#include <ringlet/context.hpp>
+#include <ringlet/extend/context.hpp>
 #include <ringlet/task.hpp>
 
 #include <coroutine>
@@ -11,6 +11,7 @@
 #include <utility>
 
 namespace ringlet::test {
+using namespace extend;
 
 /// Resumes what is ready until nothing is.
 [[gnu::noinline]] inline void run_ready(ready_queue& queue) {
@@ -22,8 +23,8 @@ namespace ringlet::test {
 template <class T = void>
 class chain final : public context {
  public:
-  chain(ready_queue& home, task<T> root)
-      : context(home, home.root_scope()), root_(std::move(root)) {
+  chain(ready_queue& queue, task<T> root)
+      : context(queue, queue.root_scope()), root_(std::move(root)) {
     set_root(*root_.promise_to_start());
     wake();
   }

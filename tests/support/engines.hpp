@@ -6,7 +6,7 @@
 //   });
 #pragma once
 
-#include <ringlet/engine.hpp>
+#include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>
 
@@ -24,6 +24,7 @@
 #include "support/scripted_engine.hpp"
 
 namespace ringlet::test {
+using namespace extend;
 
 /// An environment variable has another value while it lives.
 class scoped_environment {
@@ -55,7 +56,7 @@ class engine_maker {
   engine_maker(kind what, std::string name, std::string disabled = "")
       : name_(std::move(name)), disabled_(std::move(disabled)), kind_(what) {}
 
-  std::unique_ptr<engine> operator()(const engine_options& options = {}) const {
+  std::unique_ptr<extend::engine> operator()(const engine_options& options = {}) const {
     if (kind_ == kind::scripted) {
       return std::make_unique<scripted_engine>(options.buffer_count, options.buffer_size);
     }

@@ -2,7 +2,7 @@
 // of malloc, of threads and of liburing do not come here.
 #include "support/holdings.hpp"
 
-#include <ringlet/frame_pool.hpp>
+#include <ringlet/detail/frame_pool.hpp>
 
 #include <dirent.h>
 #include <sys/mman.h>

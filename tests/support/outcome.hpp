@@ -3,7 +3,7 @@
 
 #include <ringlet/as_result.hpp>
 #include <ringlet/buffer.hpp>
-#include <ringlet/context.hpp>
+#include <ringlet/extend/context.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/sleep.hpp>
 #include <ringlet/task.hpp>
@@ -19,6 +19,7 @@
 #include "support/bytes.hpp"
 
 namespace ringlet::test {
+using namespace extend;
 
 inline std::string in_words(const result<void>& got) {
   return got ? "done" : got.error().message();

@@ -1,8 +1,8 @@
 // The book-keeping of the scripted engine, and the sentences with which it ends a wrong test.
 #include "support/scripted_engine.hpp"
 
-#include <ringlet/assert.hpp>
 #include <ringlet/detail/sanitizers.hpp>
+#include <ringlet/extend/assert.hpp>
 
 #include <netinet/in.h>
 
@@ -12,6 +12,7 @@
 #include <utility>
 
 namespace ringlet::test {
+using namespace extend;
 namespace {
 
 // A script that takes that many steps in a row without a completion goes round in circles.
@@ -149,7 +150,7 @@ std::int32_t scripted_engine::call(operation& op) noexcept {
 
 void scripted_engine::submit(blocking_job& job) {
   if (jobs_refused_) throw std::system_error(jobs_refused_, "no worker");
-  job.home = this;
+  job.owner = this;
   jobs_queued_.push_back(&job);
 }
 
@@ -198,7 +199,7 @@ std::int32_t scripted_engine::answer_as(detail::scripted_answer what, operation&
   fail("a row of the table of opcodes names an answer that does not exist");
 }
 
-std::size_t scripted_engine::wait(steady_ns until, std::span<completion> out) {
+std::size_t scripted_engine::wait(steady_ns deadline, std::span<completion> out) {
   ++waits_;
   const auto final_ones =
       std::count_if(ready_.begin(), ready_.end(), [](const completion& one) { return !one.more; });
@@ -206,7 +207,7 @@ std::size_t scripted_engine::wait(steady_ns until, std::span<completion> out) {
     fail("wait() was called before all completions of the last one had been dispatched");
   }
   answer_cancellations();
-  if (ready_.empty() && until > now_) idle(until);
+  if (ready_.empty() && deadline > now_) idle(deadline);
   const std::size_t delivered = std::min(out.size(), ready_.size());
   std::copy_n(ready_.begin(), delivered, out.begin());
   ready_.erase(ready_.begin(), ready_.begin() + static_cast<std::ptrdiff_t>(delivered));
@@ -215,15 +216,15 @@ std::size_t scripted_engine::wait(steady_ns until, std::span<completion> out) {
   return delivered;
 }
 
-void scripted_engine::idle(steady_ns until) {
+void scripted_engine::idle(steady_ns deadline) {
   if (!announce_sleep()) return;
-  const std::size_t bells_before = bells_;
+  const std::size_t notifications_before = notifications_;
   if (on_idle && on_idle()) {
     if (++idle_rounds_ > idle_rounds_max) fail("on_idle goes round in circles");
     answer_cancellations();
-  } else if (ready_.empty() && bells_ == bells_before) {
-    if (until == never) fail("nothing is left to happen, and wait() would sleep forever");
-    now_ = std::max(now_, until);
+  } else if (ready_.empty() && notifications_ == notifications_before) {
+    if (deadline == never) fail("nothing is left to happen, and wait() would sleep forever");
+    now_ = std::max(now_, deadline);
   }
   announce_awake();
 }
@@ -233,7 +234,7 @@ void scripted_engine::answer_cancellations() {
   while (!due_cancellations_.empty()) complete(*due_cancellations_.front(), -ECANCELED);
 }
 
-void scripted_engine::give_back(std::int32_t buffer) noexcept {
+void scripted_engine::recycle_buffer(std::int32_t buffer) noexcept {
   const auto found = std::find(free_buffers_.begin(), free_buffers_.end(), buffer);
   if (found != free_buffers_.end()) fail("a buffer was given back twice");
   free_buffers_.push_back(buffer);

@@ -19,7 +19,7 @@
 #pragma once
 
 #include <ringlet/detail/opcode_row.hpp>
-#include <ringlet/engine.hpp>
+#include <ringlet/extend/engine.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -33,6 +33,7 @@
 #include <vector>
 
 namespace ringlet::test {
+using namespace extend;
 
 /// What a completion may carry beside its result.
 struct extras {
@@ -111,7 +112,7 @@ class scripted_engine final : public engine {
 
   void advance(steady_ns by) noexcept { now_ += by; }
   std::size_t waits() const noexcept { return waits_; }
-  std::size_t bells() const noexcept { return bells_; }
+  std::size_t notifications() const noexcept { return notifications_; }
   std::size_t clock_readings() const noexcept { return clock_readings_; }
 
   void start(operation& op) noexcept override;
@@ -119,25 +120,25 @@ class scripted_engine final : public engine {
   std::int32_t call(operation& op) noexcept override;
   void submit(blocking_job& job) override;
   bool withdraw(blocking_job& job) noexcept override;
-  std::size_t wait(steady_ns until, std::span<completion> out) override;
+  std::size_t wait(steady_ns deadline, std::span<completion> out) override;
   steady_ns now() noexcept override {
     ++clock_readings_;
     return now_;
   }
-  void give_back(std::int32_t buffer) noexcept override;
+  void recycle_buffer(std::int32_t buffer) noexcept override;
   std::uint32_t buffers_free() const noexcept override;
 
  private:
   static constexpr std::int32_t any_fd = -2;
 
-  void ring_bell() noexcept override { ++bells_; }
+  void notify() noexcept override { ++notifications_; }
   void note(request_record::kind what, const operation& op);
   std::size_t count(request_record::kind what, opcode code, std::int32_t fd) const noexcept;
   operation* find(opcode code, std::int32_t fd) const noexcept;
   bool is_at_limit(const operation& op, std::size_t arrived);
   std::int32_t answer_as(detail::scripted_answer what, operation& op) noexcept;
   void answer_cancellations();
-  void idle(steady_ns until);
+  void idle(steady_ns deadline);
   [[noreturn]] void fail(const std::string& sentence) const;
 
   std::vector<operation*> waiting_;
@@ -153,7 +154,7 @@ class scripted_engine final : public engine {
   steady_ns now_ = start_time;
   std::int32_t next_fd_ = first_fd;
   std::size_t waits_ = 0;
-  std::size_t bells_ = 0;
+  std::size_t notifications_ = 0;
   std::size_t clock_readings_ = 0;
   std::size_t idle_rounds_ = 0;
   bool holding_ = false;

@@ -22,6 +22,7 @@
 #include "support/watched.hpp"
 
 namespace ringlet::test {
+using namespace extend;
 
 /// An operation that waits until make_ready(), and what it must have done then.
 struct situation {
@@ -30,7 +31,7 @@ struct situation {
   /// Lets the operation complete.
   virtual void make_ready() = 0;
   /// Checks that it has succeeded, and what it did.
-  virtual void check_success(engine& carrier) = 0;
+  virtual void check_success(extend::engine& engine) = 0;
 
   watched op;
 };
@@ -60,11 +61,11 @@ struct reading : paired {
 struct receiving : paired {
   receiving() : paired(opcode::receive, socket_pair()) { op.fd = pair.near.get(); }
   void make_ready() override { put(pair.far, "abc"); }
-  void check_success(engine& carrier) override {
+  void check_success(extend::engine& engine) override {
     CHECK(op.answer == 3);
     const completion& last = op.seen.back();
     REQUIRE(last.buffer != completion::no_buffer);
-    CHECK(carrier.buffers().lend(last.buffer, 3).text() == "abc");
+    CHECK(engine.buffers().lend(last.buffer, 3).text() == "abc");
   }
 };
 
@@ -177,12 +178,12 @@ struct played : situation {
     ready_ = true;
     if (engine_.is_waiting(op.code, op.fd)) complete();
   }
-  void check_success(engine& carrier) override {
+  void check_success(extend::engine& engine) override {
     CHECK(op.answer == result_);
     if (op.code == opcode::receive) {
       const completion& last = op.seen.back();
       REQUIRE(last.buffer != completion::no_buffer);
-      CHECK(carrier.buffers().lend(last.buffer, 3).text() == "abc");
+      CHECK(engine.buffers().lend(last.buffer, 3).text() == "abc");
     } else if (reads()) {
       CHECK(text(memory_, 3) == "abc");
     }
@@ -242,16 +243,17 @@ inline void for_each_real_situation(const std::function<void(situation&)>& body)
 
 /// Calls `body` with a new situation of each kind for that engine; with real descriptors once as
 /// they are and once kept.
-inline void for_each_situation(engine& carrier, const std::function<void(situation&)>& body) {
-  if (auto* const world = dynamic_cast<scripted_engine*>(&carrier)) {
+inline void for_each_situation(extend::engine& engine,
+                               const std::function<void(situation&)>& body) {
+  if (auto* const world = dynamic_cast<scripted_engine*>(&engine)) {
     return for_each_played_situation(*world, body);
   }
   for_each_real_situation(body);
   for_each_real_situation([&](situation& one) {
     INFO("kept");
-    carrier.keep(one.op.fd);
+    engine.register_fd(one.op.fd);
     body(one);
-    carrier.forget(one.op.fd);
+    engine.unregister_fd(one.op.fd);
   });
 }
 

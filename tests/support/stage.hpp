@@ -23,6 +23,7 @@
 #include "support/scripted_engine.hpp"
 
 namespace ringlet::test {
+using namespace extend;
 
 inline constexpr int stream_fd = 7;
 inline constexpr int standard_fd = 8;
@@ -42,7 +43,7 @@ inline tcp_listener listener_on(scripted_engine& engine, int fd) {
 
 /// Needs a scheduler on `engine`.
 struct stage {
-  explicit stage(scripted_engine& carrier) : engine(carrier) {}
+  explicit stage(scripted_engine& used) : engine(used) {}
 
   scripted_engine& engine;
   tcp_stream stream{unique_fd(stream_fd)};
@@ -72,7 +73,7 @@ struct byte_call {
   std::string_view name;
   opcode code;
   std::string_view success;
-  task<std::string> (*outcome)(stage&, until);
+  task<std::string> (*outcome)(stage&, time_limit);
 
   bool is_read() const noexcept {
     return code == opcode::receive || code == opcode::recv || code == opcode::read;
@@ -83,12 +84,12 @@ struct byte_call {
   bool on_tcp() const noexcept { return fd() == stream_fd; }
   /// What is in flight for the call: its own operation; for a read, the request of an earlier
   /// receive() where there is one.
-  opcode carrier_code(const stage& s) const {
+  opcode engine_code(const stage& s) const {
     const bool borrows = code == opcode::recv && s.engine.is_waiting(opcode::receive, fd());
     return borrows ? opcode::receive : code;
   }
-  operation& in_flight(stage& s) const { return s.engine.oldest(carrier_code(s), fd()); }
-  bool is_in_flight(const stage& s) const { return s.engine.is_waiting(carrier_code(s), fd()); }
+  operation& in_flight(stage& s) const { return s.engine.oldest(engine_code(s), fd()); }
+  bool is_in_flight(const stage& s) const { return s.engine.is_waiting(engine_code(s), fd()); }
   /// Lets it succeed: with the bytes or their number.
   void complete(stage& s, std::string_view text = "abc") const {
     if (is_read()) return s.engine.deliver(in_flight(s), text);
@@ -102,30 +103,30 @@ struct byte_call {
   void fail(stage& s, int error) const { s.engine.complete(in_flight(s), -error); }
 };
 
-inline task<std::string> outcome_of_receive(stage& s, until limit) {
-  return outcome_of([&s, limit] { return s.stream.receive(limit); });
+inline task<std::string> outcome_of_receive(stage& s, time_limit timeout) {
+  return outcome_of([&s, timeout] { return s.stream.receive(timeout); });
 }
-inline task<std::string> outcome_of_read_some(stage& s, until limit) {
-  return outcome_of([&s, limit] { return s.stream.read_some(s.memory, limit); });
+inline task<std::string> outcome_of_read_some(stage& s, time_limit timeout) {
+  return outcome_of([&s, timeout] { return s.stream.read_some(s.memory, timeout); });
 }
-inline task<std::string> outcome_of_read_exact(stage& s, until limit) {
-  return outcome_of([&s, limit] { return s.stream.read_exact(s.memory, limit); });
+inline task<std::string> outcome_of_read_exact(stage& s, time_limit timeout) {
+  return outcome_of([&s, timeout] { return s.stream.read_exact(s.memory, timeout); });
 }
-inline task<std::string> outcome_of_write_all(stage& s, until limit) {
-  return outcome_of([&s, limit] { return s.stream.write_all("abc", limit); });
+inline task<std::string> outcome_of_write_all(stage& s, time_limit timeout) {
+  return outcome_of([&s, timeout] { return s.stream.write_all("abc", timeout); });
 }
-inline task<std::string> outcome_of_gather(stage& s, until limit) {
+inline task<std::string> outcome_of_gather(stage& s, time_limit timeout) {
   const std::array parts{bytes("a"), bytes(""), bytes("bc")};
-  co_return co_await outcome_of([&] { return s.stream.write_all(parts, limit); });
+  co_return co_await outcome_of([&] { return s.stream.write_all(parts, timeout); });
 }
-inline task<std::string> outcome_of_standard_read_some(stage& s, until limit) {
-  return outcome_of([&s, limit] { return s.standard.read_some(s.memory, limit); });
+inline task<std::string> outcome_of_standard_read_some(stage& s, time_limit timeout) {
+  return outcome_of([&s, timeout] { return s.standard.read_some(s.memory, timeout); });
 }
-inline task<std::string> outcome_of_standard_read_exact(stage& s, until limit) {
-  return outcome_of([&s, limit] { return s.standard.read_exact(s.memory, limit); });
+inline task<std::string> outcome_of_standard_read_exact(stage& s, time_limit timeout) {
+  return outcome_of([&s, timeout] { return s.standard.read_exact(s.memory, timeout); });
 }
-inline task<std::string> outcome_of_standard_write_all(stage& s, until limit) {
-  return outcome_of([&s, limit] { return s.standard.write_all("abc", limit); });
+inline task<std::string> outcome_of_standard_write_all(stage& s, time_limit timeout) {
+  return outcome_of([&s, timeout] { return s.standard.write_all("abc", timeout); });
 }
 
 inline constexpr std::array byte_calls{

@@ -1,8 +1,8 @@
 // watched: an operation that remembers what was dispatched to it.
 #pragma once
 
-#include <ringlet/engine.hpp>
-#include <ringlet/operation.hpp>
+#include <ringlet/extend/engine.hpp>
+#include <ringlet/extend/operation.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include <vector>
 
 namespace ringlet::test {
+using namespace extend;
 
 struct watched : operation {
   explicit watched(opcode kind = opcode::nop, int descriptor = -1) : operation(kind, &note) {
@@ -37,26 +38,26 @@ struct watched : operation {
 };
 
 /// Waits once and dispatches what came; returns how many completions that were.
-inline std::size_t turn(engine& carrier, steady_ns until = 0, std::size_t batch = 256) {
+inline std::size_t turn(extend::engine& engine, steady_ns deadline = 0, std::size_t batch = 256) {
   std::vector<completion> out(batch);
-  const std::size_t count = carrier.wait(until, out);
-  for (std::size_t i = 0; i < count; ++i) carrier.dispatch(out[i]);
+  const std::size_t count = engine.wait(deadline, out);
+  for (std::size_t i = 0; i < count; ++i) engine.dispatch(out[i]);
   return count;
 }
 
 /// Takes turns until the operation is done. Blocking workers post their answers.
-inline void finish(engine& carrier, const operation& op) {
+inline void finish(extend::engine& engine, const operation& op) {
   while (op.in_flight()) {
-    turn(carrier, never);
-    carrier.run_posted();
+    turn(engine, never);
+    engine.run_posted();
   }
 }
 
 /// Takes turns until nothing is in flight.
-inline void finish_all(engine& carrier) {
-  while (carrier.in_flight() != 0) {
-    turn(carrier, never);
-    carrier.run_posted();
+inline void finish_all(extend::engine& engine) {
+  while (engine.in_flight() != 0) {
+    turn(engine, never);
+    engine.run_posted();
   }
 }
 

@@ -16,13 +16,13 @@ enum class errc : std::uint8_t {
   closed = 1,
   /// An earlier compound call in this direction (write_all, read_exact, connect) was cut short by a
   /// cancellation, so it is unknown where in the byte stream the next call would start.
-  cut_short,
-  /// The limit (`until`) of the call passed. Equivalent to std::errc::timed_out.
+  partial_transfer,
+  /// The limit (`time_limit`) of the call passed. Equivalent to std::errc::timed_out.
   timed_out,
   /// The stream ended before the requested number of bytes had arrived.
   end_of_stream,
   /// The fiber was killed before it had a value.
-  exited,
+  fiber_cancelled,
   /// A piece of the input, such as a line, is longer than the reader's limit.
   too_long,
 };

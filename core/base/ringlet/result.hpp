@@ -1,23 +1,23 @@
 // result<T>: a value or the std::error_code that says why there is none.
 #pragma once
 
-#include <ringlet/assert.hpp>
 #include <ringlet/error.hpp>
+#include <ringlet/extend/assert.hpp>
 
 #include <system_error>
 #include <type_traits>
 #include <utility>
 #include <variant>
 
-namespace ringlet {
-
-namespace detail {
+namespace ringlet::detail {
 
 /// The type that represents the value of a call in a tuple or a variant: std::monostate for void.
 template <class T>
 using value_or_unit = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 
-}  // namespace detail
+}  // namespace ringlet::detail
+
+namespace ringlet {
 
 /// The type of `co_await as_result(...)`: the value of a call, or its error, without throwing.
 ///

@@ -33,13 +33,17 @@ class unique_fd {
   int fd_ = -1;
 };
 
-namespace detail {
+}  // namespace ringlet
+
+namespace ringlet::detail {
 
 /// Sets how this thread closes descriptors, if not by close(2); null resets it. A scheduler sets it
 /// for its lifetime.
 void set_descriptor_closer(void (*closer)(int fd) noexcept) noexcept;
 
-}  // namespace detail
+}  // namespace ringlet::detail
+
+namespace ringlet {
 
 /// If one of the descriptors 0, 1, 2 is missing, opens one there that can neither be read (0) nor
 /// written (1, 2). Otherwise the next socket would get that number, and other code would use it as

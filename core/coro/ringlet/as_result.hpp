@@ -13,9 +13,13 @@ namespace ringlet {
 
 /// An awaiter that can return an error without throwing. All awaiters of the library can.
 template <class A>
-concept quiet_awaiter = awaiter<A> && requires(A a) {
+concept quiet_awaiter = extend::awaiter<A> && requires(A a) {
   a.take();
 };
+
+}  // namespace ringlet
+
+namespace ringlet::detail {
 
 /// Returns what A::take() returns; see as_result().
 template <quiet_awaiter A>
@@ -34,6 +38,10 @@ class result_awaiter {
   A* inner_;
 };
 
+}  // namespace ringlet::detail
+
+namespace ringlet {
+
 /// `co_await as_result(stream.read_some(memory))` returns a result<T>: the value, or the error from
 /// the outside world (reset, refused, timed out, ...) that the plain call would throw. Nothing is
 /// thrown internally. `cancelled` is not such an error and propagates.
@@ -41,8 +49,8 @@ class result_awaiter {
 /// compile.)
 template <class A>
 requires quiet_awaiter<std::remove_reference_t<A>>
-[[nodiscard]] result_awaiter<std::remove_reference_t<A>> as_result(A&& call) noexcept {
-  return result_awaiter<std::remove_reference_t<A>>(call);
+[[nodiscard]] detail::result_awaiter<std::remove_reference_t<A>> as_result(A&& call) noexcept {
+  return detail::result_awaiter<std::remove_reference_t<A>>(call);
 }
 
 /// The same for a task: a std::system_error that it throws becomes the error of the result. Every

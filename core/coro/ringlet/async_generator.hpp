@@ -1,10 +1,10 @@
 // async_generator<Y>: a coroutine that yields values and may wait between them.
 #pragma once
 
-#include <ringlet/assert.hpp>
-#include <ringlet/context.hpp>
 #include <ringlet/detail/returned.hpp>
 #include <ringlet/detail/yielded_copy.hpp>
+#include <ringlet/extend/assert.hpp>
+#include <ringlet/extend/context.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/task.hpp>
 
@@ -21,6 +21,10 @@ namespace ringlet {
 template <class Y>
 class async_generator;
 
+}  // namespace ringlet
+
+namespace ringlet::detail {
+
 /// While a coroutine awaits the next value, the generator is part of that coroutine's chain. In
 /// between, its parent and chain are null.
 template <class Y>
@@ -30,11 +34,11 @@ class async_generator_promise final : public task_promise_base, public detail::r
     bool await_ready() const noexcept { return false; }
     template <class Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> at) const noexcept {
-      frame_record& record = at.promise();
-      frame_record& consumer = *std::exchange(record.parent, nullptr);
+      extend::frame_record& record = at.promise();
+      extend::frame_record& consumer = *std::exchange(record.parent, nullptr);
       record.chain->return_to(consumer);
       record.chain = nullptr;
-      return transfer(consumer);
+      return extend::transfer(consumer);
     }
     void await_resume() const noexcept {}
   };
@@ -85,10 +89,10 @@ class [[nodiscard]] next_awaiter {
   }
   template <class Promise>
   std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> consumer) noexcept {
-    frame_record& record = consumer.promise();
+    extend::frame_record& record = consumer.promise();
     body_->parent = &record;
     body_->chain = record.chain;
-    return transfer(*body_);
+    return extend::transfer(*body_);
   }
   std::optional<Y> await_resume() { return body_->take_yielded(); }
   /// For as_result: a std::system_error of the body becomes the error.
@@ -103,6 +107,10 @@ class [[nodiscard]] next_awaiter {
  private:
   async_generator_promise<Y>* body_;
 };
+
+}  // namespace ringlet::detail
+
+namespace ringlet {
 
 /// A call of a coroutine that yields values and may await anything that a task may:
 ///
@@ -131,13 +139,13 @@ class [[nodiscard]] async_generator {
   static_assert(std::is_object_v<Y>, "yield a pointer, not a reference");
 
  public:
-  using promise_type = async_generator_promise<Y>;
+  using promise_type = detail::async_generator_promise<Y>;
 
   /// `co_await` it to run the body to its next value. Errors and cancellation: those of the body,
   /// as above; values yielded before are not lost.
-  next_awaiter<Y> next() noexcept {
+  detail::next_awaiter<Y> next() noexcept {
     RINGLET_ASSERT(promise_ != nullptr, "an empty async_generator (moved from) was used");
-    return next_awaiter<Y>(*promise_);
+    return detail::next_awaiter<Y>(*promise_);
   }
 
  private:

@@ -4,13 +4,14 @@
 namespace ringlet {
 
 /// In a generator, `co_yield elements_of(other)` yields everything that `other` yields; its value
-/// is what `other` returned. In a duplex, sent values and thrown exceptions go to `other`.
+/// is what `other` returned. In a two_way_generator, sent values and thrown exceptions go to
+/// `other`.
 ///
 /// Each element costs the same at every depth of nesting, so recursion over a tree is fine. The
 /// co_yield throws the exception of `other`. `other` must be of the same kind and yield the same
-/// type; it is empty afterwards. A generator continues after its current element; a duplex must not
-/// have been started.
-/// Lifetime: borrows `other`; yield from it in the same expression.
+/// type; it is empty afterwards. A generator continues after its current element; a
+/// two_way_generator must not have been started. Lifetime: borrows `other`; yield from it in the
+/// same expression.
 template <class G>
 class [[nodiscard]] elements_of {
  public:

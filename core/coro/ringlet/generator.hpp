@@ -1,10 +1,10 @@
 // generator<Y, R>: a coroutine as a range of the values that it yields.
 #pragma once
 
-#include <ringlet/assert.hpp>
 #include <ringlet/detail/nest.hpp>
 #include <ringlet/detail/yielded_copy.hpp>
 #include <ringlet/elements_of.hpp>
+#include <ringlet/extend/assert.hpp>
 
 #include <concepts>
 #include <coroutine>
@@ -16,6 +16,10 @@ namespace ringlet {
 
 template <class Y, class R = void>
 class generator;
+
+}  // namespace ringlet
+
+namespace ringlet::detail {
 
 /// The promise of a generator. Points to the yielded value, in the frame of the body.
 template <class Y, class R>
@@ -53,6 +57,10 @@ class generator_promise final : public detail::yielding_promise<R> {
   }
 };
 
+}  // namespace ringlet::detail
+
+namespace ringlet {
+
 /// A call of a coroutine that yields values, as an input range of them:
 ///
 ///     generator<int> squares(int count) {
@@ -77,11 +85,11 @@ class generator_promise final : public detail::yielding_promise<R> {
 ///
 /// Broken rules abort: ++ at the end, or ++ inside the body that it would resume. The frame comes
 /// from the pool of the thread. See elements_of for generators that yield from other generators,
-/// and duplex for coroutines that also receive values.
+/// and two_way_generator for coroutines that also receive values.
 template <class Y, class R>
 class [[nodiscard]] generator {
  public:
-  using promise_type = generator_promise<Y, R>;
+  using promise_type = detail::generator_promise<Y, R>;
 
   /// Points to the generator's frame, not to the generator: that may be moved.
   class iterator {

@@ -1,10 +1,10 @@
 // task<T>: a lazy coroutine call.
 #pragma once
 
-#include <ringlet/assert.hpp>
-#include <ringlet/context.hpp>
+#include <ringlet/detail/frame_pool.hpp>
 #include <ringlet/detail/returned.hpp>
-#include <ringlet/frame_pool.hpp>
+#include <ringlet/extend/assert.hpp>
+#include <ringlet/extend/context.hpp>
 
 #include <bit>
 #include <coroutine>
@@ -19,6 +19,10 @@ class task;
 template <class T = void>
 class borrowing_task;
 
+}  // namespace ringlet
+
+namespace ringlet::extend {
+
 /// A type whose await_* functions allow `co_await` in a task.
 template <class A>
 concept awaiter = requires(A a) {
@@ -26,15 +30,19 @@ concept awaiter = requires(A a) {
   a.await_resume();
 };
 
+}  // namespace ringlet::extend
+
+namespace ringlet::detail {
+
 /// Resumes the awaiting coroutine, or ends the chain.
 struct final_awaiter {
   bool await_ready() const noexcept { return false; }
   template <class Promise>
   std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> done) const noexcept {
-    frame_record& record = done.promise();
+    extend::frame_record& record = done.promise();
     if (record.parent != nullptr) [[likely]] {
       record.chain->return_to(*record.parent);
-      return transfer(*record.parent);
+      return extend::transfer(*record.parent);
     }
     record.chain->return_to(record);  // the wait may still refer to a greenlet
     record.chain->on_root_done();
@@ -54,16 +62,20 @@ class task_awaiter {
   bool await_ready() const noexcept { return false; }
   template <class Promise>
   std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> caller) noexcept {
-    frame_record& record = caller.promise();
+    extend::frame_record& record = caller.promise();
     callee_->parent = &record;
     callee_->chain = record.chain;
-    return transfer(*callee_);
+    return extend::transfer(*callee_);
   }
   T await_resume() { return callee_->take(); }
 
  private:
   promise* callee_;
 };
+
+}  // namespace ringlet::detail
+
+namespace ringlet::extend {
 
 /// Awaits an awaiter that lives in the caller's full expression. By value and by pointer: g++ 12
 /// copies awaiters that await_transform returns by reference.
@@ -84,7 +96,9 @@ class borrowed_awaiter {
   A* inner_;
 };
 
-namespace detail {
+}  // namespace ringlet::extend
+
+namespace ringlet::detail {
 
 /// A place in the source, as the compiler represents it inside a std::source_location. g++ keeps a
 /// default argument of class type in the frame of the caller, 8 or 16 bytes for each `co_await`; it
@@ -95,10 +109,8 @@ inline std::source_location location_of(source_place place) noexcept {
   return std::bit_cast<std::source_location>(place);
 }
 
-}  // namespace detail
-
 /// What the promises of all tasks share.
-class task_promise_base : public frame_record, public detail::pooled_frame {
+class task_promise_base : public extend::frame_record, public detail::pooled_frame {
  public:
   std::suspend_always initial_suspend() const noexcept { return {}; }
   final_awaiter final_suspend() const noexcept { return {}; }
@@ -131,19 +143,19 @@ class task_promise_base : public frame_record, public detail::pooled_frame {
                   "given lives longer");
     return await_transform(static_cast<task<U>&>(callee), where);
   }
-  template <awaiter A>
-  borrowed_awaiter<std::remove_reference_t<A>> await_transform(
+  template <extend::awaiter A>
+  extend::borrowed_awaiter<std::remove_reference_t<A>> await_transform(
       A&& inner, detail::source_place where = __builtin_source_location()) noexcept {
     static_assert(!std::is_lvalue_reference_v<A>,
                   "a wait is awaited once, in the expression that makes it, because it borrows "
                   "what it was given: write co_await std::move(wait) if all that it was given "
                   "lives longer");
     site = detail::location_of(where);
-    return borrowed_awaiter<std::remove_reference_t<A>>(inner);
+    return extend::borrowed_awaiter<std::remove_reference_t<A>>(inner);
   }
   /// For everything else: says what to write instead.
   template <class X>
-  requires(!awaiter<X>) auto await_transform(X&&) noexcept {
+  requires(!extend::awaiter<X>) auto await_transform(X&&) noexcept {
     constexpr bool is_fiber = requires(X & handle) {
       handle.join();
       handle.get();
@@ -172,6 +184,10 @@ class task_promise : public task_promise_base, public detail::returned<T> {
   }
 };
 
+}  // namespace ringlet::detail
+
+namespace ringlet {
+
 /// A coroutine call that has not run yet. `co_await` runs it in the caller's fiber, and returns its
 /// value or rethrows its exception. Await it once. If it is dropped without being awaited, its body
 /// never runs.
@@ -192,7 +208,7 @@ template <class T>
 class [[nodiscard]] task {
  public:
   using value_type = T;
-  using promise_type = task_promise<T>;
+  using promise_type = detail::task_promise<T>;
 
   task(task&& other) noexcept : promise_(std::exchange(other.promise_, nullptr)) {}
   task& operator=(task&& other) noexcept {
@@ -205,33 +221,33 @@ class [[nodiscard]] task {
   ~task() { destroy(); }
 
   /// For code that awaits or spawns the task: the promise of a call that has not been started.
-  task_promise<T>* promise_to_start() const noexcept {
+  detail::task_promise<T>* promise_to_start() const noexcept {
     RINGLET_ASSERT(promise_ != nullptr, "an empty task (moved from) was awaited or spawned");
     RINGLET_ASSERT(promise_->chain == nullptr, "a task was awaited or spawned twice");
     return promise_;
   }
 
   /// For code that runs the task as the root of a chain: the promise, which holds the result.
-  task_promise<T>& promise() const noexcept { return *promise_; }
+  detail::task_promise<T>& promise() const noexcept { return *promise_; }
   /// For the same code: releases a call that has not been started; the constructor below adopts
   /// one.
-  task_promise<T>& release() noexcept {
-    task_promise<T>* const released = promise_to_start();
+  detail::task_promise<T>& release() noexcept {
+    detail::task_promise<T>* const released = promise_to_start();
     promise_ = nullptr;
     return *released;
   }
-  explicit task(task_promise<T>& released) noexcept : promise_(&released) {}
+  explicit task(detail::task_promise<T>& released) noexcept : promise_(&released) {}
 
  private:
   void destroy() noexcept {
     if (promise_ == nullptr) return;
-    const auto call = std::coroutine_handle<task_promise<T>>::from_promise(*promise_);
+    const auto call = std::coroutine_handle<detail::task_promise<T>>::from_promise(*promise_);
     RINGLET_ASSERT(call.done() || promise_->chain == nullptr,
                    "a task was destroyed while it was suspended: fibers end by unwinding only");
     call.destroy();
   }
 
-  task_promise<T>* promise_;
+  detail::task_promise<T>* promise_;
 };
 
 /// A task that borrows arguments which may be temporaries, such as that of with_group(f). Await it
@@ -244,7 +260,9 @@ class [[nodiscard]] borrowing_task : public task<T> {
   borrowing_task(task<T>&& call) noexcept : task<T>(std::move(call)) {}
 };
 
-namespace detail {
+}  // namespace ringlet
+
+namespace ringlet::detail {
 
 template <class T>
 inline constexpr bool is_task = false;
@@ -256,7 +274,7 @@ inline constexpr bool is_task<borrowing_task<T>> = true;
 /// Whether dropping a T does nothing because it must be awaited.
 template <class T>
 inline constexpr bool is_unawaited =
-    is_task<std::remove_cvref_t<T>> || awaiter<std::remove_cvref_t<T>>;
+    is_task<std::remove_cvref_t<T>> || extend::awaiter<std::remove_cvref_t<T>>;
 
 /// For awaited calls that take a callable as F&&: rejects temporaries that g++ 12 destroys twice.
 template <class F>
@@ -268,5 +286,4 @@ constexpr void check_temporary() noexcept {
 #endif
 }
 
-}  // namespace detail
-}  // namespace ringlet
+}  // namespace ringlet::detail

@@ -7,9 +7,13 @@
 #include <string_view>
 #include <utility>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 class buffer_pool;
+
+}  // namespace ringlet::extend
+
+namespace ringlet {
 
 /// A lease of received bytes. Converts to std::span and std::string_view, and to false when empty:
 /// receive() returns an empty buffer at the end of the stream.
@@ -23,7 +27,7 @@ class buffer {
  public:
   buffer() noexcept = default;
   /// For engines: a lease of `size` bytes at `data`, returned to `pool` as number `id`.
-  buffer(buffer_pool& pool, std::int32_t id, std::byte* data, std::uint32_t size) noexcept
+  buffer(extend::buffer_pool& pool, std::int32_t id, std::byte* data, std::uint32_t size) noexcept
       : pool_(&pool), data_(data), size_(size), id_(id) {}
   buffer(buffer&& other) noexcept
       : pool_(std::exchange(other.pool_, nullptr)),
@@ -68,7 +72,7 @@ class buffer {
  private:
   void give_back() noexcept;
 
-  buffer_pool* pool_ = nullptr;
+  extend::buffer_pool* pool_ = nullptr;
   std::byte* data_ = nullptr;
   std::uint32_t size_ = 0;
   std::int32_t id_ = 0;

@@ -2,23 +2,28 @@
 #pragma once
 
 #include <ringlet/address.hpp>
+#include <ringlet/extend/wait.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/tcp_stream.hpp>
-#include <ringlet/wait.hpp>
 
 #include <coroutine>
 #include <cstdint>
 #include <memory>
 #include <string_view>
 
-namespace ringlet {
+namespace ringlet::detail {
 
 class listener_state;
+
+}  // namespace ringlet::detail
+
+namespace ringlet::extend {
 
 /// See tcp_listener::accept().
 class [[nodiscard]] accept_wait : public list_wait {
  public:
-  accept_wait(listener_state& from, until limit) noexcept : list_wait(limit), from_(&from) {}
+  accept_wait(detail::listener_state& from, time_limit timeout) noexcept
+      : list_wait(timeout), from_(&from) {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
@@ -27,7 +32,7 @@ class [[nodiscard]] accept_wait : public list_wait {
   result<tcp_stream> take();
   tcp_stream await_resume();
 
-  static constexpr bool has_hope = true;
+  static constexpr bool is_external = true;
   bool try_now() noexcept;
   void watch() noexcept;
   void unwatch() noexcept;
@@ -36,17 +41,21 @@ class [[nodiscard]] accept_wait : public list_wait {
   static const wait_type type;
 
  private:
-  friend class listener_state;
+  friend class detail::listener_state;
   bool begin(frame_record& at) noexcept { return begin_alone(*this, at); }
   void deliver(descriptor::owner made) noexcept;
   void fail(std::int32_t error) noexcept;
-  listener_state* from_;
+  detail::listener_state* from_;
   std::int32_t answer_ = 0;
   descriptor::owner made_;
 };
 
 /// See tcp_listener::close().
 using close_listener_wait = close_wait;
+
+}  // namespace ringlet::extend
+
+namespace ringlet {
 
 /// Options of tcp_listener::bind().
 struct listen_options {
@@ -93,11 +102,13 @@ class tcp_listener {
   /// system (EPERM and EACCES of a security policy, EINVAL of a socket that does not listen, ...);
   /// each further call tries once more.
   /// Cancellation  No connection is lost.
-  accept_wait accept(until limit = forever) { return accept_wait(checked(), limit); }
+  extend::accept_wait accept(time_limit timeout = forever) {
+    return extend::accept_wait(checked(), timeout);
+  }
 
   /// Stops listening. Waiting fibers get errc::closed. Connections that the system has accepted but
   /// no fiber has taken are closed, then the descriptor is. Idempotent.
-  close_listener_wait close() noexcept;
+  extend::close_listener_wait close() noexcept;
 
   address local_address() const;
   /// The descriptor, or -1 once closed. The listener keeps ownership.
@@ -105,16 +116,16 @@ class tcp_listener {
 
  private:
   struct releaser {
-    void operator()(listener_state* released) const noexcept;
+    void operator()(detail::listener_state* released) const noexcept;
   };
-  listener_state& checked() const noexcept {
+  detail::listener_state& checked() const noexcept {
     RINGLET_ASSERT(state_ != nullptr, "a listener that was moved from was used");
     return *state_;
   }
 
-  tcp_listener(unique_fd fd, descriptor::family of);
+  tcp_listener(unique_fd fd, extend::descriptor::family of);
 
-  std::unique_ptr<listener_state, releaser> state_;
+  std::unique_ptr<detail::listener_state, releaser> state_;
 };
 
 }  // namespace ringlet

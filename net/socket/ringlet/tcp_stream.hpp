@@ -2,9 +2,9 @@
 #pragma once
 
 #include <ringlet/address.hpp>
-#include <ringlet/descriptor.hpp>
-#include <ringlet/operation_wait.hpp>
-#include <ringlet/stream_waits.hpp>
+#include <ringlet/extend/descriptor.hpp>
+#include <ringlet/extend/operation_wait.hpp>
+#include <ringlet/extend/stream_waits.hpp>
 #include <ringlet/unique_fd.hpp>
 
 #include <chrono>
@@ -13,10 +13,14 @@
 #include <span>
 #include <string_view>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 class accept_wait;
 class connect_wait;
+
+}  // namespace ringlet::extend
+
+namespace ringlet {
 
 /// A connected TCP socket: from tcp_listener::accept() or connect(). TCP_NODELAY is on.
 ///
@@ -33,8 +37,8 @@ class connect_wait;
 ///                 errc::timed_out.
 ///   Cancellation  read_some() and receive() lose nothing: call again. write_all() and read_exact()
 ///                 may be cut short in the middle. Their direction is then unusable: further calls
-///                 there fail with errc::cut_short, and bytes_read() or bytes_written() tells how
-///                 far the call got. The limit counts as a cancellation.
+///                 there fail with errc::partial_transfer, and bytes_read() or bytes_written()
+///                 tells how far the call got. The limit counts as a cancellation.
 ///   Thread        That of the scheduler it was made on.
 ///
 /// Signals: a write to a disconnected peer never raises SIGPIPE.
@@ -51,7 +55,7 @@ class tcp_stream {
   ///               may happen if no process listens on a port of the ephemeral range;
   ///               network_unreachable, no descriptors (EMFILE), ...
   /// Cancellation  The attempt is given up and its socket closed.
-  static connect_wait connect(const address& peer, until limit = forever);
+  static extend::connect_wait connect(const address& peer, time_limit timeout = forever);
 
   explicit operator bool() const noexcept { return state_ != nullptr; }
 
@@ -59,40 +63,47 @@ class tcp_stream {
   /// every call returns an empty buffer. A waiting connection holds no memory for received bytes.
   /// Bytes that arrive between two calls are kept in a few buffers: 5, or what one burst fills.
   /// After that the system keeps them, and TCP slows the peer down.
-  receive_wait receive(const until& limit = forever) { return receive_wait(checked(), limit); }
+  extend::receive_wait receive(const time_limit& timeout = forever) {
+    return extend::receive_wait(checked(), timeout);
+  }
 
   /// Waits until receive() or read_some() would not wait: for bytes, the end of the stream or an
   /// error. Takes nothing. False if the limit passed first. Unlike those calls, it can be part of a
   /// select(). (It ignores what a reader has buffered.)
-  readable_wait readable(const until& limit = forever) { return readable_wait(checked(), limit); }
+  extend::readable_wait readable(const time_limit& timeout = forever) {
+    return extend::readable_wait(checked(), timeout);
+  }
 
   /// Waits for bytes and puts them at the front of `memory`, which must not be empty. Returns how
   /// many, at least 1. At the end of the stream every call returns 0.
-  read_some_wait read_some(std::span<std::byte> memory, const until& limit = forever) {
-    return read_some_wait(checked(), opcode::recv, memory, limit);
+  extend::read_some_wait read_some(std::span<std::byte> memory,
+                                   const time_limit& timeout = forever) {
+    return extend::read_some_wait(checked(), extend::opcode::recv, memory, timeout);
   }
 
   /// Fills `memory`. errc::end_of_stream if the stream ends before: the bytes that arrived are at
   /// the front, and bytes_read() tells how many.
-  read_exact_wait read_exact(std::span<std::byte> memory, const until& limit = forever) {
-    return read_exact_wait(checked(), opcode::recv, memory, limit);
+  extend::read_exact_wait read_exact(std::span<std::byte> memory,
+                                     const time_limit& timeout = forever) {
+    return extend::read_exact_wait(checked(), extend::opcode::recv, memory, timeout);
   }
 
   /// Writes all bytes, in as many steps as necessary. They have then reached the system, but not
   /// necessarily the peer.
-  write_all_wait write_all(std::span<const std::byte> bytes, const until& limit = forever) {
-    return write_all_wait(checked(), opcode::send, bytes, limit);
+  extend::write_all_wait write_all(std::span<const std::byte> bytes,
+                                   const time_limit& timeout = forever) {
+    return extend::write_all_wait(checked(), extend::opcode::send, bytes, timeout);
   }
-  write_all_wait write_all(std::string_view text, const until& limit = forever) {
-    return write_all(std::as_bytes(std::span(text)), limit);
+  extend::write_all_wait write_all(std::string_view text, const time_limit& timeout = forever) {
+    return write_all(std::as_bytes(std::span(text)), timeout);
   }
-  write_all_wait write_all(const buffer& data, const until& limit = forever) {
-    return write_all(data.bytes(), limit);
+  extend::write_all_wait write_all(const buffer& data, const time_limit& timeout = forever) {
+    return write_all(data.bytes(), timeout);
   }
   /// Writes several pieces as if they were one. The list is copied; the bytes are borrowed.
-  gather_wait write_all(std::span<const std::span<const std::byte>> parts,
-                        const until& limit = forever) {
-    return gather_wait(checked(), parts, limit);
+  extend::gather_wait write_all(std::span<const std::span<const std::byte>> parts,
+                                const time_limit& timeout = forever) {
+    return extend::gather_wait(checked(), parts, timeout);
   }
 
   /// Tells the peer that no more will be written; reading still works. Does not wait.
@@ -131,8 +142,8 @@ class tcp_stream {
   void set_reset_on_close(bool on);
 
   /// Bytes that went through read and write calls so far.
-  std::uint64_t bytes_read() const noexcept { return checked().count(direction::read); }
-  std::uint64_t bytes_written() const noexcept { return checked().count(direction::write); }
+  std::uint64_t bytes_read() const noexcept { return checked().count(extend::direction::read); }
+  std::uint64_t bytes_written() const noexcept { return checked().count(extend::direction::write); }
 
   /// The descriptor, for system calls that are not wrapped here, or -1 once closed. The stream
   /// keeps ownership. Do not read from it after a receive(): a receive request may still be in
@@ -140,26 +151,30 @@ class tcp_stream {
   int native_handle() const noexcept { return state_ ? state_->fd() : -1; }
 
  private:
-  friend class accept_wait;
-  friend struct descriptor_access;
-  friend class connect_wait;
-  tcp_stream(unique_fd fd, descriptor::family of);
-  explicit tcp_stream(descriptor::owner made) noexcept : state_(std::move(made)) {}
-  descriptor& checked() const noexcept {
+  friend class extend::accept_wait;
+  friend struct extend::descriptor_access;
+  friend class extend::connect_wait;
+  tcp_stream(unique_fd fd, extend::descriptor::family of);
+  explicit tcp_stream(extend::descriptor::owner made) noexcept : state_(std::move(made)) {}
+  extend::descriptor& checked() const noexcept {
     RINGLET_ASSERT(state_ != nullptr, "a stream without a connection (moved from) was used");
     return *state_;
   }
   void check(std::int32_t answer, const std::string& call, const char* why) const;
   void set_option(int level, int name, int value, const char* what);
 
-  descriptor::owner state_;
+  extend::descriptor::owner state_;
 };
+
+}  // namespace ringlet
+
+namespace ringlet::extend {
 
 /// See tcp_stream::connect().
 class [[nodiscard]] connect_wait : public operation_wait {
  public:
-  connect_wait(const address& peer, until limit) noexcept
-      : operation_wait(opcode::connect, &operation_wait::on_done, limit), peer_(peer) {}
+  connect_wait(const address& peer, time_limit timeout) noexcept
+      : operation_wait(opcode::connect, &operation_wait::on_done, timeout), peer_(peer) {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
@@ -177,8 +192,12 @@ class [[nodiscard]] connect_wait : public operation_wait {
   unique_fd socket_;
 };
 
-inline connect_wait tcp_stream::connect(const address& peer, until limit) {
-  return connect_wait(peer, limit);
+}  // namespace ringlet::extend
+
+namespace ringlet {
+
+inline extend::connect_wait tcp_stream::connect(const address& peer, time_limit timeout) {
+  return extend::connect_wait(peer, timeout);
 }
 
 }  // namespace ringlet

@@ -1,7 +1,7 @@
 // poll_fd: waits for a descriptor that another library owns.
 #pragma once
 
-#include <ringlet/operation_wait.hpp>
+#include <ringlet/extend/operation_wait.hpp>
 #include <ringlet/result.hpp>
 
 #include <poll.h>
@@ -9,12 +9,12 @@
 #include <coroutine>
 #include <cstdint>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 /// See poll_fd().
 class [[nodiscard]] poll_fd_wait final : public basic_operation_wait<two_phase_wait> {
  public:
-  poll_fd_wait(int polled, short events, const until& limit) noexcept;
+  poll_fd_wait(int polled, short events, const time_limit& timeout) noexcept;
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
@@ -32,10 +32,10 @@ class [[nodiscard]] poll_fd_wait final : public basic_operation_wait<two_phase_w
     return take_or_throw();
   }
 
-  static constexpr bool has_hope = true;
+  static constexpr bool is_external = true;
   bool try_now() noexcept;
-  void watch() noexcept { carrier().start(*this); }
-  void unwatch() noexcept { carrier().cancel(*this); }
+  void watch() noexcept { engine().start(*this); }
+  void unwatch() noexcept { engine().cancel(*this); }
   bool lingers() const noexcept { return in_flight(); }
   static const wait_type type;
 
@@ -44,6 +44,10 @@ class [[nodiscard]] poll_fd_wait final : public basic_operation_wait<two_phase_w
   static void on_completion(operation& op, const completion& done) noexcept;
   std::uint8_t disturbances_left_ = 16;
 };
+
+}  // namespace ringlet::extend
+
+namespace ringlet {
 
 /// Waits until `fd` is ready for one of `events`, as poll(2): `co_await poll_fd(fd, POLLIN, 5s)`.
 /// Returns the events that are ready: those of `events`, and POLLERR, POLLHUP or POLLNVAL as the
@@ -83,8 +87,9 @@ class [[nodiscard]] poll_fd_wait final : public basic_operation_wait<two_phase_w
 ///                     signalfd_siginfo came;
 ///                     while (read(signals.get(), &came, sizeof came) == sizeof came) reload();
 ///                   }
-inline poll_fd_wait poll_fd(int fd, short events, const until& limit = forever) noexcept {
-  return poll_fd_wait(fd, events, limit);
+inline extend::poll_fd_wait poll_fd(int fd, short events,
+                                    const time_limit& timeout = forever) noexcept {
+  return extend::poll_fd_wait(fd, events, timeout);
 }
 
 }  // namespace ringlet

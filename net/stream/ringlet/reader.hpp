@@ -2,8 +2,8 @@
 #pragma once
 
 #include <ringlet/buffer.hpp>
-#include <ringlet/descriptor.hpp>
 #include <ringlet/detail/value_or_throw.hpp>
+#include <ringlet/extend/descriptor.hpp>
 #include <ringlet/result.hpp>
 
 #include <coroutine>
@@ -18,19 +18,32 @@
 #include <utility>
 #include <vector>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 class file_request;
 class read_copy_wait;
 class read_line_wait;
 class read_until_wait;
 class reader_wait;
+
+}  // namespace ringlet::extend
+
+namespace ringlet {
+
 class standard_stream;
+
+}  // namespace ringlet
+
+namespace ringlet::extend {
 
 template <bool Consumes>
 class view_wait;
 using read_exact_view_wait = view_wait<true>;
 using peek_wait = view_wait<false>;
+
+}  // namespace ringlet::extend
+
+namespace ringlet {
 
 /// Cuts the bytes of a stream into pieces.
 ///
@@ -59,7 +72,7 @@ using peek_wait = view_wait<false>;
 ///                 errc::closed. not_enough_memory: no byte is lost; call again. Bytes that were
 ///                 buffered before an error can still be read.
 ///   Cancellation  Every call is cancel-safe: bytes that have arrived stay in the reader, and
-///                 calling again continues where it stopped. The `until` of a call counts as a
+///                 calling again continues where it stopped. The `time_limit` of a call counts as a
 ///                 cancellation.
 ///   End           Calls are first served from what is buffered. When nothing is left, every call
 ///                 reports the end; a terminal continues after each Ctrl-D.
@@ -74,9 +87,9 @@ class reader {
 
   /// `limit`: bytes, at least 1. `stream` is one that receives, such as a tcp_stream.
   template <class Stream>
-  requires requires(Stream& stream) { descriptor_access::of(stream); }
+  requires requires(Stream& stream) { extend::descriptor_access::of(stream); }
   explicit reader(Stream& stream, std::size_t limit = default_limit)
-      : reader(descriptor_access::of(stream), limit) {}
+      : reader(extend::descriptor_access::of(stream), limit) {}
   /// Throws std::bad_alloc.
   explicit reader(standard_stream& stream, std::size_t limit = default_limit);
   reader(const reader&) = delete;
@@ -85,7 +98,7 @@ class reader {
 
   /// The next line, without the LF or CR LF that ends it; nothing at the end of the stream. Bytes
   /// after the last LF are a line, too. A CR counts against the limit.
-  read_line_wait read_line(const until& limit = forever);
+  extend::read_line_wait read_line(const time_limit& timeout = forever);
   /// The next line if all of it has already arrived. Never waits, and never reads from a standard
   /// stream: there it only uses what an earlier call has read. Also returns nothing if the next
   /// call would find the end, an error, or a line that is too long; read_line() reports which.
@@ -94,21 +107,23 @@ class reader {
   /// The bytes before the next `delimiter`, which must not be empty and is discarded; nothing at
   /// the end of the stream. errc::end_of_stream if the stream ends with bytes after the last
   /// delimiter; they stay in the reader. `delimiter` is borrowed until the co_await returns.
-  read_until_wait read_until(std::string_view delimiter, const until& limit = forever);
+  extend::read_until_wait read_until(std::string_view delimiter,
+                                     const time_limit& timeout = forever);
 
   /// The next `count` bytes, 0 to limit(). errc::end_of_stream if the stream ends before; the bytes
   /// that arrived stay in the reader. With errc::too_long nothing is taken or discarded.
-  read_exact_view_wait read_exact(std::size_t count, const until& limit = forever);
+  extend::read_exact_view_wait read_exact(std::size_t count, const time_limit& timeout = forever);
 
   /// Copies bytes to the front of `memory`, which must not be empty: buffered bytes, or else the
   /// next ones to arrive. Returns how many, at least 1; or 0 at the end of the stream. So a
   /// protocol can continue with raw bytes, and can read more than the limit.
-  read_copy_wait read_some(std::span<std::byte> memory, const until& limit = forever);
+  extend::read_copy_wait read_some(std::span<std::byte> memory,
+                                   const time_limit& timeout = forever);
 
   /// Waits until `count` bytes are buffered, at most limit(), and returns a view of them and of
   /// everything contiguous with them. Takes nothing. The view has fewer than `count` bytes if the
   /// stream ends before; an empty view is the end.
-  peek_wait peek(std::size_t count, const until& limit = forever);
+  extend::peek_wait peek(std::size_t count, const time_limit& timeout = forever);
   /// The bytes that have already arrived, or the first part if they lie in two pieces. Never waits.
   std::string_view peek() noexcept;
   /// Discards the first `count` bytes of what peek() returned; more is the caller's bug and aborts.
@@ -118,13 +133,13 @@ class reader {
   std::size_t limit() const noexcept { return limit_; }
 
  private:
-  friend class file_request;
-  friend class read_copy_wait;
-  friend class read_line_wait;
-  friend class read_until_wait;
-  friend class reader_wait;
+  friend class extend::file_request;
+  friend class extend::read_copy_wait;
+  friend class extend::read_line_wait;
+  friend class extend::read_until_wait;
+  friend class extend::reader_wait;
   template <bool Consumes>
-  friend class view_wait;
+  friend class extend::view_wait;
 
   // Exists only while a piece is incomplete: most readers, most of the time, have none.
   struct unfinished {
@@ -147,7 +162,7 @@ class reader {
     return *begun_;
   }
 
-  reader(descriptor& from, std::size_t limit);
+  reader(extend::descriptor& from, std::size_t limit);
 
   void check_unused() const noexcept;
   void let_go() noexcept;
@@ -163,8 +178,8 @@ class reader {
   bool skip_through(std::string_view delimiter) noexcept;
   bool finish_skipping() noexcept;
 
-  descriptor* from_;
-  std::unique_ptr<file_request> file_;  // of a stream that lends no buffers
+  extend::descriptor* from_;
+  std::unique_ptr<extend::file_request> file_;  // of a stream that lends no buffers
   std::size_t limit_;
   std::string_view fresh_;  // in lent_ or file_
   buffer lent_;
@@ -172,6 +187,10 @@ class reader {
   bool ended_ = false;  // the stream has ended, after what is buffered
   bool waiting_ = false;
 };
+
+}  // namespace ringlet
+
+namespace ringlet::extend {
 
 /// The base of the waits of a reader: waits until a delimiter or a number of bytes is buffered.
 class reader_wait : public claiming_wait<direction::read, wait_base>, private arrival_waiter {
@@ -183,7 +202,8 @@ class reader_wait : public claiming_wait<direction::read, wait_base>, private ar
   void on_cancel(cancel_reason reason) noexcept;
 
  protected:
-  reader_wait(reader& in, const until& limit) noexcept : claiming_wait(*in.from_, limit), in_(in) {}
+  reader_wait(reader& in, const time_limit& timeout) noexcept
+      : claiming_wait(*in.from_, timeout), in_(in) {}
   ~reader_wait() = default;
 
   virtual const wait_type& kind() const noexcept = 0;
@@ -250,7 +270,9 @@ class reader_wait : public claiming_wait<direction::read, wait_base>, private ar
 /// See reader::read_line().
 class [[nodiscard]] read_line_wait final : public reader_wait {
  public:
-  read_line_wait(reader& in, const until& limit) noexcept : reader_wait(in, limit) { want("\n"); }
+  read_line_wait(reader& in, const time_limit& timeout) noexcept : reader_wait(in, timeout) {
+    want("\n");
+  }
   result<std::optional<std::string_view>> take();
   std::optional<std::string_view> await_resume();
 
@@ -263,7 +285,7 @@ class [[nodiscard]] read_line_wait final : public reader_wait {
 /// See reader::read_until().
 class [[nodiscard]] read_until_wait final : public reader_wait {
  public:
-  read_until_wait(reader& in, std::string_view delimiter, const until& limit) noexcept;
+  read_until_wait(reader& in, std::string_view delimiter, const time_limit& timeout) noexcept;
   result<std::optional<std::string_view>> take();
   std::optional<std::string_view> await_resume() {
     return detail::value_or_throw(take(), kind().name);
@@ -279,7 +301,8 @@ class [[nodiscard]] read_until_wait final : public reader_wait {
 template <bool Consumes>
 class [[nodiscard]] view_wait final : public reader_wait {
  public:
-  view_wait(reader& in, std::size_t count, const until& limit) noexcept : reader_wait(in, limit) {
+  view_wait(reader& in, std::size_t count, const time_limit& timeout) noexcept
+      : reader_wait(in, timeout) {
     want(count);
   }
   result<std::string_view> take();
@@ -295,7 +318,7 @@ extern template class view_wait<false>;
 /// See reader::read_some().
 class [[nodiscard]] read_copy_wait final : public reader_wait {
  public:
-  read_copy_wait(reader& in, std::span<std::byte> memory, const until& limit) noexcept;
+  read_copy_wait(reader& in, std::span<std::byte> memory, const time_limit& timeout) noexcept;
   result<std::size_t> take();
   std::size_t await_resume() { return detail::value_or_throw(take(), kind().name); }
 
@@ -305,18 +328,27 @@ class [[nodiscard]] read_copy_wait final : public reader_wait {
   std::span<std::byte> memory_;
 };
 
-inline read_line_wait reader::read_line(const until& limit) { return read_line_wait(*this, limit); }
-inline read_until_wait reader::read_until(std::string_view delimiter, const until& limit) {
-  return read_until_wait(*this, delimiter, limit);
+}  // namespace ringlet::extend
+
+namespace ringlet {
+
+inline extend::read_line_wait reader::read_line(const time_limit& timeout) {
+  return extend::read_line_wait(*this, timeout);
 }
-inline read_exact_view_wait reader::read_exact(std::size_t count, const until& limit) {
-  return read_exact_view_wait(*this, count, limit);
+inline extend::read_until_wait reader::read_until(std::string_view delimiter,
+                                                  const time_limit& timeout) {
+  return extend::read_until_wait(*this, delimiter, timeout);
 }
-inline read_copy_wait reader::read_some(std::span<std::byte> memory, const until& limit) {
-  return read_copy_wait(*this, memory, limit);
+inline extend::read_exact_view_wait reader::read_exact(std::size_t count,
+                                                       const time_limit& timeout) {
+  return extend::read_exact_view_wait(*this, count, timeout);
 }
-inline peek_wait reader::peek(std::size_t count, const until& limit) {
-  return peek_wait(*this, count, limit);
+inline extend::read_copy_wait reader::read_some(std::span<std::byte> memory,
+                                                const time_limit& timeout) {
+  return extend::read_copy_wait(*this, memory, timeout);
+}
+inline extend::peek_wait reader::peek(std::size_t count, const time_limit& timeout) {
+  return extend::peek_wait(*this, count, timeout);
 }
 
 }  // namespace ringlet

@@ -1,8 +1,8 @@
 // Standard input and output: terminals, pipes, sockets and regular files.
 #pragma once
 
-#include <ringlet/descriptor.hpp>
-#include <ringlet/stream_waits.hpp>
+#include <ringlet/extend/descriptor.hpp>
+#include <ringlet/extend/stream_waits.hpp>
 
 #include <cstddef>
 #include <span>
@@ -17,29 +17,30 @@ namespace ringlet {
 class standard_stream {
  public:
   /// See standard_input() and standard_output().
-  explicit standard_stream(int fd) : state_(descriptor::make(fd, descriptor::kind::borrowed)) {}
+  explicit standard_stream(int fd)
+      : state_(extend::descriptor::make(fd, extend::descriptor::kind::borrowed)) {}
 
   /// Like tcp_stream::read_some(): 0 means end of file, or Ctrl-D on a terminal.
-  read_some_wait read_some(std::span<std::byte> memory, until limit = forever) {
-    return read_some_wait(*state_, opcode::read, memory, limit);
+  extend::read_some_wait read_some(std::span<std::byte> memory, time_limit timeout = forever) {
+    return extend::read_some_wait(*state_, extend::opcode::read, memory, timeout);
   }
   /// Like tcp_stream::read_exact().
-  read_exact_wait read_exact(std::span<std::byte> memory, until limit = forever) {
-    return read_exact_wait(*state_, opcode::read, memory, limit);
+  extend::read_exact_wait read_exact(std::span<std::byte> memory, time_limit timeout = forever) {
+    return extend::read_exact_wait(*state_, extend::opcode::read, memory, timeout);
   }
   /// Like tcp_stream::write_all().
-  write_all_wait write_all(std::span<const std::byte> bytes, until limit = forever) {
-    return write_all_wait(*state_, opcode::write, bytes, limit);
+  extend::write_all_wait write_all(std::span<const std::byte> bytes, time_limit timeout = forever) {
+    return extend::write_all_wait(*state_, extend::opcode::write, bytes, timeout);
   }
-  write_all_wait write_all(std::string_view text, until limit = forever) {
-    return write_all(std::as_bytes(std::span(text)), limit);
+  extend::write_all_wait write_all(std::string_view text, time_limit timeout = forever) {
+    return write_all(std::as_bytes(std::span(text)), timeout);
   }
 
   int native_handle() const noexcept { return state_->fd(); }
 
  private:
   friend class reader;
-  descriptor::owner state_;
+  extend::descriptor::owner state_;
 };
 
 /// Descriptor 0. Make one object and keep it: two objects would not know of each other's reads.

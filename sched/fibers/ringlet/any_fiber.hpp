@@ -6,8 +6,8 @@
 //     }
 #pragma once
 
+#include <ringlet/extend/fiber_base.hpp>
 #include <ringlet/fiber.hpp>
-#include <ringlet/fiber_base.hpp>
 
 #include <cstdint>
 #include <exception>
@@ -24,7 +24,7 @@ class any_fiber {
   any_fiber() noexcept = default;
   template <class T>
   any_fiber(const fiber<T>& known) noexcept : any_fiber(known ? &known.state() : nullptr) {}
-  explicit any_fiber(fiber_base* shared) noexcept : base_(shared) {
+  explicit any_fiber(extend::fiber_base* shared) noexcept : base_(shared) {
     if (base_ != nullptr) base_->add_reference();
   }
   any_fiber(const any_fiber& other) noexcept : any_fiber(other.base_) {}
@@ -42,12 +42,16 @@ class any_fiber {
     return a.base_ == b.base_;
   }
 
-  join_wait join(until limit = forever) const noexcept { return join_wait(checked(), limit); }
+  extend::join_wait join(time_limit timeout = forever) const noexcept {
+    return extend::join_wait(checked(), timeout);
+  }
   void request_kill() const noexcept { checked().kill(); }
   void request_kill(std::exception_ptr error) const { checked().kill_with(std::move(error)); }
-  kill_wait kill(until limit = forever) const noexcept { return {checked(), nullptr, limit}; }
-  kill_wait kill(std::exception_ptr error, until limit = forever) const noexcept {
-    return {checked(), std::move(error), limit};
+  extend::kill_wait kill(time_limit timeout = forever) const noexcept {
+    return {checked(), nullptr, timeout};
+  }
+  extend::kill_wait kill(std::exception_ptr error, time_limit timeout = forever) const noexcept {
+    return {checked(), std::move(error), timeout};
   }
 
   bool done() const noexcept { return checked().done(); }
@@ -58,16 +62,16 @@ class any_fiber {
   void set_name(std::string_view name) const { checked().set_name(name); }
 
  private:
-  fiber_base& checked() const noexcept {
+  extend::fiber_base& checked() const noexcept {
     RINGLET_ASSERT(base_ != nullptr, "an empty fiber handle was used");
     return *base_;
   }
 
-  fiber_base* base_ = nullptr;
+  extend::fiber_base* base_ = nullptr;
 };
 
 /// A handle to the calling fiber, for other fibers to join, kill or name. Aborts outside of a
 /// fiber.
-inline any_fiber current_fiber() { return any_fiber(&current()); }
+inline any_fiber current_fiber() { return any_fiber(&extend::current()); }
 
 }  // namespace ringlet

@@ -2,25 +2,25 @@
 #pragma once
 
 #include <ringlet/async_generator.hpp>
-#include <ringlet/ended_fibers.hpp>
+#include <ringlet/extend/ended_fibers.hpp>
 #include <ringlet/joinall.hpp>
 
 #include <cstddef>
 #include <optional>
 #include <ranges>
 
-namespace ringlet {
-
-namespace detail {
+namespace ringlet::detail {
 
 template <class Handle>
-async_generator<std::size_t> each_completed(kept_fibers<Handle> kept, until limit) {
-  const until deadline = until::at(limit.resolve(current_scheduler().now()));
-  ended_fibers ends(kept.targets);
+async_generator<std::size_t> each_completed(kept_fibers<Handle> kept, time_limit timeout) {
+  const time_limit deadline = time_limit::at(timeout.resolve(extend::current_scheduler().now()));
+  extend::ended_fibers ends(kept.targets);
   while (const std::optional<std::size_t> place = co_await ends.next(deadline)) co_yield *place;
 }
 
-}  // namespace detail
+}  // namespace ringlet::detail
+
+namespace ringlet {
 
 /// Yields the indices in `fibers` of the fibers that have ended, one by one in the order in which
 /// they end, until all have been yielded or the limit, which counts from the first next(), has
@@ -31,9 +31,9 @@ async_generator<std::size_t> each_completed(kept_fibers<Handle> kept, until limi
 ///
 /// The handles are copied. The generator may be dropped early; the fibers keep running.
 template <detail::fiber_range Fibers>
-async_generator<std::size_t> as_completed(const Fibers& fibers, until limit = forever) {
+async_generator<std::size_t> as_completed(const Fibers& fibers, time_limit timeout = forever) {
   return detail::each_completed(detail::kept_fibers<std::ranges::range_value_t<Fibers>>(fibers),
-                                limit);
+                                timeout);
 }
 
 }  // namespace ringlet

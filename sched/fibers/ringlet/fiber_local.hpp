@@ -2,7 +2,7 @@
 #pragma once
 
 #include <ringlet/detail/fiber_extras.hpp>
-#include <ringlet/fiber_base.hpp>
+#include <ringlet/extend/fiber_base.hpp>
 
 #include <concepts>
 #include <cstdint>
@@ -11,9 +11,7 @@
 #include <utility>
 #include <vector>
 
-namespace ringlet {
-
-namespace detail {
+namespace ringlet::detail {
 
 /// A number that is unique among all variables of this process, past and future.
 std::uint64_t next_variable() noexcept;
@@ -25,7 +23,9 @@ struct stored final : stored_value {
   T value;
 };
 
-}  // namespace detail
+}  // namespace ringlet::detail
+
+namespace ringlet {
 
 /// A variable with one value per fiber. The value is made at its first use in a fiber and destroyed
 /// when the fiber has ended. Spawned fibers do not inherit it.
@@ -44,7 +44,7 @@ class fiber_local {
 
   /// The value of the calling fiber. Aborts outside of a fiber. Valid until the fiber ends.
   T& get() const {
-    std::vector<fiber_extras::local>& all = current().extras().locals;
+    std::vector<detail::fiber_extras::local>& all = extend::current().extras().locals;
     for (const auto& one : all) {
       if (one.variable == variable_) return value_in(one);
     }
@@ -59,7 +59,7 @@ class fiber_local {
   static std::unique_ptr<detail::stored_value> new_value(U&& value) {
     return std::make_unique<detail::stored<T>>(std::forward<U>(value));
   }
-  static T& value_in(const fiber_extras::local& at) noexcept {
+  static T& value_in(const detail::fiber_extras::local& at) noexcept {
     return static_cast<detail::stored<T>&>(*at.value).value;
   }
 
@@ -80,7 +80,7 @@ class context_var {
 
   /// The value that the calling fiber sees. Aborts outside of a fiber. Valid as long as it is set.
   const T& get() const {
-    const detail::context_value* seen = current().context_values().get();
+    const detail::context_value* seen = extend::current().context_values().get();
     while (seen != nullptr && seen->variable != variable_) seen = seen->outer.get();
     return seen == nullptr ? otherwise_ : static_cast<const detail::stored<T>&>(*seen->value).value;
   }
@@ -103,13 +103,13 @@ class context_var {
    private:
     friend class context_var;
     setting(std::uint64_t variable, T&& value)
-        : fiber_(current()),
+        : fiber_(extend::current()),
           before_(fiber_.context_values()),
           mine_(std::make_shared<detail::context_value>(detail::context_value{
               variable, std::make_shared<const detail::stored<T>>(std::move(value)), before_})) {
       fiber_.extras().context_values = mine_;
     }
-    fiber_base& fiber_;
+    extend::fiber_base& fiber_;
     std::shared_ptr<const detail::context_value> before_;
     std::shared_ptr<const detail::context_value> mine_;
   };

@@ -4,11 +4,11 @@
 // greenlet or ends. The switches alone determine the order.
 #pragma once
 
-#include <ringlet/assert.hpp>
-#include <ringlet/context.hpp>
 #include <ringlet/detail/greenlet_base.hpp>
 #include <ringlet/detail/greenlet_driver.hpp>
 #include <ringlet/error.hpp>
+#include <ringlet/extend/assert.hpp>
+#include <ringlet/extend/context.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/task.hpp>
 
@@ -26,7 +26,7 @@
 namespace ringlet {
 
 /// Throw it into a greenlet to ask it to end. A greenlet that lets it propagate has not failed; the
-/// parent's switch, which receives the outcome of its child, then fails with errc::exited.
+/// parent's switch, which receives the outcome of its child, then fails with errc::fiber_cancelled.
 ///
 /// Not a std::exception, so that handlers of errors let it pass.
 struct greenlet_exit final {};
@@ -60,6 +60,10 @@ struct switch_event {
 /// compiler enforces this) and must not throw. Without a hook, a switch costs one more comparison.
 switch_hook set_switch_hook(switch_hook hook) noexcept;
 
+}  // namespace ringlet
+
+namespace ringlet::extend {
+
 /// What switch_wait and throw_wait share: how they end.
 template <class T>
 class switch_wait_base {
@@ -76,11 +80,11 @@ class switch_wait_base {
     }
   }
   /// Like await_resume(), but returns an error code instead of throwing a std::system_error:
-  /// errc::exited, or the error of a failed greenlet. Other exceptions pass through.
+  /// errc::fiber_cancelled, or the error of a failed greenlet. Other exceptions pass through.
   result<T> take() {
-    if (here_->received == nullptr && here_->arrived.kind == detail::arrival::exited) {
-      here_->tree->bury();
-      return make_error_code(errc::exited);
+    if (here_->received == nullptr && here_->arrived.kind == detail::arrival::ended) {
+      here_->tree->free_finished();
+      return make_error_code(errc::fiber_cancelled);
     }
     try {
       if constexpr (std::is_void_v<T>) {
@@ -148,6 +152,10 @@ class [[nodiscard]] throw_wait : public switch_wait_base<T> {
   std::exception_ptr error_;
 };
 
+}  // namespace ringlet::extend
+
+namespace ringlet {
+
 template <class T>
 class greenlet_ref;
 
@@ -183,18 +191,17 @@ class greenlet_handle {
   /// nearest ancestor that has not finished, which may be the caller. The receiver moves the value,
   /// once.
   /// Errors    An exception thrown into the caller; the exception that ended a child of the caller;
-  /// errc::exited if a child ended by greenlet_exit. Aborts if the receiver waits for a value of
-  /// another type.
-  /// Lifetime  Borrows the value: await it in the expression that makes it.
-  switch_wait<T> switch_to(detail::sent_type<T>&& value) const noexcept
+  /// errc::fiber_cancelled if a child ended by greenlet_exit. Aborts if the receiver waits for a
+  /// value of another type. Lifetime  Borrows the value: await it in the expression that makes it.
+  extend::switch_wait<T> switch_to(detail::sent_type<T>&& value) const noexcept
       requires(!std::is_void_v<T>) {
     return {checked(), value};
   }
-  copying_switch_wait<T> switch_to(const detail::sent_type<T>& value) const
+  extend::copying_switch_wait<T> switch_to(const detail::sent_type<T>& value) const
       requires(std::copy_constructible<T>) {
     return {checked(), value};
   }
-  copying_switch_wait<T> switch_to() const noexcept requires(std::is_void_v<T>) {
+  extend::copying_switch_wait<T> switch_to() const noexcept requires(std::is_void_v<T>) {
     return {checked(), {}};
   }
 
@@ -202,12 +209,13 @@ class greenlet_handle {
   /// ends without running. An exception that ends a greenlet, or is thrown into a finished one,
   /// goes to its parent. Thrown into oneself, it is thrown immediately. Returns the value that is
   /// sent to the caller next, like switch_to().
-  throw_wait<T> throw_into(std::exception_ptr error) const noexcept {
+  extend::throw_wait<T> throw_into(std::exception_ptr error) const noexcept {
     return {checked(), std::move(error)};
   }
   /// The same with an exception object; the default asks the greenlet to end.
   template <class E = greenlet_exit>
-  requires(!std::convertible_to<E, std::exception_ptr>) throw_wait<T> throw_into(E error = {})
+  requires(!std::convertible_to<E, std::exception_ptr>) extend::throw_wait<T> throw_into(
+      E error = {})
   const { return {checked(), std::make_exception_ptr(std::move(error))}; }
 
   greenlet_state state() const noexcept { return checked().state(); }

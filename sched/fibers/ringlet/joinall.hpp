@@ -1,10 +1,10 @@
 // joinall, wait, killall: join or kill several fibers.
 #pragma once
 
-#include <ringlet/ended_fibers.hpp>
+#include <ringlet/extend/ended_fibers.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/task.hpp>
-#include <ringlet/until.hpp>
+#include <ringlet/time_limit.hpp>
 
 #include <algorithm>
 #include <concepts>
@@ -24,7 +24,7 @@ struct join_options {
   static constexpr std::size_t all = std::numeric_limits<std::size_t>::max();
 
   /// One limit for the whole call.
-  until limit = forever;
+  time_limit timeout = forever;
   /// Return as soon as this many have ended.
   std::size_t count = all;
   /// Throw the first failure, in the order in which fibers end, as soon as it occurs; the other
@@ -32,7 +32,9 @@ struct join_options {
   bool raise = false;
 };
 
-namespace detail {
+}  // namespace ringlet
+
+namespace ringlet::detail {
 
 template <class T>
 inline constexpr bool is_fiber = false;
@@ -40,7 +42,7 @@ template <class T>
 inline constexpr bool is_fiber<fiber<T>> = true;
 
 template <class T>
-concept fiber_or_limit = is_fiber<std::remove_cvref_t<T>> || std::convertible_to<T, until>;
+concept fiber_or_limit = is_fiber<std::remove_cvref_t<T>> || std::convertible_to<T, time_limit>;
 
 template <class Fibers>
 concept fiber_range =
@@ -56,32 +58,32 @@ struct kept_fibers {
     }
   }
   std::vector<Handle> handles;
-  std::vector<fiber_base*> targets;
+  std::vector<extend::fiber_base*> targets;
 };
 
 // `handles` keeps the targets alive.
 template <class Handles>
-task<bool> join_each([[maybe_unused]] Handles handles, std::vector<fiber_base*> targets,
-                     until limit) {
-  const until deadline = until::at(limit.resolve(current_scheduler().now()));
-  for (fiber_base* target : targets) {
-    const bool ended = co_await join_wait(*target, deadline);
+task<bool> join_each([[maybe_unused]] Handles handles, std::vector<extend::fiber_base*> targets,
+                     time_limit timeout) {
+  const time_limit deadline = time_limit::at(timeout.resolve(extend::current_scheduler().now()));
+  for (extend::fiber_base* target : targets) {
+    const bool ended = co_await extend::join_wait(*target, deadline);
     if (!ended) co_return false;
   }
   co_return true;
 }
 
 template <class T>
-void sort_out(const T& argument, std::vector<fiber_base*>& targets, until& limit) {
+void sort_out(const T& argument, std::vector<extend::fiber_base*>& targets, time_limit& timeout) {
   if constexpr (is_fiber<T>) {
     targets.push_back(&argument.state());
   } else {
-    limit = argument;
+    timeout = argument;
   }
 }
 
 /// The indices of the fibers that ended, in the order in which they ended.
-task<std::vector<std::size_t>> wait_for_ends(std::vector<fiber_base*> targets,
+task<std::vector<std::size_t>> wait_for_ends(std::vector<extend::fiber_base*> targets,
                                              join_options options);
 
 template <class Handle>
@@ -96,7 +98,9 @@ task<std::vector<std::size_t>> wait_some(kept_fibers<Handle> kept, join_options 
   co_return co_await wait_for_ends(kept.targets, options);
 }
 
-}  // namespace detail
+}  // namespace ringlet::detail
+
+namespace ringlet {
 
 /// Waits until all the fibers have ended, in any way. The same fiber may be named more than once. A
 /// limit for the whole call may follow: `co_await joinall(a, b, 5s)`.
@@ -106,19 +110,19 @@ task<std::vector<std::size_t>> wait_some(kept_fibers<Handle> kept, join_options 
 template <class First, class... More>
 requires(detail::fiber_or_limit<More>&&...) task<bool> joinall(const fiber<First>& first,
                                                                const More&... more) {
-  std::vector<fiber_base*> targets;
+  std::vector<extend::fiber_base*> targets;
   targets.reserve(1 + sizeof...(More));
-  until limit = forever;
-  detail::sort_out(first, targets, limit);
-  (detail::sort_out(more, targets, limit), ...);
-  return detail::join_each(std::tuple(first, more...), std::move(targets), limit);
+  time_limit timeout = forever;
+  detail::sort_out(first, targets, timeout);
+  (detail::sort_out(more, targets, timeout), ...);
+  return detail::join_each(std::tuple(first, more...), std::move(targets), timeout);
 }
 
 /// The same for a range of handles, which is copied.
 template <detail::fiber_range Fibers>
-task<bool> joinall(const Fibers& fibers, until limit = forever) {
+task<bool> joinall(const Fibers& fibers, time_limit timeout = forever) {
   detail::kept_fibers<std::ranges::range_value_t<Fibers>> kept(fibers);
-  return detail::join_each(std::move(kept.handles), std::move(kept.targets), limit);
+  return detail::join_each(std::move(kept.handles), std::move(kept.targets), timeout);
 }
 
 /// The same with options, which may ask for some of the fibers and for their errors. Returns true
@@ -141,17 +145,17 @@ task<std::vector<std::size_t>> wait(const Fibers& fibers, join_options options =
 /// Kills all the fibers, in order and before any of them runs, so fibers that have not begun never
 /// will. Then waits like joinall(). Returns false if the limit passed and a fiber is still alive.
 template <detail::fiber_range Fibers>
-task<bool> killall(const Fibers& fibers, until limit = forever) {
+task<bool> killall(const Fibers& fibers, time_limit timeout = forever) {
   detail::kept_fibers<std::ranges::range_value_t<Fibers>> kept(fibers);
-  for (fiber_base* target : kept.targets) target->kill();
-  return detail::join_each(std::move(kept.handles), std::move(kept.targets), limit);
+  for (extend::fiber_base* target : kept.targets) target->kill();
+  return detail::join_each(std::move(kept.handles), std::move(kept.targets), timeout);
 }
 /// The same with an exception; see fiber<T>::request_kill().
 template <detail::fiber_range Fibers>
-task<bool> killall(const Fibers& fibers, std::exception_ptr error, until limit = forever) {
+task<bool> killall(const Fibers& fibers, std::exception_ptr error, time_limit timeout = forever) {
   detail::kept_fibers<std::ranges::range_value_t<Fibers>> kept(fibers);
-  for (fiber_base* target : kept.targets) target->kill_with(error);
-  return detail::join_each(std::move(kept.handles), std::move(kept.targets), limit);
+  for (extend::fiber_base* target : kept.targets) target->kill_with(error);
+  return detail::join_each(std::move(kept.handles), std::move(kept.targets), timeout);
 }
 
 }  // namespace ringlet

@@ -6,14 +6,14 @@
 #include <ringlet/detail/pool_calls.hpp>
 #include <ringlet/detail/spawns_calls.hpp>
 #include <ringlet/error.hpp>
+#include <ringlet/extend/intrusive_list.hpp>
+#include <ringlet/extend/wait.hpp>
 #include <ringlet/fiber.hpp>
-#include <ringlet/group.hpp>
-#include <ringlet/intrusive_list.hpp>
+#include <ringlet/fiber_set.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/task.hpp>
 #include <ringlet/task_group.hpp>
-#include <ringlet/until.hpp>
-#include <ringlet/wait.hpp>
+#include <ringlet/time_limit.hpp>
 #include <ringlet/when_all.hpp>
 
 #include <concepts>
@@ -45,7 +45,7 @@ namespace ringlet {
 /// reserved one, at that time: call close() and join() first. (While an exception unwinds the owner
 /// of the pool this is only reported, and the waiting fibers get errc::closed.) Thread: that of its
 /// scheduler.
-class pool : private group, public detail::pool_calls<pool> {
+class pool : private fiber_set, public detail::pool_calls<pool> {
   template <class F, class... Args>
   using value_of_call =
       typename std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>::value_type;
@@ -68,7 +68,7 @@ class pool : private group, public detail::pool_calls<pool> {
   /// Waits for a slot and takes it; see pool::slot for spawning in it. The only way to wait for a
   /// slot in a select(), which loses nothing.
   /// Errors  errc::closed after close(), also for current waiters; timed_out.
-  reserve_wait reserve(until limit = forever) noexcept;
+  reserve_wait reserve(time_limit timeout = forever) noexcept;
   /// A slot if one is free now; otherwise an empty slot.
   slot try_reserve() noexcept;
 
@@ -105,15 +105,15 @@ class pool : private group, public detail::pool_calls<pool> {
   /// none: the call returns true.
   /// Errors  errc::closed, as reserve().
   template <class T>
-  task<bool> add(fiber<T> added, until limit = forever) {
-    co_return co_await add_in_slot(added.state(), limit);
+  task<bool> add(fiber<T> added, time_limit timeout = forever) {
+    co_return co_await add_in_slot(added.state(), timeout);
   }
 
   /// Spawns the task and waits for its value, like get(). A fiber of this pool makes the call
   /// itself, because it could otherwise wait for its own slot.
   template <class T>
   task<T> apply(task<T> call, std::source_location where = std::source_location::current()) {
-    if (group::contains(current())) co_return co_await std::move(call);
+    if (fiber_set::contains(extend::current())) co_return co_await std::move(call);
     fiber<T> made = co_await spawn_in_slot(std::move(call), forever, where);
     co_return co_await std::move(made).get();
   }
@@ -153,7 +153,7 @@ class pool : private group, public detail::pool_calls<pool> {
   /// succeed. If the caller does not take the slot, the next in line gets it by the end of the
   /// turn. False if the limit passed first.
   /// Errors  errc::closed.
-  available_wait wait_available(until limit = forever) noexcept;
+  available_wait wait_available(time_limit timeout = forever) noexcept;
   std::size_t capacity() const noexcept { return size_; }
   /// How many slots the caller could take now. Slots of fibers and reserved slots are not free.
   std::size_t free() const noexcept { return size_ - taken() + (is_offered_to_caller() ? 1 : 0); }
@@ -163,27 +163,27 @@ class pool : private group, public detail::pool_calls<pool> {
   void close() noexcept;
   bool is_closed() const noexcept { return closed_; }
 
-  /// Waits until no slot is taken: like group::join(), but also waits for reserved slots, and for
-  /// slots given to fibers that have not resumed yet. So after close() and join(), no fiber of the
-  /// pool runs or begins. A caller that holds a slot would wait for itself.
-  empty_wait join(until limit = forever) noexcept { return group::join(limit); }
+  /// Waits until no slot is taken: like fiber_set::join(), but also waits for reserved slots, and
+  /// for slots given to fibers that have not resumed yet. So after close() and join(), no fiber of
+  /// the pool runs or begins. A caller that holds a slot would wait for itself.
+  empty_wait join(time_limit timeout = forever) noexcept { return fiber_set::join(timeout); }
   /// Asks all fibers to end, including those that begin in a slot during the wait, and waits like
   /// join().
-  using group::contains;
-  using group::empty;
-  using group::kill;
-  using group::size;
+  using fiber_set::contains;
+  using fiber_set::empty;
+  using fiber_set::kill;
+  using fiber_set::size;
 
  private:
   struct slot_tag;
-  struct end_of_offer : done_watcher {
+  struct end_of_offer : extend::done_watcher {
     explicit end_of_offer(pool& of) noexcept;
     pool* made_by;
   };
 
-  std::size_t taken() const noexcept { return group::size() + expected(); }
+  std::size_t taken() const noexcept { return fiber_set::size() + expected(); }
   slot take_now() noexcept;
-  void offer(slot& left, const fiber_base& to) noexcept;
+  void offer(slot& left, const extend::fiber_base& to) noexcept;
   void withdraw_offer() noexcept;
   bool is_offered_to_caller() const noexcept;
   void on_left() noexcept override;
@@ -193,11 +193,11 @@ class pool : private group, public detail::pool_calls<pool> {
   /// unchanged.
   template <std::invocable Spawn>
   auto occupy(slot& taken, Spawn spawn);
-  void hand_to(slot& taken, member_owner added, fiber_base& made) noexcept;
+  void hand_to(slot& taken, member_owner added, extend::fiber_base& made) noexcept;
 
   template <class T>
-  task<fiber<T>> spawn_in_slot(task<T> root, until limit, std::source_location where);
-  task<bool> add_in_slot(fiber_base& added, until limit);
+  task<fiber<T>> spawn_in_slot(task<T> root, time_limit timeout, std::source_location where);
+  task<bool> add_in_slot(extend::fiber_base& added, time_limit timeout);
 
   template <class Items, class F>
   auto map_calls(Items items, F f, std::source_location where)
@@ -214,8 +214,8 @@ class pool : private group, public detail::pool_calls<pool> {
 
   std::size_t size_;
   std::source_location where_;
-  wait_list waiting_;
-  intrusive_list<slot, slot_tag> slots_;  // those that are reserved
+  extend::wait_list waiting_;
+  extend::intrusive_list<slot, slot_tag> slots_;  // those that are reserved
   bool closed_ = false;
   // The promise of wait_available(): a slot is kept for the fiber with this id until the turn ends
   // or another fiber asks. 0 if there is no offer.
@@ -225,7 +225,7 @@ class pool : private group, public detail::pool_calls<pool> {
 
 /// A reserved slot of a pool, for one fiber. Dropping it releases the slot. Movable; empty after it
 /// was moved from, released, or used to spawn a fiber.
-class pool::slot : public list_hook<slot_tag>, public spawns_calls<slot> {
+class pool::slot : public extend::list_hook<slot_tag>, public detail::spawns_calls<slot> {
  public:
   slot() noexcept = default;
   slot(slot&& other) noexcept { take_over(other); }
@@ -246,7 +246,7 @@ class pool::slot : public list_hook<slot_tag>, public spawns_calls<slot> {
   fiber<T> spawn(task<T> root, std::source_location where = std::source_location::current()) {
     return checked().occupy(*this, [&] { return ringlet::spawn(std::move(root), where); });
   }
-  using spawns_calls<slot>::spawn;
+  using detail::spawns_calls<slot>::spawn;
   /// Gives the slot to a running fiber. A fiber that is already in the pool, or has ended, needs no
   /// slot; the slot is then released.
   template <class T>
@@ -261,7 +261,7 @@ class pool::slot : public list_hook<slot_tag>, public spawns_calls<slot> {
   explicit slot(pool& of) noexcept;
   pool& checked();
   void take_over(slot& other) noexcept;
-  void add_fiber(fiber_base& added);
+  void add_fiber(extend::fiber_base& added);
   void leave() noexcept;
 
   pool* of_ = nullptr;
@@ -269,9 +269,9 @@ class pool::slot : public list_hook<slot_tag>, public spawns_calls<slot> {
 };
 
 /// Waits for a slot, in line.
-class pool::slot_wait : public list_wait {
+class pool::slot_wait : public extend::list_wait {
  public:
-  slot_wait(pool& of, until limit) noexcept : list_wait(limit), of_(&of) {}
+  slot_wait(pool& of, time_limit timeout) noexcept : extend::list_wait(timeout), of_(&of) {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
@@ -281,13 +281,13 @@ class pool::slot_wait : public list_wait {
   bool try_now() noexcept;
   void watch() noexcept { of_->waiting_.push_back(*this); }
   void describe(std::string& out) const;
-  static const wait_type type;
+  static const extend::wait_type type;
 
  protected:
   friend class pool;
   /// The reason if there is no slot.
   std::error_code error();
-  bool begin(frame_record& at) noexcept { return begin_alone(*this, at); }
+  bool begin(extend::frame_record& at) noexcept { return begin_alone(*this, at); }
 
   pool* of_;
   slot slot_;
@@ -313,19 +313,21 @@ class [[nodiscard]] pool::available_wait : public slot_wait {
 /// std::chrono::steady_clock::time_point and from until.
 class pool::slot_limit {
  public:
-  template <std::convertible_to<until> Limit>
+  template <std::convertible_to<time_limit> Limit>
   slot_limit(Limit limit, std::source_location where = std::source_location::current()) noexcept
       : limit_(limit), where_(where) {}
 
  private:
   friend class pool;
-  until limit_;
+  time_limit limit_;
   std::source_location where_;
 };
 
-inline pool::reserve_wait pool::reserve(until limit) noexcept { return {*this, limit}; }
+inline pool::reserve_wait pool::reserve(time_limit timeout) noexcept { return {*this, timeout}; }
 inline pool::slot pool::try_reserve() noexcept { return take_now(); }
-inline pool::available_wait pool::wait_available(until limit) noexcept { return {*this, limit}; }
+inline pool::available_wait pool::wait_available(time_limit timeout) noexcept {
+  return {*this, timeout};
+}
 
 template <class F, class... Args>
 requires detail::makes_task<F, Args...>
@@ -344,8 +346,8 @@ std::optional<fiber<T>> pool::try_spawn(task<T> root, std::source_location where
 }
 
 template <class T>
-task<fiber<T>> pool::spawn_in_slot(task<T> root, until limit, std::source_location where) {
-  slot taken = co_await reserve(limit);
+task<fiber<T>> pool::spawn_in_slot(task<T> root, time_limit timeout, std::source_location where) {
+  slot taken = co_await reserve(timeout);
   co_return taken.spawn(std::move(root), where);
 }
 
@@ -379,7 +381,7 @@ auto pool::map_calls(Items items, F f, std::source_location where)
   const all made = co_await detail::run_group<all, task_group::failures::are_outcomes>(
       spawn_each<Items, F>, *this, items, f, where);
   for (const fiber<value>& one : made) {
-    if (one.result() != outcome::value) throw_failure(one.state());
+    if (one.result() != outcome::value) detail::throw_failure(one.state());
   }
   std::vector<detail::value_or_unit<value>> values;
   values.reserve(made.size());

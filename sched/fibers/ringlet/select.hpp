@@ -2,9 +2,9 @@
 #pragma once
 
 #include <ringlet/extend/selection.hpp>
+#include <ringlet/extend/wait.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/result.hpp>
-#include <ringlet/wait.hpp>
 
 #include <array>
 #include <concepts>
@@ -26,7 +26,12 @@ namespace ringlet {
 /// Calls that fill the caller's memory do not qualify: when abandoned, they might already have
 /// filled it.
 template <class Wait>
-concept selectable = std::derived_from<Wait, two_phase_wait> && detail::two_phase_hooks<Wait>;
+concept selectable =
+    std::derived_from<Wait, extend::two_phase_wait> && detail::two_phase_hooks<Wait>;
+
+}  // namespace ringlet
+
+namespace ringlet::extend {
 
 /// See select().
 template <selectable... Waits>
@@ -84,6 +89,10 @@ class [[nodiscard]] select_wait : public selection {
   std::array<candidate, count> candidates_;
 };
 
+}  // namespace ringlet::extend
+
+namespace ringlet {
+
 /// Waits for the first of several calls, takes it and abandons the other calls, which lose nothing.
 /// Returns a variant: index() says which call was taken, and the alternative holds its value,
 /// std::monostate for void.
@@ -102,8 +111,8 @@ class [[nodiscard]] select_wait : public selection {
 /// Lifetime      Borrows the calls: await it in the expression that makes it and them.
 template <selectable... Waits>
 requires(sizeof...(Waits) > 0)
-    [[nodiscard]] select_wait<Waits...> select(Waits&&... waits) noexcept {
-  return select_wait<Waits...>(waits...);
+    [[nodiscard]] extend::select_wait<Waits...> select(Waits&&... waits) noexcept {
+  return extend::select_wait<Waits...>(waits...);
 }
 
 // For all other arguments: says what to write instead.

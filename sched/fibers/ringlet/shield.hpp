@@ -1,27 +1,32 @@
 // shield: protects a call from cancellation, for a limited time.
 #pragma once
 
-#include <ringlet/context.hpp>
+#include <ringlet/extend/context.hpp>
 #include <ringlet/extend/timed_scope.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/task.hpp>
-#include <ringlet/until.hpp>
+#include <ringlet/time_limit.hpp>
 
 #include <utility>
 
-namespace ringlet {
+namespace ringlet::detail {
 
 /// Holds back kills and the cancellation of scopes around it, until its limit passes. Lives in the
 /// frame of the call that it protects.
-class shield_scope : public timed_scope {
+class shield_scope : public extend::timed_scope {
  public:
-  explicit shield_scope(until limit)
-      : timed_scope(
-            [](timed_scope& due) noexcept { static_cast<shield_scope&>(due).hold_back(false); }) {
-    hold_back(current_scheduler().lets_hold_back());
-    set_limit(limit);
+  explicit shield_scope(time_limit timeout)
+      : extend::timed_scope([](extend::timed_scope& due) noexcept {
+          static_cast<shield_scope&>(due).hold_back(false);
+        }) {
+    hold_back(extend::current_scheduler().lets_hold_back());
+    set_limit(timeout);
   }
 };
+
+}  // namespace ringlet::detail
+
+namespace ringlet {
 
 /// Awaits `call` and returns its value. Until then, kills and the cancellation of deadlines and
 /// groups around it are held back. They stay pending and end the first wait after the shield. When
@@ -29,12 +34,12 @@ class shield_scope : public timed_scope {
 /// end indefinitely.
 ///
 /// Deadlines and groups inside the shield work as usual. While a scheduler ends, shields hold for
-/// options.grace at most.
+/// options.shutdown_timeout at most.
 ///
 ///     co_await shield(2s, say_goodbye(stream));   // in the cleanup of a fiber that may be killed
 template <class T>
-task<T> shield(until limit, task<T> call) {
-  const shield_scope held(limit);
+task<T> shield(time_limit timeout, task<T> call) {
+  const detail::shield_scope held(timeout);
   co_return co_await call;
 }
 

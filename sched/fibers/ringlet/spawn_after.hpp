@@ -3,7 +3,7 @@
 
 #include <ringlet/fiber.hpp>
 #include <ringlet/sleep.hpp>
-#include <ringlet/until.hpp>
+#include <ringlet/time_limit.hpp>
 
 #include <chrono>
 #include <concepts>
@@ -26,31 +26,33 @@ class spawn_time {
              std::source_location where = std::source_location::current()) noexcept
       : when_(time), where_(where) {}
 
-  const until& when() const noexcept { return when_; }
+  const time_limit& when() const noexcept { return when_; }
   const std::source_location& where() const noexcept { return where_; }
 
  private:
-  until when_;
+  time_limit when_;
   std::source_location where_;
 };
 
-namespace detail {
+}  // namespace ringlet
+
+namespace ringlet::detail {
 
 template <class F, class... Args>
-std::invoke_result_t<F, Args...> call_after(until start, F f, Args... args) {
-  co_await sleep_wait(start);
+std::invoke_result_t<F, Args...> call_after(time_limit start, F f, Args... args) {
+  co_await extend::sleep_wait(start);
   co_return co_await std::invoke(std::move(f), std::move(args)...);
 }
 
 /// The time of the next tick after `tick` that has not passed yet.
-steady_ns next_tick(steady_ns tick, steady_ns period) noexcept;
+extend::steady_ns next_tick(extend::steady_ns tick, extend::steady_ns period) noexcept;
 /// The length of a period, or never. Aborts unless it is above zero.
-steady_ns checked_period(const until& period);
+extend::steady_ns checked_period(const time_limit& period);
 
 template <class F, class... Args>
-task<> call_every(steady_ns first, steady_ns period, F f, Args... args) {
-  for (steady_ns tick = first;; tick = next_tick(tick, period)) {
-    co_await sleep_wait(until::at(tick));
+task<> call_every(extend::steady_ns first, extend::steady_ns period, F f, Args... args) {
+  for (extend::steady_ns tick = first;; tick = next_tick(tick, period)) {
+    co_await extend::sleep_wait(time_limit::at(tick));
     co_await std::invoke(f, args...);
   }
 }
@@ -58,15 +60,15 @@ task<> call_every(steady_ns first, steady_ns period, F f, Args... args) {
 /// The tasks of spawn_after() and spawn_every().
 template <class F, class... Args>
 auto make_call_after(const spawn_time& delay, F&& f, Args&&... args) {
-  const until start = until::at(delay.when().resolve(current_scheduler().now()));
+  const time_limit start = time_limit::at(delay.when().resolve(extend::current_scheduler().now()));
   return call_after<std::decay_t<F>, std::decay_t<Args>...>(start, std::forward<F>(f),
                                                             std::forward<Args>(args)...);
 }
 template <class F, class... Args>
 task<> make_call_every(const spawn_time& period, F&& f, Args&&... args) {
-  const steady_ns length = checked_period(period.when());
+  const extend::steady_ns length = checked_period(period.when());
   return call_every<std::decay_t<F>, std::decay_t<Args>...>(
-      period.when().resolve(current_scheduler().now()), length, std::forward<F>(f),
+      period.when().resolve(extend::current_scheduler().now()), length, std::forward<F>(f),
       std::forward<Args>(args)...);
 }
 
@@ -87,7 +89,9 @@ constexpr void explain_wrong_period() {
                 "-> task<> and use co_await or co_return in it");
 }
 
-}  // namespace detail
+}  // namespace ringlet::detail
+
+namespace ringlet {
 
 /// Like spawn(), but calls `f(args...)` after `delay`, counted from this call. If the fiber is
 /// killed first, `f` is never called. Until then dump() shows the fiber sleeping.
@@ -126,6 +130,10 @@ auto spawn_every(const spawn_time&, F&&, Args&&...) {
 /// A point in time is no period.
 template <class F, class... Args>
 fiber<> spawn_every(std::chrono::steady_clock::time_point, F&&, Args&&...) = delete;
+
+}  // namespace ringlet
+
+namespace ringlet::detail {
 
 /// Adds these functions to a derived class that has a spawn() for tasks. The fiber belongs to the
 /// group from the call on, even while it sleeps.
@@ -166,4 +174,4 @@ class spawns_later {
   Self& self() noexcept { return static_cast<Self&>(*this); }
 };
 
-}  // namespace ringlet
+}  // namespace ringlet::detail

@@ -26,7 +26,9 @@ struct restart_options {
   std::chrono::nanoseconds pause_max = std::chrono::seconds(10);
 };
 
-namespace detail {
+}  // namespace ringlet
+
+namespace ringlet::detail {
 
 /// Counts the failures of one supervised call. Thread: its scheduler's.
 class restart_count {
@@ -34,13 +36,13 @@ class restart_count {
   explicit restart_count(const restart_options& options) : options_(options) {}
   /// Called when a call that began at `begin` has failed. Returns how long to wait before the next
   /// call, or throws `error` if there were too many failures.
-  std::chrono::nanoseconds pause_after(steady_ns begin, const std::exception_ptr& error);
+  std::chrono::nanoseconds pause_after(extend::steady_ns begin, const std::exception_ptr& error);
 
  private:
   void report(const std::exception_ptr& error) const;
 
   restart_options options_;
-  std::deque<steady_ns> restarts_;
+  std::deque<extend::steady_ns> restarts_;
   std::chrono::nanoseconds pause_{0};
 };
 
@@ -48,7 +50,7 @@ template <class F>
 std::invoke_result_t<F&> supervise_call(F f, restart_options options) {
   restart_count restarts(options);
   for (;;) {
-    const steady_ns begin = current_scheduler().now();
+    const extend::steady_ns begin = extend::current_scheduler().now();
     std::exception_ptr error;
     try {
       co_return co_await std::invoke(f);
@@ -61,13 +63,15 @@ std::invoke_result_t<F&> supervise_call(F f, restart_options options) {
   }
 }
 
-}  // namespace detail
+}  // namespace ringlet::detail
+
+namespace ringlet {
 
 /// Calls `f()`, which returns a task, and awaits it. If the call fails, supervise() calls `f()`
 /// again after a pause, until a call succeeds, and returns its value. Kills and cancelled scopes
 /// are not failures and propagate; an exception that the fiber is killed with is a failure like any
-/// other. Each failure that is followed by a restart is reported to options::on_unobserved with the
-/// pause and the count: "again in 50 ms (2 of 4)", where 4 is restarts_max.
+/// other. Each failure that is followed by a restart is reported to options::on_unhandled_error
+/// with the pause and the count: "again in 50 ms (2 of 4)", where 4 is restarts_max.
 ///
 ///     spawn([] { return supervise(poll_the_sensor, {.restarts_max = 10}); });
 ///

@@ -25,11 +25,11 @@
 #include <ringlet/detail/returned.hpp>
 #include <ringlet/detail/spawns_calls.hpp>
 #include <ringlet/error.hpp>
+#include <ringlet/extend/intrusive_list.hpp>
+#include <ringlet/extend/wait.hpp>
 #include <ringlet/fiber.hpp>
-#include <ringlet/intrusive_list.hpp>
 #include <ringlet/spawn_after.hpp>
 #include <ringlet/task.hpp>
-#include <ringlet/wait.hpp>
 
 #include <concepts>
 #include <coroutine>
@@ -66,8 +66,8 @@ class group_error : public std::exception {
 enum class group_failure : std::uint8_t {
   /// The failure cancels the rest, and with_group() throws it.
   cancel_all,
-  /// The rest continue. The failure is reported, with the fiber's name, like any unobserved
-  /// failure; see options::on_unobserved. For independent fibers, such as those of a server's
+  /// The rest continue. The failure is reported, with the fiber's name, like any unhandled
+  /// failure; see options::on_unhandled_error. For independent fibers, such as those of a server's
   /// connections.
   report,
 };
@@ -80,22 +80,24 @@ struct group_options {
 /// The fibers of one with_group() call; see with_group(). Thread: that of the fiber that called it.
 /// Using the group after that call has returned aborts, unless its memory has been reused by then.
 class task_group : public detail::open_group,
-                   public spawns_calls<task_group>,
-                   public spawns_later<task_group> {
+                   public detail::spawns_calls<task_group>,
+                   public detail::spawns_later<task_group> {
  public:
   /// Like the free spawn(). The fiber belongs to the group; in a cancelled group it never begins.
   template <class T>
   fiber<T> spawn(task<T> root, std::source_location where = std::source_location::current()) {
     check_open();
-    auto* const state = new fiber_state<T>(starter_.home(), around_, std::move(root), where);
+    auto* const state =
+        new detail::fiber_state<T>(starter_.scheduler(), around_, std::move(root), where);
     const fiber<T> made(*state);
     add(*state);
     return made;
   }
-  using spawns_calls<task_group>::spawn;
+  using detail::spawns_calls<task_group>::spawn;
 
   /// Cancels the body and all fibers of the group, at every wait. with_group() then returns without
-  /// an error; if the body was to return a value and has not, it throws errc::exited. Idempotent.
+  /// an error; if the body was to return a value and has not, it throws errc::fiber_cancelled.
+  /// Idempotent.
   void cancel() noexcept;
   bool is_cancelled() const noexcept { return around_.is_cancelled(); }
   using open_group::size;
@@ -117,22 +119,22 @@ class task_group : public detail::open_group,
 
   /// Waits until all fibers have ended. When the wait is interrupted, it cancels the group and
   /// keeps waiting. Returns whether it was interrupted.
-  class [[nodiscard]] end_wait : public wait_base {
+  class [[nodiscard]] end_wait : public extend::wait_base {
    public:
-    explicit end_wait(task_group& group) noexcept : wait_base(forever), group_(&group) {}
+    explicit end_wait(task_group& group) noexcept : extend::wait_base(forever), group_(&group) {}
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
       return begin(caller.promise());
     }
-    bool await_resume() const noexcept { return reason_ != cancel_reason::none; }
+    bool await_resume() const noexcept { return reason_ != extend::cancel_reason::none; }
 
-    void on_cancel(cancel_reason reason) noexcept;
+    void on_cancel(extend::cancel_reason reason) noexcept;
     void describe(std::string& out) const;
 
    private:
     friend class task_group;
-    bool begin(frame_record& at) noexcept;
-    static const wait_type type;
+    bool begin(extend::frame_record& at) noexcept;
+    static const extend::wait_type type;
     task_group* group_;
   };
 
@@ -148,11 +150,11 @@ class task_group : public detail::open_group,
                    "a task_group was used after its with_group() had returned: nothing that lives "
                    "longer may keep a reference to it");
   }
-  void add(fiber_base& child);
+  void add(extend::fiber_base& child);
   void on_ended(member& ended) noexcept;
 
   end_wait* waiter_ = nullptr;
-  intrusive_list<done_watcher> failed_;  // members kept for their errors
+  extend::intrusive_list<extend::done_watcher> failed_;  // members kept for their errors
   std::exception_ptr body_error_;
   std::uint32_t failed_count_ = 0;
   std::uint32_t failed_before_body_ = 0;
@@ -161,7 +163,9 @@ class task_group : public detail::open_group,
   detail::life_mark open_;    // uses padding
 };
 
-namespace detail {
+}  // namespace ringlet
+
+namespace ringlet::detail {
 
 template <class F, class... Args>
 using group_value = typename std::invoke_result_t<F&, task_group&, Args&...>::value_type;
@@ -197,15 +201,17 @@ task<R> run_group(F& f, Args&... args) {
     if (co_await task_group::end_wait(group)) interrupted = true;
   } while (group.size() != 0);
   if (outer) std::rethrow_exception(outer);
-  if (interrupted) current().throw_interruption();
+  if (interrupted) extend::current().throw_interruption();
   group.throw_errors();
   if constexpr (!std::is_void_v<R>) {
-    if (!value.has_value()) throw_error(errc::exited, "with_group");
+    if (!value.has_value()) throw_error(errc::fiber_cancelled, "with_group");
     co_return value.take();
   }
 }
 
-}  // namespace detail
+}  // namespace ringlet::detail
+
+namespace ringlet {
 
 /// Calls `f(group, args...)`, which returns a task, and awaits that task and every fiber spawned in
 /// the group, by the body or by the fibers. Returns the value of the body. When with_group()
@@ -215,7 +221,8 @@ task<R> run_group(F& f, Args&... args) {
 /// ended, with_group() throws group_error with all errors. A killed fiber has not failed. A kill of
 /// the caller, or a cancelled scope around it, cancels the group, waits for the fibers, and then
 /// propagates; the errors of fibers and body that it hides are reported (see
-/// options::on_unobserved). An exception that the caller is killed with counts as the body's error.
+/// options::on_unhandled_error). An exception that the caller is killed with counts as the body's
+/// error.
 ///
 /// In a cancelled group, new fibers never begin: spawn() returns a fiber that has ended. While the
 /// body is in a shield, an interruption of the body does not cancel the group, so the body can

@@ -1,7 +1,7 @@
 // when_all and when_any: run several calls at once, as children of the fiber that awaits them.
 #pragma once
 
-#include <ringlet/ended_fibers.hpp>
+#include <ringlet/extend/ended_fibers.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/task.hpp>
 #include <ringlet/task_group.hpp>
@@ -27,7 +27,9 @@ struct any_of {
   std::tuple<fiber<T>...> calls;
 };
 
-namespace detail {
+}  // namespace ringlet
+
+namespace ringlet::detail {
 
 template <class T>
 value_or_unit<T> move_value_out(fiber_state<T>& ended) {
@@ -49,21 +51,23 @@ task<std::tuple<fiber<T>...>> spawn_all(task_group& group, task<T>&... calls) {
 template <class... T>
 task<any_of<T...>> spawn_and_take_first(task_group& group, task<T>&... calls) {
   std::tuple<fiber<T>...> all{group.spawn(std::move(calls))...};
-  std::vector<fiber_base*> targets;
+  std::vector<extend::fiber_base*> targets;
   std::apply([&](auto&... one) { (targets.push_back(&one.state()), ...); }, all);
-  ended_fibers ends(targets);
+  extend::ended_fibers ends(targets);
   const std::optional<std::size_t> first = co_await ends.next();
   group.cancel();
   co_return any_of<T...>{*first, std::move(all)};
 }
 
-}  // namespace detail
+}  // namespace ringlet::detail
+
+namespace ringlet {
 
 /// Runs all the calls at once, each in a fiber of its own, and returns a tuple of their values,
 /// with std::monostate for void. The first call that fails cancels the other calls. When all have
 /// ended, its exception is thrown, and the exceptions of the other calls are reported (see
-/// options::on_unobserved). Throws errc::exited if a call was killed. An interruption of the caller
-/// ends the calls first.
+/// options::on_unhandled_error). Throws errc::fiber_cancelled if a call was killed. An interruption
+/// of the caller ends the calls first.
 template <class... T>
 requires(sizeof...(T) >
          0) task<std::tuple<detail::value_or_unit<T>...>> when_all(task<T>... calls) {
@@ -77,7 +81,7 @@ requires(sizeof...(T) >
   }
   co_return std::apply(
       [](auto&... one) {
-        ((one.result() != outcome::value ? throw_failure(one.state()) : void()), ...);
+        ((one.result() != outcome::value ? detail::throw_failure(one.state()) : void()), ...);
         return std::tuple<detail::value_or_unit<T>...>{detail::move_value_out(one.state())...};
       },
       *all);

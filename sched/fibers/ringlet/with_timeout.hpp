@@ -1,14 +1,14 @@
 // with_timeout, timeout_or, move_on_after: a limit for a whole call, with any number of waits.
 #pragma once
 
-#include <ringlet/context.hpp>
 #include <ringlet/detail/settled.hpp>
 #include <ringlet/detail/thrown.hpp>
 #include <ringlet/error.hpp>
+#include <ringlet/extend/context.hpp>
 #include <ringlet/extend/timed_scope.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/task.hpp>
-#include <ringlet/until.hpp>
+#include <ringlet/time_limit.hpp>
 
 #include <concepts>
 #include <exception>
@@ -21,28 +21,29 @@ namespace ringlet {
 /// A scope that is cancelled when its limit passes. Lives in the frame of the call that it limits;
 /// with_timeout(limit, f) passes it to `f`. Limits nest: the one that passes first ends only what
 /// is inside it.
-class deadline_scope : public timed_scope {
+class deadline_scope : public extend::timed_scope {
  public:
   /// The limit counts from now. The scope covers what the running fiber calls until the scope is
   /// destroyed.
-  explicit deadline_scope(until limit)
-      : timed_scope([](timed_scope& due) noexcept { due.scope::cancel(); }) {
-    set_limit(limit);
+  explicit deadline_scope(time_limit timeout)
+      : extend::timed_scope([](extend::timed_scope& due) noexcept { due.scope::cancel(); }) {
+    set_limit(timeout);
   }
 
   /// Replaces the limit, counted from now: later, earlier, or forever. False if it is too late: the
   /// old limit has passed, and the call is being cancelled.
-  bool extend(until limit) noexcept {
+  bool extend(time_limit timeout) noexcept {
     check_thread("a limit was extended on a thread that is not its fiber's");
-    if (scope::is_cancelled()) return false;
-    set_limit(limit);
+    if (extend::scope::is_cancelled()) return false;
+    set_limit(timeout);
     return true;
   }
   bool has_passed() const noexcept { return is_cancelled(); }
 };
 
-namespace detail {
+}  // namespace ringlet
 
+namespace ringlet::detail {
 template <class F>
 concept takes_deadline =
     std::invocable<F&, deadline_scope&> && is_task<std::invoke_result_t<F&, deadline_scope&>>;
@@ -61,10 +62,10 @@ inline bool is_from(const std::exception_ptr& error, const deadline_scope& deadl
 /// functions below use this coroutine and make none of their own. It throws nothing itself: limits
 /// pass by the thousand, and unwinding would cost more than everything else.)
 template <class R, class T, class Late>
-task<R> within(until limit, task<T> call, Late late) {
+task<R> within(time_limit timeout, task<T> call, Late late) {
   std::exception_ptr error;
   {
-    deadline_scope deadline(limit);
+    deadline_scope deadline(timeout);
     co_await settled<T>(call);
     error = call.promise().error();
     if (error == nullptr) {
@@ -89,10 +90,10 @@ task<R> within(until limit, task<T> call, Late late) {
 
 /// The same for a call that receives its deadline scope.
 template <class R, class F>
-task<R> call_within(until limit, F& f) {
+task<R> call_within(time_limit timeout, F& f) {
   std::exception_ptr error;
   {
-    deadline_scope deadline(limit);
+    deadline_scope deadline(timeout);
     task<R> call = f(deadline);
     co_await settled<R>(call);
     error = call.promise().error();
@@ -104,11 +105,11 @@ task<R> call_within(until limit, F& f) {
 }
 
 /// The same for a wait, which itself throws the exception that ends it.
-template <class R, awaiter A>
-task<R> wait_within(until limit, A& wait) {
+template <class R, extend::awaiter A>
+task<R> wait_within(time_limit timeout, A& wait) {
   std::exception_ptr error;
   {
-    deadline_scope deadline(limit);
+    deadline_scope deadline(timeout);
     try {
       co_return co_await std::move(wait);
     } catch (...) {
@@ -120,7 +121,9 @@ task<R> wait_within(until limit, A& wait) {
   if constexpr (!std::is_void_v<R>) co_return failed();
 }
 
-}  // namespace detail
+}  // namespace ringlet::detail
+
+namespace ringlet {
 
 /// Awaits `call` and returns its value. If the limit passes first, every wait inside throws
 /// `cancelled` from then on, and with_timeout() throws timed_out.
@@ -131,23 +134,23 @@ task<R> wait_within(until limit, A& wait) {
 /// Cancellation loses what the call loses: read_some inside loses nothing, read_exact loses its
 /// position.
 template <class T>
-task<T> with_timeout(until limit, task<T> call) {
-  return detail::within<T>(limit, std::move(call), detail::late_error);
+task<T> with_timeout(time_limit timeout, task<T> call) {
+  return detail::within<T>(timeout, std::move(call), detail::late_error);
 }
 
 template <class T>
-borrowing_task<T> with_timeout(until limit, borrowing_task<T> call) {
-  return with_timeout(limit, static_cast<task<T>&&>(call));
+borrowing_task<T> with_timeout(time_limit timeout, borrowing_task<T> call) {
+  return with_timeout(timeout, static_cast<task<T>&&>(call));
 }
 
 /// The same for one wait, such as `with_timeout(1s, stream.receive())`.
 /// Lifetime: borrows the wait; await it in the same expression. (A wait held in a variable does not
 /// compile.)
-template <awaiter A>
-auto with_timeout(until limit, A&& call)
+template <extend::awaiter A>
+auto with_timeout(time_limit timeout, A&& call)
     -> borrowing_task<std::remove_cvref_t<decltype(std::declval<A&>().await_resume())>> {
   using value = std::remove_cvref_t<decltype(call.await_resume())>;
-  return detail::wait_within<value>(limit, call);
+  return detail::wait_within<value>(timeout, call);
 }
 
 /// Calls `f(deadline)`, which returns a task: the call may check its limit and extend it. Otherwise
@@ -156,29 +159,30 @@ auto with_timeout(until limit, A&& call)
 /// first: the compiler destroys such temporaries twice inside a co_await expression (GCC bug
 /// 100611).
 template <detail::takes_deadline F>
-auto with_timeout(until limit, F&& f)
+auto with_timeout(time_limit timeout, F&& f)
     -> borrowing_task<typename std::invoke_result_t<F&, deadline_scope&>::value_type> {
   detail::check_temporary<F>();
   using value = typename std::invoke_result_t<F&, deadline_scope&>::value_type;
-  return detail::call_within<value>(limit, f);
+  return detail::call_within<value>(timeout, f);
 }
 
 /// Like with_timeout(), but returns `otherwise` if the limit passes first. (A timed_out that the
 /// call itself throws is an error like any other.)
 template <class T, std::convertible_to<T> U>
-task<T> timeout_or(until limit, task<T> call, U otherwise) {
-  return detail::within<T>(limit, std::move(call), [value = std::move(otherwise)]() mutable -> U&& {
-    return std::move(value);
-  });
+task<T> timeout_or(time_limit timeout, task<T> call, U otherwise) {
+  return detail::within<T>(
+      timeout, std::move(call),
+      [value = std::move(otherwise)]() mutable -> U&& { return std::move(value); });
 }
 
 /// Like with_timeout(), but returns false, or no value, if the limit passed first.
-inline task<bool> move_on_after(until limit, task<> call) {
-  return detail::within<bool>(limit, std::move(call), [] { return false; });
+inline task<bool> move_on_after(time_limit timeout, task<> call) {
+  return detail::within<bool>(timeout, std::move(call), [] { return false; });
 }
 template <class T>
-requires(!std::is_reference_v<T>) task<std::optional<T>> move_on_after(until limit, task<T> call) {
-  return detail::within<std::optional<T>>(limit, std::move(call),
+requires(!std::is_reference_v<T>) task<std::optional<T>> move_on_after(time_limit timeout,
+                                                                       task<T> call) {
+  return detail::within<std::optional<T>>(timeout, std::move(call),
                                           [] { return std::optional<T>(); });
 }
 

@@ -31,13 +31,14 @@ struct dump_options {
 std::string dump();
 std::string dump(const dump_options& how);
 
-namespace detail {
+}  // namespace ringlet
+
+namespace ringlet::detail {
 
 /// Whether `place` is in ringlet itself: in a header in a directory "ringlet", or in a source file.
 bool is_of_library(const std::source_location& place) noexcept;
 
-}  // namespace detail
-}  // namespace ringlet
+}  // namespace ringlet::detail
 
 /// For debuggers: prints dump() of the calling thread's scheduler to standard error, or that there
 /// is none. Linked into every program that uses run_main().

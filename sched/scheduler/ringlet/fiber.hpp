@@ -4,11 +4,11 @@
 #include <ringlet/detail/fiber_state.hpp>
 #include <ringlet/detail/spawn_call.hpp>
 #include <ringlet/error.hpp>
+#include <ringlet/extend/fiber_base.hpp>
 #include <ringlet/extend/fiber_waits.hpp>
-#include <ringlet/fiber_base.hpp>
+#include <ringlet/extend/wait.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/task.hpp>
-#include <ringlet/wait.hpp>
 
 #include <concepts>
 #include <cstdint>
@@ -40,7 +40,7 @@ class fiber {
   /// No fiber.
   fiber() noexcept = default;
   /// Takes over one reference.
-  explicit fiber(fiber_state<T>& adopted) noexcept : state_(&adopted) {}
+  explicit fiber(detail::fiber_state<T>& adopted) noexcept : state_(&adopted) {}
   fiber(const fiber& other) noexcept : state_(other.state_) {
     if (state_ != nullptr) state_->add_reference();
   }
@@ -59,18 +59,20 @@ class fiber {
   /// Waits until the fiber has ended, in any way. Its error is neither thrown nor counted as
   /// observed. Returns false if the limit passed first. A fiber that joins itself aborts: the wait
   /// could never end.
-  join_wait join(until limit = forever) const noexcept { return join_wait(checked(), limit); }
+  extend::join_wait join(time_limit timeout = forever) const noexcept {
+    return extend::join_wait(checked(), timeout);
+  }
 
   /// Waits until the fiber has ended and returns its value: a reference into the fiber, valid as
   /// long as a handle exists. May be called repeatedly.
-  /// Errors  The exception that the task threw, rethrown each time; errc::exited if the fiber was
-  /// killed; timed_out.
-  get_wait<T, false> get(until limit = forever) const& noexcept {
-    return get_wait<T, false>(checked(), limit);
+  /// Errors  The exception that the task threw, rethrown each time; errc::fiber_cancelled if the
+  /// fiber was killed; timed_out.
+  extend::get_wait<T, false> get(time_limit timeout = forever) const& noexcept {
+    return extend::get_wait<T, false>(checked(), timeout);
   }
   /// The same for an rvalue handle: moves the value out. Moving it out twice aborts.
-  get_wait<T, true> get(until limit = forever) && noexcept {
-    return get_wait<T, true>(checked(), limit);
+  extend::get_wait<T, true> get(time_limit timeout = forever) && noexcept {
+    return extend::get_wait<T, true>(checked(), timeout);
   }
 
   /// Asks the fiber to end: throws `cancelled` at its current wait, or else at its next one. If the
@@ -82,9 +84,11 @@ class fiber {
   /// Like request_kill(), then waits for the end like join(): returns false if the limit passed and
   /// the fiber is still alive. A fiber that kills itself gets the exception immediately, or false
   /// inside a shield. Killing a fiber that has ended does nothing.
-  kill_wait kill(until limit = forever) const noexcept { return {checked(), nullptr, limit}; }
-  kill_wait kill(std::exception_ptr error, until limit = forever) const noexcept {
-    return {checked(), std::move(error), limit};
+  extend::kill_wait kill(time_limit timeout = forever) const noexcept {
+    return {checked(), nullptr, timeout};
+  }
+  extend::kill_wait kill(std::exception_ptr error, time_limit timeout = forever) const noexcept {
+    return {checked(), std::move(error), timeout};
   }
 
   /// Calls `f(*this)` or `f()` when the fiber has ended. The call is made on the scheduler's
@@ -93,7 +97,7 @@ class fiber {
   /// called at the end of this turn. One exception stops endless respawning: `f` is not called for
   /// a fiber that was refused because its scope was cancelled, if the callback of another such
   /// fiber spawned it. shutting_down() tells a callback whether the run is ending. An exception
-  /// that `f` throws is reported like an unobserved failure of a fiber, and the other callbacks are
+  /// that `f` throws is reported like an unhandled failure of a fiber, and the other callbacks are
   /// still called. Aborts after the scheduler has ended.
   template <class F>
   callback_id on_done(F&& f) const;
@@ -118,15 +122,15 @@ class fiber {
   void set_name(std::string_view name) const { checked().set_name(name); }
 
   /// For other parts of the library.
-  fiber_state<T>& state() const noexcept { return checked(); }
+  detail::fiber_state<T>& state() const noexcept { return checked(); }
 
  private:
-  fiber_state<T>& checked() const noexcept {
+  detail::fiber_state<T>& checked() const noexcept {
     RINGLET_ASSERT(state_ != nullptr, "an empty fiber handle was used");
     return *state_;
   }
 
-  fiber_state<T>* state_ = nullptr;
+  detail::fiber_state<T>* state_ = nullptr;
 };
 
 }  // namespace ringlet
@@ -141,7 +145,7 @@ using answer_of_callback = typename std::conditional_t<std::invocable<F&, const 
 
 // Keeps the handle that it passes to the callback, and so keeps the fiber alive.
 template <class T, class F>
-class done_function final : public done_callback {
+class done_function final : public extend::done_callback {
  public:
   done_function(const fiber<T>& target, F function)
       : target_(target), function_(std::move(function)) {}
@@ -154,7 +158,7 @@ class done_function final : public done_callback {
       function_();
     }
   }
-  fiber_base& target() const noexcept override { return target_.state(); }
+  extend::fiber_base& target() const noexcept override { return target_.state(); }
 
   fiber<T> target_;
   F function_;
@@ -178,9 +182,10 @@ callback_id fiber<T>::on_done(F&& f) const {
 /// owns it. Aborts outside of run().
 template <class T>
 fiber<T> spawn(task<T> root, std::source_location where = std::source_location::current()) {
-  scheduler& home = current_scheduler();
-  auto* state = new fiber_state<T>(home, home.root_scope(), std::move(root), where);
-  home.adopt(*state);
+  extend::scheduler& scheduler = extend::current_scheduler();
+  auto* state =
+      new detail::fiber_state<T>(scheduler, scheduler.root_scope(), std::move(root), where);
+  scheduler.adopt(*state);
   return fiber<T>(*state);
 }
 /// Calls `f(args...)`, which must return a task, in a new fiber, when that fiber begins. `f` and

@@ -16,7 +16,7 @@
 namespace ringlet {
 
 /// A failure of a fiber that was not observed before the last handle was dropped.
-struct unobserved_error {
+struct unhandled_error {
   std::uint64_t id;
   std::string_view name;  // empty when it has none
   std::exception_ptr error;
@@ -39,14 +39,15 @@ struct options {
   /// half of it, starters are no longer held for their fibers. At this time, the fibers that are
   /// left are listed on standard error, and shields end. At twice this time, the program ends. See
   /// run_main().
-  std::chrono::nanoseconds grace = std::chrono::seconds(5);
-  /// Called on the scheduler's thread for each unobserved failure; must not throw. The default
+  std::chrono::nanoseconds shutdown_timeout = std::chrono::seconds(5);
+  /// Called on the scheduler's thread for each unhandled failure; must not throw. The default
   /// prints at most 10 lines a second to standard error, with the place of the spawn and the known
   /// await sites. When the second is over, at the latest when run() ends, it prints the number of
   /// failures that it left out. It does not print disconnected peers (is_disconnect()).
-  std::function<void(const unobserved_error&)> on_unobserved = {};
-  /// How many functions may wait in the scheduler's mailbox. At this number, remote::post() refuses
-  /// more until some have run. The library's own messages are never refused.
+  std::function<void(const unhandled_error&)> on_unhandled_error = {};
+  /// How many functions may wait in the scheduler's mailbox. At this number,
+  /// scheduler_handle::post() refuses more until some have run. The library's own messages are
+  /// never refused.
   std::size_t posts_max = 65'536;
   /// The name of this scheduler in dump() and messages.
   std::string name = {};

@@ -14,7 +14,7 @@ enum class outcome : std::uint8_t {
   /// Its task threw.
   error,
   /// It was killed, and `cancelled` propagated; or it was killed before it began.
-  exited,
+  cancelled,
 };
 
 /// Identifies a callback of a fiber; see fiber<T>::on_done().

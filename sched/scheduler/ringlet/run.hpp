@@ -4,12 +4,12 @@
 // and run() for a scheduler of its own, even if the parent called fork() inside run(). The child
 // may close or destroy the parent's objects; this closes the child's copy of a descriptor, and the
 // peer does not notice. Any other use of the parent's scheduler, streams, fibers, events, queues
-// and remote handles aborts with a message. So in the child, a fiber that called fork() can neither
-// wait nor return. SIGINT and SIGTERM do in the child what they did before run_main(). blocking()
-// starts new workers there. The parent is not affected. As in any process with threads, locks that
-// another thread held at the fork stay locked in the child: where possible, fork before the first
-// run(), or call exec() immediately. ringlet does not detect vfork(), posix_spawn() and clone():
-// their children must call exec().
+// and scheduler_handles aborts with a message. So in the child, a fiber that called fork() can
+// neither wait nor return. SIGINT and SIGTERM do in the child what they did before run_main().
+// blocking() starts new workers there. The parent is not affected. As in any process with threads,
+// locks that another thread held at the fork stay locked in the child: where possible, fork before
+// the first run(), or call exec() immediately. ringlet does not detect vfork(), posix_spawn() and
+// clone(): their children must call exec().
 #pragma once
 
 #include <ringlet/fiber.hpp>
@@ -20,22 +20,20 @@
 #include <source_location>
 #include <utility>
 
-namespace ringlet {
-
-namespace detail {
+namespace ringlet::detail {
 
 /// Throws the deadlock that ended the main task, or reports one that the main task survived.
-void throw_deadlock_of(scheduler& home, fiber_base& main);
+void throw_deadlock_of(extend::scheduler& scheduler, extend::fiber_base& main);
 
 // Runs `main` on the given engine, after calling `prepare` with the scheduler.
 template <class T>
-T run_on(engine& carrier, task<T> main, options settings, const std::source_location& where,
-         void (*prepare)(scheduler&) = nullptr) {
-  scheduler home(carrier, std::move(settings));
-  if (prepare != nullptr) prepare(home);
-  fiber<T> root(*new fiber_state<T>(home, home.main_scope(), std::move(main), where));
-  home.run(root.state());
-  throw_deadlock_of(home, root.state());
+T run_on(extend::engine& engine, task<T> main, options settings, const std::source_location& where,
+         void (*prepare)(extend::scheduler&) = nullptr) {
+  extend::scheduler scheduler(engine, std::move(settings));
+  if (prepare != nullptr) prepare(scheduler);
+  fiber<T> root(*new fiber_state<T>(scheduler, scheduler.main_scope(), std::move(main), where));
+  scheduler.run(root.state());
+  throw_deadlock_of(scheduler, root.state());
   if (root.result() != outcome::value) throw_failure(root.state(), "the main task was killed");
   if constexpr (std::is_reference_v<T>) {
     return root.state().value().get();
@@ -44,29 +42,33 @@ T run_on(engine& carrier, task<T> main, options settings, const std::source_loca
   }
 }
 
-}  // namespace detail
+}  // namespace ringlet::detail
+
+namespace ringlet {
 
 /// Runs `main` as the first fiber of a new scheduler on this thread. When all fibers have ended,
 /// returns its value or rethrows its exception.
 ///
-/// When the main task has ended, all other fibers are cancelled, at every wait. After options.grace
-/// the fibers that are left are listed on standard error; after twice options.grace the program
-/// aborts. run() never returns while a fiber is alive. It does not touch signals. Several threads
-/// may each call run(), also repeatedly. Calling it inside a fiber aborts.
+/// When the main task has ended, all other fibers are cancelled, at every wait. After
+/// options.shutdown_timeout the fibers that are left are listed on standard error; after twice
+/// options.shutdown_timeout the program aborts. run() never returns while a fiber is alive. It does
+/// not touch signals. Several threads may each call run(), also repeatedly. Calling it inside a
+/// fiber aborts.
 ///
 /// Lifetime  The main task is the starter of all other fibers. A kill or a deadlock cancels them
-///           first, and resumes the main task when they have ended (or half of options.grace has
-///           passed), so its locals outlive them. A main task that returns, or throws an exception
-///           of its own, destroys its locals first: declare what fibers share outside of it, let
-///           with_group() wait for the fibers, or end them before.
+///           first, and resumes the main task when they have ended (or half of
+///           options.shutdown_timeout has passed), so its locals outlive them. A main task that
+///           returns, or throws an exception of its own, destroys its locals first: declare what
+///           fibers share outside of it, let with_group() wait for the fibers, or end them before.
 /// Errors    std::system_error if the engine cannot be made: the message says what refused it and
-///           what would allow it. errc::exited if the main task was killed. deadlock.
+///           what would allow it. errc::fiber_cancelled if the main task was killed. deadlock.
 /// Kernel    Linux 6.1 for io_uring; 4.5 for epoll.
 template <class T>
 T run(task<T> main, options settings = {},
       std::source_location where = std::source_location::current()) {
-  const std::unique_ptr<engine> carrier = make_engine(settings.engine, settings.sizes);
-  return detail::run_on(*carrier, std::move(main), std::move(settings), where);
+  const std::unique_ptr<extend::engine> engine =
+      extend::make_engine(settings.engine, settings.sizes);
+  return detail::run_on(*engine, std::move(main), std::move(settings), where);
 }
 
 /// For `int main()`: runs the task and returns the program's exit code.
@@ -77,10 +79,11 @@ T run(task<T> main, options settings = {},
 /// immediately. An uncaught error prints one line to standard error; the code is then 1.
 ///
 /// Times count from the signal, or from the end of the main task if that comes first. At half of
-/// options.grace the main task is resumed although fibers are alive. At options.grace the fibers
-/// that are left are listed, and shields end. At twice options.grace the program ends with code 70.
-/// After shutdown_requested(), all of this happens options.grace later. run_main() restores the
-/// signal dispositions before it returns. A process may run only one at a time.
+/// options.shutdown_timeout the main task is resumed although fibers are alive. At
+/// options.shutdown_timeout the fibers that are left are listed, and shields end. At twice
+/// options.shutdown_timeout the program ends with code 70. After shutdown_requested(), all of this
+/// happens options.shutdown_timeout later. run_main() restores the signal dispositions before it
+/// returns. A process may run only one at a time.
 int run_main(task<> main, options settings = {},
              std::source_location where = std::source_location::current());
 /// The same; the task's value is the exit code.

@@ -9,19 +9,19 @@
 //     }                                      // run_main returns 0
 #pragma once
 
+#include <ringlet/extend/scheduler.hpp>
+#include <ringlet/extend/wait.hpp>
 #include <ringlet/result.hpp>
-#include <ringlet/scheduler.hpp>
-#include <ringlet/until.hpp>
-#include <ringlet/wait.hpp>
+#include <ringlet/time_limit.hpp>
 
 #include <coroutine>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 /// See shutdown_requested().
 class [[nodiscard]] shutdown_wait : public list_wait {
  public:
-  explicit shutdown_wait(until limit) noexcept : list_wait(limit) {}
+  explicit shutdown_wait(time_limit timeout) noexcept : list_wait(timeout) {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
@@ -41,18 +41,22 @@ class [[nodiscard]] shutdown_wait : public list_wait {
   bool begin(frame_record& at) noexcept;
 };
 
+}  // namespace ringlet::extend
+
+namespace ringlet {
+
 /// Waits for the first SIGINT or SIGTERM under run_main(). Returns true, or false if the limit
 /// passed first. After the signal, every call returns true immediately.
 ///
 /// The first call in a run, awaited or not, changes what the first signal does: it ends this wait
-/// and cancels nothing. The main task then has options::grace to end. If it does not end in time,
-/// the signal acts as if shutdown_requested() had never been called; see run_main(). A main task
-/// that returns decides the exit code, even after a signal. A second signal ends the program
-/// immediately.
+/// and cancels nothing. The main task then has options::shutdown_timeout to end. If it does not end
+/// in time, the signal acts as if shutdown_requested() had never been called; see run_main(). A
+/// main task that returns decides the exit code, even after a signal. A second signal ends the
+/// program immediately.
 ///
 /// Under run(), which does not touch signals, only the limit and cancellation end this wait.
 /// Cancellation loses nothing. Can be part of a select(). Thread: that of any fiber.
-shutdown_wait shutdown_requested(until limit = forever) noexcept;
+extend::shutdown_wait shutdown_requested(time_limit timeout = forever) noexcept;
 
 /// Whether this thread's run is ending: a signal has arrived, or the main task was killed or has
 /// ended. Needs no fiber, so callbacks and destructors can call it. Aborts outside of run().

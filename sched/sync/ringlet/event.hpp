@@ -4,9 +4,9 @@
 #include <ringlet/detail/affinity.hpp>
 #include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/error.hpp>
-#include <ringlet/fiber_base.hpp>
+#include <ringlet/extend/fiber_base.hpp>
+#include <ringlet/extend/wait.hpp>
 #include <ringlet/result.hpp>
-#include <ringlet/wait.hpp>
 
 #include <coroutine>
 #include <string>
@@ -17,7 +17,7 @@ namespace ringlet {
 /// not allocate.
 /// Thread: that of the scheduler whose fibers wait for the event, or else of the one that uses it
 /// first, as long as that scheduler runs. On other threads set(), and a wait that need not suspend,
-/// abort. Other threads set an event through remote::post().
+/// abort. Other threads set an event through scheduler_handle::post().
 /// Lifetime: must outlive the fibers that wait for it; otherwise the destructor aborts. While an
 /// exception unwinds the owner, it ends their waits with errc::closed instead, and reports that.
 class event {
@@ -38,7 +38,7 @@ class event {
   class [[nodiscard]] waiting;
   /// Waits until the event is set. Returns true, or false if the limit passed first. Cancellation
   /// loses nothing.
-  waiting wait(until limit = forever) noexcept;
+  waiting wait(time_limit timeout = forever) noexcept;
 
  private:
   void check_thread() noexcept {
@@ -47,12 +47,12 @@ class event {
 
   bool set_ = false;
   detail::affinity owner_;
-  wait_list waiters_;
+  extend::wait_list waiters_;
 };
 
-class event::waiting : public list_wait {
+class event::waiting : public extend::list_wait {
  public:
-  waiting(event& on, until limit) noexcept : list_wait(limit), on_(&on) {}
+  waiting(event& on, time_limit timeout) noexcept : extend::list_wait(timeout), on_(&on) {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
@@ -60,8 +60,8 @@ class event::waiting : public list_wait {
   }
   result<bool> take() {
     rethrow_interruption();
-    if (reason_ == cancel_reason::closed) return cancellation_error();
-    return reason_ == cancel_reason::none;
+    if (reason_ == extend::cancel_reason::closed) return cancellation_error();
+    return reason_ == extend::cancel_reason::none;
   }
   bool await_resume() { return detail::value_or_throw(take(), "event"); }
 
@@ -72,12 +72,12 @@ class event::waiting : public list_wait {
   }
   void watch() noexcept { on_->waiters_.push_back(*this); }
   void describe(std::string& out) const;
-  static const wait_type type;
+  static const extend::wait_type type;
 
  private:
   event* on_;
 };
 
-inline event::waiting event::wait(until limit) noexcept { return {*this, limit}; }
+inline event::waiting event::wait(time_limit timeout) noexcept { return {*this, timeout}; }
 
 }  // namespace ringlet

@@ -5,9 +5,9 @@
 #include <ringlet/detail/item_chunks.hpp>
 #include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/error.hpp>
-#include <ringlet/fiber_base.hpp>
+#include <ringlet/extend/fiber_base.hpp>
+#include <ringlet/extend/wait.hpp>
 #include <ringlet/result.hpp>
-#include <ringlet/wait.hpp>
 
 #include <concepts>
 #include <coroutine>
@@ -20,7 +20,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace ringlet {
+namespace ringlet::detail {
 
 /// What queues of all types have in common.
 class queue_base {
@@ -56,8 +56,8 @@ class queue_base {
     owner_.check("a queue was used on a thread that is not its scheduler's");
   }
 
-  wait_list pushers_;
-  wait_list poppers_;  // if there are any, there are no items
+  extend::wait_list pushers_;
+  extend::wait_list poppers_;  // if there are any, there are no items
   std::size_t size_ = 0;
   std::size_t weight_ = 0;
   std::size_t size_max_;
@@ -67,22 +67,26 @@ class queue_base {
 };
 
 /// A fiber at one of the two ends.
-class queue_base::side_wait : public list_wait {
+class queue_base::side_wait : public extend::list_wait {
  public:
   void describe(std::string& out) const;
 
  protected:
   friend class queue_base;
-  side_wait(queue_base& on, until limit) noexcept : list_wait(limit), on_(&on) {}
+  side_wait(queue_base& on, time_limit timeout) noexcept : extend::list_wait(timeout), on_(&on) {}
 
   /// True if the queue is closed for this wait, which is then over.
   bool is_refused(bool closed) noexcept {
-    if (closed) reason_ = cancel_reason::closed;
+    if (closed) reason_ = extend::cancel_reason::closed;
     return closed;
   }
 
   queue_base* on_;
 };
+
+}  // namespace ringlet::detail
+
+namespace ringlet {
 
 /// Items that weigh nothing.
 struct weightless {
@@ -110,9 +114,9 @@ struct weightless {
 /// Thread    That of the scheduler whose fibers wait on the queue, or else of the one that uses it
 ///           first, as long as that scheduler runs. On other threads push, try_push, try_pop, peek
 ///           and close abort; a pop aborts if it has to wait or admits a waiting push. Other
-///           threads push through remote::post().
+///           threads push through scheduler_handle::post().
 template <class T, class Weigh = weightless>
-class queue : public queue_base {
+class queue : public detail::queue_base {
   static_assert(std::is_nothrow_move_constructible_v<T>,
                 "items are handed over where nothing may be thrown");
 
@@ -124,13 +128,14 @@ class queue : public queue_base {
 
   explicit queue(std::size_t size_max = unlimited, std::size_t weight_max = unlimited,
                  Weigh weigh = Weigh())
-      : queue_base(size_max, weight_max), weigh_(std::move(weigh)) {}
+      : detail::queue_base(size_max, weight_max), weigh_(std::move(weigh)) {}
 
   /// Waits for room and moves `item` in. `item` is moved from only on success.
-  push_wait push(T&& item, until limit = forever) noexcept { return {*this, item, limit}; }
+  push_wait push(T&& item, time_limit timeout = forever) noexcept { return {*this, item, timeout}; }
   /// The same with a copy.
-  push_copy_wait push(const T& item, until limit = forever) requires std::copy_constructible<T> {
-    return {*this, item, limit};
+  push_copy_wait push(const T& item,
+                      time_limit timeout = forever) requires std::copy_constructible<T> {
+    return {*this, item, timeout};
   }
   /// Moves `item` in if there is room and no fiber is waiting to push; otherwise, and if the queue
   /// is closed, returns false and leaves `item` unchanged. Needs no fiber.
@@ -141,7 +146,7 @@ class queue : public queue_base {
   }
 
   /// Waits for an item and takes it.
-  pop_wait pop(const until& limit = forever) noexcept { return {*this, limit}; }
+  pop_wait pop(const time_limit& timeout = forever) noexcept { return {*this, timeout}; }
   /// Takes the first item, if there is one. Needs no fiber.
   std::optional<T> try_pop() noexcept {
     check_thread();
@@ -158,10 +163,10 @@ class queue : public queue_base {
 
   /// Accepts no more items: current and later pushes fail with errc::closed. Items in the queue can
   /// still be popped; after that pop() fails with errc::closed. Idempotent.
-  void close() noexcept { queue_base::close(); }
+  void close() noexcept { detail::queue_base::close(); }
   /// Like close(), and drops the items in the queue.
   void close_now() noexcept {
-    queue_base::close();
+    detail::queue_base::close();
     while (try_pop()) continue;
   }
 
@@ -234,7 +239,8 @@ class queue : public queue_base {
 template <class T, class Weigh>
 class [[nodiscard]] queue<T, Weigh>::push_wait : public side_wait {
  public:
-  push_wait(queue& to, T& item, until limit) noexcept : side_wait(to, limit), item_(&item) {}
+  push_wait(queue& to, T& item, time_limit timeout) noexcept
+      : side_wait(to, timeout), item_(&item) {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) {
@@ -246,11 +252,11 @@ class [[nodiscard]] queue<T, Weigh>::push_wait : public side_wait {
   bool try_now() { return this->is_refused(to().closed_) || to().put(*item_); }
   void watch() noexcept { to().pushers_.push_back(*this); }
   void pass_on() noexcept { to().admit(); }  // it may have blocked lighter items
-  void on_cancel(cancel_reason reason) noexcept {
-    list_wait::on_cancel(reason);
+  void on_cancel(extend::cancel_reason reason) noexcept {
+    extend::list_wait::on_cancel(reason);
     pass_on();
   }
-  static const wait_type type;
+  static const extend::wait_type type;
 
  private:
   friend class queue;
@@ -260,21 +266,22 @@ class [[nodiscard]] queue<T, Weigh>::push_wait : public side_wait {
 };
 
 template <class T, class Weigh>
-const wait_type queue<T, Weigh>::push_wait::type = wait_base::make_type<push_wait>("push");
+const extend::wait_type queue<T, Weigh>::push_wait::type =
+    extend::wait_base::make_type<push_wait>("push");
 
 /// See queue::push().
 template <class T, class Weigh>
 class [[nodiscard]] queue<T, Weigh>::push_copy_wait : private copy_holder, public push_wait {
  public:
-  push_copy_wait(queue& to, const T& item, until limit)
-      : copy_holder{T(item)}, push_wait(to, copy_holder::copy, limit) {}
+  push_copy_wait(queue& to, const T& item, time_limit timeout)
+      : copy_holder{T(item)}, push_wait(to, copy_holder::copy, timeout) {}
 };
 
 /// See queue::pop().
 template <class T, class Weigh>
 class [[nodiscard]] queue<T, Weigh>::pop_wait : public side_wait {
  public:
-  pop_wait(queue& from, until limit) noexcept : side_wait(from, limit) {}
+  pop_wait(queue& from, time_limit timeout) noexcept : side_wait(from, timeout) {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
@@ -296,7 +303,7 @@ class [[nodiscard]] queue<T, Weigh>::pop_wait : public side_wait {
     return item_.has_value() || this->is_refused(from().closed_);
   }
   void watch() noexcept { from().poppers_.push_back(*this); }
-  static const wait_type type;
+  static const extend::wait_type type;
 
  private:
   friend class queue;
@@ -306,6 +313,7 @@ class [[nodiscard]] queue<T, Weigh>::pop_wait : public side_wait {
 };
 
 template <class T, class Weigh>
-const wait_type queue<T, Weigh>::pop_wait::type = wait_base::make_type<pop_wait>("pop");
+const extend::wait_type queue<T, Weigh>::pop_wait::type =
+    extend::wait_base::make_type<pop_wait>("pop");
 
 }  // namespace ringlet

@@ -1,11 +1,11 @@
 // blocking: runs a call that has no asynchronous form on another thread.
 #pragma once
 
-#include <ringlet/blocking_pool.hpp>
-#include <ringlet/engine.hpp>
+#include <ringlet/detail/blocking_pool.hpp>
+#include <ringlet/extend/engine.hpp>
+#include <ringlet/extend/wait.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/result.hpp>
-#include <ringlet/wait.hpp>
 
 #include <coroutine>
 #include <exception>
@@ -14,7 +14,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 /// The part of blocking() that does not depend on the function.
 class blocking_wait_base : public wait_base, protected blocking_job {
@@ -22,7 +22,7 @@ class blocking_wait_base : public wait_base, protected blocking_job {
   void on_cancel(cancel_reason reason) noexcept;
 
  protected:
-  explicit blocking_wait_base(until limit) noexcept : wait_base(limit) {}
+  explicit blocking_wait_base(time_limit timeout) noexcept : wait_base(timeout) {}
 
   bool begin(frame_record& at);
   /// Throws if an interruption kept the call from being made; false if the limit did.
@@ -42,8 +42,8 @@ class [[nodiscard]] blocking_wait : public blocking_wait_base {
   using stored = std::conditional_t<is_void, std::monostate, value>;
 
  public:
-  blocking_wait(F&& function, until limit) noexcept
-      : blocking_wait_base(limit), function_(std::forward<F>(function)) {
+  blocking_wait(F&& function, time_limit timeout) noexcept
+      : blocking_wait_base(timeout), function_(std::forward<F>(function)) {
     work = &blocking_wait::make_call;
   }
 
@@ -91,6 +91,10 @@ class [[nodiscard]] blocking_wait : public blocking_wait_base {
   std::exception_ptr error_;
 };
 
+}  // namespace ringlet::extend
+
+namespace ringlet {
+
 /// Calls `f()` on a worker thread, and returns its value or rethrows its exception. The other
 /// fibers of this thread keep running. At most blocking_pool::threads_max calls run at once in a
 /// process; further calls wait in line. `f` must not use this thread's scheduler, and must not
@@ -110,12 +114,12 @@ class [[nodiscard]] blocking_wait : public blocking_wait_base {
 /// With g++ 12, first name a capturing lambda and pass it as an lvalue: the compiler destroys such
 /// temporaries twice inside a co_await expression (GCC bug 100611).
 template <class F>
-blocking_wait<F> blocking(F&& f, until limit = forever) noexcept {
+extend::blocking_wait<F> blocking(F&& f, time_limit timeout = forever) noexcept {
   static_assert(!detail::is_unawaited<std::invoke_result_t<F&>>,
                 "blocking() was given a function that makes a task or a wait, which would never "
                 "run: await that in this fiber, or call run() in the function");
   detail::check_temporary<F>();
-  return blocking_wait<F>(std::forward<F>(f), limit);
+  return extend::blocking_wait<F>(std::forward<F>(f), timeout);
 }
 
 }  // namespace ringlet

@@ -1,5 +1,5 @@
 // What RINGLET_ASSERT does with a rule that is kept, and with one that is broken.
-#include <ringlet/assert.hpp>
+#include <ringlet/extend/assert.hpp>
 
 #include <doctest/doctest.h>
 

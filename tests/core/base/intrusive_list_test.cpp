@@ -1,5 +1,5 @@
 // The order of an intrusive list, leaving from its middle, and what may not die in it.
-#include <ringlet/intrusive_list.hpp>
+#include <ringlet/extend/intrusive_list.hpp>
 
 #include <doctest/doctest.h>
 
@@ -9,6 +9,7 @@
 #include "support/aborts.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("intrusive_list");

@@ -2,9 +2,9 @@
 // results, and what is yielded. No compiler tells a promise what its frame asks for; this pins that
 // the size of the frame says enough.
 #include <ringlet/async_generator.hpp>
-#include <ringlet/duplex.hpp>
 #include <ringlet/generator.hpp>
 #include <ringlet/task.hpp>
+#include <ringlet/two_way_generator.hpp>
 
 #include <doctest/doctest.h>
 
@@ -87,7 +87,7 @@ async_generator<T> yielding_awaited(counts& seen) {
 }
 
 template <class T>
-duplex<T, T, T> answering(counts& seen) {
+two_way_generator<T, T, T> answering(counts& seen) {
   T local;
   for (int i = 0; i < 3; ++i) {
     const T next = co_yield T(local);

@@ -12,6 +12,7 @@
 #include "support/chain.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("as_result");

@@ -27,6 +27,7 @@
 #include "support/scripted_engine.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("compiler traps");

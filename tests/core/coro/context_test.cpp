@@ -2,7 +2,7 @@
 // the ready queue.
 //
 // Method: bare contexts and a loop (support/chain.hpp), so every step is the test's.
-#include <ringlet/context.hpp>
+#include <ringlet/extend/context.hpp>
 
 #include <doctest/doctest.h>
 
@@ -19,6 +19,7 @@
 #include "support/chain.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("context");

@@ -1,9 +1,9 @@
-// elements_of: generators and duplexes that yield from others.
+// elements_of: generators and two_way_generators that yield from others.
 //
 // How deep nests may be is in stack_growth_test.cpp.
-#include <ringlet/duplex.hpp>
 #include <ringlet/elements_of.hpp>
 #include <ringlet/generator.hpp>
+#include <ringlet/two_way_generator.hpp>
 
 #include <doctest/doctest.h>
 
@@ -211,13 +211,13 @@ TEST_CASE("a dropped nest is destroyed from the innermost call outwards") {
 
 TEST_SUITE_END();
 
-TEST_SUITE_BEGIN("elements_of: duplex");
+TEST_SUITE_BEGIN("elements_of: two_way_generator");
 
 namespace {
 
-using talk = duplex<std::string, int>;
+using talk = two_way_generator<std::string, int>;
 
-duplex<std::string, int, int> add_until_zero(std::string name) {
+two_way_generator<std::string, int, int> add_until_zero(std::string name) {
   int sum = 0;
   for (;;) {
     const int sent = co_yield name + std::to_string(sum);
@@ -233,7 +233,7 @@ talk two_sums(std::string& log) {
 }
 
 // Catches what is thrown in, and answers with its name; ends when it is closed.
-duplex<std::string, int, int> name_errors(std::string& log) {
+two_way_generator<std::string, int, int> name_errors(std::string& log) {
   for (std::string answer = "ready";;) {
     try {
       co_yield answer;
@@ -261,7 +261,7 @@ talk around_errors(std::string& log) {
 }  // namespace
 
 // row: GN-05
-TEST_CASE("a value sent to a duplex arrives in the one that it yields from") {
+TEST_CASE("a value sent to a two_way_generator arrives in the one that it yields from") {
   std::string log;
   auto sums = two_sums(log);
   CHECK(sums.start() == "a0");
@@ -274,7 +274,7 @@ TEST_CASE("a value sent to a duplex arrives in the one that it yields from") {
 }
 
 // row: GN-05
-TEST_CASE("an exception thrown into a duplex arrives in the one that it yields from") {
+TEST_CASE("an exception thrown into a two_way_generator arrives in the one that it yields from") {
   std::string log;
   auto errors = around_errors(log);
   CHECK(errors.start() == "ready");
@@ -286,7 +286,7 @@ TEST_CASE("an exception thrown into a duplex arrives in the one that it yields f
 }
 
 // row: GN-05
-TEST_CASE("close ends the innermost duplex first, and then all of them") {
+TEST_CASE("close ends the innermost two_way_generator first, and then all of them") {
   std::string log;
   auto errors = around_errors(log);
   errors.start();
@@ -295,11 +295,11 @@ TEST_CASE("close ends the innermost duplex first, and then all of them") {
   CHECK(errors.done());
 }
 
-TEST_CASE("a dropped nest of duplexes is destroyed completely") {
+TEST_CASE("a dropped nest of two_way_generators is destroyed completely") {
   life_count lives;
   {
     struct nest {
-      static duplex<int, int> of(int depth, counted held) {
+      static two_way_generator<int, int> of(int depth, counted held) {
         if (depth == 0) co_yield held.value();
         if (depth != 0) co_yield elements_of(of(depth - 1, held));
       }
@@ -352,7 +352,7 @@ TEST_CASE("using an iterator of a generator that is now part of a nest aborts an
   }));
 }
 
-TEST_CASE("yielding from an empty generator or a started duplex aborts and says so") {
+TEST_CASE("yielding from an empty generator or a started two_way_generator aborts and says so") {
   CHECK(aborts_with("an empty generator (moved from) was used", [] {
     const auto around = []() -> generator<int> {
       auto numbers = count_to(1);
@@ -361,7 +361,7 @@ TEST_CASE("yielding from an empty generator or a started duplex aborts and says 
     };
     around().begin();
   }));
-  CHECK(aborts_with("elements_of was given a duplex that had been started", [] {
+  CHECK(aborts_with("elements_of was given a two_way_generator that had been started", [] {
     const auto around = []() -> talk {
       auto sum = add_until_zero("a");
       sum.start();

@@ -2,7 +2,7 @@
 // threads end. How much memory the process takes and gives back: frame_store_test.
 //
 // That nothing leaks and nothing is freed twice is for the sanitizers to see, in every case below.
-#include <ringlet/frame_pool.hpp>
+#include <ringlet/detail/frame_pool.hpp>
 
 #include <doctest/doctest.h>
 

@@ -2,7 +2,7 @@
 // freed on another, with changing sizes, after a burst, with threads that end, and after fork().
 //
 // Method: the totals of the pool itself, which AddressSanitizer's own blocks count in, too.
-#include <ringlet/frame_pool.hpp>
+#include <ringlet/detail/frame_pool.hpp>
 
 #include <doctest/doctest.h>
 
@@ -75,12 +75,12 @@ class many_blocks {
 // how often it was awake before, sleeps of no length not counted.
 int sleep_idly(std::int64_t& now) {
   for (int woken = 0;; ++woken) {
-    std::int64_t until = frames.before_sleep(now, forever);
-    while (until == now) until = frames.before_sleep(now, forever);
-    if (until == forever) return woken;
-    REQUIRE(until > now);
-    REQUIRE(until - now <= second);
-    now = until;
+    std::int64_t time_limit = frames.before_sleep(now, forever);
+    while (time_limit == now) time_limit = frames.before_sleep(now, forever);
+    if (time_limit == forever) return woken;
+    REQUIRE(time_limit > now);
+    REQUIRE(time_limit - now <= second);
+    now = time_limit;
   }
 }
 
@@ -239,12 +239,12 @@ TEST_CASE("a sleep before memory goes back ends at that time, or earlier when th
   std::int64_t now = 7 * second;
   settled();
   many_blocks(5'000, 400);
-  const std::int64_t until = frames.before_sleep(now, forever);
-  CHECK(until > now);
-  REQUIRE(until < forever);
+  const std::int64_t time_limit = frames.before_sleep(now, forever);
+  CHECK(time_limit > now);
+  REQUIRE(time_limit < forever);
   CHECK(frames.before_sleep(now + 1, now + 5) == now + 5);
-  CHECK(frames.before_sleep(until - 1, forever) == until);  // put off by nothing
-  now = until;
+  CHECK(frames.before_sleep(time_limit - 1, forever) == time_limit);  // put off by nothing
+  now = time_limit;
   CHECK(sleep_idly(now) == 0);
 }
 

@@ -1,7 +1,7 @@
 // generator<Y, R>: the range, what comes out of it, how it ends, and what aborts.
 //
 // Generators that yield from others are in elements_of_test.cpp, how deep in stack_growth_test.cpp.
-#include <ringlet/frame_pool.hpp>
+#include <ringlet/detail/frame_pool.hpp>
 #include <ringlet/generator.hpp>
 #include <ringlet/task.hpp>
 
@@ -23,6 +23,8 @@
 #include "support/counted.hpp"
 
 using namespace ringlet;
+using namespace ringlet::detail;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("generator");

@@ -1,7 +1,7 @@
 // The order in which contexts run, and the budget that keeps one from starving the rest.
 //
 // Method: bare contexts and a loop (support/chain.hpp).
-#include <ringlet/context.hpp>
+#include <ringlet/extend/context.hpp>
 
 #include <doctest/doctest.h>
 
@@ -10,6 +10,7 @@
 #include "support/chain.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("ready_queue");

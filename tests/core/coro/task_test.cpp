@@ -19,6 +19,7 @@
 #include "support/counted.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("task");

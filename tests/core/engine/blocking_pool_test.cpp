@@ -3,7 +3,7 @@
 //
 // Method: jobs that wait in a gate until the test opens it, so that "all workers are busy" and "has
 // not begun" are facts and not guesses.
-#include <ringlet/blocking_pool.hpp>
+#include <ringlet/detail/blocking_pool.hpp>
 
 #include <doctest/doctest.h>
 
@@ -29,6 +29,8 @@
 #include "support/watched.hpp"
 
 using namespace ringlet;
+using namespace ringlet::detail;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("blocking_pool");
@@ -66,7 +68,7 @@ class gate {
 
 // What the jobs of one case share.
 struct yard {
-  std::unique_ptr<engine> home = make_engine(engine_kind::automatic);
+  std::unique_ptr<extend::engine> used = make_engine(engine_kind::automatic);
   gate door;
   std::mutex mutex;
   std::string begun;  // names in the order in which the calls were made
@@ -76,15 +78,15 @@ struct yard {
   /// Takes turns until that many answers have come.
   void wait_for_answers(int count) {
     while (answered < count) {
-      turn(*home, never);
-      home->run_posted();
+      turn(*used, never);
+      used->run_posted();
     }
   }
 };
 
 struct job : blocking_job {
   job(yard& where, char letter, bool in_gate) : shared(where), name(letter), waits(in_gate) {
-    home = shared.home.get();
+    owner = shared.used.get();
     work = &call;
     run = &answer;
   }
@@ -217,7 +219,7 @@ TEST_CASE("a pool that ends makes the calls that it has accepted") {
     shared.door.open(workers);
   }
   CHECK(shared.begun.size() == workers + 2);
-  shared.home->run_posted();
+  shared.used->run_posted();
   CHECK(shared.answered == workers + 2);
 }
 
@@ -226,9 +228,9 @@ TEST_CASE("workers leave all signals to the program's threads") {
     sigset_t mask;
     std::atomic<bool> answered = false;
   };
-  const auto home = make_engine(engine_kind::automatic);
+  const auto used = make_engine(engine_kind::automatic);
   masked one;
-  one.home = home.get();
+  one.owner = used.get();
   one.work = [](blocking_job& self) noexcept {
     ::pthread_sigmask(SIG_SETMASK, nullptr, &static_cast<masked&>(self).mask);
   };
@@ -240,8 +242,8 @@ TEST_CASE("workers leave all signals to the program's threads") {
   blocking_pool pool;
   pool.submit(one);
   while (!one.answered) {
-    turn(*home, never);
-    home->run_posted();
+    turn(*used, never);
+    used->run_posted();
   }
   ::pthread_sigmask(SIG_SETMASK, nullptr, &after);
   for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCHLD, SIGALRM}) {

@@ -2,7 +2,7 @@
 // it lives.
 //
 // Method: the pool of a scripted engine; what may be touched is asked from AddressSanitizer.
-#include <ringlet/buffer_pool.hpp>
+#include <ringlet/extend/buffer_pool.hpp>
 
 #include <doctest/doctest.h>
 
@@ -22,6 +22,7 @@
 #include "support/scripted_engine.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("buffer_pool");

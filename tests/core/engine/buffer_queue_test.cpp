@@ -3,8 +3,8 @@
 //
 // Method: the pool of a scripted engine, which aborts the test when a buffer is given back twice;
 // what may be touched is asked from AddressSanitizer.
-#include <ringlet/buffer_queue.hpp>
 #include <ringlet/detail/sanitizers.hpp>
+#include <ringlet/extend/buffer_queue.hpp>
 
 #include <doctest/doctest.h>
 
@@ -20,6 +20,7 @@
 #include "support/scripted_engine.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("buffer_queue");

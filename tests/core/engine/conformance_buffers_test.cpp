@@ -2,7 +2,7 @@
 //
 // Method: a ring with four small buffers and a socket pair; what may be touched is asked from
 // AddressSanitizer.
-#include <ringlet/engine.hpp>
+#include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>
 
@@ -26,6 +26,7 @@
 #include "support/watched.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("conformance: buffers");
@@ -41,17 +42,17 @@ constexpr engine_options small{.submission_entries = 8,
                                .buffer_size = buffer_size};
 
 // The lease that the last completion of a receive brought.
-buffer take(engine& carrier, const watched& op) {
+buffer take(extend::engine& engine, const watched& op) {
   const completion& last = op.seen.back();
   if (last.buffer == completion::no_buffer) return {};
-  return carrier.buffers().lend(last.buffer, static_cast<std::uint32_t>(std::max(0, last.result)));
+  return engine.buffers().lend(last.buffer, static_cast<std::uint32_t>(std::max(0, last.result)));
 }
 
-buffer receive(engine& carrier, const unique_fd& from) {
+buffer receive(extend::engine& engine, const unique_fd& from) {
   watched op(opcode::receive, from.get());
-  carrier.start(op);
-  finish(carrier, op);
-  return take(carrier, op);
+  engine.start(op);
+  finish(engine, op);
+  return take(engine, op);
 }
 
 }  // namespace
@@ -145,7 +146,7 @@ TEST_CASE("with no buffer left, a receive that polls first waits for bytes befor
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make(small);
     const fd_pair pair = tcp_pair();
-    engine->keep(pair.near.get());
+    engine->register_fd(pair.near.get());
     std::vector<buffer> held;
     for (std::uint32_t i = 0; i < buffer_count; ++i) {
       watched op(opcode::receive, pair.near.get());
@@ -168,7 +169,7 @@ TEST_CASE("with no buffer left, a receive that polls first waits for bytes befor
     put(pair.far, "x");
     finish(*engine, op);
     CHECK(op.answer == -ENOBUFS);
-    engine->forget(pair.near.get());
+    engine->unregister_fd(pair.near.get());
   });
 }
 

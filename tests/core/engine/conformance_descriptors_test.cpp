@@ -1,9 +1,9 @@
 // What engines know of descriptors between two operations, and must forget: edges between reads,
 // writers that are drained in steps, numbers that are closed and used again, files that live on.
 //
-// Method: every case runs on descriptors that are kept and on ones that are not (engine::keep()),
-// because an engine that watches edges treats them differently.
-#include <ringlet/engine.hpp>
+// Method: every case runs on descriptors that are kept and on ones that are not
+// (engine::register_fd()), because an engine that watches edges treats them differently.
+#include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>
 
@@ -29,6 +29,7 @@
 #include "support/watched.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 namespace {
@@ -36,16 +37,16 @@ namespace {
 // A read of one descriptor that can be repeated.
 class reader {
  public:
-  reader(engine& carrier, int fd, opcode kind = opcode::recv)
-      : op(kind, fd, std::span<std::byte>(memory_)), carrier_(carrier) {}
+  reader(extend::engine& engine, int fd, opcode kind = opcode::recv)
+      : op(kind, fd, std::span<std::byte>(memory_)), engine_(engine) {}
 
   reader& start() {
-    carrier_.start(op);
+    engine_.start(op);
     return *this;
   }
   // What came, or the error in words.
   std::string finish() {
-    test::finish(carrier_, op);
+    test::finish(engine_, op);
     if (op.answer < 0) return "error " + std::to_string(-op.answer);
     return std::string(text(memory_, static_cast<std::size_t>(op.answer)));
   }
@@ -68,7 +69,7 @@ class reader {
   watched op;
 
  private:
-  engine& carrier_;
+  engine& engine_;
 };
 
 using case_body = std::function<void(engine&, fd_pair&)>;
@@ -90,9 +91,9 @@ void for_each_pair(std::span<const kind_of_pair> kinds, const case_body& body) {
         INFO(kind.name, ", kept: ", kept);
         fd_pair pair = kind.make();
         const int number = pair.near.get();
-        if (kept) engine->keep(number);
+        if (kept) engine->register_fd(number);
         body(*engine, pair);
-        engine->forget(number);
+        engine->unregister_fd(number);
         CHECK(engine->in_flight() == 0);
       }
     }
@@ -146,15 +147,15 @@ void close_by_reset(unique_fd& fd) {
 TEST_SUITE_BEGIN("conformance: edges");
 
 TEST_CASE("bytes that arrive before, between and after reads are all read, in order") {
-  for_each_pair(all_kinds, [](engine& carrier, fd_pair& pair) {
-    reader in(carrier, pair.near.get(), read_of(pair.near));
+  for_each_pair(all_kinds, [](extend::engine& engine, fd_pair& pair) {
+    reader in(engine, pair.near.get(), read_of(pair.near));
     put(pair.far, "before");
     CHECK(in.read() == "before");
     put(pair.far, "between");
     wait_readable(pair.near);
     CHECK(in.read() == "between");
     in.start();
-    turn(carrier);
+    turn(engine);
     put(pair.far, "after");
     CHECK(in.finish() == "after");
     in.start();
@@ -164,21 +165,21 @@ TEST_CASE("bytes that arrive before, between and after reads are all read, in or
 }
 
 TEST_CASE("bytes that arrive while no read waits, with turns between, wake the next read") {
-  for_each_pair(all_kinds, [](engine& carrier, fd_pair& pair) {
-    reader in(carrier, pair.near.get(), read_of(pair.near));
+  for_each_pair(all_kinds, [](extend::engine& engine, fd_pair& pair) {
+    reader in(engine, pair.near.get(), read_of(pair.near));
     in.start();
-    turn(carrier);
+    turn(engine);
     put(pair.far, "a");
     CHECK(in.finish() == "a");
     for (int round = 0; round < 3; ++round) {
       put(pair.far, "b");
       wait_readable(pair.near);
-      turn(carrier);  // an edge while no read waits
+      turn(engine);  // an edge while no read waits
       CHECK(in.read() == "b");
-      turn(carrier);
+      turn(engine);
       in.start();
-      turn(carrier);
-      turn(carrier);
+      turn(engine);
+      turn(engine);
       put(pair.far, "c");
       CHECK(in.finish() == "c");
     }
@@ -186,28 +187,28 @@ TEST_CASE("bytes that arrive while no read waits, with turns between, wake the n
 }
 
 TEST_CASE("after a read that found less than it asked for, the next read waits and is woken") {
-  for_each_pair(all_kinds, [](engine& carrier, fd_pair& pair) {
-    reader in(carrier, pair.near.get(), read_of(pair.near));
+  for_each_pair(all_kinds, [](extend::engine& engine, fd_pair& pair) {
+    reader in(engine, pair.near.get(), read_of(pair.near));
     in.start();
-    turn(carrier);
+    turn(engine);
     for (int round = 0; round < 20; ++round) {
       put(pair.far, "short");
       CHECK(in.finish() == "short");
       in.start();
-      if (round % 2 == 0) turn(carrier);
+      if (round % 2 == 0) turn(engine);
       CHECK(in.op.in_flight());
     }
-    carrier.cancel(in.op);
+    engine.cancel(in.op);
     in.finish();
   });
 }
 
 TEST_CASE("a read that was filled is followed by one that finds the rest") {
-  for_each_pair(all_kinds, [](engine& carrier, fd_pair& pair) {
-    reader in(carrier, pair.near.get(), read_of(pair.near));
+  for_each_pair(all_kinds, [](extend::engine& engine, fd_pair& pair) {
+    reader in(engine, pair.near.get(), read_of(pair.near));
     const std::string sent = pattern(1000);
     in.start();
-    turn(carrier);
+    turn(engine);
     put(pair.far, sent);
     std::string got = in.finish();
     got += in.read_exactly(sent.size() - got.size());
@@ -216,10 +217,10 @@ TEST_CASE("a read that was filled is followed by one that finds the rest") {
 }
 
 TEST_CASE("an end directly after the last bytes is read, whenever it arrives") {
-  for_each_pair(all_kinds, [](engine& carrier, fd_pair& pair) {
-    reader in(carrier, pair.near.get(), read_of(pair.near));
+  for_each_pair(all_kinds, [](extend::engine& engine, fd_pair& pair) {
+    reader in(engine, pair.near.get(), read_of(pair.near));
     in.start();
-    turn(carrier);
+    turn(engine);
     put(pair.far, "first");
     CHECK(in.finish() == "first");
     put(pair.far, "last");
@@ -232,15 +233,15 @@ TEST_CASE("an end directly after the last bytes is read, whenever it arrives") {
 
 TEST_CASE(
     "bytes and the end that arrive together while a read waits are read one after the other") {
-  for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
-    reader in(carrier, pair.near.get());
+  for_each_pair(socket_kinds, [](extend::engine& engine, fd_pair& pair) {
+    reader in(engine, pair.near.get());
     in.start();
-    turn(carrier);
+    turn(engine);
     put(pair.far, "last");
     ::shutdown(pair.far.get(), SHUT_WR);
     wait_readable(pair.near, POLLRDHUP);
     CHECK(in.finish() == "last");
-    turn(carrier);
+    turn(engine);
     CHECK(in.read().empty());
     // The other direction lives on.
     put(pair.near, "answer");
@@ -250,14 +251,14 @@ TEST_CASE(
 }
 
 TEST_CASE("an end that arrives between the turn that saw the bytes and the next read is seen") {
-  for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
-    reader in(carrier, pair.near.get());
+  for_each_pair(socket_kinds, [](extend::engine& engine, fd_pair& pair) {
+    reader in(engine, pair.near.get());
     in.start();
-    turn(carrier);
+    turn(engine);
     put(pair.far, "last");
     CHECK(in.finish() == "last");
     in.start();
-    turn(carrier);
+    turn(engine);
     CHECK(in.op.in_flight());
     ::shutdown(pair.far.get(), SHUT_WR);
     CHECK(in.finish().empty());
@@ -266,10 +267,10 @@ TEST_CASE("an end that arrives between the turn that saw the bytes and the next 
 
 // The receive stops at the mark, and finds less than it asked for; what lies behind is there.
 TEST_CASE("bytes after urgent data are read without waiting for more") {
-  for_each_pair(std::span(socket_kinds).last(1), [](engine& carrier, fd_pair& pair) {
-    reader in(carrier, pair.near.get());
+  for_each_pair(std::span(socket_kinds).last(1), [](extend::engine& engine, fd_pair& pair) {
+    reader in(engine, pair.near.get());
     in.start();
-    turn(carrier);
+    turn(engine);
     put(pair.far, "x");
     CHECK(in.finish() == "x");
     put(pair.far, "before");
@@ -282,10 +283,10 @@ TEST_CASE("bytes after urgent data are read without waiting for more") {
 }
 
 TEST_CASE("peeked bytes are read without waiting for more") {
-  for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
-    reader in(carrier, pair.near.get());
+  for_each_pair(socket_kinds, [](extend::engine& engine, fd_pair& pair) {
+    reader in(engine, pair.near.get());
     in.start();
-    turn(carrier);
+    turn(engine);
     put(pair.far, "x");
     CHECK(in.finish() == "x");
     put(pair.far, "abc");
@@ -299,10 +300,10 @@ TEST_CASE("peeked bytes are read without waiting for more") {
 
 // A receive from a Unix socket stops where a descriptor was passed.
 TEST_CASE("bytes after a passed descriptor are read without waiting for more") {
-  for_each_pair(std::span(socket_kinds).first(1), [](engine& carrier, fd_pair& pair) {
-    reader in(carrier, pair.near.get());
+  for_each_pair(std::span(socket_kinds).first(1), [](extend::engine& engine, fd_pair& pair) {
+    reader in(engine, pair.near.get());
     in.start();
-    turn(carrier);
+    turn(engine);
     put(pair.far, "x");
     CHECK(in.finish() == "x");
     const std::size_t before = count_open_descriptors();
@@ -315,17 +316,17 @@ TEST_CASE("bytes after a passed descriptor are read without waiting for more") {
 }
 
 TEST_CASE("a reset wakes the reader and the writer, and both get the error") {
-  for_each_pair(std::span(socket_kinds).last(1), [](engine& carrier, fd_pair& pair) {
-    reader in(carrier, pair.near.get());
+  for_each_pair(std::span(socket_kinds).last(1), [](extend::engine& engine, fd_pair& pair) {
+    reader in(engine, pair.near.get());
     fill(pair.near);
     watched out(opcode::send, pair.near.get(), bytes("abc"));
     in.start();
-    carrier.start(out);
-    turn(carrier);
+    engine.start(out);
+    turn(engine);
     CHECK(in.op.in_flight());
     CHECK(out.in_flight());
     close_by_reset(pair.far);
-    finish_all(carrier);
+    finish_all(engine);
     // The error of the socket is reported once, to the first operation that asks.
     const bool reader_told = in.op.answer == -ECONNRESET && out.answer == -EPIPE;
     const bool writer_told = in.op.answer == 0 && out.answer == -ECONNRESET;
@@ -334,36 +335,36 @@ TEST_CASE("a reset wakes the reader and the writer, and both get the error") {
 }
 
 TEST_CASE("a reset between two reads is reported by the next one") {
-  for_each_pair(std::span(socket_kinds).last(1), [](engine& carrier, fd_pair& pair) {
-    reader in(carrier, pair.near.get());
+  for_each_pair(std::span(socket_kinds).last(1), [](extend::engine& engine, fd_pair& pair) {
+    reader in(engine, pair.near.get());
     put(pair.far, "a");
     CHECK(in.read() == "a");
     close_by_reset(pair.far);
     wait_readable(pair.near, POLLERR);
-    turn(carrier);
+    turn(engine);
     CHECK(in.read() == "error " + std::to_string(ECONNRESET));
   });
 }
 
 TEST_CASE("shutting down our own end wakes our own reader and writer") {
-  for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
-    reader in(carrier, pair.near.get());
+  for_each_pair(socket_kinds, [](extend::engine& engine, fd_pair& pair) {
+    reader in(engine, pair.near.get());
     fill(pair.near);
     watched out(opcode::send, pair.near.get(), bytes("abc"));
     in.start();
-    carrier.start(out);
-    turn(carrier);
+    engine.start(out);
+    turn(engine);
     watched down(opcode::shutdown, pair.near.get());
     down.shutdown.how = SHUT_RDWR;
-    CHECK(carrier.call(down) == 0);
-    finish_all(carrier);
+    CHECK(engine.call(down) == 0);
+    finish_all(engine);
     CHECK(in.op.answer == 0);
     CHECK(out.answer == -EPIPE);
   });
 }
 
 TEST_CASE("a writer that is drained in several steps writes everything in order") {
-  for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
+  for_each_pair(socket_kinds, [](extend::engine& engine, fd_pair& pair) {
     const std::string sent = pattern(2'000'000);
     std::string got;
     std::size_t written = 0;
@@ -372,9 +373,9 @@ TEST_CASE("a writer that is drained in several steps writes everything in order"
       const std::string_view rest = std::string_view(sent).substr(written);
       out.data = const_cast<char*>(rest.data());
       out.length = static_cast<std::uint32_t>(rest.size());
-      carrier.start(out);
+      engine.start(out);
       while (out.in_flight()) {
-        if (turn(carrier) == 0) {
+        if (turn(engine) == 0) {
           // A little at a time: not enough to make it writable, then enough.
           std::array<char, 5000> piece;
           const ssize_t count = ::recv(pair.far.get(), piece.data(), piece.size(), MSG_DONTWAIT);
@@ -395,14 +396,14 @@ TEST_CASE("a writer that is drained in several steps writes everything in order"
 }
 
 TEST_CASE("a reader and a writer on one descriptor do not disturb each other") {
-  for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
-    reader in(carrier, pair.near.get());
+  for_each_pair(socket_kinds, [](extend::engine& engine, fd_pair& pair) {
+    reader in(engine, pair.near.get());
     fill(pair.near);
     watched out(opcode::send, pair.near.get(), bytes("abc"));
-    carrier.start(out);
+    engine.start(out);
     in.start();
     for (int round = 0; round < 5; ++round) {
-      turn(carrier);
+      turn(engine);
       CHECK(out.in_flight());
       put(pair.far, "x");
       CHECK(in.finish() == "x");
@@ -410,35 +411,35 @@ TEST_CASE("a reader and a writer on one descriptor do not disturb each other") {
     }
     while (out.in_flight()) {
       drain(pair.far);
-      turn(carrier);
+      turn(engine);
     }
     CHECK(out.answer == 3);
     CHECK(in.op.in_flight());
-    carrier.cancel(in.op);
+    engine.cancel(in.op);
     CHECK(in.finish() == "error " + std::to_string(ECANCELED));
   });
 }
 
 TEST_CASE("cancelling the reader leaves the writer waiting, and the reverse") {
-  for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
+  for_each_pair(socket_kinds, [](extend::engine& engine, fd_pair& pair) {
     for (const bool reader_goes : {true, false}) {
-      reader in(carrier, pair.near.get());
+      reader in(engine, pair.near.get());
       fill(pair.near);
       watched out(opcode::send, pair.near.get(), bytes("abc"));
       in.start();
-      carrier.start(out);
-      turn(carrier);
+      engine.start(out);
+      turn(engine);
       operation& goes = reader_goes ? static_cast<operation&>(in.op) : out;
       operation& stays = reader_goes ? static_cast<operation&>(out) : in.op;
-      carrier.cancel(goes);
-      finish(carrier, goes);
+      engine.cancel(goes);
+      finish(engine, goes);
       CHECK(goes.answer == -ECANCELED);
-      turn(carrier);
+      turn(engine);
       CHECK(stays.in_flight());
       put(pair.far, "x");
       while (stays.in_flight()) {
         drain(pair.far);
-        turn(carrier);
+        turn(engine);
       }
       CHECK(stays.answer == (reader_goes ? 3 : 1));
       if (reader_goes) CHECK(in.read() == "x");
@@ -449,21 +450,21 @@ TEST_CASE("cancelling the reader leaves the writer waiting, and the reverse") {
 }
 
 TEST_CASE("two reads and a poll for room on one descriptor all get what they wait for") {
-  for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
-    reader one(carrier, pair.near.get()), two(carrier, pair.near.get());
+  for_each_pair(socket_kinds, [](extend::engine& engine, fd_pair& pair) {
+    reader one(engine, pair.near.get()), two(engine, pair.near.get());
     // Not a poll for input: whether that is told of bytes that a read has taken is unspecified.
     watched out(opcode::poll, pair.near.get());
     out.poll.events = POLLOUT;
-    carrier.start(out);
+    engine.start(out);
     one.start();
     two.start();
-    finish(carrier, out);
+    finish(engine, out);
     CHECK(one.op.in_flight());
     CHECK(two.op.in_flight());
     put(pair.far, "x");
-    while (one.op.in_flight() && two.op.in_flight()) turn(carrier, never);
+    while (one.op.in_flight() && two.op.in_flight()) turn(engine, never);
     put(pair.far, "y");
-    finish_all(carrier);
+    finish_all(engine);
     CHECK(one.op.answer == 1);
     CHECK(two.op.answer == 1);
     CHECK((out.answer & POLLOUT) != 0);
@@ -471,32 +472,32 @@ TEST_CASE("two reads and a poll for room on one descriptor all get what they wai
 }
 
 TEST_CASE("a poll that finds nothing keeps no operation from reading or writing") {
-  for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
+  for_each_pair(socket_kinds, [](extend::engine& engine, fd_pair& pair) {
     constexpr int turns_max = 10;
     for (const int events : {POLLIN, POLLRDHUP, POLLPRI}) {
       INFO("events: ", events);
       watched asking(opcode::poll, pair.near.get());
       asking.poll.events = events;
-      carrier.start(asking);
-      for (int i = 0; i < 3; ++i) turn(carrier);
+      engine.start(asking);
+      for (int i = 0; i < 3; ++i) turn(engine);
       watched out(opcode::send, pair.near.get(), bytes("abc"));
-      carrier.start(out);
-      for (int i = 0; i < turns_max && out.in_flight(); ++i) turn(carrier);
+      engine.start(out);
+      for (int i = 0; i < turns_max && out.in_flight(); ++i) turn(engine);
       CHECK(out.answer == 3);
       drain(pair.far);
-      reader in(carrier, pair.near.get());
+      reader in(engine, pair.near.get());
       for (int round = 0; round < 3; ++round) {
         in.start();
-        turn(carrier);
+        turn(engine);
         put(pair.far, "x");
         wait_readable(pair.near);
-        for (int i = 0; i < turns_max && in.op.in_flight(); ++i) turn(carrier);
+        for (int i = 0; i < turns_max && in.op.in_flight(); ++i) turn(engine);
         REQUIRE_FALSE(in.op.in_flight());
         CHECK(in.op.answer == 1);
       }
       for (operation* left : {&asking, &out, &in.op}) {
-        if (left->in_flight()) carrier.cancel(*left);
-        finish(carrier, *left);
+        if (left->in_flight()) engine.cancel(*left);
+        finish(engine, *left);
       }
     }
   });
@@ -515,7 +516,7 @@ TEST_CASE(
         INFO(kind.name, ", kept: ", kept);
         fd_pair old = kind.make();
         const int number = old.near.get();
-        if (kept) engine->keep(number);
+        if (kept) engine->register_fd(number);
         reader in(*engine, number);
         in.start();
         turn(*engine);
@@ -535,7 +536,7 @@ TEST_CASE(
         fd_pair fresh = kind.make();
         if (fresh.far.get() == number) std::swap(fresh.near, fresh.far);
         move_to(fresh.near, number);
-        if (kept) engine->keep(number);
+        if (kept) engine->register_fd(number);
         put(fresh.far, "fresh");
         CHECK(in.read() == "fresh");
         in.start();
@@ -544,7 +545,7 @@ TEST_CASE(
         CHECK(in.op.in_flight());
         put(fresh.far, "again");
         CHECK(in.finish() == "again");
-        engine->forget(number);
+        engine->unregister_fd(number);
       }
     }
   });
@@ -577,7 +578,7 @@ TEST_CASE(
     for (const bool by_call : {true, false}) {
       fd_pair pair = socket_pair();
       const int number = pair.near.get();
-      if (by_call) engine->keep(number);
+      if (by_call) engine->register_fd(number);
       reader in(*engine, number);
       in.start();
       turn(*engine);
@@ -607,16 +608,16 @@ TEST_CASE(
 }
 
 TEST_CASE("two descriptors of one file can both be waited for") {
-  for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
+  for_each_pair(socket_kinds, [](extend::engine& engine, fd_pair& pair) {
     const unique_fd twin(::fcntl(pair.near.get(), F_DUPFD_CLOEXEC, 0));
-    reader one(carrier, pair.near.get()), two(carrier, twin.get());
+    reader one(engine, pair.near.get()), two(engine, twin.get());
     one.start();
     two.start();
-    turn(carrier);
+    turn(engine);
     put(pair.far, "x");
-    while (one.op.in_flight() && two.op.in_flight()) turn(carrier, never);
+    while (one.op.in_flight() && two.op.in_flight()) turn(engine, never);
     put(pair.far, "y");
-    finish_all(carrier);
+    finish_all(engine);
     CHECK(one.op.answer == 1);
     CHECK(two.op.answer == 1);
   });
@@ -628,7 +629,7 @@ TEST_CASE(
     const auto engine = make();
     fd_pair pair = socket_pair();
     const int number = pair.near.get();
-    engine->keep(number);
+    engine->register_fd(number);
     reader in(*engine, number);
     in.start();
     turn(*engine);
@@ -648,7 +649,7 @@ TEST_CASE(
     CHECK(engine->call(close) == 0);
     const fd_pair fresh = socket_pair();
     REQUIRE(fresh.near.get() == number);
-    engine->keep(number);
+    engine->register_fd(number);
     in.start();
     turn(*engine);
     put(pair.far, "the child's");  // the file is open still
@@ -659,7 +660,7 @@ TEST_CASE(
     CHECK(engine->statistics().system_calls <= calls + 1);
     put(fresh.far, "fresh");
     CHECK(in.finish() == "fresh");
-    engine->forget(number);
+    engine->unregister_fd(number);
     ::close(stop[1]);
     int status = -1;
     CHECK(::waitpid(child, &status, 0) == child);
@@ -668,9 +669,9 @@ TEST_CASE(
 }
 
 // Takes turns until the operation is done, but not without end.
-bool is_soon_done(engine& carrier, const operation& op) {
-  const steady_ns limit = carrier.now() + 10'000'000'000;
-  while (op.in_flight() && carrier.now() < limit) turn(carrier, limit);
+bool is_soon_done(extend::engine& engine, const operation& op) {
+  const steady_ns limit = engine.now() + 10'000'000'000;
+  while (op.in_flight() && engine.now() < limit) turn(engine, limit);
   return !op.in_flight();
 }
 
@@ -688,7 +689,7 @@ TEST_CASE("a number that its owner has closed during a poll serves the next owne
       engine->start(orphan);
       turn(*engine);
       REQUIRE(::dup2(second.near.get(), number) == number);  // closes it, and uses it again
-      if (kept) engine->keep(number);
+      if (kept) engine->register_fd(number);
       watched next(opcode::poll, number);
       next.poll.events = POLLIN;
       std::array<std::byte, 1> memory{};
@@ -701,7 +702,7 @@ TEST_CASE("a number that its owner has closed during a poll serves the next owne
       if (orphan.done()) CHECK(orphan.answer == -EBADF);
       for (watched* op : {&orphan, &next, &read}) engine->cancel(*op);
       finish_all(*engine);
-      if (kept) engine->forget(number);
+      if (kept) engine->unregister_fd(number);
     }
   });
 }
@@ -714,31 +715,31 @@ TEST_CASE("a poll continues when the owner of its descriptor keeps it") {
     poll.poll.events = POLLIN;
     engine->start(poll);
     turn(*engine);
-    engine->keep(pair.near.get());
+    engine->register_fd(pair.near.get());
     turn(*engine);
     CHECK(poll.in_flight());
     put(pair.far, "x");
     CHECK(is_soon_done(*engine, poll));
     CHECK(poll.answer == POLLIN);
-    engine->forget(pair.near.get());
+    engine->unregister_fd(pair.near.get());
   });
 }
 
 TEST_CASE("a forgotten descriptor works as if it had never been kept") {
-  for_each_pair(socket_kinds, [](engine& carrier, fd_pair& pair) {
-    reader in(carrier, pair.near.get());
-    carrier.keep(pair.near.get());
+  for_each_pair(socket_kinds, [](extend::engine& engine, fd_pair& pair) {
+    reader in(engine, pair.near.get());
+    engine.register_fd(pair.near.get());
     in.start();
-    turn(carrier);
+    turn(engine);
     put(pair.far, "a");
     CHECK(in.finish() == "a");
-    carrier.forget(pair.near.get());
+    engine.unregister_fd(pair.near.get());
     put(pair.far, "b");
     wait_readable(pair.near);
     CHECK(in.read() == "b");
-    carrier.keep(pair.near.get());
+    engine.register_fd(pair.near.get());
     in.start();
-    turn(carrier);
+    turn(engine);
     put(pair.far, "c");
     CHECK(in.finish() == "c");
   });

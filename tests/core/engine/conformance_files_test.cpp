@@ -3,8 +3,8 @@
 //
 // Method: calls that could block the engine's thread run in a child with an alarm. Terminals pass
 // bytes on at their own time, so cases wait for them with poll(2).
-#include <ringlet/blocking_pool.hpp>
-#include <ringlet/engine.hpp>
+#include <ringlet/detail/blocking_pool.hpp>
+#include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>
 
@@ -37,6 +37,8 @@
 #include "support/watched.hpp"
 
 using namespace ringlet;
+using namespace ringlet::detail;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 namespace {
@@ -53,19 +55,19 @@ unique_fd device(const char* path) {
   return file;
 }
 
-std::int32_t write_one(engine& carrier, const unique_fd& to, std::string_view text) {
+std::int32_t write_one(extend::engine& engine, const unique_fd& to, std::string_view text) {
   watched op(opcode::write, to.get(), bytes(text));
-  carrier.start(op);
-  finish(carrier, op);
+  engine.start(op);
+  finish(engine, op);
   CHECK(op.seen.size() == 1);
   return op.answer;
 }
 
-std::string read_one(engine& carrier, const unique_fd& from) {
+std::string read_one(extend::engine& engine, const unique_fd& from) {
   std::array<std::byte, 64> memory{};
   watched op(opcode::read, from.get(), std::span<std::byte>(memory));
-  carrier.start(op);
-  finish(carrier, op);
+  engine.start(op);
+  finish(engine, op);
   CHECK(op.seen.size() == 1);
   if (op.answer < 0) return "error " + std::to_string(-op.answer);
   return std::string(text(memory, static_cast<std::size_t>(op.answer)));
@@ -243,33 +245,33 @@ TEST_CASE("on epoll a cancellation that comes after a worker's call does not rep
 // All workers are busy until the test says so.
 class busy_workers {
  public:
-  explicit busy_workers(engine& carrier) {
+  explicit busy_workers(extend::engine& engine) {
     for (job& one : jobs_) {
-      one.owner = this;
-      one.home = &carrier;
+      one.workers = this;
+      one.owner = &engine;
       one.work = [](blocking_job& made) noexcept {
-        busy_workers& all = *static_cast<job&>(made).owner;
+        busy_workers& all = *static_cast<job&>(made).workers;
         all.busy_.fetch_add(1);
         while (!all.released_) std::this_thread::yield();
       };
       one.run = [](posted_work& made) noexcept {
-        ++static_cast<job&>(static_cast<blocking_job&>(made)).owner->finished_;
+        ++static_cast<job&>(static_cast<blocking_job&>(made)).workers->finished_;
       };
       blocking_pool::instance().submit(one);
     }
     while (busy_ != jobs_.size()) std::this_thread::yield();
   }
-  void release(engine& carrier) {
+  void release(extend::engine& engine) {
     released_ = true;
     while (finished_ != jobs_.size()) {
-      turn(carrier, never);
-      carrier.run_posted();
+      turn(engine, never);
+      engine.run_posted();
     }
   }
 
  private:
   struct job : blocking_job {
-    busy_workers* owner;
+    busy_workers* workers;
   };
   std::array<job, blocking_pool::threads_max> jobs_;
   std::atomic<std::size_t> busy_ = 0;
@@ -339,7 +341,7 @@ TEST_CASE("a pipe whose last writer closes ends the waiting read and all later o
     const auto engine = make();
     for (const bool kept : {false, true}) {
       fd_pair pair = pipe_pair();
-      if (kept) engine->keep(pair.near.get());
+      if (kept) engine->register_fd(pair.near.get());
       std::array<std::byte, 16> memory{};
       watched op(opcode::read, pair.near.get(), std::span<std::byte>(memory));
       engine->start(op);
@@ -348,7 +350,7 @@ TEST_CASE("a pipe whose last writer closes ends the waiting read and all later o
       finish(*engine, op);
       CHECK(op.answer == 0);
       CHECK(read_one(*engine, pair.near).empty());
-      engine->forget(pair.near.get());
+      engine->unregister_fd(pair.near.get());
     }
   });
 }
@@ -358,7 +360,7 @@ TEST_CASE("a full pipe accepts what is written as it is drained, in order") {
     const auto engine = make();
     for (const bool kept : {false, true}) {
       const fd_pair pair = pipe_pair();
-      if (kept) engine->keep(pair.far.get());
+      if (kept) engine->register_fd(pair.far.get());
       const std::string sent = pattern(300'000);
       std::string got;
       watched op(opcode::write, pair.far.get());
@@ -381,7 +383,7 @@ TEST_CASE("a full pipe accepts what is written as it is drained, in order") {
       }
       got += drain(pair.near);
       CHECK(got == sent);
-      engine->forget(pair.far.get());
+      engine->unregister_fd(pair.far.get());
     }
   });
 }
@@ -392,7 +394,7 @@ TEST_CASE("a read of a terminal ends when a line is typed, and takes nothing whe
     const auto engine = make();
     for (const bool kept : {false, true}) {
       const fd_pair terminal = terminal_pair();
-      if (kept) engine->keep(terminal.near.get());
+      if (kept) engine->register_fd(terminal.near.get());
       std::array<std::byte, 16> memory{};
       watched op(opcode::read, terminal.near.get(), std::span<std::byte>(memory));
       for (const bool turned : {false, true}) {
@@ -412,7 +414,7 @@ TEST_CASE("a read of a terminal ends when a line is typed, and takes nothing whe
       pollfd asked{terminal.near.get(), POLLIN, 0};
       REQUIRE(::poll(&asked, 1, -1) == 1);
       CHECK(read_one(*engine, terminal.near) == "def");
-      engine->forget(terminal.near.get());
+      engine->unregister_fd(terminal.near.get());
     }
   });
 }
@@ -437,7 +439,7 @@ TEST_CASE("bytes written to a terminal come out of it") {
 namespace {
 
 // Writes lines to a terminal that is full, and reads a little of it at each turn.
-void write_to_full_terminal(engine& carrier, bool raw, std::string_view line) {
+void write_to_full_terminal(extend::engine& engine, bool raw, std::string_view line) {
   const fd_pair terminal = terminal_pair();
   if (!raw) {
     termios mode{};
@@ -466,10 +468,10 @@ void write_to_full_terminal(engine& carrier, bool raw, std::string_view line) {
     const std::string_view rest = std::string_view(sent).substr(written);
     op.data = const_cast<char*>(rest.data());
     op.length = static_cast<std::uint32_t>(rest.size());
-    carrier.start(op);
+    engine.start(op);
     while (op.in_flight()) {
-      turn(carrier);
-      carrier.run_posted();
+      turn(engine);
+      engine.run_posted();
       if (op.in_flight()) read_some(0);
     }
     must(op.answer > 0, "a write to a terminal failed");
@@ -556,7 +558,7 @@ TEST_CASE("reads and writes never set O_NONBLOCK, while they wait or afterwards"
     for (const fd_pair* pair : {&pipe, &unix, &tcp, &terminal}) {
       if (!pair->near) continue;
       for (const bool kept : {false, true}) {
-        if (kept) engine->keep(pair->near.get());
+        if (kept) engine->register_fd(pair->near.get());
         std::array<std::byte, 16> memory{};
         watched in(opcode::read, pair->near.get(), std::span<std::byte>(memory));
         engine->start(in);
@@ -567,7 +569,7 @@ TEST_CASE("reads and writes never set O_NONBLOCK, while they wait or afterwards"
         CHECK(in.answer == 3);
         CHECK(waits(pair->near));
         CHECK(waits(pair->far));
-        engine->forget(pair->near.get());
+        engine->unregister_fd(pair->near.get());
       }
     }
     fill(unix.near);
@@ -586,7 +588,7 @@ TEST_CASE("O_NONBLOCK that is already set stays set, and reads wait all the same
     const auto engine = make();
     for (const bool kept : {false, true}) {
       const fd_pair pair = socket_pair();
-      if (kept) engine->keep(pair.near.get());
+      if (kept) engine->register_fd(pair.near.get());
       REQUIRE(::fcntl(pair.near.get(), F_SETFL, O_RDWR | O_NONBLOCK) == 0);
       std::array<std::byte, 16> memory{};
       watched readable(opcode::poll, pair.near.get());
@@ -601,7 +603,7 @@ TEST_CASE("O_NONBLOCK that is already set stays set, and reads wait all the same
       finish(*engine, in);
       CHECK(in.answer == 3);
       CHECK_FALSE(waits(pair.near));
-      engine->forget(pair.near.get());
+      engine->unregister_fd(pair.near.get());
     }
   });
 }

@@ -2,7 +2,7 @@
 //
 // Method: no test may rely on `more`: an engine may end a multishot operation at any completion,
 // and then it is started again.
-#include <ringlet/engine.hpp>
+#include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>
 
@@ -26,6 +26,7 @@
 #include "support/watched.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 namespace {
@@ -39,14 +40,14 @@ constexpr engine_options small{.submission_entries = 8,
 
 // A multishot receive whose completions are taken one by one.
 struct stream_of_buffers {
-  stream_of_buffers(engine& from, int fd) : op(opcode::receive, fd), carrier(from) {
+  stream_of_buffers(extend::engine& from, int fd) : op(opcode::receive, fd), engine(from) {
     op.multishot = true;
   }
   // The next completion: the bytes, or the error. Starts the operation when it has ended.
   std::string next() {
     while (taken == op.seen.size()) {
-      if (!op.in_flight()) carrier.start(op);
-      turn(carrier, never);
+      if (!op.in_flight()) engine.start(op);
+      turn(engine, never);
     }
     return take();
   }
@@ -55,13 +56,13 @@ struct stream_of_buffers {
     if (one.result < 0) return "error " + std::to_string(-one.result);
     if (one.buffer == completion::no_buffer) return "";
     const auto size = static_cast<std::uint32_t>(one.result);
-    if (!keeps) return std::string(carrier.buffers().lend(one.buffer, size).text());
-    kept.push_back(carrier.buffers().lend(one.buffer, size));
+    if (!keeps) return std::string(engine.buffers().lend(one.buffer, size).text());
+    kept.push_back(engine.buffers().lend(one.buffer, size));
     return std::string(kept.back().text());
   }
 
   watched op;
-  engine& carrier;
+  extend::engine& engine;
   std::size_t taken = 0;
   bool keeps = false;
   std::vector<buffer> kept;
@@ -75,10 +76,10 @@ void for_each_connection(
     const auto engine = make(small);
     for (const bool kept : {false, true}) {
       const fd_pair pair = tcp_pair();
-      if (kept) engine->keep(pair.near.get());
+      if (kept) engine->register_fd(pair.near.get());
       stream_of_buffers in(*engine, pair.near.get());
       body(*engine, in, pair.far);
-      engine->forget(pair.near.get());
+      engine->unregister_fd(pair.near.get());
     }
   });
 }
@@ -188,7 +189,7 @@ TEST_CASE("a multishot poll reports input that is not read once, and reports the
     const auto engine = make();
     for (const bool kept : {false, true}) {
       const fd_pair pair = socket_pair();
-      if (kept) engine->keep(pair.near.get());
+      if (kept) engine->register_fd(pair.near.get());
       put(pair.far, "x");
       watched op(opcode::poll, pair.near.get());
       op.poll.events = POLLIN;
@@ -205,13 +206,13 @@ TEST_CASE("a multishot poll reports input that is not read once, and reports the
       engine->cancel(op);
       finish(*engine, op);
       CHECK(op.seen.size() == 3);
-      engine->forget(pair.near.get());
+      engine->unregister_fd(pair.near.get());
     }
   });
 }
 
 TEST_CASE("a multishot receive lends what arrives, message by message, until the end") {
-  for_each_connection([](engine& carrier, stream_of_buffers& in, const unique_fd& far) {
+  for_each_connection([](extend::engine& engine, stream_of_buffers& in, const unique_fd& far) {
     for (const char* text : {"one", "two", "three", "four", "five", "six"}) {
       put(far, text);
       CHECK(in.next() == text);
@@ -221,13 +222,13 @@ TEST_CASE("a multishot receive lends what arrives, message by message, until the
     CHECK(in.next() == "last");
     CHECK(in.next().empty());
     CHECK_FALSE(in.op.in_flight());
-    CHECK(carrier.buffers_free() == buffer_count);
+    CHECK(engine.buffers_free() == buffer_count);
   });
 }
 
 TEST_CASE(
     "a multishot receive that runs dry ends with ENOBUFS, and continues when buffers are back") {
-  for_each_connection([](engine& carrier, stream_of_buffers& in, const unique_fd& far) {
+  for_each_connection([](extend::engine& engine, stream_of_buffers& in, const unique_fd& far) {
     in.keeps = true;
     const std::string sent = pattern(buffer_count * buffer_size + 100);
     put(far, sent);
@@ -236,21 +237,21 @@ TEST_CASE(
     while ((came = in.next()).rfind("error", 0) != 0) got += came;
     CHECK(came == "error " + std::to_string(ENOBUFS));
     CHECK_FALSE(in.op.in_flight());
-    CHECK(carrier.buffers_free() == 0);
+    CHECK(engine.buffers_free() == 0);
     // Dry still, with bytes waiting.
     CHECK(in.next() == came);
     in.kept.clear();
     in.keeps = false;
     while (got.size() < sent.size()) got += in.next();
     CHECK(got == sent);
-    carrier.cancel(in.op);
-    finish_all(carrier);
-    CHECK(carrier.buffers_free() == buffer_count);
+    engine.cancel(in.op);
+    finish_all(engine);
+    CHECK(engine.buffers_free() == buffer_count);
   });
 }
 
 TEST_CASE("a multishot receive with a limit ends with the buffer that reaches it, at the latest") {
-  for_each_connection([](engine& carrier, stream_of_buffers& in, const unique_fd& far) {
+  for_each_connection([](extend::engine& engine, stream_of_buffers& in, const unique_fd& far) {
     const std::string sent = pattern(10 * buffer_size - 3);
     put(far, sent);
     std::string got;
@@ -268,9 +269,9 @@ TEST_CASE("a multishot receive with a limit ends with the buffer that reaches it
     }
     while (got.size() < sent.size()) got += in.next();
     CHECK(got == sent);
-    carrier.cancel(in.op);
-    finish_all(carrier);
-    CHECK(carrier.buffers_free() == buffer_count);
+    engine.cancel(in.op);
+    finish_all(engine);
+    CHECK(engine.buffers_free() == buffer_count);
   });
 }
 
@@ -306,8 +307,8 @@ namespace {
 // Gives up at its first completion.
 class impatient : public operation {
  public:
-  impatient(engine& carrier, int from)
-      : operation(opcode::receive, &on_completion), carrier_(carrier) {
+  impatient(extend::engine& engine, int from)
+      : operation(opcode::receive, &on_completion), engine_(engine) {
     fd = from;
     multishot = true;
   }
@@ -316,10 +317,10 @@ class impatient : public operation {
  private:
   static void on_completion(operation& op, const completion& done) noexcept {
     auto& self = static_cast<impatient&>(op);
-    if (done.buffer != completion::no_buffer) self.carrier_.give_back(done.buffer);
-    if (++self.completions == 1) self.carrier_.cancel(self);
+    if (done.buffer != completion::no_buffer) self.engine_.recycle_buffer(done.buffer);
+    if (++self.completions == 1) self.engine_.cancel(self);
   }
-  engine& carrier_;
+  engine& engine_;
 };
 
 }  // namespace

@@ -4,7 +4,7 @@
 // engine (support/engines.hpp); the phases are forced by the order of start, turn, make_ready and
 // cancel. That a cancelled operation has taken nothing is shown by starting it again: then it finds
 // everything.
-#include <ringlet/engine.hpp>
+#include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>
 
@@ -24,6 +24,7 @@
 #include "support/watched.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("conformance: operations");

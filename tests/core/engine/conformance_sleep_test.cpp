@@ -3,7 +3,7 @@
 //
 // Method: no case waits for time to pass, but for the two that test a deadline of a millisecond.
 // Where threads meet, every order of their steps must end the same way.
-#include <ringlet/engine.hpp>
+#include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>
 
@@ -22,6 +22,7 @@
 #include "support/watched.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("conformance: sleep");
@@ -30,7 +31,7 @@ namespace {
 
 constexpr steady_ns millisecond = 1'000'000;
 
-std::uint64_t calls(const engine& carrier) { return carrier.statistics().system_calls; }
+std::uint64_t calls(const extend::engine& engine) { return engine.statistics().system_calls; }
 
 engine* signalled = nullptr;
 void wake_signalled(int) {
@@ -53,13 +54,13 @@ class signal_handler {
 
 // Sleeps until the limit. A sleep may end early, because the kernel also interrupts threads, such
 // as those that have just closed a ring; but it may not do so repeatedly.
-void sleep_until(engine& carrier, steady_ns limit) {
+void sleep_until(extend::engine& engine, steady_ns limit) {
   constexpr int turns_max = 10;
   int turns = 0;
   do {
-    CHECK(turn(carrier, limit) == 0);
-  } while (carrier.now() < limit && ++turns < turns_max);
-  CHECK(carrier.now() >= limit);
+    CHECK(turn(engine, limit) == 0);
+  } while (engine.now() < limit && ++turns < turns_max);
+  CHECK(engine.now() >= limit);
 }
 
 }  // namespace
@@ -87,7 +88,7 @@ TEST_CASE("with operations in flight an engine sleeps until the limit all the sa
     std::array<std::byte, 3 * 8> memory{};
     std::deque<watched> ops;
     for (const fd_pair* pair : {&unix, &tcp, &pipe}) {
-      if (pair == &tcp) engine->keep(pair->near.get());
+      if (pair == &tcp) engine->register_fd(pair->near.get());
       const opcode kind = pair == &pipe ? opcode::read : opcode::recv;
       const auto own = std::span<std::byte>(memory).subspan(8 * ops.size(), 8);
       engine->start(ops.emplace_back(kind, pair->near.get(), own));
@@ -95,7 +96,7 @@ TEST_CASE("with operations in flight an engine sleeps until the limit all the sa
     for (int i = 0; i < 3; ++i) sleep_until(*engine, engine->now() + millisecond);
     for (watched& op : ops) engine->cancel(op);
     finish_all(*engine);
-    engine->forget(tcp.near.get());
+    engine->unregister_fd(tcp.near.get());
   });
 }
 
@@ -227,18 +228,18 @@ namespace {
 
 // Two threads, each with an engine, that wake each other in turn: a wake that is lost is a hang.
 struct player {
-  std::unique_ptr<engine> carrier;
-  std::atomic<engine*> published = nullptr;
+  std::unique_ptr<extend::engine> engine;
+  std::atomic<extend::engine*> published = nullptr;
   std::atomic<int> received = 0;
 
   void play(const engine_maker& make, player& other, int rounds, bool first) {
-    carrier = make(
+    engine = make(
         {.submission_entries = 8, .completion_entries = 16, .buffer_count = 8, .buffer_size = 64});
-    published = carrier.get();
+    published = engine.get();
     while (other.published == nullptr) std::this_thread::yield();
     for (int round = 1; round <= rounds; ++round) {
       if (first) serve(other);
-      while (received < round) turn(*carrier, never);
+      while (received < round) turn(*engine, never);
       if (!first) serve(other);
     }
     published = nullptr;
@@ -333,7 +334,7 @@ TEST_CASE("an engine may end as soon as the posted work has run") {
                           .buffer_size = 64});
       flagged work;
       work.run = [](posted_work& self) noexcept { static_cast<flagged&>(self).ran = true; };
-      std::thread poster([&carrier = *engine, &work] { carrier.post(work); });
+      std::thread poster([&engine = *engine, &work] { engine.post(work); });
       while (!work.ran) {
         if (round % 2 == 0) turn(*engine, never);
         engine->run_posted();

@@ -3,7 +3,7 @@
 // Model: each direction of a connection is a stream of bytes that follow from their position. So
 // each reader can tell whether its bytes are the next ones: nothing is lost, duplicated or out of
 // order. And each start of an operation is answered by one final completion.
-#include <ringlet/engine.hpp>
+#include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>
 
@@ -25,6 +25,7 @@
 #include "support/watched.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("conformance: storm");
@@ -83,17 +84,17 @@ constexpr std::size_t memory_size = 3000;
 // One connection: the near end is the engine's, the far end is driven by plain calls.
 class storm_connection {
  public:
-  storm_connection(engine& carrier, random_numbers& chance)
-      : carrier_(carrier),
+  storm_connection(extend::engine& engine, random_numbers& chance)
+      : engine_(engine),
         chance_(chance),
         kept_(chance.once_in(2)),
         ends_(chance.once_in(2) ? tcp_pair() : socket_pair()),
         in_(chance.next()),
         out_(chance.next()) {
-    if (kept_) carrier_.keep(ends_.near.get());
+    if (kept_) engine_.register_fd(ends_.near.get());
   }
   ~storm_connection() {
-    if (kept_) carrier_.forget(ends_.near.get());
+    if (kept_) engine_.unregister_fd(ends_.near.get());
   }
   storm_connection(const storm_connection&) = delete;
   storm_connection& operator=(const storm_connection&) = delete;
@@ -106,9 +107,9 @@ class storm_connection {
       case 2:
         return start_writing();
       case 3:
-        return carrier_.cancel(reading_);
+        return engine_.cancel(reading_);
       case 4:
-        return carrier_.cancel(writing_);
+        return engine_.cancel(writing_);
       case 5:
         return held_.clear();
       case 6:
@@ -119,8 +120,8 @@ class storm_connection {
   }
   // Ends what is in flight, and reads what is left.
   void cancel() {
-    carrier_.cancel(reading_);
-    carrier_.cancel(writing_);
+    engine_.cancel(reading_);
+    engine_.cancel(writing_);
   }
   bool in_flight() const noexcept { return reading_.in_flight() || writing_.in_flight(); }
   void check() {
@@ -153,7 +154,7 @@ class storm_connection {
     }
     reading_.poll_first = reading_.code != opcode::read && chance_.once_in(4);
     ++reading_.starts;
-    carrier_.start(reading_);
+    engine_.start(reading_);
   }
   void start_writing() {
     if (writing_.in_flight()) return;
@@ -164,12 +165,12 @@ class storm_connection {
     writing_.length = static_cast<std::uint32_t>(size);
     out_.write(std::span(out_memory_).first(size));
     ++writing_.starts;
-    carrier_.start(writing_);
+    engine_.start(writing_);
   }
   void was_read(const completion& done) {
     if (done.buffer != completion::no_buffer) {
       const auto size = static_cast<std::uint32_t>(std::max(0, done.result));
-      buffer lease = carrier_.buffers().lend(done.buffer, size);
+      buffer lease = engine_.buffers().lend(done.buffer, size);
       in_.was_read(lease.bytes());
       if (chance_.once_in(2)) held_.push_back(std::move(lease));
     } else if (done.result > 0) {
@@ -205,7 +206,7 @@ class storm_connection {
     }
   }
 
-  engine& carrier_;
+  engine& engine_;
   random_numbers& chance_;
   bool kept_;
   fd_pair ends_;
@@ -219,31 +220,31 @@ class storm_connection {
   told_operation<storm_connection> writing_{*this, opcode::send, &storm_connection::was_written};
 };
 
-void storm(engine& carrier, std::uint64_t seed) {
+void storm(extend::engine& engine, std::uint64_t seed) {
   constexpr int steps = 2000;
   constexpr std::size_t connections = 5;
   constexpr std::array<std::size_t, 4> batches{1, 2, 8, 256};
   random_numbers chance(seed);
   std::vector<std::unique_ptr<storm_connection>> all;
   for (std::size_t i = 0; i < connections; ++i) {
-    all.push_back(std::make_unique<storm_connection>(carrier, chance));
+    all.push_back(std::make_unique<storm_connection>(engine, chance));
   }
   for (int i = 0; i < steps; ++i) {
     all[chance.below(connections)]->step();
-    if (chance.once_in(3)) turn(carrier, 0, batches[chance.below(batches.size())]);
+    if (chance.once_in(3)) turn(engine, 0, batches[chance.below(batches.size())]);
     if (chance.once_in(300)) {
       // An old number for a new connection.
       std::unique_ptr<storm_connection>& one = all[chance.below(connections)];
       one->cancel();
-      while (one->in_flight()) turn(carrier, never);
+      while (one->in_flight()) turn(engine, never);
       one->check();
-      one = std::make_unique<storm_connection>(carrier, chance);
+      one = std::make_unique<storm_connection>(engine, chance);
     }
   }
   for (auto& one : all) one->cancel();
-  finish_all(carrier);
+  finish_all(engine);
   for (auto& one : all) one->check();
-  CHECK(carrier.buffers_free() == carrier.buffers().count());
+  CHECK(engine.buffers_free() == engine.buffers().count());
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 // conformance_descriptors_test.cpp (closing, and edges), conformance_files_test.cpp (files,
 // pipes, terminals), conformance_multishot_test.cpp, conformance_buffers_test.cpp,
 // conformance_sleep_test.cpp, conformance_storm_test.cpp (a model and chance).
-#include <ringlet/engine.hpp>
+#include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>
 
@@ -28,6 +28,7 @@
 #include "support/watched.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("conformance: engines");
@@ -78,7 +79,7 @@ TEST_CASE("a receive that does not wait takes what is there, and leaves a waitin
     const auto engine = make();
     const fd_pair pair = tcp_pair();
     const int fd = pair.near.get();
-    engine->keep(fd);
+    engine->register_fd(fd);
     std::array<std::byte, 16> memory{};
     watched now(opcode::receive_now, fd, std::span<std::byte>(memory));
     CHECK(engine->call(now) == -EAGAIN);
@@ -102,7 +103,7 @@ TEST_CASE("a receive that does not wait takes what is there, and leaves a waitin
     engine->start(op);
     finish(*engine, op);
     CHECK(text(later, 3) == "ghi");
-    engine->forget(fd);
+    engine->unregister_fd(fd);
   });
 }
 
@@ -137,7 +138,7 @@ TEST_CASE("with room for one completion everything that is ready arrives, one at
     std::array<std::array<std::byte, 4>, count> memory{};
     for (std::size_t i = 0; i < count; ++i) {
       pairs.push_back(socket_pair());
-      if (i % 2 == 0) engine->keep(pairs[i].near.get());
+      if (i % 2 == 0) engine->register_fd(pairs[i].near.get());
       engine->start(
           ops.emplace_back(opcode::recv, pairs[i].near.get(), std::span<std::byte>(memory[i])));
     }
@@ -147,7 +148,7 @@ TEST_CASE("with room for one completion everything that is ready arrives, one at
     while (engine->in_flight() != 0) came += turn(*engine, never, 1);
     CHECK(came == count);
     for (const watched& op : ops) CHECK(op.answer == 3);
-    for (std::size_t i = 0; i < count; i += 2) engine->forget(pairs[i].near.get());
+    for (std::size_t i = 0; i < count; i += 2) engine->unregister_fd(pairs[i].near.get());
   });
 }
 
@@ -183,7 +184,7 @@ TEST_CASE("each of thousands of reads in flight gets its own bytes") {
     std::vector<std::uint32_t> memory(count * rounds);
     for (std::size_t i = 0; i < count; ++i) {
       pairs.push_back(socket_pair());
-      if (i % 2 == 0) engine->keep(pairs[i].near.get());
+      if (i % 2 == 0) engine->register_fd(pairs[i].near.get());
       // Several on one descriptor: each byte goes to one of them.
       for (std::size_t round = 0; round < rounds; ++round) {
         std::uint32_t& place = memory[i * rounds + round];
@@ -205,7 +206,7 @@ TEST_CASE("each of thousands of reads in flight gets its own bytes") {
       REQUIRE(ops[i].answer == 4);
       REQUIRE(memory[i] == i / rounds + 1);
     }
-    for (std::size_t i = 0; i < count; i += 2) engine->forget(pairs[i].near.get());
+    for (std::size_t i = 0; i < count; i += 2) engine->unregister_fd(pairs[i].near.get());
   });
 }
 
@@ -263,7 +264,7 @@ TEST_CASE("thousands of cancellations all take effect, before a turn and after i
     const auto engine = make();
     const fd_pair pair = socket_pair();
     for (const bool kept : {false, true}) {
-      if (kept) engine->keep(pair.near.get());
+      if (kept) engine->register_fd(pair.near.get());
       for (const bool turned : {false, true}) {
         std::vector<std::byte> memory(3000);
         std::deque<watched> ops;
@@ -279,7 +280,7 @@ TEST_CASE("thousands of cancellations all take effect, before a turn and after i
         }
       }
     }
-    engine->forget(pair.near.get());
+    engine->unregister_fd(pair.near.get());
   });
 }
 

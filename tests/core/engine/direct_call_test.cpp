@@ -1,5 +1,5 @@
 // Calls that the kernel answers at once, through the real engine.
-#include <ringlet/engine.hpp>
+#include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>
 
@@ -21,61 +21,63 @@
 #include "support/watched.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("direct calls");
 
 namespace {
 
-std::int32_t answer_of(engine& carrier, watched& op) {
-  const std::int32_t answer = carrier.call(op);
+std::int32_t answer_of(extend::engine& engine, watched& op) {
+  const std::int32_t answer = engine.call(op);
   CHECK(op.answer == answer);
   CHECK(op.seen.empty());
   CHECK_FALSE(op.in_flight());
   return answer;
 }
 
-std::int32_t call(engine& carrier, opcode code, int fd) {
+std::int32_t call(extend::engine& engine, opcode code, int fd) {
   watched op(code, fd);
-  return answer_of(carrier, op);
+  return answer_of(engine, op);
 }
 
 // With a value as its memory.
 template <class T>
-std::int32_t call_with(engine& carrier, opcode code, int fd, T& value) {
+std::int32_t call_with(extend::engine& engine, opcode code, int fd, T& value) {
   watched op(code, fd, std::as_writable_bytes(std::span(&value, 1)));
-  return answer_of(carrier, op);
+  return answer_of(engine, op);
 }
 
 template <class T>
-std::int32_t call_option(engine& carrier, opcode code, int fd, T& value, int level, int name) {
+std::int32_t call_option(extend::engine& engine, opcode code, int fd, T& value, int level,
+                         int name) {
   watched op(code, fd, std::as_writable_bytes(std::span(&value, 1)));
   op.option = {level, name};
-  return answer_of(carrier, op);
+  return answer_of(engine, op);
 }
 
-std::int32_t open_socket(engine& carrier, std::int16_t family) {
+std::int32_t open_socket(extend::engine& engine, std::int16_t family) {
   watched op(opcode::open_socket);
   op.socket = {family, SOCK_STREAM, 0};
-  return answer_of(carrier, op);
+  return answer_of(engine, op);
 }
 
-std::int32_t listen(engine& carrier, int fd) {
+std::int32_t listen(extend::engine& engine, int fd) {
   watched op(opcode::listen, fd);
   op.listen.backlog = 16;
-  return answer_of(carrier, op);
+  return answer_of(engine, op);
 }
 
-std::int32_t shut_down(engine& carrier, int fd) {
+std::int32_t shut_down(extend::engine& engine, int fd) {
   watched op(opcode::shutdown, fd);
   op.shutdown.how = SHUT_WR;
-  return answer_of(carrier, op);
+  return answer_of(engine, op);
 }
 
-std::int32_t poll(engine& carrier, int fd, int events) {
+std::int32_t poll(extend::engine& engine, int fd, int events) {
   watched op(opcode::poll, fd);
   op.poll.events = events;
-  return answer_of(carrier, op);
+  return answer_of(engine, op);
 }
 
 sockaddr_in loopback() {

@@ -3,7 +3,7 @@
 //
 // Method: each choice is made in a forked child that has an environment of its own, and limits and
 // filters that cannot be taken back. It prints the names of its engines, or the error.
-#include <ringlet/engine.hpp>
+#include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>
 
@@ -31,6 +31,7 @@
 #include "support/watched.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 namespace {
@@ -55,7 +56,7 @@ void set(const char* name, const char* value) {
 // Makes an engine and uses it; prints its name, or the error.
 void report_engine(engine_kind kind) {
   try {
-    const std::unique_ptr<engine> made = make_engine(kind);
+    const std::unique_ptr<extend::engine> made = make_engine(kind);
     watched op;
     made->start(op);
     finish(*made, op);

@@ -1,6 +1,6 @@
 // Options that no engine can be built with: refused alike by all, before the kernel is asked, with
 // the name of the option, its value and its range.
-#include <ringlet/engine.hpp>
+#include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>
 
@@ -10,6 +10,7 @@
 #include "support/engines.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("engine options");

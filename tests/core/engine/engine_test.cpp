@@ -2,7 +2,7 @@
 //
 // Method: a scripted engine, because one thread is enough. Where threads meet, and what engines do
 // with the kernel, is in conformance_*_test.cpp.
-#include <ringlet/engine.hpp>
+#include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>
 
@@ -13,6 +13,7 @@
 #include "support/watched.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("engine");
@@ -63,17 +64,17 @@ TEST_CASE("posted work may be posted again as soon as it has run") {
 TEST_CASE("work posted by work runs the next time") {
   scripted_engine engine;
   struct chained : posted_work {
-    ringlet::engine* home = nullptr;
+    ringlet::extend::engine* owner = nullptr;
     posted_work* second = nullptr;
   };
   std::string text;
   letter b(text, 'b');
   chained first;
-  first.home = &engine;
+  first.owner = &engine;
   first.second = &b;
   first.run = [](posted_work& self) noexcept {
     auto& me = static_cast<chained&>(self);
-    me.home->post(*me.second);
+    me.owner->post(*me.second);
   };
   engine.post(first);
   CHECK(engine.run_posted() == 1);
@@ -140,7 +141,7 @@ TEST_CASE("a sleep does not begin while posted work or a wake-up is pending") {
   engine.wake();
   engine.wake();
   CHECK(turn(engine, never) == 0);
-  CHECK(engine.bells() == 0);
+  CHECK(engine.notifications() == 0);
 }
 
 TEST_CASE("a sleep is woken by one signal, however many wakes and posts there are") {
@@ -155,7 +156,7 @@ TEST_CASE("a sleep is woken by one signal, however many wakes and posts there ar
     return true;
   };
   CHECK(turn(engine, never) == 0);
-  CHECK(engine.bells() == 1);
+  CHECK(engine.notifications() == 1);
   CHECK(engine.run_posted() == 2);
 }
 

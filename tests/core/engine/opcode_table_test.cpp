@@ -17,6 +17,7 @@
 #include "uring_features.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("opcode table");

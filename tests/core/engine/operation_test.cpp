@@ -1,5 +1,5 @@
 // The rules of the life of an operation, step by step on a scripted engine.
-#include <ringlet/operation.hpp>
+#include <ringlet/extend/operation.hpp>
 
 #include <doctest/doctest.h>
 
@@ -11,6 +11,7 @@
 #include "support/watched.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("operation");
@@ -67,12 +68,12 @@ TEST_CASE("a completion with more to come leaves an operation in flight") {
 
 TEST_CASE("the handler of an operation may start it again") {
   struct repeated : operation {
-    explicit repeated(engine& by) : operation(opcode::nop, &again), carrier(by) {}
+    explicit repeated(extend::engine& by) : operation(opcode::nop, &again), engine(by) {}
     static void again(operation& op, const completion&) noexcept {
       auto& self = static_cast<repeated&>(op);
-      if (++self.completions == 1) self.carrier.start(self);
+      if (++self.completions == 1) self.engine.start(self);
     }
-    engine& carrier;
+    extend::engine& engine;
     int completions = 0;
   };
   scripted_engine engine;

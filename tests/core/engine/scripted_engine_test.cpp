@@ -13,6 +13,7 @@
 #include "support/watched.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("scripted_engine");
@@ -179,8 +180,8 @@ TEST_CASE("the scripted engine ends a test that breaks the rules of operations")
   CHECK(aborts_with("a buffer was given back twice", [] {
     scripted_engine engine;
     const std::int32_t id = engine.take_buffer();
-    engine.give_back(id);
-    engine.give_back(id);
+    engine.recycle_buffer(id);
+    engine.recycle_buffer(id);
   }));
   CHECK(aborts_with("the test looked for an operation: accept", [] {
     scripted_engine engine;

@@ -1,6 +1,6 @@
 // What the uring engine asks the kernel for: nothing, when there is nothing to do; and what it
 // tells more exactly than others. Its contract is tested in conformance_*_test.cpp.
-#include <ringlet/engine.hpp>
+#include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>
 
@@ -16,13 +16,14 @@
 #include "uring_engine.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("uring: system calls");
 
 namespace {
 
-std::uint64_t calls(const engine& carrier) { return carrier.statistics().system_calls; }
+std::uint64_t calls(const extend::engine& engine) { return engine.statistics().system_calls; }
 
 }  // namespace
 
@@ -99,7 +100,7 @@ TEST_CASE("buffers are used first in, first out") {
     engine->start(op);
     finish(*engine, op);
     CHECK(op.seen.back().buffer == round % static_cast<std::int32_t>(count));
-    engine->give_back(op.seen.back().buffer);
+    engine->recycle_buffer(op.seen.back().buffer);
   }
 }
 

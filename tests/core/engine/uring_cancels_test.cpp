@@ -24,6 +24,7 @@
 #include "uring_entry.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 namespace {
@@ -185,11 +186,11 @@ class misled_engine {
     const io_uring_cq& queue = ring().cq;
     for (unsigned i = *queue.khead; i != *queue.ktail; ++i) {
       io_uring_cqe& entry = queue.cqes[i & *queue.kring_mask];
-      if ((entry.user_data & tag::mask) == tag::cancel) entry.res = answer_;
+      if ((entry.user_data & detail::tag::mask) == detail::tag::cancel) entry.res = answer_;
     }
   }
 
-  std::unique_ptr<engine> engine_ = make_uring_engine();
+  std::unique_ptr<extend::engine> engine_ = make_uring_engine();
   int misled_;
   std::int32_t answer_;
   int asked_ = 0;
@@ -202,11 +203,11 @@ class misled_engine {
 
 // Receives on one socket that never gets anything.
 struct waiting_receives {
-  explicit waiting_receives(engine& carrier, std::size_t count) {
+  explicit waiting_receives(extend::engine& engine, std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) {
-      carrier.start(ops.emplace_back(opcode::recv, pair.near.get(), std::span<std::byte>(memory)));
+      engine.start(ops.emplace_back(opcode::recv, pair.near.get(), std::span<std::byte>(memory)));
     }
-    turn(carrier);
+    turn(engine);
   }
   fd_pair pair = socket_pair();
   std::array<std::byte, 1> memory{};

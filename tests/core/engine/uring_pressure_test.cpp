@@ -3,7 +3,7 @@
 //
 // Method: rings of the smallest sizes, and an io_uring_enter(2) that fails on command
 // (support/faulty_enter.hpp).
-#include <ringlet/engine.hpp>
+#include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>
 #include <liburing.h>
@@ -27,6 +27,7 @@
 #include "support/watched.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("uring: full queues");
@@ -34,7 +35,7 @@ TEST_SUITE_BEGIN("uring: full queues");
 namespace {
 
 // The smallest ring: 8 submissions, 16 completions.
-std::unique_ptr<engine> make_small_engine() {
+std::unique_ptr<extend::engine> make_small_engine() {
   return make_uring_engine(
       {.submission_entries = 8, .completion_entries = 16, .buffer_count = 8, .buffer_size = 64});
 }

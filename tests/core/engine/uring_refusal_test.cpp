@@ -5,7 +5,7 @@
 // child, which prints the sentence that it got. Its descriptors are counted before and after.
 #include "uring_refusal.hpp"
 
-#include <ringlet/engine.hpp>
+#include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>
 #include <liburing.h>
@@ -34,6 +34,7 @@
 #include "support/watched.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("uring: refused");
@@ -166,18 +167,19 @@ TEST_CASE("a kernel that cannot register the ring descriptor gets an engine with
 
 TEST_CASE(
     "the error names the descriptor limit when the wake-up descriptor or the ring gets none") {
-  for (const bool for_bell : {true, false}) {
-    const std::string text = report_under([for_bell] {
+  for (const bool for_wakeup : {true, false}) {
+    const std::string text = report_under([for_wakeup] {
       show_exception_to_sanitizer();
       const int next = ::dup(STDERR_FILENO);
       ::close(next);
       rlimit limit{};
       ::getrlimit(RLIMIT_NOFILE, &limit);
-      limit.rlim_cur = static_cast<rlim_t>(next) + (for_bell ? 0 : 1);
+      limit.rlim_cur = static_cast<rlim_t>(next) + (for_wakeup ? 0 : 1);
       ::setrlimit(RLIMIT_NOFILE, &limit);
     });
-    CHECK(contains(text, for_bell ? "errno 24: an engine needs a file descriptor for its bell"
-                                  : "errno 24: io_uring is not available: io_uring_setup failed"));
+    CHECK(contains(text, for_wakeup
+                             ? "errno 24: an engine needs a file descriptor for its wake-ups"
+                             : "errno 24: io_uring is not available: io_uring_setup failed"));
     CHECK(contains(text, "ulimit -n"));
   }
 }

@@ -25,6 +25,7 @@
 #include "support/stage.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -42,7 +43,7 @@ std::size_t occurrences(std::string_view text, std::string_view part) {
 
 // When the accepts were started that `error` answered, in milliseconds from the first one.
 struct starts {
-  explicit starts(scripted_engine& carrier) : engine(carrier) {}
+  explicit starts(scripted_engine& used) : engine(used) {}
   scripted_engine& engine;
   std::vector<steady_ns> times;
   int error = EMFILE;

@@ -20,6 +20,7 @@
 #include "support/stage.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -36,7 +37,7 @@ int fresh_fd() {
 
 // A listener on a scripted engine, which closes what is a stream's.
 struct hall {
-  explicit hall(scripted_engine& carrier) : engine(carrier) {
+  explicit hall(scripted_engine& used) : engine(used) {
     engine.answer(opcode::close, [](operation& op) { return ::close(op.fd); });
   }
 
@@ -53,13 +54,15 @@ struct hall {
     return fd;
   }
   // Of a fiber that accepts one and keeps it for the test: its number is not used again.
-  fiber<std::string> accepting(until limit = forever) { return spawn(accept_one(*this, limit)); }
+  fiber<std::string> accepting(time_limit timeout = forever) {
+    return spawn(accept_one(*this, timeout));
+  }
 
   std::vector<tcp_stream> kept;
 
  private:
-  static task<std::string> accept_one(hall& h, until limit) {
-    co_return co_await outcome_of([&h, limit] { return h.listener->accept(limit); });
+  static task<std::string> accept_one(hall& h, time_limit timeout) {
+    co_return co_await outcome_of([&h, timeout] { return h.listener->accept(timeout); });
   }
 };
 

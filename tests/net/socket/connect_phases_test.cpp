@@ -20,6 +20,7 @@
 #include "support/stage.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -27,7 +28,7 @@ namespace {
 
 // Where connects go, and the sockets that they opened.
 struct town {
-  explicit town(scripted_engine& carrier) : engine(carrier) {
+  explicit town(scripted_engine& used) : engine(used) {
     engine.answer(opcode::open_socket, [this](operation& op) {
       families.push_back(op.socket.family);
       sockets.push_back(::open("/dev/null", O_RDONLY | O_CLOEXEC));
@@ -47,11 +48,13 @@ struct town {
   std::vector<int> families;
 
   operation& in_flight() { return engine.oldest(opcode::connect); }
-  fiber<std::string> connecting(until limit = forever) { return spawn(connect_one(*this, limit)); }
+  fiber<std::string> connecting(time_limit timeout = forever) {
+    return spawn(connect_one(*this, timeout));
+  }
 
  private:
-  static task<std::string> connect_one(town& t, until limit) {
-    co_return co_await outcome_of([&t, limit] { return tcp_stream::connect(t.peer, limit); });
+  static task<std::string> connect_one(town& t, time_limit timeout) {
+    co_return co_await outcome_of([&t, timeout] { return tcp_stream::connect(t.peer, timeout); });
   }
 };
 

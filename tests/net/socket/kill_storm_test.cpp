@@ -104,7 +104,7 @@ struct storm {
     return std::chrono::microseconds(static_cast<long>(random.below(microseconds)));
   }
   // A limit that has passed, that passes soon, or never.
-  until some_limit() {
+  time_limit some_limit() {
     const std::size_t kind = random.below(4);
     if (kind == 0) return 0s;
     if (kind == 1) return up_to(300);
@@ -237,7 +237,7 @@ task<bool> has_connection(victim& v, renewable& one, task<> (*renew)(storm&, ren
 template <class Result>
 void count_cut(storm& all, const Result& refused) {
   ++all.cuts;
-  if (!refused && refused.error() == errc::cut_short) ++all.refusals;
+  if (!refused && refused.error() == errc::partial_transfer) ++all.refusals;
 }
 
 task<> renew_for_reading(storm& all, renewable& one) {

@@ -57,7 +57,7 @@ TEST_CASE("every descriptor of the library is closed by exec") {
       ++made;
       CHECK((::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
     }
-    // A listener, two ends, a bell, and a poller or ring.
+    // A listener, two ends, an eventfd, and a poller or ring.
     CHECK(made >= 5);
   });
 }

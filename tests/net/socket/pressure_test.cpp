@@ -28,6 +28,7 @@
 #include "support/schedulers.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -225,7 +226,7 @@ TEST_CASE("5,000 limits pass at the same instant in a tiny ring, and no stream l
     const std::size_t count = pairs_allowed(5000);
     for (std::size_t i = 0; i < count; ++i) pairs.push_back(co_await connected_through(listener));
 
-    const until instant = until::at(current_scheduler().now() + 100'000'000);
+    const time_limit instant = time_limit::at(current_scheduler().now() + 100'000'000);
     std::vector<fiber<std::string>> reads;
     std::vector<std::array<std::byte, 8>> memory(count);
     for (std::size_t i = 0; i < count; ++i) {
@@ -259,7 +260,7 @@ TEST_CASE("a peer that never reads holds up only its own connection, in bounded 
     CHECK_FALSE(writing.done());
     CHECK(stalled.bytes_written() < 4 << 20);
     const std::uint64_t before = stalled.bytes_written();
-    CHECK(current_scheduler().carrier().buffers().on_lease() == 0);
+    CHECK(current_scheduler().engine().buffers().on_lease() == 0);
 
     writing.request_kill();
     std::string words = co_await writing.get();

@@ -23,6 +23,7 @@
 #include "support/stage.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -38,7 +39,7 @@ int fresh_fd() { return ::open("/dev/null", O_RDONLY | O_CLOEXEC); }
 
 // A listener, a queue and an event, of which a fiber takes one.
 struct porch {
-  explicit porch(scripted_engine& carrier) : engine(carrier) {
+  explicit porch(scripted_engine& used) : engine(used) {
     engine.answer(opcode::close, [](operation& op) { return ::close(op.fd); });
   }
 
@@ -48,7 +49,7 @@ struct porch {
     return fd;
   }
   // "fd 9", "item 7", "set", "closed", ...
-  fiber<std::string> choosing(until limit = forever) { return spawn(choose(limit)); }
+  fiber<std::string> choosing(time_limit timeout = forever) { return spawn(choose(timeout)); }
 
   scripted_engine& engine;
   tcp_listener listener = listener_on(engine, fresh_fd());
@@ -56,9 +57,9 @@ struct porch {
   event door;
 
  private:
-  task<std::string> choose(until limit) {
+  task<std::string> choose(time_limit timeout) {
     try {
-      auto taken = co_await select(listener.accept(limit), items.pop(), door.wait());
+      auto taken = co_await select(listener.accept(timeout), items.pop(), door.wait());
       if (taken.index() == 1) co_return "item " + std::to_string(std::get<1>(taken));
       if (taken.index() == 2) co_return "set";
       co_return "fd " + std::to_string(std::get<0>(taken).native_handle());
@@ -126,7 +127,7 @@ TEST_CASE("a connection that comes after another case was taken is kept for the 
       chooser.request_kill();
       co_await chooser.join();
       co_await settle();
-      CHECK(chooser.result() == outcome::exited);
+      CHECK(chooser.result() == outcome::cancelled);
       const tcp_stream next = co_await p.listener.accept();
       CHECK(next.native_handle() == fd);
     }

@@ -27,6 +27,7 @@
 #include "support/stage.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -39,8 +40,8 @@ constexpr int other_fd = 10;
 
 // What select() took of a poll and a pop: "ready 1", "item 7", the message of the error, or
 // "cancelled"; with ", then cancelled" as outcome_of.
-task<std::string> choose(int fd, queue<int>& items, until limit_of_poll = forever,
-                         until limit_of_pop = forever) {
+task<std::string> choose(int fd, queue<int>& items, time_limit limit_of_poll = forever,
+                         time_limit limit_of_pop = forever) {
   std::string words;
   try {
     auto taken =

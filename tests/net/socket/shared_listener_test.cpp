@@ -4,7 +4,7 @@
 // Method: a scripted engine that tells how it was asked; then two engines on duplicates of one
 // socket, whose turns the test takes by hand.
 #include <ringlet/as_result.hpp>
-#include <ringlet/engine.hpp>
+#include <ringlet/extend/engine.hpp>
 #include <ringlet/select.hpp>
 #include <ringlet/sleep.hpp>
 #include <ringlet/tcp_listener.hpp>
@@ -24,6 +24,7 @@
 #include "support/watched.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 namespace {

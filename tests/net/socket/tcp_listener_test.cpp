@@ -32,6 +32,7 @@
 #include "support/scripted_engine.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -49,8 +50,8 @@ std::string complaint(const address& where, const listen_options& options = {}) 
   }
 }
 
-fiber<std::string> accepting(tcp_listener& listener, until limit = forever) {
-  return spawn(outcome_of([&listener, limit] { return listener.accept(limit); }));
+fiber<std::string> accepting(tcp_listener& listener, time_limit timeout = forever) {
+  return spawn(outcome_of([&listener, timeout] { return listener.accept(timeout); }));
 }
 
 // Whether the peer of a raw client has ended the connection, properly or not.
@@ -239,7 +240,7 @@ TEST_CASE("accept on a socket that does not listen fails, and nothing spins") {
     tcp_listener listener(unique_fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)));
     const std::string words = co_await accepting(listener).get();
     CHECK(words == "Invalid argument");
-    const auto calls = [] { return current_scheduler().carrier().statistics().system_calls; };
+    const auto calls = [] { return current_scheduler().engine().statistics().system_calls; };
     const std::uint64_t before = calls();
     co_await sleep(20ms);
     CHECK(calls() - before < 20);

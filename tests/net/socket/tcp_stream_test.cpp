@@ -24,6 +24,7 @@
 #include "support/schedulers.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -38,8 +39,8 @@ int option_of(const tcp_stream& stream, int level, int name) {
   return value;
 }
 
-fiber<std::string> receiving(tcp_stream& stream, until limit = forever) {
-  return spawn(outcome_of([&stream, limit] { return stream.receive(limit); }));
+fiber<std::string> receiving(tcp_stream& stream, time_limit timeout = forever) {
+  return spawn(outcome_of([&stream, timeout] { return stream.receive(timeout); }));
 }
 
 // All that comes until the end of the stream.
@@ -159,7 +160,7 @@ TEST_CASE("a closed stream has no addresses and no options, and says so with an 
 TEST_CASE("with a limit that has passed a call on a connection succeeds at once, or times out") {
   on_schedulers([]() -> task<> {
     auto listener = tcp_listener::bind("127.0.0.1:0");
-    for (const until passed : {until(0s), until::at(1)}) {
+    for (const time_limit passed : {time_limit(0s), time_limit::at(1)}) {
       auto near = co_await tcp_stream::connect(listener.local_address(), passed);
       auto far = co_await listener.accept();
       std::array<std::byte, 3> memory{};

@@ -7,8 +7,8 @@
 // at the end use real sockets.
 #include <ringlet/as_result.hpp>
 #include <ringlet/deadlock.hpp>
-#include <ringlet/descriptor.hpp>
-#include <ringlet/stream_waits.hpp>
+#include <ringlet/extend/descriptor.hpp>
+#include <ringlet/extend/stream_waits.hpp>
 
 #include <doctest/doctest.h>
 
@@ -35,13 +35,14 @@
 #include "support/stage.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
 namespace {
 
 constexpr std::string_view closed = "closed on this side";
-constexpr std::string_view cut_short =
+constexpr std::string_view partial_transfer =
     "an earlier call in this direction was cut short; the position in the stream is lost";
 // More than a queue of arrivals may hold before its request is cancelled.
 constexpr std::uint32_t many_buffers = 16;
@@ -537,7 +538,7 @@ TEST_CASE("when few buffers are left a second waiting buffer cancels the request
     deliver(s, {"1"});
     co_await settle();
     CHECK(cancellations(s) == 1);
-    for (const std::int32_t id : in_use) s.engine.give_back(id);
+    for (const std::int32_t id : in_use) s.engine.recycle_buffer(id);
     const std::string got = co_await exactly(s, 2);
     CHECK(got == "01");
   });
@@ -798,7 +799,7 @@ TEST_CASE(
         for (const byte_call& call : byte_calls) {
           if (!is_tcp_read(call)) continue;
           words = co_await call.outcome(s, forever);
-          CHECK(words == cut_short);
+          CHECK(words == partial_transfer);
         }
         CHECK(requests(s) + own_reads(s) == 1);
       });
@@ -826,7 +827,7 @@ TEST_CASE("a stream whose read was cut short gives back what arrives when it is 
 
 TEST_CASE("a call with a limit that has passed takes what has arrived") {
   for_each_read([](stage& s, const byte_call& call) -> task<> {
-    const until long_ago = until::at(1);
+    const time_limit long_ago = time_limit::at(1);
     deliver(s, {"abc", "def"});
     co_await settle();
     std::string words = co_await call.outcome(s, 0s);
@@ -1165,17 +1166,17 @@ struct random_reader {
     right = right && are_bytes_from(place, got);
     place += got.size();
   }
-  task<> call(until limit) {
+  task<> call(time_limit timeout) {
     std::vector<std::byte> memory(1 + random.below(12));
     try {
       if (last == kind::receive) {
-        const buffer got = co_await s.stream.receive(limit);
+        const buffer got = co_await s.stream.receive(timeout);
         take(got);
       } else if (last == kind::read_some) {
-        const std::size_t count = co_await s.stream.read_some(memory, limit);
+        const std::size_t count = co_await s.stream.read_some(memory, timeout);
         take(std::span(memory).first(count));
       } else {
-        co_await s.stream.read_exact(memory, limit);
+        co_await s.stream.read_exact(memory, timeout);
         take(memory);
       }
     } catch (const timed_out&) {
@@ -1185,8 +1186,9 @@ struct random_reader {
     // Mostly receive(): its request is what this is about.
     last = random.once_in(2) ? kind::receive : static_cast<kind>(random.below(3));
     // A read_exact that is cut short would be the end.
-    const until limit = last != kind::read_exact && random.once_in(4) ? until(1ms) : forever;
-    return spawn(call(limit));
+    const time_limit timeout =
+        last != kind::read_exact && random.once_in(4) ? time_limit(1ms) : forever;
+    return spawn(call(timeout));
   }
 };
 
@@ -1353,7 +1355,7 @@ TEST_CASE("32 MiB pass through eight buffers byte by byte as they were sent, the
 TEST_CASE("streams that are closed or destroyed with a request in flight give their number back") {
   const auto body = []() -> task<> {
     auto listener = tcp_listener::bind("127.0.0.1:0");
-    const std::uint32_t free_before = current_scheduler().carrier().buffers_free();
+    const std::uint32_t free_before = current_scheduler().engine().buffers_free();
     for (int round = 0; round < 20; ++round) {
       auto [near, far] = co_await connected_through(listener);
       co_await begin_receiving_really(far, near);
@@ -1366,7 +1368,7 @@ TEST_CASE("streams that are closed or destroyed with a request in flight give th
         near = tcp_stream();
         while (is_open(fd)) co_await yield();
       }
-      CHECK(current_scheduler().carrier().buffers_free() == free_before);
+      CHECK(current_scheduler().engine().buffers_free() == free_before);
     }
   };
   on_one_scheduler(body);

@@ -3,7 +3,7 @@
 // how far they came.
 //
 // Method: as in stream_waits_test.cpp, on a scripted engine.
-#include <ringlet/stream_waits.hpp>
+#include <ringlet/extend/stream_waits.hpp>
 
 #include <doctest/doctest.h>
 
@@ -19,12 +19,13 @@
 #include "support/stage.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::string_view cut_short =
+constexpr std::string_view partial_transfer =
     "an earlier call in this direction was cut short; the position in the stream is lost";
 
 bool is_compound(const byte_call& call) { return call.success == "done"; }
@@ -43,7 +44,7 @@ std::uint64_t count_of(const stage& s, const byte_call& call) {
 }
 
 // Whether calls in that direction are refused from now on, and those in the other one work.
-task<> check_cut_short(stage& s, const byte_call& cut) {
+task<> check_partial_transfer(stage& s, const byte_call& cut) {
   for (const byte_call& call : byte_calls) {
     if (call.on_tcp() != cut.on_tcp()) continue;
     CAPTURE(call.name);
@@ -53,13 +54,13 @@ task<> check_cut_short(stage& s, const byte_call& cut) {
     CHECK(call.is_in_flight(s) == !refused);
     if (!refused) call.complete(s);
     const std::string words = co_await fiber.get();
-    CHECK(words == (refused ? cut_short : call.success));
+    CHECK(words == (refused ? partial_transfer : call.success));
   }
 }
 
 // Begins the call and completes one byte of it.
-task<fiber<std::string>> begun(stage& s, const byte_call& call, until limit) {
-  auto fiber = spawn(call.outcome(s, limit));
+task<fiber<std::string>> begun(stage& s, const byte_call& call, time_limit timeout) {
+  auto fiber = spawn(call.outcome(s, timeout));
   co_await settle();
   call.complete(s, "a");
   co_await settle();
@@ -95,7 +96,7 @@ TEST_CASE("a call that is killed midway cuts its direction short, and counts how
     const std::string words = co_await fiber.get();
     CHECK(words == "cancelled");
     if (call.on_tcp()) CHECK(count_of(s, call) == 1);
-    co_await check_cut_short(s, call);
+    co_await check_partial_transfer(s, call);
   });
 }
 
@@ -106,7 +107,7 @@ TEST_CASE("a limit that passes midway cuts short, too") {
     const std::string words = co_await fiber.get();
     CHECK(words == "timed out");
     if (call.on_tcp()) CHECK(count_of(s, call) == 1);
-    co_await check_cut_short(s, call);
+    co_await check_partial_transfer(s, call);
   });
 }
 
@@ -123,7 +124,7 @@ TEST_CASE("a first step that succeeds in part after the kill is a cut") {
     CHECK(s.engine.started(call.code) == 1);
     if (call.on_tcp()) CHECK(count_of(s, call) == 2);
     s.engine.hold_cancellations(false);
-    co_await check_cut_short(s, call);
+    co_await check_partial_transfer(s, call);
   });
 }
 
@@ -152,7 +153,7 @@ TEST_CASE("a step that asks to be tried again after the kill is a cut") {
     const std::string words = co_await fiber.get();
     CHECK(words == "cancelled");
     s.engine.hold_cancellations(false);
-    co_await check_cut_short(s, call);
+    co_await check_partial_transfer(s, call);
   });
 }
 

@@ -1,6 +1,6 @@
 // What raise_descriptor_limit() promises, in child processes, since a limit cannot be taken back.
-#include <ringlet/assert.hpp>
 #include <ringlet/descriptor_limit.hpp>
+#include <ringlet/extend/assert.hpp>
 
 #include <doctest/doctest.h>
 

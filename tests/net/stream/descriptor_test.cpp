@@ -3,8 +3,8 @@
 //
 // Method: as in stream_waits_test.cpp, on a scripted engine; the cases at the end use real
 // descriptors.
-#include <ringlet/descriptor.hpp>
-#include <ringlet/remote.hpp>
+#include <ringlet/extend/descriptor.hpp>
+#include <ringlet/scheduler_handle.hpp>
 
 #include <doctest/doctest.h>
 
@@ -23,6 +23,7 @@
 #include "support/stage.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 

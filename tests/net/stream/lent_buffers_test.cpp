@@ -19,6 +19,7 @@
 #include "support/stage.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -48,7 +49,7 @@ task<buffer> the_only_buffer(stage& s) {
   co_return co_await std::move(fiber).get();
 }
 
-engine_statistics statistics() { return current_scheduler().carrier().statistics(); }
+engine_statistics statistics() { return current_scheduler().engine().statistics(); }
 
 options with_two_buffers() {
   options settings;

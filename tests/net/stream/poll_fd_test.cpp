@@ -31,6 +31,7 @@
 #include "support/terminals.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -55,10 +56,10 @@ std::string names_of(short events) {
   return names;
 }
 
-task<std::string> outcome_of_poll(int fd, short events, until limit = forever) {
+task<std::string> outcome_of_poll(int fd, short events, time_limit timeout = forever) {
   std::string words;
   try {
-    const auto got = co_await as_result(poll_fd(fd, events, limit));
+    const auto got = co_await as_result(poll_fd(fd, events, timeout));
     words = got ? names_of(*got) : got.error().message();
   } catch (const cancelled&) {
     words = "cancelled";

@@ -24,6 +24,7 @@
 #include "support/stage.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -37,10 +38,10 @@ std::string in_words(const result<bool>& got) {
 }
 
 // "readable", "late", the message of the error, or "cancelled"; with ", then cancelled".
-task<std::string> outcome_of_readable(tcp_stream& from, until limit = forever) {
+task<std::string> outcome_of_readable(tcp_stream& from, time_limit timeout = forever) {
   std::string words;
   try {
-    words = in_words(co_await as_result(from.readable(limit)));
+    words = in_words(co_await as_result(from.readable(timeout)));
   } catch (const cancelled&) {
     words = "cancelled";
   }
@@ -48,10 +49,10 @@ task<std::string> outcome_of_readable(tcp_stream& from, until limit = forever) {
 }
 
 // The same of a select() with a queue, which may return "item 7".
-task<std::string> choose(tcp_stream& from, queue<int>& items, until limit = forever) {
+task<std::string> choose(tcp_stream& from, queue<int>& items, time_limit timeout = forever) {
   std::string words;
   try {
-    const auto taken = co_await as_result(select(from.readable(limit), items.pop()));
+    const auto taken = co_await as_result(select(from.readable(timeout), items.pop()));
     if (!taken) {
       words = taken.error().message();
     } else if (taken->index() == 0) {

@@ -17,6 +17,7 @@
 #include "support/stage.hpp"
 
 namespace ringlet::test {
+using namespace extend;
 
 inline constexpr const char* too_long = "the message exceeds the size limit";
 inline constexpr const char* too_short = "unexpected end of stream";
@@ -43,23 +44,24 @@ struct source {
 inline constexpr std::array sources{source{"connection", opcode::receive, stream_fd},
                                     source{"standard stream", opcode::read, standard_fd}};
 
-inline task<std::string> line_of(reader& in, until limit = forever) {
-  return outcome_of([&in, limit] { return in.read_line(limit); });
+inline task<std::string> line_of(reader& in, time_limit timeout = forever) {
+  return outcome_of([&in, timeout] { return in.read_line(timeout); });
 }
-inline task<std::string> until_of(reader& in, std::string_view delimiter, until limit = forever) {
-  return outcome_of([&in, delimiter, limit] { return in.read_until(delimiter, limit); });
+inline task<std::string> until_of(reader& in, std::string_view delimiter,
+                                  time_limit timeout = forever) {
+  return outcome_of([&in, delimiter, timeout] { return in.read_until(delimiter, timeout); });
 }
-inline task<std::string> exact_of(reader& in, std::size_t count, until limit = forever) {
-  return outcome_of([&in, count, limit] { return in.read_exact(count, limit); });
+inline task<std::string> exact_of(reader& in, std::size_t count, time_limit timeout = forever) {
+  return outcome_of([&in, count, timeout] { return in.read_exact(count, timeout); });
 }
-inline task<std::string> peek_of(reader& in, std::size_t count, until limit = forever) {
-  return outcome_of([&in, count, limit] { return in.peek(count, limit); });
+inline task<std::string> peek_of(reader& in, std::size_t count, time_limit timeout = forever) {
+  return outcome_of([&in, count, timeout] { return in.peek(count, timeout); });
 }
 /// What read_some() brings, in quotes; nothing in them is the end.
-inline task<std::string> some_of(reader& in, std::size_t room, until limit = forever) {
+inline task<std::string> some_of(reader& in, std::size_t room, time_limit timeout = forever) {
   std::string memory(room, '?');
-  const auto words = co_await outcome_of([&in, &memory, limit] {
-    return in.read_some(std::as_writable_bytes(std::span(memory)), limit);
+  const auto words = co_await outcome_of([&in, &memory, timeout] {
+    return in.read_some(std::as_writable_bytes(std::span(memory)), timeout);
   });
   const std::size_t size = words.find(" bytes");
   if (size == std::string::npos) co_return words;

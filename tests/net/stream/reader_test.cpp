@@ -33,6 +33,7 @@
 #include "support/stage.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -64,14 +65,18 @@ void for_each_source(F body) {
 struct reader_call {
   std::string_view name;
   std::string_view success;
-  task<std::string> (*outcome)(reader&, until);
+  task<std::string> (*outcome)(reader&, time_limit);
 };
 
-task<std::string> outcome_of_line(reader& in, until limit) { return line_of(in, limit); }
-task<std::string> outcome_of_until(reader& in, until limit) { return until_of(in, "\r\n", limit); }
-task<std::string> outcome_of_exact(reader& in, until limit) { return exact_of(in, 6, limit); }
-task<std::string> outcome_of_peek(reader& in, until limit) {
-  std::string words = co_await peek_of(in, 6, limit);
+task<std::string> outcome_of_line(reader& in, time_limit timeout) { return line_of(in, timeout); }
+task<std::string> outcome_of_until(reader& in, time_limit timeout) {
+  return until_of(in, "\r\n", timeout);
+}
+task<std::string> outcome_of_exact(reader& in, time_limit timeout) {
+  return exact_of(in, 6, timeout);
+}
+task<std::string> outcome_of_peek(reader& in, time_limit timeout) {
+  std::string words = co_await peek_of(in, 6, timeout);
   if (words.starts_with("'")) in.consume(6);
   co_return words;
 }
@@ -362,7 +367,7 @@ TEST_CASE("when all buffers are out a line arrives in memory of its own") {
       co_await settle();
       CHECK_FALSE(waits.done());
       CHECK(sources[0].in_flight(s).poll_first);
-      s.engine.give_back(taken);
+      s.engine.recycle_buffer(taken);
       sources[0].bring(s, "x\n");
       words = co_await waits.get();
       CHECK(words == "'x'");
@@ -926,15 +931,17 @@ task<> compare_with_model(stage& s, reader& in, const source& from, random_numbe
     switch (chance.below(4)) {
       case 0:
         wanted = expected.until("\n", true);
-        words = co_await insistently([&](until limit) { return line_of(in, limit); });
+        words = co_await insistently([&](time_limit timeout) { return line_of(in, timeout); });
         break;
       case 1:
         wanted = expected.until(delimiter, false);
-        words = co_await insistently([&](until limit) { return until_of(in, delimiter, limit); });
+        words = co_await insistently(
+            [&](time_limit timeout) { return until_of(in, delimiter, timeout); });
         break;
       case 2:
         wanted = expected.exact(count);
-        words = co_await insistently([&](until limit) { return exact_of(in, count, limit); });
+        words =
+            co_await insistently([&](time_limit timeout) { return exact_of(in, count, timeout); });
         break;
       default:
         if (const auto line = in.try_read_line()) {

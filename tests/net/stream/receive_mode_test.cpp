@@ -30,6 +30,7 @@
 #include "support/stage.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -225,7 +226,7 @@ TEST_CASE("a full buffer signals bulk even where all buffers of the engine were 
                     [](operation& op) { return static_cast<std::int32_t>(op.length); });
     bool stays = co_await asks_to_stay(s);
     CHECK(stays);
-    for (const std::int32_t id : taken) s.engine.give_back(id);
+    for (const std::int32_t id : taken) s.engine.recycle_buffer(id);
     stays = co_await asks_to_stay(s);
     CHECK_FALSE(stays);
   });

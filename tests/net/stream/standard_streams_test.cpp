@@ -28,6 +28,7 @@
 #include "support/terminals.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -91,12 +92,12 @@ struct line_reader {
   std::array<std::byte, 64> memory{};
 
   explicit line_reader(int fd) : stream(fd) {}
-  fiber<std::string> reading(until limit = forever) {
-    return spawn(outcome_of([this, limit] { return stream.read_some(memory, limit); }));
+  fiber<std::string> reading(time_limit timeout = forever) {
+    return spawn(outcome_of([this, timeout] { return stream.read_some(memory, timeout); }));
   }
 };
 
-std::uint64_t system_calls() { return current_scheduler().carrier().statistics().system_calls; }
+std::uint64_t system_calls() { return current_scheduler().engine().statistics().system_calls; }
 
 }  // namespace
 

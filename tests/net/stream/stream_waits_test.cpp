@@ -3,7 +3,7 @@
 // Method: each case goes through all calls, from receive() to the writes of standard output. The
 // call runs in a fiber of its own; the case completes its operation, kills it, closes the stream,
 // and compares what the call came to with a sentence. Time is virtual. See stage.hpp.
-#include <ringlet/stream_waits.hpp>
+#include <ringlet/extend/stream_waits.hpp>
 #include <ringlet/with_timeout.hpp>
 
 #include <doctest/doctest.h>
@@ -18,6 +18,7 @@
 #include "support/stage.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -259,7 +260,7 @@ TEST_CASE("a stream's call with a limit that has passed succeeds if it can at on
     s.engine.on_start = [&](operation&) { call.complete(s); };
     std::string words = co_await call.outcome(s, 0s);
     CHECK(words == call.success);
-    const until long_ago = until::at(1);
+    const time_limit long_ago = time_limit::at(1);
     if (s.engine.is_waiting(call.code)) call.complete(s);  // a receive lives on, so none is started
     words = co_await call.outcome(s, long_ago);
     CHECK(words == call.success);

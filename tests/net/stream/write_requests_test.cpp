@@ -23,6 +23,7 @@
 #include "support/stage.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 namespace {

@@ -53,7 +53,7 @@ TEST_CASE("a fiber is killed through the handle that it gave to other fibers") {
     const fiber<std::string> first = spawn(tell_and_sleep, std::ref(self));
     co_await yield();
     CHECK(co_await self.kill());
-    CHECK(first.result() == outcome::exited);
+    CHECK(first.result() == outcome::cancelled);
     const fiber<std::string> second = spawn(tell_and_sleep, std::ref(self));
     co_await yield();
     CHECK(co_await self.kill(std::make_exception_ptr(std::runtime_error("enough"))));
@@ -64,7 +64,7 @@ TEST_CASE("a fiber is killed through the handle that it gave to other fibers") {
     self.request_kill();
     CHECK_FALSE(self.done());
     CHECK(co_await self.join());
-    CHECK(third.result() == outcome::exited);
+    CHECK(third.result() == outcome::cancelled);
   });
 }
 

@@ -18,6 +18,7 @@
 #include "sched/scripted_run.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -178,7 +179,7 @@ TEST_CASE("a kill or a limit in next passes through, ends the loop, and leaves n
         [&]() -> task<> { const std::string places = co_await places_of(as_completed(fibers)); });
     co_await sleep(1ms);
     CHECK(co_await looping.kill());
-    CHECK(looping.result() == outcome::exited);
+    CHECK(looping.result() == outcome::cancelled);
     auto ends = as_completed(fibers);
     bool late = false;
     try {

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <ringlet/error.hpp>
+#include <ringlet/extend/wait.hpp>
 #include <ringlet/result.hpp>
-#include <ringlet/until.hpp>
-#include <ringlet/wait.hpp>
+#include <ringlet/time_limit.hpp>
 
 #include <coroutine>
 #include <cstddef>
@@ -19,7 +19,8 @@ class countdown {
   countdown(const countdown&) = delete;
   countdown& operator=(const countdown&) = delete;
   ~countdown() {
-    list_wait::end_orphans(waiters_, "a countdown was destroyed while a fiber waited for it");
+    extend::list_wait::end_orphans(waiters_,
+                                   "a countdown was destroyed while a fiber waited for it");
   }
 
   std::size_t left() const noexcept { return left_; }
@@ -30,16 +31,16 @@ class countdown {
 
   class zero_wait;
   /// Waits until it is zero: true; false when the limit passed first. Cancellation loses nothing.
-  zero_wait wait(until limit = forever) noexcept;
+  zero_wait wait(time_limit timeout = forever) noexcept;
 
  private:
   std::size_t left_;
-  wait_list waiters_;
+  extend::wait_list waiters_;
 };
 
-class [[nodiscard]] countdown::zero_wait : public list_wait {
+class [[nodiscard]] countdown::zero_wait : public extend::list_wait {
  public:
-  zero_wait(countdown& on, until limit) noexcept : list_wait(limit), on_(&on) {}
+  zero_wait(countdown& on, time_limit timeout) noexcept : extend::list_wait(timeout), on_(&on) {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
@@ -47,8 +48,8 @@ class [[nodiscard]] countdown::zero_wait : public list_wait {
   }
   result<bool> take() {
     rethrow_interruption();
-    if (reason_ == cancel_reason::closed) return cancellation_error();
-    return reason_ == cancel_reason::none;
+    if (reason_ == extend::cancel_reason::closed) return cancellation_error();
+    return reason_ == extend::cancel_reason::none;
   }
   bool await_resume() {
     const result<bool> came = take();
@@ -59,14 +60,16 @@ class [[nodiscard]] countdown::zero_wait : public list_wait {
   bool try_now() noexcept { return on_->left_ == 0; }
   void watch() noexcept { on_->waiters_.push_back(*this); }
   void describe(std::string& out) const { out += "with " + std::to_string(on_->left_) + " to go"; }
-  static const wait_type type;
+  static const extend::wait_type type;
 
  private:
   countdown* on_;
 };
 
-inline const wait_type countdown::zero_wait::type = make_type<zero_wait>("countdown");
+inline const extend::wait_type countdown::zero_wait::type = make_type<zero_wait>("countdown");
 
-inline countdown::zero_wait countdown::wait(until limit) noexcept { return {*this, limit}; }
+inline countdown::zero_wait countdown::wait(time_limit timeout) noexcept {
+  return {*this, timeout};
+}
 
 }  // namespace ringlet

@@ -6,7 +6,7 @@
 // swallow what is thrown.
 #include <ringlet/as_result.hpp>
 #include <ringlet/dump.hpp>
-#include <ringlet/ended_fibers.hpp>
+#include <ringlet/extend/ended_fibers.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>
@@ -24,6 +24,7 @@
 #include "support/allocations.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -49,8 +50,8 @@ std::vector<fiber_base*> targets_of(const std::vector<fiber<>>& fibers) {
 }
 
 // The places of all that ended before the limit, as in "201".
-task<std::string> rest_of(ended_fibers& ends, until limit = forever) {
-  const until deadline = until::at(limit.resolve(current_scheduler().now()));
+task<std::string> rest_of(ended_fibers& ends, time_limit timeout = forever) {
+  const time_limit deadline = time_limit::at(timeout.resolve(current_scheduler().now()));
   std::string places;
   while (const auto place = co_await ends.next(deadline)) places += std::to_string(*place);
   co_return places;
@@ -118,7 +119,7 @@ TEST_CASE("failures and kills are ends, and do not count as looked at") {
   scripted_engine engine;
   int reported = 0;
   options settings;
-  settings.on_unobserved = [&](const unobserved_error&) { ++reported; };
+  settings.on_unhandled_error = [&](const unhandled_error&) { ++reported; };
   const auto main = [&]() -> task<> {
     std::vector<fiber<>> fibers = sleepers({5, 9});
     fibers.push_back(spawn(fail));

@@ -2,7 +2,7 @@
 //
 // Method: the scripted engine's clock moves only when everything sleeps.
 #include <ringlet/fiber_local.hpp>
-#include <ringlet/group.hpp>
+#include <ringlet/fiber_set.hpp>
 #include <ringlet/pool.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>
@@ -137,8 +137,8 @@ TEST_CASE(
       throw std::runtime_error("expected");
       co_return;
     };
-    const fiber<> killed = spawn(use), failing = spawn(use_and_fail), unborn = spawn(use);
-    unborn.request_kill();
+    const fiber<> killed = spawn(use), failing = spawn(use_and_fail), unstarted = spawn(use);
+    unstarted.request_kill();
     int alive_when_told = -1;
     failing.on_done([&] { alive_when_told = lives.alive(); });
     co_await failing.join();
@@ -319,7 +319,7 @@ TEST_CASE("fibers of groups, of pools and of when_all inherit from the fiber tha
     const auto [a, b] = co_await when_all(seen_request(), seen_request());
     CHECK(a == 1);
     CHECK(b == 1);
-    group some;
+    fiber_set some;
     CHECK(co_await some.spawn(seen_request).get() == 1);
     pool workers(1);
     const fiber<int> pooled = co_await workers.spawn(seen_request);

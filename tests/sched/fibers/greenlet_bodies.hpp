@@ -12,6 +12,7 @@
 #include "sched/scripted_run.hpp"
 
 namespace ringlet::test {
+using namespace extend;
 
 /// Runs the task that `main` makes on a scripted engine.
 template <class F>
@@ -41,7 +42,7 @@ task<std::string> told(Wait&& wait) {
     const int value = co_await std::forward<Wait>(wait);
     co_return std::to_string(value);
   } catch (const std::system_error& error) {
-    co_return error.code() == errc::exited ? "exited" : "another error";
+    co_return error.code() == errc::fiber_cancelled ? "exited" : "another error";
   } catch (const std::exception& error) {
     co_return error.what();
   } catch (const greenlet_exit&) {

@@ -16,6 +16,7 @@
 #include "support/counted.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("greenlet: errors");
@@ -67,7 +68,7 @@ TEST_CASE("a body that cannot even be called fails in the same way") {
 }
 
 // row: GR-05
-TEST_CASE("greenlet_exit is no failure: the parent's switch ends with errc::exited") {
+TEST_CASE("greenlet_exit is no failure: the parent's switch ends with errc::fiber_cancelled") {
   in_fiber([]() -> task<> {
     const greenlet<int> asked(echo);
     co_await asked.switch_to(1);
@@ -80,7 +81,7 @@ TEST_CASE("greenlet_exit is no failure: the parent's switch ends with errc::exit
       co_return 0;
     });
     const result<int> left = co_await as_result(leaving.switch_to(1));
-    CHECK(left.error() == errc::exited);
+    CHECK(left.error() == errc::fiber_cancelled);
     CHECK(leaving.state() == greenlet_state::finished);
   });
 }
@@ -88,11 +89,11 @@ TEST_CASE("greenlet_exit is no failure: the parent's switch ends with errc::exit
 TEST_CASE("an exception that a greenlet leaves to its parent is thrown no more than once" *
           doctest::skip(!counts_throws)) {
   in_fiber([]() -> task<> {
-    const greenlet<int> unborn(echo);
+    const greenlet<int> unstarted(echo);
     std::uint64_t before = throws_so_far();
-    const result<int> exited = co_await as_result(unborn.throw_into(greenlet_exit()));
+    const result<int> exited = co_await as_result(unstarted.throw_into(greenlet_exit()));
     const std::uint64_t for_exit = throws_so_far() - before;
-    CHECK(exited.error() == errc::exited);
+    CHECK(exited.error() == errc::fiber_cancelled);
     CHECK(for_exit == 0);
     const greenlet<int> second(echo);
     before = throws_so_far();

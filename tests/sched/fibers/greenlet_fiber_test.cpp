@@ -20,6 +20,7 @@
 #include "support/sanitized.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -139,7 +140,7 @@ TEST_CASE("a kill ends the greenlet in which its fiber waits, then its parents, 
     co_await yield();
     CHECK(lives.alive() == 2);
     co_await killed.kill();
-    CHECK(killed.result() == outcome::exited);
+    CHECK(killed.result() == outcome::cancelled);
   });
   CHECK(log == "abc");
   CHECK(lives.alive() == 0);
@@ -156,7 +157,7 @@ TEST_CASE("a switch is not a wait: a pending kill comes at the next wait") {
       FAIL("it must not get here");
     });
     co_await killed.join();
-    CHECK(killed.result() == outcome::exited);
+    CHECK(killed.result() == outcome::cancelled);
   });
 }
 

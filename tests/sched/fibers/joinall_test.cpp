@@ -22,6 +22,7 @@
 #include "support/allocations.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -192,7 +193,7 @@ TEST_CASE("failures and kills count as ends, and joinall does not throw them") {
     CHECK(co_await joinall(bad, gone, good));
     CHECK(bad.result() == outcome::error);
     CHECK(bad.error() != nullptr);
-    CHECK(gone.result() == outcome::exited);
+    CHECK(gone.result() == outcome::cancelled);
   };
   run_on(engine, main());
 }
@@ -207,7 +208,7 @@ TEST_CASE("a killed joinall ends at once, and its fibers continue") {
     co_await yield();
     CHECK(co_await joining.kill());
     CHECK(engine.now() == begin);
-    CHECK(joining.result() == outcome::exited);
+    CHECK(joining.result() == outcome::cancelled);
     CHECK(co_await joinall(a, b));
     CHECK(a.result() == outcome::value);
   };
@@ -239,14 +240,14 @@ TEST_CASE("a count of zero is true at once, and a count of more than all means a
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({5, 1});
-    CHECK(co_await joinall(fibers, {.limit = 0s, .count = 0}));
+    CHECK(co_await joinall(fibers, {.timeout = 0s, .count = 0}));
     const places none = co_await wait(fibers, {.count = 0});
     CHECK(none.empty());
     CHECK(co_await joinall(fibers, {.count = 3}));
     CHECK(engine.now() == scripted_engine::start_time + 5'000'000);
     const std::vector<fiber<>> nobody;
     CHECK(co_await joinall(nobody, {.count = 5}));
-    CHECK(co_await joinall(nobody, {.limit = 0s, .raise = true}));
+    CHECK(co_await joinall(nobody, {.timeout = 0s, .raise = true}));
     const places of_nobody = co_await wait(nobody);
     CHECK(of_nobody.empty());
   };
@@ -258,13 +259,13 @@ TEST_CASE("one limit covers all fibers of a counted joinall, which tells whether
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({4, 8, 12});
-    CHECK_FALSE(co_await joinall(fibers, {.limit = 5ms}));
+    CHECK_FALSE(co_await joinall(fibers, {.timeout = 5ms}));
     CHECK(engine.now() == scripted_engine::start_time + 5'000'000);
-    CHECK_FALSE(co_await joinall(fibers, {.limit = 2ms, .count = 2}));
-    CHECK(co_await joinall(fibers, {.limit = 2ms, .count = 2}));
+    CHECK_FALSE(co_await joinall(fibers, {.timeout = 2ms, .count = 2}));
+    CHECK(co_await joinall(fibers, {.timeout = 2ms, .count = 2}));
     CHECK(engine.now() == scripted_engine::start_time + 8'000'000);
-    CHECK(co_await joinall(fibers, {.limit = 0s, .count = 2}));
-    CHECK_FALSE(co_await joinall(fibers, {.limit = -1h, .count = 3}));
+    CHECK(co_await joinall(fibers, {.timeout = 0s, .count = 2}));
+    CHECK_FALSE(co_await joinall(fibers, {.timeout = -1h, .count = 3}));
     CHECK(fibers[2].result() == outcome::pending);
   };
   run_on(engine, main());
@@ -277,11 +278,11 @@ TEST_CASE("wait returns the places in the order of the ends, and the remaining f
     const auto fibers = sleepers({9, 2, 6, 1});
     const places two = co_await wait(fibers, {.count = 2});
     CHECK(two == places{3, 1});
-    const places in_time = co_await wait(fibers, {.limit = 5ms});
+    const places in_time = co_await wait(fibers, {.timeout = 5ms});
     CHECK(in_time == places{1, 3, 2});  // those that had ended come first, in the order of the list
     const places all = co_await wait(fibers);
     CHECK(all == places{1, 2, 3, 0});
-    const places now = co_await wait(fibers, {.limit = 0s, .count = 3});
+    const places now = co_await wait(fibers, {.timeout = 0s, .count = 3});
     CHECK(now == places{0, 1, 2});
   };
   run_on(engine, main());
@@ -292,13 +293,13 @@ TEST_CASE("the limit of wait counts from the co_await, and may be a point in tim
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({8, 20});
-    auto waiting = wait(fibers, {.limit = 5ms});
+    auto waiting = wait(fibers, {.timeout = 5ms});
     co_await sleep(4ms);
     const places in_time = co_await std::move(waiting);
     CHECK(in_time == places{0});
     const std::chrono::steady_clock::time_point deadline(std::chrono::nanoseconds(engine.now()) +
                                                          3ms);
-    const places later = co_await wait(fibers, {.limit = deadline});
+    const places later = co_await wait(fibers, {.timeout = deadline});
     CHECK(later == places{0});
     CHECK(std::chrono::nanoseconds(engine.now()) == deadline.time_since_epoch());
   };
@@ -313,7 +314,7 @@ TEST_CASE("a fiber that is named twice counts twice") {
     fibers.push_back(fibers[1]);
     const places two = co_await wait(fibers, {.count = 2});
     CHECK(two == places{1, 2});
-    CHECK(co_await joinall(fibers, {.limit = 0s, .count = 2}));
+    CHECK(co_await joinall(fibers, {.timeout = 0s, .count = 2}));
     CHECK(co_await joinall(fibers, {.raise = true}));
     const std::vector<fiber<>> only = {fibers[0], fibers[0]};
     const places both = co_await wait(only);
@@ -330,7 +331,7 @@ TEST_CASE("raise throws the first failure at once, and the remaining fibers cont
   scripted_engine engine;
   std::string reported;
   options settings;
-  settings.on_unobserved = [&](const unobserved_error& failure) {
+  settings.on_unhandled_error = [&](const unhandled_error& failure) {
     reported += sentence_of(failure.error);
   };
   const auto main = [&]() -> task<> {
@@ -357,15 +358,15 @@ TEST_CASE("raise throws the first failure at once, and the remaining fibers cont
 TEST_CASE("raise looks at no more fibers than joinall counts") {
   scripted_engine engine;
   options settings;
-  settings.on_unobserved = [](const unobserved_error&) {};
+  settings.on_unhandled_error = [](const unhandled_error&) {};
   const auto main = []() -> task<> {
     auto fibers = sleepers({1, 2});
     fibers.push_back(spawn(fail_after, 3ms, "third"));
     CHECK(co_await joinall(fibers, {.count = 2, .raise = true}));
-    CHECK_FALSE(co_await joinall(fibers, {.limit = 500us, .raise = true}));
+    CHECK_FALSE(co_await joinall(fibers, {.timeout = 500us, .raise = true}));
     co_await fibers[2].join();
     CHECK(co_await joinall(fibers, {.count = 2, .raise = true}));
-    CHECK_THROWS_WITH(co_await joinall(fibers, {.limit = 0s, .raise = true}), "third");
+    CHECK_THROWS_WITH(co_await joinall(fibers, {.timeout = 0s, .raise = true}), "third");
   };
   run_on(engine, main(), settings);
 }
@@ -441,7 +442,7 @@ TEST_CASE("a fiber that waits for some fibers can be killed at any time, and the
     SUBCASE("before the first end") { co_await sleep(1ms); }
     SUBCASE("between the ends") { co_await sleep(3ms); }
     CHECK(co_await waiting.kill());
-    CHECK(waiting.result() == outcome::exited);
+    CHECK(waiting.result() == outcome::cancelled);
     CHECK(co_await joinall(fibers));
     CHECK(fibers[0].result() == outcome::value);
     CHECK(fibers[1].result() == outcome::value);
@@ -465,7 +466,7 @@ TEST_CASE("success wins: an end that came together with the kill is not lost") {
     co_await yield();
     fibers[0].on_done([&] { waiting.request_kill(); });
     co_await waiting.join();
-    CHECK(waiting.result() == outcome::exited);
+    CHECK(waiting.result() == outcome::cancelled);
   };
   run_on(engine, main());
   CHECK(log == "0");
@@ -476,10 +477,10 @@ TEST_CASE("a limit around joinall is not mistaken for its own") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto fibers = sleepers({10});
-    CHECK_THROWS_AS(co_await with_timeout(1ms, joinall(fibers, {.limit = 5ms})), timed_out);
+    CHECK_THROWS_AS(co_await with_timeout(1ms, joinall(fibers, {.timeout = 5ms})), timed_out);
     CHECK_THROWS_AS(co_await with_timeout(1ms, joinall(fibers, 5ms)), timed_out);
-    CHECK_THROWS_AS((void)co_await with_timeout(1ms, wait(fibers, {.limit = 5ms})), timed_out);
-    CHECK_FALSE(co_await with_timeout(5ms, joinall(fibers, {.limit = 1ms})));
+    CHECK_THROWS_AS((void)co_await with_timeout(1ms, wait(fibers, {.timeout = 5ms})), timed_out);
+    CHECK_FALSE(co_await with_timeout(5ms, joinall(fibers, {.timeout = 1ms})));
   };
   run_on(engine, main());
 }
@@ -506,7 +507,7 @@ TEST_CASE("killall ends all fibers, begun or not, in their order, and waits") {
     fibers.push_back(fibers[0]);
     fibers.push_back(spawn(body, 'd'));
     CHECK(co_await killall(fibers));
-    for (const auto& each : fibers) CHECK(each.result() == outcome::exited);
+    for (const auto& each : fibers) CHECK(each.result() == outcome::cancelled);
     CHECK(co_await killall(fibers));  // they have ended
     const std::vector<fiber<>> nobody;
     CHECK(co_await killall(nobody));
@@ -563,7 +564,7 @@ TEST_CASE("the limit of killall does not throw: killall returns false, and survi
     CHECK_FALSE(co_await killall(fibers, 4ms));
     CHECK(engine.now() == scripted_engine::start_time + 4'000'000);
     CHECK(fibers[0].result() == outcome::pending);
-    CHECK(fibers[1].result() == outcome::exited);
+    CHECK(fibers[1].result() == outcome::cancelled);
     CHECK(co_await joinall(fibers, 7ms));
     CHECK(fibers[0].result() == outcome::value);
     CHECK(co_await killall(fibers, 0s));
@@ -576,7 +577,7 @@ TEST_CASE("killall with an exception ends each fiber with it, begun or not") {
   scripted_engine engine;
   std::string log;
   options settings;
-  settings.on_unobserved = [](const unobserved_error&) {};
+  settings.on_unhandled_error = [](const unhandled_error&) {};
   const auto main = [&]() -> task<> {
     const auto given = std::make_exception_ptr(std::runtime_error("given"));
     std::vector<fiber<>> fibers = sleepers({1000, 2000});
@@ -601,7 +602,7 @@ TEST_CASE("killall with an exception ends each fiber with it, begun or not") {
     CHECK(co_await killall(fibers, given));
     const auto plain = sleepers({1000});
     CHECK(co_await killall(plain, std::exception_ptr()));
-    CHECK(plain[0].result() == outcome::exited);
+    CHECK(plain[0].result() == outcome::cancelled);
   };
   run_on(engine, main(), settings);
   CHECK(log == "given");
@@ -623,9 +624,9 @@ TEST_CASE("a killed killall has killed all the same") {
     const auto killer = spawn([&]() -> task<> { co_await killall(fibers); });
     co_await sleep(1ms);
     CHECK(co_await killer.kill());
-    CHECK(killer.result() == outcome::exited);
+    CHECK(killer.result() == outcome::cancelled);
     CHECK(fibers[0].result() == outcome::pending);
-    CHECK(fibers[1].result() == outcome::exited);
+    CHECK(fibers[1].result() == outcome::cancelled);
     co_await fibers[0].join();
   };
   run_on(engine, main());
@@ -642,9 +643,9 @@ TEST_CASE("a fiber that names itself in a killall ends there, and the other fibe
       co_await killall(fibers);
     });
     co_await self.join();
-    CHECK(self.result() == outcome::exited);
+    CHECK(self.result() == outcome::cancelled);
     co_await fibers[0].join();
-    CHECK(fibers[0].result() == outcome::exited);
+    CHECK(fibers[0].result() == outcome::cancelled);
   };
   run_on(engine, main());
 }
@@ -684,9 +685,9 @@ TEST_CASE("once joinall waits, ends, kills and limits do not allocate") {
     const auto round = [](bool counted) -> task<> {
       const auto fibers = sleepers({1, 2, 3});
       const auto one = spawn([&]() -> task<> { co_await joinall(fibers); });
-      const auto two = spawn([&]() -> task<> { co_await joinall(fibers, {.limit = 1h}); });
+      const auto two = spawn([&]() -> task<> { co_await joinall(fibers, {.timeout = 1h}); });
       const auto killed = spawn([&]() -> task<> { co_await joinall(fibers, {.count = 2}); });
-      const auto late = spawn([&]() -> task<> { co_await joinall(fibers, {.limit = 2ms}); });
+      const auto late = spawn([&]() -> task<> { co_await joinall(fibers, {.timeout = 2ms}); });
       co_await yield();
       const std::size_t before = allocations();
       killed.request_kill();

@@ -28,6 +28,7 @@
 #include "support/counted.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -236,7 +237,7 @@ TEST_CASE("an item that cannot be copied gives its slot back, and ends the map a
   });
 }
 
-TEST_CASE("a killed call makes map throw errc::exited") {
+TEST_CASE("a killed call makes map throw errc::fiber_cancelled") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(2);
     const auto call = [](int number) -> task<int> {
@@ -572,7 +573,7 @@ TEST_CASE("an imap that is given up kills the calls that run") {
       });
       co_await sleep(1ms);
       co_await caller.kill();
-      CHECK(caller.result() == outcome::exited);
+      CHECK(caller.result() == outcome::cancelled);
     }
     co_await yield();
     CHECK(workers.empty());

@@ -4,7 +4,7 @@
 // the model in the same moment, and every outcome and count is compared with what the model says.
 // Since the scripted clock moves only when everything sleeps, a number gives the same program each
 // time: it is printed on failure, and RINGLET_TEST_SEED runs that program alone.
-#include <ringlet/frame_pool.hpp>
+#include <ringlet/detail/frame_pool.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/pool.hpp>
 #include <ringlet/run.hpp>
@@ -32,6 +32,7 @@
 #include "support/random.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -330,15 +331,15 @@ class program {
   }
   // Runs a call, and checks how it ends early.
   task<> checked(user& by, task<> call) {
-    bool was_cut_short = true;
+    bool was_interrupted = true;
     try {
       co_await call;
-      was_cut_short = false;
+      was_interrupted = false;
     } catch (const timed_out&) {
       expect(by.deadline <= engine_.now(), "a limit passed too early");
     } catch (const std::system_error& error) {
       const bool was_closed = error.code() == errc::closed;
-      expect(was_closed || error.code() == errc::exited, "an error that is not expected");
+      expect(was_closed || error.code() == errc::fiber_cancelled, "an error that is not expected");
       expect(!was_closed || by.state == user::request::closed, "closed, but had been given a slot");
     } catch (const std::runtime_error&) {
     } catch (const cancelled&) {
@@ -346,19 +347,19 @@ class program {
       by.state = user::request::none;
       throw;
     }
-    if (was_cut_short) slots_.leave_line(by);
+    if (was_interrupted) slots_.leave_line(by);
     expect(by.state != user::request::in_line, "a call ended while it was in line");
     expect(by.state != user::request::granted, "a call did not take what it was given");
     by.state = user::request::none;
   }
 
   task<> spawn_one(user& by) {
-    const until limit = limit_of(by);
+    const time_limit timeout = limit_of(by);
     job_token token(slots_);
     const auto link = token.link;
     const auto make = [this](job_token given) { return refusing_job(std::move(given)); };
     slots_.ask(by, deadline_);
-    const fiber<int> made = co_await pool_->spawn_within(limit, make, std::move(token));
+    const fiber<int> made = co_await pool_->spawn_within(timeout, make, std::move(token));
     got_slot(by);
     by.state = user::request::none;
     link->has_slot = true;
@@ -367,9 +368,9 @@ class program {
   }
 
   task<> hold_one(user& by) {
-    const until limit = limit_of(by);
+    const time_limit timeout = limit_of(by);
     slots_.ask(by, deadline_);
-    pool::slot taken = co_await pool_->reserve(limit);
+    pool::slot taken = co_await pool_->reserve(timeout);
     got_slot(by);
     by.state = user::request::none;
     struct giving_back {
@@ -394,11 +395,11 @@ class program {
   }
 
   task<> look_for_one(user& by) {
-    const until limit = limit_of(by);
+    const time_limit timeout = limit_of(by);
     slots_.ask(by, deadline_);
-    const bool told = co_await pool_->wait_available(limit);
+    const bool told = co_await pool_->wait_available(timeout);
     if (!told) {
-      expect(by.deadline <= engine_.now(), "a limit passed too early");
+      expect(by.deadline <= engine_.now(), "a timeout passed too early");
       slots_.leave_line(by);
       expect(by.state == user::request::none, "false, but had been given a slot");
       co_return;
@@ -439,7 +440,7 @@ class program {
     const auto link = token.link;
     const fiber<> living = spawn(live(std::move(token), some_time()));
     co_await yield();
-    const until limit = limit_of(by);
+    const time_limit timeout = limit_of(by);
     struct waiting {
       ~waiting() { of->waits_for_one = nullptr; }
       job_token::links* of;
@@ -447,7 +448,7 @@ class program {
     const waiting until_added{link.get()};
     link->waits_for_one = &by;
     slots_.ask(by, deadline_);
-    const bool added = co_await pool_->add(living, limit);
+    const bool added = co_await pool_->add(living, timeout);
     const bool was_granted = by.state == user::request::granted;
     slots_.leave_line(by);
     by.state = user::request::none;
@@ -564,9 +565,9 @@ class program {
     expect(joined || !was_idle, "not joined although no slot was taken");
   }
 
-  until limit_of(user&) {
+  time_limit limit_of(user&) {
     deadline_ = random_.once_in(3) ? engine_.now() + some_time().count() : never;
-    return until::at(deadline_);
+    return time_limit::at(deadline_);
   }
 
   task<> use(user& by) {
@@ -673,7 +674,7 @@ void run_program(std::uint64_t seed) {
   CAPTURE(seed);
   std::string broken;
   options settings;
-  settings.on_unobserved = [](const unobserved_error&) {};
+  settings.on_unhandled_error = [](const unhandled_error&) {};
   run_scripted(
       [&](scripted_engine& engine) -> task<> {
         program all(engine, seed);

@@ -34,6 +34,8 @@
 #include "support/counted.hpp"
 
 using namespace ringlet;
+using namespace ringlet::detail;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -133,8 +135,8 @@ TEST_CASE("the slot of a fiber that fails, is killed, or never begins is given b
     co_await yield();
     co_await killed.kill();
     CHECK(workers.free() == 1);
-    const fiber<> unborn = co_await workers.spawn(sleep_for, 1h);
-    co_await unborn.kill();
+    const fiber<> unstarted = co_await workers.spawn(sleep_for, 1h);
+    co_await unstarted.kill();
     CHECK(workers.free() == 1);
   });
 }
@@ -367,8 +369,8 @@ TEST_CASE("a select waits for a slot in line, beside other things, and does not 
     std::optional<pool> workers(std::in_place, 1);
     queue<int> items;
     std::string log;
-    const auto choose = [&](until limit) -> task<> {
-      const auto taken = co_await as_result(select(workers->wait_available(limit), items.pop()));
+    const auto choose = [&](time_limit timeout) -> task<> {
+      const auto taken = co_await as_result(select(workers->wait_available(timeout), items.pop()));
       if (!taken) {
         log += taken.error() == errc::closed ? "closed " : "? ";
       } else if (taken->index() == 0) {
@@ -440,7 +442,7 @@ TEST_CASE("a kill ends wait_available, whatever exception it brings") {
     const fiber<> killed = spawn(waiter), given = spawn(waiter);
     co_await yield();
     co_await killed.kill();
-    CHECK(killed.result() == outcome::exited);
+    CHECK(killed.result() == outcome::cancelled);
     co_await given.kill(std::make_exception_ptr(timed_out("of the killer")));
     CHECK(given.result() == outcome::error);
     CHECK(text_of(given.error()).find("of the killer") == 0);
@@ -616,7 +618,7 @@ TEST_CASE("spawn_within spawns nothing when no slot is free in time") {
     const fiber<int> made = co_await workers.spawn_within(2ms, value_after<int>, 1ms, 7);
     CHECK(co_await made.get() == 7);
     CHECK(engine.now() == scripted_engine::start_time + 3'000'000);
-    CHECK(co_await outcome_of(workers.spawn_within(until::at(engine.now()), sleep_for, 1ms)) ==
+    CHECK(co_await outcome_of(workers.spawn_within(time_limit::at(engine.now()), sleep_for, 1ms)) ==
           "done");
     CHECK(co_await workers.join());
   });
@@ -781,10 +783,10 @@ TEST_CASE("kill ends running fibers, and those that waiters spawn while it waits
     const fiber<> spawner = spawn([&]() -> task<> { b = co_await workers.spawn(work, 'b'); });
     co_await yield();
     CHECK(co_await workers.kill());
-    CHECK(a.result() == outcome::exited);
+    CHECK(a.result() == outcome::cancelled);
     co_await spawner.join();
     co_await b.join();
-    CHECK(b.result() == outcome::exited);
+    CHECK(b.result() == outcome::cancelled);
     CHECK(log == "a");
     CHECK(workers.free() == 1);
   });
@@ -794,12 +796,12 @@ TEST_CASE("a pool that is destroyed leaves its fibers alone") {
   run_scripted([](scripted_engine&) -> task<> {
     std::optional<pool> workers(std::in_place, 2);
     const fiber<> running = co_await workers->spawn(sleep_for, 1ms);
-    const fiber<> unborn = co_await workers->spawn(sleep_for, 1ms);
+    const fiber<> unstarted = co_await workers->spawn(sleep_for, 1ms);
     workers.reset();
     co_await running.join();
-    co_await unborn.join();
+    co_await unstarted.join();
     CHECK(running.result() == outcome::value);
-    CHECK(unborn.result() == outcome::value);
+    CHECK(unstarted.result() == outcome::value);
   });
 }
 
@@ -990,7 +992,7 @@ TEST_CASE("a failure in a pool is reported with its awaits, however its fiber wa
   };
   std::vector<std::size_t> awaits;
   options settings;
-  settings.on_unobserved = [&](const unobserved_error& failure) {
+  settings.on_unhandled_error = [&](const unhandled_error& failure) {
     awaits.push_back(failure.awaits.size());
     REQUIRE(!failure.awaits.empty());
     CHECK(std::string_view(failure.awaits.front().file_name()).ends_with("pool_test.cpp"));

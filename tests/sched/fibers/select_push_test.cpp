@@ -20,6 +20,8 @@
 #include "support/random.hpp"
 
 using namespace ringlet;
+using namespace ringlet::detail;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -93,7 +95,7 @@ TEST_CASE("a heavy push that loses does not let in a light one of the same selec
     }
     CHECK(items.weight() == 6);
     co_await chooser.kill();
-    CHECK(chooser.result() == outcome::exited);
+    CHECK(chooser.result() == outcome::cancelled);
   });
 }
 
@@ -177,7 +179,8 @@ TEST_CASE("in a storm of selects every item is in exactly one place") {
       weighed a(size, 10), b(size, 10);
       std::vector<int> pushed(7), popped(7);  // how many, by their weight
       const auto limit = [&] {
-        return random.once_in(3) ? until(std::chrono::microseconds(random.below(400))) : forever;
+        return random.once_in(3) ? time_limit(std::chrono::microseconds(random.below(400)))
+                                 : forever;
       };
       const auto some = [&]() -> task<> {
         for (int i = 0; i < 4; ++i) {

@@ -5,7 +5,7 @@
 #include <ringlet/as_result.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/event.hpp>
-#include <ringlet/group.hpp>
+#include <ringlet/fiber_set.hpp>
 #include <ringlet/pool.hpp>
 #include <ringlet/queue.hpp>
 #include <ringlet/run.hpp>
@@ -27,6 +27,7 @@
 #include "support/allocations.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -36,7 +37,7 @@ static_assert(selectable<queue<int>::push_copy_wait>);
 static_assert(selectable<queue<int>::pop_wait>);
 static_assert(selectable<join_wait>);
 static_assert(selectable<get_wait<int, true>>);
-static_assert(selectable<group::empty_wait>);
+static_assert(selectable<fiber_set::empty_wait>);
 static_assert(selectable<pool::available_wait>);
 static_assert(selectable<sleep_wait>);
 // What acts before it waits, or fills memory of the caller, or has no place to take it from.
@@ -56,7 +57,7 @@ struct fair {
   queue<int> in;
   queue<std::unique_ptr<int>> out{0};
   queue<int> copies{0};
-  group crowd;
+  fiber_set crowd;
   event end_of_joined, end_of_getter, end_of_member;
   fiber<> joined;
   fiber<std::unique_ptr<int>> getter;
@@ -75,11 +76,11 @@ struct fair {
   }
 
   // Each kind, in the order of its number.
-  auto all(until limit = forever) {
-    return [this, limit]() -> task<std::pair<std::size_t, std::string>> {
-      auto taken =
-          co_await select(door.wait(), in.pop(), out.push(std::move(sent)), copies.push(copied),
-                          joined.join(), std::move(getter).get(), crowd.join(), sleep_wait(limit));
+  auto all(time_limit timeout = forever) {
+    return [this, timeout]() -> task<std::pair<std::size_t, std::string>> {
+      auto taken = co_await select(door.wait(), in.pop(), out.push(std::move(sent)),
+                                   copies.push(copied), joined.join(), std::move(getter).get(),
+                                   crowd.join(), sleep_wait(timeout));
       co_return std::pair(taken.index(), words_of(taken));
     };
   }
@@ -233,7 +234,8 @@ TEST_CASE("the limit that passes first ends select(), as it ends the call that h
     event door;
     queue<int> items(0);
     const fiber<> busy = spawn(sleep_for, 1h);
-    const auto limited = [&](until of_event, until of_pop, until of_join) -> task<std::size_t> {
+    const auto limited = [&](time_limit of_event, time_limit of_pop,
+                             time_limit of_join) -> task<std::size_t> {
       const auto taken =
           co_await select(door.wait(of_event), items.pop(of_pop), busy.join(of_join));
       if (taken.index() == 0) CHECK_FALSE(std::get<0>(taken));
@@ -347,7 +349,7 @@ TEST_CASE("a fiber killed in select() takes nothing unless a case had already wo
       CHECK(log == "1");
       CHECK(items.size() == 1);
     }
-    CHECK(chooser.result() == outcome::exited);
+    CHECK(chooser.result() == outcome::cancelled);
   });
 }
 
@@ -413,7 +415,7 @@ TEST_CASE("get() of a fiber that failed throws that fiber's error") {
     const fiber<> killed = spawn(sleep_for, 1h);
     killed.request_kill();
     const auto taken = co_await as_result(select(door.wait(), killed.get()));
-    CHECK(taken.error() == errc::exited);
+    CHECK(taken.error() == errc::fiber_cancelled);
     CHECK_THROWS_AS(co_await select(door.wait(), spawn(sleep_for, 1ms).get(500us)), timed_out);
   });
 }

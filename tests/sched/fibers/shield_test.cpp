@@ -26,6 +26,8 @@
 #include "support/allocations.hpp"
 
 using namespace ringlet;
+using namespace ringlet::detail;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -577,7 +579,7 @@ TEST_CASE("a group that gives up waits for what its members shield") {
 
 // The end of the run
 
-TEST_CASE("shields hold beyond the end of the main task, for options.grace") {
+TEST_CASE("shields hold beyond the end of the main task, for options.shutdown_timeout") {
   scripted_engine engine;
   notes log(engine);
   const auto run_with = [&](std::chrono::milliseconds length, std::chrono::milliseconds limit) {
@@ -589,7 +591,7 @@ TEST_CASE("shields hold beyond the end of the main task, for options.grace") {
       spawn(body);
       co_await yield();
     };
-    run_on(engine, main(), {.grace = 10ms});
+    run_on(engine, main(), {.shutdown_timeout = 10ms});
   };
   SUBCASE("the call ends before") {
     run_with(5ms, 1h);
@@ -599,14 +601,15 @@ TEST_CASE("shields hold beyond the end of the main task, for options.grace") {
     run_with(1000ms, 5ms);
     CHECK(log.text() == "inside cancelled@5 behind cancelled@5 ");
   }
-  SUBCASE("the grace time passes before") {
+  SUBCASE("the shutdown timeout passes before") {
     run_with(1000ms, 2000ms);
     CHECK(log.text() == "inside cancelled@10 behind cancelled@10 ");
   }
 }
 
 TEST_CASE(
-    "a shield that begins in the grace time holds until that is over, and later ones do not") {
+    "a shield that begins in the shutdown timeout holds until that is over, and later ones do "
+    "not") {
   scripted_engine engine;
   notes log(engine);
   const auto main = [&]() -> task<> {
@@ -618,12 +621,13 @@ TEST_CASE(
     });
     co_await yield();
   };
-  run_on(engine, main(), {.grace = 10ms});
+  run_on(engine, main(), {.shutdown_timeout = 10ms});
   CHECK(log.text() ==
         "body cancelled@0 first cancelled@10 second cancelled@10 third cancelled@10 ");
 }
 
-TEST_CASE("a shielded wait that nothing can end is not waited for until the grace time is over") {
+TEST_CASE(
+    "a shielded wait that nothing can end is not waited for until the shutdown timeout is over") {
   scripted_engine engine;
   notes log(engine);
   const auto main = [&]() -> task<> {
@@ -632,11 +636,13 @@ TEST_CASE("a shielded wait that nothing can end is not waited for until the grac
     });
     co_await yield();
   };
-  run_on(engine, main(), {.grace = 10ms});
+  run_on(engine, main(), {.shutdown_timeout = 10ms});
   CHECK(log.text() == "inside cancelled@0 ");
 }
 
-TEST_CASE("a fiber that outlives grace in its clean-up, behind its shield, ends the program") {
+TEST_CASE(
+    "a fiber that outlives the shutdown timeout in its clean-up, behind its shield, ends the "
+    "program") {
   CHECK(aborts_with("did not end within", [] {
     scripted_engine engine;
     const auto main = []() -> task<> {
@@ -645,15 +651,15 @@ TEST_CASE("a fiber that outlives grace in its clean-up, behind its shield, ends 
           try {
             co_await sleep(1ms);
           } catch (const cancelled&) {
-            current_scheduler().carrier().wake();
-            static_cast<scripted_engine&>(current_scheduler().carrier()).advance(1'000'000);
+            current_scheduler().engine().wake();
+            static_cast<scripted_engine&>(current_scheduler().engine()).advance(1'000'000);
           }
         }
       };
       spawn([stubborn]() -> task<> { co_await shield(1h, stubborn()); });
       co_await yield();
     };
-    run_on(engine, main(), {.grace = 10ms});
+    run_on(engine, main(), {.shutdown_timeout = 10ms});
   }));
 }
 

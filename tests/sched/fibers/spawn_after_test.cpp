@@ -25,6 +25,7 @@
 #include "support/allocations.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -188,8 +189,8 @@ TEST_CASE("a fiber killed before its time never calls, and ends at once") {
     given.request_kill(std::make_exception_ptr(std::runtime_error("given")));
     CHECK(co_await asleep.kill());
     CHECK(co_await given.join());
-    CHECK(not_begun.result() == outcome::exited);
-    CHECK(asleep.result() == outcome::exited);
+    CHECK(not_begun.result() == outcome::cancelled);
+    CHECK(asleep.result() == outcome::cancelled);
     CHECK_THROWS_WITH(co_await given.get(), "given");
     CHECK(life.use_count() == 2);  // that of body
     co_await sleep(5ms);
@@ -208,7 +209,7 @@ TEST_CASE("a fiber spawned for later ends with the main task, and does not hold 
     co_await yield();
   };
   run_on(engine, main());
-  CHECK(later.result() == outcome::exited);
+  CHECK(later.result() == outcome::cancelled);
   CHECK(engine.now() == scripted_engine::start_time);
   CHECK(log.empty());
 }
@@ -261,7 +262,7 @@ TEST_CASE("spawn_every calls once a period, for the first time after one period"
     const auto often = spawn_every(10ms, note_time, std::ref(log), std::ref(engine));
     CHECK_FALSE(co_await often.join(45ms));
     CHECK(co_await often.kill());
-    CHECK(often.result() == outcome::exited);
+    CHECK(often.result() == outcome::cancelled);
     co_await sleep(30ms);
   };
   run_on(engine, main());
@@ -420,7 +421,7 @@ TEST_CASE("spawn_every can be killed before it begins, between calls and during 
       CHECK(log == "once ");
       co_await often.kill();
     }
-    CHECK(often.result() == outcome::exited);
+    CHECK(often.result() == outcome::cancelled);
   };
   run_on(engine, main());
 }
@@ -459,7 +460,7 @@ TEST_CASE("an endless period never comes, and the longest finite one does not ov
       co_await sleep(24h);
       CHECK_FALSE(off.done());
       co_await off.kill();
-      CHECK(off.result() == outcome::exited);
+      CHECK(off.result() == outcome::cancelled);
     };
     run_on(engine, main());
     CHECK(log.empty());

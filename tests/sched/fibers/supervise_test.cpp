@@ -20,6 +20,7 @@
 #include "sched/calls.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -51,7 +52,7 @@ class failing_call {
 
 options silent() {
   options settings;
-  settings.on_unobserved = [](const unobserved_error&) {};
+  settings.on_unhandled_error = [](const unhandled_error&) {};
   return settings;
 }
 
@@ -114,7 +115,7 @@ TEST_CASE("without a pause other fibers still get their turn, and a kill takes e
         const fiber<int> supervised = spawn([&]() { return supervise(std::ref(call), options); });
         for (int i = 0; i < 10; ++i) co_await sleep(0s);
         co_await supervised.kill();
-        CHECK(supervised.result() == outcome::exited);
+        CHECK(supervised.result() == outcome::cancelled);
         CHECK(call.times.size() > 5);
         CHECK(call.times.size() < 30);
       },
@@ -186,7 +187,7 @@ TEST_CASE("a report says whose call has failed") {
   std::uint64_t id = 0;
   std::string name;
   options settings;
-  settings.on_unobserved = [&](const unobserved_error& failure) {
+  settings.on_unhandled_error = [&](const unhandled_error& failure) {
     id = failure.id;
     name = failure.name;
   };
@@ -206,7 +207,7 @@ TEST_CASE("a report says whose call has failed") {
 TEST_CASE("a report says the pause, how many restarts there were, and how many there may be") {
   std::vector<std::string> said;
   options settings;
-  settings.on_unobserved = [&](const unobserved_error& failure) {
+  settings.on_unhandled_error = [&](const unhandled_error& failure) {
     said.emplace_back(failure.then);
     CHECK(failure.spawned_at.line() != 0);
   };
@@ -229,7 +230,7 @@ TEST_CASE("a report says the pause, how many restarts there were, and how many t
 TEST_CASE("a report has the awaits of its own failure, and none of an earlier one") {
   std::vector<std::size_t> awaits;
   options settings;
-  settings.on_unobserved = [&](const unobserved_error& failure) {
+  settings.on_unhandled_error = [&](const unhandled_error& failure) {
     awaits.push_back(failure.awaits.size());
   };
   run_scripted(
@@ -265,7 +266,7 @@ TEST_CASE("kills and scopes around supervise are no failures, in the call or in 
           const fiber<int> supervised = spawn([&]() { return supervise(std::ref(slow), options); });
           co_await sleep(moment);
           co_await supervised.kill();
-          CHECK(supervised.result() == outcome::exited);
+          CHECK(supervised.result() == outcome::cancelled);
         }
         const auto body = [&](task_group& group) -> task<> {
           group.spawn([&]() { return supervise(std::ref(slow), options); });

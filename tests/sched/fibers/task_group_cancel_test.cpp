@@ -22,6 +22,7 @@
 #include "support/random.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -47,7 +48,7 @@ TEST_CASE("cancel from the body ends all fibers, and is no error") {
     });
     CHECK(out == "done");
     CHECK(log == "here, ");
-    CHECK(child.result() == outcome::exited);
+    CHECK(child.result() == outcome::cancelled);
     CHECK(engine.now() == begin + 1'000'000);
   });
 }
@@ -73,7 +74,9 @@ TEST_CASE("cancel from a fiber of the group ends the body, that fiber and the re
   });
 }
 
-TEST_CASE("a cancelled group returns its body's value if there is one, else throws errc::exited") {
+TEST_CASE(
+    "a cancelled group returns its body's value if there is one, else throws "
+    "errc::fiber_cancelled") {
   run_scripted([](scripted_engine&) -> task<> {
     const auto has_one = [](task_group& group) -> task<int> {
       group.spawn(sleep_for, 1h);
@@ -95,7 +98,7 @@ TEST_CASE("a cancelled group returns its body's value if there is one, else thro
     } catch (const std::system_error& error) {
       code = error.code();
     }
-    CHECK(code == errc::exited);
+    CHECK(code == errc::fiber_cancelled);
   });
 }
 
@@ -123,8 +126,8 @@ TEST_CASE("a fiber spawned into a cancelled group never begins") {
     });
     CHECK(out == "done");
     CHECK_FALSE(ran);
-    CHECK(from_body.result() == outcome::exited);
-    CHECK(from_fiber.result() == outcome::exited);
+    CHECK(from_body.result() == outcome::cancelled);
+    CHECK(from_fiber.result() == outcome::cancelled);
   });
 }
 
@@ -363,7 +366,7 @@ TEST_CASE(
     co_await sleep(1ms);
     co_await caller.kill(std::make_exception_ptr(std::runtime_error("given")));
     CHECK(log == (body_time == 0s ? "given" : "group: given"));
-    CHECK(child.result() == outcome::exited);
+    CHECK(child.result() == outcome::cancelled);
   });
 }
 
@@ -454,8 +457,8 @@ TEST_CASE("a shield around a group covers its fibers, too") {
       });
       co_await sleep(5ms);
     };
-    const auto call = [&](until limit) -> task<> {
-      const std::string out = co_await outcome_of(shield(limit, with_group(body)));
+    const auto call = [&](time_limit timeout) -> task<> {
+      const std::string out = co_await outcome_of(shield(timeout, with_group(body)));
       log += "caller " + out;
     };
     SUBCASE("against the end of the program") {

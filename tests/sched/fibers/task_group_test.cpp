@@ -28,6 +28,7 @@
 #include "support/sanitized.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -238,14 +239,14 @@ TEST_CASE("the first failure cancels siblings and body, at every wait") {
 TEST_CASE("a failure cancels fibers that have not begun, and they never begin") {
   run_scripted([](scripted_engine&) -> task<> {
     bool ran = false;
-    fiber<> unborn;
+    fiber<> unstarted;
     const std::string out = co_await outcome_of_group([&](task_group& group) -> task<> {
       group.spawn(fail_after(0s, "at once"));
       group.spawn([]() -> task<> {
         throw std::runtime_error("before it");
         co_return;
       });
-      unborn = group.spawn([&]() -> task<> {
+      unstarted = group.spawn([&]() -> task<> {
         ran = true;
         co_return;
       });
@@ -253,7 +254,7 @@ TEST_CASE("a failure cancels fibers that have not begun, and they never begin") 
     });
     CHECK(out == "group: before it");
     CHECK_FALSE(ran);
-    CHECK(unborn.result() == outcome::exited);
+    CHECK(unstarted.result() == outcome::cancelled);
   });
 }
 
@@ -317,7 +318,7 @@ TEST_CASE("a body that fails cancels its fibers, and they are waited for") {
       throw std::runtime_error("body");
     });
     CHECK(out == "group: body");
-    CHECK(child.result() == outcome::exited);
+    CHECK(child.result() == outcome::cancelled);
     CHECK(engine.now() == begin + 4'000'000);
   });
 }
@@ -381,8 +382,8 @@ TEST_CASE("a killed fiber has not failed, and its siblings continue") {
     const steady_ns begin = engine.now();
     const std::string out = co_await outcome_of_group([](task_group& group) -> task<> {
       const fiber<> killed = group.spawn(sleep_for, 1h);
-      const fiber<> unborn = group.spawn(sleep_for, 1h);
-      unborn.request_kill();
+      const fiber<> unstarted = group.spawn(sleep_for, 1h);
+      unstarted.request_kill();
       group.spawn(sleep_for, 3ms);
       co_await sleep(1ms);
       co_await killed.kill();
@@ -451,8 +452,8 @@ TEST_CASE("a group whose fibers wait for each other is a deadlock, which ends it
     });
   });
   CHECK(out.find("deadlock") == 0);
-  CHECK(one.result() == outcome::exited);
-  CHECK(other.result() == outcome::exited);
+  CHECK(one.result() == outcome::cancelled);
+  CHECK(other.result() == outcome::cancelled);
 }
 
 TEST_CASE("cancelling a group does not allocate") {

@@ -28,6 +28,7 @@
 #include "support/scripted_engine.hpp"
 
 namespace ringlet::test {
+using namespace extend;
 
 // How often the programs have come to what matters: so that they cannot miss it unnoticed.
 struct coverage {
@@ -427,7 +428,7 @@ class teardown_model {
                "a value was lost");
         break;
       case ending::cut:
-        expect(how == outcome::exited, "a fiber that was cut short is not exited");
+        expect(how == outcome::cancelled, "a fiber that was cut short is not exited");
         break;
       case ending::failed:
         expect(how == outcome::error, "the failure of a fiber is not its outcome");

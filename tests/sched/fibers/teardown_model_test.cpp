@@ -44,6 +44,7 @@
 #include "support/scripted_engine.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -63,8 +64,8 @@ class program : public teardown_model {
 
   options settings() {
     options made;
-    made.grace = grace_;
-    made.on_unobserved = [this](const unobserved_error& report) {
+    made.shutdown_timeout = grace_;
+    made.on_unhandled_error = [this](const unhandled_error& report) {
       std::vector<std::size_t> ids;
       append_ids(report.error, ids);
       expect(!ids.empty() || released(), "a report of what is no fault");
@@ -185,7 +186,7 @@ class program : public teardown_model {
     if (made.done()) {
       ++seen.refused;
       expect(g.may_cancel, "a fiber was refused without a reason");
-      expect(made.result() == outcome::exited, "how a refused fiber ended");
+      expect(made.result() == outcome::cancelled, "how a refused fiber ended");
       expect(g.real == nullptr || g.real->size() == before, "a refused fiber counts");
       return;
     }
@@ -407,7 +408,7 @@ class program : public teardown_model {
     try {
       co_await sequence(f, depth);
     } catch (const cancelled&) {
-      // A main task that ends later than its grace time allows ends the program.
+      // A main task that ends later than its shutdown timeout allows ends the program.
       if (!all || (&f == main_ && signalled_ != never && grace_ < 1s)) throw;
     } catch (...) {
       swallow(f);
@@ -533,7 +534,7 @@ class program : public teardown_model {
         on_cancelled(f);
         throw;
       } catch (const std::system_error& error) {
-        expect(error.code() == errc::exited, "when_all: an error");
+        expect(error.code() == errc::fiber_cancelled, "when_all: an error");
       } catch (...) {
         after_group(g);
         const auto ids = caught_ids();
@@ -664,7 +665,7 @@ class seed_printed_on_abort {
   void (*before_)(int);
 };
 
-void run_program(std::uint64_t seed, engine& carrier, scripted_engine* scripted) {
+void run_program(std::uint64_t seed, extend::engine& engine, scripted_engine* scripted) {
   CAPTURE(seed);
   const seed_printed_on_abort mark(seed);
   pending_signal = 0;
@@ -673,13 +674,13 @@ void run_program(std::uint64_t seed, engine& carrier, scripted_engine* scripted)
   int code = 0;
   std::size_t thrown = 0;
   try {
-    detail::run_on(carrier, all.main(), all.settings(), std::source_location::current(),
-                   [](scheduler& home) { home.signal().watch(pending_signal); });
+    detail::run_on(engine, all.main(), all.settings(), std::source_location::current(),
+                   [](extend::scheduler& scheduler) { scheduler.signal().watch(pending_signal); });
   } catch (const fault& error) {
     code = 1;
     thrown = error.id;
   } catch (const std::system_error& error) {
-    code = error.code() == errc::exited ? 128 : 2;
+    code = error.code() == errc::fiber_cancelled ? 128 : 2;
   }
   all.check_end(code, thrown);
   CHECK(all.broken() == "");

@@ -23,6 +23,7 @@
 #include "support/counted.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -126,7 +127,8 @@ TEST_CASE("the first failure cancels the rest and is thrown at the end; later on
   CHECK(reports == std::vector<std::string>{"later"});
 }
 
-TEST_CASE("a killed call makes when_all throw errc::exited, and the other calls continue") {
+TEST_CASE(
+    "a killed call makes when_all throw errc::fiber_cancelled, and the other calls continue") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     bool went_on = false;
@@ -246,10 +248,10 @@ TEST_CASE("when_any returns which call was first, and cancels the rest") {
         co_await when_any(sleep_for(1h), value_after(2ms, 7), value_after(3ms, std::string("x")));
     CHECK(race.index == 1);
     const auto& [a, b, c] = race.calls;
-    CHECK(a.result() == outcome::exited);
+    CHECK(a.result() == outcome::cancelled);
     CHECK(b.result() == outcome::value);
     CHECK(b.value() == 7);
-    CHECK(c.result() == outcome::exited);
+    CHECK(c.result() == outcome::cancelled);
     CHECK(engine.now() == begin + 2'000'000);
   });
 }
@@ -296,7 +298,7 @@ TEST_CASE("failures are outcomes: of the first, of losers, of all") {
     CHECK(std::get<0>(first.calls).value() == 1);
     const auto all = co_await when_any(fail(2ms, "a"), fail(1ms, "b"), fail_when_cancelled("c"));
     CHECK(all.index == 1);
-    CHECK(std::get<0>(all.calls).result() == outcome::exited);
+    CHECK(std::get<0>(all.calls).result() == outcome::cancelled);
     CHECK(text_of(std::get<1>(all.calls).error()) == "b");
     CHECK(text_of(std::get<2>(all.calls).error()) == "c");
   });
@@ -361,7 +363,7 @@ TEST_CASE("when_any of calls with limits: a limit that passes is an outcome like
         co_await when_any(with_timeout(1ms, sleep_for(1h)), with_timeout(2ms, sleep_for(1h)));
     CHECK(race.index == 0);
     CHECK(text_of(std::get<0>(race.calls).error()).find("timed out") != std::string::npos);
-    CHECK(std::get<1>(race.calls).result() == outcome::exited);
+    CHECK(std::get<1>(race.calls).result() == outcome::cancelled);
   });
 }
 
@@ -374,7 +376,7 @@ TEST_CASE("calls may nest: all of any of all") {
                           value_after(1ms, 5));
     CHECK(race.index == 1);
     CHECK(std::get<1>(race.calls).value() == std::tuple(3, 4));
-    CHECK(std::get<0>(race.calls).result() == outcome::exited);
+    CHECK(std::get<0>(race.calls).result() == outcome::cancelled);
     CHECK(number == 5);
     CHECK(engine.now() == begin + 2'000'000);
   });

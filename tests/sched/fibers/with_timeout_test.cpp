@@ -28,6 +28,8 @@
 #include "support/sanitized.hpp"
 
 using namespace ringlet;
+using namespace ringlet::detail;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -158,8 +160,8 @@ TEST_CASE("errors of the call pass through") {
 TEST_CASE("of nested limits the nearest wins, and each one throws for itself") {
   scripted_engine engine;
   std::string log;
-  const auto inner = [&](until limit) -> task<> {
-    log += co_await outcome_of(with_timeout(limit, sleep_for(1h))) + " inside, ";
+  const auto inner = [&](time_limit timeout) -> task<> {
+    log += co_await outcome_of(with_timeout(timeout, sleep_for(1h))) + " inside, ";
     co_await sleep(1ms);
     log += "continued, ";
   };
@@ -298,10 +300,10 @@ TEST_CASE("a limit that has passed lets the call do what needs no waiting") {
     const steady_ns begin = engine.now();
     const auto ended = spawn(at_once);
     co_await ended.join();
-    for (const until limit : {until(0s), until(-1h), until::at(1)}) {
-      CHECK(co_await with_timeout(limit, at_once()) == 3);
-      CHECK(co_await with_timeout(limit, ended.get()) == 3);
-      CHECK_THROWS_AS(co_await with_timeout(limit, sleep(1ns)), timed_out);
+    for (const time_limit timeout : {time_limit(0s), time_limit(-1h), time_limit::at(1)}) {
+      CHECK(co_await with_timeout(timeout, at_once()) == 3);
+      CHECK(co_await with_timeout(timeout, ended.get()) == 3);
+      CHECK_THROWS_AS(co_await with_timeout(timeout, sleep(1ns)), timed_out);
     }
     CHECK(engine.now() == begin);
   };
@@ -398,10 +400,10 @@ TEST_CASE("a limit allocates nothing beyond its frame, which is pooled") {
 namespace {
 
 // Extends the limit it runs under after `first`, then sleeps for an hour.
-auto extend_after(std::chrono::milliseconds first, until limit, bool& extended) {
-  return [first, limit, &extended](deadline_scope& deadline) -> task<> {
+auto extend_after(std::chrono::milliseconds first, time_limit timeout, bool& extended) {
+  return [first, timeout, &extended](deadline_scope& deadline) -> task<> {
     co_await sleep(first);
-    extended = deadline.extend(limit);
+    extended = deadline.extend(timeout);
     co_await sleep(1h);
   };
 }
@@ -414,12 +416,12 @@ TEST_CASE("the call may extend its limit: later, earlier, or forever") {
   const auto main = [&]() -> task<> {
     const steady_ns begin = engine.now();
     bool extended = false;
-    const auto end_of = [&](until limit) -> task<std::chrono::nanoseconds> {
+    const auto end_of = [&](time_limit timeout) -> task<std::chrono::nanoseconds> {
       const steady_ns since = engine.now();
-      auto call = extend_after(2ms, limit, extended);
+      auto call = extend_after(2ms, timeout, extended);
       const std::string end = co_await outcome_of(with_timeout(10ms, call));
       CHECK(extended);
-      CHECK(end == (limit.is_forever() ? "done" : "timed out"));
+      CHECK(end == (timeout.is_forever() ? "done" : "timed out"));
       co_return std::chrono::nanoseconds(engine.now() - since);
     };
     SUBCASE("later, counted from the extension") { CHECK(co_await end_of(20ms) == 22ms); }

@@ -69,7 +69,7 @@ TEST_CASE("a fiber that is killed leaves the countdown, and success wins over a 
     late.request_kill();
     co_await early.join();
     co_await late.join();
-    CHECK(early.result() == outcome::exited);
+    CHECK(early.result() == outcome::cancelled);
     CHECK(log == "ab+");
   });
 }

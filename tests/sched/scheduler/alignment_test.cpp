@@ -17,6 +17,7 @@
 #include "support/sanitized.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 namespace {

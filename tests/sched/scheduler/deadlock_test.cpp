@@ -5,8 +5,8 @@
 #include <ringlet/deadlock.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/joinall.hpp>
-#include <ringlet/remote.hpp>
 #include <ringlet/run.hpp>
+#include <ringlet/scheduler_handle.hpp>
 #include <ringlet/shield.hpp>
 #include <ringlet/sleep.hpp>
 #include <ringlet/task_group.hpp>
@@ -27,6 +27,7 @@
 #include "support/aborts.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -65,8 +66,8 @@ TEST_CASE(
       co_await pair.one.join();
     } catch (const cancelled&) {
       unwound = true;
-      CHECK(pair.one.result() == outcome::exited);
-      CHECK(pair.other.result() == outcome::exited);
+      CHECK(pair.one.result() == outcome::cancelled);
+      CHECK(pair.other.result() == outcome::cancelled);
       throw;
     }
   };
@@ -118,7 +119,7 @@ TEST_CASE("a deadlock that the main task outlives is reported") {
           co_await pair.one.join();
         } catch (const cancelled&) {  // and not rethrown
         }
-        CHECK(pair.other.result() == outcome::exited);
+        CHECK(pair.other.result() == outcome::cancelled);
         co_await sleep(1h);  // the kill was delivered once
       },
       collecting(reports));
@@ -176,8 +177,8 @@ TEST_CASE("an operation in flight prevents a deadlock until it has ended") {
 TEST_CASE("a remote prevents a deadlock until the last one is dropped while the scheduler sleeps") {
   scripted_engine engine;
   embrace pair;
-  std::optional<remote> first;
-  std::optional<remote> second;
+  std::optional<scheduler_handle> first;
+  std::optional<scheduler_handle> second;
   int idle = 0;
   engine.on_idle = [&] {
     ++idle;
@@ -193,7 +194,7 @@ TEST_CASE("a remote prevents a deadlock until the last one is dropped while the 
   };
   CHECK_THROWS_AS(run_on(engine, main()), deadlock);
   CHECK(idle == 5);
-  CHECK(engine.bells() == 1);
+  CHECK(engine.notifications() == 1);
 }
 
 TEST_CASE("a deadlock is thrown when the last remote is dropped on another thread") {
@@ -201,8 +202,9 @@ TEST_CASE("a deadlock is thrown when the last remote is dropped on another threa
   std::thread other;
   const auto main = [&]() -> task<> {
     pair.begin();
-    other =
-        std::thread([handle = remote()]() mutable { const remote dropped = std::move(handle); });
+    other = std::thread([handle = scheduler_handle()]() mutable {
+      const scheduler_handle dropped = std::move(handle);
+    });
     co_await pair.one.join();
   };
   CHECK_THROWS_AS(run(main()), deadlock);
@@ -217,7 +219,7 @@ TEST_CASE("work posted by a remote that is gone runs before a deadlock is found"
     pair.begin();
     co_await yield();
     {
-      const remote here;
+      const scheduler_handle here;
       here.post([&] { pair.one.request_kill(); });
     }
     CHECK(co_await pair.other.join());
@@ -233,8 +235,8 @@ TEST_CASE("after the main task has ended there is no deadlock: the other fibers 
     co_await yield();
   };
   run_on(engine, main());
-  CHECK(pair.one.result() == outcome::exited);
-  CHECK(pair.other.result() == outcome::exited);
+  CHECK(pair.one.result() == outcome::cancelled);
+  CHECK(pair.other.result() == outcome::cancelled);
 }
 
 TEST_CASE("shields inside a group that the main task waits for do not prevent a deadlock") {

@@ -5,8 +5,8 @@
 // clock makes times exact.
 #include <ringlet/dump.hpp>
 #include <ringlet/joinall.hpp>
-#include <ringlet/remote.hpp>
 #include <ringlet/run.hpp>
+#include <ringlet/scheduler_handle.hpp>
 #include <ringlet/shield.hpp>
 #include <ringlet/sleep.hpp>
 #include <ringlet/task_group.hpp>
@@ -25,6 +25,7 @@
 #include "support/aborts.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -231,8 +232,11 @@ TEST_CASE("a running fiber is in a limit, too, and fibers with one and without a
     const auto shows = []() -> task<std::string> { co_return dump(); };
     CHECK(heading_of(1, co_await with_timeout(2s, shows())) ==
           "fiber 1: running, within a limit with 2.000 s left");
-    const auto in_time = [](until limit) -> task<> { co_await with_timeout(limit, go_deep(0)); };
-    for (int i = 0; i < 8; ++i) spawn(in_time, i < 4 ? until(forever) : until(1s * (i + 1)));
+    const auto in_time = [](time_limit timeout) -> task<> {
+      co_await with_timeout(timeout, go_deep(0));
+    };
+    for (int i = 0; i < 8; ++i)
+      spawn(in_time, i < 4 ? time_limit(forever) : time_limit(1s * (i + 1)));
     co_await yield();
     const std::string text = dump();
     CHECK(contains(text, "4 fibers (2, 3, 4, 5): sleep, for 0.000 s, 3600.000 s left\n"));
@@ -550,7 +554,7 @@ TEST_CASE("fibers are listed oldest first") {
 TEST_CASE("dump works between fibers, when no fiber is running") {
   std::string text;
   const auto main = [&]() -> task<> {
-    const remote here;
+    const scheduler_handle here;
     const auto waiting = spawn([&]() -> task<> { co_await sleep(1h); });
     here.post([&] {
       text = dump();

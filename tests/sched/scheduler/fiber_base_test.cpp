@@ -1,11 +1,11 @@
 // What every fiber has whatever its result is: callbacks at its end, kills that carry an exception,
 // the outcome.
 //
-// Method: callbacks and fibers note their steps in one string. What is reported as unobserved is
+// Method: callbacks and fibers note their steps in one string. What is reported as unhandled is
 // noted, too. In fibers that are killed no co_await stands inside of a CHECK, which would swallow
 // what is thrown.
+#include <ringlet/extend/fiber_base.hpp>
 #include <ringlet/fiber.hpp>
-#include <ringlet/fiber_base.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/shield.hpp>
 #include <ringlet/sleep.hpp>
@@ -31,6 +31,7 @@
 #include "support/sanitized.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -67,7 +68,7 @@ std::string sentence_of(const std::exception_ptr& error) {
 // Settings that note failures that were not looked at.
 options noting(std::string& log) {
   options settings;
-  settings.on_unobserved = [&log](const unobserved_error& failure) {
+  settings.on_unhandled_error = [&log](const unhandled_error& failure) {
     log += "[" + std::to_string(failure.id) + " " + std::string(failure.name) + ": " +
            sentence_of(failure.error) + "]";
   };
@@ -144,7 +145,7 @@ TEST_CASE("a callback takes the handle or nothing, and sees how the fiber has en
     good.on_done([&](fiber<int> ended) { log += ended.done() ? "done " : "not done "; });
     bad.on_done([&](const fiber<>& ended) { log += sentence_of(ended.error()) + " "; });
     gone.on_done([&](const auto& ended) {
-      log += ended.result() == outcome::exited ? "exited" : "not exited";
+      log += ended.result() == outcome::cancelled ? "exited" : "not exited";
     });
     co_await yield();
     co_await gone.kill();
@@ -216,7 +217,7 @@ TEST_CASE("a callback may kill other fibers, and wake fibers that wait for them"
     const auto target = spawn([]() -> task<> { co_await sleep(1ms); });
     target.on_done([=] { victim.request_kill(); });
     co_await victim.join();
-    CHECK(victim.result() == outcome::exited);
+    CHECK(victim.result() == outcome::cancelled);
     CHECK(engine.now() == begin + 1'000'000);
   };
   run_on(engine, main());
@@ -455,7 +456,7 @@ TEST_CASE("a callback that comes with the end of the run is called, and may stil
   };
   run_on(engine, main());
   CHECK(log == "called again and again and again");
-  CHECK(born.result() == outcome::exited);  // the main task had ended
+  CHECK(born.result() == outcome::cancelled);  // the main task had ended
 }
 
 // row: GL-11
@@ -571,7 +572,7 @@ TEST_CASE("joins and callbacks of a fiber killed before it began are served") {
       co_return;
     });
     target.on_done([&](const fiber<>& ended) {
-      log += ended.result() == outcome::exited ? "exited " : "not exited ";
+      log += ended.result() == outcome::cancelled ? "exited " : "not exited ";
     });
     const auto joining = spawn([&, target]() -> task<> {
       co_await target.join();
@@ -695,7 +696,7 @@ TEST_CASE("the first kill decides for a fiber that has not begun") {
     given_first.request_kill(error_of("third"));
     CHECK(co_await plain_first.join());
     CHECK(co_await given_first.join());
-    CHECK(plain_first.result() == outcome::exited);
+    CHECK(plain_first.result() == outcome::cancelled);
     CHECK(given_first.result() == outcome::error);
     CHECK_THROWS_WITH(co_await given_first.get(), "first");
   };
@@ -844,7 +845,7 @@ TEST_CASE("killing a fiber that has ended is true at once, and changes nothing")
     CHECK(co_await gone.kill(error_of("too late")));
     CHECK(good.value() == 42);
     CHECK_THROWS_WITH(co_await bad.get(), "its own");
-    CHECK(gone.result() == outcome::exited);
+    CHECK(gone.result() == outcome::cancelled);
   };
   run_on(engine, main(), noting(log));
   CHECK(log.empty());
@@ -861,11 +862,11 @@ TEST_CASE("a null exception is a plain kill, and a given cancelled ends as exite
     const auto not_begun = spawn(sleep_long);
     not_begun.request_kill(std::make_exception_ptr(cancelled()));
     co_await not_begun.join();
-    CHECK(not_begun.result() == outcome::exited);
+    CHECK(not_begun.result() == outcome::cancelled);
     with_null.request_kill(std::exception_ptr());
     CHECK(co_await with_cancelled.kill(std::make_exception_ptr(cancelled())));
-    CHECK(with_null.result() == outcome::exited);
-    CHECK(with_cancelled.result() == outcome::exited);
+    CHECK(with_null.result() == outcome::cancelled);
+    CHECK(with_cancelled.result() == outcome::cancelled);
     CHECK(with_cancelled.error() == nullptr);
   };
   run_on(engine, main());
@@ -942,7 +943,7 @@ TEST_CASE("a killed fiber kills no other fiber any more: every wait is a checkpo
       co_await target.kill();
     });
     co_await killer.join();
-    CHECK(killer.result() == outcome::exited);
+    CHECK(killer.result() == outcome::cancelled);
     CHECK_FALSE(target.done());
     CHECK(co_await target.kill());
   };
@@ -967,7 +968,7 @@ TEST_CASE("two fibers that kill and await each other both end") {
     });
     a = spawn([&]() -> task<> { co_await b.kill(); });
     CHECK(co_await b.get());
-    CHECK(a.result() == outcome::exited);
+    CHECK(a.result() == outcome::cancelled);
   };
   run_on(engine, main());
 }
@@ -1049,20 +1050,21 @@ TEST_CASE("exceptions that were never delivered are freed with their fiber") {
 
 // rows: W2 GL-05
 TEST_CASE(
-    "a killed fiber has no value: it is exited, without an error, and get throws errc::exited") {
+    "a killed fiber has no value: it is exited, without an error, and get throws "
+    "errc::fiber_cancelled") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto target = spawn(sleep_long);
     co_await yield();
     co_await target.kill();
-    CHECK(target.result() == outcome::exited);
+    CHECK(target.result() == outcome::cancelled);
     CHECK(target.done());
     CHECK(target.error() == nullptr);
     bool exited = false;
     try {
       co_await target.get();
     } catch (const std::system_error& error) {
-      exited = error.code() == errc::exited;
+      exited = error.code() == errc::fiber_cancelled;
     }
     CHECK(exited);
   };
@@ -1087,7 +1089,7 @@ TEST_CASE("the outcome tells what came last, not that the fiber was killed") {
     co_await yield();
     co_await caught.kill();
     CHECK(caught.result() == outcome::value);
-    CHECK(thrown_by_itself.result() == outcome::exited);
+    CHECK(thrown_by_itself.result() == outcome::cancelled);
   };
   run_on(engine, main());
 }

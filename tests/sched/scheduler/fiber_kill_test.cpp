@@ -5,8 +5,8 @@
 // which would swallow what is thrown.
 #include <ringlet/blocking.hpp>
 #include <ringlet/fiber.hpp>
-#include <ringlet/remote.hpp>
 #include <ringlet/run.hpp>
+#include <ringlet/scheduler_handle.hpp>
 #include <ringlet/sleep.hpp>
 
 #include <doctest/doctest.h>
@@ -24,6 +24,7 @@
 #include "support/sanitized.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -101,7 +102,7 @@ TEST_CASE("a fiber that is killed before it began never runs, and its arguments 
     made_task.request_kill();
     CHECK(co_await with_arguments.join());
     CHECK(co_await made_task.join());
-    CHECK(with_arguments.result() == outcome::exited);
+    CHECK(with_arguments.result() == outcome::cancelled);
     CHECK(with_arguments.error() == nullptr);
     CHECK(life.use_count() == 1);
   };
@@ -115,7 +116,7 @@ TEST_CASE("two kills of a fiber that has not begun count as one") {
     const auto killed = spawn(nothing);
     killed.request_kill();
     CHECK(co_await killed.kill());
-    CHECK(killed.result() == outcome::exited);
+    CHECK(killed.result() == outcome::cancelled);
   };
   run_on(engine, main());
 }
@@ -419,7 +420,7 @@ TEST_CASE("a fiber that kills itself ends there, and with request_kill at its ne
       log += "not here";
     });
     co_await self.join();
-    CHECK(self.result() == outcome::exited);
+    CHECK(self.result() == outcome::cancelled);
     self = spawn([&]() -> task<> {
       self.request_kill();
       log += "b";
@@ -427,7 +428,7 @@ TEST_CASE("a fiber that kills itself ends there, and with request_kill at its ne
       log += "not here";
     });
     co_await self.join();
-    CHECK(self.result() == outcome::exited);
+    CHECK(self.result() == outcome::cancelled);
   };
   run_on(engine, main());
   CHECK(log == "ab");
@@ -464,7 +465,7 @@ TEST_CASE("a fiber that waits for a kill can be killed, and its victim is killed
     const auto killer = spawn([=]() -> task<> { co_await stubborn.kill(); });
     co_await yield();
     CHECK(co_await killer.kill());
-    CHECK(killer.result() == outcome::exited);
+    CHECK(killer.result() == outcome::cancelled);
     CHECK(co_await stubborn.join());
     CHECK(stubborn.result() == outcome::value);
   };
@@ -475,10 +476,10 @@ TEST_CASE("a kill from posted work, outside of any fiber, acts like any other") 
   const auto main = []() -> task<> {
     const auto killed = spawn([]() -> task<> { co_await sleep(1h); });
     co_await yield();
-    const remote here;
+    const scheduler_handle here;
     here.post([killed] { killed.request_kill(); });
     CHECK(co_await killed.join());
-    CHECK(killed.result() == outcome::exited);
+    CHECK(killed.result() == outcome::cancelled);
   };
   run(main());
 }

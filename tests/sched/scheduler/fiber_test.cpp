@@ -23,6 +23,7 @@
 #include "support/aborts.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -432,7 +433,7 @@ TEST_CASE("get with a limit throws timed_out, and the fiber continues") {
   run_on(engine, main());
 }
 
-TEST_CASE("get of a fiber that was killed throws errc::exited") {
+TEST_CASE("get of a fiber that was killed throws errc::fiber_cancelled") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto killed = spawn(answer);
@@ -441,7 +442,7 @@ TEST_CASE("get of a fiber that was killed throws errc::exited") {
       co_await killed.get();
       FAIL("it must throw");
     } catch (const std::system_error& error) {
-      CHECK(error.code() == errc::exited);
+      CHECK(error.code() == errc::fiber_cancelled);
     }
   };
   run_on(engine, main());
@@ -513,7 +514,7 @@ TEST_CASE("the outcome is pending, then value, error or exited") {
     CHECK_THROWS_WITH(std::rethrow_exception(bad.error()), "expected");
     CHECK(gone.result() == outcome::pending);
     co_await gone.kill();
-    CHECK(gone.result() == outcome::exited);
+    CHECK(gone.result() == outcome::cancelled);
     CHECK(gone.error() == nullptr);
   };
   run_on(engine, main());
@@ -583,7 +584,7 @@ TEST_CASE("a handle outlives run and keeps the result") {
   CHECK(good.name() == "good");
   CHECK(good.state().value().get() == std::string(100, 'x'));
   CHECK_THROWS_WITH(std::rethrow_exception(bad.error()), "kept");
-  CHECK(gone.result() == outcome::exited);
+  CHECK(gone.result() == outcome::cancelled);
 }
 
 TEST_CASE("a fiber of an earlier run can be joined and read in a later one") {

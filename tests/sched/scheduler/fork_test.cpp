@@ -6,8 +6,8 @@
 #include <ringlet/event.hpp>
 #include <ringlet/greenlet.hpp>
 #include <ringlet/queue.hpp>
-#include <ringlet/remote.hpp>
 #include <ringlet/run.hpp>
+#include <ringlet/scheduler_handle.hpp>
 #include <ringlet/sleep.hpp>
 
 #include <doctest/doctest.h>
@@ -129,13 +129,13 @@ TEST_CASE("spawning and posting in the child abort it") {
     spawn(five());
     co_return;
   })));
-  std::optional<remote> here;
+  std::optional<scheduler_handle> here;
   const auto main = [&]() -> task<> {
     here.emplace();
     CHECK(was_refused(run_in_child([&] { here->post([] {}); })));
     // Copying and dropping handles is no use of the scheduler.
     const child_end end = run_in_child([&] {
-      const remote copy = *here;
+      const scheduler_handle copy = *here;
       here.reset();
     });
     CHECK(end.status == 0);
@@ -184,7 +184,7 @@ TEST_CASE("a child that was forked between fibers aborts before a fiber runs in 
 TEST_CASE("a child that was forked in posted work aborts before more of it runs") {
   std::optional<forked_child> child;
   const auto main = [&]() -> task<> {
-    const remote here;
+    const scheduler_handle here;
     here.post([&] { child.emplace(); });
     here.post([&] {
       if (child->is_here()) std::fprintf(stderr, "more work ran");

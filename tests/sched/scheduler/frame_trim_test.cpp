@@ -1,7 +1,7 @@
 // What a scheduler does with the memory of fibers that have ended: gives it back in its next sleep,
 // and wakes up for that once.
+#include <ringlet/detail/frame_pool.hpp>
 #include <ringlet/fiber.hpp>
-#include <ringlet/frame_pool.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/sleep.hpp>
 
@@ -15,6 +15,7 @@
 #include "sched/scripted_run.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 

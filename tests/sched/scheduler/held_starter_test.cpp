@@ -30,6 +30,7 @@
 #include "support/aborts.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -86,7 +87,7 @@ TEST_CASE("a kill ends the group's fibers before the body's locals are destroyed
     CHECK(co_await starter.kill());
     CHECK(log == "one two local ");
     CHECK(engine.now() == begin + 6'000'000);
-    CHECK(starter.result() == outcome::exited);
+    CHECK(starter.result() == outcome::cancelled);
   });
 }
 
@@ -433,7 +434,7 @@ TEST_CASE("a group opened where an interruption is pending starts no fiber") {
       });
     });
     co_await starter.join();
-    CHECK(starter.result() == outcome::exited);
+    CHECK(starter.result() == outcome::cancelled);
     CHECK_FALSE(ran);
   });
 }
@@ -603,7 +604,7 @@ TEST_CASE("when_all throws the first failure and reports the rest") {
 TEST_CASE("with group_failure::report a failed fiber is reported by name, and the rest continue") {
   std::vector<std::string> reports;
   options settings;
-  settings.on_unobserved = [&](const unobserved_error& failure) {
+  settings.on_unhandled_error = [&](const unhandled_error& failure) {
     reports.push_back(std::string(failure.name) + ": " + text_of(failure.error));
   };
   run_scripted(
@@ -634,7 +635,7 @@ TEST_CASE("with group_failure::report the body's error ends the group, and comes
     };
     const group_options settings{.on_failure = group_failure::report};
     CHECK(co_await outcome_of(with_group(settings, body)) == "body");
-    CHECK(one.result() == outcome::exited);
+    CHECK(one.result() == outcome::cancelled);
   });
 }
 

@@ -3,7 +3,7 @@
 // Method: the scripted engine completes a read when the test says so, before or after it was asked
 // to cancel it. Results are noted as words.
 #include <ringlet/as_result.hpp>
-#include <ringlet/operation_wait.hpp>
+#include <ringlet/extend/operation_wait.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>
 
@@ -18,15 +18,16 @@
 #include "support/allocations.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
 namespace {
 
 // Waits for the operation and then yields, and notes what came of both.
-task<> note_outcome(std::string& log, until limit) {
+task<> note_outcome(std::string& log, time_limit timeout) {
   try {
-    const result<std::int32_t> got = co_await as_result(probe(7, limit));
+    const result<std::int32_t> got = co_await as_result(probe(7, timeout));
     log += got ? std::to_string(*got) : got.error().message();
   } catch (const cancelled&) {
     log += "cancelled";
@@ -49,9 +50,9 @@ struct waiting_fiber {
   operation& in_flight() { return engine.oldest(opcode::read); }
 
   // Starts it, lets the script act, and gives the notes when it has ended.
-  std::string after(std::function<task<>()> script, until limit = forever) {
+  std::string after(std::function<task<>()> script, time_limit timeout = forever) {
     const auto main = [&]() -> task<> {
-      waiting = spawn(note_outcome, std::ref(log), limit);
+      waiting = spawn(note_outcome, std::ref(log), timeout);
       co_await yield();
       co_await script();
       co_await waiting.join();
@@ -251,7 +252,7 @@ TEST_CASE("an operation that completes at once succeeds although its limit has p
   const auto main = [&]() -> task<> {
     engine.on_start = [&](operation& op) { engine.complete(op, 5); };
     CHECK(co_await probe(7, 0s) == 5);
-    CHECK(co_await probe(7, until::at(1)) == 5);
+    CHECK(co_await probe(7, time_limit::at(1)) == 5);
     engine.on_start = nullptr;
     CHECK_THROWS_AS(co_await probe(7, 0s), timed_out);
   };

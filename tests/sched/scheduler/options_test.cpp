@@ -1,5 +1,5 @@
 // Options: what happens to failures that were not looked at, and where the other settings go. The
-// grace time is tested with the endings, in run_test.cpp.
+// shutdown timeout is tested with the endings, in run_test.cpp.
 //
 // Method: a handler of the test notes failures. The default handler writes to standard error, so it
 // is watched in a child process, whose scripted clock decides what a second is.
@@ -37,6 +37,8 @@
 #include "support/sanitized.hpp"
 
 using namespace ringlet;
+using namespace ringlet::detail;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -47,7 +49,7 @@ task<int> fail(const char* sentence) {
   co_return 0;
 }
 
-task<> fail_with(std::errc code) {
+task<> fail_by_code(std::errc code) {
   throw std::system_error(std::make_error_code(code));
   co_return;
 }
@@ -55,7 +57,7 @@ task<> fail_with(std::errc code) {
 // Notes "ID name: sentence;" for each failure.
 options noting(std::string& log) {
   options settings;
-  settings.on_unobserved = [&log](const unobserved_error& failure) {
+  settings.on_unhandled_error = [&log](const unhandled_error& failure) {
     log += std::to_string(failure.id) + " " + std::string(failure.name) + ": ";
     try {
       std::rethrow_exception(failure.error);
@@ -78,7 +80,7 @@ std::string printed(const Main& main) {
 }
 
 // Appends the line of the innermost await in this file; 0 where none is known.
-void note_lines(const unobserved_error& failure, std::vector<std::uint32_t>& lines) {
+void note_lines(const unhandled_error& failure, std::vector<std::uint32_t>& lines) {
   std::uint32_t line = 0;
   for (const std::source_location& site : failure.awaits) {
     if (std::string_view(site.file_name()).ends_with("options_test.cpp") && line == 0)
@@ -266,7 +268,7 @@ TEST_CASE("an exception that was caught is not in the awaits of a later failure"
   };
   std::vector<std::size_t> awaits;
   options settings;
-  settings.on_unobserved = [&](const unobserved_error& failure) {
+  settings.on_unhandled_error = [&](const unhandled_error& failure) {
     awaits.push_back(failure.awaits.size());
   };
   scripted_engine engine;
@@ -293,7 +295,7 @@ TEST_CASE("an exception that was caught is not in the awaits of a later failure"
 TEST_CASE("each failure is reported with its own awaits, even when others have failed since") {
   std::vector<std::uint32_t> lines;
   options settings;
-  settings.on_unobserved = [&](const unobserved_error& failure) { note_lines(failure, lines); };
+  settings.on_unhandled_error = [&](const unhandled_error& failure) { note_lines(failure, lines); };
   scripted_engine engine;
   std::uint32_t first = 0;
   const auto main = [&]() -> task<> {
@@ -314,7 +316,7 @@ TEST_CASE("each failure is reported with its own awaits, even when others have f
 TEST_CASE("a failure that no coroutine threw has no awaits, even after another fiber was killed") {
   std::vector<std::string> reports;
   options settings;
-  settings.on_unobserved = [&](const unobserved_error& failure) {
+  settings.on_unhandled_error = [&](const unhandled_error& failure) {
     reports.push_back(fmt::format("{} {}", failure.id, failure.awaits.size()));
   };
   scripted_engine engine;
@@ -325,8 +327,8 @@ TEST_CASE("a failure that no coroutine threw has no awaits, even after another f
       co_await killed.kill();
     }
     // Where the killed one was, as far as the pool of frames gives the same memory again.
-    const fiber<> unborn = spawn(sleep_for(1h));
-    co_await unborn.kill(std::make_exception_ptr(std::runtime_error("given")));
+    const fiber<> unstarted = spawn(sleep_for(1h));
+    co_await unstarted.kill(std::make_exception_ptr(std::runtime_error("given")));
   };
   run_on(engine, main(), settings);
   CHECK(reports == std::vector<std::string>{"3 0"});
@@ -335,7 +337,7 @@ TEST_CASE("a failure that no coroutine threw has no awaits, even after another f
 TEST_CASE("a failure that a group hides is reported with its awaits, as every failure is") {
   std::vector<std::uint32_t> lines;
   options settings;
-  settings.on_unobserved = [&](const unobserved_error& failure) { note_lines(failure, lines); };
+  settings.on_unhandled_error = [&](const unhandled_error& failure) { note_lines(failure, lines); };
   scripted_engine engine;
   std::uint32_t first = 0;
   const auto main = [&]() -> task<> {
@@ -364,7 +366,7 @@ TEST_CASE("a failure is reported when there is no memory for its awaits" *
           doctest::skip(!allocations_are_counted())) {
   std::vector<std::string> reports;
   options settings;
-  settings.on_unobserved = [&](const unobserved_error& failure) {
+  settings.on_unhandled_error = [&](const unhandled_error& failure) {
     reports.push_back(fmt::format("{} {}", failure.id, failure.awaits.size()));
   };
   scripted_engine engine;
@@ -397,7 +399,7 @@ TEST_CASE("a failure is reported when there is no memory for its awaits" *
 TEST_CASE("the spawn site is the place of the call, with up to six arguments") {
   std::vector<std::uint32_t> lines;
   options settings;
-  settings.on_unobserved = [&](const unobserved_error& failure) {
+  settings.on_unhandled_error = [&](const unhandled_error& failure) {
     CHECK(std::string_view(failure.spawned_at.file_name()).ends_with("options_test.cpp"));
     lines.push_back(failure.spawned_at.line());
   };
@@ -463,14 +465,14 @@ TEST_CASE("a count that is to be printed hides no deadlock") {
 
 TEST_CASE("by default peers that went away are not worth a line") {
   const std::string text = printed([]() -> task<> {
-    spawn(fail_with, std::errc::connection_reset);
-    spawn(fail_with, std::errc::broken_pipe);
-    spawn(fail_with, std::errc::connection_aborted);
+    spawn(fail_by_code, std::errc::connection_reset);
+    spawn(fail_by_code, std::errc::broken_pipe);
+    spawn(fail_by_code, std::errc::connection_aborted);
     spawn([]() -> task<> {
       throw std::system_error(make_error_code(errc::end_of_stream));
       co_return;
     });
-    spawn(fail_with, std::errc::no_space_on_device);
+    spawn(fail_by_code, std::errc::no_space_on_device);
     co_await yield();
   });
   CHECK(count(text, "\n") == 1);
@@ -506,10 +508,10 @@ TEST_CASE("the sizes in the options reach the engine") {
   settings.sizes.buffer_count = 8;
   settings.sizes.buffer_size = 512;
   const auto main = []() -> task<> {
-    engine& carrier = current_scheduler().carrier();
-    CHECK(carrier.buffers_free() == 8);
-    CHECK(carrier.buffers().size() == 512);
-    CHECK(carrier.name().find("8 buffers") != std::string::npos);
+    extend::engine& engine = current_scheduler().engine();
+    CHECK(engine.buffers_free() == 8);
+    CHECK(engine.buffers().size() == 512);
+    CHECK(engine.name().find("8 buffers") != std::string::npos);
     co_return;
   };
   run(main(), settings);
@@ -535,10 +537,10 @@ TEST_CASE("the engine that the options name is used, whatever the environment sa
         "RINGLET_ENGINE is 'nonsense'; it must be uring or epoll\n");
 }
 
-TEST_CASE("the defaults are safe: five seconds of grace, a printing handler, no name") {
+TEST_CASE("the defaults are safe: five seconds to shut down, a printing handler, no name") {
   const options settings;
-  CHECK(settings.grace == 5s);
-  CHECK_FALSE(settings.on_unobserved);
+  CHECK(settings.shutdown_timeout == 5s);
+  CHECK_FALSE(settings.on_unhandled_error);
   CHECK(settings.name.empty());
   CHECK(settings.engine == engine_kind::automatic);
 }

@@ -9,8 +9,8 @@
 // What lists as *stricter* promises more than gevent does.
 #include <ringlet/fiber.hpp>
 #include <ringlet/joinall.hpp>
-#include <ringlet/remote.hpp>
 #include <ringlet/run.hpp>
+#include <ringlet/scheduler_handle.hpp>
 #include <ringlet/sleep.hpp>
 #include <ringlet/with_timeout.hpp>
 
@@ -25,6 +25,7 @@
 #include "sched/scripted_run.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -337,7 +338,7 @@ TEST_CASE("of a wake-up and a kill the one that came first counts") {
       co_await joining.join();
       CHECK(log == "end joined ");
     }
-    CHECK(joining.result() == outcome::exited);
+    CHECK(joining.result() == outcome::cancelled);
   };
   run_on(engine, main());
 }
@@ -446,7 +447,7 @@ TEST_CASE("fibers that only yield hold up timers and input for one turn (stricte
         co_await yield();
       }
     };
-    const auto timer = spawn([&]() -> task<> {
+    const auto timer_entry = spawn([&]() -> task<> {
       co_await sleep(1ms);
       at_timer = yields;
     });
@@ -459,7 +460,7 @@ TEST_CASE("fibers that only yield hold up timers and input for one turn (stricte
     const auto two = spawn(busy);
     engine.advance(1'000'000);
     engine.complete(engine.oldest(opcode::read, 7), 1);
-    co_await joinall(timer, input);
+    co_await joinall(timer_entry, input);
     stop = true;
     co_await joinall(one, two);
   };
@@ -519,7 +520,7 @@ TEST_CASE("posted work runs in its order, once a turn, after completions") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
-    const remote here;
+    const scheduler_handle here;
     const auto reader = spawn(read_and_note, std::ref(log), 7, "io ");
     co_await yield();
     engine.complete(engine.oldest(opcode::read, 7), 0);

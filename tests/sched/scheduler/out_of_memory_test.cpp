@@ -5,14 +5,14 @@
 // noexcept functions that would end the program. (Exceptions come from elsewhere: the runtime keeps
 // memory for them.) Under sanitizers operator new cannot fail, and nothing is shown here.
 #include <ringlet/as_result.hpp>
+#include <ringlet/detail/frame_pool.hpp>
 #include <ringlet/event.hpp>
-#include <ringlet/frame_pool.hpp>
+#include <ringlet/fiber_set.hpp>
 #include <ringlet/generator.hpp>
-#include <ringlet/group.hpp>
 #include <ringlet/pool.hpp>
 #include <ringlet/queue.hpp>
-#include <ringlet/remote.hpp>
 #include <ringlet/run.hpp>
+#include <ringlet/scheduler_handle.hpp>
 #include <ringlet/select.hpp>
 #include <ringlet/sleep.hpp>
 #include <ringlet/spawn_after.hpp>
@@ -39,6 +39,7 @@
 #include "support/sockets.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -48,7 +49,7 @@ namespace {
 struct world {
   event door, never;
   queue<int> items, full{1}, closing, selected;
-  group crowd;
+  fiber_set crowd;
   int woken = 0, cancelled_ones = 0, late = 0, moved_on = 0, popped = 0, closed = 0, chosen = 0;
   std::optional<out_of_memory> shortage;
 
@@ -102,14 +103,14 @@ struct world {
     all.push_back(spawn(join_others(all[3])));
     closing.try_pop();
     co_await yield();
-    const fiber<> unborn = spawn(sleep_for(1h));
+    const fiber<> unstarted = spawn(sleep_for(1h));
     const std::array<int, 3> numbers{1, 2, 3};
 
     shortage.emplace();
     door.set();
     all[1].request_kill();
     all[2].request_kill();
-    unborn.request_kill();
+    unstarted.request_kill();
     items.try_push(numbers[2]);
     selected.try_push(numbers[0]);
     const std::optional<int> left = full.try_pop();
@@ -117,12 +118,12 @@ struct world {
     items.close_now();
     for (std::size_t i = 0; i < all.size(); ++i) co_await all[i].join();
     co_await poppers.join();
-    co_await unborn.join();
+    co_await unstarted.join();
     shortage.reset();
 
     CHECK(left == 1);
-    CHECK(all[1].result() == outcome::exited);
-    CHECK(unborn.result() == outcome::exited);
+    CHECK(all[1].result() == outcome::cancelled);
+    CHECK(unstarted.result() == outcome::cancelled);
   }
 
   void check() const {
@@ -300,7 +301,7 @@ TEST_CASE("a fiber that a group has no memory for never begins, and leaves nothi
   }
   SUBCASE("of a group as in gevent") {
     run_scripted([](scripted_engine&) -> task<> {
-      group all;
+      fiber_set all;
       co_await fail_to_spawn([&all](task<> call) { all.spawn(std::move(call)); });
       CHECK(all.empty());
     });
@@ -330,7 +331,7 @@ TEST_CASE("a fiber that a group has no memory for never begins, and leaves nothi
   }
   SUBCASE("of a group that is being killed with an exception") {
     run_scripted([](scripted_engine&) -> task<> {
-      group all;
+      fiber_set all;
       const fiber<> stubborn = all.spawn([]() -> task<> {
         try {
           co_await sleep(1h);
@@ -376,7 +377,7 @@ TEST_CASE("a spawn into a group that fails throws, and its body never runs") {
       CHECK(all.size() == 0);
     };
     co_await with_group(body);
-    group those;
+    fiber_set those;
     auto into = [&those](const std::shared_ptr<int>& begun) { those.spawn(keep(begun)); };
     co_await fail_to_make_a_fiber(into, 2);
     CHECK(those.empty());
@@ -455,7 +456,7 @@ TEST_CASE("a callback, a name and a post that find no memory throw, and nothing 
     co_await yield();
     CHECK(*kept == 1);
     CHECK(kept.use_count() == 1);
-    const remote here;
+    const scheduler_handle here;
     CHECK(fail_one_after_the_other([&] { here.post([kept] { ++*kept; }); }) >= 1);
     co_await sleep(1ms);
     CHECK(*kept == 2);

@@ -23,6 +23,7 @@
 #include "support/sanitized.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -119,7 +120,7 @@ TEST_CASE("fibers that refuse to end are listed, and the code is 70") {
     stubborn.set_name("stubborn");
     co_await yield();
   };
-  const child_end end = program(main, {.grace = 2ms});
+  const child_end end = program(main, {.shutdown_timeout = 2ms});
   CHECK(end.status == 70);
   CHECK(contains(end.errors, "fiber 2 \"stubborn\": "));
 }

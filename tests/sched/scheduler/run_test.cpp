@@ -27,6 +27,7 @@
 #include "support/aborts.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -50,7 +51,8 @@ task<> swallow_for_ever() {
   }
 }
 
-// Ends with the result of an operation that the engine does not answer before the grace is over.
+// Ends with the result of an operation that the engine does not answer before the shutdown timeout
+// is over.
 task<> wait_for_slow_kernel() { co_await probe(); }
 
 bool contains(const std::string& text, const std::string& part) {
@@ -87,7 +89,7 @@ TEST_CASE("run rethrows what the task throws") {
   CHECK_THROWS_WITH(run(main()), "from inside");
 }
 
-TEST_CASE("a killed main task has no value: run throws errc::exited") {
+TEST_CASE("a killed main task has no value: run throws errc::fiber_cancelled") {
   scripted_engine engine;
   const auto main = []() -> task<int> {
     current().kill();
@@ -98,7 +100,7 @@ TEST_CASE("a killed main task has no value: run throws errc::exited") {
     run_on(engine, main());
     FAIL("it must throw");
   } catch (const std::system_error& error) {
-    CHECK(error.code() == errc::exited);
+    CHECK(error.code() == errc::fiber_cancelled);
     CHECK(std::string_view(error.what()).starts_with("the main task was killed"));
   }
 }
@@ -280,7 +282,8 @@ TEST_CASE("clean-up may use everything that does not wait") {
 
 // Fibers that refuse to end
 
-TEST_CASE("a fiber that outlives the grace time is listed, and may still end in the second one") {
+TEST_CASE(
+    "a fiber that outlives the shutdown timeout is listed, and may still end in the second one") {
   const child_end end = run_in_child([] {
     scripted_engine engine;
     const auto main = [&]() -> task<> {
@@ -291,14 +294,15 @@ TEST_CASE("a fiber that outlives the grace time is listed, and may still end in 
     int idle = 0;
     engine.on_idle = [&] {
       ++idle;
-      if (idle == 3) engine.hold_cancellations(false);  // after the first grace time
+      if (idle == 3) engine.hold_cancellations(false);  // after the first shutdown timeout
       return idle == 3;
     };
     options settings;
-    settings.grace = 2s;
+    settings.shutdown_timeout = 2s;
     const steady_ns begin = engine.now();
     run_on(engine, main(), settings);
-    RINGLET_ASSERT(engine.now() == begin + 2'000'000'000, "the grace time is as long as it says");
+    RINGLET_ASSERT(engine.now() == begin + 2'000'000'000,
+                   "the shutdown timeout is as long as it says");
   });
   CHECK(end.status == 0);
   CHECK(contains(end.errors, "did not end within 2.0 s after the main task had ended"));
@@ -306,7 +310,7 @@ TEST_CASE("a fiber that outlives the grace time is listed, and may still end in 
   CHECK_FALSE(contains(end.errors, "within 4.0 s"));
 }
 
-TEST_CASE("the grace time begins when the main task ends, however long it has computed") {
+TEST_CASE("the shutdown timeout begins when the main task ends, however long it has computed") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -322,12 +326,12 @@ TEST_CASE("the grace time begins when the main task ends, however long it has co
     engine.advance(400'000'000);
   };
   options settings;
-  settings.grace = 300ms;
+  settings.shutdown_timeout = 300ms;
   run_on(engine, main(), settings);
   CHECK(log == "cleaned up");
 }
 
-TEST_CASE("after a second grace time run aborts: it never returns with a live fiber") {
+TEST_CASE("after a second shutdown timeout run aborts: it never returns with a live fiber") {
   CHECK(aborts_with("did not end within 4.0 s after the main task had ended", [] {
     scripted_engine engine;
     const auto main = [&]() -> task<> {
@@ -336,7 +340,7 @@ TEST_CASE("after a second grace time run aborts: it never returns with a live fi
       co_await yield();
     };
     options settings;
-    settings.grace = 2s;
+    settings.shutdown_timeout = 2s;
     run_on(engine, main(), settings);
   }));
 }
@@ -348,18 +352,18 @@ TEST_CASE("a fiber that swallows every cancellation cannot keep run from ending"
       spawn(swallow_for_ever).set_name("stubborn");
       co_await yield();
     };
-    run(main(), {.grace = 2ms});
+    run(main(), {.shutdown_timeout = 2ms});
   }));
 }
 
-TEST_CASE("a grace time that is longer than time itself is understood") {
+TEST_CASE("a shutdown timeout that is longer than time itself is understood") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     spawn([]() -> task<> { co_await sleep(1h); });
     co_await yield();
   };
   options settings;
-  settings.grace = std::chrono::nanoseconds::max();
+  settings.shutdown_timeout = std::chrono::nanoseconds::max();
   run_on(engine, main(), settings);
 }
 

@@ -1,8 +1,8 @@
 // The scheduler itself: turns, fairness, and what it offers to authors of waits.
 //
 // Method: the scripted engine counts its waits, of which a turn makes one.
+#include <ringlet/extend/scheduler.hpp>
 #include <ringlet/run.hpp>
-#include <ringlet/scheduler.hpp>
 #include <ringlet/sleep.hpp>
 
 #include <doctest/doctest.h>
@@ -19,6 +19,7 @@
 #include "sched/scripted_run.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -71,14 +72,15 @@ struct noted_turns {
   steady_ns last_time = 0;
 };
 
-struct noting_timer : timer {
-  noting_timer(timer_queue& queue, noted_turns& notes) : timer(queue), home(queue), turns(notes) {}
-  ~noting_timer() { home.give_place(); }
+struct noting_timer : timer_entry {
+  noting_timer(timer_queue& queue, noted_turns& notes)
+      : timer_entry(queue), timers(queue), turns(notes) {}
+  ~noting_timer() { timers.give_place(); }
   void arm(steady_ns deadline) noexcept {
-    home.arm(*this, deadline,
-             [](timer& due) noexcept { static_cast<noting_timer&>(due).turns.note(); });
+    timers.arm(*this, deadline,
+               [](timer_entry& due) noexcept { static_cast<noting_timer&>(due).turns.note(); });
   }
-  timer_queue& home;
+  timer_queue& timers;
   noted_turns& turns;
 };
 
@@ -90,23 +92,23 @@ struct noting_work : posted_work {
 };
 
 // Has an operation in flight that outlives all fibers.
-struct noting_guest final : shutdown_hook {
-  noting_guest(scheduler& at, std::string& notes) : home(at), log(notes) {
+struct noting_hook final : shutdown_hook {
+  noting_hook(extend::scheduler& at, std::string& notes) : scheduler(at), log(notes) {
     op.fd = 7;
-    home.carrier().start(op);
-    home.hooks().add(*this);
+    scheduler.engine().start(op);
+    scheduler.hooks().add(*this);
   }
-  ~noting_guest() { unlink(); }
+  ~noting_hook() { unlink(); }
   void on_shutdown() noexcept override {
     log += "shutdown, ";
-    home.carrier().cancel(op);
+    scheduler.engine().cancel(op);
   }
   void on_scheduler_gone() noexcept override {
     log += op.in_flight() ? "still in flight, " : "completed, ";
     log += "gone";
   }
 
-  scheduler& home;
+  extend::scheduler& scheduler;
   std::string& log;
   operation op{opcode::read, [](operation&, const completion&) noexcept {}};
 };
@@ -298,14 +300,14 @@ TEST_CASE("the time that posted work takes does not shorten the batch") {
   bool stop = false;
   int steps = 0;
   struct slow_work : posted_work {
-    slow_work(scripted_engine& at, const bool& ended) : home(at), stop(ended) {
+    slow_work(scripted_engine& at, const bool& ended) : used(at), stop(ended) {
       run = [](posted_work& self) noexcept {
         auto& me = static_cast<slow_work&>(self);
-        me.home.advance(2'000'000);
-        if (!me.stop) me.home.post(me);
+        me.used.advance(2'000'000);
+        if (!me.stop) me.used.post(me);
       };
     }
-    scripted_engine& home;
+    scripted_engine& used;
     const bool& stop;
   };
   slow_work work(engine, stop);
@@ -438,7 +440,7 @@ TEST_CASE("a thread has a scheduler inside of run, and only there") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     CHECK(current_scheduler_or_null() == &current_scheduler());
-    CHECK(&current_scheduler().carrier() == &engine);
+    CHECK(&current_scheduler().engine() == &engine);
     CHECK(current_scheduler().settings().name == "named");
     scheduler* elsewhere = &current_scheduler();
     std::thread([&] { elsewhere = current_scheduler_or_null(); }).join();
@@ -453,19 +455,20 @@ TEST_CASE("a thread has a scheduler inside of run, and only there") {
 TEST_CASE("a scheduler counts the fibers that have not ended, and visits them oldest first") {
   scripted_engine engine;
   const auto main = []() -> task<> {
-    scheduler& home = current_scheduler();
-    CHECK(home.fibers().count() == 1);
+    extend::scheduler& scheduler = current_scheduler();
+    CHECK(scheduler.fibers().count() == 1);
     std::vector<fiber<>> spawned;
     for (int i = 0; i < 4; ++i) {
       spawned.push_back(spawn([]() -> task<> { co_await sleep(1h); }));
     }
     co_await yield();
     co_await spawned[1].kill();
-    CHECK(home.fibers().count() == 4);
+    CHECK(scheduler.fibers().count() == 4);
     std::string order;
-    home.fibers().for_each([&](const fiber_base& each) { order += std::to_string(each.id()); });
+    scheduler.fibers().for_each(
+        [&](const fiber_base& each) { order += std::to_string(each.id()); });
     CHECK(order == "1245");
-    CHECK(home.running() == &current());
+    CHECK(scheduler.running() == &current());
   };
   run_on(engine, main());
 }
@@ -490,12 +493,12 @@ TEST_CASE("an external wait keeps a scheduler waiting for something that it does
 
 // Objects that outlive the fibers
 
-TEST_CASE("guests are told to end when all fibers have ended, and again when all is done") {
+TEST_CASE("shutdown hooks are told to end when all fibers have ended, and again when all is done") {
   scripted_engine engine;
   std::string log;
-  std::optional<noting_guest> guest;
+  std::optional<noting_hook> hook;
   const auto main = [&]() -> task<> {
-    guest.emplace(current_scheduler(), log);
+    hook.emplace(current_scheduler(), log);
     spawn([&]() -> task<> {
       try {
         co_await sleep(1h);
@@ -510,15 +513,15 @@ TEST_CASE("guests are told to end when all fibers have ended, and again when all
   CHECK(log == "fiber ends, shutdown, completed, gone");
 }
 
-TEST_CASE("a guest that has left is not told") {
+TEST_CASE("a shutdown hook that has left is not told") {
   scripted_engine engine;
   std::string log;
-  std::optional<noting_guest> guest;
+  std::optional<noting_hook> hook;
   const auto main = [&]() -> task<> {
-    guest.emplace(current_scheduler(), log);
-    engine.complete(guest->op, 0);
+    hook.emplace(current_scheduler(), log);
+    engine.complete(hook->op, 0);
     co_await sleep(1ms);
-    guest.reset();
+    hook.reset();
   };
   run_on(engine, main());
   CHECK(log.empty());
@@ -531,14 +534,14 @@ TEST_CASE("waiters for a descriptor are told one by one, in the order of their r
   noting_waiter b(log, 'b');
   noting_waiter c(log, 'c');
   const auto main = [&]() -> task<> {
-    scheduler& home = current_scheduler();
-    home.close_descriptor(7);
-    home.carrier().descriptor_waiters().add(a);
-    home.carrier().descriptor_waiters().add(b);
-    home.carrier().descriptor_waiters().add(c);
-    home.close_descriptor(7);
+    extend::scheduler& scheduler = current_scheduler();
+    scheduler.close_descriptor(7);
+    scheduler.engine().descriptor_waiters().add(a);
+    scheduler.engine().descriptor_waiters().add(b);
+    scheduler.engine().descriptor_waiters().add(c);
+    scheduler.close_descriptor(7);
     CHECK(log == "a");
-    home.close_descriptor(7);
+    scheduler.close_descriptor(7);
     CHECK(log == "ab");
     co_return;
   };

@@ -31,6 +31,7 @@
 #include "support/child.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -43,12 +44,12 @@ int run_with_signals(scripted_engine& engine, task<> main, options settings = {}
   pending_signal = 0;
   try {
     detail::run_on(engine, std::move(main), std::move(settings), std::source_location::current(),
-                   [](scheduler& home) {
-                     home.signal().watch(pending_signal);
-                     home.set_stuck_handler([] { ::_exit(70); });
+                   [](extend::scheduler& scheduler) {
+                     scheduler.signal().watch(pending_signal);
+                     scheduler.set_stuck_handler([] { ::_exit(70); });
                    });
   } catch (const std::system_error& error) {
-    return error.code() == errc::exited ? 128 + pending_signal : 1;
+    return error.code() == errc::fiber_cancelled ? 128 + pending_signal : 1;
   }
   return 0;
 }
@@ -146,7 +147,7 @@ TEST_CASE("fibers spawned after the signal are refused: they never run, and do n
           co_return;
         });
         CHECK(late.done());
-        CHECK(late.result() == outcome::exited);
+        CHECK(late.result() == outcome::cancelled);
         CHECK(shutting_down());
         throw;
       }
@@ -206,7 +207,7 @@ TEST_CASE("a callback that spawns its fiber anew does not keep run from ending")
 
 // The clock
 
-TEST_CASE("the main task is resumed at half of the grace time although a fiber is alive") {
+TEST_CASE("the main task is resumed at half of the shutdown timeout although a fiber is alive") {
   scripted_engine engine;
   steady_ns resumed = 0;
   const steady_ns begin = engine.now();
@@ -221,12 +222,13 @@ TEST_CASE("the main task is resumed at half of the grace time although a fiber i
       throw;
     }
   };
-  CHECK(run_with_signals(engine, main(), {.grace = 10s}) == 130);
+  CHECK(run_with_signals(engine, main(), {.shutdown_timeout = 10s}) == 130);
   CHECK(resumed == begin + 5'000'000'000);
   CHECK(engine.now() == begin + 7'000'000'000);
 }
 
-TEST_CASE("a main task that is in a shield at half of the grace time does not keep the run busy") {
+TEST_CASE(
+    "a main task that is in a shield at half of the shutdown timeout does not keep the run busy") {
   scripted_engine engine;
   const steady_ns begin = engine.now();
   const auto main = []() -> task<> {
@@ -234,7 +236,7 @@ TEST_CASE("a main task that is in a shield at half of the grace time does not ke
     co_await shield(1h, sleep_for(7s));
     co_await sleep(1h);
   };
-  CHECK(run_with_signals(engine, main(), {.grace = 10s}) == 130);
+  CHECK(run_with_signals(engine, main(), {.shutdown_timeout = 10s}) == 130);
   CHECK(engine.now() == begin + 7'000'000'000);
   CHECK(engine.waits() < 20);
 }
@@ -260,7 +262,7 @@ TEST_CASE("a starter whose suspended greenlet has an open group is held until th
       throw;
     }
   };
-  CHECK(run_with_signals(engine, main(), {.grace = 10s}) == 130);
+  CHECK(run_with_signals(engine, main(), {.shutdown_timeout = 10s}) == 130);
   CHECK(resumed == begin + 7'000'000'000);
 }
 
@@ -289,11 +291,12 @@ TEST_CASE("one clock covers a tree of starters") {
     pending_signal = SIGINT;
     co_await tree.join();
   };
-  CHECK(run_with_signals(engine, main(), {.grace = 10s}) == 130);
+  CHECK(run_with_signals(engine, main(), {.shutdown_timeout = 10s}) == 130);
   CHECK(resumed == std::vector<steady_ns>(3, 6'000'000'000));
 }
 
-TEST_CASE("fibers are listed after the grace time, and the code is 70 after twice that time") {
+TEST_CASE(
+    "fibers are listed after the shutdown timeout, and the code is 70 after twice that time") {
   const child_end end = run_in_child([] {
     scripted_engine engine;
     engine.hold_cancellations(true);
@@ -303,7 +306,7 @@ TEST_CASE("fibers are listed after the grace time, and the code is 70 after twic
       pending_signal = SIGINT;
       co_await sleep(1h);
     };
-    ::_exit(run_with_signals(engine, main(), {.grace = 10s}));
+    ::_exit(run_with_signals(engine, main(), {.shutdown_timeout = 10s}));
   });
   CHECK(end.status == 70);
   CHECK(contains(end.errors, "did not end within 10.0 s after the main task had ended"));
@@ -326,7 +329,7 @@ TEST_CASE("the clock counts from the end of the main task, however long it has c
       co_await yield();
       slow.advance(1'000'000'000);
     };
-    run_on(slow, main(), {.grace = 300ms});
+    run_on(slow, main(), {.shutdown_timeout = 300ms});
   });
   CHECK(end.status == 0);
   CHECK(end.errors == "");
@@ -387,7 +390,7 @@ TEST_CASE("without signals a wait for a request alone is a deadlock") {
                  "shutdown request"));
 }
 
-TEST_CASE("after the grace time the signal acts as if it had not been requested") {
+TEST_CASE("after the shutdown timeout the signal acts as if it had not been requested") {
   scripted_engine engine;
   steady_ns killed = 0;
   const steady_ns begin = engine.now();
@@ -404,7 +407,7 @@ TEST_CASE("after the grace time the signal acts as if it had not been requested"
       throw;
     }
   };
-  CHECK(run_with_signals(engine, main(), {.grace = 10s}) == 130);
+  CHECK(run_with_signals(engine, main(), {.shutdown_timeout = 10s}) == 130);
   CHECK(killed == begin + 10'000'000'000);
 }
 
@@ -433,7 +436,7 @@ TEST_CASE("a kill of the main task does not cancel the deadline of a request") {
     }
   };
   options settings;
-  settings.grace = 1s;
+  settings.shutdown_timeout = 1s;
   CHECK(run_with_signals(engine, main(), settings) == 128 + SIGTERM);
   CHECK(killed_at == std::chrono::nanoseconds(400ms).count());
   CHECK(resumed_at == std::chrono::nanoseconds(1s).count());

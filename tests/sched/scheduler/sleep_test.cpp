@@ -15,6 +15,7 @@
 #include "support/allocations.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -183,7 +184,7 @@ TEST_CASE("a killed sleeper wakes at once") {
     const auto sleeper = spawn([]() -> task<> { co_await sleep(1h); });
     co_await yield();
     co_await sleeper.kill();
-    CHECK(sleeper.result() == outcome::exited);
+    CHECK(sleeper.result() == outcome::cancelled);
     CHECK(engine.now() == begin);
   };
   run_on(engine, main());

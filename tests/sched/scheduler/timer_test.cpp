@@ -2,7 +2,7 @@
 //
 // Method: timers of the test note their names when they expire; the time is an argument. A random
 // history is compared with the same history in a std::multimap.
-#include <ringlet/timer.hpp>
+#include <ringlet/extend/timer.hpp>
 
 #include <doctest/doctest.h>
 
@@ -18,19 +18,20 @@
 #include "support/allocations.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 
 namespace {
 
-struct noted_timer : timer {
+struct noted_timer : timer_entry {
   noted_timer(timer_queue& in, std::vector<int>& noted, int number)
-      : timer(in), queue(in), log(noted), name(number) {}
+      : timer_entry(in), queue(in), log(noted), name(number) {}
   ~noted_timer() {
     queue.disarm(*this);
     queue.give_place();
   }
   void arm(steady_ns deadline) noexcept { queue.arm(*this, deadline, &note); }
-  static void note(timer& due) noexcept {
+  static void note(timer_entry& due) noexcept {
     auto& self = static_cast<noted_timer&>(due);
     self.log.push_back(self.name);
     if (self.next != nullptr) self.next->arm(self.next_deadline);
@@ -145,15 +146,15 @@ TEST_CASE("a random history of arming and disarming expires as a sorted list wou
   steady_ns now = 0;
   for (int step = 0; step < 20'000; ++step) {
     const int name = static_cast<int>(random() % timers.size());
-    noted_timer& timer = timers[static_cast<std::size_t>(name)];
+    noted_timer& timer_entry = timers[static_cast<std::size_t>(name)];
     if (const auto action = random() % 8; action < 5) {
       forget(name);
       const steady_ns deadline = now + static_cast<steady_ns>(random() % 50);
       expected.emplace(deadline, name);
-      timer.arm(deadline);
+      timer_entry.arm(deadline);
     } else if (action < 7) {
       forget(name);
-      queue.disarm(timer);
+      queue.disarm(timer_entry);
     } else {
       now += static_cast<steady_ns>(random() % 10);
       names due;
@@ -177,9 +178,9 @@ TEST_CASE("arming, disarming and expiring do not allocate, however many timers a
   log.reserve(timers.size());
 
   const std::size_t before = allocations();
-  for (noted_timer& timer : timers) timer.arm(1000 - timer.name);
-  for (noted_timer& timer : timers) {
-    if (timer.name % 3 == 0) queue.disarm(timer);
+  for (noted_timer& timer_entry : timers) timer_entry.arm(1000 - timer_entry.name);
+  for (noted_timer& timer_entry : timers) {
+    if (timer_entry.name % 3 == 0) queue.disarm(timer_entry);
   }
   queue.expire(1000);
   CHECK(allocations() == before);
@@ -200,12 +201,12 @@ TEST_CASE("places that were given back are reused") {
 
 TEST_CASE("destroying an armed timer aborts") {
   CHECK(aborts_with("a timer was destroyed while it was armed", [] {
-    struct careless : timer {
-      explicit careless(timer_queue& queue) : timer(queue) {}
+    struct careless : timer_entry {
+      explicit careless(timer_queue& queue) : timer_entry(queue) {}
     };
     timer_queue queue;
-    careless timer(queue);
-    queue.arm(timer, 1, [](ringlet::timer&) noexcept {});
+    careless timer_entry(queue);
+    queue.arm(timer_entry, 1, [](ringlet::extend::timer_entry&) noexcept {});
   }));
 }
 

@@ -5,13 +5,13 @@
 // co_await inside of a CHECK, which would swallow what is thrown.
 #include <ringlet/as_result.hpp>
 #include <ringlet/blocking.hpp>
+#include <ringlet/extend/wait.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/pool.hpp>
 #include <ringlet/queue.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/select.hpp>
 #include <ringlet/sleep.hpp>
-#include <ringlet/wait.hpp>
 #include <ringlet/with_timeout.hpp>
 
 #include <doctest/doctest.h>
@@ -28,6 +28,7 @@
 #include "support/allocations.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -188,7 +189,7 @@ TEST_CASE("an endless loop over ready waits cannot escape a kill") {
     });
     co_await yield();
     CHECK(co_await loop.kill());
-    CHECK(loop.result() == outcome::exited);
+    CHECK(loop.result() == outcome::cancelled);
   };
   run_on(engine, main());
 }
@@ -251,7 +252,7 @@ TEST_CASE("a fiber killed after its wait has failed is told of the kill, not of 
     for (std::size_t i = 0; i < waits.size(); ++i) {
       CAPTURE(waits[i].name);
       co_await waiting[i].join();
-      CHECK(waiting[i].result() == outcome::exited);
+      CHECK(waiting[i].result() == outcome::cancelled);
     }
   };
   run_on(engine, main());
@@ -266,7 +267,7 @@ class latch {
  public:
   class [[nodiscard]] wait : public list_wait {
    public:
-    wait(latch& on, until limit) noexcept : list_wait(limit), on_(&on) {}
+    wait(latch& on, time_limit timeout) noexcept : list_wait(timeout), on_(&on) {}
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
       return begin(caller.promise());
@@ -288,7 +289,7 @@ class latch {
     latch* on_;
   };
 
-  wait until_open(until limit = forever) { return wait(*this, limit); }
+  wait until_open(time_limit timeout = forever) { return wait(*this, timeout); }
   void open() {
     open_ = true;
     while (!waiters_.empty()) waiters_.front().complete();
@@ -305,7 +306,7 @@ const wait_type latch::wait::type = make_type<wait>("latch");
 
 task<> pass(latch& gate, std::string& log, char name) {
   try {
-    const bool opened = co_await gate.until_open(name == 'l' ? until(1ms) : forever);
+    const bool opened = co_await gate.until_open(name == 'l' ? time_limit(1ms) : forever);
     log += opened ? name : '-';
   } catch (const cancelled&) {
     log += 'x';

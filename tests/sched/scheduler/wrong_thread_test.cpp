@@ -5,8 +5,8 @@
 // while another thread uses it. Every class has its own object; the rules are its own, too.
 #include <ringlet/event.hpp>
 #include <ringlet/fiber.hpp>
+#include <ringlet/fiber_set.hpp>
 #include <ringlet/greenlet.hpp>
-#include <ringlet/group.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/pool.hpp>
 #include <ringlet/queue.hpp>
@@ -29,6 +29,7 @@
 #include "support/sanitized.hpp"
 
 using namespace ringlet;
+using namespace ringlet::detail;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -58,7 +59,8 @@ bool ends_with(std::string_view rule, std::string_view other,
 }
 
 bool is_refused(std::string_view rule, const std::function<task<>()>& in_owner) {
-  return ends_with(rule, "scheduler \"other\"; have it done there, by remote::post()", in_owner);
+  return ends_with(rule, "scheduler \"other\"; have it done there, by scheduler_handle::post()",
+                   in_owner);
 }
 
 task<> do_nothing() { co_return; }
@@ -214,27 +216,27 @@ TEST_CASE("the name and the error of an ended fiber may be read on any thread") 
 
 TEST_CASE("using a group or a pool on another thread aborts") {
   const std::string_view rule = "a group or pool was used on a thread that is not its scheduler's";
-  const auto with = [](const std::function<task<>(group&)>& misuse) {
+  const auto with = [](const std::function<task<>(fiber_set&)>& misuse) {
     return [misuse]() -> task<> {
-      group members;
+      fiber_set members;
       members.spawn(sleep_long);
       on_other_scheduler([&] { return misuse(members); });
       co_return;
     };
   };
-  CHECK(is_refused(rule, with([](group& members) -> task<> {
+  CHECK(is_refused(rule, with([](fiber_set& members) -> task<> {
                      members.clear();
                      co_return;
                    })));
-  CHECK(is_refused(rule, with([](group& members) -> task<> {
+  CHECK(is_refused(rule, with([](fiber_set& members) -> task<> {
                      members.spawn(do_nothing);
                      co_return;
                    })));
-  CHECK(is_refused(rule, with([](group& members) -> task<> { co_await members.kill(); })));
+  CHECK(is_refused(rule, with([](fiber_set& members) -> task<> { co_await members.kill(); })));
   CHECK(is_refused("a fiber of another thread's scheduler was added to a group", []() -> task<> {
     const auto added = spawn(sleep_long);
     on_other_scheduler([&]() -> task<> {
-      group members;
+      fiber_set members;
       members.add(added);
       co_return;
     });

@@ -23,19 +23,20 @@
 #include "support/sanitized.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
 namespace {
 
 // Notes the name, and '+' when the event was set or '-' when the limit passed.
-task<> note(event& on, std::string& log, char name, until limit = forever) {
-  const bool came = co_await on.wait(limit);
+task<> note(event& on, std::string& log, char name, time_limit timeout = forever) {
+  const bool came = co_await on.wait(timeout);
   log += name;
   log += came ? '+' : '-';
 }
 
-task<bool> passes(event& on, until limit = forever) { co_return co_await on.wait(limit); }
+task<bool> passes(event& on, time_limit timeout = forever) { co_return co_await on.wait(timeout); }
 
 }  // namespace
 
@@ -178,7 +179,7 @@ TEST_CASE("a fiber that gives up leaves the rest in their order") {
     std::string log;
     std::vector<fiber<>> all;
     for (const char name : {'a', 'b', 'c', 'd', 'e'}) {
-      all.push_back(spawn(note(door, log, name, name == 'c' ? until(1ms) : forever)));
+      all.push_back(spawn(note(door, log, name, name == 'c' ? time_limit(1ms) : forever)));
     }
     co_await yield();
     co_await all[0].kill();
@@ -187,8 +188,8 @@ TEST_CASE("a fiber that gives up leaves the rest in their order") {
     door.set();
     co_await all[3].join();
     CHECK(log == "c-b+d+");
-    CHECK(all[0].result() == outcome::exited);
-    CHECK(all[4].result() == outcome::exited);
+    CHECK(all[0].result() == outcome::cancelled);
+    CHECK(all[4].result() == outcome::cancelled);
   });
 }
 
@@ -218,7 +219,7 @@ TEST_CASE("of a kill and a set in the same tick the first one counts") {
       co_await waiter.join();
       CHECK(log.empty());
     }
-    CHECK(waiter.result() == outcome::exited);
+    CHECK(waiter.result() == outcome::cancelled);
   });
 }
 

@@ -22,14 +22,16 @@
 #include "support/random.hpp"
 
 using namespace ringlet;
+using namespace ringlet::detail;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
 namespace {
 
 // Pops into `log`; then waits again, where a pending kill is thrown.
-task<> pop_then_wait(queue<int>& from, std::string& log, until limit = forever) {
-  const int item = co_await from.pop(limit);
+task<> pop_then_wait(queue<int>& from, std::string& log, time_limit timeout = forever) {
+  const int item = co_await from.pop(timeout);
   log += "-" + std::to_string(item) + " ";
   co_await yield();
   log += "on ";
@@ -37,11 +39,11 @@ task<> pop_then_wait(queue<int>& from, std::string& log, until limit = forever) 
 
 // Pushes its item, and says what is left with it in the end.
 task<> push_and_tell(queue<std::unique_ptr<int>>& to, std::string& log, int item,
-                     until limit = forever) {
+                     time_limit timeout = forever) {
   auto mine = std::make_unique<int>(item);
   std::string end = "cancelled";
   try {
-    const result<void> pushed = co_await as_result(to.push(std::move(mine), limit));
+    const result<void> pushed = co_await as_result(to.push(std::move(mine), timeout));
     end = pushed ? "pushed" : pushed.error() == errc::closed ? "closed" : "timed out";
   } catch (const cancelled&) {
   }
@@ -73,7 +75,7 @@ TEST_CASE("a popper that is killed in the tick of the hand-over loses no item") 
       CHECK(log == "-1 -2 ");
     }
     co_await first.join();
-    CHECK(first.result() == outcome::exited);
+    CHECK(first.result() == outcome::cancelled);
     CHECK(items.empty());
   });
 }
@@ -352,8 +354,8 @@ class storm {
     std::size_t operator()(const item& one) const { return static_cast<std::size_t>(*one % 7); }
   };
 
-  until some_limit() {
-    return random_.once_in(3) ? until(std::chrono::microseconds(random_.below(400))) : forever;
+  time_limit some_limit() {
+    return random_.once_in(3) ? time_limit(std::chrono::microseconds(random_.below(400))) : forever;
   }
 
   task<> push_some() {
@@ -361,7 +363,7 @@ class storm {
       const int number = ++numbers_;
       item mine = std::make_unique<int>(number);
       try {
-        const until inner = some_limit();
+        const time_limit inner = some_limit();
         if (random_.once_in(3)) {
           (void)co_await as_result(with_timeout(some_limit(), items_.push(std::move(mine), inner)));
         } else {

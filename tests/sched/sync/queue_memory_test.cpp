@@ -219,11 +219,11 @@ TEST_CASE("a pop that finds no memory for waiting pushers loses nothing, and the
     co_await yield();
     int next = 0;
     bool barged = true;
-    const auto pop_without_memory = [&](int until) {
+    const auto pop_without_memory = [&](int time_limit) {
       const empty_frame_pool nothing_free(chunk_bytes);
       const out_of_memory now;
       bool right = true;
-      while (next < until) right = right && *items.try_pop() == next++;
+      while (next < time_limit) right = right && *items.try_pop() == next++;
       barged = items.try_push(9);
       return right;
     };

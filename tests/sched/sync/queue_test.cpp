@@ -23,6 +23,8 @@
 #include "support/sanitized.hpp"
 
 using namespace ringlet;
+using namespace ringlet::detail;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -234,14 +236,14 @@ TEST_CASE("push and pop accept limits of zero, in the past and of some time") {
     const steady_ns begin = engine.now();
     const std::chrono::steady_clock::time_point past{};
     queue<int> items(1);
-    for (const until limit : {until(0s), until(-1s), until(past)}) {
-      std::string words = co_await outcome_of(pop_one(items, limit));
+    for (const time_limit timeout : {time_limit(0s), time_limit(-1s), time_limit(past)}) {
+      std::string words = co_await outcome_of(pop_one(items, timeout));
       CHECK(words == "timed out");
-      words = co_await outcome_of(push_one(items, 1, limit));
+      words = co_await outcome_of(push_one(items, 1, timeout));
       CHECK(words == "done");
-      words = co_await outcome_of(push_one(items, 2, limit));
+      words = co_await outcome_of(push_one(items, 2, timeout));
       CHECK(words == "timed out");
-      words = co_await outcome_of(pop_one(items, limit));
+      words = co_await outcome_of(pop_one(items, timeout));
       CHECK(words == "done");
     }
     CHECK(engine.now() == begin);

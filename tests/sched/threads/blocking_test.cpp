@@ -28,6 +28,8 @@
 #include "sched/scripted_run.hpp"
 
 using namespace ringlet;
+using namespace ringlet::detail;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -61,9 +63,9 @@ class busy_workers {
   std::vector<fiber<>> fibers_;
 };
 
-task<> wait_twice(std::string& log, std::function<int()> call, until limit) {
+task<> wait_twice(std::string& log, std::function<int()> call, time_limit timeout) {
   try {
-    log += std::to_string(co_await blocking(call, limit));
+    log += std::to_string(co_await blocking(call, timeout));
   } catch (const cancelled&) {
     log += "cancelled";
   } catch (const timed_out&) {
@@ -352,7 +354,7 @@ TEST_CASE("a withdrawn call leaves no external wait behind: a deadlock is found"
       const auto calling = spawn([&]() -> task<> {
         auto call = [] { FAIL("it was made"); };
         static_cast<void>(
-            co_await as_result(blocking(call, by_kill ? until(forever) : until(1ms))));
+            co_await as_result(blocking(call, by_kill ? time_limit(forever) : time_limit(1ms))));
       });
       co_await yield();
       CHECK(engine.jobs_queued() == 1);

@@ -15,10 +15,10 @@
 // its result has been taken, or with the nest.
 #pragma once
 
-#include <ringlet/assert.hpp>
+#include <ringlet/detail/frame_pool.hpp>
 #include <ringlet/detail/returned.hpp>
 #include <ringlet/elements_of.hpp>
-#include <ringlet/frame_pool.hpp>
+#include <ringlet/extend/assert.hpp>
 
 #include <coroutine>
 #include <memory>

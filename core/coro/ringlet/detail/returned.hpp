@@ -1,7 +1,7 @@
 // What a coroutine returned or threw, kept in its promise until it is taken.
 #pragma once
 
-#include <ringlet/frame_pool.hpp>
+#include <ringlet/detail/frame_pool.hpp>
 
 #include <algorithm>
 #include <concepts>

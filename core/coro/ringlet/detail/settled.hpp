@@ -4,8 +4,8 @@
 // unwinding takes 2 microseconds each time. What only passes errors on has no need for it.
 #pragma once
 
-#include <ringlet/context.hpp>
 #include <ringlet/detail/returned.hpp>
+#include <ringlet/extend/context.hpp>
 #include <ringlet/task.hpp>
 
 #include <coroutine>

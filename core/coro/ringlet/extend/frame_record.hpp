@@ -7,7 +7,7 @@
 #include <source_location>
 #include <type_traits>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 class context;
 
@@ -28,14 +28,14 @@ struct frame_record {
   }
 };
 
-}  // namespace ringlet
+}  // namespace ringlet::extend
 
 namespace ringlet::detail {
 
 /// For the constructor of a promise.
 template <class Promise>
 constexpr void check_promise() noexcept {
-  static_assert(std::is_base_of_v<frame_record, Promise> && alignof(Promise) <= 16,
+  static_assert(std::is_base_of_v<extend::frame_record, Promise> && alignof(Promise) <= 16,
                 "the handle of a coroutine could not be computed from its frame_record");
 }
 
@@ -43,8 +43,9 @@ constexpr void check_promise() noexcept {
 /// of the failure can still name them when the frames have been destroyed.
 struct failure_trail {
   static constexpr std::size_t sites_max = 8;
-  const context* chain = nullptr;
-  const frame_record* next = nullptr;  // the coroutine that it has reached; null beyond the root
+  const extend::context* chain = nullptr;
+  const extend::frame_record* next =
+      nullptr;  // the coroutine that it has reached; null beyond the root
   std::source_location site_of_next;
   std::size_t count = 0;
   std::source_location sites[sites_max];
@@ -52,6 +53,6 @@ struct failure_trail {
 };
 failure_trail& last_failure() noexcept;
 /// Called by promises when an exception is about to leave the coroutine `left`.
-[[gnu::cold]] void note_failure(const frame_record& left) noexcept;
+[[gnu::cold]] void note_failure(const extend::frame_record& left) noexcept;
 
 }  // namespace ringlet::detail

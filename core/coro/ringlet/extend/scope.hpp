@@ -1,7 +1,7 @@
 // scope: a region of one fiber's calls that can be cancelled as a whole.
 #pragma once
 
-namespace ringlet {
+namespace ringlet::extend {
 
 class context;
 
@@ -67,4 +67,4 @@ class scope {
   bool stays_ = false;
 };
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 class context;
 
@@ -45,4 +45,4 @@ struct wait_record {
   std::int64_t since = 0;
 };
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

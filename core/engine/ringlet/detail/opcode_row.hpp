@@ -1,15 +1,17 @@
 // What is known of an opcode: a row of the one table, which is in opcode_table.hpp.
 #pragma once
 
-#include <ringlet/operation.hpp>
+#include <ringlet/extend/operation.hpp>
 
 #include <cstdint>
 
 struct io_uring_sqe;
 
-namespace ringlet {
+namespace ringlet::extend {
+
 struct uring_features;
-}
+
+}  // namespace ringlet::extend
 
 namespace ringlet::detail {
 
@@ -44,7 +46,7 @@ enum class scripted_answer : std::uint8_t {
 };
 
 struct opcode_row {
-  opcode code;
+  extend::opcode code;
   const char* name;
   operation_fields fields = operation_fields::none;
   operation_memory memory = operation_memory::none;
@@ -54,15 +56,15 @@ struct opcode_row {
 
   /// The uring engine: fills the submission queue entry. Null where the opcode is answered at once:
   /// it may not be started then.
-  void (*fill)(io_uring_sqe& entry, const operation& op,
-               const uring_features& features) noexcept = nullptr;
+  void (*fill)(io_uring_sqe& entry, const extend::operation& op,
+               const extend::uring_features& features) noexcept = nullptr;
   /// The epoll engine: makes the call unless it would wait (epoll_attempt.hpp), and what to wait
   /// for: POLLIN, POLLOUT. Null for what the engine does itself, nop and receive.
-  std::int32_t (*attempt)(operation& op, bool known_to_poll) noexcept = nullptr;
+  std::int32_t (*attempt)(extend::operation& op, bool known_to_poll) noexcept = nullptr;
   std::uint8_t readiness = 0;
   /// Both engines: makes a call that is answered at once (direct_call.hpp). Null where it takes
   /// time.
-  std::int32_t (*call)(operation& op) noexcept = nullptr;
+  std::int32_t (*call)(extend::operation& op) noexcept = nullptr;
   scripted_answer scripted = scripted_answer::success;
 
   constexpr bool may_start() const noexcept { return fill != nullptr; }
@@ -70,9 +72,9 @@ struct opcode_row {
 };
 
 /// Null when there is no such opcode.
-const opcode_row* find_row(opcode code) noexcept;
+const opcode_row* find_row(extend::opcode code) noexcept;
 
 /// Such as "accept", for messages.
-const char* name_of(opcode code) noexcept;
+const char* name_of(extend::opcode code) noexcept;
 
 }  // namespace ringlet::detail

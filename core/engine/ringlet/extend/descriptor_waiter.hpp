@@ -1,12 +1,16 @@
 // descriptor_waiter: what has run out of descriptors, and is told when one is closed.
 #pragma once
 
-#include <ringlet/intrusive_list.hpp>
+#include <ringlet/extend/intrusive_list.hpp>
 
 namespace ringlet {
 
 /// What lists them.
 struct descriptor_waiter_tag;
+
+}  // namespace ringlet
+
+namespace ringlet::extend {
 
 /// The base of objects that failed with EMFILE and can try again.
 class descriptor_waiter : public list_hook<descriptor_waiter_tag> {
@@ -34,4 +38,4 @@ class descriptor_waiters {
   intrusive_list<descriptor_waiter, descriptor_waiter_tag> waiters_;
 };
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

@@ -6,10 +6,10 @@
 // closed and destroyed at any time.
 #pragma once
 
-#include <ringlet/operation.hpp>
+#include <ringlet/extend/operation.hpp>
+#include <ringlet/extend/scheduler.hpp>
+#include <ringlet/extend/wait.hpp>
 #include <ringlet/result.hpp>
-#include <ringlet/scheduler.hpp>
-#include <ringlet/wait.hpp>
 
 #include <coroutine>
 
@@ -17,13 +17,15 @@ namespace ringlet {
 
 class close_wait;
 
-namespace detail {
+}  // namespace ringlet
+
+namespace ringlet::detail {
 
 /// It is itself the request that is in flight most of the time, and whose `fd` is the number.
-class closable : public shutdown_hook, protected operation {
+class closable : public extend::shutdown_hook, protected extend::operation {
  public:
   /// The number, or -1 once it is closing.
-  int fd() const noexcept { return closing_ ? -1 : operation::fd; }
+  int fd() const noexcept { return closing_ ? -1 : extend::operation::fd; }
   /// Ends what is in flight, and closes when that has ended: true when it has already, or when
   /// another caller is closing it.
   bool close(close_wait* waiter) noexcept;
@@ -31,12 +33,14 @@ class closable : public shutdown_hook, protected operation {
   void release() noexcept;
 
  protected:
-  closable(scheduler& home, opcode kind, handler completed) noexcept
-      : operation(kind, completed), home_(&home) {}
+  closable(extend::scheduler& scheduler, extend::opcode kind, handler completed) noexcept
+      : extend::operation(kind, completed), scheduler_(&scheduler) {}
   virtual ~closable() = default;
 
   /// Whether this process is a child of fork(), and the object is the parent's.
-  bool is_left_behind() const noexcept { return home_ != nullptr && home_->is_left_behind(); }
+  bool is_left_behind() const noexcept {
+    return scheduler_ != nullptr && scheduler_->is_left_behind();
+  }
   /// For when something that was in flight has ended while it is closing; the object may be gone
   /// afterwards.
   void go_on_closing() noexcept {
@@ -44,7 +48,7 @@ class closable : public shutdown_hook, protected operation {
   }
   void on_scheduler_gone() noexcept override;
 
-  scheduler* home_;  // null when that has ended
+  extend::scheduler* scheduler_;  // null when that has ended
 
  private:
   /// The rule that is broken when it is closed on another thread.
@@ -70,12 +74,15 @@ class closable : public shutdown_hook, protected operation {
   bool released_ = false;
 };
 
-}  // namespace detail
+}  // namespace ringlet::detail
+
+namespace ringlet {
 
 /// See tcp_stream::close() and tcp_listener::close().
-class [[nodiscard]] close_wait : public wait_base {
+class [[nodiscard]] close_wait : public extend::wait_base {
  public:
-  explicit close_wait(detail::closable* closed) noexcept : wait_base(forever), closed_(closed) {}
+  explicit close_wait(detail::closable* closed) noexcept
+      : extend::wait_base(forever), closed_(closed) {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
@@ -89,7 +96,7 @@ class [[nodiscard]] close_wait : public wait_base {
 
  private:
   friend class detail::closable;
-  bool begin(frame_record& at) noexcept;
+  bool begin(extend::frame_record& at) noexcept;
   detail::closable* closed_;
 };
 

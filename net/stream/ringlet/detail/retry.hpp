@@ -1,7 +1,7 @@
 // retry: the answers that are none, and what is asked instead.
 #pragma once
 
-#include <ringlet/operation.hpp>
+#include <ringlet/extend/operation.hpp>
 
 #include <poll.h>
 
@@ -16,14 +16,15 @@ constexpr bool asks_to_retry(std::int32_t result) noexcept {
 }
 
 /// The same for a request for bytes, which may have become the poll below.
-inline bool asks_to_retry(const operation& op, std::int32_t result) noexcept {
-  return asks_to_retry(result) || op.code == opcode::poll;
+inline bool asks_to_retry(const extend::operation& op, std::int32_t result) noexcept {
+  return asks_to_retry(result) || op.code == extend::opcode::poll;
 }
 
 /// Makes of such a request the one to be started next. `plain` is opcode::read or opcode::write,
 /// the direction of the bytes.
-inline void prepare_retry(operation& op, std::int32_t result, opcode plain) noexcept {
-  if (op.code == opcode::poll) {
+inline void prepare_retry(extend::operation& op, std::int32_t result,
+                          extend::opcode plain) noexcept {
+  if (op.code == extend::opcode::poll) {
     // It is ready, or it cannot be waited for: the call itself will tell.
     op.become(plain);
   } else if (op.code != plain) {
@@ -31,8 +32,8 @@ inline void prepare_retry(operation& op, std::int32_t result, opcode plain) noex
   } else if (result == -EAGAIN) {
     // Another user of the descriptor has set O_NONBLOCK, and older kernels then give up instead of
     // waiting for a terminal or a pipe.
-    op.become(opcode::poll);
-    op.poll.events = plain == opcode::read ? POLLIN : POLLOUT;
+    op.become(extend::opcode::poll);
+    op.poll.events = plain == extend::opcode::read ? POLLIN : POLLOUT;
   }
 }
 

@@ -5,7 +5,7 @@
 #pragma once
 
 #include <ringlet/address.hpp>
-#include <ringlet/engine.hpp>
+#include <ringlet/extend/engine.hpp>
 
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -16,25 +16,25 @@ namespace ringlet::detail::socket_calls {
 
 /// A descriptor, and the engine that makes calls on it.
 struct socket_on {
-  std::int32_t call(operation& op) const noexcept {
+  std::int32_t call(extend::operation& op) const noexcept {
     op.fd = fd;
-    return carrier.call(op);
+    return engine.call(op);
   }
-  engine& carrier;
+  extend::engine& engine;
   int fd;
 };
 
 /// A TCP socket of the family of `end`.
-inline std::int32_t open_tcp(engine& carrier, const address& end) noexcept {
-  operation op(opcode::open_socket, nullptr);
+inline std::int32_t open_tcp(extend::engine& engine, const address& end) noexcept {
+  extend::operation op(extend::opcode::open_socket, nullptr);
   op.socket = {static_cast<std::int16_t>(end.is_ipv6() ? AF_INET6 : AF_INET), SOCK_STREAM,
                IPPROTO_TCP};
-  return carrier.call(op);
+  return engine.call(op);
 }
 
 template <class Socket>
 std::int32_t bind(const Socket& on, address where) noexcept {
-  operation op(opcode::bind, nullptr);
+  extend::operation op(extend::opcode::bind, nullptr);
   op.data = where.data();
   op.length = where.size();
   return on.call(op);
@@ -42,14 +42,14 @@ std::int32_t bind(const Socket& on, address where) noexcept {
 
 template <class Socket>
 std::int32_t listen(const Socket& on, int backlog) noexcept {
-  operation op(opcode::listen, nullptr);
+  extend::operation op(extend::opcode::listen, nullptr);
   op.listen.backlog = backlog;
   return on.call(op);
 }
 
 template <class Socket>
 std::int32_t set_option(Socket&& on, int level, int name, int value) noexcept {
-  operation op(opcode::set_option, nullptr);
+  extend::operation op(extend::opcode::set_option, nullptr);
   op.option = {level, name};
   op.data = &value;
   op.length = sizeof value;
@@ -58,7 +58,7 @@ std::int32_t set_option(Socket&& on, int level, int name, int value) noexcept {
 
 template <class Socket>
 std::int32_t set_linger(Socket&& on, linger how) noexcept {
-  operation op(opcode::set_option, nullptr);
+  extend::operation op(extend::opcode::set_option, nullptr);
   op.option = {SOL_SOCKET, SO_LINGER};
   op.data = &how;
   op.length = sizeof how;
@@ -67,7 +67,7 @@ std::int32_t set_linger(Socket&& on, linger how) noexcept {
 
 template <class Socket>
 std::int32_t get_option(Socket&& on, int level, int name, int& value) noexcept {
-  operation op(opcode::get_option, nullptr);
+  extend::operation op(extend::opcode::get_option, nullptr);
   op.option = {level, name};
   op.data = &value;
   op.length = sizeof value;
@@ -76,7 +76,7 @@ std::int32_t get_option(Socket&& on, int level, int name, int& value) noexcept {
 
 template <class Socket>
 std::int32_t local_name(Socket&& on, address& found) noexcept {
-  operation op(opcode::local_name, nullptr);
+  extend::operation op(extend::opcode::local_name, nullptr);
   op.data = found.data();
   op.length = address::capacity;
   return on.call(op);
@@ -84,7 +84,7 @@ std::int32_t local_name(Socket&& on, address& found) noexcept {
 
 template <class Socket>
 std::int32_t peer_name(Socket&& on, address& found) noexcept {
-  operation op(opcode::peer_name, nullptr);
+  extend::operation op(extend::opcode::peer_name, nullptr);
   op.data = found.data();
   op.length = address::capacity;
   return on.call(op);
@@ -92,7 +92,7 @@ std::int32_t peer_name(Socket&& on, address& found) noexcept {
 
 template <class Socket>
 std::int32_t shutdown(Socket&& on, int how) noexcept {
-  operation op(opcode::shutdown, nullptr);
+  extend::operation op(extend::opcode::shutdown, nullptr);
   op.shutdown.how = how;
   return on.call(op);
 }

@@ -5,11 +5,11 @@
 // there are. The memory of a call is from the frame pool.
 #pragma once
 
+#include <ringlet/extend/intrusive_list.hpp>
+#include <ringlet/extend/wait.hpp>
 #include <ringlet/fiber.hpp>
-#include <ringlet/intrusive_list.hpp>
 #include <ringlet/result.hpp>
-#include <ringlet/until.hpp>
-#include <ringlet/wait.hpp>
+#include <ringlet/time_limit.hpp>
 
 #include <coroutine>
 #include <cstddef>
@@ -56,22 +56,22 @@ class calls_ahead {
   using call_owner = std::unique_ptr<call, call_deleter>;
 
   static call_owner make_call();
-  void keep(call_owner added, fiber_base& fiber) noexcept;
+  void keep(call_owner added, extend::fiber_base& fiber) noexcept;
   void on_ended(call& ended) noexcept;
   call* next_ended() noexcept;
-  fiber_base& take_out() noexcept;
+  extend::fiber_base& take_out() noexcept;
 
-  intrusive_list<call, calls_ahead> all_;
-  intrusive_list<done_watcher> ended_;
+  extend::intrusive_list<call, calls_ahead> all_;
+  extend::intrusive_list<extend::done_watcher> ended_;
   next_wait* reader_ = nullptr;
   std::size_t size_ = 0;
   bool in_order_;
 };
 
 /// See calls_ahead::next().
-class [[nodiscard]] calls_ahead::next_wait : public wait_base {
+class [[nodiscard]] calls_ahead::next_wait : public extend::wait_base {
  public:
-  explicit next_wait(calls_ahead& of) noexcept : wait_base(forever), of_(&of) {}
+  explicit next_wait(calls_ahead& of) noexcept : extend::wait_base(forever), of_(&of) {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
@@ -83,13 +83,13 @@ class [[nodiscard]] calls_ahead::next_wait : public wait_base {
   }
   void await_resume() { rethrow_interruption(); }
 
-  void on_cancel(cancel_reason reason) noexcept;
+  void on_cancel(extend::cancel_reason reason) noexcept;
   void describe(std::string& out) const;
 
  private:
   friend class calls_ahead;
-  bool begin(frame_record& at) noexcept;
-  static const wait_type type;
+  bool begin(extend::frame_record& at) noexcept;
+  static const extend::wait_type type;
 
   calls_ahead* of_;
 };

@@ -2,8 +2,8 @@
 // between those lines.
 #pragma once
 
-#include <ringlet/context.hpp>
-#include <ringlet/frame_pool.hpp>
+#include <ringlet/detail/frame_pool.hpp>
+#include <ringlet/extend/context.hpp>
 
 #include <coroutine>
 #include <cstddef>
@@ -30,7 +30,9 @@ struct switch_event;
 /// See set_switch_hook().
 using switch_hook = void (*)(const switch_event&) noexcept;
 
-namespace detail {
+}  // namespace ringlet
+
+namespace ringlet::detail {
 
 struct greenlet_tree;
 
@@ -56,10 +58,10 @@ enum class arrival : std::uint8_t {
   /// An exception, to be thrown.
   thrown,
   /// Nothing: a greenlet ended by greenlet_exit.
-  exited,
+  ended,
 };
 
-struct parcel {
+struct delivery {
   arrival kind = arrival::value;
   void* value = nullptr;       // T*, or task_promise<T>* if it was returned
   const void* type = nullptr;  // the tag of T
@@ -70,7 +72,7 @@ struct parcel {
 /// `parent` is the innermost of them.
 ///
 /// Memory lives as long as somebody refers to it: handles, and greenlets whose parent it is.
-struct greenlet_base : frame_record {
+struct greenlet_base : extend::frame_record {
   enum class phase : std::uint8_t { created, alive, finished };
 
   /// A greenlet of the running fiber, below the running greenlet, that begins with that type.
@@ -84,19 +86,19 @@ struct greenlet_base : frame_record {
   }
 
   /// Gives it the coroutine that will run its body.
-  void set_driver(frame_record& record) noexcept;
+  void set_driver(extend::frame_record& record) noexcept;
 
   /// Switches from the coroutine `at` of the running greenlet to this one, or where that leads.
   /// `here` is set to the running greenlet: the one that receives what is sent to `at`.
-  std::coroutine_handle<> switch_to(frame_record& at, const void* type, void* value,
+  std::coroutine_handle<> switch_to(extend::frame_record& at, const void* type, void* value,
                                     greenlet_base*& here) noexcept;
-  std::coroutine_handle<> switch_slowly(frame_record& at, const void* type, void* value,
+  std::coroutine_handle<> switch_slowly(extend::frame_record& at, const void* type, void* value,
                                         greenlet_base*& here) noexcept;
   /// The same with something else than a value.
-  std::coroutine_handle<> send(frame_record& at, const void* type, parcel&& sent,
+  std::coroutine_handle<> send(extend::frame_record& at, const void* type, delivery&& sent,
                                greenlet_base*& here) noexcept;
   /// The end of the running greenlet, this one: what it leaves goes to its parent.
-  std::coroutine_handle<> die(parcel&& left) noexcept;
+  std::coroutine_handle<> finish(delivery&& left) noexcept;
 
   /// Yields what has arrived, or throws it.
   template <class T>
@@ -126,13 +128,14 @@ struct greenlet_base : frame_record {
   const void* expects = nullptr;
   // What has been sent: the sender's T. Null for everything else: then look at `arrived`.
   void* received = nullptr;
-  greenlet_base* up = nullptr;   // the parent; null for the main greenlet of a fiber
-  const void* awaits;            // the type for which it waits, if `expects` does not tell
-  scope* scopes = nullptr;       // the innermost scope that it was suspended in, if that is its own
-  scope* scopes_base = nullptr;  // what was around the outermost of those
+  greenlet_base* up = nullptr;  // the parent; null for the main greenlet of a fiber
+  const void* awaits;           // the type for which it waits, if `expects` does not tell
+  extend::scope* scopes =
+      nullptr;  // the innermost scope that it was suspended in, if that is its own
+  extend::scope* scopes_base = nullptr;  // what was around the outermost of those
   std::coroutine_handle<> driver;
-  frame_record* bottom = nullptr;  // of the driver
-  parcel arrived;
+  extend::frame_record* bottom = nullptr;  // of the driver
+  delivery arrived;
   std::uint64_t id = 0;
   std::uint32_t references = 1;
   phase life = phase::created;
@@ -143,52 +146,51 @@ struct greenlet_base : frame_record {
 
  private:
   friend struct greenlet_tree;
-  void check_use(const frame_record& at) const noexcept;
+  void check_use(const extend::frame_record& at) const noexcept;
   void check_thread() const noexcept;
-  void suspend(frame_record& at, const void* type) noexcept;
+  void suspend(extend::frame_record& at, const void* type) noexcept;
   void destroy_calls() noexcept;
 };
 
 /// The main greenlet of a fiber, which is the fiber's own calls, and what all greenlets of that
 /// fiber share. Made with the first of them; `chain` is the fiber until that has ended.
 struct greenlet_tree : greenlet_base {
-  explicit greenlet_tree(context& fiber) noexcept;
+  explicit greenlet_tree(extend::context& fiber) noexcept;
 
   /// That of the running fiber.
   static greenlet_tree& here();
   /// The fiber has ended.
   void leave() noexcept;
 
-  std::coroutine_handle<> deliver(greenlet_base& target, parcel&& sent,
-                                  const frame_record* at) noexcept;
+  std::coroutine_handle<> deliver(greenlet_base& target, delivery&& sent,
+                                  const extend::frame_record* at) noexcept;
   /// Frees the calls of the greenlet that has ended last.
-  void bury() noexcept;
+  void free_finished() noexcept;
   /// Makes the scopes of that greenlet, on top of those of the fiber's own calls, the current ones.
   void enter_scopes(greenlet_base& to) noexcept;
 
   greenlet_base* current = this;
-  scope* base;  // the innermost scope of the fiber's own calls
+  extend::scope* base;  // the innermost scope of the fiber's own calls
   greenlet_base* dead = nullptr;
   std::uint64_t ids = 0;
 };
 
-inline std::coroutine_handle<> greenlet_base::switch_to(frame_record& at, const void* type,
+inline std::coroutine_handle<> greenlet_base::switch_to(extend::frame_record& at, const void* type,
                                                         void* value,
                                                         greenlet_base*& here) noexcept {
-  greenlet_tree& home = *tree;
-  if (home.chain != at.chain || expects != type || home.base != at.chain->innermost_scope() ||
+  greenlet_tree& all = *tree;
+  if (all.chain != at.chain || expects != type || all.base != at.chain->innermost_scope() ||
       switch_hook_here != nullptr) [[unlikely]] {
     return switch_slowly(at, type, value, here);
   }
-  greenlet_base& from = *home.current;
+  greenlet_base& from = *all.current;
   from.parent = &at;
   from.expects = type;
   here = &from;
   expects = nullptr;
   received = value;
-  home.current = this;
-  return transfer(*parent);
+  all.current = this;
+  return extend::transfer(*parent);
 }
 
-}  // namespace detail
-}  // namespace ringlet
+}  // namespace ringlet::detail

@@ -34,7 +34,7 @@ struct greenlet_driver {
       bool await_ready() const noexcept { return false; }
       std::coroutine_handle<> await_suspend(
           std::coroutine_handle<promise_type> ended) const noexcept {
-        return ended.promise().owner->die(
+        return ended.promise().owner->finish(
             {arrival::thrown, nullptr, nullptr, std::move(ended.promise().failure)});
       }
       void await_resume() const noexcept {}
@@ -60,7 +60,7 @@ class last_wait {
       : ended_(&ended), promise_(&body.promise()) {}
   bool await_ready() const noexcept { return false; }
   std::coroutine_handle<> await_suspend(std::coroutine_handle<>) const noexcept {
-    return ended_->die({arrival::returned, promise_, &type_tag<T>});
+    return ended_->finish({arrival::returned, promise_, &type_tag<T>});
   }
   void await_resume() const noexcept {}
 
@@ -100,9 +100,9 @@ greenlet_driver drive(greenlet_base& me, F f, Args... args) {
 template <class T>
 sent_type<T> greenlet_base::receive_end() {
   auto& promise = *static_cast<task_promise<T>*>(receive_slowly());
-  struct burial {
+  struct free_on_exit {
     greenlet_tree& tree;
-    ~burial() { tree.bury(); }
+    ~free_on_exit() { tree.free_finished(); }
   } const last{*tree};
   if constexpr (std::is_void_v<T>) {
     promise.take();

@@ -7,7 +7,7 @@
 #include <source_location>
 #include <utility>
 
-namespace ringlet {
+namespace ringlet::detail {
 
 /// Adds these overloads to a derived class that has a spawn() for tasks.
 template <class Self>
@@ -84,4 +84,4 @@ class spawns_calls {
   }
 };
 
-}  // namespace ringlet
+}  // namespace ringlet::detail

@@ -3,18 +3,21 @@
 
 #include <cstdint>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 class scheduler;
 
-namespace detail {
+}  // namespace ringlet::extend
+
+namespace ringlet::detail {
 
 /// The number of this thread's scheduler; 0 where there is none. Initial-exec makes reading it one
 /// instruction.
 extern thread_local constinit std::uint32_t serial_here __attribute__((tls_model("initial-exec")));
 
 /// Aborts with `rule`, the names of both schedulers and what to do instead.
-[[noreturn, gnu::cold]] void wrong_thread(const scheduler& owner, const char* rule) noexcept;
+[[noreturn, gnu::cold]] void wrong_thread(const extend::scheduler& owner,
+                                          const char* rule) noexcept;
 
 /// The object belongs to the scheduler that uses it first, for as long as that exists; then another
 /// one may use it. Outside of run() it may be used as long as it belongs to none.
@@ -32,5 +35,4 @@ class affinity {
   std::uint32_t serial_ = 0;
 };
 
-}  // namespace detail
-}  // namespace ringlet
+}  // namespace ringlet::detail

@@ -1,8 +1,8 @@
 // fiber_extras: what few fibers have, kept apart so that the rest do not pay for it.
 #pragma once
 
-#include <ringlet/context.hpp>
-#include <ringlet/frame_pool.hpp>
+#include <ringlet/detail/frame_pool.hpp>
+#include <ringlet/extend/context.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -13,9 +13,7 @@
 #include <string>
 #include <vector>
 
-namespace ringlet {
-
-namespace detail {
+namespace ringlet::detail {
 
 /// The value of a variable, without its type.
 struct stored_value {
@@ -56,8 +54,6 @@ struct greenlet_tree;
 /// pointer, so that fibers need not know what a greenlet is.
 using greenlets_owner = std::unique_ptr<greenlet_tree, void (*)(greenlet_tree*) noexcept>;
 
-}  // namespace detail
-
 /// A name, greenlets, variables, and the awaits of a failure.
 struct fiber_extras {
   static void* operator new(std::size_t size) { return detail::frames.allocate(size); }
@@ -76,4 +72,4 @@ struct fiber_extras {
   std::unique_ptr<const detail::kept_awaits> awaits;
 };
 
-}  // namespace ringlet
+}  // namespace ringlet::detail

@@ -1,9 +1,9 @@
 // fiber_state: a fiber with the value of its task.
 #pragma once
 
-#include <ringlet/fiber_base.hpp>
-#include <ringlet/frame_pool.hpp>
-#include <ringlet/scheduler.hpp>
+#include <ringlet/detail/frame_pool.hpp>
+#include <ringlet/extend/fiber_base.hpp>
+#include <ringlet/extend/scheduler.hpp>
 #include <ringlet/task.hpp>
 
 #include <cstddef>
@@ -13,7 +13,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace ringlet {
+namespace ringlet::detail {
 
 /// Stores the value of a task that succeeded, for handles that may outlive the fiber.
 template <class T>
@@ -60,11 +60,11 @@ class fiber_value<void> {
 /// A fiber whose task returns a T. It owns the call of the task, its root. It needs no member for
 /// that: its chain of calls begins at the root, and is back at the root when the fiber has ended.
 template <class T>
-class fiber_state final : public fiber_base {
+class fiber_state final : public extend::fiber_base {
  public:
-  [[gnu::always_inline]] fiber_state(scheduler& home, scope& around, task<T>&& root,
-                                     const std::source_location& spawned_at)
-      : fiber_base(home, around, spawned_at) {
+  [[gnu::always_inline]] fiber_state(extend::scheduler& scheduler, extend::scope& around,
+                                     task<T>&& root, const std::source_location& spawned_at)
+      : extend::fiber_base(scheduler, around, spawned_at) {
     set_root(root.release());
   }
   [[gnu::always_inline]] ~fiber_state() = default;
@@ -112,4 +112,4 @@ class fiber_state final : public fiber_base {
   [[no_unique_address]] fiber_value<T> value_;
 };
 
-}  // namespace ringlet
+}  // namespace ringlet::detail

@@ -2,9 +2,9 @@
 // does to them. The base of task_group.
 #pragma once
 
-#include <ringlet/context.hpp>
-#include <ringlet/fiber_base.hpp>
-#include <ringlet/intrusive_list.hpp>
+#include <ringlet/extend/context.hpp>
+#include <ringlet/extend/fiber_base.hpp>
+#include <ringlet/extend/intrusive_list.hpp>
 
 #include <cstdint>
 #include <optional>
@@ -14,13 +14,14 @@ namespace ringlet::detail {
 class open_group;
 
 /// A fiber of a group. Holds its fiber.
-struct group_member : done_watcher, list_hook<open_group> {
-  group_member(handler told, fiber_base& child) noexcept : done_watcher(told), who(&child) {
+struct group_member : extend::done_watcher, extend::list_hook<open_group> {
+  group_member(handler told, extend::fiber_base& child) noexcept
+      : extend::done_watcher(told), who(&child) {
     who->add_reference();
   }
   ~group_member() { who->drop_reference(); }
 
-  fiber_base* who;
+  extend::fiber_base* who;
 };
 
 /// Thread: that of its starter, the fiber that makes it.
@@ -41,15 +42,15 @@ class open_group {
   bool is_outside_unwinding() const noexcept { return body_ && body_->stays(); }
   /// Whether the call that opened the group encloses `innermost`, and is not in a suspended
   /// greenlet. (Without a body, the fiber waits in that call.)
-  bool is_open_around(const scope& innermost) const noexcept {
+  bool is_open_around(const extend::scope& innermost) const noexcept {
     return !body_ || body_->encloses(innermost);
   }
 
   // For dump(): the group that the starter opened before this one, the scope around the fibers, and
   // the innermost scope of the starter around the call that opened the group.
   const open_group* older() const noexcept { return older_; }
-  const scope& around_fibers() const noexcept { return around_; }
-  const scope* around_call() const noexcept {
+  const extend::scope& around_fibers() const noexcept { return around_; }
+  const extend::scope* around_call() const noexcept {
     return body_ ? body_->outer() : starter_.innermost_scope();
   }
 
@@ -66,7 +67,7 @@ class open_group {
   }
   /// The member's fiber has ended.
   void remove_member(group_member& ended) noexcept {
-    static_cast<list_hook<open_group>&>(ended).unlink();
+    static_cast<extend::list_hook<open_group>&>(ended).unlink();
     --alive_;
   }
   /// After the last of them: a starter that is held may continue.
@@ -76,20 +77,20 @@ class open_group {
   /// Interrupts all fibers of the group, and refuses new ones. Idempotent.
   void cancel_members() noexcept;
 
-  fiber_base& starter_;
+  extend::fiber_base& starter_;
   // Not inside the scopes of the starter. Their cancellation reaches the fibers through the
   // starter, which cancels the group when it is about to be unwound, and not while it is in a
   // shield.
-  scope around_;
-  std::optional<scope> body_;
+  extend::scope around_;
+  std::optional<extend::scope> body_;
 
  private:
-  friend class ringlet::fiber_base;
+  friend class ringlet::extend::fiber_base;
 
   open_group* older_ = nullptr;  // of the open groups of the starter
   open_group* newer_ = nullptr;
   open_group* next_cancelled_ = nullptr;
-  intrusive_list<group_member, open_group> members_;
+  extend::intrusive_list<group_member, open_group> members_;
 
  protected:
   std::uint32_t alive_ = 0;

@@ -1,15 +1,15 @@
 // shutdown_signal: the signal that ends a run, and the fibers that have asked for it.
 #pragma once
 
-#include <ringlet/intrusive_list.hpp>
+#include <ringlet/extend/intrusive_list.hpp>
 
 #include <atomic>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 class list_wait;
 
-}  // namespace ringlet
+}  // namespace ringlet::extend
 
 namespace ringlet::detail {
 
@@ -30,14 +30,14 @@ class shutdown_signal {
   void expect_request() noexcept { is_expected_ = true; }
   bool is_request_expected() const noexcept { return is_expected_; }
   bool has_request() const noexcept { return has_request_; }
-  void add_waiter(list_wait& waiter) noexcept;
+  void add_waiter(extend::list_wait& waiter) noexcept;
   bool has_waiters() const noexcept { return !waiters_.empty(); }
   /// The request has come: ends the waits.
   void request() noexcept;
 
  private:
   const std::atomic<int>* number_ = nullptr;
-  intrusive_list<list_wait> waiters_;
+  extend::intrusive_list<extend::list_wait> waiters_;
   bool is_expected_ = false;
   bool has_request_ = false;
 };

@@ -1,7 +1,7 @@
 // What the compiler says of a wait that lacks a hook; see wait.hpp.
 #pragma once
 
-#include <ringlet/context.hpp>
+#include <ringlet/extend/context.hpp>
 
 #include <concepts>
 #include <string>
@@ -9,7 +9,7 @@
 namespace ringlet::detail {
 
 template <class Wait>
-concept ends_early = requires(Wait& wait, cancel_reason reason) {
+concept ends_early = requires(Wait& wait, extend::cancel_reason reason) {
   { wait.on_cancel(reason) } -> std::same_as<void>;
   requires noexcept(wait.on_cancel(reason));
 };
@@ -30,11 +30,11 @@ concept can_be_watched = requires(Wait& wait) {
 };
 template <class Wait>
 concept has_type = requires {
-  { Wait::type } -> std::same_as<const wait_type&>;
+  { Wait::type } -> std::same_as<const extend::wait_type&>;
 };
 template <class Wait>
 concept keeps_forms_of_defaults = requires(Wait& wait, const Wait& kept) {
-  { Wait::has_hope } -> std::same_as<const bool&>;
+  { Wait::is_external } -> std::same_as<const bool&>;
   { kept.lingers() } -> std::same_as<bool>;
   { wait.pass_on() } -> std::same_as<void>;
   requires noexcept(kept.lingers());

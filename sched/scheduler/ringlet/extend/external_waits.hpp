@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 /// While there is one, a scheduler with nothing to do is idle and not deadlocked. Requests that no
 /// fiber awaits, such as that of an idle connection, are none.
@@ -17,4 +17,4 @@ class external_waits {
   std::size_t count_ = 0;
 };
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

@@ -1,17 +1,25 @@
 // fiber_registry: the fibers of a scheduler that have not ended.
 #pragma once
 
-#include <ringlet/intrusive_list.hpp>
+#include <ringlet/extend/intrusive_list.hpp>
 
 #include <cstddef>
 #include <cstdint>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 class fiber_base;
 
+}  // namespace ringlet::extend
+
+namespace ringlet::detail {
+
 /// What lists a scheduler's fibers.
 struct registry_tag;
+
+}  // namespace ringlet::detail
+
+namespace ringlet::extend {
 
 /// Thread: that of the scheduler.
 class fiber_registry {
@@ -28,9 +36,9 @@ class fiber_registry {
   void for_each(F&& visit);
 
  private:
-  intrusive_list<fiber_base, registry_tag> fibers_;
+  intrusive_list<fiber_base, detail::registry_tag> fibers_;
   std::size_t count_ = 0;
   std::uint64_t ids_ = 0;
 };
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

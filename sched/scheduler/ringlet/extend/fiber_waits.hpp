@@ -3,10 +3,10 @@
 
 #include <ringlet/detail/fiber_state.hpp>
 #include <ringlet/error.hpp>
-#include <ringlet/fiber_base.hpp>
+#include <ringlet/extend/fiber_base.hpp>
+#include <ringlet/extend/wait.hpp>
 #include <ringlet/result.hpp>
-#include <ringlet/until.hpp>
-#include <ringlet/wait.hpp>
+#include <ringlet/time_limit.hpp>
 
 #include <coroutine>
 #include <exception>
@@ -15,15 +15,15 @@
 #include <type_traits>
 #include <utility>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 /// Waits for the end of a fiber; see fiber<T>::join().
 class [[nodiscard]] join_wait : public two_phase_wait, private done_watcher {
  public:
   /// The target need not be kept alive: it lives until it has ended, and the wait does not use it
   /// afterwards.
-  join_wait(fiber_base& target, until limit) noexcept
-      : two_phase_wait(limit), done_watcher(&join_wait::on_ended), target_(&target) {}
+  join_wait(fiber_base& target, time_limit timeout) noexcept
+      : two_phase_wait(timeout), done_watcher(&join_wait::on_ended), target_(&target) {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
@@ -39,7 +39,7 @@ class [[nodiscard]] join_wait : public two_phase_wait, private done_watcher {
   bool try_now() noexcept {
     RINGLET_ASSERT(fiber_ != target_, "a fiber joins itself, so its wait would never end");
     if (target_->done()) return true;
-    target_->home().check_thread("a fiber of another thread's scheduler cannot be joined");
+    target_->scheduler().check_thread("a fiber of another thread's scheduler cannot be joined");
     return false;
   }
   void watch() noexcept { target_->watch(*this); }
@@ -61,8 +61,8 @@ class [[nodiscard]] join_wait : public two_phase_wait, private done_watcher {
 class [[nodiscard]] kill_wait : public join_wait {
  public:
   /// Kills with `error`, or with `cancelled` if it is null.
-  kill_wait(fiber_base& target, std::exception_ptr error, until limit) noexcept
-      : join_wait(target, limit), error_(std::move(error)) {}
+  kill_wait(fiber_base& target, std::exception_ptr error, time_limit timeout) noexcept
+      : join_wait(target, timeout), error_(std::move(error)) {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) {
@@ -77,10 +77,18 @@ class [[nodiscard]] kill_wait : public join_wait {
   std::exception_ptr error_;
 };
 
+}  // namespace ringlet::extend
+
+namespace ringlet::detail {
+
 /// The error that get() throws for a fiber that ended without a value.
-[[noreturn]] void throw_failure(fiber_base& failed);
+[[noreturn]] void throw_failure(extend::fiber_base& failed);
 /// The same; for a killed fiber the message is `killed`.
-[[noreturn]] void throw_failure(fiber_base& failed, const char* killed);
+[[noreturn]] void throw_failure(extend::fiber_base& failed, const char* killed);
+
+}  // namespace ringlet::detail
+
+namespace ringlet::extend {
 
 /// Waits for the end of a fiber and returns its value; see fiber<T>::get().
 template <class T, bool MoveOut>
@@ -89,7 +97,8 @@ class [[nodiscard]] get_wait : public join_wait {
   using value_type = std::conditional_t<MoveOut || std::is_void_v<T> || std::is_reference_v<T>, T,
                                         std::add_lvalue_reference_t<const T>>;
 
-  get_wait(fiber_state<T>& target, until limit) noexcept : join_wait(target, limit) {
+  get_wait(detail::fiber_state<T>& target, time_limit timeout) noexcept
+      : join_wait(target, timeout) {
     target.add_reference();  // the last handle may be dropped during the wait
   }
   ~get_wait() { target_->drop_reference(); }
@@ -120,8 +129,8 @@ class [[nodiscard]] get_wait : public join_wait {
 
  private:
   value_type yield_value() {
-    if (target_->result() != outcome::value) throw_failure(*target_);
-    auto& state = static_cast<fiber_state<T>&>(*target_);
+    if (target_->result() != outcome::value) detail::throw_failure(*target_);
+    auto& state = static_cast<detail::fiber_state<T>&>(*target_);
     if constexpr (MoveOut) {
       return state.value().move_out();
     } else {
@@ -130,4 +139,4 @@ class [[nodiscard]] get_wait : public join_wait {
   }
 };
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

@@ -1,14 +1,14 @@
 // selection: the part of a select() that does not depend on what is waited for.
 #pragma once
 
-#include <ringlet/wait.hpp>
+#include <ringlet/extend/wait.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 /// The part of a select() that does not depend on the types of its waits.
 class selection : public wait_base {
@@ -20,7 +20,7 @@ class selection : public wait_base {
   /// The operations that a select() needs from a wait.
   struct hooks {
     const wait_type* type;
-    bool has_hope;
+    bool is_external;
     bool (*try_now)(two_phase_wait&);
     void (*watch)(two_phase_wait&) noexcept;
     void (*unwatch)(two_phase_wait&) noexcept;
@@ -30,7 +30,7 @@ class selection : public wait_base {
   template <class Wait>
   static constexpr hooks hooks_of = {
       &Wait::type,
-      Wait::has_hope,
+      Wait::is_external,
       [](two_phase_wait& one) { return static_cast<Wait&>(one).try_now(); },
       [](two_phase_wait& one) noexcept { static_cast<Wait&>(one).watch(); },
       [](two_phase_wait& one) noexcept { static_cast<Wait&>(one).unwatch(); },
@@ -64,7 +64,7 @@ class selection : public wait_base {
   std::size_t winner_ = none;
   std::size_t first_due_ = none;  // whose limit passes first
   std::uint32_t lingering_ = 0;   // the select() has ended, but this many are still in flight
-  bool has_hope_ = false;
+  bool is_external_ = false;
 };
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

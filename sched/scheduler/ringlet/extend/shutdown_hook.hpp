@@ -1,9 +1,9 @@
 // shutdown_hook: what must be told before the engine of a scheduler is destroyed.
 #pragma once
 
-#include <ringlet/intrusive_list.hpp>
+#include <ringlet/extend/intrusive_list.hpp>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 /// The base of objects that hold a descriptor and may outlive run().
 class shutdown_hook : public list_hook<> {
@@ -38,4 +38,4 @@ class shutdown_hooks {
   intrusive_list<shutdown_hook> hooks_;
 };
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

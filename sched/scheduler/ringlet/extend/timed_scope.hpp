@@ -1,16 +1,16 @@
 // timed_scope: a scope with a limit.
 #pragma once
 
-#include <ringlet/context.hpp>
 #include <ringlet/detail/life_mark.hpp>
-#include <ringlet/timer.hpp>
-#include <ringlet/until.hpp>
+#include <ringlet/extend/context.hpp>
+#include <ringlet/extend/timer.hpp>
+#include <ringlet/time_limit.hpp>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 /// A scope around what the running fiber calls, with a limit. The derived class defines what
 /// happens when the limit passes.
-class timed_scope : public scope, private timer {
+class timed_scope : public scope, private timer_entry {
  public:
   /// Like those of scope, but only on the fiber's own thread and before its call has returned.
   void cancel() noexcept {
@@ -24,7 +24,7 @@ class timed_scope : public scope, private timer {
 
   /// The scope that the timer belongs to; null if it belongs to something else. (dump() finds
   /// limits this way, so scopes need not store them.)
-  static const scope* of(const timer& armed, timer::handler on_expiry) noexcept;
+  static const scope* of(const timer_entry& armed, timer_entry::handler on_expiry) noexcept;
 
  protected:
   using expiry = void (*)(timed_scope&) noexcept;
@@ -36,13 +36,13 @@ class timed_scope : public scope, private timer {
   /// if its call has returned.
   void check_thread(const char* rule) const noexcept;
   /// Sets a limit, counted from now, and replaces an earlier one.
-  void set_limit(until limit) noexcept;
+  void set_limit(time_limit timeout) noexcept;
 
  private:
-  static void on_due(timer& due) noexcept;
+  static void on_due(timer_entry& due) noexcept;
   detail::life_mark open_;  // uses padding
-  scheduler& home_;
+  extend::scheduler& scheduler_;
   expiry when_due_;
 };
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

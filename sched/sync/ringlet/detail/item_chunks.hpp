@@ -2,7 +2,7 @@
 // go back to it. Empty, it has none; growing moves nothing.
 #pragma once
 
-#include <ringlet/frame_pool.hpp>
+#include <ringlet/detail/frame_pool.hpp>
 
 #include <algorithm>
 #include <cstddef>

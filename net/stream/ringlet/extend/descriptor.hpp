@@ -4,12 +4,12 @@
 #pragma once
 
 #include <ringlet/buffer.hpp>
-#include <ringlet/buffer_queue.hpp>
 #include <ringlet/detail/closable.hpp>
+#include <ringlet/detail/frame_pool.hpp>
 #include <ringlet/detail/retry.hpp>
-#include <ringlet/frame_pool.hpp>
-#include <ringlet/operation_wait.hpp>
-#include <ringlet/scheduler.hpp>
+#include <ringlet/extend/buffer_queue.hpp>
+#include <ringlet/extend/operation_wait.hpp>
+#include <ringlet/extend/scheduler.hpp>
 
 #include <cerrno>
 #include <cstddef>
@@ -20,7 +20,7 @@
 #include <system_error>
 #include <utility>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 /// The two ways that bytes flow. One wait each may be in flight.
 enum class direction : std::uint8_t { read, write };
@@ -81,8 +81,8 @@ class descriptor final : public detail::closable {
   /// Bytes that have come out of it and gone into it.
   std::uint64_t& count(direction which) noexcept { return counts_[index(which)]; }
   /// Whether an earlier call in that direction was cut short.
-  bool is_cut_short(direction which) const noexcept { return cut_short_[index(which)]; }
-  void set_cut_short(direction which) noexcept { cut_short_[index(which)] = true; }
+  bool is_partial(direction which) const noexcept { return partial_[index(which)]; }
+  void set_partial(direction which) noexcept { partial_[index(which)] = true; }
 
   /// A hint: the last read emptied the socket, so the next one had better wait at once.
   bool is_drained() const noexcept { return last_seen_ == fill::drained; }
@@ -99,10 +99,10 @@ class descriptor final : public detail::closable {
   /// Takes the oldest buffer, if there is one: its number and how many bytes are in it.
   bool take_buffer(std::int32_t& id, std::int32_t& size) noexcept;
   /// What those buffers are lent from. Precondition: its scheduler has not ended.
-  buffer_pool& buffers() const noexcept { return home_->carrier().buffers(); }
+  buffer_pool& buffers() const noexcept { return scheduler_->engine().buffers(); }
   /// Moves the oldest bytes to the front of `memory`. Returns how many.
   std::size_t copy_arrived(std::span<std::byte> memory) noexcept {
-    return arrived_.empty() ? 0 : arrived_.copy_to(memory, home_->carrier().buffers());
+    return arrived_.empty() ? 0 : arrived_.copy_to(memory, scheduler_->engine().buffers());
   }
   /// Whether a request is in flight that may bring something.
   bool is_receiving() const noexcept { return operation::in_flight(); }
@@ -127,7 +127,7 @@ class descriptor final : public detail::closable {
   /// For when found_no_buffer(): whether something is there.
   bool has_something_to_receive() noexcept;
   /// Cancels the request; the waiter is told of its end, unless something arrives before.
-  void cancel_receiving() noexcept { home_->carrier().cancel(*this); }
+  void cancel_receiving() noexcept { scheduler_->engine().cancel(*this); }
 
   /// An answer that comes at once; `op` is complete but for the descriptor. Returns its result, or
   /// -EBADF when closed.
@@ -157,7 +157,7 @@ class descriptor final : public detail::closable {
   /// What the last read told of the socket.
   enum class fill : std::uint8_t { unknown, drained, more };
 
-  descriptor(scheduler& home, int fd, kind what, family of) noexcept;
+  descriptor(extend::scheduler& scheduler, int fd, kind what, family of) noexcept;
   ~descriptor() = default;
 
   static constexpr std::size_t index(direction which) noexcept {
@@ -184,7 +184,7 @@ class descriptor final : public detail::closable {
     }
   }
   void end_bulk() noexcept {
-    if (home_ != nullptr && bulk_left_ != 0) buffers().leave_bulk();
+    if (scheduler_ != nullptr && bulk_left_ != 0) buffers().leave_bulk();
     bulk_left_ = 0;
   }
   bool is_limited() const noexcept { return receive.limit != 0; }
@@ -198,7 +198,7 @@ class descriptor final : public detail::closable {
   // The members are in the order in which they take the least.
   kind kind_;
   bool end_arrived_ = false;  // its result is in `answer`
-  bool cut_short_[2] = {};
+  bool partial_[2] = {};
   fill last_seen_ = fill::unknown;
   family family_;
   buffer_queue arrived_;
@@ -226,9 +226,9 @@ class claiming_wait : public Wait {
   /// False when calls there are refused, because it is closed or was cut short. Decided once: when
   /// the fiber has its turn, the descriptor may be gone.
   bool may_claim() noexcept {
-    if (on_->fd() >= 0 && !on_->is_cut_short(Which)) [[likely]]
+    if (on_->fd() >= 0 && !on_->is_partial(Which)) [[likely]]
       return true;
-    refusal_ = on_->is_cut_short(Which) ? errc::cut_short : errc::closed;
+    refusal_ = on_->is_partial(Which) ? errc::partial_transfer : errc::closed;
     return false;
   }
   /// Why it was refused, or errc{}.
@@ -275,8 +275,8 @@ class claiming_wait : public Wait {
 template <direction Which>
 class io_wait : public claiming_wait<Which, operation_wait> {
  protected:
-  io_wait(descriptor& on, opcode kind, operation::handler completed, until limit) noexcept
-      : claiming_wait<Which, operation_wait>(on, kind, completed, limit) {}
+  io_wait(descriptor& on, opcode kind, operation::handler completed, time_limit timeout) noexcept
+      : claiming_wait<Which, operation_wait>(on, kind, completed, timeout) {}
 
   /// From the handler, first: true when the kernel asked to try again, and all is done about it.
   bool try_again(const completion& done) noexcept {
@@ -335,7 +335,7 @@ inline void descriptor::enter(context& writer) noexcept {
 
 inline void descriptor::check_thread() const noexcept {
   // In a child of fork() the fiber is the parent's, too, but it has no scheduler.
-  if (home_ == current_scheduler_or_null() && home_ != nullptr) [[likely]]
+  if (scheduler_ == current_scheduler_or_null() && scheduler_ != nullptr) [[likely]]
     return;
   refuse_thread();
 }
@@ -362,7 +362,7 @@ inline void descriptor::await_arrival() noexcept {
     multishot = is_limited() && is_internet();
   }
   poll_first = is_drained();
-  home_->carrier().start(*this);
+  scheduler_->engine().start(*this);
 }
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

@@ -1,7 +1,7 @@
-// remote: a handle through which other threads reach a scheduler.
+// scheduler_handle: a handle through which other threads reach a scheduler.
 #pragma once
 
-#include <ringlet/scheduler.hpp>
+#include <ringlet/extend/scheduler.hpp>
 #include <ringlet/task.hpp>
 
 #include <atomic>
@@ -43,22 +43,22 @@ class post_result {
 /// As long as a handle exists, a scheduler with nothing to do waits for posts and is not
 /// deadlocked. A handle may outlive the scheduler. Thread: any. One thread at a time may use a
 /// handle; copies are independent.
-class remote {
+class scheduler_handle {
  public:
   /// A handle to the scheduler of this thread; aborts outside of run().
-  remote();
-  remote(const remote& other);
-  remote(remote&& other) noexcept = default;
-  remote& operator=(remote other) noexcept {
+  scheduler_handle();
+  scheduler_handle(const scheduler_handle& other);
+  scheduler_handle(scheduler_handle&& other) noexcept = default;
+  scheduler_handle& operator=(scheduler_handle other) noexcept {
     std::swap(state_, other.state_);
     return *this;
   }
-  ~remote();
+  ~scheduler_handle();
 
   /// Queues `f()` and wakes the scheduler if it sleeps. If the mailbox is full or the scheduler has
   /// ended, `f` is not queued, and the result tells which; a full mailbox leaves `f` unchanged. A
   /// scheduler that ends before `f` has run drops it. An exception that leaves `f` is reported like
-  /// an unobserved failure of a fiber. Throws std::bad_alloc.
+  /// an unhandled failure of a fiber. Throws std::bad_alloc.
   template <std::invocable F>
   post_result post(F&& f) const {
     static_assert(!detail::is_unawaited<std::invoke_result_t<std::decay_t<F>&>>,
@@ -75,9 +75,10 @@ class remote {
 
  private:
   template <class F>
-  struct posted_function : posted_work {
-    explicit posted_function(F f) : posted_work{nullptr, &run_and_delete}, function(std::move(f)) {}
-    static void run_and_delete(posted_work& self) noexcept {
+  struct posted_function : extend::posted_work {
+    explicit posted_function(F f)
+        : extend::posted_work{nullptr, &run_and_delete}, function(std::move(f)) {}
+    static void run_and_delete(extend::posted_work& self) noexcept {
       const std::unique_ptr<posted_function> owner(static_cast<posted_function*>(&self));
       run_posted(owner->function);
     }
@@ -87,7 +88,7 @@ class remote {
   // A reserved place in the mailbox, released unless it is kept.
   class place {
    public:
-    explicit place(const remote& of);
+    explicit place(const scheduler_handle& of);
     place(const place&) = delete;
     place& operator=(const place&) = delete;
     ~place() {
@@ -98,7 +99,7 @@ class remote {
     void keep() noexcept { state_ = nullptr; }
 
    private:
-    scheduler::remote_state* state_ = nullptr;
+    extend::scheduler::handle_state* state_ = nullptr;
     post_result refusal_ = post_result::accepted;
   };
 
@@ -114,9 +115,9 @@ class remote {
       report(std::current_exception());
     }
   }
-  bool post_work(posted_work& work) const;
+  bool post_work(extend::posted_work& work) const;
 
-  std::shared_ptr<scheduler::remote_state> state_;
+  std::shared_ptr<extend::scheduler::handle_state> state_;
 };
 
 }  // namespace ringlet

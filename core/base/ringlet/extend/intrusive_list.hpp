@@ -2,9 +2,9 @@
 // element can leave from the middle without knowing the list.
 #pragma once
 
-#include <ringlet/assert.hpp>
+#include <ringlet/extend/assert.hpp>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 /// The links of an element. Derive from it once per list that the element can be in; `Tag` tells
 /// them apart. An element must leave its list before it is destroyed.
@@ -91,4 +91,4 @@ class intrusive_list {
   hook head_;
 };
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

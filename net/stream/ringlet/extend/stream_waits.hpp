@@ -2,7 +2,7 @@
 #pragma once
 
 #include <ringlet/buffer.hpp>
-#include <ringlet/descriptor.hpp>
+#include <ringlet/extend/descriptor.hpp>
 #include <ringlet/result.hpp>
 
 #include <sys/socket.h>
@@ -16,13 +16,13 @@
 #include <string>
 #include <vector>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 /// See tcp_stream::receive(). The request that it waits for belongs to the descriptor.
 class [[nodiscard]] receive_wait final : private arrival_waiter,
                                          public claiming_wait<direction::read, wait_base> {
  public:
-  receive_wait(descriptor& on, until limit) noexcept : claiming_wait(on, limit) {}
+  receive_wait(descriptor& on, time_limit timeout) noexcept : claiming_wait(on, timeout) {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
@@ -52,7 +52,7 @@ class [[nodiscard]] receive_wait final : private arrival_waiter,
 class [[nodiscard]] readable_wait final : public claiming_wait<direction::read, two_phase_wait>,
                                           private arrival_waiter {
  public:
-  readable_wait(descriptor& on, until limit) noexcept : claiming_wait(on, limit) {}
+  readable_wait(descriptor& on, time_limit timeout) noexcept : claiming_wait(on, timeout) {}
   ~readable_wait() { end_claim(); }
 
   template <class Promise>
@@ -62,7 +62,7 @@ class [[nodiscard]] readable_wait final : public claiming_wait<direction::read, 
   result<bool> take();
   bool await_resume();
 
-  static constexpr bool has_hope = true;
+  static constexpr bool is_external = true;
   bool try_now() noexcept;
   void watch() noexcept { on().await_arrival(); }
   void unwatch() noexcept { on().stop_awaiting(*this); }
@@ -98,7 +98,8 @@ class read_wait : public io_wait<direction::read>, private arrival_waiter {
 /// See tcp_stream::read_some().
 class [[nodiscard]] read_some_wait final : public read_wait {
  public:
-  read_some_wait(descriptor& on, opcode kind, std::span<std::byte> memory, until limit) noexcept;
+  read_some_wait(descriptor& on, opcode kind, std::span<std::byte> memory,
+                 time_limit timeout) noexcept;
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
@@ -116,7 +117,8 @@ class [[nodiscard]] read_some_wait final : public read_wait {
 /// See tcp_stream::read_exact().
 class [[nodiscard]] read_exact_wait final : public read_wait {
  public:
-  read_exact_wait(descriptor& on, opcode kind, std::span<std::byte> memory, until limit) noexcept;
+  read_exact_wait(descriptor& on, opcode kind, std::span<std::byte> memory,
+                  time_limit timeout) noexcept;
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
@@ -144,8 +146,9 @@ class write_wait : public io_wait<direction::write> {
   void await_resume();
 
  protected:
-  write_wait(descriptor& on, opcode kind, handler completed, std::size_t size, until limit) noexcept
-      : io_wait(on, kind, completed, limit), left_(size) {}
+  write_wait(descriptor& on, opcode kind, handler completed, std::size_t size,
+             time_limit timeout) noexcept
+      : io_wait(on, kind, completed, timeout), left_(size) {}
 
   /// For await_suspend: refuses what is closed or cut short, else starts.
   template <class Wait>
@@ -160,7 +163,7 @@ class write_wait : public io_wait<direction::write> {
 class [[nodiscard]] write_all_wait : public write_wait {
  public:
   write_all_wait(descriptor& on, opcode kind, std::span<const std::byte> bytes,
-                 until limit) noexcept;
+                 time_limit timeout) noexcept;
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
@@ -178,7 +181,8 @@ class [[nodiscard]] write_all_wait : public write_wait {
 /// See tcp_stream::write_all() of several spans.
 class [[nodiscard]] gather_wait : public write_wait {
  public:
-  gather_wait(descriptor& on, std::span<const std::span<const std::byte>> parts, until limit);
+  gather_wait(descriptor& on, std::span<const std::span<const std::byte>> parts,
+              time_limit timeout);
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
@@ -197,4 +201,4 @@ class [[nodiscard]] gather_wait : public write_wait {
   msghdr message_ = {};
 };
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

@@ -1,10 +1,10 @@
 // ended_fibers: tells which of several fibers have ended, in the order in which they ended.
 #pragma once
 
-#include <ringlet/fiber_base.hpp>
+#include <ringlet/extend/fiber_base.hpp>
+#include <ringlet/extend/wait.hpp>
 #include <ringlet/result.hpp>
-#include <ringlet/until.hpp>
-#include <ringlet/wait.hpp>
+#include <ringlet/time_limit.hpp>
 
 #include <coroutine>
 #include <cstddef>
@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 /// Watches fibers from its construction to its destruction and returns their indices in the list,
 /// first those that had already ended. It does not keep the fibers alive. Thread: that of their
@@ -29,7 +29,7 @@ class ended_fibers {
   class next_wait;
   /// Waits for the next end and returns the fiber's index; nothing if the limit passed first, or if
   /// all have been returned.
-  next_wait next(until limit = forever) noexcept;
+  next_wait next(time_limit timeout = forever) noexcept;
 
  private:
   struct link : done_watcher {
@@ -48,7 +48,7 @@ class ended_fibers {
 /// See ended_fibers::next().
 class [[nodiscard]] ended_fibers::next_wait : public wait_base {
  public:
-  next_wait(ended_fibers& of, until limit) noexcept : wait_base(limit), of_(&of) {}
+  next_wait(ended_fibers& of, time_limit timeout) noexcept : wait_base(timeout), of_(&of) {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
@@ -68,6 +68,8 @@ class [[nodiscard]] ended_fibers::next_wait : public wait_base {
   ended_fibers* of_;
 };
 
-inline ended_fibers::next_wait ended_fibers::next(until limit) noexcept { return {*this, limit}; }
+inline ended_fibers::next_wait ended_fibers::next(time_limit timeout) noexcept {
+  return {*this, timeout};
+}
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

@@ -7,20 +7,20 @@
 // the calls of this library find it. It is public for authors of new waits.
 #pragma once
 
-#include <ringlet/context.hpp>
 #include <ringlet/detail/affinity.hpp>
 #include <ringlet/detail/batch_clock.hpp>
 #include <ringlet/detail/shutdown_clock.hpp>
 #include <ringlet/detail/shutdown_signal.hpp>
-#include <ringlet/engine.hpp>
+#include <ringlet/extend/context.hpp>
+#include <ringlet/extend/engine.hpp>
 #include <ringlet/extend/external_waits.hpp>
 #include <ringlet/extend/fiber_registry.hpp>
+#include <ringlet/extend/intrusive_list.hpp>
 #include <ringlet/extend/shutdown_hook.hpp>
-#include <ringlet/intrusive_list.hpp>
+#include <ringlet/extend/timer.hpp>
 #include <ringlet/options.hpp>
 #include <ringlet/outcome.hpp>
-#include <ringlet/timer.hpp>
-#include <ringlet/until.hpp>
+#include <ringlet/time_limit.hpp>
 
 #include <array>
 #include <atomic>
@@ -32,26 +32,37 @@
 #include <string>
 #include <utility>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 class done_watcher;
 class fiber_base;
 class scheduler;
 
-/// Reports an unobserved failure to the handler of this thread's scheduler, or to the default
-/// handler if there is no scheduler. See options::on_unobserved.
-void report_unobserved(const unobserved_error& failure) noexcept;
+}  // namespace ringlet::extend
+
+namespace ringlet::detail {
+
+/// Reports an unhandled failure to the handler of this thread's scheduler, or to the default
+/// handler if there is no scheduler. See options::on_unhandled_error.
+void report_unhandled(const unhandled_error& failure) noexcept;
+
+}  // namespace ringlet::detail
+
+namespace ringlet {
 
 struct dump_options;
 
-namespace detail {
+}  // namespace ringlet
+
+namespace ringlet::detail {
 
 /// The same for a failure of the fiber `who`.
-void report_failure_of(const fiber_base& who, std::exception_ptr error) noexcept;
+void report_failure_of(const extend::fiber_base& who, std::exception_ptr error) noexcept;
 
 /// This thread's scheduler, or null. Initial-exec makes reading it one instruction, with no address
 /// that a compiler could keep across a suspension.
-extern thread_local constinit scheduler* scheduler_here __attribute__((tls_model("initial-exec")));
+extern thread_local constinit extend::scheduler* scheduler_here
+    __attribute__((tls_model("initial-exec")));
 
 /// Describes the running fiber of this thread for RINGLET_ASSERT; see rule_context.
 void describe_running(char* text, std::size_t size) noexcept;
@@ -60,34 +71,36 @@ void describe_running(char* text, std::size_t size) noexcept;
 /// Aborts because a child of fork() has used an object of the parent. Says what is allowed.
 [[noreturn, gnu::cold]] void abort_after_fork() noexcept;
 /// In a child of fork(): no call of the parent's scheduler `left` reaches the kernel any more.
-void leave_behind(scheduler& left, engine& refusing) noexcept;
-
-}  // namespace detail
+void leave_behind(extend::scheduler& left, extend::engine& refusing) noexcept;
 
 /// Tags the list of all schedulers of the process.
 struct all_schedulers_tag;
 
+}  // namespace ringlet::detail
+
+namespace ringlet::extend {
+
 /// The scheduler that runs on this thread, or null.
-inline scheduler* current_scheduler_or_null() noexcept { return detail::scheduler_here; }
+inline extend::scheduler* current_scheduler_or_null() noexcept { return detail::scheduler_here; }
 /// The same; aborts if there is none, because the call was made outside of run().
-inline scheduler& current_scheduler() {
-  scheduler* const here = current_scheduler_or_null();
+inline extend::scheduler& current_scheduler() {
+  extend::scheduler* const here = current_scheduler_or_null();
   if (here == nullptr) [[unlikely]]
     detail::no_scheduler();
   return *here;
 }
 
 /// Thread: that of its making, but where said otherwise.
-class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
+class scheduler : public ready_queue, public list_hook<detail::all_schedulers_tag> {
  public:
   /// Becomes this thread's scheduler. A thread has at most one at a time.
-  scheduler(engine& carrier, options settings);
+  scheduler(extend::engine& engine, options settings);
   ~scheduler();
 
   /// Adopts `main`, and runs until it and all other fibers have ended. See run().
   void run(fiber_base& main);
 
-  engine& carrier() noexcept { return *engine_; }
+  extend::engine& engine() noexcept { return *engine_; }
   timer_queue& timers() noexcept { return timers_; }
   const options& settings() const noexcept { return options_; }
   steady_ns now() noexcept { return engine_->now(); }
@@ -137,24 +150,26 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   /// that wait for a free one. Every close of this thread comes here; see unique_fd.
   void close_descriptor(int fd) noexcept;
 
-  /// For remote handles: shared with other threads, and updated when the scheduler ends.
-  struct remote_state {
+  /// For scheduler_handles: shared with other threads, and updated when the scheduler ends.
+  struct handle_state {
     std::mutex mutex;
-    engine* target = nullptr;  // null once the scheduler has ended
+    extend::engine* target = nullptr;  // null once the scheduler has ended
     std::size_t handles = 0;
     std::atomic<std::size_t> posts = 0;  // of the program, that have not run yet
     std::size_t posts_max = 0;
     std::atomic<bool> left_behind = false;  // see scheduler::is_left_behind()
   };
-  const std::shared_ptr<remote_state>& remotes() const noexcept { return remotes_; }
+  const std::shared_ptr<handle_state>& shared_handle_state() const noexcept {
+    return handle_state_;
+  }
   /// Whether posted work may still run: false once all fibers have ended.
   bool accepts_posts() const noexcept { return fibers_.count() != 0; }
 
-  /// Sets the function that ends the program when fibers outlast twice the grace time; std::abort()
-  /// unless set.
+  /// Sets the function that ends the program when fibers outlast twice the shutdown timeout;
+  /// std::abort() unless set.
   void set_stuck_handler(void (*handler)()) noexcept { on_stuck_ = handler; }
 
-  /// Whether shields may hold anything back: no longer once the grace time is over.
+  /// Whether shields may hold anything back: no longer once the shutdown timeout is over.
   bool lets_hold_back() const noexcept { return clock_.reached() < stage::listed; }
 
   /// The scope around the main task. It is not inside the root scope, which is cancelled when the
@@ -163,7 +178,7 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   bool is_main(const fiber_base& who) const noexcept { return &who == main_; }
   /// Called when the main task is about to be unwound: all other fibers end first.
   void cancel_all_but_main() noexcept;
-  /// Whether a starter may be held for its fibers: for half of the grace time.
+  /// Whether a starter may be held for its fibers: for half of the shutdown timeout.
   bool holds_starters() const noexcept { return clock_.reached() < stage::released; }
   /// Whether that fiber is the main one, and waits for all others to end.
   bool others_hold(const fiber_base& who) const noexcept {
@@ -190,7 +205,7 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   void finish_running() noexcept { finished_ = true; }
 
  private:
-  friend void detail::leave_behind(scheduler& left, engine& refusing) noexcept;
+  friend void detail::leave_behind(extend::scheduler& left, extend::engine& refusing) noexcept;
 
   using stage = detail::shutdown_clock::stage;
 
@@ -220,19 +235,19 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   void release_starters() noexcept;
   void end_shields() noexcept;
   void release_main_when_alone() noexcept;
-  /// Called when no fiber is ready, none waits for a timer, and there is no hope.
+  /// Called when no fiber is ready, none waits for a timer, and no wait is external.
   bool is_deadlocked() const;
   void report_deadlock();
   void give_main_up();
 
-  engine* engine_;
+  extend::engine* engine_;
   options options_;
   timer_queue timers_;
   fiber_registry fibers_;
   intrusive_list<done_watcher> told_later_;
   external_waits external_;
   shutdown_hooks hooks_;
-  std::shared_ptr<remote_state> remotes_;
+  std::shared_ptr<handle_state> handle_state_;
   detail::shutdown_signal signal_;
   detail::shutdown_clock clock_;
   detail::batch_clock batch_;
@@ -252,4 +267,4 @@ class scheduler : public ready_queue, public list_hook<all_schedulers_tag> {
   std::uint32_t serial_ = 0;
 };
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

@@ -1,7 +1,7 @@
 // What counts as a limit, and how it becomes a deadline.
 //
 // Method: plain arithmetic, most of it at compile time, where an overflow is an error.
-#include <ringlet/until.hpp>
+#include <ringlet/time_limit.hpp>
 
 #include <doctest/doctest.h>
 
@@ -11,13 +11,14 @@
 #include <ratio>
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace std::chrono_literals;
 
 namespace {
 
 constexpr steady_ns now = 1'000'000;
 
-constexpr steady_ns deadline(until limit) { return limit.resolve(now); }
+constexpr steady_ns deadline(time_limit timeout) { return timeout.resolve(now); }
 
 template <class Rep, class Period = std::ratio<1>>
 using duration = std::chrono::duration<Rep, Period>;
@@ -29,26 +30,26 @@ TEST_SUITE_BEGIN("until");
 
 TEST_CASE("a duration counts from the moment at which the wait begins") {
   static_assert(deadline(5ms) == now + 5'000'000);
-  static_assert(until(5ms).resolve(0) == 5'000'000);
-  static_assert(until(1h).resolve(77) == 3'600'000'000'077);
-  static_assert(!until(5ms).is_forever());
+  static_assert(time_limit(5ms).resolve(0) == 5'000'000);
+  static_assert(time_limit(1h).resolve(77) == 3'600'000'000'077);
+  static_assert(!time_limit(5ms).is_forever());
 }
 
 TEST_CASE("a time point stands for itself, whenever the wait begins") {
   static_assert(deadline(time_point(5ms)) == 5'000'000);
-  static_assert(until(time_point(1ns)).resolve(now) == 1);
-  static_assert(until::at(42).resolve(now) == 42);
-  static_assert(until::at(0).resolve(now) == 0);
+  static_assert(time_limit(time_point(1ns)).resolve(now) == 1);
+  static_assert(time_limit::at(42).resolve(now) == 42);
+  static_assert(time_limit::at(0).resolve(now) == 0);
 }
 
 // row: TM-06
 TEST_CASE("any duration and steady time points convert, other numbers and clocks do not") {
-  static_assert(std::convertible_to<std::chrono::seconds, until>);
-  static_assert(std::convertible_to<duration<double>, until>);
-  static_assert(std::convertible_to<duration<unsigned char, std::milli>, until>);
-  static_assert(std::convertible_to<time_point, until>);
-  static_assert(!std::convertible_to<int, until>);
-  static_assert(!std::constructible_from<until, std::chrono::system_clock::time_point>);
+  static_assert(std::convertible_to<std::chrono::seconds, time_limit>);
+  static_assert(std::convertible_to<duration<double>, time_limit>);
+  static_assert(std::convertible_to<duration<unsigned char, std::milli>, time_limit>);
+  static_assert(std::convertible_to<time_point, time_limit>);
+  static_assert(!std::convertible_to<int, time_limit>);
+  static_assert(!std::constructible_from<time_limit, std::chrono::system_clock::time_point>);
 }
 
 TEST_CASE("fractions of a nanosecond are rounded up, so that no wait is too short") {
@@ -80,32 +81,32 @@ TEST_CASE("a duration that is not a number counts as zero") {
 TEST_CASE("time points before the beginning of the clock have passed") {
   static_assert(deadline(time_point(-1ns)) == 0);
   static_assert(deadline(time_point::min()) == 0);
-  static_assert(!until(time_point::min()).is_forever());
+  static_assert(!time_limit(time_point::min()).is_forever());
 }
 
 TEST_CASE("durations of 146 years and more are forever, shorter ones are not") {
-  static_assert(until(std::chrono::years(146)).is_forever());
-  static_assert(!until(std::chrono::years(145)).is_forever());
-  static_assert(until(std::chrono::nanoseconds::max()).is_forever());
-  static_assert(until(std::chrono::hours::max()).is_forever());
-  CHECK(until(duration<double>(1e300)).is_forever());
-  CHECK(until(duration<double>(std::numeric_limits<double>::infinity())).is_forever());
+  static_assert(time_limit(std::chrono::years(146)).is_forever());
+  static_assert(!time_limit(std::chrono::years(145)).is_forever());
+  static_assert(time_limit(std::chrono::nanoseconds::max()).is_forever());
+  static_assert(time_limit(std::chrono::hours::max()).is_forever());
+  CHECK(time_limit(duration<double>(1e300)).is_forever());
+  CHECK(time_limit(duration<double>(std::numeric_limits<double>::infinity())).is_forever());
 }
 
 TEST_CASE("forever never comes, and neither does the last time point") {
   static_assert(forever.is_forever());
   static_assert(deadline(forever) == never);
-  static_assert(until(time_point::max()).is_forever());
-  static_assert(until::at(never).is_forever());
+  static_assert(time_limit(time_point::max()).is_forever());
+  static_assert(time_limit::at(never).is_forever());
 }
 
 TEST_CASE("a deadline beyond the end of time is never") {
-  static_assert(until(1s).resolve(never - 1) == never);
-  static_assert(until(1ns).resolve(never - 2) == never - 1);
-  static_assert(until(std::chrono::years(145)).resolve(never / 2 + now) < never);
-  static_assert(until(std::chrono::years(145)).resolve(never - now) == never);
+  static_assert(time_limit(1s).resolve(never - 1) == never);
+  static_assert(time_limit(1ns).resolve(never - 2) == never - 1);
+  static_assert(time_limit(std::chrono::years(145)).resolve(never / 2 + now) < never);
+  static_assert(time_limit(std::chrono::years(145)).resolve(never - now) == never);
 }
 
-TEST_CASE("a limit costs a wait eight bytes") { static_assert(sizeof(until) == 8); }
+TEST_CASE("a limit costs a wait eight bytes") { static_assert(sizeof(time_limit) == 8); }
 
 TEST_SUITE_END();

@@ -2,17 +2,17 @@
 #pragma once
 
 #include <ringlet/detail/on_behalf_of.hpp>
-#include <ringlet/engine.hpp>
+#include <ringlet/extend/engine.hpp>
+#include <ringlet/extend/operation.hpp>
+#include <ringlet/extend/wait.hpp>
 #include <ringlet/fiber.hpp>
-#include <ringlet/operation.hpp>
-#include <ringlet/wait.hpp>
 
 #include <cstdint>
 #include <string>
 #include <system_error>
 #include <type_traits>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 /// The base of awaiters that start an operation and resume when it is done. Base is wait_base, or
 /// two_phase_wait for what can be a part of a select().
@@ -27,15 +27,15 @@ class basic_operation_wait : protected operation, public Base {
   void describe(std::string& out) const;
 
  protected:
-  basic_operation_wait(opcode kind, handler completed, until limit) noexcept
-      : operation(kind, completed), Base(limit) {}
+  basic_operation_wait(opcode kind, handler completed, time_limit timeout) noexcept
+      : operation(kind, completed), Base(timeout) {}
 
   /// For await_suspend: the checkpoint and the start. A derived class that must refuse the call
   /// does so before.
   bool begin_operation(const wait_type& type, frame_record& at) noexcept {
     if (!this->enter(at)) return this->continue_or_yield(at);
-    this->suspend_with_hope(type, at);
-    carrier().start(*this);
+    this->suspend_external(type, at);
+    engine().start(*this);
     return true;
   }
   /// Starts the operation again, from its handler: the wait goes on. False when the wait has been
@@ -43,15 +43,15 @@ class basic_operation_wait : protected operation, public Base {
   bool restart() noexcept {
     if (this->reason_ != cancel_reason::none || cancel_requested()) return false;
     const detail::on_behalf_of named(*this->fiber_);
-    carrier().start(*this);
+    engine().start(*this);
     return true;
   }
   /// Ends the wait.
   void finish() noexcept {
     if constexpr (std::is_base_of_v<two_phase_wait, Base>) {
-      this->conclude_with_hope();
+      this->conclude_external();
     } else {
-      this->wake_with_hope();
+      this->wake_external();
     }
   }
 
@@ -62,7 +62,7 @@ class basic_operation_wait : protected operation, public Base {
   }
   /// What a failed operation's negative result means; throws when an interruption ended it.
   std::error_code failure();
-  engine& carrier() const noexcept { return this->fiber_->home().carrier(); }
+  extend::engine& engine() const noexcept { return this->fiber_->scheduler().engine(); }
 
   /// The handler of operations that complete once and need no second look.
   static void on_done(operation& op, const completion&) noexcept {
@@ -75,4 +75,4 @@ extern template class basic_operation_wait<two_phase_wait>;
 
 using operation_wait = basic_operation_wait<wait_base>;
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

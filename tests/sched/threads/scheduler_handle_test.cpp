@@ -1,10 +1,10 @@
-// remote: work that other threads give to a scheduler.
+// scheduler_handle: work that other threads give to a scheduler.
 //
 // Method: threads post as fast as they can, for ThreadSanitizer to see; what was posted is counted
 // and ordered on the scheduler's thread. Nothing is checked on other threads.
 #include <ringlet/blocking.hpp>
-#include <ringlet/remote.hpp>
 #include <ringlet/run.hpp>
+#include <ringlet/scheduler_handle.hpp>
 #include <ringlet/sleep.hpp>
 
 #include <doctest/doctest.h>
@@ -24,6 +24,7 @@
 #include "support/aborts.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -42,7 +43,7 @@ TEST_CASE("posted work runs on the scheduler's thread, which it wakes") {
   std::thread::id ran_on;
   const auto main = [&]() -> task<> {
     const auto waiting = spawn_waiting();
-    std::thread other([&, here = remote()] {
+    std::thread other([&, here = scheduler_handle()] {
       here.post([&, waiting] {
         ran_on = std::this_thread::get_id();
         waiting.request_kill();
@@ -59,7 +60,7 @@ TEST_CASE("posted work runs between fibers, never at once") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
-    const remote here;
+    const scheduler_handle here;
     CHECK(here.post([&] {
       log += "posted ";
       CHECK(current_scheduler().running() == nullptr);
@@ -81,7 +82,7 @@ TEST_CASE("the work of one thread runs in the order of its posts") {
     const auto waiting = spawn_waiting();
     std::vector<std::thread> threads;
     for (int thread = 0; thread < threads_count; ++thread) {
-      threads.emplace_back([&, waiting, thread, here = remote()] {
+      threads.emplace_back([&, waiting, thread, here = scheduler_handle()] {
         for (int i = 1; i <= posts; ++i) {
           here.post([&, waiting, thread, i] {
             int& before = last[static_cast<std::size_t>(thread)];
@@ -108,7 +109,7 @@ TEST_CASE("a hundred thousand posts from four threads all run") {
     const auto waiting = spawn_waiting();
     std::vector<std::thread> threads;
     for (int thread = 0; thread < threads_count; ++thread) {
-      threads.emplace_back([&, waiting, here = remote()] {
+      threads.emplace_back([&, waiting, here = scheduler_handle()] {
         for (int i = 0; i < posts; ++i) {
           const auto work = [&, waiting] {
             if (++ran == threads_count * posts) waiting.request_kill();
@@ -134,7 +135,7 @@ TEST_CASE("posts that race with the end of the scheduler run, are dropped, or ar
     const auto main = [&]() -> task<> {
       const auto waiting = spawn_waiting();
       for (int thread = 0; thread < 2; ++thread) {
-        threads.emplace_back([&, here = remote()] {
+        threads.emplace_back([&, here = scheduler_handle()] {
           const auto work = [&ran, life] { ++ran; };
           for (int i = 0; i < 10; ++i) ++accepted, here.post(work);
           while (here.post(work)) ++accepted;
@@ -156,7 +157,7 @@ TEST_CASE("posted work may spawn fibers, which have no parent, and kill fibers")
   const auto main = []() -> task<> {
     const auto waiting = spawn_waiting();
     std::uint64_t parent = 99;
-    const remote here;
+    const scheduler_handle here;
     here.post([&, waiting] {
       const auto spawned = spawn([&, waiting]() -> task<> {
         co_await yield();
@@ -174,7 +175,7 @@ TEST_CASE("posted work may post more work") {
   int steps = 0;
   const auto main = [&]() -> task<> {
     const auto waiting = spawn_waiting();
-    const remote here;
+    const scheduler_handle here;
     std::function<void()> step = [&] {
       if (++steps == 100) return waiting.request_kill();
       here.post(step);
@@ -190,7 +191,7 @@ TEST_CASE("posted work may be something that can only be moved") {
   const auto main = []() -> task<> {
     const auto waiting = spawn_waiting();
     int got = 0;
-    const remote here;
+    const scheduler_handle here;
     here.post([&, waiting, number = std::make_unique<int>(7)] {
       got = *number;
       waiting.request_kill();
@@ -206,7 +207,7 @@ TEST_CASE(
   std::string reported;
   std::uint64_t id = 99;
   options settings;
-  settings.on_unobserved = [&](const unobserved_error& failure) {
+  settings.on_unhandled_error = [&](const unhandled_error& failure) {
     id = failure.id;
     reported = failure.name;
     try {
@@ -217,7 +218,7 @@ TEST_CASE(
   };
   scripted_engine engine;
   const auto main = []() -> task<> {
-    const remote here;
+    const scheduler_handle here;
     here.post([] { throw std::runtime_error("on purpose"); });
     co_await sleep(1ms);
   };
@@ -227,7 +228,7 @@ TEST_CASE(
 }
 
 TEST_CASE("a post after the end returns false, however long the handle lives") {
-  std::optional<remote> handle;
+  std::optional<scheduler_handle> handle;
   const auto main = [&]() -> task<> {
     handle.emplace();
     co_return;
@@ -236,7 +237,7 @@ TEST_CASE("a post after the end returns false, however long the handle lives") {
   const auto life = std::make_shared<int>();
   CHECK(handle->post([life] { FAIL("it ran"); }) == post_result::ended);
   CHECK(life.use_count() == 1);
-  const remote copy = *handle;
+  const scheduler_handle copy = *handle;
   CHECK_FALSE(copy.post([] {}));
   // A later scheduler is another one.
   const auto second = [&]() -> task<> {
@@ -253,7 +254,7 @@ TEST_CASE("work that was accepted but had no turn before the end is dropped and 
   const auto life = std::make_shared<int>();
   bool ran = false;
   const auto main = [&]() -> task<> {
-    const remote here;
+    const scheduler_handle here;
     CHECK(here.post([&ran, life] { ran = true; }));
     co_return;
   };
@@ -268,7 +269,7 @@ TEST_CASE("a full mailbox refuses a post, says so, and accepts more when some wo
   settings.posts_max = 3;
   int ran = 0;
   const auto main = [&]() -> task<> {
-    const remote here;
+    const scheduler_handle here;
     const auto work = [&] { ++ran; };
     for (int i = 0; i < 3; ++i) CHECK(here.post(work) == post_result::accepted);
     CHECK(here.post(work) == post_result::full);
@@ -294,7 +295,7 @@ TEST_CASE("posted work that posts finds its own place free") {
   settings.posts_max = 1;
   int ran = 0;
   const auto main = [&]() -> task<> {
-    const remote here;
+    const scheduler_handle here;
     std::function<void()> step = [&] {
       if (++ran < 5) CHECK(here.post(step) == post_result::accepted);
     };
@@ -307,7 +308,7 @@ TEST_CASE("posted work that posts finds its own place free") {
 }
 
 TEST_CASE("a scheduler that has ended with a full mailbox says that it has ended") {
-  std::optional<remote> handle;
+  std::optional<scheduler_handle> handle;
   options settings;
   settings.posts_max = 0;
   const auto main = [&]() -> task<> {
@@ -323,7 +324,7 @@ TEST_CASE("the library's own messages need no place in the mailbox") {
   options settings;
   settings.posts_max = 0;
   const auto main = []() -> task<int> {
-    const remote here;
+    const scheduler_handle here;
     CHECK(here.post([] {}) == post_result::full);
     auto call = [] { return 5; };
     co_return co_await blocking(call);
@@ -334,9 +335,9 @@ TEST_CASE("the library's own messages need no place in the mailbox") {
 TEST_CASE("handles can be copied, moved and assigned, and the last one counts") {
   scripted_engine engine;
   const auto main = []() -> task<> {
-    remote one;
-    remote other = one;
-    remote moved = std::move(one);
+    scheduler_handle one;
+    scheduler_handle other = one;
+    scheduler_handle moved = std::move(one);
     one = other;
     other = std::move(moved);
     CHECK(one.post([] {}));
@@ -347,17 +348,18 @@ TEST_CASE("handles can be copied, moved and assigned, and the last one counts") 
 }
 
 TEST_CASE("a remote that was moved from, or made outside of run, aborts") {
-  CHECK(aborts_with("a moved-from remote handle was used", [] {
+  CHECK(aborts_with("a moved-from scheduler_handle was used", [] {
     scripted_engine engine;
     const auto main = []() -> task<> {
-      remote one;
-      const remote moved = std::move(one);
+      scheduler_handle one;
+      const scheduler_handle moved = std::move(one);
       one.post([] {});
       co_return;
     };
     run_on(engine, main());
   }));
-  CHECK(aborts_with("a call that needs a scheduler was made outside of run()", [] { remote(); }));
+  CHECK(aborts_with("a call that needs a scheduler was made outside of run()",
+                    [] { scheduler_handle(); }));
 }
 
 TEST_SUITE_END();

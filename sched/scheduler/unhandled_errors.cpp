@@ -2,7 +2,7 @@
 #include <ringlet/detail/report.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/error.hpp>
-#include <ringlet/fiber_base.hpp>
+#include <ringlet/extend/fiber_base.hpp>
 
 #include <fmt/format.h>
 
@@ -15,6 +15,9 @@
 #include <utility>
 
 namespace ringlet {
+using namespace extend;
+using namespace detail;
+
 namespace {
 
 // Several schedulers and handles on any thread share the limit of lines.
@@ -54,7 +57,7 @@ std::string sentence(const std::exception_ptr& error) {
 }
 
 // "server.cpp:12", where the failed fiber was spawned, and the awaits on the way.
-std::string places(const unobserved_error& failure) {
+std::string places(const unhandled_error& failure) {
   std::string text;
   if (failure.spawned_at.line() == 0) return text;
   text =
@@ -68,9 +71,9 @@ std::string places(const unobserved_error& failure) {
   return text + ')';
 }
 
-void print(const unobserved_error& failure, const std::string& what, scheduler* home) {
+void print(const unhandled_error& failure, const std::string& what, extend::scheduler* scheduler) {
   // Failures after run(), or on a thread without a scheduler, all count in one second, number 0.
-  const std::int64_t second = home == nullptr ? 0 : home->turn_time() / second_in_ns;
+  const std::int64_t second = scheduler == nullptr ? 0 : scheduler->turn_time() / second_in_ns;
   printed_lines& lines = lines_of_process();
   const std::lock_guard lock(lines.mutex);
   if (second != lines.second) {
@@ -80,7 +83,7 @@ void print(const unobserved_error& failure, const std::string& what, scheduler* 
   }
   if (lines.printed == lines_per_second) {
     ++lines.left_out;
-    if (home != nullptr) home->count_failures_until((second + 1) * second_in_ns);
+    if (scheduler != nullptr) scheduler->count_failures_until((second + 1) * second_in_ns);
     return;
   }
   ++lines.printed;
@@ -93,18 +96,18 @@ void print(const unobserved_error& failure, const std::string& what, scheduler* 
 
 }  // namespace
 
-void report_unobserved(const unobserved_error& failure) noexcept {
-  scheduler* home = current_scheduler_or_null();
-  if (home != nullptr && home->settings().on_unobserved) {
-    return home->settings().on_unobserved(failure);
+void detail::report_unhandled(const unhandled_error& failure) noexcept {
+  extend::scheduler* scheduler = current_scheduler_or_null();
+  if (scheduler != nullptr && scheduler->settings().on_unhandled_error) {
+    return scheduler->settings().on_unhandled_error(failure);
   }
   const std::string what = sentence(failure.error);
   if (what.empty()) return;
-  print(failure, what, home);
+  print(failure, what, scheduler);
 }
 
 void detail::report_failure_of(const fiber_base& who, std::exception_ptr error) noexcept {
-  report_unobserved({who.id(), who.name(), std::move(error), who.spawned_at()});
+  report_unhandled({who.id(), who.name(), std::move(error), who.spawned_at()});
 }
 
 void scheduler::print_count_of_failures() noexcept {

@@ -2,13 +2,13 @@
 #pragma once
 
 #include <ringlet/detail/spawns_calls.hpp>
+#include <ringlet/extend/intrusive_list.hpp>
+#include <ringlet/extend/wait.hpp>
 #include <ringlet/fiber.hpp>
-#include <ringlet/intrusive_list.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/spawn_after.hpp>
 #include <ringlet/task.hpp>
-#include <ringlet/until.hpp>
-#include <ringlet/wait.hpp>
+#include <ringlet/time_limit.hpp>
 
 #include <coroutine>
 #include <cstddef>
@@ -24,12 +24,12 @@ namespace ringlet {
 /// its fibers keep running. For fibers that must not outlive a call, use with_group().
 /// Thread: that of the scheduler of its fibers. Adding, removing or killing members on another
 /// thread aborts.
-class group : public spawns_calls<group>, public spawns_later<group> {
+class fiber_set : public detail::spawns_calls<fiber_set>, public detail::spawns_later<fiber_set> {
  public:
-  group();
-  group(const group&) = delete;
-  group& operator=(const group&) = delete;
-  virtual ~group();
+  fiber_set();
+  fiber_set(const fiber_set&) = delete;
+  fiber_set& operator=(const fiber_set&) = delete;
+  virtual ~fiber_set();
 
   /// Like the free spawn(). The fiber becomes a member.
   template <class T>
@@ -39,7 +39,7 @@ class group : public spawns_calls<group>, public spawns_later<group> {
     enroll(std::move(added), made.state());
     return made;
   }
-  using spawns_calls<group>::spawn;
+  using detail::spawns_calls<fiber_set>::spawn;
 
   /// Makes the fiber a member, unless it is one already or has ended.
   template <class T>
@@ -63,13 +63,13 @@ class group : public spawns_calls<group>, public spawns_later<group> {
   class empty_wait;
   /// Waits until no member is left, including members added during the wait. Their errors are not
   /// thrown. False if the limit passed first.
-  empty_wait join(until limit = forever) noexcept;
+  empty_wait join(time_limit timeout = forever) noexcept;
   /// Kills every member, in the order in which they were added, including those added during the
   /// wait, and waits like join(). Further calls kill no member twice.
-  task<bool> kill(until limit = forever);
+  task<bool> kill(time_limit timeout = forever);
   /// The same with an exception; see fiber<T>::request_kill(). If there is no memory to store the
   /// exception for a member, that member gets `cancelled` instead.
-  task<bool> kill(std::exception_ptr error, until limit = forever);
+  task<bool> kill(std::exception_ptr error, time_limit timeout = forever);
 
  protected:
   struct member;
@@ -81,11 +81,11 @@ class group : public spawns_calls<group>, public spawns_later<group> {
   /// Allocates what one more member needs. Throws std::bad_alloc.
   member_owner make_member();
   /// Makes `fiber` a member; does nothing if it has ended. Precondition: it is not a member.
-  void enroll(member_owner added, fiber_base& fiber) noexcept;
+  void enroll(member_owner added, extend::fiber_base& fiber) noexcept;
   /// Aborts on any thread but the one on which the group was used first.
   void check_thread() noexcept;
-  void add(fiber_base& added);
-  bool contains(const fiber_base& asked) const noexcept { return find(asked) != nullptr; }
+  void add(extend::fiber_base& added);
+  bool contains(const extend::fiber_base& asked) const noexcept { return find(asked) != nullptr; }
   /// Called when a member has ended, was removed, or will not come.
   virtual void on_left() noexcept;
 
@@ -102,25 +102,25 @@ class group : public spawns_calls<group>, public spawns_later<group> {
   }
 
  private:
-  member* find(const fiber_base& asked) const noexcept;
-  bool discard(fiber_base& left) noexcept;
+  member* find(const extend::fiber_base& asked) const noexcept;
+  bool discard(extend::fiber_base& left) noexcept;
   void remove(member& left) noexcept;
   bool is_idle() const noexcept { return size_ == 0 && expected_ == 0; }
   void end_joins_if_idle() noexcept;
 
-  intrusive_list<member, group> in_order_;
+  extend::intrusive_list<member, fiber_set> in_order_;
   std::size_t size_ = 0;
   std::size_t expected_ = 0;
-  wait_list waiters_;
+  extend::wait_list waiters_;
   detail::affinity owner_;
   std::size_t killers_ = 0;  // calls of kill() that have not returned
   std::exception_ptr kill_error_;
 };
 
-/// See group::join().
-class [[nodiscard]] group::empty_wait : public list_wait {
+/// See fiber_set::join().
+class [[nodiscard]] fiber_set::empty_wait : public extend::list_wait {
  public:
-  empty_wait(group& of, until limit) noexcept : list_wait(limit), of_(&of) {}
+  empty_wait(fiber_set& of, time_limit timeout) noexcept : extend::list_wait(timeout), of_(&of) {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
@@ -129,19 +129,21 @@ class [[nodiscard]] group::empty_wait : public list_wait {
   result<bool> take() { return await_resume(); }
   bool await_resume() {
     rethrow_interruption();
-    return reason_ == cancel_reason::none;
+    return reason_ == extend::cancel_reason::none;
   }
 
   bool try_now() noexcept { return of_->is_idle(); }
   void watch() noexcept { of_->waiters_.push_back(*this); }
   void describe(std::string& out) const;
-  static const wait_type type;
+  static const extend::wait_type type;
 
  private:
-  bool begin(frame_record& at) noexcept { return begin_alone(*this, at); }
-  group* of_;
+  bool begin(extend::frame_record& at) noexcept { return begin_alone(*this, at); }
+  fiber_set* of_;
 };
 
-inline group::empty_wait group::join(until limit) noexcept { return {*this, limit}; }
+inline fiber_set::empty_wait fiber_set::join(time_limit timeout) noexcept {
+  return {*this, timeout};
+}
 
 }  // namespace ringlet

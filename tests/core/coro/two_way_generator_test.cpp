@@ -1,8 +1,8 @@
-// duplex<Y, S, R>: start, send, throw_into and close, how it ends, and what aborts.
+// two_way_generator<Y, S, R>: start, send, throw_into and close, how it ends, and what aborts.
 //
-// Duplexes that yield from others are in elements_of_test.cpp.
-#include <ringlet/duplex.hpp>
+// Two-way generators that yield from others are in elements_of_test.cpp.
 #include <ringlet/generator.hpp>
+#include <ringlet/two_way_generator.hpp>
 
 #include <doctest/doctest.h>
 
@@ -22,11 +22,11 @@
 using namespace ringlet;
 using namespace ringlet::test;
 
-TEST_SUITE_BEGIN("duplex");
+TEST_SUITE_BEGIN("two_way_generator");
 
 namespace {
 
-duplex<double, double> mean() {
+two_way_generator<double, double> mean() {
   double sum = 0;
   double last = 0;
   for (int count = 1;; ++count) {
@@ -35,14 +35,14 @@ duplex<double, double> mean() {
   }
 }
 
-duplex<int, int, std::string> add_until_zero() {
+two_way_generator<int, int, std::string> add_until_zero() {
   int sum = 0;
   while (const int sent = co_yield sum) sum += sent;
   co_return std::to_string(sum) + " in all";
 }
 
 // Answers every exception by its text.
-duplex<std::string, int> catcher() {
+two_way_generator<std::string, int> catcher() {
   for (std::string answer = "ready";;) {
     try {
       const int sent = co_yield answer;
@@ -67,7 +67,7 @@ TEST_CASE("a co_yield returns the value that was sent, and the next co_yield ans
 // row: GN-02
 TEST_CASE("the body runs when it is started, not before") {
   bool ran = false;
-  auto call = [](bool& flag) -> duplex<int, int> {
+  auto call = [](bool& flag) -> two_way_generator<int, int> {
     flag = true;
     co_yield 1;
   }(ran);
@@ -78,7 +78,8 @@ TEST_CASE("the body runs when it is started, not before") {
 }
 
 // row: GN-02
-TEST_CASE("a duplex whose body has ended answers with nothing, then and at every later call") {
+TEST_CASE(
+    "a two_way_generator whose body has ended answers with nothing, then and at every later call") {
   auto sum = add_until_zero();
   CHECK(sum.start() == 0);
   CHECK(sum.send(3) == 3);
@@ -88,13 +89,13 @@ TEST_CASE("a duplex whose body has ended answers with nothing, then and at every
   CHECK(sum.send(4) == std::nullopt);
   CHECK(sum.start() == std::nullopt);
 
-  auto empty = []() -> duplex<int, int> { co_return; }();
+  auto empty = []() -> two_way_generator<int, int> { co_return; }();
   CHECK(empty.start() == std::nullopt);
 }
 
 // row: GN-02
 TEST_CASE("values that can only be moved can be sent and yielded") {
-  auto echo = []() -> duplex<std::unique_ptr<int>, std::unique_ptr<int>> {
+  auto echo = []() -> two_way_generator<std::unique_ptr<int>, std::unique_ptr<int>> {
     std::unique_ptr<int> value = std::make_unique<int>(0);
     for (;;) value = co_yield std::move(value);
   }();
@@ -107,7 +108,7 @@ TEST_CASE("values that can only be moved can be sent and yielded") {
 TEST_CASE("values that are sent and yielded are destroyed once") {
   life_count lives;
   {
-    auto echo = [](life_count& of) -> duplex<counted, counted> {
+    auto echo = [](life_count& of) -> two_way_generator<counted, counted> {
       counted kept(of, 0);
       for (;;) {
         // An lvalue is copied, and stays the body's own.
@@ -129,8 +130,10 @@ TEST_CASE("values that are sent and yielded are destroyed once") {
 }
 
 // row: GN-02
-TEST_CASE("an exception in the body is thrown by the call that resumed it, and ends the duplex") {
-  auto failing = []() -> duplex<int, int> {
+TEST_CASE(
+    "an exception in the body is thrown by the call that resumed it, and ends the "
+    "two_way_generator") {
+  auto failing = []() -> two_way_generator<int, int> {
     const int sent = co_yield 1;
     throw std::runtime_error(std::to_string(sent));
   }();
@@ -139,7 +142,7 @@ TEST_CASE("an exception in the body is thrown by the call that resumed it, and e
   CHECK(failing.done());
   CHECK(failing.send(8) == std::nullopt);
 
-  auto at_once = []() -> duplex<int, int> {
+  auto at_once = []() -> two_way_generator<int, int> {
     throw 7;
     co_yield 1;
   }();
@@ -157,7 +160,7 @@ TEST_CASE("an exception thrown in is thrown at the co_yield") {
 }
 
 // row: GN-03
-TEST_CASE("an exception that the body does not catch comes back, and ends the duplex") {
+TEST_CASE("an exception that the body does not catch comes back, and ends the two_way_generator") {
   auto errors = catcher();
   errors.start();
   CHECK_THROWS_AS(errors.throw_into(7), int);
@@ -167,9 +170,10 @@ TEST_CASE("an exception that the body does not catch comes back, and ends the du
 }
 
 // row: GN-03
-TEST_CASE("an exception thrown into an unstarted duplex comes back, and the body never runs") {
+TEST_CASE(
+    "an exception thrown into an unstarted two_way_generator comes back, and the body never runs") {
   bool ran = false;
-  auto call = [](bool& flag) -> duplex<int, int> {
+  auto call = [](bool& flag) -> two_way_generator<int, int> {
     flag = true;
     co_yield 1;
   }(ran);
@@ -182,7 +186,7 @@ TEST_CASE("an exception thrown into an unstarted duplex comes back, and the body
 
 // row: GN-03
 TEST_CASE("a body that returns when an exception is thrown in answers with nothing") {
-  auto call = []() -> duplex<int, int, int> {
+  auto call = []() -> two_way_generator<int, int, int> {
     try {
       co_yield 1;
     } catch (const std::runtime_error&) {
@@ -199,7 +203,7 @@ TEST_CASE("a body that returns when an exception is thrown in answers with nothi
 TEST_CASE("close ends the body at its co_yield, and handlers of errors do not see it") {
   life_count lives;
   bool caught = false;
-  auto call = [](life_count& of, bool& flag) -> duplex<int, int> {
+  auto call = [](life_count& of, bool& flag) -> two_way_generator<int, int> {
     const counted local(of);
     try {
       co_yield 1;
@@ -232,9 +236,9 @@ TEST_CASE("close does nothing when called again or after the end") {
 }
 
 // row: GN-04
-TEST_CASE("a duplex that is closed before its start never runs") {
+TEST_CASE("a two_way_generator that is closed before its start never runs") {
   bool ran = false;
-  auto call = [](bool& flag) -> duplex<int, int> {
+  auto call = [](bool& flag) -> two_way_generator<int, int> {
     flag = true;
     co_yield 1;
   }(ran);
@@ -246,7 +250,7 @@ TEST_CASE("a duplex that is closed before its start never runs") {
 
 // row: GN-04
 TEST_CASE("a body may return a result in answer to close") {
-  auto sum = []() -> duplex<void, int, int> {
+  auto sum = []() -> two_way_generator<void, int, int> {
     int total = 0;
     try {
       for (;;) total += co_yield {};
@@ -263,7 +267,7 @@ TEST_CASE("a body may return a result in answer to close") {
 
 // row: GN-04
 TEST_CASE("any other exception that a body throws in answer to close comes out") {
-  auto call = []() -> duplex<int, int> {
+  auto call = []() -> two_way_generator<int, int> {
     try {
       co_yield 1;
     } catch (const generator_exit&) {
@@ -277,11 +281,11 @@ TEST_CASE("any other exception that a body throws in answer to close comes out")
 }
 
 // row: GN-04
-TEST_CASE("a duplex that is dropped destroys its locals, without an exception") {
+TEST_CASE("a two_way_generator that is dropped destroys its locals, without an exception") {
   life_count lives;
   bool caught = false;
   {
-    auto call = [](counted argument, bool& flag) -> duplex<int, int> {
+    auto call = [](counted argument, bool& flag) -> two_way_generator<int, int> {
       const counted local = argument;
       try {
         co_yield local.value();
@@ -291,7 +295,9 @@ TEST_CASE("a duplex that is dropped destroys its locals, without an exception") 
     }(counted(lives, 7), caught);
     CHECK(call.start() == 7);
     CHECK(lives.alive() == 2);
-    const auto unstarted = [](counted) -> duplex<int, int> { co_yield 1; }(counted(lives));
+    const auto unstarted = [](counted) -> two_way_generator<int, int> {
+      co_yield 1;
+    }(counted(lives));
     CHECK(lives.alive() == 3);
   }
   CHECK(lives.alive() == 0);
@@ -301,7 +307,7 @@ TEST_CASE("a duplex that is dropped destroys its locals, without an exception") 
 // row: GN-07
 TEST_CASE("a consumer takes what a producer sends, and answers") {
   std::string log;
-  auto consumer = [](std::string& text) -> duplex<std::string, int> {
+  auto consumer = [](std::string& text) -> two_way_generator<std::string, int> {
     for (std::string answer = "ready";; answer = "200 OK") {
       text += "consuming " + std::to_string(co_yield answer) + "; ";
     }
@@ -315,7 +321,7 @@ TEST_CASE("a consumer takes what a producer sends, and answers") {
 // row: GN-07
 TEST_CASE("a consumer that yields nothing says whether it takes more") {
   std::vector<int> taken;
-  auto take_two = [](std::vector<int>& to) -> duplex<void, int> {
+  auto take_two = [](std::vector<int>& to) -> two_way_generator<void, int> {
     to.push_back(co_yield {});
     to.push_back(co_yield {});
   }(taken);
@@ -348,20 +354,20 @@ TEST_CASE("generators take turns on one thread without a scheduler") {
   CHECK(log == "a3 b1 c2 a2 c1 a1 ");
 }
 
-TEST_CASE("a moved duplex is the same call, and can be moved but not copied") {
+TEST_CASE("a moved two_way_generator is the same call, and can be moved but not copied") {
   auto first = mean();
   first.start();
   auto second = std::move(first);
   CHECK(second.send(4) == 4);
   first = std::move(second);
   CHECK(first.send(6) == 5);
-  CHECK(std::is_nothrow_move_constructible_v<duplex<int, int>>);
-  CHECK_FALSE(std::is_copy_constructible_v<duplex<int, int>>);
+  CHECK(std::is_nothrow_move_constructible_v<two_way_generator<int, int>>);
+  CHECK_FALSE(std::is_copy_constructible_v<two_way_generator<int, int>>);
 }
 
-TEST_CASE("assigning destroys the duplex that was held before") {
+TEST_CASE("assigning destroys the two_way_generator that was held before") {
   life_count lives;
-  auto call = [](counted held) -> duplex<double, double> {
+  auto call = [](counted held) -> two_way_generator<double, double> {
     co_yield held.value();
   }(counted(lives, 7));
   call.start();
@@ -371,22 +377,23 @@ TEST_CASE("assigning destroys the duplex that was held before") {
 }
 
 // The rest of the proof is in generator_test.cpp.
-TEST_CASE("co_await in a duplex does not compile") {
-  CHECK(std::is_base_of_v<detail::nest_node, duplex<int, int>::promise_type>);
+TEST_CASE("co_await in a two_way_generator does not compile") {
+  CHECK(std::is_base_of_v<detail::nest_node, two_way_generator<int, int>::promise_type>);
 }
 
 TEST_SUITE_END();
 
-TEST_SUITE_BEGIN("duplex: broken rules");
+TEST_SUITE_BEGIN("two_way_generator: broken rules");
 
 // row: GN-02
 TEST_CASE("sending a value before the start aborts and says so") {
-  CHECK(aborts_with("a value was sent to a duplex before its start()", [] { mean().send(1); }));
+  CHECK(aborts_with("a value was sent to a two_way_generator before its start()",
+                    [] { mean().send(1); }));
 }
 
 // row: GN-02
 TEST_CASE("a second start aborts and says so") {
-  CHECK(aborts_with("a duplex was started twice", [] {
+  CHECK(aborts_with("a two_way_generator was started twice", [] {
     auto numbers = mean();
     numbers.start();
     numbers.start();
@@ -404,8 +411,8 @@ TEST_CASE("throwing a null exception aborts and says so") {
 
 // row: GN-04
 TEST_CASE("a body that yields after close aborts and says so") {
-  CHECK(aborts_with("a duplex yielded again when it was closed", [] {
-    auto stubborn = []() -> duplex<int, int> {
+  CHECK(aborts_with("a two_way_generator yielded again when it was closed", [] {
+    auto stubborn = []() -> two_way_generator<int, int> {
       for (;;) {
         try {
           co_yield 1;
@@ -419,15 +426,17 @@ TEST_CASE("a body that yields after close aborts and says so") {
 }
 
 // row: GN-06
-TEST_CASE("any call in the body of the duplex that it is to resume aborts and says so") {
-  using self_call = void (*)(duplex<int, int>&);
-  for (const self_call call : {self_call([](duplex<int, int>& self) { self.send(1); }),
-                               self_call([](duplex<int, int>& self) { self.start(); }),
-                               self_call([](duplex<int, int>& self) { self.throw_into(1); }),
-                               self_call([](duplex<int, int>& self) { self.close(); })}) {
+TEST_CASE("any call in the body of the two_way_generator that it is to resume aborts and says so") {
+  using self_call = void (*)(two_way_generator<int, int>&);
+  for (const self_call call :
+       {self_call([](two_way_generator<int, int>& self) { self.send(1); }),
+        self_call([](two_way_generator<int, int>& self) { self.start(); }),
+        self_call([](two_way_generator<int, int>& self) { self.throw_into(1); }),
+        self_call([](two_way_generator<int, int>& self) { self.close(); })}) {
     CHECK(aborts_with("a generator was resumed while it was running", [call] {
-      duplex<int, int>* self = nullptr;
-      auto numbers = [](duplex<int, int>*& own, self_call then) -> duplex<int, int> {
+      two_way_generator<int, int>* self = nullptr;
+      auto numbers = [](two_way_generator<int, int>*& own,
+                        self_call then) -> two_way_generator<int, int> {
         then(*own);
         co_yield 1;
       }(self, call);
@@ -437,27 +446,30 @@ TEST_CASE("any call in the body of the duplex that it is to resume aborts and sa
   }
 }
 
-TEST_CASE("destroying a duplex in its own body aborts and says so") {
+TEST_CASE("destroying a two_way_generator in its own body aborts and says so") {
   CHECK(aborts_with("a generator was destroyed while it was running", [] {
-    std::unique_ptr<duplex<int, int>> call;
-    const auto drop = [](std::unique_ptr<duplex<int, int>>& self) -> duplex<int, int> {
+    std::unique_ptr<two_way_generator<int, int>> call;
+    const auto drop =
+        [](std::unique_ptr<two_way_generator<int, int>>& self) -> two_way_generator<int, int> {
       self.reset();
       co_yield 1;
     };
-    call = std::make_unique<duplex<int, int>>(drop(call));
+    call = std::make_unique<two_way_generator<int, int>>(drop(call));
     call->start();
   }));
 }
 
-TEST_CASE("using an empty duplex aborts and says so") {
-  CHECK(aborts_with("an empty duplex (moved from) was used", [] {
+TEST_CASE("using an empty two_way_generator aborts and says so") {
+  CHECK(aborts_with("an empty two_way_generator (moved from) was used", [] {
     auto first = mean();
     const auto second = std::move(first);
     first.start();
   }));
 }
 
-TEST_CASE("reading the result of a duplex that was closed or has not ended aborts and says so") {
+TEST_CASE(
+    "reading the result of a two_way_generator that was closed or has not ended aborts and says "
+    "so") {
   CHECK(aborts_with("a generator that threw or was closed has no result", [] {
     auto sum = add_until_zero();
     sum.start();

@@ -3,7 +3,7 @@
 // Method: the scripted engine's clock moves only when everything sleeps. In fibers that are killed
 // no co_await stands inside of a CHECK.
 #include <ringlet/dump.hpp>
-#include <ringlet/group.hpp>
+#include <ringlet/fiber_set.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>
 
@@ -24,6 +24,7 @@
 #include "support/sanitized.hpp"
 
 using namespace ringlet;
+using namespace ringlet::extend;
 using namespace ringlet::test;
 using namespace std::chrono_literals;
 
@@ -49,7 +50,7 @@ TEST_SUITE_BEGIN("group");
 // row: PO-01
 TEST_CASE("spawned fibers are members until they end") {
   run_scripted([](scripted_engine&) -> task<> {
-    group all;
+    fiber_set all;
     CHECK(all.empty());
     const fiber<> a = all.spawn(sleep_for, 1ms);
     const fiber<int> b = all.spawn(value_after(2ms, 5));
@@ -71,7 +72,7 @@ TEST_CASE("spawned fibers are members until they end") {
 // row: PO-01
 TEST_CASE("a fiber is added once, and not at all when it has ended") {
   run_scripted([](scripted_engine&) -> task<> {
-    group all;
+    fiber_set all;
     const fiber<> a = spawn(sleep_for, 1ms);
     all.add(a);
     all.add(a);
@@ -88,7 +89,7 @@ TEST_CASE("a fiber is added once, and not at all when it has ended") {
 TEST_CASE("a discarded fiber continues, and is no longer waited for") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
-    group all;
+    fiber_set all;
     const fiber<> left = all.spawn(sleep_for, 5ms);
     all.spawn(sleep_for, 2ms);
     CHECK(all.discard(left));
@@ -112,7 +113,7 @@ TEST_CASE("a discarded fiber continues, and is no longer waited for") {
 
 TEST_CASE("a fiber may be a member of several groups") {
   run_scripted([](scripted_engine&) -> task<> {
-    group one, other;
+    fiber_set one, other;
     const fiber<> shared = one.spawn(sleep_for, 1ms);
     other.add(shared);
     CHECK(co_await one.join());
@@ -122,7 +123,7 @@ TEST_CASE("a fiber may be a member of several groups") {
 
 TEST_CASE("a group that is destroyed leaves its fibers alone") {
   run_scripted([](scripted_engine&) -> task<> {
-    std::optional<group> all(std::in_place);
+    std::optional<fiber_set> all(std::in_place);
     const fiber<> a = all->spawn(sleep_for, 1ms);
     all.reset();
     CHECK_FALSE(a.done());
@@ -135,7 +136,7 @@ TEST_CASE("a group keeps no fiber that has ended, whose failure is reported then
   std::vector<std::string> reports;
   run_scripted(
       [&](scripted_engine&) -> task<> {
-        group all;
+        fiber_set all;
         all.spawn(fail_after, 1ms, "unseen");
         CHECK(co_await all.join());
         CHECK(reports == std::vector<std::string>{"unseen"});
@@ -145,7 +146,7 @@ TEST_CASE("a group keeps no fiber that has ended, whose failure is reported then
 
 TEST_CASE("callables and arguments are kept for the fiber, and its spawn site is recorded") {
   run_scripted([](scripted_engine&) -> task<> {
-    group all;
+    fiber_set all;
     std::string log;
     const auto note = [&](const std::string& a, int b, std::unique_ptr<int> c) -> task<> {
       co_await yield();
@@ -169,7 +170,7 @@ TEST_CASE("callables and arguments are kept for the fiber, and its spawn site is
 TEST_CASE("join waits until no member is left, including members added while it waits") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
-    group all;
+    fiber_set all;
     all.spawn([&]() -> task<> {
       co_await sleep(2ms);
       all.spawn(sleep_for, 3ms);
@@ -184,7 +185,7 @@ TEST_CASE("join waits until no member is left, including members added while it 
 TEST_CASE("join ends when the group was empty once, even if fibers were added since") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
-    group all;
+    fiber_set all;
     const fiber<> last = all.spawn(sleep_for, 1ms);
     last.on_done([&] { all.spawn(sleep_for, 5ms); });
     CHECK(co_await all.join());
@@ -197,7 +198,7 @@ TEST_CASE("join ends when the group was empty once, even if fibers were added si
 TEST_CASE("join is true at once on an empty group, and false when its limit passes") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
-    group all;
+    fiber_set all;
     CHECK(co_await all.join());
     CHECK(co_await all.join(0s));
     CHECK(co_await all.join(-1s));
@@ -213,7 +214,7 @@ TEST_CASE("join is true at once on an empty group, and false when its limit pass
 
 TEST_CASE("several joins wait in order, and end when the last member ends or is discarded") {
   run_scripted([](scripted_engine&) -> task<> {
-    group all;
+    fiber_set all;
     std::string log;
     const fiber<> member = all.spawn(sleep_for, 1ms);
     const auto joiner = [&](char name) -> task<> {
@@ -250,7 +251,7 @@ TEST_CASE("several joins wait in order, and end when the last member ends or is 
 
 TEST_CASE("join does not throw errors of members, and is a checkpoint") {
   run_scripted([](scripted_engine&) -> task<> {
-    group all;
+    fiber_set all;
     const fiber<> failing = all.spawn(fail_after, 1ms, "not thrown");
     CHECK(co_await all.join());
     CHECK(failing.error() != nullptr);
@@ -271,7 +272,7 @@ TEST_CASE("join does not throw errors of members, and is a checkpoint") {
 TEST_CASE("kill ends all members, and those that have not begun never run") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
-    group all;
+    fiber_set all;
     bool ran = false;
     std::vector<fiber<>> members;
     for (int i = 0; i < 3; ++i) members.push_back(all.spawn(sleep_for, 1h));
@@ -283,7 +284,7 @@ TEST_CASE("kill ends all members, and those that have not begun never run") {
     CHECK(co_await all.kill());
     CHECK(all.empty());
     CHECK_FALSE(ran);
-    for (const fiber<>& one : members) CHECK(one.result() == outcome::exited);
+    for (const fiber<>& one : members) CHECK(one.result() == outcome::cancelled);
     CHECK(engine.now() == begin);
   });
 }
@@ -291,7 +292,7 @@ TEST_CASE("kill ends all members, and those that have not begun never run") {
 // row: W4
 TEST_CASE("kill throws at each member once, even if it is called twice") {
   run_scripted([](scripted_engine&) -> task<> {
-    group all;
+    fiber_set all;
     std::string log;
     all.spawn([&]() -> task<> {
       co_await swallow(log, 1);
@@ -316,7 +317,7 @@ TEST_CASE("kill throws at each member once, even if it is called twice") {
 TEST_CASE("kill also ends members that are added while it waits") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
-    group all;
+    fiber_set all;
     bool ran = false;
     std::string log;
     const fiber<> outside = spawn(swallow, std::ref(log), 1);
@@ -345,7 +346,7 @@ TEST_CASE("kill also ends members that are added while it waits") {
 
 TEST_CASE("kill with an exception also ends members that are added while it waits") {
   run_scripted([](scripted_engine&) -> task<> {
-    group all;
+    fiber_set all;
     fiber<> late;
     const auto error = std::make_exception_ptr(std::runtime_error("given"));
     const fiber<> member = all.spawn([&]() -> task<> {
@@ -356,16 +357,16 @@ TEST_CASE("kill with an exception also ends members that are added while it wait
         throw;
       }
     });
-    const fiber<> unborn = all.spawn(sleep_for, 1h);
+    const fiber<> unstarted = all.spawn(sleep_for, 1h);
     co_await member.join(1ms);
     CHECK(co_await all.kill(error));
     CHECK(text_of(member.error()) == "given");
-    CHECK(text_of(unborn.error()) == "given");
+    CHECK(text_of(unstarted.error()) == "given");
     CHECK(text_of(late.error()) == "given");
     // Of the exception nothing is left for the next killing.
     const fiber<> other = all.spawn(sleep_for, 1h);
     CHECK(co_await all.kill());
-    CHECK(other.result() == outcome::exited);
+    CHECK(other.result() == outcome::cancelled);
   });
 }
 
@@ -373,7 +374,7 @@ TEST_CASE(
     "kill is true at once on an empty group, and false, not an error, when its limit passes") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
-    group all;
+    fiber_set all;
     CHECK(co_await all.kill());
     CHECK(co_await all.kill(0s));
     std::string log;
@@ -391,7 +392,7 @@ TEST_CASE(
 
 TEST_CASE("a member that kills its group is killed itself, at once") {
   run_scripted([](scripted_engine&) -> task<> {
-    group all;
+    fiber_set all;
     std::string log;
     const fiber<> killer = all.spawn([&]() -> task<> {
       try {
@@ -405,14 +406,14 @@ TEST_CASE("a member that kills its group is killed itself, at once") {
     const fiber<> other = all.spawn(sleep_for, 1h);
     CHECK(co_await all.join());
     CHECK(log == "killed");
-    CHECK(killer.result() == outcome::exited);
-    CHECK(other.result() == outcome::exited);
+    CHECK(killer.result() == outcome::cancelled);
+    CHECK(other.result() == outcome::cancelled);
   });
 }
 
 TEST_CASE("a fiber that kills a group can be killed, and the members end all the same") {
   run_scripted([](scripted_engine&) -> task<> {
-    group all;
+    fiber_set all;
     std::string log;
     const fiber<> stubborn = all.spawn([&]() -> task<> {
       co_await swallow(log, 1);
@@ -422,7 +423,7 @@ TEST_CASE("a fiber that kills a group can be killed, and the members end all the
     const fiber<> killer = spawn([&]() -> task<> { co_await all.kill(); });
     co_await yield();
     co_await killer.kill();
-    CHECK(killer.result() == outcome::exited);
+    CHECK(killer.result() == outcome::cancelled);
     CHECK_FALSE(stubborn.done());
     const fiber<> later = all.spawn(sleep_for, 1ms);  // no fiber kills any more
     CHECK(co_await all.join());
@@ -433,7 +434,7 @@ TEST_CASE("a fiber that kills a group can be killed, and the members end all the
 
 TEST_CASE("members are killed in the order in which they were added") {
   run_scripted([](scripted_engine&) -> task<> {
-    group all;
+    fiber_set all;
     std::vector<int> ended, expected;
     const auto member = [&](int number) -> task<> {
       try {
@@ -456,7 +457,7 @@ TEST_CASE("members are killed in the order in which they were added") {
 
 TEST_CASE("the dump says which fiber waits for the end of a group, and of how many fibers") {
   run_scripted([](scripted_engine&) -> task<> {
-    group all;
+    fiber_set all;
     all.spawn(sleep_for, 1ms);
     all.spawn(sleep_for, 1ms);
     const fiber<> joiner = spawn([&]() -> task<> { co_await all.join(); });
@@ -468,7 +469,7 @@ TEST_CASE("the dump says which fiber waits for the end of a group, and of how ma
 
 TEST_CASE("the end of a member, a kill and waking a join do not allocate") {
   run_scripted([](scripted_engine&) -> task<> {
-    group all;
+    fiber_set all;
     for (int round = 0; round < 2; ++round) {  // the first one fills the pool of frames
       for (int i = 0; i < 20; ++i) all.spawn(sleep_for, 1h);
       const fiber<bool> joiner = spawn([&]() -> task<bool> { co_return co_await all.join(1h); });
@@ -494,7 +495,7 @@ TEST_CASE("the end of a member, a kill and waking a join do not allocate") {
 TEST_CASE("destroying a group while a fiber joins it aborts") {
   CHECK(aborts_with("a group was destroyed while a fiber joined it", [] {
     run_scripted([](scripted_engine&) -> task<> {
-      std::optional<group> all(std::in_place);
+      std::optional<fiber_set> all(std::in_place);
       all->spawn(sleep_for, 1h);
       spawn([&]() -> task<> { co_await all->join(); });
       co_await yield();
@@ -510,7 +511,7 @@ TEST_CASE("adding a fiber of another thread aborts") {
       const fiber<> mine = spawn(sleep_for, 1h);
       std::thread([&] {
         run_scripted([&](scripted_engine&) -> task<> {
-          group all;
+          fiber_set all;
           all.add(mine);
           co_return;
         });

@@ -7,8 +7,8 @@
 // A child of fork() has none of its parent's threads: it gets a pool of its own at the first job.
 #pragma once
 
-#include <ringlet/engine.hpp>
-#include <ringlet/intrusive_list.hpp>
+#include <ringlet/extend/engine.hpp>
+#include <ringlet/extend/intrusive_list.hpp>
 
 #include <condition_variable>
 #include <cstddef>
@@ -16,7 +16,7 @@
 #include <thread>
 #include <vector>
 
-namespace ringlet {
+namespace ringlet::detail {
 
 /// At most `threads_max` threads, started when needed and kept. Jobs wait in order. The queue is
 /// never longer than the number of waiting callers.
@@ -28,10 +28,10 @@ class blocking_pool {
   static blocking_pool& instance();
 
   /// Any thread. Throws std::system_error if not even one thread can be started.
-  void submit(blocking_job& job);
+  void submit(extend::blocking_job& job);
   /// Withdraws a job that no worker has begun; false if it is too late. Any thread. The job must
   /// have been submitted by this process.
-  bool withdraw(blocking_job& job) noexcept;
+  bool withdraw(extend::blocking_job& job) noexcept;
 
   blocking_pool() = default;
   blocking_pool(const blocking_pool&) = delete;
@@ -44,7 +44,7 @@ class blocking_pool {
 
   std::mutex mutex_;
   std::condition_variable work_or_end_;
-  intrusive_list<blocking_job> waiting_;
+  extend::intrusive_list<extend::blocking_job> waiting_;
   std::vector<std::thread> threads_;
   std::size_t queued_ = 0;
   std::size_t idle_ = 0;  // threads that wait for a job, including those already notified
@@ -52,4 +52,4 @@ class blocking_pool {
   blocking_pool* parents_ = nullptr;  // the parent's pool in a child of fork(); never used
 };
 
-}  // namespace ringlet
+}  // namespace ringlet::detail

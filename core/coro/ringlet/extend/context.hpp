@@ -6,8 +6,8 @@
 // queue.
 #pragma once
 
-#include <ringlet/assert.hpp>
 #include <ringlet/cancelled.hpp>
+#include <ringlet/extend/assert.hpp>
 #include <ringlet/extend/frame_record.hpp>
 #include <ringlet/extend/scope.hpp>
 #include <ringlet/extend/wait_record.hpp>
@@ -20,10 +20,23 @@
 
 namespace ringlet {
 
+template <class T>
+class task;
+
+}  // namespace ringlet
+
+namespace ringlet::detail {
+
+struct final_awaiter;
+
+}  // namespace ringlet::detail
+
+namespace ringlet::extend {
+
 class context;
 class ready_queue;
 
-}  // namespace ringlet
+}  // namespace ringlet::extend
 
 namespace ringlet::detail {
 
@@ -33,17 +46,18 @@ extern thread_local constinit std::uintptr_t stack_floor __attribute__((tls_mode
 
 }  // namespace ringlet::detail
 
-namespace ringlet {
+namespace ringlet::extend {
 
 /// The base of a fiber; see the head of this file. Thread: that of its ready queue.
 class context {
  public:
-  /// `around` is the root scope of `home`, or a scope inside it.
-  context(ready_queue& home, scope& around) noexcept : context(home, around, around.ends_waits()) {}
+  /// `around` is the root scope of `queue`, or a scope inside it.
+  context(ready_queue& queue, scope& around) noexcept
+      : context(queue, around, around.ends_waits()) {}
   context(const context&) = delete;
   context& operator=(const context&) = delete;
 
-  ready_queue& home() const noexcept { return *home_; }
+  ready_queue& queue() const noexcept { return *queue_; }
   const wait_record& current_wait() const noexcept { return wait_; }
 
   /// Makes `root` the coroutine that the first resumption starts. Until then the context waits for
@@ -133,12 +147,12 @@ class context {
   friend class ready_queue;
   template <class T>
   friend class task;
-  friend struct final_awaiter;
+  friend struct detail::final_awaiter;
 
   struct pending_error;
 
-  context(ready_queue& home, scope& around, bool interrupted) noexcept
-      : home_(&home), interrupted_(interrupted), innermost_(&around) {}
+  context(ready_queue& queue, scope& around, bool interrupted) noexcept
+      : queue_(&queue), interrupted_(interrupted), innermost_(&around) {}
   void drop_errors() noexcept;
   void update_interrupted() noexcept;
   void add_interruption() noexcept;
@@ -148,7 +162,7 @@ class context {
   bool holds_back_kills(const scope* holder) const noexcept;
 
   context* next_ready_ = nullptr;
-  ready_queue* home_;
+  ready_queue* queue_;
   wait_record wait_;
   // The members up to here and the next three are what every resumption touches: one cache line.
   std::uint8_t budget_ = 0;
@@ -234,7 +248,7 @@ inline void context::begin_wait(const wait_type& type, void* object, frame_recor
   wait_.type = &type;
   wait_.object = object;
   wait_.at = &at;
-  wait_.since = home_->turn_time();
+  wait_.since = queue_->turn_time();
 }
 
 /// The type of the wait of a context that is queued to run.
@@ -250,7 +264,7 @@ inline void context::wake() noexcept {
   wait_.type = &ready_wait;
   // The context will be resumed soon, through the beginning of its innermost frame.
   __builtin_prefetch(wait_.at->self().address(), 1);
-  home_->push(*this);
+  queue_->push(*this);
 }
 
 /// Passes control to `next`, a coroutine of the same chain: every call and return of a task ends
@@ -260,10 +274,10 @@ inline void context::wake() noexcept {
 inline std::coroutine_handle<> transfer(frame_record& next) noexcept {
   if (reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) < detail::stack_floor)
       [[unlikely]] {
-    next.chain->home().bounce(next);
+    next.chain->queue().bounce(next);
     return std::noop_coroutine();
   }
   return next.self();
 }
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

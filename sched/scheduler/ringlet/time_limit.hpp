@@ -1,7 +1,7 @@
 // until: the limit of a wait.
 #pragma once
 
-#include <ringlet/engine.hpp>
+#include <ringlet/extend/engine.hpp>
 
 #include <chrono>
 #include <concepts>
@@ -17,49 +17,51 @@ namespace ringlet {
 ///
 /// Calls that a connection makes for every message take the limit by reference: g++ keeps a copy of
 /// a default argument of class type in the frame of every caller.
-class until {
+class time_limit {
  public:
   template <class Rep, class Period>
-  constexpr until(std::chrono::duration<Rep, Period> timeout) noexcept
+  constexpr time_limit(std::chrono::duration<Rep, Period> timeout) noexcept
       : value_(encode(nanoseconds_rounded_up(timeout))) {}
-  constexpr until(std::chrono::steady_clock::time_point deadline) noexcept
+  constexpr time_limit(std::chrono::steady_clock::time_point deadline) noexcept
       : value_(deadline.time_since_epoch().count() < 0 ? 0 : deadline.time_since_epoch().count()) {}
 
-  static constexpr until at(steady_ns deadline) noexcept { return until(deadline); }
+  static constexpr time_limit at(extend::steady_ns deadline) noexcept {
+    return time_limit(deadline);
+  }
 
-  constexpr bool is_forever() const noexcept { return value_ == never; }
+  constexpr bool is_forever() const noexcept { return value_ == extend::never; }
 
   /// The deadline, for a wait that begins at `now`.
-  constexpr steady_ns resolve(steady_ns now) const noexcept {
+  constexpr extend::steady_ns resolve(extend::steady_ns now) const noexcept {
     if (value_ >= 0) return value_;
-    const steady_ns timeout = -(value_ + 1);
-    return timeout >= never - now ? never : now + timeout;
+    const extend::steady_ns timeout = -(value_ + 1);
+    return timeout >= extend::never - now ? extend::never : now + timeout;
   }
 
  private:
   static constexpr double limit = 4.6e18;
 
-  explicit constexpr until(steady_ns deadline) noexcept : value_(deadline) {}
+  explicit constexpr time_limit(extend::steady_ns deadline) noexcept : value_(deadline) {}
 
   template <class Rep, class Period>
-  static constexpr steady_ns nanoseconds_rounded_up(
+  static constexpr extend::steady_ns nanoseconds_rounded_up(
       std::chrono::duration<Rep, Period> timeout) noexcept {
     // Compared as a double first: many durations, positive and negative, do not fit into
     // nanoseconds.
     if (!(timeout > timeout.zero())) return 0;
-    if (std::chrono::duration<double, std::nano>(timeout).count() >= limit) return never;
+    if (std::chrono::duration<double, std::nano>(timeout).count() >= limit) return extend::never;
     return std::chrono::ceil<std::chrono::nanoseconds>(timeout).count();
   }
   // Timeouts are stored as negative numbers, so that a limit costs a wait eight bytes.
-  static constexpr steady_ns encode(steady_ns timeout) noexcept {
-    if (timeout == never) return never;
+  static constexpr extend::steady_ns encode(extend::steady_ns timeout) noexcept {
+    if (timeout == extend::never) return extend::never;
     return -timeout - 1;
   }
 
-  steady_ns value_;
+  extend::steady_ns value_;
 };
 
 /// No limit.
-inline constexpr until forever = until::at(never);
+inline constexpr time_limit forever = time_limit::at(extend::never);
 
 }  // namespace ringlet

@@ -1,11 +1,11 @@
 // fiber_base: a fiber without its result; schedulers, waits and handles share it.
 #pragma once
 
-#include <ringlet/context.hpp>
-#include <ringlet/intrusive_list.hpp>
+#include <ringlet/extend/context.hpp>
+#include <ringlet/extend/intrusive_list.hpp>
+#include <ringlet/extend/scheduler.hpp>
+#include <ringlet/extend/timer.hpp>
 #include <ringlet/outcome.hpp>
-#include <ringlet/scheduler.hpp>
-#include <ringlet/timer.hpp>
 
 #include <atomic>
 #include <cstdint>
@@ -16,16 +16,15 @@
 #include <string_view>
 #include <utility>
 
-namespace ringlet {
+namespace ringlet::detail {
 
 struct fiber_extras;
-
-namespace detail {
-
 class open_group;
 struct context_value;
 
-}  // namespace detail
+}  // namespace ringlet::detail
+
+namespace ringlet::extend {
 
 /// An object to notify when a fiber has ended: a join, a callback, a group.
 class done_watcher : public list_hook<> {
@@ -60,14 +59,16 @@ class done_callback : public done_watcher {
 
 /// A fiber without its result. Made by spawn(). The common path of a short life is inline, so that
 /// compilers see all of it where a fiber is made and where it ends.
-class fiber_base : public context, public list_hook<registry_tag>, private timer {
+class fiber_base : public context, public list_hook<detail::registry_tag>, private timer_entry {
  public:
   /// Throws std::bad_alloc.
-  [[gnu::always_inline]] fiber_base(scheduler& home, scope& around,
+  [[gnu::always_inline]] fiber_base(extend::scheduler& scheduler, scope& around,
                                     const std::source_location& spawned_at)
-      : fiber_base(home, around, spawned_at, prepare(home)) {}
+      : fiber_base(scheduler, around, spawned_at, prepare(scheduler)) {}
 
-  scheduler& home() const noexcept { return static_cast<scheduler&>(context::home()); }
+  extend::scheduler& scheduler() const noexcept {
+    return static_cast<extend::scheduler&>(context::queue());
+  }
   std::uint64_t id() const noexcept { return id_; }
   std::uint64_t parent_id() const noexcept { return parent_id_; }
   const std::source_location& spawned_at() const noexcept { return spawned_at_; }
@@ -75,7 +76,7 @@ class fiber_base : public context, public list_hook<registry_tag>, private timer
   void set_name(std::string_view name);
 
   /// The extras that few fibers have, made on first use.
-  fiber_extras& extras();
+  detail::fiber_extras& extras();
   bool has_greenlets() const noexcept;
   /// The values of context variables that the fiber sees.
   std::shared_ptr<const detail::context_value> context_values() const noexcept;
@@ -111,11 +112,11 @@ class fiber_base : public context, public list_hook<registry_tag>, private timer
   /// Arms the limit of the current wait: at `deadline`, the cancel function of its type is called
   /// with timed_out.
   void arm_limit(steady_ns deadline) noexcept {
-    home().timers().arm(*this, deadline, &fiber_base::on_limit);
+    scheduler().timers().arm(*this, deadline, &fiber_base::on_limit);
   }
-  void disarm_limit() noexcept { home().timers().disarm(*this); }
+  void disarm_limit() noexcept { scheduler().timers().disarm(*this); }
   /// When the limit of the current wait passes; never if it has none.
-  steady_ns limit() const noexcept { return home().timers().deadline_of(*this); }
+  steady_ns limit() const noexcept { return scheduler().timers().deadline_of(*this); }
 
   // The following concern starters: fibers in which task groups are open. The main task is the
   // starter of all other fibers. An interruption that is about to unwind a starter cancels its
@@ -173,30 +174,30 @@ class fiber_base : public context, public list_hook<registry_tag>, private timer
 
  private:
   bool is_shared_without_me() noexcept;
-  static void on_limit(timer& due) noexcept;
+  static void on_limit(timer_entry& due) noexcept;
   bool remove_from(intrusive_list<done_watcher>& list, callback_id id) noexcept;
   void on_root_done() noexcept override;
   inline void release() noexcept;
   void keep_awaits(std::span<const std::source_location> awaits) noexcept;
   void report_failure() noexcept;
 
-  static void delete_extras(fiber_extras* deleted) noexcept;
+  static void delete_extras(detail::fiber_extras* deleted) noexcept;
   struct extras_deleter {
-    void operator()(fiber_extras* deleted) const noexcept { delete_extras(deleted); }
+    void operator()(detail::fiber_extras* deleted) const noexcept { delete_extras(deleted); }
   };
-  using extras_owner = std::unique_ptr<fiber_extras, extras_deleter>;
+  using extras_owner = std::unique_ptr<detail::fiber_extras, extras_deleter>;
 
   // Everything that may fail is done first, before there is anything to undo.
-  [[gnu::always_inline]] static extras_owner prepare(scheduler& home) {
+  [[gnu::always_inline]] static extras_owner prepare(extend::scheduler& scheduler) {
     extras_owner inherited;
-    if (home.running() != nullptr && home.running()->extras_ != nullptr) [[unlikely]]
-      inherited = home.running()->inheritance();
-    home.timers().reserve_place();
+    if (scheduler.running() != nullptr && scheduler.running()->extras_ != nullptr) [[unlikely]]
+      inherited = scheduler.running()->inheritance();
+    scheduler.timers().reserve_place();
     return inherited;
   }
   extras_owner inheritance() const;
-  inline fiber_base(scheduler& home, scope& around, const std::source_location& spawned_at,
-                    extras_owner inherited) noexcept;
+  inline fiber_base(extend::scheduler& scheduler, scope& around,
+                    const std::source_location& spawned_at, extras_owner inherited) noexcept;
   void end_extras() noexcept;
   void on_interrupted(bool was_waiting) noexcept override;
   void cancel_unwound_groups() noexcept;
@@ -224,12 +225,12 @@ class fiber_base : public context, public list_hook<registry_tag>, private timer
   hold hold_ = hold::none;
 };
 
-[[gnu::always_inline]] inline fiber_base::fiber_base(scheduler& home, scope& around,
+[[gnu::always_inline]] inline fiber_base::fiber_base(extend::scheduler& scheduler, scope& around,
                                                      const std::source_location& spawned_at,
                                                      extras_owner inherited) noexcept
-    : context(home, around),
-      id_(home.fibers().next_id()),
-      parent_id_(home.running() != nullptr ? home.running()->id_ : 0),
+    : context(scheduler, around),
+      id_(scheduler.fibers().next_id()),
+      parent_id_(scheduler.running() != nullptr ? scheduler.running()->id_ : 0),
       spawned_at_(spawned_at),
       extras_(std::move(inherited)) {}
 
@@ -276,4 +277,4 @@ inline void scheduler::adopt(fiber_base& added) noexcept {
 /// The calling fiber. Aborts outside of a fiber.
 fiber_base& current();
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

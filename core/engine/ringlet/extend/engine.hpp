@@ -5,12 +5,12 @@
 // engine test every contract phase by phase.
 #pragma once
 
-#include <ringlet/buffer_pool.hpp>
 #include <ringlet/detail/sanitizers.hpp>
 #include <ringlet/engine_options.hpp>
+#include <ringlet/extend/buffer_pool.hpp>
 #include <ringlet/extend/descriptor_waiter.hpp>
-#include <ringlet/intrusive_list.hpp>
-#include <ringlet/operation.hpp>
+#include <ringlet/extend/intrusive_list.hpp>
+#include <ringlet/extend/operation.hpp>
 
 #include <atomic>
 #include <cstddef>
@@ -21,7 +21,7 @@
 #include <string>
 #include <utility>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 /// Steady time in nanoseconds, on the clock of std::chrono::steady_clock.
 using steady_ns = std::int64_t;
@@ -37,19 +37,24 @@ struct posted_work {
 
 class engine;
 
-namespace detail {
+}  // namespace ringlet::extend
+
+namespace ringlet::detail {
 
 /// The engine of this thread's scheduler; null if there is none. For messages; its address also
 /// tells threads apart in two instructions.
-extern thread_local constinit engine* engine_here __attribute__((tls_model("initial-exec")));
+extern thread_local constinit extend::engine* engine_here
+    __attribute__((tls_model("initial-exec")));
 
-}  // namespace detail
+}  // namespace ringlet::detail
+
+namespace ringlet::extend {
 
 /// A call without an asynchronous form, made for an engine by a worker thread. It must live from
 /// submit() until `run` was called on the engine's thread, or withdraw() returned true.
 struct blocking_job : posted_work, list_hook<> {
   /// The engine that the job was submitted to; its thread gets the answer.
-  engine* home = nullptr;
+  engine* owner = nullptr;
   /// The call; on a worker thread. Must not throw.
   void (*work)(blocking_job&) noexcept = nullptr;
 };
@@ -88,26 +93,26 @@ class engine {
   /// Makes a call that the kernel answers immediately. Returns op.answer.
   virtual std::int32_t call(operation& op) noexcept = 0;
 
-  /// Registers a descriptor for repeated waits, until call() closes it or forget() is called: an
-  /// engine may then keep state about it between operations. Any other descriptor may be closed
-  /// anywhere as soon as nothing is in flight on it.
-  virtual void keep(int fd) noexcept { static_cast<void>(fd); }
-  /// Undoes keep(): the descriptor leaves the engine without being closed. Nothing is in flight on
-  /// it.
-  virtual void forget(int fd) noexcept { static_cast<void>(fd); }
+  /// Registers a descriptor for repeated waits, until call() closes it or unregister_fd() is
+  /// called: an engine may then keep state about it between operations. Any other descriptor may be
+  /// closed anywhere as soon as nothing is in flight on it.
+  virtual void register_fd(int fd) noexcept { static_cast<void>(fd); }
+  /// Undoes register_fd(): the descriptor leaves the engine without being closed. Nothing is in
+  /// flight on it.
+  virtual void unregister_fd(int fd) noexcept { static_cast<void>(fd); }
 
   /// Submits what was started, and takes completions, at most out.size(). Returns how many. If
-  /// there is none, sleeps until the first one or until `until`; does not sleep if that has passed.
-  /// A wake-up, a signal or posted work ends the sleep early. The caller must pass every completion
-  /// to dispatch(), in order, and then call run_posted(), because an engine may post work to
-  /// itself. Throws std::system_error if the kernel fails the engine as a whole; a scheduler then
-  /// ends the program.
-  virtual std::size_t wait(steady_ns until, std::span<completion> out) = 0;
+  /// there is none, sleeps until the first one or until `time_limit`; does not sleep if that has
+  /// passed. A wake-up, a signal or posted work ends the sleep early. The caller must pass every
+  /// completion to dispatch(), in order, and then call run_posted(), because an engine may post
+  /// work to itself. Throws std::system_error if the kernel fails the engine as a whole; a
+  /// scheduler then ends the program.
+  virtual std::size_t wait(steady_ns deadline, std::span<completion> out) = 0;
   /// Ends a sleep in wait(), or the next one. Any thread; safe in a signal handler.
   void wake() noexcept {
     posting_.fetch_add(1, std::memory_order_seq_cst);
     woken_.store(true, std::memory_order_seq_cst);
-    if (sleeping_.exchange(false, std::memory_order_seq_cst)) ring_bell();
+    if (sleeping_.exchange(false, std::memory_order_seq_cst)) notify();
     posting_.fetch_sub(1, std::memory_order_release);
   }
 
@@ -122,7 +127,7 @@ class engine {
   virtual steady_ns now() noexcept = 0;
 
   /// Recycles a lent buffer; called by the pool.
-  virtual void give_back(std::int32_t buffer) noexcept = 0;
+  virtual void recycle_buffer(std::int32_t buffer) noexcept = 0;
   /// How many buffers the kernel can still fill. Zero means that a receive would find none.
   virtual std::uint32_t buffers_free() const noexcept = 0;
   buffer_pool& buffers() noexcept { return *pool_; }
@@ -130,7 +135,7 @@ class engine {
   /// How many operations are between start and done.
   std::size_t in_flight() const noexcept { return in_flight_; }
   /// Those that have run out of descriptors. The code that closes one by call() tells them.
-  ringlet::descriptor_waiters& descriptor_waiters() noexcept { return descriptor_waiters_; }
+  ringlet::extend::descriptor_waiters& descriptor_waiters() noexcept { return descriptor_waiters_; }
   const engine_statistics& statistics() const noexcept { return statistics_; }
 
   /// Passes a completion to its operation.
@@ -200,7 +205,7 @@ class engine {
   void wait_for_posters() const noexcept;
 
   /// Makes wait() return. Called by any thread or by a signal handler, once per announced sleep.
-  virtual void ring_bell() noexcept = 0;
+  virtual void notify() noexcept = 0;
 
   struct pool_closer {
     void operator()(buffer_pool* pool) const noexcept { pool->abandon(); }
@@ -212,7 +217,7 @@ class engine {
 
  private:
   std::string user_;
-  ringlet::descriptor_waiters descriptor_waiters_;
+  ringlet::extend::descriptor_waiters descriptor_waiters_;
   posted_work* unrun_ = nullptr;  // taken by this thread, oldest first
   // Pushed by any thread, taken whole by the engine's. All three are sequentially consistent:
   // either the poster (or waker) sees the sleeper, or the sleeper sees the work (or the flag).
@@ -248,4 +253,4 @@ std::unique_ptr<engine> make_epoll_engine(const engine_options& options = {});
 /// choosing epoll.
 std::unique_ptr<engine> make_engine(engine_kind kind, const engine_options& options = {});
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

@@ -8,25 +8,25 @@
 //
 //   on_cancel  describe                     of every wait, for its wait_type: see make_type()
 //   try_now  watch  unwatch  type           of a two_phase_wait
-//   has_hope  lingers  pass_on              of a two_phase_wait that needs more than the defaults
-//   await_suspend  await_resume  take       called by co_await, and by as_result()
+//   is_external  lingers  pass_on              of a two_phase_wait that needs more than the
+//   defaults await_suspend  await_resume  take       called by co_await, and by as_result()
 //
 // docs/writing_a_wait.md makes one, step by step.
 #pragma once
 
-#include <ringlet/assert.hpp>
-#include <ringlet/context.hpp>
 #include <ringlet/detail/wait_hooks.hpp>
 #include <ringlet/error.hpp>
-#include <ringlet/fiber_base.hpp>
-#include <ringlet/intrusive_list.hpp>
-#include <ringlet/until.hpp>
+#include <ringlet/extend/assert.hpp>
+#include <ringlet/extend/context.hpp>
+#include <ringlet/extend/fiber_base.hpp>
+#include <ringlet/extend/intrusive_list.hpp>
+#include <ringlet/time_limit.hpp>
 
 #include <string>
 #include <system_error>
 #include <type_traits>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 class selection;
 
@@ -37,7 +37,8 @@ class selection;
 ///   Checkpoint    It first delivers a pending interruption, before it takes anything, also when it
 ///                 need not suspend; and after 128 waits that need not suspend it yields.
 ///   Overlap       A fiber waits for one thing at a time.
-///   Limit         `until` counts from the moment of the co_await. Calls that return a value throw
+///   Limit         `time_limit` counts from the moment of the co_await. Calls that return a value
+///   throw
 ///                 timed_out; join and wait return false.
 ///   Cancellation  What is thrown is `cancelled` or the exception that the fiber was killed with.
 ///                 Success wins: a wait that had succeeded when it was cancelled returns its value,
@@ -59,7 +60,7 @@ class wait_base {
   }
   /// For objects that are destroyed while it waits: whether it belongs to the parent of this child
   /// of fork(), and so will never end.
-  bool is_left_behind() const noexcept { return fiber_->home().is_left_behind(); }
+  bool is_left_behind() const noexcept { return fiber_->scheduler().is_left_behind(); }
 
   /// The wait that a chain is suspended in, and the one that a description is asked of: for the
   /// functions of a wait_type, which know that it is a Wait. What the chain keeps is a wait_base*,
@@ -77,7 +78,7 @@ class wait_base {
   void describe(std::string&) const {}
 
  protected:
-  explicit wait_base(until limit) noexcept : limit_(limit) {}
+  explicit wait_base(time_limit timeout) noexcept : limit_(timeout) {}
 
   /// The wait_type of a class, from its hooks: `void on_cancel(cancel_reason) noexcept`, which is
   /// called when the wait is to end early and has it end, now or later; and describe(), if it has
@@ -117,12 +118,12 @@ class wait_base {
   }
   /// The same two for a wait that something other than a fiber or a timer of this scheduler ends:
   /// as long as it lasts; see external_waits.
-  void suspend_with_hope(const wait_type& type, frame_record& at) noexcept {
+  void suspend_external(const wait_type& type, frame_record& at) noexcept {
     suspend(type, at);
-    fiber_->home().external().begin();
+    fiber_->scheduler().external().begin();
   }
-  void wake_with_hope() noexcept {
-    fiber_->home().external().end();
+  void wake_external() noexcept {
+    fiber_->scheduler().external().end();
     wake();
   }
   /// Returns to the caller without suspending if the budget allows it, else queues up once.
@@ -148,7 +149,7 @@ class wait_base {
   bool throw_at(frame_record& at) noexcept;
 
   fiber_base* fiber_ = nullptr;
-  until limit_;
+  time_limit limit_;
   cancel_reason reason_ = cancel_reason::none;
 
  private:
@@ -180,8 +181,8 @@ class two_phase_wait : public wait_base {
   // Hooks with defaults.
 
   /// Whether something other than a fiber or a timer of this scheduler can end it.
-  static constexpr bool has_hope = false;
-  /// Whether something of it is in flight after unwatch(). For those that have hope.
+  static constexpr bool is_external = false;
+  /// Whether something of it is in flight after unwatch(). For external ones.
   bool lingers() const noexcept { return false; }
   /// Called after unwatch(), when all of the select() are given up: may end other waits, such as of
   /// those that it had kept out.
@@ -201,16 +202,16 @@ class two_phase_wait : public wait_base {
     wake();
   }
   /// The same for a wait that has hope.
-  void conclude_with_hope() noexcept {
+  void conclude_external() noexcept {
     if (of_ != nullptr) return win();
-    wake_with_hope();
+    wake_external();
   }
 
  private:
   friend class selection;
   // Would wake the fiber of a select() without its knowledge.
   using wait_base::wake;
-  using wait_base::wake_with_hope;
+  using wait_base::wake_external;
   void win() noexcept;
   selection* of_ = nullptr;  // null when it stands alone
 };
@@ -223,8 +224,8 @@ bool two_phase_wait::begin_alone(Wait& self, frame_record& at) noexcept(
   } else {
     two_phase_wait& base = self;
     if (!base.enter(at) || self.try_now()) return base.continue_or_yield(at);
-    if constexpr (Wait::has_hope) {
-      base.suspend_with_hope(Wait::type, at);
+    if constexpr (Wait::is_external) {
+      base.suspend_external(Wait::type, at);
     } else {
       base.suspend(Wait::type, at);
     }
@@ -257,12 +258,12 @@ class list_wait : public two_phase_wait, public list_hook<> {
 
 using wait_list = intrusive_list<list_wait>;
 
-namespace detail {
+}  // namespace ringlet::extend
+
+namespace ringlet::detail {
 
 /// For the destructors of objects with waits, first: in a child of fork() the waits of the parent's
 /// fibers are taken out.
-void drop_waits_left_behind(wait_list& waits) noexcept;
+void drop_waits_left_behind(extend::wait_list& waits) noexcept;
 
-}  // namespace detail
-
-}  // namespace ringlet
+}  // namespace ringlet::detail

@@ -1,10 +1,10 @@
-// duplex<Y, S, R>: a coroutine that yields values and receives values in return.
+// two_way_generator<Y, S, R>: a coroutine that yields values and receives values in return.
 #pragma once
 
-#include <ringlet/assert.hpp>
 #include <ringlet/detail/nest.hpp>
 #include <ringlet/detail/yielded_copy.hpp>
 #include <ringlet/elements_of.hpp>
+#include <ringlet/extend/assert.hpp>
 
 #include <concepts>
 #include <coroutine>
@@ -17,24 +17,26 @@
 namespace ringlet {
 
 template <class Y, class S, class R = void>
-class duplex;
+class two_way_generator;
 
-/// Thrown at the co_yield of a duplex when close() is called.
+/// Thrown at the co_yield of a two_way_generator when close() is called.
 ///
 /// Not a std::exception, so that handlers of errors let it pass. Catch it (or `...`) to clean up or
 /// to return a result; yielding after it aborts.
 class generator_exit {};
 
-namespace detail {
+}  // namespace ringlet
 
-/// What the promises of a nest of duplexes share: the value or exception on its way to the leaf.
-/// Only the members of the outermost promise are used.
+namespace ringlet::detail {
+
+/// What the promises of a nest of two_way_generators share: the value or exception on its way to
+/// the leaf. Only the members of the outermost promise are used.
 template <class S>
-class duplex_node : public nest_node {
+class two_way_node : public nest_node {
  public:
   /// The value of the leaf's co_yield; throws if an exception was sent.
   S receive() {
-    duplex_node& all = whole();
+    two_way_node& all = whole();
     if (all.thrown_) [[unlikely]]
       std::rethrow_exception(std::exchange(all.thrown_, {}));
     return std::move(*all.sent_);
@@ -48,28 +50,28 @@ class duplex_node : public nest_node {
   bool closing_ = false;
 
  private:
-  duplex_node& whole() const noexcept { return static_cast<duplex_node&>(this->outermost()); }
+  two_way_node& whole() const noexcept { return static_cast<two_way_node&>(this->outermost()); }
 };
 
 /// Awaited by the co_yield of a value.
 template <class S>
 class exchange_awaiter {
  public:
-  explicit exchange_awaiter(duplex_node<S>& leaf) noexcept : leaf_(&leaf) {}
+  explicit exchange_awaiter(two_way_node<S>& leaf) noexcept : leaf_(&leaf) {}
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<>) const noexcept {}
   S await_resume() { return leaf_->receive(); }
 
  private:
-  duplex_node<S>* leaf_;
+  two_way_node<S>* leaf_;
 };
 
 /// Awaited by the co_yield of a part. A part that returns when it is closed has ended; the
 /// enclosing coroutine must still be closed.
 template <class Part, class S>
-class duplex_part_awaiter : public part_awaiter<Part> {
+class two_way_part_awaiter : public part_awaiter<Part> {
  public:
-  duplex_part_awaiter(Part& part, duplex_node<S>& outer) noexcept
+  two_way_part_awaiter(Part& part, two_way_node<S>& outer) noexcept
       : part_awaiter<Part>(part), outer_(&outer) {}
   decltype(auto) await_resume() {
     if (outer_->nest_is_closing() && !this->part_->error()) {
@@ -80,23 +82,23 @@ class duplex_part_awaiter : public part_awaiter<Part> {
   }
 
  private:
-  duplex_node<S>* outer_;
+  two_way_node<S>* outer_;
 };
 
-}  // namespace detail
-
-/// The promise of a duplex. Values in both directions stay where they were made, and are moved
-/// once.
+/// The promise of a two_way_generator. Values in both directions stay where they were made, and are
+/// moved once.
 template <class Y, class S, class R>
-class duplex_promise final : public detail::yielding_promise<R, detail::duplex_node<S>> {
+class two_way_promise final : public detail::yielding_promise<R, detail::two_way_node<S>> {
  public:
   using element = std::conditional_t<std::is_void_v<Y>, std::monostate, Y>;
   using answer = std::conditional_t<std::is_void_v<Y>, bool, std::optional<element>>;
 
-  duplex_promise() noexcept
-      : detail::yielding_promise<R, detail::duplex_node<S>>(
-            std::coroutine_handle<duplex_promise>::from_promise(*this)) {}
-  duplex<Y, S, R> get_return_object() noexcept { return duplex<Y, S, R>(this); }
+  two_way_promise() noexcept
+      : detail::yielding_promise<R, detail::two_way_node<S>>(
+            std::coroutine_handle<two_way_promise>::from_promise(*this)) {}
+  two_way_generator<Y, S, R> get_return_object() noexcept {
+    return two_way_generator<Y, S, R>(this);
+  }
 
   auto yield_value(element&& value) noexcept {
     this->yield(value);
@@ -108,11 +110,11 @@ class duplex_promise final : public detail::yielding_promise<R, detail::duplex_n
         value, detail::exchange_awaiter<S>(*this));
   }
   template <class R2>
-  auto yield_value(elements_of<duplex<Y, S, R2>> part) noexcept {
-    duplex_promise<Y, S, R2>& promise = *part.whole().release();
+  auto yield_value(elements_of<two_way_generator<Y, S, R2>> part) noexcept {
+    two_way_promise<Y, S, R2>& promise = *part.whole().release();
     RINGLET_ASSERT(promise.current_phase() != detail::nest_node::phase::suspended,
-                   "elements_of was given a duplex that had been started");
-    return detail::duplex_part_awaiter<duplex_promise<Y, S, R2>, S>(promise, *this);
+                   "elements_of was given a two_way_generator that had been started");
+    return detail::two_way_part_awaiter<two_way_promise<Y, S, R2>, S>(promise, *this);
   }
 
   answer advance() {
@@ -139,8 +141,9 @@ class duplex_promise final : public detail::yielding_promise<R, detail::duplex_n
     this->thrown_ = std::make_exception_ptr(generator_exit());
     this->closing_ = true;
     this->resume();
-    RINGLET_ASSERT(this->has_ended(),
-                   "a duplex yielded again when it was closed: let generator_exit pass, or return");
+    RINGLET_ASSERT(
+        this->has_ended(),
+        "a two_way_generator yielded again when it was closed: let generator_exit pass, or return");
     try {
       this->rethrow();
     } catch (const generator_exit&) {
@@ -148,10 +151,14 @@ class duplex_promise final : public detail::yielding_promise<R, detail::duplex_n
   }
 };
 
+}  // namespace ringlet::detail
+
+namespace ringlet {
+
 /// A call of a coroutine that exchanges values with its holder: `S in = co_yield out;` hands `out`
 /// to the holder and suspends until the holder sends the next value.
 ///
-///     duplex<double, double> mean() {         auto g = mean();
+///     two_way_generator<double, double> mean() {         auto g = mean();
 ///       double sum = 0, mean = 0;             g.start();    // 0
 ///       for (int count = 1;; ++count) {       g.send(10);   // 10
 ///         sum += co_yield mean;               g.send(20);   // 15
@@ -167,20 +174,22 @@ class duplex_promise final : public detail::yielding_promise<R, detail::duplex_n
 /// For a coroutine that only receives, Y is void. It writes `S in = co_yield {};`, and instead of
 /// an optional value the calls return whether it accepts more values.
 ///
-/// A duplex that is dropped early is destroyed at its co_yield, with its locals, as if the scope
-/// had ended there. close() ends it with an exception instead, so that the body can react.
+/// A two_way_generator that is dropped early is destroyed at its co_yield, with its locals, as if
+/// the scope had ended there. close() ends it with an exception instead, so that the body can
+/// react.
 ///
 /// Broken rules abort: a value sent before the start, a second start, and any of these calls made
 /// inside the body that it would resume. The frame comes from the pool of the thread. See
-/// elements_of for delegating to another duplex, and generator for coroutines that only yield.
+/// elements_of for delegating to another two_way_generator, and generator for coroutines that only
+/// yield.
 template <class Y, class S, class R>
-class [[nodiscard]] duplex {
+class [[nodiscard]] two_way_generator {
   static_assert(std::is_void_v<Y> || std::is_object_v<Y>, "yield a pointer, not a reference");
   static_assert(std::is_object_v<S>, "send a pointer, not a reference; to send nothing: generator");
   using phase = detail::nest_node::phase;
 
  public:
-  using promise_type = duplex_promise<Y, S, R>;
+  using promise_type = detail::two_way_promise<Y, S, R>;
   /// What the calls return: std::optional<Y>, empty once the coroutine has ended, or bool if Y is
   /// void.
   using answer = typename promise_type::answer;
@@ -188,7 +197,8 @@ class [[nodiscard]] duplex {
   /// Runs the body up to its first co_yield. Call it once, before sending anything.
   answer start() {
     promise_type& body = promise();
-    RINGLET_ASSERT(body.current_phase() != phase::suspended, "a duplex was started twice");
+    RINGLET_ASSERT(body.current_phase() != phase::suspended,
+                   "a two_way_generator was started twice");
     return body.has_ended() ? answer() : body.advance();
   }
 
@@ -196,12 +206,12 @@ class [[nodiscard]] duplex {
   answer send(S value) {
     promise_type& body = promise();
     RINGLET_ASSERT(body.current_phase() != phase::fresh,
-                   "a value was sent to a duplex before its start()");
+                   "a value was sent to a two_way_generator before its start()");
     return body.has_ended() ? answer() : body.send(value);
   }
 
   /// Throws `error` at the co_yield. A body that has not begun, or has ended, cannot catch it: then
-  /// the duplex ends, and throw_into() itself throws `error`.
+  /// the two_way_generator ends, and throw_into() itself throws `error`.
   answer throw_into(std::exception_ptr error) {
     RINGLET_ASSERT(error, "throw_into() was given no exception");
     promise_type& body = promise();
@@ -238,10 +248,10 @@ class [[nodiscard]] duplex {
 
  private:
   friend promise_type;
-  explicit duplex(promise_type* promise) noexcept : promise_(promise) {}
+  explicit two_way_generator(promise_type* promise) noexcept : promise_(promise) {}
 
   promise_type& promise() const noexcept {
-    RINGLET_ASSERT(promise_ != nullptr, "an empty duplex (moved from) was used");
+    RINGLET_ASSERT(promise_ != nullptr, "an empty two_way_generator (moved from) was used");
     return *promise_;
   }
 

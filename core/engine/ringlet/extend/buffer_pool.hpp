@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <memory>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 class engine;
 
@@ -86,4 +86,4 @@ class buffer_pool {
   std::uint32_t in_bulk_ = 0;
 };
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

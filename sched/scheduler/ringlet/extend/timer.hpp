@@ -1,17 +1,17 @@
 // Timers in user space: a heap of deadlines. The engine only gets the nearest one.
 #pragma once
 
-#include <ringlet/assert.hpp>
-#include <ringlet/context.hpp>
-#include <ringlet/engine.hpp>
-#include <ringlet/until.hpp>
+#include <ringlet/extend/assert.hpp>
+#include <ringlet/extend/context.hpp>
+#include <ringlet/extend/engine.hpp>
+#include <ringlet/time_limit.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <vector>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 class scheduler;
 class timer_queue;
@@ -19,21 +19,21 @@ class timer_queue;
 /// Calls a handler at a point in time. Its place in the queue is reserved on construction, so
 /// arming and disarming never allocate. The handler is given to arm(), because every fiber is a
 /// timer and most are never armed. Thread: the queue's.
-class timer {
+class timer_entry {
  public:
-  using handler = void (*)(timer&) noexcept;
+  using handler = void (*)(timer_entry&) noexcept;
 
   /// Throws std::bad_alloc if the place cannot be reserved.
-  inline explicit timer(timer_queue& queue);
-  timer(const timer&) = delete;
-  timer& operator=(const timer&) = delete;
+  inline explicit timer_entry(timer_queue& queue);
+  timer_entry(const timer_entry&) = delete;
+  timer_entry& operator=(const timer_entry&) = delete;
 
   bool armed() const noexcept { return index_ != unarmed; }
 
  protected:
   /// For code that has reserved a place itself.
-  timer() noexcept = default;
-  ~timer() { RINGLET_ASSERT(!armed(), "a timer was destroyed while it was armed"); }
+  timer_entry() noexcept = default;
+  ~timer_entry() { RINGLET_ASSERT(!armed(), "a timer was destroyed while it was armed"); }
 
  private:
   friend class timer_queue;
@@ -51,8 +51,8 @@ class timer_queue {
   timer_queue& operator=(const timer_queue&) = delete;
 
   /// Calls `on_expiry(added)` when the timer is due. All timers of a kind have the same handler.
-  void arm(timer& added, steady_ns deadline, timer::handler on_expiry) noexcept;
-  void disarm(timer& removed) noexcept {
+  void arm(timer_entry& added, steady_ns deadline, timer_entry::handler on_expiry) noexcept;
+  void disarm(timer_entry& removed) noexcept {
     if (removed.armed()) remove(removed);
   }
 
@@ -60,14 +60,14 @@ class timer_queue {
   /// The nearest deadline, or never.
   steady_ns next() const noexcept { return heap_.empty() ? never : heap_.front().deadline; }
   /// When `asked` is due; never if it is not armed.
-  steady_ns deadline_of(const timer& asked) const noexcept {
+  steady_ns deadline_of(const timer_entry& asked) const noexcept {
     return asked.armed() ? heap_[asked.index_].deadline : never;
   }
   /// Calls `f(timer, its handler, its deadline)` for each armed timer, in no particular order.
   template <class F>
   void for_each_armed(F f) const {
     for (const entry& each : heap_) {
-      f(static_cast<const timer&>(*each.owner), each.on_expiry, each.deadline);
+      f(static_cast<const timer_entry&>(*each.owner), each.on_expiry, each.deadline);
     }
   }
   /// Calls the handlers of timers that are due at `now`, at most `most`; the rest stay armed.
@@ -84,8 +84,8 @@ class timer_queue {
   struct entry {
     steady_ns deadline;
     std::uint64_t order;
-    timer* owner;
-    timer::handler on_expiry;
+    timer_entry* owner;
+    timer_entry::handler on_expiry;
     bool before(const entry& other) const noexcept {
       return deadline != other.deadline ? deadline < other.deadline : order < other.order;
     }
@@ -98,7 +98,7 @@ class timer_queue {
   }
   void sift_up(std::size_t index, const entry& moved) noexcept;
   void sift_down(std::size_t index, const entry& moved) noexcept;
-  void remove(timer& removed) noexcept;
+  void remove(timer_entry& removed) noexcept;
   void add_places();
 
   std::vector<entry> heap_;
@@ -106,6 +106,6 @@ class timer_queue {
   std::uint64_t armed_so_far_ = 0;
 };
 
-inline timer::timer(timer_queue& queue) { queue.reserve_place(); }
+inline timer_entry::timer_entry(timer_queue& queue) { queue.reserve_place(); }
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

@@ -1,14 +1,14 @@
 // buffer_queue: filled buffers that the program has not taken yet, oldest first.
 #pragma once
 
-#include <ringlet/assert.hpp>
-#include <ringlet/buffer_pool.hpp>
+#include <ringlet/extend/assert.hpp>
+#include <ringlet/extend/buffer_pool.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 /// Links buffers of one pool, through the pool: adding and removing never allocate. Six bytes and
 /// no pointer to the pool, because every connection has a queue. Clear it before its destruction.
@@ -43,4 +43,4 @@ class buffer_queue {
   std::uint16_t count_ = 0;
 };
 
-}  // namespace ringlet
+}  // namespace ringlet::extend

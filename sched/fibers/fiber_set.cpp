@@ -1,6 +1,6 @@
 // Members that leave when they end, and the wait until none is left.
-#include <ringlet/frame_pool.hpp>
-#include <ringlet/group.hpp>
+#include <ringlet/detail/frame_pool.hpp>
+#include <ringlet/fiber_set.hpp>
 
 #include <fmt/format.h>
 
@@ -10,14 +10,15 @@
 #include <utility>
 
 namespace ringlet {
+using namespace extend;
 
 // A member is in the list of its fiber's watchers, where the group finds it, and in the list of the
 // group.
-struct group::member : done_watcher, list_hook<group> {
-  explicit member(group& of) noexcept : done_watcher(&member::on_ended), owner(&of) {}
+struct fiber_set::member : done_watcher, list_hook<fiber_set> {
+  explicit member(fiber_set& of) noexcept : done_watcher(&member::on_ended), owner(&of) {}
   ~member() {
     done_watcher::unlink();
-    list_hook<group>::unlink();
+    list_hook<fiber_set>::unlink();
     if (who != nullptr) who->drop_reference();
   }
   static void* operator new(std::size_t size) { return detail::frames.allocate(size); }
@@ -39,36 +40,36 @@ struct group::member : done_watcher, list_hook<group> {
     }
   }
 
-  group* owner;
+  fiber_set* owner;
   fiber_base* who = nullptr;
   bool killed = false;
 };
 
-const wait_type group::empty_wait::type = make_type<empty_wait>("end of a group");
+const wait_type fiber_set::empty_wait::type = make_type<empty_wait>("end of a group");
 
-group::group() = default;
+fiber_set::fiber_set() = default;
 
-group::~group() {
+fiber_set::~fiber_set() {
   detail::drop_waits_left_behind(waiters_);
   RINGLET_ASSERT(waiters_.empty(), "a group was destroyed while a fiber joined it");
   clear();
 }
 
-void group::check_thread() noexcept {
+void fiber_set::check_thread() noexcept {
   owner_.check("a group or pool was used on a thread that is not its scheduler's");
 }
 
-void group::member_deleter::operator()(member* deleted) const noexcept { delete deleted; }
+void fiber_set::member_deleter::operator()(member* deleted) const noexcept { delete deleted; }
 
-group::member_owner group::make_member() { return member_owner(new member(*this)); }
+fiber_set::member_owner fiber_set::make_member() { return member_owner(new member(*this)); }
 
-void group::add(fiber_base& added) {
+void fiber_set::add(fiber_base& added) {
   if (added.done()) return;
-  added.home().check_thread("a fiber of another thread's scheduler was added to a group");
+  added.scheduler().check_thread("a fiber of another thread's scheduler was added to a group");
   if (!contains(added)) enroll(make_member(), added);
 }
 
-void group::enroll(member_owner added, fiber_base& fiber) noexcept {
+void fiber_set::enroll(member_owner added, fiber_base& fiber) noexcept {
   if (fiber.done()) return;
   check_thread();
   member& made = *added.release();
@@ -80,57 +81,57 @@ void group::enroll(member_owner added, fiber_base& fiber) noexcept {
   if (killers_ != 0) made.kill(kill_error_);
 }
 
-group::member* group::find(const fiber_base& asked) const noexcept {
+fiber_set::member* fiber_set::find(const fiber_base& asked) const noexcept {
   return static_cast<member*>(const_cast<fiber_base&>(asked).find_watcher(
       &member::on_ended,
       [this](done_watcher& watcher) { return static_cast<member&>(watcher).owner == this; }));
 }
 
-bool group::discard(fiber_base& left) noexcept {
+bool fiber_set::discard(fiber_base& left) noexcept {
   check_thread();
   member* const found = find(left);
   if (found != nullptr) remove(*found);
   return found != nullptr;
 }
 
-void group::remove(member& left) noexcept {
+void fiber_set::remove(member& left) noexcept {
   const member_owner last(&left);
   static_cast<done_watcher&>(left).unlink();
-  static_cast<list_hook<group>&>(left).unlink();
+  static_cast<list_hook<fiber_set>&>(left).unlink();
   --size_;
   on_left();
   end_joins_if_idle();
 }
 
-void group::end_joins_if_idle() noexcept {
+void fiber_set::end_joins_if_idle() noexcept {
   while (is_idle() && !waiters_.empty()) waiters_.front().complete();
 }
 
-void group::on_left() noexcept {}
+void fiber_set::on_left() noexcept {}
 
-void group::clear() noexcept {
+void fiber_set::clear() noexcept {
   if (!in_order_.empty()) check_thread();
   while (!in_order_.empty()) remove(in_order_.front());
 }
 
-task<bool> group::kill(until limit) { return kill(nullptr, limit); }
+task<bool> fiber_set::kill(time_limit timeout) { return kill(nullptr, timeout); }
 
-task<bool> group::kill(std::exception_ptr error, until limit) {
+task<bool> fiber_set::kill(std::exception_ptr error, time_limit timeout) {
   struct killing {
-    explicit killing(group& of) noexcept : killed(of) { ++killed.killers_; }
+    explicit killing(fiber_set& of) noexcept : killed(of) { ++killed.killers_; }
     ~killing() {
       if (--killed.killers_ == 0) killed.kill_error_ = nullptr;
     }
-    group& killed;
+    fiber_set& killed;
   };
   check_thread();
   const killing on(*this);
   kill_error_ = error;
   for (member* m = in_order_.next(nullptr); m != nullptr; m = in_order_.next(m)) m->kill(error);
-  co_return co_await join(limit);
+  co_return co_await join(timeout);
 }
 
-void group::empty_wait::describe(std::string& out) const {
+void fiber_set::empty_wait::describe(std::string& out) const {
   fmt::format_to(std::back_inserter(out), "of {} fibers", of_->size());
   if (of_->expected() != 0) {
     fmt::format_to(std::back_inserter(out), ", {} more to come", of_->expected());

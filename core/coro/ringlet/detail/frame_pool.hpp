@@ -14,8 +14,8 @@
 // required.
 #pragma once
 
-#include <ringlet/assert.hpp>
 #include <ringlet/detail/sanitizers.hpp>
+#include <ringlet/extend/assert.hpp>
 
 #include <algorithm>
 #include <bit>
@@ -76,11 +76,11 @@ class frame_pool {
   /// From any thread. Needs no memory.
   static void deallocate(void* memory, std::size_t size) noexcept;
 
-  /// Call it before a thread sleeps until `until`; returns until when it may sleep. The next call
-  /// half a second or more later returns free memory to the system, in portions; between portions
-  /// it returns `now`, that is, no sleep. Then the thread sleeps undisturbed until it has freed as
-  /// much again. Times are those of engine::now().
-  static std::int64_t before_sleep(std::int64_t now, std::int64_t until) noexcept;
+  /// Call it before a thread sleeps until `time_limit`; returns until when it may sleep. The next
+  /// call half a second or more later returns free memory to the system, in portions; between
+  /// portions it returns `now`, that is, no sleep. Then the thread sleeps undisturbed until it has
+  /// freed as much again. Times are those of engine::now().
+  static std::int64_t before_sleep(std::int64_t now, std::int64_t deadline) noexcept;
 
   /// Moves every free block of this thread to the store.
   static void hand_over() noexcept;
@@ -107,7 +107,7 @@ class frame_pool {
   static void refill(std::size_t index);
   static void* allocate_slowly(std::size_t size);
   static void deallocate_slowly(void* memory, std::size_t size) noexcept;
-  static std::int64_t trim(std::int64_t now, std::int64_t until) noexcept;
+  static std::int64_t trim(std::int64_t now, std::int64_t deadline) noexcept;
 };
 
 /// The state of one thread.
@@ -154,8 +154,8 @@ inline void frame_pool::deallocate(void* memory, std::size_t size) noexcept {
   deallocate_slowly(memory, size);
 }
 
-inline std::int64_t frame_pool::before_sleep(std::int64_t now, std::int64_t until) noexcept {
-  return frames_here.has_given ? trim(now, until) : until;
+inline std::int64_t frame_pool::before_sleep(std::int64_t now, std::int64_t deadline) noexcept {
+  return frames_here.has_given ? trim(now, deadline) : deadline;
 }
 
 /// The base of promises whose coroutine frames come from the pool.

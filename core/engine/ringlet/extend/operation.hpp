@@ -13,12 +13,12 @@
 // once would let the caller free memory that the kernel is about to fill.
 #pragma once
 
-#include <ringlet/assert.hpp>
-#include <ringlet/intrusive_list.hpp>
+#include <ringlet/extend/assert.hpp>
+#include <ringlet/extend/intrusive_list.hpp>
 
 #include <cstdint>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 class operation;
 
@@ -171,4 +171,4 @@ class operation : public list_hook<> {
 // one, and the frames of coroutines have one for each call that waits.
 static_assert(sizeof(operation) <= 56, "an operation is less than a cache line");
 
-}  // namespace ringlet
+}  // namespace ringlet::extend
