@@ -81,6 +81,28 @@ WAIT_HOOKS = (
 ).split()
 
 
+# Names that were given up, and what took their place. Looked for everywhere but in what converts
+# old programs.
+RETIRED = [
+    (r"\bcarrier(_|\b)", "engine"),
+    (r"\b(hopes_|\w+_hope)\b", "external wait"),
+    (r"\bscheduler_guest\b|\b(add_)?guests?_\b", "shutdown_hook"),
+    (r"\b(add_starved|starved_tag)\b", "descriptor_waiter"),
+    (r"\b(ring_bell|bells?_\w*)\b", "notify(), or wakeup_fd"),
+    (r"\bunborn\b", "unstarted"),
+    (r"\b(bury|burial)\b", "free_finished"),
+    (r"\b[Dd]uplex(es)?\b", "two_way_generator"),
+    (r"\bcut_short\b", "partial_transfer"),
+    (r"\bgrace( time)?\b", "shutdown_timeout"),
+    (r"\bunobserved\w*|\bon_unobserved\b", "unhandled_error"),
+    (r"\b(outcome|errc)::exited\b", "outcome::cancelled, errc::fiber_cancelled"),
+    (r"\buntil::|\buntil limit\b|`until`", "time_limit timeout"),
+    (r"\bremote::|`remote`|\bclass remote\b", "scheduler_handle"),
+    (r"\bclass group\b|<ringlet/group\.hpp>", "fiber_set"),
+]
+KEEP_RETIRED = {"docs/renames.sed", "tests/outside/renames.py", "tests/tidy.py"}
+
+
 class Tree:
     """The texts of the project by their path from its root."""
 
@@ -176,6 +198,13 @@ def seen_from(component):
     """It, and all that it is built on."""
     below = [seen_from(one) for one in BUILT_ON.get(component, BUILT_ON)]
     return {component}.union(*below)
+
+
+def retired_names(tree):
+    for path, text in tree.texts.items():
+        for pattern, word in RETIRED if path not in KEEP_RETIRED else []:
+            for match in re.finditer(pattern, text):
+                yield path, line_of(text, match.start()), f"{match[0]} was given up: it is {word}"
 
 
 def includes(tree):
@@ -343,6 +372,17 @@ def rows_named(text):
             yield f"{kind}{number:0{len(first)}}"
 
 
+def component_readmes(tree):
+    """Each file of a component is named in its README, as `NAME`, `NAME.hpp` or `detail/NAME`."""
+    for component in BUILT_ON:
+        page = f"{component}/README.md"
+        named = set(re.findall(r"`(?:\w+/)?(\w+)(?:\.[a-z]+)?`", tree.text(page)))
+        for path in tree.named(f"{component}/*.hpp", f"{component}/*.cpp"):
+            name = pathlib.PurePath(path).stem
+            if component_of(path) == component and "/" in component and name not in named:
+                yield page, 1, f"does not name {path}: say there what it is"
+
+
 def papers(tree):
     for path in tree.named("*.md"):
         prose = re.sub(r"^```.*?^```", blanked, tree.texts[path], flags=re.S | re.M)
@@ -404,11 +444,13 @@ RULES = [
     plain_text,
     beginnings,
     banned_words,
+    retired_names,
     includes,
     function_lengths,
     hidden_names,
     build_lists,
     public_headers,
+    component_readmes,
     papers,
     rows,
     worked_example,

@@ -1,4 +1,4 @@
-// The clock and the bell, by plain system calls; and the workers.
+// The clock and wake-ups, by plain system calls; and the workers.
 #include "kernel_engine.hpp"
 
 #include <ringlet/detail/blocking_pool.hpp>

@@ -1,4 +1,4 @@
-// Unobserved failures: the default handler, which does not flood standard error.
+// Unhandled errors: the default handler, which does not flood standard error.
 #include <ringlet/detail/report.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/error.hpp>

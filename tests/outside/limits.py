@@ -200,8 +200,8 @@ class InjectedIntoEpoll(InjectedFailures, support.Case):
         older = "epoll_wait" if os.uname().machine == "x86_64" else "epoll_pwait"
         self.check("epoll_pwait2:error=ENOSYS", f"{older}:error=EINTR:when=2+3")
 
-    # See epoll_ctl(2): no memory for it, or too many descriptors watched by one user. The bell is
-    # the first to be watched, the listener the second, connections that wait follow.
+    # See epoll_ctl(2): no memory for it, or too many descriptors watched by one user. The eventfd
+    # is the first to be watched, the listener the second, connections that wait follow.
 
     NO_WATCH = (
         "ringlet: epoll: no watch is left for this user; "

@@ -13,7 +13,7 @@ import time
 import support
 from support import process_state, receive_all, wait_until
 
-# No test has to wait for the grace time of fibers that refuse to end, which is 5 s.
+# No test has to wait for the shutdown timeout of fibers that refuse to end, which is 5 s.
 AT_ONCE = 4.0
 
 

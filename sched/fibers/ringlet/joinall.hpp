@@ -1,4 +1,4 @@
-// joinall, wait, killall: join or kill several fibers.
+// joinall, wait_some, killall: join or kill several fibers.
 #pragma once
 
 #include <ringlet/extend/ended_fibers.hpp>
@@ -19,7 +19,7 @@
 
 namespace ringlet {
 
-/// What joinall() and wait() wait for.
+/// What joinall() and wait_some() wait for.
 struct join_options {
   static constexpr std::size_t all = std::numeric_limits<std::size_t>::max();
 
@@ -94,7 +94,7 @@ task<bool> join_some(kept_fibers<Handle> kept, join_options options) {
 }
 
 template <class Handle>
-task<std::vector<std::size_t>> wait_some(kept_fibers<Handle> kept, join_options options) {
+task<std::vector<std::size_t>> wait_for_some(kept_fibers<Handle> kept, join_options options) {
   co_return co_await wait_for_ends(kept.targets, options);
 }
 
@@ -134,12 +134,20 @@ task<bool> joinall(const Fibers& fibers, join_options options) {
                            options);
 }
 
-/// Like joinall(), but returns which fibers have ended: their indices in `fibers`, in the order in
-/// which they ended. Fibers that had already ended come first.
+/// Waits until `count` of the fibers have ended, and returns which: their places in `fibers`, in
+/// the order in which they ended. Fibers that had ended before come first. Fewer than `count` when
+/// the timeout passed first.
 template <detail::fiber_range Fibers>
-task<std::vector<std::size_t>> wait(const Fibers& fibers, join_options options = {}) {
-  return detail::wait_some(detail::kept_fibers<std::ranges::range_value_t<Fibers>>(fibers),
-                           options);
+task<std::vector<std::size_t>> wait_some(const Fibers& fibers, std::size_t count,
+                                         time_limit timeout = forever) {
+  return detail::wait_for_some(detail::kept_fibers<std::ranges::range_value_t<Fibers>>(fibers),
+                               {.timeout = timeout, .count = count});
+}
+/// Does the same with options: `raise` throws the first failure.
+template <detail::fiber_range Fibers>
+task<std::vector<std::size_t>> wait_some(const Fibers& fibers, join_options options) {
+  return detail::wait_for_some(detail::kept_fibers<std::ranges::range_value_t<Fibers>>(fibers),
+                               options);
 }
 
 /// Kills all the fibers, in order and before any of them runs, so fibers that have not begun never

@@ -267,7 +267,7 @@ TEST_CASE("a limit that fits a smaller ring gives a smaller ring, whatever the l
   CHECK(made_before);
 }
 
-// Each run used to wait for 200 ms, in the hope that the full sizes fit.
+// Each run used to wait for 200 ms, in case the full sizes fit.
 TEST_CASE("the sizes that fit under a limit are determined once in a process" *
           doctest::skip(cannot_change_user)) {
   if (!counts_rings()) {

@@ -241,14 +241,14 @@ TEST_CASE("a count of zero is true at once, and a count of more than all means a
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({5, 1});
     CHECK(co_await joinall(fibers, {.timeout = 0s, .count = 0}));
-    const places none = co_await wait(fibers, {.count = 0});
+    const places none = co_await wait_some(fibers, 0);
     CHECK(none.empty());
     CHECK(co_await joinall(fibers, {.count = 3}));
     CHECK(engine.now() == scripted_engine::start_time + 5'000'000);
     const std::vector<fiber<>> nobody;
     CHECK(co_await joinall(nobody, {.count = 5}));
     CHECK(co_await joinall(nobody, {.timeout = 0s, .raise = true}));
-    const places of_nobody = co_await wait(nobody);
+    const places of_nobody = co_await wait_some(nobody, join_options::all);
     CHECK(of_nobody.empty());
   };
   run_on(engine, main());
@@ -276,13 +276,13 @@ TEST_CASE("wait returns the places in the order of the ends, and the remaining f
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({9, 2, 6, 1});
-    const places two = co_await wait(fibers, {.count = 2});
+    const places two = co_await wait_some(fibers, 2);
     CHECK(two == places{3, 1});
-    const places in_time = co_await wait(fibers, {.timeout = 5ms});
+    const places in_time = co_await wait_some(fibers, {.timeout = 5ms});
     CHECK(in_time == places{1, 3, 2});  // those that had ended come first, in the order of the list
-    const places all = co_await wait(fibers);
+    const places all = co_await wait_some(fibers, join_options::all);
     CHECK(all == places{1, 2, 3, 0});
-    const places now = co_await wait(fibers, {.timeout = 0s, .count = 3});
+    const places now = co_await wait_some(fibers, {.timeout = 0s, .count = 3});
     CHECK(now == places{0, 1, 2});
   };
   run_on(engine, main());
@@ -293,13 +293,13 @@ TEST_CASE("the limit of wait counts from the co_await, and may be a point in tim
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({8, 20});
-    auto waiting = wait(fibers, {.timeout = 5ms});
+    auto waiting = wait_some(fibers, {.timeout = 5ms});
     co_await sleep(4ms);
     const places in_time = co_await std::move(waiting);
     CHECK(in_time == places{0});
     const std::chrono::steady_clock::time_point deadline(std::chrono::nanoseconds(engine.now()) +
                                                          3ms);
-    const places later = co_await wait(fibers, {.timeout = deadline});
+    const places later = co_await wait_some(fibers, {.timeout = deadline});
     CHECK(later == places{0});
     CHECK(std::chrono::nanoseconds(engine.now()) == deadline.time_since_epoch());
   };
@@ -312,12 +312,12 @@ TEST_CASE("a fiber that is named twice counts twice") {
   const auto main = []() -> task<> {
     auto fibers = sleepers({2, 1});
     fibers.push_back(fibers[1]);
-    const places two = co_await wait(fibers, {.count = 2});
+    const places two = co_await wait_some(fibers, 2);
     CHECK(two == places{1, 2});
     CHECK(co_await joinall(fibers, {.timeout = 0s, .count = 2}));
     CHECK(co_await joinall(fibers, {.raise = true}));
     const std::vector<fiber<>> only = {fibers[0], fibers[0]};
-    const places both = co_await wait(only);
+    const places both = co_await wait_some(only, join_options::all);
     CHECK(both == places{0, 1});
     CHECK(co_await killall(only));
   };
@@ -343,7 +343,8 @@ TEST_CASE("raise throws the first failure at once, and the remaining fibers cont
     CHECK(fibers[1].result() == outcome::pending);
     CHECK(fibers[2].result() == outcome::pending);
     CHECK(co_await joinall(fibers));
-    CHECK_THROWS_WITH((void)co_await wait(fibers, {.raise = true}), "later");  // now by the list
+    CHECK_THROWS_WITH((void)co_await wait_some(fibers, {.raise = true}),
+                      "later");  // now by the list
     fibers.resize(2);
     co_await yield();
     CHECK(reported.empty());
@@ -379,7 +380,7 @@ TEST_CASE("raise throws nothing for a killed fiber, which has not failed") {
     fibers[0].request_kill();
     co_await yield();
     CHECK(co_await joinall(fibers, {.raise = true}));
-    const places order = co_await wait(fibers, {.raise = true});
+    const places order = co_await wait_some(fibers, {.raise = true});
     CHECK(order == places{0, 1});
     const auto given = spawn(sleep_for, 1h);
     given.request_kill(std::make_exception_ptr(std::runtime_error("given")));
@@ -399,9 +400,9 @@ TEST_CASE("the range may be a view or a temporary, and may be destroyed before i
     for (const int time : {3, 1, 2})
       named[time] = spawn(sleep_for, std::chrono::milliseconds(time));
     const auto first_two = std::views::take(std::views::values(named), 2);
-    const places order = co_await wait(first_two);
+    const places order = co_await wait_some(first_two, join_options::all);
     CHECK(order == places{0, 1});
-    auto waiting = wait(std::views::values(named));
+    auto waiting = wait_some(std::views::values(named), join_options::all);
     auto joining = joinall(std::views::values(named), {.count = 3});
     named.clear();
     const places all = co_await std::move(waiting);
@@ -435,7 +436,7 @@ TEST_CASE("a fiber that waits for some fibers can be killed at any time, and the
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({2, 4});
     const auto waiting = spawn([&]() -> task<> {
-      const places both = co_await wait(fibers);
+      const places both = co_await wait_some(fibers, join_options::all);
       CHECK(both.empty());
     });
     SUBCASE("before it begins") {}
@@ -458,7 +459,7 @@ TEST_CASE("success wins: an end that came together with the kill is not lost") {
     const auto fibers = sleepers({1, 9});
     fiber<> waiting;
     waiting = spawn([&]() -> task<> {
-      const places first = co_await wait(fibers, {.count = 1});
+      const places first = co_await wait_some(fibers, 1);
       log += std::to_string(first.at(0));
       co_await yield();
       log += "not here";
@@ -479,7 +480,8 @@ TEST_CASE("a limit around joinall is not mistaken for its own") {
     const auto fibers = sleepers({10});
     CHECK_THROWS_AS(co_await with_timeout(1ms, joinall(fibers, {.timeout = 5ms})), timed_out);
     CHECK_THROWS_AS(co_await with_timeout(1ms, joinall(fibers, 5ms)), timed_out);
-    CHECK_THROWS_AS((void)co_await with_timeout(1ms, wait(fibers, {.timeout = 5ms})), timed_out);
+    CHECK_THROWS_AS((void)co_await with_timeout(1ms, wait_some(fibers, {.timeout = 5ms})),
+                    timed_out);
     CHECK_FALSE(co_await with_timeout(5ms, joinall(fibers, {.timeout = 1ms})));
   };
   run_on(engine, main());
@@ -673,7 +675,7 @@ TEST_CASE("joining oneself in a list, and joining empty handles, abort") {
   CHECK(aborts_with("a fiber joins itself", with_itself(join_some)));
   CHECK(aborts_with("an empty fiber handle was used", [] {
     const std::vector<fiber<>> list(1);
-    (void)wait(list);
+    (void)wait_some(list, join_options::all);
   }));
 }
 

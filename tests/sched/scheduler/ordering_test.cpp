@@ -215,7 +215,7 @@ TEST_CASE("fibers that join, get and wait for some continue in the order of regi
       log += "get ";
     });
     const auto some = spawn([&]() -> task<> {
-      const auto places = co_await wait(list);
+      const auto places = co_await wait_some(list, join_options::all);
       log += "wait ";
     });
     const auto join = spawn([&]() -> task<> {

@@ -156,7 +156,7 @@ TEST_CASE("a loop over ready waits lets other fibers run, at least once in 128 w
 
 TEST_CASE("the budget is not renewed by calls that go deep") {
   // Regression: a chain of calls that outgrew the stack came back with a new budget, so that such a
-  // loop starved every other fiber forever.
+  // loop kept every other fiber from running.
   scripted_engine engine;
   struct deep {
     static task<> call(int depth) {

@@ -200,7 +200,7 @@ class engine {
   void announce_awake() noexcept { sleeping_.store(false, std::memory_order_relaxed); }
 
   /// Destructors call this first: waits until no other thread is inside post() or wake(). A posting
-  /// thread may still have to ring the bell after its work has run, when the engine may already be
+  /// thread may still have to call notify() after its work has run, when the engine may already be
   /// ending.
   void wait_for_posters() const noexcept;
 

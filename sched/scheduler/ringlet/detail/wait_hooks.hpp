@@ -75,7 +75,7 @@ constexpr void explain_two_phase_hooks() {
                 "this wait needs a public `static const wait_type type`, made by make_type()");
   static_assert(keeps_forms_of_defaults<Wait>,
                 "this wait replaces a default in another form: it must be a public `static "
-                "constexpr bool has_hope`, `bool lingers() const noexcept` or `void pass_on() "
+                "constexpr bool is_external`, `bool lingers() const noexcept` or `void pass_on() "
                 "noexcept`");
 }
 

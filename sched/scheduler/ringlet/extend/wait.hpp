@@ -201,7 +201,7 @@ class two_phase_wait : public wait_base {
     if (of_ != nullptr) return win();
     wake();
   }
-  /// The same for a wait that has hope.
+  /// The same for an external wait.
   void conclude_external() noexcept {
     if (of_ != nullptr) return win();
     wake_external();
