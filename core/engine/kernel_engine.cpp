@@ -2,6 +2,7 @@
 #include "kernel_engine.hpp"
 
 #include <ringlet/detail/blocking_pool.hpp>
+#include <ringlet/standard_descriptors.hpp>
 
 #include <sys/eventfd.h>
 #include <time.h>

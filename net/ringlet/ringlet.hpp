@@ -20,7 +20,10 @@
 #include <ringlet/fiber_local.hpp>
 #include <ringlet/fiber_set.hpp>
 #include <ringlet/generator.hpp>
+#include <ringlet/generator_exit.hpp>
 #include <ringlet/greenlet.hpp>
+#include <ringlet/greenlet_exit.hpp>
+#include <ringlet/join_options.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/now.hpp>
 #include <ringlet/options.hpp>
@@ -37,6 +40,7 @@
 #include <ringlet/shutdown.hpp>
 #include <ringlet/sleep.hpp>
 #include <ringlet/spawn_after.hpp>
+#include <ringlet/standard_descriptors.hpp>
 #include <ringlet/standard_streams.hpp>
 #include <ringlet/supervise.hpp>
 #include <ringlet/task.hpp>

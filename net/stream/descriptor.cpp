@@ -3,6 +3,7 @@
 #include <ringlet/detail/close_with_reset.hpp>
 #include <ringlet/detail/socket_calls.hpp>
 #include <ringlet/extend/descriptor.hpp>
+#include <ringlet/extend/io_wait.hpp>
 #include <ringlet/unique_fd.hpp>
 
 #include <poll.h>

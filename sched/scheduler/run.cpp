@@ -2,6 +2,7 @@
 #include <ringlet/detail/report.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/run.hpp>
+#include <ringlet/standard_descriptors.hpp>
 #include <ringlet/unique_fd.hpp>
 
 #include <pthread.h>

@@ -16,7 +16,7 @@ thread_local constinit extend::scheduler* detail::scheduler_here = nullptr;
 scheduler::scheduler(extend::engine& engine, options settings)
     : engine_(&engine),
       options_(std::move(settings)),
-      handle_state_(std::make_shared<handle_state>()),
+      handle_state_(std::make_shared<detail::handle_state>()),
       clock_(options_.shutdown_timeout),
       on_stuck_(&std::abort) {
   RINGLET_ASSERT(detail::scheduler_here == nullptr,

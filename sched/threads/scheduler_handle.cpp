@@ -25,7 +25,7 @@ scheduler_handle::~scheduler_handle() {
 
 scheduler_handle::place::place(const scheduler_handle& of) {
   RINGLET_ASSERT(of.state_ != nullptr, "a moved-from scheduler_handle was used");
-  scheduler::handle_state& state = *of.state_;
+  detail::handle_state& state = *of.state_;
   if (state.left_behind) detail::abort_after_fork();
   if (state.posts.fetch_add(1, std::memory_order_relaxed) < state.posts_max) {
     state_ = &state;

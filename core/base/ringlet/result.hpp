@@ -1,6 +1,7 @@
 // result<T>: a value or the std::error_code that says why there is none.
 #pragma once
 
+#include <ringlet/detail/value_or_unit.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/extend/assert.hpp>
 
@@ -8,14 +9,6 @@
 #include <type_traits>
 #include <utility>
 #include <variant>
-
-namespace ringlet::detail {
-
-/// The type that represents the value of a call in a tuple or a variant: std::monostate for void.
-template <class T>
-using value_or_unit = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
-
-}  // namespace ringlet::detail
 
 namespace ringlet {
 

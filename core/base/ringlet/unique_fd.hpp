@@ -1,6 +1,8 @@
 // unique_fd: the owner of one file descriptor.
 #pragma once
 
+#include <ringlet/standard_descriptors.hpp>
+
 #include <utility>
 
 namespace ringlet {
@@ -42,14 +44,3 @@ namespace ringlet::detail {
 void set_descriptor_closer(void (*closer)(int fd) noexcept) noexcept;
 
 }  // namespace ringlet::detail
-
-namespace ringlet {
-
-/// If one of the descriptors 0, 1, 2 is missing, opens one there that can neither be read (0) nor
-/// written (1, 2). Otherwise the next socket would get that number, and other code would use it as
-/// standard input or output. run() also calls this before it opens anything. The reservation is not
-/// permanent: if a program closes one of these descriptors while it runs, a socket may get the
-/// number.
-void reserve_standard_descriptors() noexcept;
-
-}  // namespace ringlet

@@ -1,44 +1,12 @@
 // as_result: returns the outcome of a call as a result<T> instead of throwing.
 #pragma once
 
+#include <ringlet/detail/result_awaiter.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/task.hpp>
 
-#include <coroutine>
-#include <memory>
 #include <system_error>
 #include <type_traits>
-
-namespace ringlet {
-
-/// An awaiter that can return an error without throwing. All awaiters of the library can.
-template <class A>
-concept quiet_awaiter = extend::awaiter<A> && requires(A a) {
-  a.take();
-};
-
-}  // namespace ringlet
-
-namespace ringlet::detail {
-
-/// Returns what A::take() returns; see as_result().
-template <quiet_awaiter A>
-class result_awaiter {
- public:
-  explicit result_awaiter(A& inner) noexcept : inner_(&inner) {}
-  bool await_ready() noexcept { return inner_->await_ready(); }
-  template <class Promise>
-  decltype(auto) await_suspend(std::coroutine_handle<Promise> caller) {
-    return inner_->await_suspend(caller);
-  }
-  auto await_resume() { return inner_->take(); }
-  auto take() { return inner_->take(); }
-
- private:
-  A* inner_;
-};
-
-}  // namespace ringlet::detail
 
 namespace ringlet {
 

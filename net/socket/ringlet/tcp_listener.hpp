@@ -2,58 +2,13 @@
 #pragma once
 
 #include <ringlet/address.hpp>
+#include <ringlet/extend/accept_wait.hpp>
 #include <ringlet/extend/wait.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/tcp_stream.hpp>
 
-#include <coroutine>
-#include <cstdint>
 #include <memory>
 #include <string_view>
-
-namespace ringlet::detail {
-
-class listener_state;
-
-}  // namespace ringlet::detail
-
-namespace ringlet::extend {
-
-/// See tcp_listener::accept().
-class [[nodiscard]] accept_wait : public list_wait {
- public:
-  accept_wait(detail::listener_state& from, time_limit timeout) noexcept
-      : list_wait(timeout), from_(&from) {}
-
-  template <class Promise>
-  bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
-    return begin(caller.promise());
-  }
-  result<tcp_stream> take();
-  tcp_stream await_resume();
-
-  static constexpr bool is_external = true;
-  bool try_now() noexcept;
-  void watch() noexcept;
-  void unwatch() noexcept;
-  void on_cancel(cancel_reason reason) noexcept;
-  void describe(std::string& out) const;
-  static const wait_type type;
-
- private:
-  friend class detail::listener_state;
-  bool begin(frame_record& at) noexcept { return begin_alone(*this, at); }
-  void deliver(descriptor::owner made) noexcept;
-  void fail(std::int32_t error) noexcept;
-  detail::listener_state* from_;
-  std::int32_t answer_ = 0;
-  descriptor::owner made_;
-};
-
-/// See tcp_listener::close().
-using close_listener_wait = close_wait;
-
-}  // namespace ringlet::extend
 
 namespace ringlet {
 

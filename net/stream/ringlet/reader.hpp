@@ -4,6 +4,7 @@
 #include <ringlet/buffer.hpp>
 #include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/extend/descriptor.hpp>
+#include <ringlet/extend/io_wait.hpp>
 #include <ringlet/result.hpp>
 
 #include <coroutine>
@@ -15,7 +16,6 @@
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <utility>
 #include <vector>
 
 namespace ringlet::extend {

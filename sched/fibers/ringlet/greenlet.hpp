@@ -9,27 +9,19 @@
 #include <ringlet/error.hpp>
 #include <ringlet/extend/assert.hpp>
 #include <ringlet/extend/context.hpp>
+#include <ringlet/extend/greenlet_waits.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/task.hpp>
 
 #include <concepts>
-#include <coroutine>
 #include <cstdint>
 #include <exception>
-#include <memory>
 #include <source_location>
 #include <stdexcept>
-#include <system_error>
 #include <type_traits>
 #include <utility>
 
 namespace ringlet {
-
-/// Throw it into a greenlet to ask it to end. A greenlet that lets it propagate has not failed; the
-/// parent's switch, which receives the outcome of its child, then fails with errc::fiber_cancelled.
-///
-/// Not a std::exception, so that handlers of errors let it pass.
-struct greenlet_exit final {};
 
 /// Thrown by set_parent() if the new parent is the greenlet itself or one of its descendants.
 class parent_cycle : public std::logic_error {
@@ -59,103 +51,6 @@ struct switch_event {
 /// one that continues; null removes it. Returns the previous hook. A hook must not switch (the
 /// compiler enforces this) and must not throw. Without a hook, a switch costs one more comparison.
 switch_hook set_switch_hook(switch_hook hook) noexcept;
-
-}  // namespace ringlet
-
-namespace ringlet::extend {
-
-/// What switch_wait and throw_wait share: how they end.
-template <class T>
-class switch_wait_base {
- public:
-  switch_wait_base(const switch_wait_base&) = delete;
-  switch_wait_base& operator=(const switch_wait_base&) = delete;
-
-  bool await_ready() const noexcept { return false; }
-  T await_resume() {
-    if constexpr (std::is_void_v<T>) {
-      here_->template receive<T>();
-    } else {
-      return here_->template receive<T>();
-    }
-  }
-  /// Like await_resume(), but returns an error code instead of throwing a std::system_error:
-  /// errc::fiber_cancelled, or the error of a failed greenlet. Other exceptions pass through.
-  result<T> take() {
-    if (here_->received == nullptr && here_->arrived.kind == detail::arrival::ended) {
-      here_->tree->free_finished();
-      return make_error_code(errc::fiber_cancelled);
-    }
-    try {
-      if constexpr (std::is_void_v<T>) {
-        await_resume();
-        return {};
-      } else {
-        return await_resume();
-      }
-    } catch (const std::system_error& error) {
-      return error.code();
-    }
-  }
-
- protected:
-  explicit switch_wait_base(detail::greenlet_base& target) noexcept : target_(&target) {}
-
-  detail::greenlet_base* target_;
-  detail::greenlet_base* here_ = nullptr;
-};
-
-/// See greenlet_handle<T>::switch_to().
-template <class T>
-class [[nodiscard]] switch_wait : public switch_wait_base<T> {
- public:
-  switch_wait(detail::greenlet_base& target, detail::sent_type<T>& value) noexcept
-      : switch_wait_base<T>(target), value_(std::addressof(value)) {}
-
-  template <class Promise>
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> caller) noexcept {
-    return this->target_->switch_to(caller.promise(), &detail::type_tag<T>, value_, this->here_);
-  }
-
- private:
-  detail::sent_type<T>* value_;
-};
-
-/// The same with a value of its own.
-template <class T>
-class [[nodiscard]] copying_switch_wait : public switch_wait<T> {
- public:
-  copying_switch_wait(detail::greenlet_base& target, const detail::sent_type<T>& value)
-      : switch_wait<T>(target, copy_), copy_(value) {}
-
- private:
-  [[no_unique_address]] detail::sent_type<T> copy_;
-};
-
-/// See greenlet_handle<T>::throw_into().
-template <class T>
-class [[nodiscard]] throw_wait : public switch_wait_base<T> {
- public:
-  throw_wait(detail::greenlet_base& target, std::exception_ptr error) noexcept
-      : switch_wait_base<T>(target), error_(std::move(error)) {
-    RINGLET_ASSERT(error_ != nullptr, "throw_into() was given no exception");
-  }
-
-  template <class Promise>
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> caller) noexcept {
-    return this->target_->send(caller.promise(), &detail::type_tag<T>,
-                               {detail::arrival::thrown, nullptr, nullptr, std::move(error_)},
-                               this->here_);
-  }
-
- private:
-  std::exception_ptr error_;
-};
-
-}  // namespace ringlet::extend
-
-namespace ringlet {
-
 template <class T>
 class greenlet_ref;
 

@@ -7,8 +7,6 @@
 #include <ringlet/task.hpp>
 #include <ringlet/time_limit.hpp>
 
-#include <utility>
-
 namespace ringlet::detail {
 
 /// Holds back kills and the cancellation of scopes around it, until its limit passes. Lives in the

@@ -33,12 +33,9 @@
 
 #include <concepts>
 #include <coroutine>
-#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <functional>
-#include <memory>
-#include <optional>
 #include <source_location>
 #include <string>
 #include <type_traits>

@@ -13,13 +13,9 @@
 #include <concepts>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <memory>
-#include <optional>
 #include <source_location>
-#include <string>
 #include <string_view>
-#include <system_error>
 #include <type_traits>
 #include <utility>
 

@@ -4,7 +4,6 @@
 #include <ringlet/extend/engine.hpp>
 
 #include <chrono>
-#include <concepts>
 #include <ratio>
 
 namespace ringlet {

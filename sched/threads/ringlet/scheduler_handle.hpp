@@ -4,10 +4,8 @@
 #include <ringlet/extend/scheduler.hpp>
 #include <ringlet/task.hpp>
 
-#include <atomic>
 #include <concepts>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <type_traits>
 #include <utility>
@@ -99,7 +97,7 @@ class scheduler_handle {
     void keep() noexcept { state_ = nullptr; }
 
    private:
-    extend::scheduler::handle_state* state_ = nullptr;
+    detail::handle_state* state_ = nullptr;
     post_result refusal_ = post_result::accepted;
   };
 
@@ -117,7 +115,7 @@ class scheduler_handle {
   }
   bool post_work(extend::posted_work& work) const;
 
-  std::shared_ptr<extend::scheduler::handle_state> state_;
+  std::shared_ptr<detail::handle_state> state_;
 };
 
 }  // namespace ringlet

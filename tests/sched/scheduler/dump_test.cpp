@@ -390,7 +390,7 @@ TEST_CASE("a chain that lies entirely in the library is shown as it is") {
     co_await yield();
     const auto lines = about(3, dump());
     REQUIRE(lines.size() == 3);
-    CHECK(contains(lines[2], "joinall.hpp:"));
+    CHECK(contains(lines[2], "joining.hpp:"));
   };
   run_on(engine, main());
 }

@@ -146,7 +146,7 @@ class context {
   friend class scope;
   friend class ready_queue;
   template <class T>
-  friend class task;
+  friend class ringlet::task;
   friend struct detail::final_awaiter;
 
   struct pending_error;

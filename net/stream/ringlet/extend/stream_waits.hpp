@@ -3,6 +3,7 @@
 
 #include <ringlet/buffer.hpp>
 #include <ringlet/extend/descriptor.hpp>
+#include <ringlet/extend/io_wait.hpp>
 #include <ringlet/result.hpp>
 
 #include <sys/socket.h>
@@ -13,7 +14,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string>
 #include <vector>
 
 namespace ringlet::extend {

@@ -7,7 +7,6 @@
 #include <ringlet/extend/wait.hpp>
 #include <ringlet/fiber.hpp>
 
-#include <cstdint>
 #include <string>
 #include <system_error>
 #include <type_traits>

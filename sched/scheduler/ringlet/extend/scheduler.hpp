@@ -9,6 +9,7 @@
 
 #include <ringlet/detail/affinity.hpp>
 #include <ringlet/detail/batch_clock.hpp>
+#include <ringlet/detail/handle_state.hpp>
 #include <ringlet/detail/shutdown_clock.hpp>
 #include <ringlet/detail/shutdown_signal.hpp>
 #include <ringlet/extend/context.hpp>
@@ -23,12 +24,10 @@
 #include <ringlet/time_limit.hpp>
 
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <utility>
 
@@ -150,16 +149,7 @@ class scheduler : public ready_queue, public list_hook<detail::all_schedulers_ta
   /// that wait for a free one. Every close of this thread comes here; see unique_fd.
   void close_descriptor(int fd) noexcept;
 
-  /// For scheduler_handles: shared with other threads, and updated when the scheduler ends.
-  struct handle_state {
-    std::mutex mutex;
-    extend::engine* target = nullptr;  // null once the scheduler has ended
-    std::size_t handles = 0;
-    std::atomic<std::size_t> posts = 0;  // of the program, that have not run yet
-    std::size_t posts_max = 0;
-    std::atomic<bool> left_behind = false;  // see scheduler::is_left_behind()
-  };
-  const std::shared_ptr<handle_state>& shared_handle_state() const noexcept {
+  const std::shared_ptr<detail::handle_state>& shared_handle_state() const noexcept {
     return handle_state_;
   }
   /// Whether posted work may still run: false once all fibers have ended.
@@ -247,7 +237,7 @@ class scheduler : public ready_queue, public list_hook<detail::all_schedulers_ta
   intrusive_list<done_watcher> told_later_;
   external_waits external_;
   shutdown_hooks hooks_;
-  std::shared_ptr<handle_state> handle_state_;
+  std::shared_ptr<detail::handle_state> handle_state_;
   detail::shutdown_signal signal_;
   detail::shutdown_clock clock_;
   detail::batch_clock batch_;

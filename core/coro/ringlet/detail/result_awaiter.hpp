@@ -1,0 +1,37 @@
+// result_awaiter: what as_result() returns for a wait.
+#pragma once
+
+#include <ringlet/extend/awaiter.hpp>
+
+#include <coroutine>
+
+namespace ringlet {
+
+/// An awaiter that can return an error without throwing. All awaiters of the library can.
+template <class A>
+concept quiet_awaiter = extend::awaiter<A> && requires(A a) {
+  a.take();
+};
+
+}  // namespace ringlet
+
+namespace ringlet::detail {
+
+/// Returns what A::take() returns; see as_result().
+template <quiet_awaiter A>
+class result_awaiter {
+ public:
+  explicit result_awaiter(A& inner) noexcept : inner_(&inner) {}
+  bool await_ready() noexcept { return inner_->await_ready(); }
+  template <class Promise>
+  decltype(auto) await_suspend(std::coroutine_handle<Promise> caller) {
+    return inner_->await_suspend(caller);
+  }
+  auto await_resume() { return inner_->take(); }
+  auto take() { return inner_->take(); }
+
+ private:
+  A* inner_;
+};
+
+}  // namespace ringlet::detail

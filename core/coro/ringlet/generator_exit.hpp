@@ -1,0 +1,12 @@
+// generator_exit: what ends a two_way_generator that is closed.
+#pragma once
+
+namespace ringlet {
+
+/// Thrown at the co_yield of a two_way_generator when close() is called.
+///
+/// Not a std::exception, so that handlers of errors let it pass. Catch it (or `...`) to clean up or
+/// to return a result; yielding after it aborts.
+class generator_exit {};
+
+}  // namespace ringlet

@@ -1,0 +1,24 @@
+// join_options: which of several fibers to wait for, and how long.
+#pragma once
+
+#include <ringlet/time_limit.hpp>
+
+#include <cstddef>
+#include <limits>
+
+namespace ringlet {
+
+/// What joinall() and wait_some() wait for.
+struct join_options {
+  static constexpr std::size_t all = std::numeric_limits<std::size_t>::max();
+
+  /// One limit for the whole call.
+  time_limit timeout = forever;
+  /// Return as soon as this many have ended.
+  std::size_t count = all;
+  /// Throw the first failure, in the order in which fibers end, as soon as it occurs; the other
+  /// fibers keep running. Counts as observing that failure.
+  bool raise = false;
+};
+
+}  // namespace ringlet
