@@ -1,7 +1,7 @@
 // as_result: returns the outcome of a call as a result<T> instead of throwing.
 #pragma once
 
-#include <ringlet/detail/result_awaiter.hpp>
+#include <ringlet/extend/result_awaiter.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/task.hpp>
 
@@ -16,9 +16,9 @@ namespace ringlet {
 /// Lifetime: borrows the call; await it in the same expression. (A wait held in a variable does not
 /// compile.)
 template <class A>
-requires quiet_awaiter<std::remove_reference_t<A>>
-[[nodiscard]] detail::result_awaiter<std::remove_reference_t<A>> as_result(A&& call) noexcept {
-  return detail::result_awaiter<std::remove_reference_t<A>>(call);
+requires extend::quiet_awaiter<std::remove_reference_t<A>>
+[[nodiscard]] extend::result_awaiter<std::remove_reference_t<A>> as_result(A&& call) noexcept {
+  return extend::result_awaiter<std::remove_reference_t<A>>(call);
 }
 
 /// The same for a task: a std::system_error that it throws becomes the error of the result. Every

@@ -5,17 +5,13 @@
 
 #include <coroutine>
 
-namespace ringlet {
+namespace ringlet::extend {
 
 /// An awaiter that can return an error without throwing. All awaiters of the library can.
 template <class A>
-concept quiet_awaiter = extend::awaiter<A> && requires(A a) {
+concept quiet_awaiter = awaiter<A> && requires(A a) {
   a.take();
 };
-
-}  // namespace ringlet
-
-namespace ringlet::detail {
 
 /// Returns what A::take() returns; see as_result().
 template <quiet_awaiter A>
@@ -34,4 +30,4 @@ class result_awaiter {
   A* inner_;
 };
 
-}  // namespace ringlet::detail
+}  // namespace ringlet::extend
