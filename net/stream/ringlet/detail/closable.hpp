@@ -1,4 +1,4 @@
-// closable: an object whose descriptor is closed when the kernel has let go of it.
+// closable: an object whose descriptor is closed when the kernel has finished with it.
 //
 // Life: open -> closing -> closed. Closing ends what is in flight, and only then closes the number,
 // so that it cannot be reused while anything still refers to it. The object lives on the heap and
@@ -21,15 +21,15 @@ class close_wait;
 
 namespace ringlet::detail {
 
-/// It is itself the request that is in flight most of the time, and whose `fd` is the number.
+/// The object is itself the request that is in flight most of the time; its `fd` is the number.
 class closable : public extend::shutdown_hook, protected extend::operation {
  public:
   /// The number, or -1 once it is closing.
   int fd() const noexcept { return closing_ ? -1 : extend::operation::fd; }
-  /// Ends what is in flight, and closes when that has ended: true when it has already, or when
+  /// Cancels what is in flight, and closes when that has ended. True if it has already ended, or if
   /// another caller is closing it.
   bool close(close_wait* waiter) noexcept;
-  /// The owner has gone: closes if that was not done, and is destroyed when it has ended.
+  /// The owner is gone: closes if needed; the object is destroyed when everything has ended.
   void release() noexcept;
 
  protected:
@@ -41,7 +41,7 @@ class closable : public extend::shutdown_hook, protected extend::operation {
   bool is_left_behind() const noexcept {
     return scheduler_ != nullptr && scheduler_->is_left_behind();
   }
-  /// For when something that was in flight has ended while it is closing; the object may be gone
+  /// Called when something that was in flight has ended while closing. The object may be gone
   /// afterwards.
   void go_on_closing() noexcept {
     if (is_idle()) finish_close();
@@ -51,15 +51,15 @@ class closable : public extend::shutdown_hook, protected extend::operation {
   extend::scheduler* scheduler_;  // null when that has ended
 
  private:
-  /// The rule that is broken when it is closed on another thread.
+  /// The rule that closing on another thread breaks.
   virtual const char* thread_rule() const noexcept = 0;
-  /// Whether the number is to be closed, and not just forgotten.
+  /// Whether to close the number, and not just forget it.
   virtual bool owns_number() const noexcept { return true; }
   /// Whether nothing is in flight, and no call is under way.
   virtual bool is_idle() const noexcept = 0;
-  /// Ends the calls, or asks them to end.
+  /// Ends the calls, or cancels them.
   virtual void begin_close() noexcept = 0;
-  /// Drops what has come and was not taken.
+  /// Drops what has arrived and was not taken.
   virtual void drop_untaken() noexcept = 0;
 
   void close_number() noexcept;

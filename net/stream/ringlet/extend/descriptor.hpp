@@ -22,13 +22,13 @@
 
 namespace ringlet::extend {
 
-/// The two ways that bytes flow. One wait each may be in flight.
+/// The two directions of bytes. Each may have one wait in flight.
 enum class direction : std::uint8_t { read, write };
 
-/// The call that reads from a descriptor, and may wait for what that receives.
+/// A call that reads from a descriptor and may wait for bytes to arrive.
 class arrival_waiter {
  public:
-  /// Something has arrived, or the request has ended without. Called once per await_arrival().
+  /// Something has arrived, or the request has ended without data. Called once per await_arrival().
   virtual void on_arrival() noexcept = 0;
   /// The descriptor is being closed: ends the current wait of the call's fiber.
   virtual void on_close() noexcept = 0;
@@ -37,23 +37,23 @@ class arrival_waiter {
   ~arrival_waiter() = default;
 };
 
-/// For streams; thread: its scheduler's.
+/// Used by streams. Thread: that of its scheduler.
 ///
-/// It is itself the operation that receives: with buffers of the engine, and multishot as long as
-/// the peer waits for answers: then one request serves many calls. What it brings between two calls
-/// is there for the next one.
+/// The descriptor is itself the operation that receives, into buffers of the engine. It is
+/// multishot as long as the peer waits for answers, so one request serves many calls. Bytes that
+/// arrive between two calls are kept for the next call.
 ///
-/// A peer that sends in bulk gets requests for a few buffers: a request that stays would take in up
-/// to 33 of them at once, while the other connections wait. One full buffer tells bulk; it is over
-/// when 16 smaller ones have arrived, since a socket is empty now and then in bulk, too. A socket
-/// that is neither IPv4 nor IPv6 gets one request a call: of a Unix stream that was shut down a
-/// multishot request may never bring the end (seen with Linux 6.18).
+/// For a peer that sends in bulk, each request asks for a few buffers only: a multishot request
+/// would take in up to 33 at once while other connections wait. One full buffer indicates bulk; 16
+/// smaller buffers end it, because the socket is empty now and then in bulk, too. A socket that is
+/// neither IPv4 nor IPv6 gets one request per call: on a Unix stream that was shut down, a
+/// multishot request may never report the end (seen with Linux 6.18).
 class descriptor final : public detail::closable {
  public:
   enum class kind : std::uint8_t {
-    /// A socket that ringlet alone owns: shut down first, so that the peer is told at once.
+    /// A socket that only ringlet owns: shut down first, so that the peer notices immediately.
     connection,
-    /// Closed, but never shut down: other processes may use it, too.
+    /// Closed but never shut down, because other processes may also use it.
     shared,
     /// Owned elsewhere: never closed.
     borrowed,
@@ -64,11 +64,11 @@ class descriptor final : public detail::closable {
   };
   using owner = std::unique_ptr<descriptor, releaser>;
 
-  /// What kind of socket it is: the answer to SO_DOMAIN, as far as it matters.
+  /// The kind of socket, from SO_DOMAIN, as far as it matters.
   enum class family : std::uint8_t { unknown, internet, other };
 
-  /// Takes `fd`; belongs to the scheduler of this thread. Where the family is unknown, the first
-  /// request to receive asks for it. Throws std::bad_alloc, fd still open.
+  /// Takes `fd`, for the scheduler of this thread. If the family is unknown, the first request to
+  /// receive asks for it. Throws std::bad_alloc and leaves fd open.
   static owner make(int fd, kind what, family of = family::unknown);
 
   static void* operator new(std::size_t size) { return detail::frames.allocate(size); }
@@ -78,83 +78,84 @@ class descriptor final : public detail::closable {
 
   /// For dump(): "from 127.0.0.1:4711 (fd 7)" of a connected socket, "to" for writes; else "fd 7".
   void describe(direction which, std::string& out) const;
-  /// Bytes that have come out of it and gone into it.
+  /// The number of bytes read and written.
   std::uint64_t& count(direction which) noexcept { return counts_[index(which)]; }
   /// Whether an earlier call in that direction was cut short.
   bool is_partial(direction which) const noexcept { return partial_[index(which)]; }
   void set_partial(direction which) noexcept { partial_[index(which)] = true; }
 
-  /// A hint: the last read emptied the socket, so the next one had better wait at once.
+  /// A hint: the last read emptied the socket, so the next read should wait without trying first.
   bool is_drained() const noexcept { return last_seen_ == fill::drained; }
   void set_last_seen(bool nonempty) noexcept { last_seen_ = nonempty ? fill::more : fill::drained; }
 
   /// Whether there are received bytes, or the end of the stream or an error, that have not been
   /// taken.
   bool has_arrived() const noexcept { return !arrived_.empty() || end_arrived_; }
-  /// Takes the end, if it is next: true, and 0 or the negated errno.
+  /// Takes the end of the stream if it is next: returns true and sets 0 or the negated errno.
   bool take_end(std::int32_t& result) noexcept;
-  /// Takes back an error that a read was given and does not tell, because its fiber was cancelled:
-  /// the system tells of it once, so it is kept for the next call.
+  /// Keeps an error for the next call: a read received it but did not report it, because its fiber
+  /// was cancelled, and the kernel reports an error only once.
   void keep_error(std::int32_t error) noexcept;
-  /// Takes the oldest buffer, if there is one: its number and how many bytes are in it.
+  /// Takes the oldest buffer, if there is one: its number and the number of bytes in it.
   bool take_buffer(std::int32_t& id, std::int32_t& size) noexcept;
-  /// What those buffers are lent from. Precondition: its scheduler has not ended.
+  /// The pool of those buffers. Precondition: the scheduler has not ended.
   buffer_pool& buffers() const noexcept { return scheduler_->engine().buffers(); }
-  /// Moves the oldest bytes to the front of `memory`. Returns how many.
+  /// Copies the oldest bytes to the front of `memory`. Returns their number.
   std::size_t copy_arrived(std::span<std::byte> memory) noexcept {
     return arrived_.empty() ? 0 : arrived_.copy_to(memory, scheduler_->engine().buffers());
   }
   /// Whether a request is in flight that may bring something.
   bool is_receiving() const noexcept { return operation::in_flight(); }
-  /// Whether the last request ended because all buffers of the engine were out.
+  /// Whether the last request ended because all buffers of the engine were in use.
   bool found_no_buffer() const noexcept {
     return !is_receiving() && answer == -ENOBUFS && !closing_;
   }
-  /// For when found_no_buffer(): receives into private memory of the pool, without waiting. False
-  /// when nothing is there; else `memory` is filled with `size` bytes, or null, and `size` 0 for
-  /// the end or a negated errno.
+  /// If found_no_buffer(): receives into private memory of the pool, without waiting. False if
+  /// there is nothing; otherwise `memory` holds `size` bytes, or is null, and `size` is 0 for the
+  /// end of the stream or a negated errno.
   bool receive_privately(std::byte*& memory, std::int32_t& size) noexcept;
-  /// Has the call that reads told of the next arrival; starts a request if there is none.
+  /// Notifies the reading call of the next arrival; starts a request if there is none.
   void await_arrival() noexcept;
-  /// Takes that back, if it is that call which reads. The request continues, and what it brings is
-  /// there for the next call.
+  /// Undoes await_arrival(), if that call is the one that reads. The request continues, and its
+  /// bytes are kept for the next call.
   void stop_awaiting(const arrival_waiter& waiter) noexcept {
     if (reader_ == &waiter) is_awaited_ = false;
   }
   bool is_awaited_by(const arrival_waiter& waiter) const noexcept {
     return is_awaited_ && reader_ == &waiter;
   }
-  /// For when found_no_buffer(): whether something is there.
+  /// If found_no_buffer(): whether there is something to receive.
   bool has_something_to_receive() noexcept;
-  /// Cancels the request; the waiter is told of its end, unless something arrives before.
+  /// Cancels the request. The waiter is notified when it has ended, unless something arrives first.
   void cancel_receiving() noexcept { scheduler_->engine().cancel(*this); }
 
-  /// An answer that comes at once; `op` is complete but for the descriptor. Returns its result, or
-  /// -EBADF when closed.
+  /// Makes a call that the kernel answers immediately; `op` is complete except for the descriptor.
+  /// Returns its result, or -EBADF if closed.
   std::int32_t call(operation& op) noexcept;
 
-  /// Closes it with a reset, without waiting; one that closes already ends with a reset, too.
+  /// Closes with a reset, without waiting. A close that is in progress also ends with a reset.
   void abort() noexcept;
-  /// Whether closing a connection leaves out the shutdown: its FIN would tell the peer of a proper
-  /// end, before the reset that SO_LINGER with zero asks for.
+  /// Whether closing skips the shutdown: its FIN would announce a proper end to the peer, before
+  /// the reset that SO_LINGER with zero asks for.
   void set_reset_on_close(bool on) noexcept { kind_ = on ? kind::shared : kind::connection; }
-  /// Gives the number away, unclosed. Aborts while something is in flight, also the request of an
-  /// earlier receive(), or was received and not taken.
+  /// Releases the descriptor number without closing it. Aborts if anything is in flight, including
+  /// the request of an earlier receive(), or if received bytes have not been taken.
   int release_fd() noexcept;
 
-  /// A call that reads begins, and one of that fiber that writes; and ends.
+  /// Called when a call that reads begins, when a write of that fiber begins, and when they end.
   void enter(arrival_waiter& reader) noexcept;
   void enter(context& writer) noexcept;
   template <direction Which>
   void leave() noexcept;
 
  private:
-  // So many received buffers may wait to be taken; with one more the request is cancelled. What the
-  // kernel delivers before it sees that comes on top: up to 33 in each of the two passes of a turn.
+  // At most this many received buffers may wait to be taken; one more cancels the request. Buffers
+  // that the kernel delivers before it sees the cancellation come on top: up to 33 in each of the
+  // two passes of a turn.
   static constexpr std::size_t arrived_max = 4;
   static constexpr std::uint8_t bulk_ends_after = 16;
 
-  /// What the last read told of the socket.
+  /// What the last read found out about the socket.
   enum class fill : std::uint8_t { unknown, drained, more };
 
   descriptor(extend::scheduler& scheduler, int fd, kind what, family of) noexcept;
@@ -195,7 +196,7 @@ class descriptor final : public detail::closable {
   void drop_untaken() noexcept override;
   void on_shutdown() noexcept override;
 
-  // The members are in the order in which they take the least.
+  // The members are in the order that needs the least memory.
   kind kind_;
   bool end_arrived_ = false;  // its result is in `answer`
   bool partial_[2] = {};

@@ -15,8 +15,8 @@
 
 namespace ringlet::extend {
 
-/// A wait with a claim on one direction of a descriptor, from the begin of its call to the end.
-/// Wait is wait_base, or a class that is derived from it.
+/// A wait that claims one direction of a descriptor, from the beginning of its call to its end.
+/// `Wait` is wait_base or derives from it.
 template <direction Which, class Wait>
 class claiming_wait : public Wait {
  public:
@@ -29,8 +29,8 @@ class claiming_wait : public Wait {
 
   descriptor& on() const noexcept { return *on_; }
 
-  /// False when calls there are refused, because it is closed or was cut short. Decided once: when
-  /// the fiber has its turn, the descriptor may be gone.
+  /// False if calls in this direction are refused, because the descriptor is closed or an earlier
+  /// call was cut short. Decided once: when the fiber resumes, the descriptor may be gone.
   bool may_claim() noexcept {
     if (on_->fd() >= 0 && !on_->is_partial(Which)) [[likely]]
       return true;
@@ -53,7 +53,7 @@ class claiming_wait : public Wait {
   void end_claim() noexcept {
     if (std::exchange(has_claim_, false)) on_->leave<Which>();
   }
-  /// For take(): the call is over when it is destroyed.
+  /// Called by take(): the call is over when the wait is destroyed.
   class claim_end {
    public:
     explicit claim_end(claiming_wait& ended) noexcept : ended_(ended) {}
@@ -65,12 +65,12 @@ class claiming_wait : public Wait {
     claiming_wait& ended_;
   };
 
-  /// For calls that take several steps: some of the bytes are through.
+  /// For calls of several steps: some of the bytes have been transferred.
   void note_begun() noexcept { is_begun_ = true; }
   bool is_begun() const noexcept { return is_begun_; }
 
  private:
-  // These three lie in what would be padding of the wait.
+  // These three use padding of the wait.
   bool has_claim_ = false;
   bool is_begun_ = false;
   errc refusal_ = {};
@@ -84,7 +84,8 @@ class io_wait : public claiming_wait<Which, operation_wait> {
   io_wait(descriptor& on, opcode kind, operation::handler completed, time_limit timeout) noexcept
       : claiming_wait<Which, operation_wait>(on, kind, completed, timeout) {}
 
-  /// From the handler, first: true when the kernel asked to try again, and all is done about it.
+  /// The handler calls this first: true if the kernel asked to try again and the operation was
+  /// started again.
   bool try_again(const completion& done) noexcept {
     if (detail::asks_to_retry(*this, done.result)) [[unlikely]] {
       retry(done.result);
@@ -92,19 +93,19 @@ class io_wait : public claiming_wait<Which, operation_wait> {
     }
     return false;
   }
-  /// Without an operation: for calls that have nothing to do.
+  /// Ends a call that has nothing to do, without an operation.
   bool begin_nothing(frame_record& at) noexcept {
     this->enter(at);
     return this->continue_or_yield(at);
   }
   /// Ends the wait.
   void finish_transfer() noexcept {
-    // The shutdown(2) that begins a close may answer before the cancellation does: as the end of
-    // the stream or a broken pipe, which are not the peer's doing.
+    // The shutdown(2) that begins a close may complete the operation before the cancellation does,
+    // with the end of the stream or a broken pipe. The peer has caused neither.
     if (this->on().fd() < 0 && this->answer <= 0) this->answer = -ECANCELED;
     operation_wait::finish();
   }
-  /// What a negative answer means; throws when an interruption ended the wait.
+  /// The error of a negative answer. Throws if an interruption ended the wait.
   std::error_code transfer_failure();
 
  private:

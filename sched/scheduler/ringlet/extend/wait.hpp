@@ -1,17 +1,17 @@
 // What the library's waits share: the checkpoint at the beginning, the limit, and how a wait that
-// ended early tells why.
+// ended early says why.
 //
-// A wait extends its base by hooks: functions that the base calls by their name, in the class that
-// is awaited. They are listed below, a class has those that it needs, and the compiler says which
-// one is missing or has another form. Nothing else of a base is declared again in a derived class:
-// tests/tidy.py looks.
+// A wait extends its base by hooks: functions that the base calls, by name, in the class that is
+// awaited. A class declares the hooks below that it needs; the compiler says which one is missing
+// or has the wrong form. A derived class declares no other name of a base again; tests/tidy.py
+// checks.
 //
-//   on_cancel  describe                     of every wait, for its wait_type: see make_type()
-//   try_now  watch  unwatch  type           of a two_phase_wait
-//   is_external  lingers  pass_on              of a two_phase_wait that needs more than the
-//   defaults await_suspend  await_resume  take       called by co_await, and by as_result()
+//   on_cancel  describe                every wait, for its wait_type: see make_type()
+//   try_now  watch  unwatch  type      a two_phase_wait
+//   is_external  lingers  pass_on      a two_phase_wait for which the defaults are wrong
+//   await_suspend  await_resume  take  called by co_await, and by as_result()
 //
-// docs/writing_a_wait.md makes one, step by step.
+// docs/writing_a_wait.md writes a wait step by step.
 #pragma once
 
 #include <ringlet/detail/wait_hooks.hpp>
@@ -32,23 +32,22 @@ class selection;
 
 /// The base of awaiters that suspend a fiber.
 ///
-/// True of every wait of this library, and not repeated there:
+/// True of every wait of this library, and not repeated elsewhere:
 ///
-///   Checkpoint    It first delivers a pending interruption, before it takes anything, also when it
-///                 need not suspend; and after 128 waits that need not suspend it yields.
+///   Checkpoint    The wait first delivers a pending interruption, before it takes anything, even
+///                 if it need not suspend. After 128 waits that need not suspend, the fiber yields.
 ///   Overlap       A fiber waits for one thing at a time.
-///   Limit         `time_limit` counts from the moment of the co_await. Calls that return a value
-///   throw
-///                 timed_out; join and wait return false.
-///   Cancellation  What is thrown is `cancelled` or the exception that the fiber was killed with.
-///                 Success wins: a wait that had succeeded when it was cancelled returns its value,
-///                 and the interruption stays pending for the next wait. Instead of closed or
-///                 timed_out it is the interruption that is thrown, if one has come.
-///   Lifetime      The awaiter lives in the frame of the caller, and borrows what it was given:
-///                 use it in the expression that makes it. `co_await` of a variable does not
-///                 compile; `co_await std::move(wait)` does, for one that is kept on purpose, with
-///                 everything that it was given. Awaiting it twice aborts.
-///   Thread        That of the fiber, which also resumes there, from its scheduler's run queue.
+///   Limit         A `time_limit` counts from the co_await. Calls that return a value throw
+///                 timed_out; join() and event::wait() return false.
+///   Cancellation  Throws `cancelled`, or the exception that the fiber was killed with. Success
+///                 wins: a wait that had succeeded when it was cancelled returns its value, and the
+///                 interruption stays pending for the next wait. A pending interruption takes
+///                 precedence over closed and timed_out.
+///   Lifetime      The awaiter lives in the frame of the caller and borrows its arguments: use it
+///                 in the expression that makes it. `co_await` of a variable does not compile;
+///                 `co_await std::move(wait)` does, for a wait that is kept on purpose, together
+///                 with its arguments. Awaiting it twice aborts.
+///   Thread        That of the fiber. The fiber also resumes there, from its scheduler's run queue.
 class wait_base {
  public:
   wait_base(const wait_base&) = delete;
@@ -80,9 +79,9 @@ class wait_base {
  protected:
   explicit wait_base(time_limit timeout) noexcept : limit_(timeout) {}
 
-  /// The wait_type of a class, from its hooks: `void on_cancel(cancel_reason) noexcept`, which is
-  /// called when the wait is to end early and has it end, now or later; and describe(), if it has
-  /// one. `name` is what dump() prints.
+  /// Makes the wait_type of a class from its hooks: `void on_cancel(cancel_reason) noexcept`, which
+  /// must end the wait early, now or later, and describe(), if the class has it. dump() prints
+  /// `name`.
   template <class Wait>
   static constexpr wait_type make_type(const char* name) noexcept {
     detail::explain_hooks<Wait>();
@@ -93,20 +92,20 @@ class wait_base {
     }
   }
 
-  // Inline is what every message of a server goes through, twice.
+  // The functions that every message of a server calls twice are inline.
 
-  /// Remembers the fiber. False when an interruption is pending: then `return
-  /// continue_or_yield(at)`, and the resumption that follows throws. (So that a fiber which
-  /// swallows `cancelled` in a loop still lets other fibers run.)
+  /// Remembers the fiber. False if an interruption is pending: then `return continue_or_yield(at)`,
+  /// and the resumption that follows throws. (So a fiber that swallows `cancelled` in a loop still
+  /// lets other fibers run.)
   bool enter(const frame_record& at) noexcept {
     fiber_ = static_cast<fiber_base*>(at.chain);
     if (!fiber_->interrupted()) [[likely]]
       return true;
     reason_ = cancel_reason::interrupted;
-    fiber_->set_budget_aside();  // continue_or_yield() looks whether it is to be held
+    fiber_->set_budget_aside();  // continue_or_yield() checks whether it must be held
     return false;
   }
-  /// Suspends: from here on on_cancel() may be called, and wake() must be called once.
+  /// Suspends. From now on on_cancel() may be called, and wake() must be called once.
   void suspend(const wait_type& type, frame_record& at) noexcept {
     fiber_->begin_wait(type, this, at);
     if (!limit_.is_forever()) arm_limit();
@@ -116,8 +115,8 @@ class wait_base {
     if (!limit_.is_forever()) return disarm_limit_and_wake();
     fiber_->wake();
   }
-  /// The same two for a wait that something other than a fiber or a timer of this scheduler ends:
-  /// as long as it lasts; see external_waits.
+  /// The same two for a wait that something other than a fiber or a timer of this scheduler ends.
+  /// While it lasts, it counts in external_waits.
   void suspend_external(const wait_type& type, frame_record& at) noexcept {
     suspend(type, at);
     fiber_->scheduler().external().begin();
@@ -126,26 +125,25 @@ class wait_base {
     fiber_->scheduler().external().end();
     wake();
   }
-  /// Returns to the caller without suspending if the budget allows it, else queues up once.
+  /// Returns to the caller without suspending if the budget allows it; otherwise queues the fiber.
   bool continue_or_yield(frame_record& at) noexcept {
     return !fiber_->may_continue() && yield_for_budget(at);
   }
 
-  /// What an ended wait does first: throws when an interruption ended it.
+  /// Called first when a wait has ended: throws if an interruption ended it.
   void rethrow_interruption() {
     if (reason_ == cancel_reason::interrupted) fiber_->throw_interruption();
   }
-  /// For an on_cancel() that takes effect later: the first reason is the one to be told. (An
-  /// interruption is pending in the context, too; it is thrown whatever is remembered here.)
+  /// For an on_cancel() that takes effect later: keeps the first reason. (An interruption is also
+  /// pending in the context, and is thrown whatever the reason here.)
   void remember(cancel_reason reason) noexcept {
     if (reason_ == cancel_reason::none) reason_ = reason;
   }
-  /// What a wait ends with that has not got what it waited for: errc::closed or errc::timed_out;
-  /// throws instead when an interruption ended it, or has come since. No error when nothing ended
-  /// it early.
+  /// The error of a wait that ended without success: errc::closed or errc::timed_out. Throws
+  /// instead if an interruption ended it or has arrived since. No error if nothing ended it early.
   std::error_code cancellation_error();
 
-  /// For a wait that finds out later than in enter() that an interruption is to be thrown instead.
+  /// For a wait that finds out after enter() that it must throw an interruption.
   bool throw_at(frame_record& at) noexcept;
 
   fiber_base* fiber_ = nullptr;
@@ -163,40 +161,40 @@ class wait_base {
   }
 
   bool yield_for_budget(frame_record& at) noexcept;
-  // Most waits have no limit, and need not save registers for these calls.
+  // Not inline: most waits have no limit, and then need not save registers for these calls.
   void arm_limit() noexcept;
   void disarm_limit_and_wake() noexcept;
 };
 
-/// A wait in two phases: watching takes nothing, and the side that has what it waits for hands it
-/// over in one step. So it may be one of several of which the first wins; see select().
+/// A wait in two phases: watching takes nothing, and the other side hands over the result in one
+/// step. So the wait can be one of several of which the first wins; see select().
 ///
-/// A derived class says how by hooks: `bool try_now()`, true when it is over without having to
-/// wait; `void watch()`, after which it is handed over once, by conclude(); `void unwatch()`, which
-/// takes that back when it has not come to it; and its `type`. What cannot be taken back at once,
-/// because the kernel works on it, lingers; the select() then waits for its end, which is told by
-/// conclude(), too.
+/// Hooks of a derived class: `bool try_now()` returns true if the wait is over without suspending.
+/// After `void watch()` the result is handed over once, by conclude(). `void unwatch()` undoes
+/// watch() if that has not happened. `type` is its wait_type. A wait that cannot be undone
+/// immediately, because the kernel works on it, lingers: the select() then waits for its end, which
+/// also comes by conclude().
 class two_phase_wait : public wait_base {
  public:
   // Hooks with defaults.
 
   /// Whether something other than a fiber or a timer of this scheduler can end it.
   static constexpr bool is_external = false;
-  /// Whether something of it is in flight after unwatch(). For external ones.
+  /// Whether something is still in flight after unwatch(). For external waits.
   bool lingers() const noexcept { return false; }
-  /// Called after unwatch(), when all of the select() are given up: may end other waits, such as of
-  /// those that it had kept out.
+  /// Called after unwatch(), when the select() gives up all its waits. May end other waits, such as
+  /// those that this one had blocked.
   void pass_on() noexcept {}
 
  protected:
   using wait_base::wait_base;
   ~two_phase_wait() = default;
 
-  /// For await_suspend of a wait that stands alone.
+  /// For await_suspend of a wait that is not part of a select().
   template <class Wait>
   static bool begin_alone(Wait& self,
                           frame_record& at) noexcept(detail::tries_without_throwing<Wait>());
-  /// Ends the wait; the other waits of its select() are given up.
+  /// Ends the wait. The select() that it is part of gives up its other waits.
   void conclude() noexcept {
     if (of_ != nullptr) return win();
     wake();
@@ -209,11 +207,11 @@ class two_phase_wait : public wait_base {
 
  private:
   friend class selection;
-  // Would wake the fiber of a select() without its knowledge.
+  // Would wake the fiber of a select() behind its back.
   using wait_base::wake;
   using wait_base::wake_external;
   void win() noexcept;
-  selection* of_ = nullptr;  // null when it stands alone
+  selection* of_ = nullptr;  // null outside of a select()
 };
 
 template <class Wait>
@@ -234,10 +232,10 @@ bool two_phase_wait::begin_alone(Wait& self, frame_record& at) noexcept(
   return true;
 }
 
-/// A wait in a list of waits that are ended in their order by the side that has what they wait for.
+/// A wait in a list whose waits the other side ends in order.
 class list_wait : public two_phase_wait, public list_hook<> {
  public:
-  /// Takes it out of its list and resumes its fiber. Aborts on another thread than the fiber's.
+  /// Leaves the list and resumes the fiber. Aborts on any thread but the fiber's.
   void complete() noexcept;
   void unwatch() noexcept { unlink(); }
   /// Leaves the list.
@@ -246,9 +244,9 @@ class list_wait : public two_phase_wait, public list_hook<> {
     complete();
   }
 
-  /// For the destructor of what they wait for. It aborts with that rule when there are any; but
-  /// when an exception is unwinding the owner, which is not to be hidden by an abort, they end with
-  /// errc::closed, and the broken rule is reported like a failure that no fiber looked at.
+  /// For the destructor of the object that the waits wait for: aborts with `rule` if there are any.
+  /// While an exception unwinds the owner, an abort would hide it; then the waits end with
+  /// errc::closed, and the broken rule is reported like an unhandled error.
   static void end_orphans(intrusive_list<list_wait>& left, const char* rule) noexcept;
 
  protected:
@@ -262,8 +260,8 @@ using wait_list = intrusive_list<list_wait>;
 
 namespace ringlet::detail {
 
-/// For the destructors of objects with waits, first: in a child of fork() the waits of the parent's
-/// fibers are taken out.
+/// Destructors of objects with waits call this first: in a child of fork() it removes the waits of
+/// the parent's fibers.
 void drop_waits_left_behind(extend::wait_list& waits) noexcept;
 
 }  // namespace ringlet::detail
