@@ -104,6 +104,7 @@ RETIRED = [
     (r"\buntil::|\buntil limit\b|`until`", "time_limit timeout"),
     (r"\bremote::|`remote`|\bclass remote\b", "scheduler_handle"),
     (r"\bclass group\b|<ringlet/group\.hpp>", "fiber_set"),
+    (r"\bepoll_attempt\b", "attempt"),
 ]
 KEEP_RETIRED = {"docs/renames.sed", "tests/outside/renames.py", "tests/tidy.py"}
 

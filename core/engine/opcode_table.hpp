@@ -1,6 +1,6 @@
-// The table of opcodes. A new one takes an enumerator, its row here, and the functions that the row
-// names: how the uring engine fills an entry (uring_entry), how the epoll engine makes the call
-// (epoll_attempt), how it is made when it is answered at once (direct_call).
+// The table of opcodes. A new opcode takes an enumerator, a row here, and the functions that the
+// row names: how the uring engine fills an entry (uring_entry), how the epoll engine makes the call
+// (attempt), and how to make a call that is answered immediately (direct_call).
 #pragma once
 
 #include <ringlet/detail/opcode_row.hpp>
@@ -74,7 +74,7 @@ constexpr const opcode_row& row_of(opcode code) noexcept {
   return opcode_table[static_cast<std::size_t>(code)];
 }
 
-// The opcodes that may be started come first, so that one comparison tells them.
+// The opcodes that may be started come first, so that one comparison identifies them.
 inline constexpr std::size_t startable_count =
     static_cast<std::size_t>(std::count_if(std::begin(opcode_table), std::end(opcode_table),
                                            [](const opcode_row& row) { return row.may_start(); }));
@@ -92,11 +92,11 @@ static_assert(std::size(opcode_table) == static_cast<std::size_t>(opcode::close)
                   is_in_order(),
               "each opcode has its row, in the order of the enumeration");
 
-/// Aborts, and says which rule was broken.
+/// Aborts with the broken rule.
 [[noreturn, gnu::cold]] void refuse_start(opcode code) noexcept;
 [[noreturn, gnu::cold]] void refuse_call(opcode code) noexcept;
 
-/// For engine::start(), first: so row_of() has a row for every operation in flight.
+/// engine::start() calls this first, so row_of() has a row for every operation in flight.
 inline void check_start(opcode code) noexcept {
   if (static_cast<std::size_t>(code) >= startable_count) [[unlikely]]
     refuse_start(code);

@@ -1,4 +1,4 @@
-// What is known of an opcode: a row of the one table, which is in opcode_table.hpp.
+// What is known about an opcode: one row of the table in opcode_table.hpp.
 #pragma once
 
 #include <ringlet/extend/operation.hpp>
@@ -28,15 +28,15 @@ enum class operation_fields : std::uint8_t {
   shutdown,
 };
 
-/// What the data and length of an operation name.
+/// What `data` and `length` of an operation refer to.
 enum class operation_memory : std::uint8_t {
   none,
   given,    // the kernel reads it
   filled,   // the kernel writes it
-  message,  // a msghdr, and what that names
+  message,  // a msghdr, and the memory it refers to
 };
 
-/// What the scripted engine of the tests answers to a call, unless the test says otherwise.
+/// What the scripted engine of the tests answers by default.
 enum class scripted_answer : std::uint8_t {
   success,
   would_wait,
@@ -50,19 +50,19 @@ struct opcode_row {
   const char* name;
   operation_fields fields = operation_fields::none;
   operation_memory memory = operation_memory::none;
-  /// Whether multishot and poll_first mean something.
+  /// Whether multishot and poll_first have a meaning.
   bool multishot = false;
   bool poll_first = false;
 
-  /// The uring engine: fills the submission queue entry. Null where the opcode is answered at once:
-  /// it may not be started then.
+  /// The uring engine: fills the submission queue entry. Null for an opcode that is answered
+  /// immediately, which must not be started.
   void (*fill)(io_uring_sqe& entry, const extend::operation& op,
                const extend::uring_features& features) noexcept = nullptr;
-  /// The epoll engine: makes the call unless it would wait (epoll_attempt.hpp), and what to wait
-  /// for: POLLIN, POLLOUT. Null for what the engine does itself, nop and receive.
+  /// The epoll engine: makes the call unless it would wait (attempt.hpp), and what to wait for:
+  /// POLLIN, POLLOUT. Null for nop and receive, which the engine performs itself.
   std::int32_t (*attempt)(extend::operation& op, bool known_to_poll) noexcept = nullptr;
   std::uint8_t readiness = 0;
-  /// Both engines: makes a call that is answered at once (direct_call.hpp). Null where it takes
+  /// Both engines: makes a call that is answered immediately (direct_call.hpp). Null if it takes
   /// time.
   std::int32_t (*call)(extend::operation& op) noexcept = nullptr;
   scripted_answer scripted = scripted_answer::success;
@@ -71,7 +71,7 @@ struct opcode_row {
   constexpr bool may_call() const noexcept { return call != nullptr; }
 };
 
-/// Null when there is no such opcode.
+/// Null if there is no such opcode.
 const opcode_row* find_row(extend::opcode code) noexcept;
 
 /// Such as "accept", for messages.

@@ -2,15 +2,15 @@
 //
 //   idle -> queued -> in_kernel -> done
 //
-//   1. From queued until done it neither moves nor dies. Done means that its final completion has
-//      been dispatched.
+//   1. From queued until done it is neither moved nor destroyed. Done means that its final
+//      completion has been dispatched.
 //   2. Every start is answered by exactly one final completion (`more` is false).
-//   3. A cancellation is a request of its own: it hastens the final completion and never replaces
-//      it. Until then the memory that the operation names is the kernel's.
+//   3. A cancellation is a separate request: it hastens the final completion and never replaces it.
+//      Until then the memory that the operation names belongs to the kernel.
 //   4. Success wins: an operation that had completed when it was cancelled delivers its result.
 //
-// Rule 3 is why a read that timed out keeps its coroutine suspended a moment longer: returning at
-// once would let the caller free memory that the kernel is about to fill.
+// Because of rule 3, a read that timed out keeps its coroutine suspended a moment longer: returning
+// immediately would let the caller free memory that the kernel is about to fill.
 #pragma once
 
 #include <ringlet/extend/assert.hpp>
@@ -22,22 +22,22 @@ namespace ringlet::extend {
 
 class operation;
 
-/// What an operation asks for: what the system call of that name does, or the one in the comment.
-/// The fields that it uses beside `fd` are told in `operation`. Each has one row in
+/// What an operation asks for: the system call of the same name, or the one in the comment. The
+/// comments in `operation` list the fields it uses besides `fd`. Each opcode has one row in
 /// opcode_table.hpp, which says how the engines perform it.
 enum class opcode : std::uint8_t {
   // In flight until completed: engine::start().
   nop,
-  accept,  // multishot: one completion a connection
+  accept,  // multishot: one completion per connection
   connect,
-  receive,  // recv(2) into a buffer that the engine lends; multishot: one each completion
+  receive,  // recv(2) into a buffer that the engine lends; multishot: one per completion
   recv,
   send,
   send_message,  // sendmsg(2)
   read,
   write,
   poll,  // multishot; by engine::call(): what is ready now, or -EAGAIN
-  // Answered at once: engine::call().
+  // Answered immediately: engine::call().
   open_socket,  // socket(2)
   bind,
   listen,
@@ -50,7 +50,7 @@ enum class opcode : std::uint8_t {
   close,        // stays the last
 };
 
-/// What the engine reports of an operation.
+/// What the engine reports about an operation.
 struct completion {
   /// No buffer was used.
   static constexpr std::int32_t no_buffer = -1;
@@ -58,15 +58,15 @@ struct completion {
   operation* request = nullptr;
   /// A count or descriptor >= 0, or a negated errno.
   std::int32_t result = 0;
-  /// The lent buffer that holds the data, or no_buffer. Also to be looked at when result <= 0.
+  /// The lent buffer that holds the data, or no_buffer. Check it also if result <= 0.
   std::int32_t buffer = no_buffer;
-  /// The operation lives on and will complete again. Never inferred from anything else.
+  /// The operation stays in flight and will complete again. Never inferred from anything else.
   bool more = false;
   /// A hint: the socket had more data when this was read.
   bool nonempty = false;
 };
 
-/// A request; rules at the head of this file. Starting one allocates nothing.
+/// A request; see the rules at the head of this file. Starting one does not allocate.
 class operation : public list_hook<> {
  public:
   enum class state : std::uint8_t { idle, queued, in_kernel, done };
@@ -75,15 +75,15 @@ class operation : public list_hook<> {
   /// operations and wake contexts.
   using handler = void (*)(operation&, const completion&) noexcept;
 
-  /// The offset of a read or write at the descriptor's own position, as by read(2) and write(2).
+  /// The offset that means the descriptor's own position, as for read(2) and write(2).
   static constexpr std::uint64_t current_position = ~std::uint64_t{0};
 
   struct transfer_fields {
     std::int32_t flags;  // MSG_PEEK and the like
   };
   struct receive_fields {
-    std::uint32_t limit;         // multishot: it ends when it has brought that many bytes; 0: never
-    std::uint16_t flags;         // those of recv(2) that fit
+    std::uint32_t limit;         // multishot: ends after that many bytes; 0: never
+    std::uint16_t flags;         // flags of recv(2) that fit
     std::uint16_t buffer_group;  // which of the engine's groups of buffers: 0, so far the only one
   };
   struct file_fields {
@@ -115,8 +115,8 @@ class operation : public list_hook<> {
     RINGLET_ASSERT(!in_flight(), "an operation was destroyed while it was in flight");
   }
 
-  /// Makes it an operation of another kind, whose own fields start as zero or current_position.
-  /// What all kinds have stays. Not while it is in flight.
+  /// Changes the opcode. The fields of the new kind start as zero or current_position; fields that
+  /// all kinds share stay. Precondition: not in flight.
   void become(opcode kind) noexcept {
     code = kind;
     file.offset = kind == opcode::read || kind == opcode::write ? current_position : 0;
@@ -132,9 +132,9 @@ class operation : public list_hook<> {
   handler on_completion;
   /// The memory that the call reads or fills: bytes (recv, receive_now, send, read, write), an
   /// address (connect, bind, local_name, peer_name), the value of an option, or the msghdr of
-  /// send_message. It is no part of the union, so that a read may turn into a poll and back.
+  /// send_message. It is not part of the union, so that a read can turn into a poll and back.
   void* data = nullptr;
-  /// What only some kinds of operation need.
+  /// Fields that only some opcodes use.
   union {
     transfer_fields transfer;  // recv, receive_now, send, send_message
     receive_fields receive;    // receive
@@ -159,7 +159,7 @@ class operation : public list_hook<> {
 
  private:
   friend class engine;
-  // Its state and whether its cancellation was asked for, as bits: each step is one instruction.
+  // The state and whether it was cancelled, as bits, so that each step is one instruction.
   static constexpr std::uint8_t is_in_flight = 1;
   static constexpr std::uint8_t was_started = 2;
   static constexpr std::uint8_t is_in_kernel = 4;
@@ -167,8 +167,8 @@ class operation : public list_hook<> {
   std::uint8_t life_ = 0;
 };
 
-// The engine reads all of it once at the start and writes it once at the end. Every connection has
-// one, and the frames of coroutines have one for each call that waits.
+// The engine reads all of it once at the start and writes it once at the end. Each connection has
+// one, and coroutine frames have one for each call that waits.
 static_assert(sizeof(operation) <= 56, "an operation is less than a cache line");
 
 }  // namespace ringlet::extend
