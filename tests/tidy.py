@@ -80,7 +80,8 @@ BANNED_OUTSIDE_DOORS = [
     (r"\bstd::(random_device|mt19937)|\bgetrandom\b|\bs?rand\(", "draws a number: extend engine"),
 ]
 
-# What a wait may declare although a base of it does: sched/ringlet/wait.hpp says what they are.
+# What a wait may declare although a base of it does: sched/scheduler/ringlet/extend/wait.hpp says
+# what they are.
 WAIT_HOOKS = (
     "await_resume await_suspend describe lingers on_cancel pass_on take try_now unwatch watch"
 ).split()
@@ -137,7 +138,7 @@ class Tree:
             yield path, component, name
 
     def public_headers(self):
-        """The same, those in detail/ left out."""
+        """The same, for programs: those in extend/ and detail/ left out."""
         return (found for found in self.headers_of_components() if "/" not in found[2])
 
 

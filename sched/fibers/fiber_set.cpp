@@ -45,18 +45,18 @@ struct fiber_set::member : done_watcher, list_hook<fiber_set> {
   bool killed = false;
 };
 
-const wait_type fiber_set::empty_wait::type = make_type<empty_wait>("end of a group");
+const wait_type fiber_set::empty_wait::type = make_type<empty_wait>("end of a fiber_set");
 
 fiber_set::fiber_set() = default;
 
 fiber_set::~fiber_set() {
   detail::drop_waits_left_behind(waiters_);
-  RINGLET_ASSERT(waiters_.empty(), "a group was destroyed while a fiber joined it");
+  RINGLET_ASSERT(waiters_.empty(), "a fiber_set was destroyed while a fiber joined it");
   clear();
 }
 
 void fiber_set::check_thread() noexcept {
-  owner_.check("a group or pool was used on a thread that is not its scheduler's");
+  owner_.check("a fiber_set or pool was used on a thread that is not its scheduler's");
 }
 
 void fiber_set::member_deleter::operator()(member* deleted) const noexcept { delete deleted; }
@@ -65,7 +65,7 @@ fiber_set::member_owner fiber_set::make_member() { return member_owner(new membe
 
 void fiber_set::add(fiber_base& added) {
   if (added.done()) return;
-  added.scheduler().check_thread("a fiber of another thread's scheduler was added to a group");
+  added.scheduler().check_thread("a fiber of another thread's scheduler was added to a fiber_set");
   if (!contains(added)) enroll(make_member(), added);
 }
 

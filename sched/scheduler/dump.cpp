@@ -291,10 +291,20 @@ std::string list_fibers(extend::scheduler& all, const dump_options& how) {
 }  // namespace
 
 bool detail::is_of_library(const std::source_location& place) noexcept {
-  const std::string_view directory = directory_of(place.file_name());
-  if (directory == directory_of(std::source_location::current().file_name())) return true;
-  return std::string_view(place.file_name()).ends_with(".hpp") &&
-         (directory.ends_with("/ringlet/") || directory.ends_with("/ringlet/detail/"));
+  const std::string_view file = place.file_name();
+  if (file.ends_with(".hpp")) {
+    const std::string_view directory = directory_of(file);
+    return directory.ends_with("/ringlet/") || directory.ends_with("/ringlet/extend/") ||
+           directory.ends_with("/ringlet/detail/");
+  }
+  // The sources of all components lie below the folder that this file's layer is in.
+  constexpr std::string_view here = "sched/scheduler/dump.cpp";
+  std::string_view root = std::source_location::current().file_name();
+  if (!root.ends_with(here)) return false;
+  root.remove_suffix(here.size());
+  if (!file.starts_with(root)) return false;
+  const std::string_view path = file.substr(root.size());
+  return path.starts_with("core/") || path.starts_with("sched/") || path.starts_with("net/");
 }
 
 const fiber_base* detail::describe_instead(const fiber_base* who) noexcept {

@@ -45,6 +45,11 @@ struct nop_wait : ringlet::operation_wait {
       : ringlet::operation_wait(ringlet::opcode::nop, &ringlet::operation_wait::on_done, forever) {}
 };
 
+struct patient {
+  until patience(until otherwise) const;
+};
+until patient::patience(until otherwise) const { return otherwise; }
+
 // It lives on until the group has ended.
 task<> work(group& all) {
   std::vector<fiber<>> fibers;
@@ -54,7 +59,9 @@ task<> work(group& all) {
   const fiber<> killed = spawn(rest, 1h);
   co_await killed.kill();
   if (killed.result() != outcome::exited) throw std::system_error(make_error_code(errc::exited));
-  std::thread other([here = remote()] { here.post([] {}); });
+  remote mine;
+  remote here = mine;
+  std::thread other([here] { here.post([] {}); });
   queue<int> items;
   items.close();
   const until soon(1ms);

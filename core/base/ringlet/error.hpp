@@ -14,7 +14,7 @@ namespace ringlet {
 enum class errc : std::uint8_t {
   /// The stream or listener was closed on this side while, or before, the call waited.
   closed = 1,
-  /// An earlier compound call in this direction (write_all, read_exact, connect) was cut short by a
+  /// An earlier compound call in this direction (write_all, read_exact) was cut short by a
   /// cancellation, so it is unknown where in the byte stream the next call would start.
   partial_transfer,
   /// The limit (`time_limit`) of the call passed. Equivalent to std::errc::timed_out.

@@ -18,13 +18,18 @@ namespace ringlet {
 /// A call of a coroutine that exchanges values with its holder: `S in = co_yield out;` hands `out`
 /// to the holder and suspends until the holder sends the next value.
 ///
-///     two_way_generator<double, double> mean() {         auto g = mean();
-///       double sum = 0, mean = 0;             g.start();    // 0
-///       for (int count = 1;; ++count) {       g.send(10);   // 10
-///         sum += co_yield mean;               g.send(20);   // 15
+///     two_way_generator<double, double> mean() {
+///       double sum = 0, mean = 0;
+///       for (int count = 1;; ++count) {
+///         sum += co_yield mean;
 ///         mean = sum / count;
 ///       }
 ///     }
+///
+///     auto g = mean();
+///     g.start();   // 0
+///     g.send(10);  // 10
+///     g.send(20);  // 15
 ///
 /// start(), send() and throw_into() run the body up to its next co_yield and return the yielded
 /// value, moved out, or nothing if the body has ended. They throw the exception of the body, which

@@ -24,8 +24,8 @@ namespace ringlet {
 ///               anything else.
 /// Cancellation  Loses nothing.
 /// Overlap       Any number of fibers may wait for one descriptor; each is resumed.
-/// select() It can be a part. When another part is taken, the select() returns in the next turn, as
-///               soon as nothing waits for `fd` any more.
+/// select()      It can be a part. When another part is taken, the select() returns in the next
+///               turn, as soon as nothing waits for `fd` any more.
 /// Closing       Do not close `fd` while a fiber waits: the wait may then not end. (io_uring keeps
 ///               waiting for the old descriptor. epoll reports nothing more for it, nor for a new
 ///               descriptor with the same number while the wait lasts.) End the wait first, by a

@@ -1,4 +1,4 @@
-// group: fibers that are joined or killed together, like gevent's Group.
+// fiber_set: fibers that are joined or killed together, like gevent's Group.
 #pragma once
 
 #include <ringlet/detail/spawns_calls.hpp>

@@ -86,8 +86,9 @@ class greenlet_handle {
   /// nearest ancestor that has not finished, which may be the caller. The receiver moves the value,
   /// once.
   /// Errors    An exception thrown into the caller; the exception that ended a child of the caller;
-  /// errc::fiber_cancelled if a child ended by greenlet_exit. Aborts if the receiver waits for a
-  /// value of another type. Lifetime  Borrows the value: await it in the expression that makes it.
+  ///           errc::fiber_cancelled if a child ended by greenlet_exit. Aborts if the receiver
+  ///           waits for a value of another type.
+  /// Lifetime  Borrows the value: await it in the expression that makes it.
   extend::switch_wait<T> switch_to(detail::sent_type<T>&& value) const noexcept
       requires(!std::is_void_v<T>) {
     return {checked(), value};

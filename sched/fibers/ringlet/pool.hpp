@@ -169,9 +169,10 @@ class pool : private fiber_set, public detail::pool_calls<pool> {
   empty_wait join(time_limit timeout = forever) noexcept { return fiber_set::join(timeout); }
   /// Asks all fibers to end, including those that begin in a slot during the wait, and waits like
   /// join().
+  using fiber_set::kill;
+
   using fiber_set::contains;
   using fiber_set::empty;
-  using fiber_set::kill;
   using fiber_set::size;
 
  private:
@@ -310,7 +311,7 @@ class [[nodiscard]] pool::available_wait : public slot_wait {
 };
 
 /// How long to wait for a slot, and the call site. Converts from durations, from
-/// std::chrono::steady_clock::time_point and from until.
+/// std::chrono::steady_clock::time_point and from time_limit.
 class pool::slot_limit {
  public:
   template <std::convertible_to<time_limit> Limit>

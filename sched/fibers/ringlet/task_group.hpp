@@ -17,7 +17,7 @@
 // the group, or pass it to with_group(f, args...).
 //
 // The same is true of when_all(), when_any() and pool::map(), of nested groups, and of groups in
-// greenlets. spawn(), group and pool promise nothing about the call that started the fiber.
+// greenlets. spawn(), fiber_set and pool promise nothing about the call that started the fiber.
 #pragma once
 
 #include <ringlet/detail/life_mark.hpp>

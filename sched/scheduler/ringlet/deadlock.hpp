@@ -6,8 +6,8 @@
 namespace ringlet {
 
 /// Thrown by run() when no fiber is ready, no timer is armed, every fiber waits for another fiber
-/// (or a lock, queue or event) of this scheduler, and no `scheduler_handle` handle is alive that
-/// could post work. what() lists every fiber and what it waits for.
+/// (or a queue or event) of this scheduler, and no scheduler_handle is alive that could post work.
+/// what() lists every fiber and what it waits for.
 ///
 /// Inside run(), the main task is killed, which ends all other fibers first. `cancelled` unwinds
 /// it, so no handler of errors swallows a deadlock. If the main task survives, the deadlock is

@@ -31,7 +31,8 @@ struct unhandled_error {
 
 /// Options of run() and run_main(). All have safe defaults.
 struct options {
-  /// See make_engine(). A program's choice here overrides the environment.
+  /// With `automatic`, the environment variable RINGLET_ENGINE, "uring" or "epoll", decides; else
+  /// io_uring, or epoll if that is refused. A choice here overrides the environment.
   engine_kind engine = engine_kind::automatic;
   /// Sizes of the ring and of the buffers that receive() lends.
   engine_options sizes = {};

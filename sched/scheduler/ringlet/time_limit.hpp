@@ -1,4 +1,4 @@
-// until: the limit of a wait.
+// time_limit: the limit of a wait.
 #pragma once
 
 #include <ringlet/extend/engine.hpp>

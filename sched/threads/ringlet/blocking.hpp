@@ -14,7 +14,7 @@
 namespace ringlet {
 
 /// Calls `f()` on a worker thread, and returns its value or rethrows its exception. The other
-/// fibers of this thread keep running. At most blocking_pool::threads_max calls run at once in a
+/// fibers of this thread keep running. At most 16 calls run at once in a
 /// process; further calls wait in line. `f` must not use this thread's scheduler, and must not
 /// return a task or another awaitable.
 ///

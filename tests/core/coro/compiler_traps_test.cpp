@@ -4,7 +4,7 @@
 // copies awaiters that it gets by reference (104872), and lowers conditions that contain a co_await
 // in its own way (106188); clang has skipped destructors (63818) and elided frames that were still
 // in use (59723). What is written below is what ringlet and the programs in its README do; what
-// they avoid because it breaks is in sched/coroutine_forms_test.cpp.
+// they avoid because it breaks is in sched/fibers/coroutine_forms_test.cpp.
 //
 // Method: every value counts its lives and holds memory, so a double or missing destruction shows
 // in the counts and to AddressSanitizer. Each program runs once without and once with a wait in it.

@@ -1,7 +1,7 @@
 // Streams, listeners and lent buffers used on the thread of another scheduler: the program ends
 // with a sentence that names both.
 //
-// Method: as in sched/wrong_thread_test.cpp.
+// Method: as in sched/scheduler/wrong_thread_test.cpp.
 #include <ringlet/run.hpp>
 #include <ringlet/tcp_listener.hpp>
 #include <ringlet/tcp_stream.hpp>

@@ -43,7 +43,7 @@ task<> swallow(std::string& log, int times) {
 
 }  // namespace
 
-TEST_SUITE_BEGIN("group");
+TEST_SUITE_BEGIN("fiber_set");
 
 // Members
 
@@ -455,14 +455,14 @@ TEST_CASE("members are killed in the order in which they were added") {
 
 // The rest
 
-TEST_CASE("the dump says which fiber waits for the end of a group, and of how many fibers") {
+TEST_CASE("the dump says which fiber waits for the end of a fiber_set, and of how many fibers") {
   run_scripted([](scripted_engine&) -> task<> {
     fiber_set all;
     all.spawn(sleep_for, 1ms);
     all.spawn(sleep_for, 1ms);
     const fiber<> joiner = spawn([&]() -> task<> { co_await all.join(); });
     co_await yield();
-    CHECK(dump().find("fiber 4: end of a group of 2 fibers") != std::string::npos);
+    CHECK(dump().find("fiber 4: end of a fiber_set of 2 fibers") != std::string::npos);
     co_await joiner.join();
   });
 }
@@ -493,7 +493,7 @@ TEST_CASE("the end of a member, a kill and waking a join do not allocate") {
 }
 
 TEST_CASE("destroying a group while a fiber joins it aborts") {
-  CHECK(aborts_with("a group was destroyed while a fiber joined it", [] {
+  CHECK(aborts_with("a fiber_set was destroyed while a fiber joined it", [] {
     run_scripted([](scripted_engine&) -> task<> {
       std::optional<fiber_set> all(std::in_place);
       all->spawn(sleep_for, 1h);
@@ -506,7 +506,7 @@ TEST_CASE("destroying a group while a fiber joins it aborts") {
 
 TEST_CASE("adding a fiber of another thread aborts") {
   if (sanitized) return;  // under ThreadSanitizer a forked child can start no threads
-  CHECK(aborts_with("a fiber of another thread's scheduler was added to a group", [] {
+  CHECK(aborts_with("a fiber of another thread's scheduler was added to a fiber_set", [] {
     run_scripted([](scripted_engine&) -> task<> {
       const fiber<> mine = spawn(sleep_for, 1h);
       std::thread([&] {

@@ -1,8 +1,8 @@
 // Greenlets may switch as often, end as often, and from as deep as they like; the stack grows by
 // 64 KiB at most.
 //
-// Method: as in core/stack_growth_test.cpp, whose reasons hold here. This file is compiled once
-// more for each of the programs test_switch_*, with other flags than the library has.
+// Method: as in core/coro/stack_growth_test.cpp, whose reasons hold here. This file is compiled
+// once more for each of the programs test_switch_*, with other flags than the library has.
 #include <ringlet/greenlet.hpp>
 
 #include <doctest/doctest.h>

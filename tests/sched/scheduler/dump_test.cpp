@@ -382,6 +382,21 @@ TEST_CASE("waits inside of library calls show the caller, and not the library's 
   run_on(engine, main());
 }
 
+TEST_CASE("a dump leaves out the sources of every component of the library") {
+  scripted_engine engine;
+  const auto main = []() -> task<> {
+    const std::vector<fiber<>> targets(1, spawn([]() -> task<> { co_await sleep(1h); }));
+    const auto waiting = spawn([&]() -> task<> { co_await wait_some(targets, 1); });
+    co_await yield();
+    const std::string all = dump();
+    CHECK(contains(all, "join one of"));
+    CHECK(contains(all, "dump_test.cpp:"));
+    CHECK_FALSE(contains(all, "joinall.cpp"));
+    CHECK_FALSE(contains(all, "joining.hpp"));
+  };
+  run_on(engine, main());
+}
+
 TEST_CASE("a chain that lies entirely in the library is shown as it is") {
   scripted_engine engine;
   const auto main = []() -> task<> {

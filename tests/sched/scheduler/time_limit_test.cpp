@@ -26,7 +26,7 @@ using time_point = std::chrono::steady_clock::time_point;
 
 }  // namespace
 
-TEST_SUITE_BEGIN("until");
+TEST_SUITE_BEGIN("time_limit");
 
 TEST_CASE("a duration counts from the moment at which the wait begins") {
   static_assert(deadline(5ms) == now + 5'000'000);

@@ -215,7 +215,8 @@ TEST_CASE("the name and the error of an ended fiber may be read on any thread") 
 }
 
 TEST_CASE("using a group or a pool on another thread aborts") {
-  const std::string_view rule = "a group or pool was used on a thread that is not its scheduler's";
+  const std::string_view rule =
+      "a fiber_set or pool was used on a thread that is not its scheduler's";
   const auto with = [](const std::function<task<>(fiber_set&)>& misuse) {
     return [misuse]() -> task<> {
       fiber_set members;
@@ -233,15 +234,16 @@ TEST_CASE("using a group or a pool on another thread aborts") {
                      co_return;
                    })));
   CHECK(is_refused(rule, with([](fiber_set& members) -> task<> { co_await members.kill(); })));
-  CHECK(is_refused("a fiber of another thread's scheduler was added to a group", []() -> task<> {
-    const auto added = spawn(sleep_long);
-    on_other_scheduler([&]() -> task<> {
-      fiber_set members;
-      members.add(added);
-      co_return;
-    });
-    co_return;
-  }));
+  CHECK(
+      is_refused("a fiber of another thread's scheduler was added to a fiber_set", []() -> task<> {
+        const auto added = spawn(sleep_long);
+        on_other_scheduler([&]() -> task<> {
+          fiber_set members;
+          members.add(added);
+          co_return;
+        });
+        co_return;
+      }));
   CHECK(is_refused(rule, []() -> task<> {
     pool places(2);
     co_await places.spawn(do_nothing);

@@ -37,7 +37,7 @@ fiber<> spawn_waiting() {
 
 }  // namespace
 
-TEST_SUITE_BEGIN("remote");
+TEST_SUITE_BEGIN("scheduler_handle");
 
 TEST_CASE("posted work runs on the scheduler's thread, which it wakes") {
   std::thread::id ran_on;
