@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 namespace ringlet::detail {
 
@@ -72,7 +73,7 @@ class open_group {
   }
   /// After the last of them: a starter that is held may continue.
   void tell_starter() noexcept {
-    if (tells_starter_) starter_.on_group_emptied(*this);
+    if (std::exchange(tells_starter_, false)) starter_.on_group_emptied(*this);
   }
   /// Interrupts all fibers of the group, and refuses new ones. Idempotent.
   void cancel_members() noexcept;
