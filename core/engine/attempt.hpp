@@ -1,6 +1,7 @@
 // The operations that may have to wait, as system calls that do not.
 #pragma once
 
+#include <ringlet/detail/opcode_row.hpp>
 #include <ringlet/extend/operation.hpp>
 
 #include <cstdint>
@@ -14,14 +15,8 @@ namespace ringlet::detail {
 // `known_to_poll` says that poll(2) tells the truth about the descriptor, which it does not about
 // regular files. Where the kernel has no read or write that does not wait, nothing is tried without
 // that.
-std::int32_t attempt_accept(extend::operation& op, bool known_to_poll) noexcept;
-std::int32_t attempt_connect(extend::operation& op, bool known_to_poll) noexcept;
-std::int32_t attempt_recv(extend::operation& op, bool known_to_poll) noexcept;
-std::int32_t attempt_send(extend::operation& op, bool known_to_poll) noexcept;
-std::int32_t attempt_send_message(extend::operation& op, bool known_to_poll) noexcept;
-std::int32_t attempt_read(extend::operation& op, bool known_to_poll) noexcept;
-std::int32_t attempt_write(extend::operation& op, bool known_to_poll) noexcept;
-std::int32_t attempt_poll(extend::operation& op, bool known_to_poll) noexcept;
+attempt_function attempt_accept, attempt_connect, attempt_recv, attempt_send, attempt_send_message,
+    attempt_read, attempt_write, attempt_poll;
 
 /// Has all calls on a listener, of all who share it, return EAGAIN instead of waiting. Returns 0 or
 /// a negated errno. Needed before an accept, which alone cannot be told not to wait.

@@ -1,26 +1,19 @@
 // Fills submission queue entries: one function per kind of request. See io_uring_enter(2).
 #pragma once
 
+#include <ringlet/detail/opcode_row.hpp>
 #include <ringlet/extend/operation.hpp>
 
 #include <cstdint>
-
-struct io_uring_sqe;
-
-namespace ringlet::extend {
-
-struct uring_features;
-
-}  // namespace ringlet::extend
 
 namespace ringlet::detail {
 
 /// The one group of provided buffers that a ring has so far.
 inline constexpr std::uint16_t buffer_group = 0;
 
-}  // namespace ringlet::detail
-
-namespace ringlet::detail::tag {
+/// What a completion is about, in the lowest bits of its user_data. The other bits are the address
+/// of an operation, which is aligned to 8 bytes.
+namespace tag {
 
 inline constexpr std::uint64_t mask = 7;
 inline constexpr std::uint64_t operation = 0;
@@ -28,33 +21,13 @@ inline constexpr std::uint64_t cancel = 1;
 inline constexpr std::uint64_t wakeup = 2;
 inline constexpr std::uint64_t ignored = 3;
 
-}  // namespace ringlet::detail::tag
-
-namespace ringlet::detail {
+}  // namespace tag
 
 static_assert(alignof(extend::operation) > tag::mask, "its address leaves the tag free");
 
 // One for each opcode that may be started; opcode_table.hpp says which for which.
-void fill_nop(io_uring_sqe& entry, const extend::operation& op,
-              const extend::uring_features& features) noexcept;
-void fill_accept(io_uring_sqe& entry, const extend::operation& op,
-                 const extend::uring_features& features) noexcept;
-void fill_connect(io_uring_sqe& entry, const extend::operation& op,
-                  const extend::uring_features& features) noexcept;
-void fill_receive(io_uring_sqe& entry, const extend::operation& op,
-                  const extend::uring_features& features) noexcept;
-void fill_recv(io_uring_sqe& entry, const extend::operation& op,
-               const extend::uring_features& features) noexcept;
-void fill_send(io_uring_sqe& entry, const extend::operation& op,
-               const extend::uring_features& features) noexcept;
-void fill_send_message(io_uring_sqe& entry, const extend::operation& op,
-                       const extend::uring_features& features) noexcept;
-void fill_read(io_uring_sqe& entry, const extend::operation& op,
-               const extend::uring_features& features) noexcept;
-void fill_write(io_uring_sqe& entry, const extend::operation& op,
-                const extend::uring_features& features) noexcept;
-void fill_poll(io_uring_sqe& entry, const extend::operation& op,
-               const extend::uring_features& features) noexcept;
+fill_function fill_nop, fill_accept, fill_connect, fill_receive, fill_recv, fill_send,
+    fill_send_message, fill_read, fill_write, fill_poll;
 
 /// Answered only when it fails: the completion of the operation tells the rest.
 void fill_cancel(io_uring_sqe& entry, const extend::operation& target) noexcept;

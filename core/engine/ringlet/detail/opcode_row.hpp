@@ -45,6 +45,12 @@ enum class scripted_answer : std::uint8_t {
   family,      // of an internet socket, if that is the option; else zero
 };
 
+// The forms of the functions that rows name.
+using fill_function = void(io_uring_sqe& entry, const extend::operation& op,
+                           const extend::uring_features& features) noexcept;
+using attempt_function = std::int32_t(extend::operation& op, bool known_to_poll) noexcept;
+using call_function = std::int32_t(extend::operation& op) noexcept;
+
 struct opcode_row {
   extend::opcode code;
   const char* name;
@@ -56,15 +62,14 @@ struct opcode_row {
 
   /// The uring engine: fills the submission queue entry. Null for an opcode that is answered
   /// immediately, which must not be started.
-  void (*fill)(io_uring_sqe& entry, const extend::operation& op,
-               const extend::uring_features& features) noexcept = nullptr;
+  fill_function* fill = nullptr;
   /// The epoll engine: makes the call unless it would wait (attempt.hpp), and what to wait for:
   /// POLLIN, POLLOUT. Null for nop and receive, which the engine performs itself.
-  std::int32_t (*attempt)(extend::operation& op, bool known_to_poll) noexcept = nullptr;
+  attempt_function* attempt = nullptr;
   std::uint8_t readiness = 0;
   /// Both engines: makes a call that is answered immediately (direct_call.hpp). Null if it takes
   /// time.
-  std::int32_t (*call)(extend::operation& op) noexcept = nullptr;
+  call_function* call = nullptr;
   scripted_answer scripted = scripted_answer::success;
 
   constexpr bool may_start() const noexcept { return fill != nullptr; }
