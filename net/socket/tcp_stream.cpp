@@ -86,7 +86,9 @@ void tcp_stream::set_send_buffer(int bytes) {
 }
 
 void tcp_stream::set_reset_on_close(bool on) {
-  check(detail::socket_calls::set_linger(checked(), {on, 0}), "set_reset_on_close", why_no_option);
+  const linger how{on, 0};
+  check(detail::socket_calls::set_option(checked(), SOL_SOCKET, SO_LINGER, how),
+        "set_reset_on_close", why_no_option);
   checked().set_reset_on_close(on);
 }
 

@@ -52,7 +52,7 @@ void descriptor::refuse_thread() const noexcept {
   detail::wrong_thread(*scheduler_, "a stream was used on a thread that is not its scheduler's");
 }
 
-std::int32_t descriptor::call(operation& op) noexcept {
+std::int32_t descriptor::call(operation& op) const noexcept {
   if (closing_ || scheduler_ == nullptr) return op.answer = -EBADF;
   check_thread();
   op.fd = operation::fd;
@@ -183,8 +183,8 @@ void descriptor::abort() noexcept {
   }
   check_thread();
   const linger at_once{.l_onoff = 1, .l_linger = 0};
-  detail::socket_calls::set_linger(
-      detail::socket_calls::socket_on{scheduler_->engine(), operation::fd}, at_once);
+  const detail::socket_calls::socket_on at{scheduler_->engine(), operation::fd};
+  detail::socket_calls::set_option(at, SOL_SOCKET, SO_LINGER, at_once);
   set_reset_on_close(true);
   close(nullptr);
 }

@@ -47,9 +47,9 @@ std::int32_t listen(const Socket& on, int backlog) noexcept {
   return on.call(op);
 }
 
-template <class Socket>
-std::int32_t set_option(Socket&& on, int level, int name, int value) noexcept {
-  extend::operation op(extend::opcode::set_option, nullptr);
+template <class Socket, class T>
+std::int32_t option(const Socket& on, extend::opcode kind, int level, int name, T& value) noexcept {
+  extend::operation op(kind, nullptr);
   op.option = {level, name};
   op.data = &value;
   op.length = sizeof value;
@@ -57,41 +57,35 @@ std::int32_t set_option(Socket&& on, int level, int name, int value) noexcept {
 }
 
 template <class Socket>
-std::int32_t set_linger(Socket&& on, linger how) noexcept {
-  extend::operation op(extend::opcode::set_option, nullptr);
-  op.option = {SOL_SOCKET, SO_LINGER};
-  op.data = &how;
-  op.length = sizeof how;
-  return on.call(op);
-}
-
-template <class Socket>
-std::int32_t get_option(Socket&& on, int level, int name, int& value) noexcept {
-  extend::operation op(extend::opcode::get_option, nullptr);
-  op.option = {level, name};
-  op.data = &value;
-  op.length = sizeof value;
-  return on.call(op);
-}
-
-template <class Socket>
-std::int32_t local_name(Socket&& on, address& found) noexcept {
-  extend::operation op(extend::opcode::local_name, nullptr);
+std::int32_t name(const Socket& on, extend::opcode kind, address& found) noexcept {
+  extend::operation op(kind, nullptr);
   op.data = found.data();
   op.length = address::capacity;
   return on.call(op);
 }
 
-template <class Socket>
-std::int32_t peer_name(Socket&& on, address& found) noexcept {
-  extend::operation op(extend::opcode::peer_name, nullptr);
-  op.data = found.data();
-  op.length = address::capacity;
-  return on.call(op);
+template <class Socket, class T>
+std::int32_t set_option(const Socket& on, int level, int name, T value) noexcept {
+  return option(on, extend::opcode::set_option, level, name, value);
 }
 
 template <class Socket>
-std::int32_t shutdown(Socket&& on, int how) noexcept {
+std::int32_t get_option(const Socket& on, int level, int name, int& value) noexcept {
+  return option(on, extend::opcode::get_option, level, name, value);
+}
+
+template <class Socket>
+std::int32_t local_name(const Socket& on, address& found) noexcept {
+  return name(on, extend::opcode::local_name, found);
+}
+
+template <class Socket>
+std::int32_t peer_name(const Socket& on, address& found) noexcept {
+  return name(on, extend::opcode::peer_name, found);
+}
+
+template <class Socket>
+std::int32_t shutdown(const Socket& on, int how) noexcept {
   extend::operation op(extend::opcode::shutdown, nullptr);
   op.shutdown.how = how;
   return on.call(op);

@@ -131,7 +131,7 @@ class descriptor final : public detail::closable {
 
   /// Makes a call that the kernel answers immediately; `op` is complete except for the descriptor.
   /// Returns its result, or -EBADF if closed.
-  std::int32_t call(operation& op) noexcept;
+  std::int32_t call(operation& op) const noexcept;
 
   /// Closes with a reset, without waiting. A close that is in progress also ends with a reset.
   void abort() noexcept;
