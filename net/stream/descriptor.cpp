@@ -192,7 +192,8 @@ void descriptor::abort() noexcept {
 int descriptor::release_fd() noexcept {
   if (scheduler_ != nullptr) check_thread();
   RINGLET_ASSERT(is_idle(), "a descriptor was released while a read or write was in flight");
-  RINGLET_ASSERT(!has_arrived(), "a descriptor was released with received bytes that nobody took");
+  RINGLET_ASSERT(!has_arrived(),
+                 "a descriptor was released with received bytes that no call has taken");
   closing_ = true;
   end_bulk();
   if (scheduler_ != nullptr) scheduler_->engine().unregister_fd(operation::fd);

@@ -144,7 +144,7 @@ bool scheduler::is_intercepted(fiber_base& next) noexcept {
 
 void scheduler::tell_later(done_watcher& late) noexcept { told_later_.push_back(late); }
 
-// Callbacks added meanwhile wait for the next turn; otherwise two of them could run endlessly.
+// Callbacks that these add wait for the next turn; otherwise two of them could run endlessly.
 void scheduler::tell_late() noexcept {
   std::size_t count = 0;
   done_watcher* w = told_later_.next(nullptr);

@@ -112,7 +112,7 @@ class Case(support.Case):
             self.skipTest("chat_server was not built: it needs utf8.h (libutfcpp-dev)")
 
     def start_server(self, *arguments, complaints="", before=(), **options):
-        """Like that of support, for this server."""
+        """Starts a chat_server on a free port; see support.Case.start_server()."""
         program = support.program_path("chat_server")
         made = support.Server(*before, program, "--port", "0", *arguments, **options)
         self.addCleanup(made.end)

@@ -2,8 +2,6 @@
 #pragma once
 
 #include <ringlet/detail/async_generator_promise.hpp>
-#include <ringlet/detail/returned.hpp>
-#include <ringlet/detail/yielded_copy.hpp>
 #include <ringlet/extend/assert.hpp>
 #include <ringlet/extend/context.hpp>
 #include <ringlet/result.hpp>

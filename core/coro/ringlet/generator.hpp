@@ -3,7 +3,6 @@
 
 #include <ringlet/detail/generator_promise.hpp>
 #include <ringlet/detail/nest.hpp>
-#include <ringlet/detail/yielded_copy.hpp>
 #include <ringlet/elements_of.hpp>
 #include <ringlet/extend/assert.hpp>
 

@@ -1,9 +1,7 @@
 // poll_fd: waits for a descriptor that another library owns.
 #pragma once
 
-#include <ringlet/extend/operation_wait.hpp>
 #include <ringlet/extend/poll_fd_wait.hpp>
-#include <ringlet/result.hpp>
 
 #include <poll.h>
 

@@ -25,17 +25,6 @@ class read_copy_wait;
 class read_line_wait;
 class read_until_wait;
 class reader_wait;
-
-}  // namespace ringlet::extend
-
-namespace ringlet {
-
-class standard_stream;
-
-}  // namespace ringlet
-
-namespace ringlet::extend {
-
 template <bool Consumes>
 class view_wait;
 using read_exact_view_wait = view_wait<true>;
@@ -44,6 +33,8 @@ using peek_wait = view_wait<false>;
 }  // namespace ringlet::extend
 
 namespace ringlet {
+
+class standard_stream;
 
 /// Cuts the bytes of a stream into pieces.
 ///

@@ -6,7 +6,6 @@
 
 #include <ringlet/detail/greenlet_base.hpp>
 #include <ringlet/detail/greenlet_driver.hpp>
-#include <ringlet/error.hpp>
 #include <ringlet/extend/assert.hpp>
 #include <ringlet/extend/context.hpp>
 #include <ringlet/extend/greenlet_waits.hpp>

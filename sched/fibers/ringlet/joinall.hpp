@@ -2,7 +2,6 @@
 #pragma once
 
 #include <ringlet/detail/joining.hpp>
-#include <ringlet/extend/ended_fibers.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/task.hpp>
 #include <ringlet/time_limit.hpp>

@@ -2,10 +2,7 @@
 #pragma once
 
 #include <ringlet/extend/select_wait.hpp>
-#include <ringlet/extend/selection.hpp>
-#include <ringlet/extend/wait.hpp>
 #include <ringlet/fiber.hpp>
-#include <ringlet/result.hpp>
 
 #include <type_traits>
 #include <utility>

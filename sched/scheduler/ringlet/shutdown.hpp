@@ -9,10 +9,7 @@
 //     }                                      // run_main returns 0
 #pragma once
 
-#include <ringlet/extend/scheduler.hpp>
 #include <ringlet/extend/shutdown_wait.hpp>
-#include <ringlet/extend/wait.hpp>
-#include <ringlet/result.hpp>
 #include <ringlet/time_limit.hpp>
 
 namespace ringlet {

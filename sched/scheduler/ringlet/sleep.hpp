@@ -2,8 +2,7 @@
 #pragma once
 
 #include <ringlet/extend/sleep_waits.hpp>
-#include <ringlet/extend/wait.hpp>
-#include <ringlet/result.hpp>
+#include <ringlet/time_limit.hpp>
 
 #include <chrono>
 #include <concepts>

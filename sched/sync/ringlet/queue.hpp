@@ -1,7 +1,6 @@
 // queue: items handed from fibers to fibers, first in, first out, as gevent's Queue.
 #pragma once
 
-#include <ringlet/detail/affinity.hpp>
 #include <ringlet/detail/item_chunks.hpp>
 #include <ringlet/detail/queue_base.hpp>
 #include <ringlet/detail/value_or_throw.hpp>

@@ -1,12 +1,9 @@
 // blocking: runs a call that has no asynchronous form on another thread.
 #pragma once
 
-#include <ringlet/detail/blocking_pool.hpp>
 #include <ringlet/extend/blocking_wait.hpp>
 #include <ringlet/extend/engine.hpp>
-#include <ringlet/extend/wait.hpp>
 #include <ringlet/fiber.hpp>
-#include <ringlet/result.hpp>
 
 #include <type_traits>
 #include <utility>

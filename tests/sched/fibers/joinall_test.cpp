@@ -105,9 +105,9 @@ TEST_CASE("joinall takes ranges of handles, and copies them") {
 TEST_CASE("joinall of an empty range is true at once") {
   scripted_engine engine;
   const auto main = []() -> task<> {
-    const std::vector<fiber<>> nobody;
-    CHECK(co_await joinall(nobody));
-    CHECK(co_await joinall(nobody, 0s));
+    const std::vector<fiber<>> no_fibers;
+    CHECK(co_await joinall(no_fibers));
+    CHECK(co_await joinall(no_fibers, 0s));
   };
   run_on(engine, main());
 }
@@ -245,11 +245,11 @@ TEST_CASE("a count of zero is true at once, and a count of more than all means a
     CHECK(none.empty());
     CHECK(co_await joinall(fibers, {.count = 3}));
     CHECK(engine.now() == scripted_engine::start_time + 5'000'000);
-    const std::vector<fiber<>> nobody;
-    CHECK(co_await joinall(nobody, {.count = 5}));
-    CHECK(co_await joinall(nobody, {.timeout = 0s, .raise = true}));
-    const places of_nobody = co_await wait_some(nobody, join_options::all);
-    CHECK(of_nobody.empty());
+    const std::vector<fiber<>> no_fibers;
+    CHECK(co_await joinall(no_fibers, {.count = 5}));
+    CHECK(co_await joinall(no_fibers, {.timeout = 0s, .raise = true}));
+    const places of_none = co_await wait_some(no_fibers, join_options::all);
+    CHECK(of_none.empty());
   };
   run_on(engine, main());
 }
@@ -511,9 +511,9 @@ TEST_CASE("killall ends all fibers, begun or not, in their order, and waits") {
     CHECK(co_await killall(fibers));
     for (const auto& each : fibers) CHECK(each.result() == outcome::cancelled);
     CHECK(co_await killall(fibers));  // they have ended
-    const std::vector<fiber<>> nobody;
-    CHECK(co_await killall(nobody));
-    CHECK(co_await killall(nobody, 0s));
+    const std::vector<fiber<>> no_fibers;
+    CHECK(co_await killall(no_fibers));
+    CHECK(co_await killall(no_fibers, 0s));
   };
   run_on(engine, main());
   CHECK(log == "abAB");

@@ -7,6 +7,7 @@
 #include <ringlet/as_result.hpp>
 #include <ringlet/blocking.hpp>
 #include <ringlet/deadlock.hpp>
+#include <ringlet/detail/blocking_pool.hpp>
 #include <ringlet/event.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/run.hpp>
