@@ -30,7 +30,7 @@ BUILT_ON = {
     "net/socket": ["net/stream"],
     "net": ["net/socket", "sched/fibers", "sched/sync", "sched/threads"],  # the umbrella
 }
-FOLDERS = [*LAYERS, "docs", "examples", "bench", "tests", ".ci"]
+FOLDERS = [*LAYERS, "docs", "examples", "bench", "tests", "tools", ".ci"]
 LINE_COLUMNS_MAX = 100
 FUNCTION_LINES_MAX = 70
 
@@ -159,9 +159,10 @@ def blanked(match):
 
 def plain_text(tree):
     unfinished = re.compile(r"\bFIX" + r"ME\b")
+    pages = tree.named("*.md")
     for path, text in tree.texts.items():
         for number, line in enumerate(text.split("\n"), 1):
-            if len(line) > LINE_COLUMNS_MAX and not path.endswith(".md"):
+            if len(line) > LINE_COLUMNS_MAX and path not in pages:
                 yield path, number, f"{len(line)} columns: break the line at {LINE_COLUMNS_MAX}"
             if "\t" in line:
                 yield path, number, "a tab: use spaces"
@@ -179,6 +180,27 @@ def beginnings(tree):
             yield path, 1, "start the file with a comment that says what it is"
         if path.endswith(".hpp") and not re.search(r"^#pragma once$", text, re.M):
             yield path, 1, "a header without guard: put #pragma once below its head comment"
+    for path, _, name in tree.public_headers():
+        stem = name.removesuffix(".hpp")
+        if stem != "ringlet" and not re.match(rf"// [^:]*\b{stem}[^:]*: ", tree.texts[path]):
+            yield path, 1, f"begin the header with what it declares: '// {stem}: what it is'"
+
+
+def paths_named(tree):
+    """Comments and pages name files by their path or the end of it, and those files exist."""
+    ends = set()
+    for path in tree.texts:
+        parts = path.split("/")
+        ends.update("/".join(parts[at:]) for at in range(len(parts)))
+    for path in tree.named("*.hpp", "*.cpp", "*.py", "*.build", "*.md"):
+        comment = r"^.*$" if path.endswith(".md") else r"(//|#).*$"
+        for match in re.finditer(comment, tree.texts[path], re.M):
+            if match[0].startswith("#include"):
+                continue
+            for name in re.findall(r"(?<![\w/<.*])(?:\w+/)*[a-z]\w*\.(?:hpp|cpp|py|md)\b", match[0]):
+                if name.removeprefix("ringlet/") not in ends:
+                    line = line_of(tree.texts[path], match.start())
+                    yield path, line, f"there is no file {name}: correct its name"
 
 
 def banned_words(tree):
@@ -393,6 +415,9 @@ def component_readmes(tree):
 def papers(tree):
     for path in tree.named("*.md"):
         prose = re.sub(r"^```.*?^```", blanked, tree.texts[path], flags=re.S | re.M)
+        for number, line in enumerate(prose.split("\n"), 1):
+            if len(line) > LINE_COLUMNS_MAX and not line.startswith("|"):
+                yield path, number, f"{len(line)} columns: break the line at {LINE_COLUMNS_MAX}"
         titles = [line_of(prose, match.start()) for match in re.finditer(r"^# ", prose, re.M)]
         if len(titles) != 1:
             yield path, max(titles, default=1), f"{len(titles)} titles: a file has one '# ' line"
@@ -450,6 +475,7 @@ def format_of_clang(tree):
 RULES = [
     plain_text,
     beginnings,
+    paths_named,
     banned_words,
     retired_names,
     includes,

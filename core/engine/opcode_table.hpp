@@ -8,7 +8,6 @@
 
 #include <poll.h>
 
-#include <algorithm>
 #include <cstddef>
 #include <iterator>
 
@@ -74,17 +73,14 @@ constexpr const opcode_row& row_of(opcode code) noexcept {
   return opcode_table[static_cast<std::size_t>(code)];
 }
 
-// The opcodes that may be started come first, so that one comparison identifies them.
-inline constexpr std::size_t startable_count =
-    static_cast<std::size_t>(std::count_if(std::begin(opcode_table), std::end(opcode_table),
-                                           [](const opcode_row& row) { return row.may_start(); }));
+// The opcodes that may be started come first, so that one comparison identifies them. Their number
+// is not counted here, because g++ 12 with -fsanitize=undefined does not take the comparison of a
+// function with null for a constant (GCC bug 71962): opcode_table_test.cpp counts them.
+inline constexpr std::size_t startable_count = static_cast<std::size_t>(opcode::poll) + 1;
 
 constexpr bool is_in_order() noexcept {
   for (std::size_t i = 0; i < std::size(opcode_table); ++i) {
-    const opcode_row& row = opcode_table[i];
-    if (static_cast<std::size_t>(row.code) != i) return false;
-    if (row.may_start() != (i < startable_count)) return false;
-    if (!row.may_start() && !row.may_call()) return false;
+    if (static_cast<std::size_t>(opcode_table[i].code) != i) return false;
   }
   return true;
 }

@@ -18,6 +18,7 @@
 #include <ringlet/event.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/fiber_local.hpp>
+#include <ringlet/fiber_range.hpp>
 #include <ringlet/fiber_set.hpp>
 #include <ringlet/generator.hpp>
 #include <ringlet/generator_exit.hpp>
@@ -40,6 +41,7 @@
 #include <ringlet/shutdown.hpp>
 #include <ringlet/sleep.hpp>
 #include <ringlet/spawn_after.hpp>
+#include <ringlet/spawnable.hpp>
 #include <ringlet/standard_descriptors.hpp>
 #include <ringlet/standard_streams.hpp>
 #include <ringlet/supervise.hpp>
@@ -50,6 +52,7 @@
 #include <ringlet/time_limit.hpp>
 #include <ringlet/two_way_generator.hpp>
 #include <ringlet/unique_fd.hpp>
+#include <ringlet/value_or_unit.hpp>
 #include <ringlet/version.hpp>
 #include <ringlet/when_all.hpp>
 #include <ringlet/with_timeout.hpp>

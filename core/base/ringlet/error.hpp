@@ -1,4 +1,4 @@
-// The errors that ringlet adds to those of the system, and how errors are thrown.
+// error: the errors that ringlet adds to those of the system, and how errors are thrown.
 //
 // Errors from the outside world are std::error_codes: the kernel's in std::system_category(),
 // ringlet's own as ringlet::errc. They are thrown as std::system_error; as_result() returns the

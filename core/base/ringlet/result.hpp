@@ -1,9 +1,9 @@
 // result<T>: a value or the std::error_code that says why there is none.
 #pragma once
 
-#include <ringlet/detail/value_or_unit.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/extend/assert.hpp>
+#include <ringlet/value_or_unit.hpp>
 
 #include <system_error>
 #include <type_traits>

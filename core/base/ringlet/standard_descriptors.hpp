@@ -1,4 +1,4 @@
-// reserve_standard_descriptors: no socket becomes standard input or output.
+// standard_descriptors: no socket becomes standard input, output or error.
 #pragma once
 
 namespace ringlet {

@@ -1,4 +1,4 @@
-// The version of ringlet that is being compiled against.
+// version: the version of ringlet that a program is compiled with.
 //
 // Written by hand, because it must be found in the source tree, too; tests/tidy.py compares it with
 // meson.build.

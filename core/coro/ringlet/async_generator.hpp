@@ -3,8 +3,7 @@
 
 #include <ringlet/detail/async_generator_promise.hpp>
 #include <ringlet/extend/assert.hpp>
-#include <ringlet/extend/context.hpp>
-#include <ringlet/result.hpp>
+#include <ringlet/extend/next_wait.hpp>
 #include <ringlet/task.hpp>
 
 #include <memory>
@@ -43,9 +42,9 @@ class [[nodiscard]] async_generator {
 
   /// `co_await` it to run the body to its next value. Errors and cancellation: those of the body,
   /// as above; values yielded before are not lost.
-  detail::next_awaiter<Y> next() noexcept {
+  extend::next_wait<Y> next() noexcept {
     RINGLET_ASSERT(promise_ != nullptr, "an empty async_generator (moved from) was used");
-    return detail::next_awaiter<Y>(*promise_);
+    return extend::next_wait<Y>(*promise_);
   }
 
  private:

@@ -1,4 +1,4 @@
-// Which engine a scheduler has, and how it is built.
+// engine_options: which engine a scheduler has, and how it is built.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// The limit on open descriptors, which also limits connections.
+// descriptor_limit: the limit on open descriptors, which also limits connections.
 #pragma once
 
 #include <cstddef>

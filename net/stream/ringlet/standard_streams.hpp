@@ -1,4 +1,4 @@
-// Standard input and output: terminals, pipes, sockets and regular files.
+// standard_streams: standard input and output, be they terminals, pipes, sockets or regular files.
 #pragma once
 
 #include <ringlet/extend/descriptor.hpp>

@@ -30,7 +30,7 @@ namespace ringlet {
 ///     while (auto place = co_await ends.next()) use(fibers[*place]);
 ///
 /// The handles are copied. The generator may be dropped early; the fibers keep running.
-template <detail::fiber_range Fibers>
+template <fiber_range Fibers>
 async_generator<std::size_t> as_completed(const Fibers& fibers, time_limit timeout = forever) {
   return detail::each_completed(detail::kept_fibers<std::ranges::range_value_t<Fibers>>(fibers),
                                 timeout);

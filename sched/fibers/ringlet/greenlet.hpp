@@ -11,6 +11,7 @@
 #include <ringlet/extend/greenlet_waits.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/task.hpp>
+#include <ringlet/value_or_unit.hpp>
 
 #include <concepts>
 #include <cstdint>
@@ -21,6 +22,13 @@
 #include <utility>
 
 namespace ringlet {
+
+/// What a greenlet<T> can be made of: `f(args..., first)` returns a task<T>, where `first` is the
+/// first value that is sent; for void, `f(args...)`.
+template <class T, class F, class... Args>
+concept greenlet_body =
+    std::same_as<typename detail::body_of<T, std::decay_t<F>, std::decay_t<Args>...>::type,
+                 task<T>>;
 
 /// Thrown by set_parent() if the new parent is the greenlet itself or one of its descendants.
 class parent_cycle : public std::logic_error {
@@ -88,11 +96,11 @@ class greenlet_handle {
   ///           errc::fiber_cancelled if a child ended by greenlet_exit. Aborts if the receiver
   ///           waits for a value of another type.
   /// Lifetime  Borrows the value: await it in the expression that makes it.
-  extend::switch_wait<T> switch_to(detail::sent_type<T>&& value) const noexcept
+  extend::switch_wait<T> switch_to(value_or_unit<T>&& value) const noexcept
       requires(!std::is_void_v<T>) {
     return {checked(), value};
   }
-  extend::copying_switch_wait<T> switch_to(const detail::sent_type<T>& value) const
+  extend::copying_switch_wait<T> switch_to(const value_or_unit<T>& value) const
       requires(std::copy_constructible<T>) {
     return {checked(), value};
   }
@@ -195,8 +203,7 @@ class greenlet : public greenlet_handle<T> {
   /// and live as long as its body runs. The parent is the running greenlet. The constructor itself
   /// runs nothing. Aborts outside of a fiber.
   template <class F, class... Args>
-  requires(!std::same_as<std::remove_cvref_t<F>, greenlet>) &&
-      detail::greenlet_body<T, F, Args...>  //
+  requires(!std::same_as<std::remove_cvref_t<F>, greenlet>) && greenlet_body<T, F, Args...>  //
       explicit greenlet(F&& f, Args&&... args)
       : greenlet_handle<T>(new detail::greenlet_base(&detail::type_tag<T>)) {
     auto* driver = detail::drive<T, std::decay_t<F>, std::decay_t<Args>...>(

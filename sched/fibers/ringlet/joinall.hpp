@@ -3,6 +3,7 @@
 
 #include <ringlet/detail/joining.hpp>
 #include <ringlet/fiber.hpp>
+#include <ringlet/fiber_range.hpp>
 #include <ringlet/task.hpp>
 #include <ringlet/time_limit.hpp>
 
@@ -34,7 +35,7 @@ requires(detail::fiber_or_limit<More>&&...) task<bool> joinall(const fiber<First
 }
 
 /// The same for a range of handles, which is copied.
-template <detail::fiber_range Fibers>
+template <fiber_range Fibers>
 task<bool> joinall(const Fibers& fibers, time_limit timeout = forever) {
   detail::kept_fibers<std::ranges::range_value_t<Fibers>> kept(fibers);
   return detail::join_each(std::move(kept.handles), std::move(kept.targets), timeout);
@@ -43,7 +44,7 @@ task<bool> joinall(const Fibers& fibers, time_limit timeout = forever) {
 /// The same with options, which may ask for some of the fibers and for their errors. Returns true
 /// if enough fibers have ended: `co_await joinall(fibers, {.count = 1})` is true as soon as the
 /// first one has.
-template <detail::fiber_range Fibers>
+template <fiber_range Fibers>
 task<bool> joinall(const Fibers& fibers, join_options options) {
   return detail::join_some(detail::kept_fibers<std::ranges::range_value_t<Fibers>>(fibers),
                            options);
@@ -52,14 +53,14 @@ task<bool> joinall(const Fibers& fibers, join_options options) {
 /// Waits until `count` of the fibers have ended, and returns which: their places in `fibers`, in
 /// the order in which they ended. Fibers that had ended before come first. Fewer than `count` when
 /// the timeout passed first.
-template <detail::fiber_range Fibers>
+template <fiber_range Fibers>
 task<std::vector<std::size_t>> wait_some(const Fibers& fibers, std::size_t count,
                                          time_limit timeout = forever) {
   return detail::wait_for_some(detail::kept_fibers<std::ranges::range_value_t<Fibers>>(fibers),
                                {.timeout = timeout, .count = count});
 }
 /// Does the same with options: `raise` throws the first failure.
-template <detail::fiber_range Fibers>
+template <fiber_range Fibers>
 task<std::vector<std::size_t>> wait_some(const Fibers& fibers, join_options options) {
   return detail::wait_for_some(detail::kept_fibers<std::ranges::range_value_t<Fibers>>(fibers),
                                options);
@@ -67,14 +68,14 @@ task<std::vector<std::size_t>> wait_some(const Fibers& fibers, join_options opti
 
 /// Kills all the fibers, in order and before any of them runs, so fibers that have not begun never
 /// will. Then waits like joinall(). Returns false if the limit passed and a fiber is still alive.
-template <detail::fiber_range Fibers>
+template <fiber_range Fibers>
 task<bool> killall(const Fibers& fibers, time_limit timeout = forever) {
   detail::kept_fibers<std::ranges::range_value_t<Fibers>> kept(fibers);
   for (extend::fiber_base* target : kept.targets) target->kill();
   return detail::join_each(std::move(kept.handles), std::move(kept.targets), timeout);
 }
 /// The same with an exception; see fiber<T>::request_kill().
-template <detail::fiber_range Fibers>
+template <fiber_range Fibers>
 task<bool> killall(const Fibers& fibers, std::exception_ptr error, time_limit timeout = forever) {
   detail::kept_fibers<std::ranges::range_value_t<Fibers>> kept(fibers);
   for (extend::fiber_base* target : kept.targets) target->kill_with(error);

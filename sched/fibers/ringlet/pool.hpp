@@ -11,9 +11,11 @@
 #include <ringlet/fiber.hpp>
 #include <ringlet/fiber_set.hpp>
 #include <ringlet/result.hpp>
+#include <ringlet/spawnable.hpp>
 #include <ringlet/task.hpp>
 #include <ringlet/task_group.hpp>
 #include <ringlet/time_limit.hpp>
+#include <ringlet/value_or_unit.hpp>
 #include <ringlet/when_all.hpp>
 
 #include <concepts>
@@ -85,7 +87,7 @@ class pool : private fiber_set, public detail::pool_calls<pool> {
   /// The same with a limit, `co_await workers.spawn_within(5s, f, args...)`: throws timed_out, and
   /// spawns nothing, if no slot is free in time.
   template <class F, class... Args>
-  requires detail::makes_task<F, Args...>
+  requires spawnable<F, Args...>
   auto spawn_within(const slot_limit& limit, F&& f, Args&&... args)
       -> task<fiber<value_of_call<F, Args...>>>;
   template <class F, class... Args>
@@ -127,7 +129,7 @@ class pool : private fiber_set, public detail::pool_calls<pool> {
   /// such as a generator, is read as slots become free.
   template <std::ranges::input_range Items, class F>
   auto map(Items items, F&& f, std::source_location where = std::source_location::current())
-      -> task<std::vector<detail::value_or_unit<value_of<F, Items>>>> {
+      -> task<std::vector<value_or_unit<value_of<F, Items>>>> {
     detail::check_temporary<F>();
     return map_calls<Items, std::decay_t<F>>(std::move(items), std::forward<F>(f), where);
   }
@@ -202,7 +204,7 @@ class pool : private fiber_set, public detail::pool_calls<pool> {
 
   template <class Items, class F>
   auto map_calls(Items items, F f, std::source_location where)
-      -> task<std::vector<detail::value_or_unit<value_of<F, Items>>>>;
+      -> task<std::vector<value_or_unit<value_of<F, Items>>>>;
   template <class Items, class F>
   static task<std::vector<fiber<value_of<F, Items>>>> spawn_each(task_group& calls, pool& slots,
                                                                  Items& items, F& f,
@@ -331,7 +333,7 @@ inline pool::available_wait pool::wait_available(time_limit timeout) noexcept {
 }
 
 template <class F, class... Args>
-requires detail::makes_task<F, Args...>
+requires spawnable<F, Args...>
 auto pool::spawn_within(const slot_limit& limit, F&& f, Args&&... args)
     -> task<fiber<value_of_call<F, Args...>>> {
   detail::check_temporary<F>();
@@ -376,7 +378,7 @@ std::ranges::range_value_t<Items> pool::item_at(const std::ranges::iterator_t<It
 
 template <class Items, class F>
 auto pool::map_calls(Items items, F f, std::source_location where)
-    -> task<std::vector<detail::value_or_unit<value_of<F, Items>>>> {
+    -> task<std::vector<value_or_unit<value_of<F, Items>>>> {
   using value = value_of<F, Items>;
   using all = std::vector<fiber<value>>;
   const all made = co_await detail::run_group<all, task_group::failures::are_outcomes>(
@@ -384,7 +386,7 @@ auto pool::map_calls(Items items, F f, std::source_location where)
   for (const fiber<value>& one : made) {
     if (one.result() != outcome::value) detail::throw_failure(one.state());
   }
-  std::vector<detail::value_or_unit<value>> values;
+  std::vector<value_or_unit<value>> values;
   values.reserve(made.size());
   for (const fiber<value>& one : made) values.push_back(detail::move_value_out(one.state()));
   co_return values;

@@ -3,6 +3,8 @@
 
 #include <ringlet/fiber.hpp>
 #include <ringlet/sleep.hpp>
+#include <ringlet/spawnable.hpp>
+#include <ringlet/task.hpp>
 #include <ringlet/time_limit.hpp>
 
 #include <chrono>
@@ -33,6 +35,12 @@ class spawn_time {
   time_limit when_;
   std::source_location where_;
 };
+
+/// What spawn_every() calls: `f(args...)` returns a task<>, and may be called again.
+template <class F, class... Args>
+concept repeatable = std::invocable < std::decay_t<F>
+&, std::decay_t<Args>&... >
+       &&std::same_as<std::invoke_result_t<std::decay_t<F>&, std::decay_t<Args>&...>, task<>>;
 
 }  // namespace ringlet
 
@@ -72,14 +80,10 @@ task<> make_call_every(const spawn_time& period, F&& f, Args&&... args) {
       std::forward<Args>(args)...);
 }
 
-template <class F, class... Args>
-concept makes_periodic_task = std::same_as < std::invoke_result_t < std::decay_t<F>
-&, std::decay_t<Args>&... >, task < >> ;
-
 /// Calls that look valid but that spawn_every() rejects.
 template <class F, class... Args>
 concept makes_no_periodic_task =
-    !makes_periodic_task<F, Args...> && std::invocable<std::decay_t<F>&, std::decay_t<Args>&...>;
+    !repeatable<F, Args...> && std::invocable<std::decay_t<F>&, std::decay_t<Args>&...>;
 
 /// Says what is wrong with such a call.
 template <class F, class... Args>
@@ -96,7 +100,7 @@ namespace ringlet {
 /// Like spawn(), but calls `f(args...)` after `delay`, counted from this call. If the fiber is
 /// killed first, `f` is never called. Until then dump() shows the fiber sleeping.
 template <class F, class... Args>
-requires detail::makes_task<F, Args...>
+requires spawnable<F, Args...>
 auto spawn_after(const spawn_time& delay, F&& f, Args&&... args) {
   return spawn(detail::make_call_after(delay, std::forward<F>(f), std::forward<Args>(args)...),
                delay.where());
@@ -116,8 +120,8 @@ auto spawn_after(const spawn_time&, F&&, Args&&...) {
 /// skipped. The period must be above zero; an infinite one, such as std::chrono::hours::max(),
 /// never elapses. A failure ends the fiber and is its outcome.
 template <class F, class... Args>
-requires detail::makes_periodic_task<F, Args...> fiber<> spawn_every(const spawn_time& period,
-                                                                     F&& f, Args&&... args) {
+requires repeatable<F, Args...> fiber<> spawn_every(const spawn_time& period, F&& f,
+                                                    Args&&... args) {
   return spawn(detail::make_call_every(period, std::forward<F>(f), std::forward<Args>(args)...),
                period.where());
 }
@@ -154,15 +158,15 @@ class spawns_later {
   }
 
   template <class F, class... Args>
-  requires detail::makes_task<F, Args...>
+  requires spawnable<F, Args...>
   auto spawn_after(const spawn_time& delay, F&& f, Args&&... args) {
     return self().spawn(
         detail::make_call_after(delay, std::forward<F>(f), std::forward<Args>(args)...),
         delay.where());
   }
   template <class F, class... Args>
-  requires detail::makes_periodic_task<F, Args...> fiber<> spawn_every(const spawn_time& period,
-                                                                       F&& f, Args&&... args) {
+  requires repeatable<F, Args...> fiber<> spawn_every(const spawn_time& period, F&& f,
+                                                      Args&&... args) {
     return self().spawn(
         detail::make_call_every(period, std::forward<F>(f), std::forward<Args>(args)...),
         period.where());

@@ -3,6 +3,7 @@
 
 #include <ringlet/fiber.hpp>
 #include <ringlet/sleep.hpp>
+#include <ringlet/spawnable.hpp>
 #include <ringlet/task.hpp>
 
 #include <chrono>
@@ -78,7 +79,7 @@ namespace ringlet {
 /// With g++ 12, first name a callable that has a destructor; see with_timeout().
 /// Errors  That of the last call, if more than restarts_max calls failed within `per`.
 template <class F>
-requires detail::makes_task<F>
+requires spawnable<F>
 auto supervise(F&& f, restart_options options = {}) -> std::invoke_result_t<std::decay_t<F>&> {
   detail::check_temporary<F>();
   return detail::supervise_call<std::decay_t<F>>(std::forward<F>(f), options);

@@ -1,4 +1,4 @@
-// with_group: fibers that do not outlive the call that started them.
+// task_group, with_group: fibers that do not outlive the call that started them.
 //
 //     task<> serve(queue<job>& jobs) {            // outside, because the fibers use it
 //       co_await with_group([&](task_group& workers) -> task<> {
@@ -162,17 +162,22 @@ class task_group : public detail::open_group,
 
 }  // namespace ringlet
 
+namespace ringlet {
+
+/// What with_group() calls: `f(group, args...)` returns a task.
+template <class F, class... Args>
+concept group_body = std::invocable<F&, task_group&, Args&...> &&
+    detail::is_task<std::invoke_result_t<F&, task_group&, Args&...>>;
+
+}  // namespace ringlet
+
 namespace ringlet::detail {
 
 template <class F, class... Args>
+concept makes_no_group_task = std::invocable<F&, task_group&, Args&...> && !group_body<F, Args...>;
+
+template <class F, class... Args>
 using group_value = typename std::invoke_result_t<F&, task_group&, Args&...>::value_type;
-template <class F, class... Args>
-using group_task = borrowing_task<group_value<F, Args...>>;
-
-template <class F, class... Args>
-concept makes_no_group_task = std::invocable<F&, task_group&, Args&...> &&
-    !is_task<std::invoke_result_t<F&, task_group&, Args&...>>;
-
 // `f` and `args` live in the expression that awaits. A server has one such frame for each
 // connection, so it should be small.
 template <class R, task_group::failures Policy = task_group::failures::end_the_group, class F,
@@ -227,21 +232,26 @@ namespace ringlet {
 /// Lifetime: `f` and `args` are borrowed, so await the call in the same expression. The head of
 /// this file describes the other lifetimes.
 template <class F, class... Args>
-auto with_group(F&& f, Args&&... args) -> detail::group_task<F, Args...> {
+requires group_body<F, Args...>
+auto with_group(F&& f, Args&&... args) {
   detail::check_temporary<F>();
   (detail::check_temporary<Args>(), ...);
-  return detail::run_group<detail::group_value<F, Args...>>(f, args...);
+  using value = detail::group_value<F, Args...>;
+  return borrowing_task<value>(detail::run_group<value>(f, args...));
 }
 
 /// The same with options. With group_failure::report, an exception of the body cancels the fibers
 /// and is rethrown unchanged.
 template <class F, class... Args>
-auto with_group(group_options options, F&& f, Args&&... args) -> detail::group_task<F, Args...> {
+requires group_body<F, Args...>
+auto with_group(group_options options, F&& f, Args&&... args) {
   detail::check_temporary<F>();
   (detail::check_temporary<Args>(), ...);
   using value = detail::group_value<F, Args...>;
-  if (options.on_failure == group_failure::cancel_all) return detail::run_group<value>(f, args...);
-  return detail::run_group<value, task_group::failures::are_outcomes>(f, args...);
+  return borrowing_task<value>(
+      options.on_failure == group_failure::cancel_all
+          ? detail::run_group<value>(f, args...)
+          : detail::run_group<value, task_group::failures::are_outcomes>(f, args...));
 }
 
 // For a body that returns no task. The deduced return type forces the static_assert that says so.

@@ -5,6 +5,7 @@
 #include <ringlet/fiber.hpp>
 #include <ringlet/task.hpp>
 #include <ringlet/task_group.hpp>
+#include <ringlet/value_or_unit.hpp>
 
 #include <cstddef>
 #include <exception>
@@ -68,8 +69,7 @@ namespace ringlet {
 /// options::on_unhandled_error). Throws errc::fiber_cancelled if a call was killed. An interruption
 /// of the caller ends the calls first.
 template <class... T>
-requires(sizeof...(T) >
-         0) task<std::tuple<detail::value_or_unit<T>...>> when_all(task<T>... calls) {
+requires(sizeof...(T) > 0) task<std::tuple<value_or_unit<T>...>> when_all(task<T>... calls) {
   std::optional<std::tuple<fiber<T>...>> all;
   try {
     all.emplace(
@@ -81,7 +81,7 @@ requires(sizeof...(T) >
   co_return std::apply(
       [](auto&... one) {
         ((one.result() != outcome::value ? detail::throw_failure(one.state()) : void()), ...);
-        return std::tuple<detail::value_or_unit<T>...>{detail::move_value_out(one.state())...};
+        return std::tuple<value_or_unit<T>...>{detail::move_value_out(one.state())...};
       },
       *all);
 }

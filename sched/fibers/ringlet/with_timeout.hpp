@@ -43,10 +43,16 @@ class deadline_scope : public extend::timed_scope {
 
 }  // namespace ringlet
 
-namespace ringlet::detail {
+namespace ringlet {
+
+/// What with_timeout() calls: `f(deadline)` returns a task.
 template <class F>
-concept takes_deadline =
-    std::invocable<F&, deadline_scope&> && is_task<std::invoke_result_t<F&, deadline_scope&>>;
+concept deadline_body = std::invocable<F&, deadline_scope&> &&
+    detail::is_task<std::invoke_result_t<F&, deadline_scope&>>;
+
+}  // namespace ringlet
+
+namespace ringlet::detail {
 
 inline std::exception_ptr late_error() noexcept {
   return std::make_exception_ptr(timed_out("with_timeout"));
@@ -158,7 +164,7 @@ auto with_timeout(time_limit timeout, A&& call)
 /// Lifetime: borrows `f`; await it in the same expression. With g++ 12 name a capturing lambda
 /// first: the compiler destroys such temporaries twice inside a co_await expression (GCC bug
 /// 100611).
-template <detail::takes_deadline F>
+template <deadline_body F>
 auto with_timeout(time_limit timeout, F&& f)
     -> borrowing_task<typename std::invoke_result_t<F&, deadline_scope&>::value_type> {
   detail::check_temporary<F>();

@@ -8,6 +8,7 @@
 #include <ringlet/extend/fiber_waits.hpp>
 #include <ringlet/extend/wait.hpp>
 #include <ringlet/result.hpp>
+#include <ringlet/spawnable.hpp>
 #include <ringlet/task.hpp>
 
 #include <concepts>
@@ -191,25 +192,25 @@ fiber<T> spawn(task<T> root, std::source_location where = std::source_location::
 /// With g++ 12, do not call spawn() inside a co_await expression: there the compiler destroys
 /// temporaries such as capturing lambdas twice (GCC bug 100611).
 template <class F>
-requires detail::makes_task<F>
+requires spawnable<F>
 auto spawn(F&& f, std::source_location where = std::source_location::current()) {
   return spawn(detail::make_call(std::forward<F>(f)), where);
 }
 // One overload per number of arguments: the default argument for the call site cannot follow a
 // pack.
 template <class F, class A>
-requires detail::makes_task<F, A>
+requires spawnable<F, A>
 auto spawn(F&& f, A&& a, std::source_location where = std::source_location::current()) {
   return spawn(detail::make_call(std::forward<F>(f), std::forward<A>(a)), where);
 }
 template <class F, class A, class B>
-requires detail::makes_task<F, A, B>
+requires spawnable<F, A, B>
 auto spawn(F&& f, A&& a, B&& b, std::source_location where = std::source_location::current()) {
   return spawn(detail::make_call(std::forward<F>(f), std::forward<A>(a), std::forward<B>(b)),
                where);
 }
 template <class F, class A, class B, class C>
-requires detail::makes_task<F, A, B, C>
+requires spawnable<F, A, B, C>
 auto spawn(F&& f, A&& a, B&& b, C&& c,
            std::source_location where = std::source_location::current()) {
   return spawn(detail::make_call(std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
@@ -217,7 +218,7 @@ auto spawn(F&& f, A&& a, B&& b, C&& c,
                where);
 }
 template <class F, class A, class B, class C, class D>
-requires detail::makes_task<F, A, B, C, D>
+requires spawnable<F, A, B, C, D>
 auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d,
            std::source_location where = std::source_location::current()) {
   return spawn(detail::make_call(std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
@@ -225,7 +226,7 @@ auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d,
                where);
 }
 template <class F, class A, class B, class C, class D, class E>
-requires detail::makes_task<F, A, B, C, D, E>
+requires spawnable<F, A, B, C, D, E>
 auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e,
            std::source_location where = std::source_location::current()) {
   return spawn(detail::make_call(std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
@@ -233,7 +234,7 @@ auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e,
                where);
 }
 template <class F, class A, class B, class C, class D, class E, class G>
-requires detail::makes_task<F, A, B, C, D, E, G>
+requires spawnable<F, A, B, C, D, E, G>
 auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, G&& g,
            std::source_location where = std::source_location::current()) {
   return spawn(detail::make_call(std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
@@ -243,7 +244,7 @@ auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, G&& g,
 }
 // With seven arguments and more the place that is recorded is this one.
 template <class F, class A, class B, class C, class D, class E, class G, class H, class... More>
-requires detail::makes_task<F, A, B, C, D, E, G, H, More...>
+requires spawnable<F, A, B, C, D, E, G, H, More...>
 auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, G&& g, H&& h, More&&... more) {
   return spawn(detail::make_call(std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
                                  std::forward<C>(c), std::forward<D>(d), std::forward<E>(e),

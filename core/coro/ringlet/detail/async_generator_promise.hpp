@@ -3,15 +3,12 @@
 
 #include <ringlet/detail/returned.hpp>
 #include <ringlet/detail/yielded_copy.hpp>
-#include <ringlet/extend/assert.hpp>
 #include <ringlet/extend/context.hpp>
-#include <ringlet/result.hpp>
 #include <ringlet/task.hpp>
 
 #include <coroutine>
 #include <memory>
 #include <optional>
-#include <system_error>
 #include <utility>
 
 namespace ringlet {
@@ -72,38 +69,6 @@ class async_generator_promise final : public task_promise_base, public detail::r
 
  private:
   Y* yielded_ = nullptr;
-};
-
-/// What async_generator::next() returns: await it.
-template <class Y>
-class [[nodiscard]] next_awaiter {
- public:
-  explicit next_awaiter(async_generator_promise<Y>& body) noexcept : body_(&body) {}
-
-  bool await_ready() const noexcept {
-    RINGLET_ASSERT(!body_->is_running(),
-                   "the next value of an async_generator was awaited while it was running");
-    return body_->self().done();
-  }
-  template <class Promise>
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> consumer) noexcept {
-    extend::frame_record& record = consumer.promise();
-    body_->parent = &record;
-    body_->chain = record.chain;
-    return extend::transfer(*body_);
-  }
-  std::optional<Y> await_resume() { return body_->take_yielded(); }
-  /// For as_result: a std::system_error of the body becomes the error.
-  result<std::optional<Y>> take() {
-    try {
-      return await_resume();
-    } catch (const std::system_error& error) {
-      return error.code();
-    }
-  }
-
- private:
-  async_generator_promise<Y>* body_;
 };
 
 }  // namespace ringlet::detail

@@ -4,12 +4,12 @@
 
 #include <ringlet/detail/frame_pool.hpp>
 #include <ringlet/extend/context.hpp>
+#include <ringlet/value_or_unit.hpp>
 
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <type_traits>
 #include <utility>
 
 namespace ringlet {
@@ -43,11 +43,6 @@ extern thread_local constinit switch_hook switch_hook_here
 /// An address for each type that greenlets send.
 template <class T>
 inline constexpr char type_tag = 0;
-
-/// What stands for a value where nothing is sent.
-struct nothing {};
-template <class T>
-using sent_type = std::conditional_t<std::is_void_v<T>, nothing, T>;
 
 /// What is on its way to a greenlet, unless it is a value that the sender still holds.
 enum class arrival : std::uint8_t {
@@ -102,13 +97,13 @@ struct greenlet_base : extend::frame_record {
 
   /// Yields what has arrived, or throws it.
   template <class T>
-  sent_type<T> receive() {
+  value_or_unit<T> receive() {
     if (received == nullptr) [[unlikely]]
       return receive_end<T>();
-    return std::move(*static_cast<sent_type<T>*>(received));
+    return std::move(*static_cast<value_or_unit<T>*>(received));
   }
   template <class T>
-  [[gnu::noinline]] sent_type<T> receive_end();
+  [[gnu::noinline]] value_or_unit<T> receive_end();
   /// What arrived if it is not a value that the sender holds: throws it; if it was returned, yields
   /// where it is.
   void* receive_slowly();

@@ -19,10 +19,6 @@ struct body_of : std::invoke_result<F, Args..., T> {};
 template <class F, class... Args>
 struct body_of<void, F, Args...> : std::invoke_result<F, Args...> {};
 
-template <class T, class F, class... Args>
-concept greenlet_body =
-    std::same_as<typename body_of<T, std::decay_t<F>, std::decay_t<Args>...>::type, task<T>>;
-
 /// The coroutine below the body: begins it with the first value, and passes on how it ended.
 struct greenlet_driver {
   struct promise_type : task_promise_base {
@@ -70,7 +66,7 @@ class last_wait {
 };
 
 template <class T, class F, class... Args>
-task<T> call_body(F& f, Args&... args, sent_type<T>& first) {
+task<T> call_body(F& f, Args&... args, value_or_unit<T>& first) {
   if constexpr (std::is_void_v<T>) {
     return std::invoke(std::move(f), std::move(args)...);
   } else {
@@ -87,7 +83,7 @@ task<T> call_body(F& f, Args&... args, sent_type<T>& first) {
 // refer to them.
 template <class T, class F, class... Args>
 greenlet_driver drive(greenlet_base& me, F f, Args... args) {
-  [[maybe_unused]] sent_type<T> first = me.receive<T>();
+  [[maybe_unused]] value_or_unit<T> first = me.receive<T>();
   task<T> body = call_body<T, F, Args...>(f, args..., first);
   co_await settled<T>(body);
   if (std::exception_ptr error = body.promise().error()) std::rethrow_exception(std::move(error));
@@ -98,7 +94,7 @@ greenlet_driver drive(greenlet_base& me, F f, Args... args) {
 #endif
 
 template <class T>
-sent_type<T> greenlet_base::receive_end() {
+value_or_unit<T> greenlet_base::receive_end() {
   auto& promise = *static_cast<task_promise<T>*>(receive_slowly());
   struct free_on_exit {
     greenlet_tree& tree;

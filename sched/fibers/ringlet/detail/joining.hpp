@@ -3,6 +3,7 @@
 
 #include <ringlet/extend/ended_fibers.hpp>
 #include <ringlet/fiber.hpp>
+#include <ringlet/fiber_range.hpp>
 #include <ringlet/join_options.hpp>
 #include <ringlet/task.hpp>
 #include <ringlet/time_limit.hpp>
@@ -17,16 +18,7 @@
 namespace ringlet::detail {
 
 template <class T>
-inline constexpr bool is_fiber = false;
-template <class T>
-inline constexpr bool is_fiber<fiber<T>> = true;
-
-template <class T>
 concept fiber_or_limit = is_fiber<std::remove_cvref_t<T>> || std::convertible_to<T, time_limit>;
-
-template <class Fibers>
-concept fiber_range =
-    std::ranges::input_range<Fibers> && is_fiber<std::ranges::range_value_t<Fibers>>;
 
 /// Copies of the handles, which keep the fibers alive, and the fibers themselves.
 template <class Handle>

@@ -4,6 +4,7 @@
 
 #include <ringlet/detail/spawns_calls.hpp>
 #include <ringlet/fiber.hpp>
+#include <ringlet/spawnable.hpp>
 #include <ringlet/task.hpp>
 
 #include <optional>
@@ -33,40 +34,40 @@ class pool_calls : public spawns_calls<Self> {
   }
 
   template <class F>
-  requires makes_task<F>
+  requires spawnable<F>
   auto try_spawn(F&& f, site where = site::current()) {
     return pass_to_try_spawn(where, std::forward<F>(f));
   }
   template <class F, class A>
-  requires makes_task<F, A>
+  requires spawnable<F, A>
   auto try_spawn(F&& f, A&& a, site where = site::current()) {
     return pass_to_try_spawn(where, std::forward<F>(f), std::forward<A>(a));
   }
   template <class F, class A, class B>
-  requires makes_task<F, A, B>
+  requires spawnable<F, A, B>
   auto try_spawn(F&& f, A&& a, B&& b, site where = site::current()) {
     return pass_to_try_spawn(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b));
   }
   template <class F, class A, class B, class C>
-  requires makes_task<F, A, B, C>
+  requires spawnable<F, A, B, C>
   auto try_spawn(F&& f, A&& a, B&& b, C&& c, site where = site::current()) {
     return pass_to_try_spawn(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
                              std::forward<C>(c));
   }
   template <class F, class A, class B, class C, class D>
-  requires makes_task<F, A, B, C, D>
+  requires spawnable<F, A, B, C, D>
   auto try_spawn(F&& f, A&& a, B&& b, C&& c, D&& d, site where = site::current()) {
     return pass_to_try_spawn(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
                              std::forward<C>(c), std::forward<D>(d));
   }
   template <class F, class A, class B, class C, class D, class E>
-  requires makes_task<F, A, B, C, D, E>
+  requires spawnable<F, A, B, C, D, E>
   auto try_spawn(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, site where = site::current()) {
     return pass_to_try_spawn(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
                              std::forward<C>(c), std::forward<D>(d), std::forward<E>(e));
   }
   template <class F, class A, class B, class C, class D, class E, class G>
-  requires makes_task<F, A, B, C, D, E, G>
+  requires spawnable<F, A, B, C, D, E, G>
   auto try_spawn(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, G&& g, site where = site::current()) {
     return pass_to_try_spawn(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
                              std::forward<C>(c), std::forward<D>(d), std::forward<E>(e),
@@ -74,7 +75,7 @@ class pool_calls : public spawns_calls<Self> {
   }
   // With seven arguments and more the place that is recorded is this one.
   template <class F, class A, class B, class C, class D, class E, class G, class H, class... More>
-  requires makes_task<F, A, B, C, D, E, G, H, More...>
+  requires spawnable<F, A, B, C, D, E, G, H, More...>
   auto try_spawn(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, G&& g, H&& h, More&&... more) {
     return pass_to_try_spawn(site::current(), std::forward<F>(f), std::forward<A>(a),
                              std::forward<B>(b), std::forward<C>(c), std::forward<D>(d),
@@ -83,40 +84,40 @@ class pool_calls : public spawns_calls<Self> {
   }
 
   template <class F>
-  requires makes_task<F>
+  requires spawnable<F>
   auto apply(F&& f, site where = site::current()) {
     return pass_to_apply(where, std::forward<F>(f));
   }
   template <class F, class A>
-  requires makes_task<F, A>
+  requires spawnable<F, A>
   auto apply(F&& f, A&& a, site where = site::current()) {
     return pass_to_apply(where, std::forward<F>(f), std::forward<A>(a));
   }
   template <class F, class A, class B>
-  requires makes_task<F, A, B>
+  requires spawnable<F, A, B>
   auto apply(F&& f, A&& a, B&& b, site where = site::current()) {
     return pass_to_apply(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b));
   }
   template <class F, class A, class B, class C>
-  requires makes_task<F, A, B, C>
+  requires spawnable<F, A, B, C>
   auto apply(F&& f, A&& a, B&& b, C&& c, site where = site::current()) {
     return pass_to_apply(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
                          std::forward<C>(c));
   }
   template <class F, class A, class B, class C, class D>
-  requires makes_task<F, A, B, C, D>
+  requires spawnable<F, A, B, C, D>
   auto apply(F&& f, A&& a, B&& b, C&& c, D&& d, site where = site::current()) {
     return pass_to_apply(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
                          std::forward<C>(c), std::forward<D>(d));
   }
   template <class F, class A, class B, class C, class D, class E>
-  requires makes_task<F, A, B, C, D, E>
+  requires spawnable<F, A, B, C, D, E>
   auto apply(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, site where = site::current()) {
     return pass_to_apply(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
                          std::forward<C>(c), std::forward<D>(d), std::forward<E>(e));
   }
   template <class F, class A, class B, class C, class D, class E, class G>
-  requires makes_task<F, A, B, C, D, E, G>
+  requires spawnable<F, A, B, C, D, E, G>
   auto apply(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, G&& g, site where = site::current()) {
     return pass_to_apply(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
                          std::forward<C>(c), std::forward<D>(d), std::forward<E>(e),
@@ -124,7 +125,7 @@ class pool_calls : public spawns_calls<Self> {
   }
   // With seven arguments and more the place that is recorded is this one.
   template <class F, class A, class B, class C, class D, class E, class G, class H, class... More>
-  requires makes_task<F, A, B, C, D, E, G, H, More...>
+  requires spawnable<F, A, B, C, D, E, G, H, More...>
   auto apply(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, G&& g, H&& h, More&&... more) {
     return pass_to_apply(site::current(), std::forward<F>(f), std::forward<A>(a),
                          std::forward<B>(b), std::forward<C>(c), std::forward<D>(d),

@@ -3,6 +3,7 @@
 
 #include <ringlet/detail/spawn_call.hpp>
 #include <ringlet/fiber.hpp>
+#include <ringlet/spawnable.hpp>
 
 #include <source_location>
 #include <utility>
@@ -24,43 +25,43 @@ class spawns_calls {
   static constexpr bool spawn_is_awaited = false;
 
   template <class F>
-  requires detail::makes_task<F>
+  requires spawnable<F>
   auto spawn(F&& f, std::source_location where = std::source_location::current()) {
     return pass_on(where, std::forward<F>(f));
   }
   template <class F, class A>
-  requires detail::makes_task<F, A>
+  requires spawnable<F, A>
   auto spawn(F&& f, A&& a, std::source_location where = std::source_location::current()) {
     return pass_on(where, std::forward<F>(f), std::forward<A>(a));
   }
   template <class F, class A, class B>
-  requires detail::makes_task<F, A, B>
+  requires spawnable<F, A, B>
   auto spawn(F&& f, A&& a, B&& b, std::source_location where = std::source_location::current()) {
     return pass_on(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b));
   }
   template <class F, class A, class B, class C>
-  requires detail::makes_task<F, A, B, C>
+  requires spawnable<F, A, B, C>
   auto spawn(F&& f, A&& a, B&& b, C&& c,
              std::source_location where = std::source_location::current()) {
     return pass_on(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
                    std::forward<C>(c));
   }
   template <class F, class A, class B, class C, class D>
-  requires detail::makes_task<F, A, B, C, D>
+  requires spawnable<F, A, B, C, D>
   auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d,
              std::source_location where = std::source_location::current()) {
     return pass_on(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
                    std::forward<C>(c), std::forward<D>(d));
   }
   template <class F, class A, class B, class C, class D, class E>
-  requires detail::makes_task<F, A, B, C, D, E>
+  requires spawnable<F, A, B, C, D, E>
   auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e,
              std::source_location where = std::source_location::current()) {
     return pass_on(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
                    std::forward<C>(c), std::forward<D>(d), std::forward<E>(e));
   }
   template <class F, class A, class B, class C, class D, class E, class G>
-  requires detail::makes_task<F, A, B, C, D, E, G>
+  requires spawnable<F, A, B, C, D, E, G>
   auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, G&& g,
              std::source_location where = std::source_location::current()) {
     return pass_on(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
@@ -68,7 +69,7 @@ class spawns_calls {
   }
   // With seven arguments and more the place that is recorded is this one.
   template <class F, class A, class B, class C, class D, class E, class G, class H, class... More>
-  requires detail::makes_task<F, A, B, C, D, E, G, H, More...>
+  requires spawnable<F, A, B, C, D, E, G, H, More...>
   auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, G&& g, H&& h, More&&... more) {
     return pass_on(std::source_location::current(), std::forward<F>(f), std::forward<A>(a),
                    std::forward<B>(b), std::forward<C>(c), std::forward<D>(d), std::forward<E>(e),

@@ -5,6 +5,7 @@
 #include <ringlet/error.hpp>
 #include <ringlet/greenlet_exit.hpp>
 #include <ringlet/result.hpp>
+#include <ringlet/value_or_unit.hpp>
 
 #include <coroutine>
 #include <exception>
@@ -60,7 +61,7 @@ class switch_wait_base {
 template <class T>
 class [[nodiscard]] switch_wait : public switch_wait_base<T> {
  public:
-  switch_wait(detail::greenlet_base& target, detail::sent_type<T>& value) noexcept
+  switch_wait(detail::greenlet_base& target, value_or_unit<T>& value) noexcept
       : switch_wait_base<T>(target), value_(std::addressof(value)) {}
 
   template <class Promise>
@@ -69,18 +70,18 @@ class [[nodiscard]] switch_wait : public switch_wait_base<T> {
   }
 
  private:
-  detail::sent_type<T>* value_;
+  value_or_unit<T>* value_;
 };
 
 /// The same with a value of its own.
 template <class T>
 class [[nodiscard]] copying_switch_wait : public switch_wait<T> {
  public:
-  copying_switch_wait(detail::greenlet_base& target, const detail::sent_type<T>& value)
+  copying_switch_wait(detail::greenlet_base& target, const value_or_unit<T>& value)
       : switch_wait<T>(target, copy_), copy_(value) {}
 
  private:
-  [[no_unique_address]] detail::sent_type<T> copy_;
+  [[no_unique_address]] value_or_unit<T> copy_;
 };
 
 /// See greenlet_handle<T>::throw_into().

@@ -35,7 +35,7 @@ class [[nodiscard]] select_wait : public selection {
   static constexpr std::size_t count = sizeof...(Waits);
   template <class Wait>
   using value_of =
-      detail::value_or_unit<std::remove_cvref_t<decltype(std::declval<Wait&>().await_resume())>>;
+      value_or_unit<std::remove_cvref_t<decltype(std::declval<Wait&>().await_resume())>>;
 
  public:
   using value_type = std::variant<value_of<Waits>...>;

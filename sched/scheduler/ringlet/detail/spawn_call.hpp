@@ -1,7 +1,7 @@
 // The task of a fiber that calls a function, and what is said of calls that spawn() cannot make.
 #pragma once
 
-#include <ringlet/task.hpp>
+#include <ringlet/spawnable.hpp>
 
 #include <concepts>
 #include <functional>
@@ -16,19 +16,15 @@ std::invoke_result_t<F, Args...> call_inside(F f, Args... args) {
   co_return co_await std::invoke(std::move(f), std::move(args)...);
 }
 
-template <class F, class... Args>
-concept makes_task = std::invocable<std::decay_t<F>, std::decay_t<Args>...> &&
-    is_task<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>>;
-
 /// Calls that look valid but that spawn() rejects: `f` takes a reference to an argument that the
 /// fiber copies, or does not return a task.
 template <class F, class... Args>
-concept wants_reference = !makes_task<F, Args...> &&
-                          std::invocable<std::decay_t<F>&, std::remove_reference_t<Args>&...> &&
-                          !std::invocable<std::decay_t<F>, std::decay_t<Args>...>;
+concept wants_reference =
+    !spawnable<F, Args...> && std::invocable<std::decay_t<F>&, std::remove_reference_t<Args>&...> &&
+    !std::invocable<std::decay_t<F>, std::decay_t<Args>...>;
 template <class F, class... Args>
 concept makes_no_task =
-    !makes_task<F, Args...> && std::invocable<std::decay_t<F>, std::decay_t<Args>...>;
+    !spawnable<F, Args...> && std::invocable<std::decay_t<F>, std::decay_t<Args>...>;
 template <class F, class... Args>
 concept spawns_wrongly = wants_reference<F, Args...> || makes_no_task<F, Args...>;
 

@@ -4,10 +4,11 @@
 #include <type_traits>
 #include <variant>
 
-namespace ringlet::detail {
+namespace ringlet {
 
-/// The type that represents the value of a call in a tuple or a variant: std::monostate for void.
+/// The type that stands for the value of a call in a tuple, a vector or a variant: T itself, and
+/// std::monostate where T is void.
 template <class T>
 using value_or_unit = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 
-}  // namespace ringlet::detail
+}  // namespace ringlet
