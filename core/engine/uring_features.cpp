@@ -89,6 +89,7 @@ bool lives_on(const completion& first) { return first.result > 0 && first.more; 
 // taken for granted: the set-up flags have come later than what is tried with sockets.
 uring_features try_sockets(engine& ring) {
   uring_features found;
+  found.limited_receive = false;  // Linux 6.17: not assumed
   int ends[2];
   const bool has_pair = ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0;
   // Nothing would be found out, and what is found out is remembered.

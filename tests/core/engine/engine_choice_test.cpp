@@ -291,6 +291,19 @@ TEST_CASE("where only a smaller ring is allowed it is used without a message" *
   CHECK(lines(text) == 1);
 }
 
+// A service manager may allow io_uring and refuse Unix sockets.
+TEST_CASE("features newer than the set-up flags are not assumed where they cannot be tried") {
+  const child_end end = run_in_child([] {
+    set("RINGLET_DISABLE", nullptr);
+    deny(SYS_socketpair, EAFNOSUPPORT);
+    report_engine(engine_kind::uring);
+  });
+  INFO(end.errors);
+  CHECK(end.signal == 0);
+  CHECK(starts_with(end.errors, "made uring ("));
+  CHECK_FALSE(contains(end.errors, "limited receive"));
+}
+
 // The trial needs a socket pair, and nothing behind it does.
 TEST_CASE("the kernel's features are probed once in a process") {
   const child_end end = run_in_child([] {
