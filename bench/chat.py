@@ -1,21 +1,21 @@
 #!/usr/bin/env python3
-"""Measures chat servers side by side; what `./dev bench chat` runs.
+"""Compares chat servers; run by `./dev bench chat`.
 
     $ bench/chat.py --build build
     $ bench/chat.py --build build --workloads busy --pairs 30
 
-You will see the conditions, what a delivery costs, how many one core carries and how late they are,
-whether every line came, where examples/chat_server is behind the server written by hand, and which
-goals are met. Every raw result goes to a JSON file. While examples/chat_server is not built the one
-written by hand is measured alone.
+Prints the conditions, the cost of a delivery, how many deliveries one core carries and how late
+they are, whether every line arrived, where examples/chat_server is behind the hand-written server,
+and which goals are met. All raw results go to a JSON file. If examples/chat_server is not built,
+only the hand-written server is measured.
 
-Method, as in compare.py: one core for the servers, which are all up, and one for the load; short
-rounds visit each server in turn; what counts is the median, over the rounds, of the ratio within
-one round. After two rounds the servers are started anew: where the system puts the memory of a
-process and of its connections can make a tenth of what a delivery costs, for as long as it lives.
-The load is open: members talk at a rate, however the server does. A server that is late puts more
-lines into each send, so past saturation a delivery costs little: the goals for CPU are set where
-one core is far from busy.
+Method, as in compare.py: one core for the servers, which all run at once, and one for the load.
+Short rounds visit each server in turn. The result is the median, over the rounds, of the ratio
+within one round. After two rounds the servers are restarted: where the system places the memory of
+a process and of its connections can change the cost of a delivery by a tenth, for the lifetime of
+the process. The load is open: members talk at a fixed rate, no matter how the server performs. A
+server that falls behind puts more lines into each send, so deliveries are cheap past saturation:
+the goals for CPU apply where one core is far from busy.
 
 Exit status: 0 measured, 1 could not measure or a line went wrong, 3 a goal is missed and --strict
 was given.
@@ -29,7 +29,7 @@ import pathlib
 import sys
 from dataclasses import asdict
 
-sys.dont_write_bytecode = True  # The source tree stays as it is.
+sys.dont_write_bytecode = True  # Leaves no files in the source tree.
 
 from comparison import chat_report, conditions, files
 from comparison.chat_series import CHAT_SERVERS, CHAT_WORKLOADS, CPU_GOALS, CPU_LIMIT, cpu_ns
@@ -37,9 +37,9 @@ from comparison.processes import Cores, RunningServer, describe_errors, run_gene
 from comparison.series import Failure, Series
 from comparison.terminal import number, progress, run
 
-EXTENSION_FACTOR = 3  # At most this many times the rounds asked for, while a goal is undecided.
-ROUNDS_OF_A_LIFE = 2  # Then the servers start anew.
-FEWEST_ROUNDS = 6  # Below that there is no 95 % interval of a median.
+EXTENSION_FACTOR = 3  # At most this many times the requested rounds, while a goal is undecided.
+ROUNDS_OF_A_LIFE = 2  # Then the servers are restarted.
+FEWEST_ROUNDS = 6  # With fewer there is no 95 % interval of a median.
 
 
 def choose_servers(options):
@@ -47,8 +47,8 @@ def choose_servers(options):
         return options.servers
     keys = ["ringlet", "limit"]
     if not os.access(options.build / CHAT_SERVERS["ringlet"].path, os.X_OK):
-        print(f"There is no {options.build / CHAT_SERVERS['ringlet'].path}: the server written by "
-              "hand is measured alone.\n")
+        print(f"There is no {options.build / CHAT_SERVERS['ringlet'].path}: only the hand-written "
+              "server is measured.\n")
         keys.remove("ringlet")
     return keys
 
@@ -62,7 +62,7 @@ def check_beforehand(keys, options):
 
 
 def visit(server, workload, options, cores):
-    """One measured window. Lines that went wrong in it are a result; no window at all is not."""
+    """One measured window. Faulty lines are a result; Failure if nothing could be measured."""
     command = [options.build / "bench/chat_load", "--host", server.host, "--port", server.port,
                "--members", workload.members, "--rooms", workload.rooms,
                "--total-rate", workload.rate, "--size", workload.size,
@@ -77,7 +77,7 @@ def visit(server, workload, options, cores):
 
 
 def is_undecided(series):
-    """Whether the interval of the ratio lies on both sides of its goal."""
+    """Whether the interval of the ratio contains the goal."""
     if series.workload not in CPU_GOALS or not {"ringlet", "limit"} <= set(series.servers):
         return False
     ratio = series.ratio("ringlet", "limit", cpu_ns)
@@ -132,34 +132,34 @@ def compare(options):
 
 
 def names(known):
-    """A type for argparse: some of the names, with commas between."""
+    """A type for argparse: some of the known names, separated by commas."""
     def convert(text):
         chosen = list(dict.fromkeys(part.strip() for part in text.split(",")))
         for name in chosen:
             if name not in known:
-                raise argparse.ArgumentTypeError(f"no `{name}`; there are {', '.join(known)}")
+                raise argparse.ArgumentTypeError(f"no `{name}`; known: {', '.join(known)}")
         return chosen
     return convert
 
 
 def parse_options(arguments):
-    parser = argparse.ArgumentParser(description="Measures chat servers side by side.")
+    parser = argparse.ArgumentParser(description="Compares chat servers.")
     option = parser.add_argument
     option("--build", type=pathlib.Path, default=pathlib.Path("build"), metavar="DIR",
            help="build folder (default build)")
     option("--pairs", type=number(int, FEWEST_ROUNDS), default=8, metavar="N",
-           help="rounds, each of which visits every server (default 8)")
+           help="rounds; each visits every server once (default 8)")
     option("--seconds", type=number(float, 0.1), default=2, metavar="S",
-           help="measured seconds of a visit (default 2)")
+           help="measured seconds per visit (default 2)")
     option("--warmup", type=number(float, 0), default=0.3, metavar="S",
-           help="seconds before them (default 0.3)")
+           help="seconds of warm-up per visit (default 0.3)")
     option("--workloads", type=names(CHAT_WORKLOADS), default=list(CHAT_WORKLOADS),
-           metavar="NAME,...", help=f"some of {', '.join(CHAT_WORKLOADS)} (default all)")
+           metavar="NAME,...", help=f"out of {', '.join(CHAT_WORKLOADS)} (default all)")
     option("--servers", type=names(CHAT_SERVERS), metavar="KEY,...",
-           help=f"some of {', '.join(CHAT_SERVERS)} (default ringlet,limit)")
+           help=f"out of {', '.join(CHAT_SERVERS)} (default ringlet,limit)")
     option("--json", type=pathlib.Path, metavar="FILE",
            help="raw results (default DIR/bench/chat.json)")
-    option("--strict", action="store_true", help="exit with 3 when the median misses a goal")
+    option("--strict", action="store_true", help="exit with status 3 if a median misses its goal")
     options = parser.parse_args(arguments)
     options.json = options.json or options.build / "bench" / "chat.json"
     return options

@@ -1,8 +1,8 @@
-// Whether one member gets every message of its room exactly once, and each sender's in order.
+// Checks that one member gets every message of its room exactly once, and each sender's in order.
 //
-// In order is the rule, and costs one comparison with what is expected next of that sender. What is
-// left out goes to a map of gaps; a message that comes later after all is taken out of its gap, so
-// what comes late and what comes twice can be told apart, and what stays in a gap is lost.
+// A message in order, the usual case, costs one comparison with the next number expected of that
+// sender. Skipped messages go to a map of gaps. A message that arrives late is removed from its
+// gap, so late and duplicate messages can be distinguished; messages that stay in a gap are lost.
 #pragma once
 
 #include <cstddef>
@@ -14,13 +14,13 @@
 
 namespace bench {
 
-/// What came of the messages, of all members together.
+/// The outcome of all messages, for all members together.
 struct chat_tally {
-  std::uint64_t delivered = 0;     // Once each.
-  std::uint64_t lost = 0;          // Known when all is over.
-  std::uint64_t doubled = 0;       // Came once more.
-  std::uint64_t out_of_order = 0;  // Came after a later one of its sender.
-  std::uint64_t foreign = 0;       // Lines that no member of this room sent so.
+  std::uint64_t delivered = 0;     // Without duplicates.
+  std::uint64_t lost = 0;          // Known at the end of the run.
+  std::uint64_t doubled = 0;       // Arrived again.
+  std::uint64_t out_of_order = 0;  // Arrived after a later message of the same sender.
+  std::uint64_t foreign = 0;       // Lines that no member of the room sent in this form.
 
   bool is_good() const { return lost + doubled + out_of_order + foreign == 0; }
 };
@@ -32,7 +32,7 @@ class chat_check {
 
   std::size_t senders() const noexcept { return next_.size(); }
 
-  /// Message `sequence` of `sender` came.
+  /// Message `sequence` of `sender` has arrived.
   void on_message(std::size_t sender, std::uint32_t sequence, chat_tally& tally) {
     std::uint32_t& next = next_[sender];
     if (sequence != next) [[unlikely]] {
@@ -44,19 +44,19 @@ class chat_check {
     ++tally.delivered;
   }
 
-  /// Whether `sent` messages of `sender` came, or are in a gap that others have passed.
+  /// Whether the first `sent` messages of `sender` have arrived or are in a gap.
   bool has_all(std::size_t sender, std::uint32_t sent) const noexcept {
     return next_[sender] >= sent;
   }
   bool has_gaps() const noexcept { return !gaps_.empty(); }
 
-  /// Messages that were passed over and never came.
+  /// The number of messages that were skipped and never arrived.
   std::uint64_t in_gaps() const {
     std::uint64_t sum = 0;
     for (const auto& [begin, end] : gaps_) sum += end - begin.second;
     return sum;
   }
-  /// Messages of `sender`, of those `sent`, after the last that came.
+  /// How many of the `sent` messages of `sender` are missing after the last one that arrived.
   std::uint64_t missing_at_end(std::size_t sender, std::uint32_t sent) const noexcept {
     return sent > next_[sender] ? sent - next_[sender] : 0;
   }
@@ -79,8 +79,8 @@ class chat_check {
     ++tally.delivered;
   }
 
-  std::vector<std::uint32_t> next_;  // Of each sender: the number of the message to come.
-  // {sender, first message that is missing} -> the one that came next.
+  std::vector<std::uint32_t> next_;  // For each sender, the number of the next message.
+  // {sender, first missing message} -> the next message that arrived.
   std::map<std::pair<std::size_t, std::uint32_t>, std::uint32_t> gaps_;
 };
 

@@ -1,4 +1,4 @@
-// The yardstick: a chat server written straight on liburing, that does nothing but hand out lines.
+// The yardstick: a chat server written directly on liburing that only distributes lines.
 //
 //     $ ./build/bench/chat_limit --port 9090
 //     listening on 127.0.0.1:9090
@@ -9,15 +9,15 @@
 //     [lobby] ann: hello
 //     * goodbye
 //
-// It speaks as much of the protocol of examples/chat_server as chat_load.cpp needs: the nickname,
-// /join, /quit, text. Each line is put together once, then appended to what is pending for every
-// member of the room; what is pending for a member goes out in one send as soon as the one before
-// it has ended, so a member that falls behind costs fewer sends, not more. The ring, its flags and
-// its buffers are those of echo_limit.cpp.
+// It implements the part of the examples/chat_server protocol that chat_load.cpp needs: the
+// nickname, /join, /quit, text. Each line is built once, then appended to the pending bytes of
+// every member of the room. A member's pending bytes go out in one send as soon as its previous
+// send has ended, so a member that falls behind costs fewer sends, not more. The ring, its flags
+// and its buffers are those of echo_limit.cpp.
 //
-// Left out, because it costs nothing for each line that is handed out, or because a server must not
-// be measured with it: unique nicknames, history, all other commands; and any bound on what is
-// pending for a member that does not read. Never use it for more than measuring.
+// Leaves out whatever adds no cost per delivered line: unique nicknames, history, all other
+// commands. Also leaves out any limit on the pending bytes of a member that does not read, so use
+// it only for measuring.
 #include <liburing.h>
 
 #include <sys/socket.h>
@@ -39,16 +39,16 @@ namespace {
 
 constexpr unsigned submission_entries = 1024;
 constexpr unsigned completion_entries = 8192;
-// After at most this many completions what they made pending is sent.
+// At most this many completions are handled before pending bytes are sent.
 constexpr unsigned completions_per_turn = 1024;
 
-// Lines are short, and what a turn received is parsed before the next one: few buffers do.
+// Lines are short, and each turn parses what it received, so a few buffers suffice.
 constexpr std::uint16_t buffer_count = 256;
 constexpr std::size_t buffer_size = 4 * 1024;
 
 constexpr std::size_t line_max = 4096;
 
-// What a completion is about. It sits in the low bits of user_data, below the member's address.
+// What a completion is for, in the low bits of user_data, below the member's address.
 enum class kind : std::uint64_t { accept, accept_pause, receive, send };
 constexpr std::uint64_t kind_mask = 3;
 
@@ -58,19 +58,19 @@ struct alignas(8) member {
   explicit member(int descriptor) : fd(descriptor) {}
 
   int fd;
-  bool receiving = false;  // A receive is in flight; its final completion is still to come.
-  bool sending = false;    // So is a send of `outgoing`.
-  bool touched = false;    // It is in server::touched_.
-  bool ended = false;      // It says no more: it said /quit, its stream ended, or it is gone.
-  bool broken = false;     // Nothing can be said to it any more.
-  std::size_t sent = 0;    // How much of `outgoing` has gone out.
+  bool receiving = false;  // A receive is in flight: its last completion has not arrived.
+  bool sending = false;    // A send of `outgoing` is in flight.
+  bool touched = false;    // The member is in server::touched_.
+  bool ended = false;      // It sends no more: /quit, the end of its stream, or an error.
+  bool broken = false;     // Nothing more can be sent to it.
+  std::size_t sent = 0;    // Bytes of `outgoing` that have been sent.
   std::string outgoing;    // Belongs to the kernel while `sending`.
-  std::string pending;     // What comes after it.
+  std::string pending;     // Bytes to send after `outgoing`.
   room* in = nullptr;
   std::size_t place = 0;  // Its index in in->members.
   std::string nick;
-  std::string prefix;  // What each line of it begins with: `[ROOM] NICK: `.
-  std::string line;    // The beginning of a line whose end has not come.
+  std::string prefix;  // The beginning of each of its lines: `[ROOM] NICK: `.
+  std::string line;    // An incomplete line.
 };
 
 struct room {
@@ -98,7 +98,7 @@ class server {
       ring_.submit_and_wait();
       ring_.for_each_completion(completions_per_turn,
                                 [this](const io_uring_cqe& completion) { handle(completion); });
-      // Members that leave touch others, which come at the end of the list.
+      // Members that leave touch other members, which are appended to the list.
       for (std::size_t index = 0; index < touched_.size(); ++index) pump(*touched_[index]);
       touched_.clear();
     }
@@ -128,7 +128,7 @@ class server {
 
   // --- One member --------------------------------------------------------------------------------
 
-  // Has the member pumped at the end of the turn. Until then what is said to it gathers.
+  // Marks the member to be pumped at the end of the turn. Until then its pending bytes accumulate.
   void touch(member& who) {
     if (who.touched) return;
     who.touched = true;
@@ -141,7 +141,7 @@ class server {
     touch(who);
   }
 
-  // Starts what the member can do next, or ends it.
+  // Starts the member's next send and receive, or closes it.
   void pump(member& who) {
     who.touched = false;
     if (who.ended) leave_room(who);
@@ -151,7 +151,7 @@ class server {
       ring_.arm_receive(who.fd, name_of(&who, kind::receive));
     }
     if (!who.ended || who.sending) return;
-    // All has been said. A receive that is still in flight ends when the socket is shut down.
+    // Everything has been sent. Shutting the socket down ends a receive that is still in flight.
     if (who.receiving) {
       ::shutdown(who.fd, SHUT_RDWR);
       return;
@@ -196,7 +196,7 @@ class server {
     if (!who.receiving) touch(who);
   }
 
-  // --- What it says ------------------------------------------------------------------------------
+  // --- Lines from a member -----------------------------------------------------------------------
 
   void take(member& who, std::string_view data) {
     while (!data.empty() && !who.ended) {
@@ -233,13 +233,13 @@ class server {
   }
 
   void on_nick(member& who, std::string_view nick) {
-    if (!is_name(nick)) return say(who, "* this is no nickname: 1 to 32 letters without blanks\n");
+    if (!is_name(nick)) return say(who, "* invalid nickname: 1 to 32 letters without blanks\n");
     who.nick = nick;
     say(who, "* hello, " + who.nick + ": /join ROOM lets you talk\n");
   }
 
   void on_join(member& who, std::string_view name) {
-    if (!is_name(name)) return say(who, "* this is no name of a room\n");
+    if (!is_name(name)) return say(who, "* invalid room name\n");
     leave_room(who);
     std::unique_ptr<room>& entered = rooms_[std::string(name)];
     if (entered == nullptr) entered = std::make_unique<room>(room{std::string(name), {}});
@@ -270,7 +270,7 @@ class server {
   bench::hand_ring<buffer_count, buffer_size> ring_;
   std::unordered_map<std::string, std::unique_ptr<room>> rooms_;
   std::vector<member*> touched_;
-  std::string text_;  // The line that is being handed out; kept for its memory.
+  std::string text_;  // The line being distributed; kept to reuse its memory.
 };
 
 void serve(int listener) { std::make_unique<server>(listener)->run(); }

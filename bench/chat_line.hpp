@@ -1,12 +1,13 @@
-// The lines that chat_load.cpp sends and gets back: every character of them is known beforehand but
-// the number of the message, so that reading one is a comparison and takes no search.
+// The lines that chat_load.cpp sends and receives. The format is fixed, so reading a line takes
+// comparisons but no search.
 //
 //     sent by a member    SSSSSSSSQQQQQQQQTTTTTTTTTTTTTTTT...filler...
-//     handed out          [rRRRRRRRR] mSSSSSSSS: SSSSSSSSQQQQQQQQTTTTTTTTTTTTTTTT...filler...
+//     distributed         [rRRRRRRRR] mSSSSSSSS: SSSSSSSSQQQQQQQQTTTTTTTTTTTTTTTT...filler...
 //
-// R is the room, S the sender, Q the number of the message, counted from 0 for each sender, T when
-// it was due, in nanoseconds since the start; all are hexadecimal. Rooms and senders are numbered
-// from a base that differs from run to run, so what another run left behind is not taken for ours.
+// R is the room, S the sender, Q the number of the message (from 0 for each sender), T the time at
+// which it was due, in nanoseconds since the start; all are hexadecimal. Rooms and senders are
+// numbered from a base that differs between runs, so lines left over from another run are not
+// mistaken for ours.
 #pragma once
 
 #include <bit>
@@ -30,8 +31,7 @@ inline std::uint64_t hex_of(std::uint32_t value) noexcept {
   return nibbles + 0x3030303030303030 + letters * ('a' - '0' - 10);
 }
 
-/// The reverse, for what hex_of() yielded. Anything else gives some number whose hex_of() is not
-/// this text.
+/// The inverse of hex_of(). For any other text, returns a number whose hex_of() differs from it.
 inline std::uint32_t value_of_hex(std::uint64_t text) noexcept {
   const std::uint64_t letters = (text >> 6) & 0x0101010101010101;
   std::uint64_t nibbles = (text & 0x0f0f0f0f0f0f0f0f) + 9 * letters;
@@ -49,23 +49,23 @@ inline void store_eight(char* to, std::uint64_t eight) noexcept {
   std::memcpy(to, &eight, sizeof eight);
 }
 
-/// Names of rooms and members: a letter and eight characters.
+/// The name of a room or member: a letter and eight hexadecimal characters.
 inline std::string name_of(char letter, std::uint32_t number) {
   std::string name(9, letter);
   store_eight(name.data() + 1, hex_of(number));
   return name;
 }
 
-/// What one handed out line says.
+/// The content of one distributed line.
 struct chat_message {
   std::uint32_t sender;
   std::uint32_t sequence;
 };
 
-/// The line with everything that all messages of one room have in common.
+/// The parts of a line that all messages of one room have in common.
 class chat_line {
  public:
-  static constexpr std::size_t text_min = 32;  // The numbers.
+  static constexpr std::size_t text_min = 32;  // Sender, number and time.
 
   chat_line(std::uint32_t room, std::size_t text_size)
       : model_("[" + name_of('r', room) + "] " + name_of('m', 0) + ": ") {
@@ -75,10 +75,10 @@ class chat_line {
     model_ += '\n';
   }
 
-  /// Bytes of the line as it is handed out, with its end.
+  /// The length of a distributed line in bytes, with its LF.
   std::size_t size() const noexcept { return model_.size(); }
 
-  /// Writes message `sequence`, due at `due_ns`, as a member sends it.
+  /// Writes a message, due at `due_ns`, in the form that a member sends.
   void write(std::string& to, const chat_message& message, std::uint64_t due_ns) const {
     to.assign(model_, text_at);
     char* at = to.data();
@@ -88,8 +88,8 @@ class chat_line {
     store_eight(at + 24, hex_of(static_cast<std::uint32_t>(due_ns)));
   }
 
-  /// Whether the size() bytes at `line` are a message of this room. Its sender and time are
-  /// looked at by has_time().
+  /// Whether the size() bytes at `line` are a message of this room. Does not check that the sender
+  /// exists; has_time() checks the time.
   bool read(const char* line, chat_message& message) const noexcept {
     const char* const text = line + text_at;
     const std::uint64_t sender = load_eight(line + nick_at);
@@ -102,7 +102,7 @@ class chat_line {
                        model_.size() - text_at - text_min) == 0;
   }
 
-  /// Whether that message says that it was due at `due_ns`.
+  /// Whether the message at `line` has the due time `due_ns`.
   static bool has_time(const char* line, std::uint64_t due_ns) noexcept {
     const char* const time = line + text_at + 16;
     return load_eight(time) == hex_of(static_cast<std::uint32_t>(due_ns >> 32)) &&

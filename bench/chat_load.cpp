@@ -6,18 +6,18 @@
 //       100.0 messages/s sent of 100.0 offered, 49983 deliveries/s
 //       ...
 //
-// The load is open: each member has a timetable, all timetables are staggered evenly, and latency
-// counts from the time a message was due, so a server that holds up its members cannot hide that.
-// What it holds up goes out late, or not at all: offered and sent are both shown. A run has four
-// phases: all members enter their rooms; warm-up and the measured window; what is under way may
-// come; all members leave. The exit status is 1 if any line was lost, came twice, came out of order
-// or from nowhere, or if a member was dropped.
+// The load is open: each member has a schedule, all schedules are staggered evenly, and latency
+// counts from the time at which a message was due. So a server that delays its members cannot hide
+// the delay: their messages go out late or not at all, and the report shows messages offered and
+// messages sent. A run has four phases: all members enter their rooms; warm-up and the measured
+// window; lines in flight may still arrive; all members leave. The exit status is 1 if any line was
+// lost, duplicated, out of order or not sent by a member, or if a member was dropped.
 //
-// While lines are under way this program does not sleep. On one machine it is the server's core
-// that would have to wake it, for every line that it waits for: a tenth to a quarter of what the
-// server takes for a line then, which says nothing about the server.
+// While lines are in flight, this program does not sleep. On one machine the server's core would
+// have to wake it for each line: a tenth to a quarter of the server's time for a line, which says
+// nothing about the server.
 //
-// A ringlet program of one thread, with two fibers a member: one reads, one writes.
+// A ringlet program with one thread and two fibers per member: one reads, one writes.
 #include <ringlet/ringlet.hpp>
 
 #include <unistd.h>
@@ -49,19 +49,19 @@ using bench::chat_room;
 
 namespace {
 
-// Members that are connecting at the same time: below the backlog of any sensible server.
+// At most this many members connect at the same time: below the backlog of any sensible server.
 constexpr std::size_t connecting_max = 256;
-// How long nothing may come until what is awaited counts as lost, and how long it may take at all.
+// Missing lines count as lost after this long without any arrival, and after this long in total.
 constexpr std::chrono::seconds patience(5);
 constexpr std::chrono::seconds patience_in_all(30);
-// Every member that enters is announced to its room, so rooms of idle ones must not be large.
+// Each new member is announced to its room, so rooms of idle members must be small.
 constexpr std::size_t idle_in_room = 100;
-// Members that never read get little room for what they do not read.
+// Members that never read get a small receive buffer.
 constexpr int silent_receive_buffer = 4 * 1024;
 
 // --- Members and rooms ---------------------------------------------------------------------------
 
-// Numbers of rooms and members have 20 bits, those above are this run's.
+// Room and member numbers have 20 bits; the bits above identify this run.
 std::uint32_t numbering_base() { return static_cast<std::uint32_t>(::getpid() & 0xfff) << 20; }
 
 chat_room& add_room(chat_campaign& all) {
@@ -80,7 +80,7 @@ void make_members(chat_campaign& all, std::deque<chat_member>& members) {
     room.first_sender = number;
     const std::size_t size = (options.members - index + options.rooms - 1) / options.rooms;
     for (std::size_t place = 0; place < size; ++place) {
-      // Each room has its turn before one has it again.
+      // Round robin over the rooms.
       const double turn = static_cast<double>(place * options.rooms + index);
       const double phase_s = interval_s * turn / static_cast<double>(options.members);
       room.phase_ns.push_back(static_cast<std::uint64_t>(phase_s * 1e9));
@@ -116,8 +116,8 @@ task<> listen(chat_member& who) {
   }
 }
 
-// The same for a member that reads no more once it is in its room. receive() would go on reading
-// ahead.
+// The same for a member that stops reading once it is in its room. It uses read_some() because
+// receive() would keep reading ahead.
 task<> listen_until_inside(chat_member& who) {
   std::vector<std::byte> memory(silent_receive_buffer);
   try {
@@ -145,7 +145,7 @@ task<> enter(chat_member& who, address server, std::vector<fiber<>>& listeners) 
   }
 }
 
-// Whether all are in their rooms.
+// Returns whether all members are in their rooms.
 task<bool> enter_all(chat_campaign& all, std::deque<chat_member>& members,
                      std::vector<fiber<>>& listeners) {
   const auto server = address::parse(all.options.host, all.options.port);
@@ -154,7 +154,7 @@ task<bool> enter_all(chat_campaign& all, std::deque<chat_member>& members,
     const std::size_t end = std::min(made + connecting_max, members.size());
     for (; made < end; ++made) batch.push_back(spawn(enter(members[made], server, listeners)));
     co_await joinall(batch);
-    if (!all.report.errors.empty()) break;  // The rest would hardly fare better.
+    if (!all.report.errors.empty()) break;  // The rest would hardly succeed.
   }
   std::size_t joined_before = 0;
   auto quiet_since = bench::chat_clock::now();
@@ -200,8 +200,8 @@ task<> talk(chat_campaign& all, chat_member& who) {
   }
 }
 
-// Keeps this program awake as long as something is under way; not for long, for what is lost never
-// comes. Where something always is, there is no time to sleep anyhow.
+// Keeps this program awake while lines are in flight, for at most 20 ms at a time: lost lines never
+// arrive. If lines are always in flight, there is no time to sleep anyway.
 task<> stay_awake(chat_campaign& all) {
   constexpr std::uint64_t longest_ns = 20'000'000;
   for (;;) {
@@ -213,7 +213,7 @@ task<> stay_awake(chat_campaign& all) {
   }
 }
 
-// Until `end`, or until no member is left.
+// Waits until `end_ns`, or until no member is left.
 task<> let_pass(chat_campaign& all, const std::deque<chat_member>& members, std::uint64_t end_ns,
                 const char* what) {
   const bool shown = ::isatty(STDERR_FILENO) == 1;
@@ -251,7 +251,7 @@ task<> measure(chat_campaign& all, const std::deque<chat_member>& members,
   }
 }
 
-// --- What is under way ---------------------------------------------------------------------------
+// --- Lines in flight -----------------------------------------------------------------------------
 
 bool has_all(const chat_member& who) {
   if (!who.alive || who.role != chat_role::talker) return true;
@@ -275,7 +275,7 @@ task<> let_arrive(chat_campaign& all, const std::deque<chat_member>& members) {
   }
 }
 
-// A member that was dropped misses nothing, and its last lines are not awaited.
+// A dropped member loses nothing, and the last lines from it are not expected by the rest.
 void count_lost(chat_campaign& all, const std::deque<chat_member>& members) {
   for (const chat_member& who : members) {
     if (!who.alive || who.role != chat_role::talker) continue;
@@ -288,8 +288,8 @@ void count_lost(chat_campaign& all, const std::deque<chat_member>& members) {
 
 // --- Leaving -------------------------------------------------------------------------------------
 
-// Reads what a silent member left unread, until nothing comes any more: where that is the end of
-// the stream, the server has dropped it. The system on the server's side may hold megabytes.
+// Reads what a silent member left unread, until nothing more arrives. If that is the end of the
+// stream, the server has dropped the member. The server's system may hold megabytes for it.
 task<> catch_up(chat_member& who) {
   const auto end = bench::chat_clock::now() + patience;
   std::vector<std::byte> memory(64 * 1024);
@@ -306,7 +306,7 @@ task<> catch_up(chat_member& who) {
   }
 }
 
-// The server must have forgotten us when this program ends, so that the next one may begin.
+// The server must have released the names before this program ends, so that another can start.
 task<> leave(chat_member& who) {
   try {
     const bool can_say = who.joined && !who.writing;

@@ -1,4 +1,4 @@
-// What the chat load generator can be told, and how it checks that it makes sense.
+// The options of the chat load generator, and their ranges.
 #pragma once
 
 #include <cstddef>
@@ -10,14 +10,14 @@ namespace bench {
 
 struct chat_load_options : load_target {
   std::size_t members = 500;
-  std::size_t rooms = 1;   // The members are spread over them.
-  double rate = 1;         // Messages a second of each member.
-  double total_rate = 0;   // Of all members together, instead of `rate` if it is not 0.
-  std::size_t size = 64;   // Bytes of the text of one message.
-  double duration_s = 3;   // Of the measured window.
+  std::size_t rooms = 1;   // The members are distributed over them.
+  double rate = 1;         // Messages per second from each member.
+  double total_rate = 0;   // From all members together; replaces `rate` if not 0.
+  std::size_t size = 64;   // Bytes of text per message.
+  double duration_s = 3;   // The measured window.
   double warmup_s = 0.5;   // Before it, once all members are in their rooms.
-  std::size_t silent = 0;  // Further members that never read.
-  std::size_t idle = 0;    // Further members in rooms where no member talks.
+  std::size_t silent = 0;  // Additional members that never read.
+  std::size_t idle = 0;    // Additional members in rooms where no member talks.
 
   double messages_per_s() const {
     return total_rate > 0 ? total_rate : rate * static_cast<double>(members);
@@ -25,8 +25,8 @@ struct chat_load_options : load_target {
   std::size_t connections() const { return members + silent + idle; }
 };
 
-/// Reads the command line. Returns the exit status if the program is to end at once: after --help,
-/// or after a sentence about what was wrong.
+/// Reads the command line. Returns an exit status if the program should end: after --help, or after
+/// printing what is wrong.
 std::optional<int> read_command_line(int argc, char** argv, chat_load_options& options);
 
 }  // namespace bench

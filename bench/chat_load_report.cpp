@@ -1,4 +1,4 @@
-// How chat_load_report.hpp is written.
+// Prints a chat_load_report and writes it as JSON.
 #include "chat_load_report.hpp"
 
 #include <nlohmann/json.hpp>
@@ -83,12 +83,12 @@ void print(const chat_load_options& options, const chat_load_report& report) {
     std::printf("  nothing was delivered in this time\n");
   }
   if (options.silent > 0) {
-    std::printf("  of %zu members that never read the server dropped %llu\n", options.silent,
-                static_cast<unsigned long long>(report.silent_dropped));
+    std::printf("  members that never read: %zu, of which the server dropped %llu\n",
+                options.silent, static_cast<unsigned long long>(report.silent_dropped));
   }
 }
 
-// One line for each thing that went wrong, on standard error.
+// Prints one line per kind of fault to standard error.
 void print_faults(const chat_load_report& report) {
   const auto line = [](std::uint64_t count, const char* what, const std::string& more = {}) {
     if (count == 0) return;
@@ -97,10 +97,10 @@ void print_faults(const chat_load_report& report) {
   };
   line(report.members_dropped, "members were dropped");
   line(report.tally.lost, "deliveries were lost");
-  line(report.tally.doubled, "deliveries came twice");
-  line(report.tally.out_of_order, "deliveries came after a later one of their sender");
+  line(report.tally.doubled, "deliveries arrived twice");
+  line(report.tally.out_of_order, "deliveries arrived after a later one of their sender");
   line(report.tally.foreign,
-       "lines are none that a member of the room sent; the first: ", report.foreign_line);
+       "lines were not sent by a member of the room; the first: ", report.foreign_line);
   for (const auto& [kind, times] : report.errors) {
     std::fprintf(stderr, "  %s (%llu times)\n", kind.c_str(),
                  static_cast<unsigned long long>(times));

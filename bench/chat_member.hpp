@@ -1,9 +1,9 @@
-// One member of the chat load, and what all of them share: which member is in which room, which
-// one sends when, and what comes of each line that arrives.
+// One member of the chat load, and the state that all members share: rooms, schedules, and the
+// check of each line that arrives.
 //
-// This is where the load generator's time goes, so it takes no memory for a line and searches for
-// no end of one that is as expected: rooms and senders have numbers, all messages of a room have
-// one length, and when a message was due follows from its sender and its number.
+// The load generator spends most of its time here. So it does not allocate per line, and does not
+// search for the end of an expected line: rooms and senders have numbers, all messages of a room
+// have the same length, and the due time of a message follows from its sender and its number.
 #pragma once
 
 #include <ringlet/ringlet.hpp>
@@ -26,16 +26,16 @@ namespace bench {
 
 using chat_clock = std::chrono::steady_clock;
 
-/// A room, and its members that send, in the order of their numbers.
+/// A room and its senders, in the order of their numbers.
 struct chat_room {
   std::uint32_t number;
   chat_line line;
-  std::uint32_t first_sender = 0;       // The other senders follow.
-  std::vector<std::uint64_t> phase_ns;  // When the first message of each is due, from the start.
-  std::vector<std::uint32_t> sent;      // By each; 0 once it has been dropped.
+  std::uint32_t first_sender = 0;       // The numbers of the other senders follow.
+  std::vector<std::uint64_t> phase_ns;  // When each sender's first message is due, from the start.
+  std::vector<std::uint32_t> sent;      // Messages from each sender; 0 once it is dropped.
 };
 
-/// What all members share. Times count from `start`.
+/// Shared by all members. Times count from `start`.
 struct chat_campaign {
   explicit chat_campaign(chat_load_options chosen) : options(std::move(chosen)) {}
 
@@ -56,20 +56,20 @@ struct chat_campaign {
   std::deque<chat_room> rooms;
   chat_clock::time_point start = chat_clock::now();
   std::uint64_t interval_ns = 0;      // Between two messages of one member.
-  std::uint64_t window_begin_ns = 0;  // Messages due from here on
-  std::uint64_t window_size_ns = 0;   // and for so long have their latency taken.
+  std::uint64_t window_begin_ns = 0;  // The latency is recorded of messages that are due in
+  std::uint64_t window_size_ns = 0;   // this window.
   std::size_t joined = 0;
-  std::uint64_t awaited = 0;    // Deliveries of what was sent, when all have come.
-  ringlet::event is_under_way;  // Some have not.
+  std::uint64_t awaited = 0;    // Deliveries expected for the messages sent so far.
+  ringlet::event is_under_way;  // Some of them have not arrived.
   bool measuring = false;
   bool stopping = false;  // Nothing more is sent.
-  bool ending = false;    // The members are leaving: that a connection ends is no fault any more.
+  bool ending = false;    // The members are leaving: the end of a connection is not a fault.
 };
 
 enum class chat_role : std::uint8_t {
   talker,  // Sends and reads.
-  silent,  // Reads until it is in its room, and nothing from then on.
-  idle,    // Reads; but in its room no member talks.
+  silent,  // Reads until it is in its room, then stops reading.
+  idle,    // Reads, but no member of its room talks.
 };
 
 class chat_member {
@@ -84,7 +84,7 @@ class chat_member {
         place(place_in_room),
         check(what == chat_role::talker ? where.sent.size() : 0) {}
 
-  /// Bytes from the server, cut anywhere.
+  /// Takes bytes from the server, split anywhere.
   void take(std::string_view data) {
     const std::uint64_t now_ns = all.now_ns();
     if (!rest_.empty()) data = take_rest(data, now_ns);
@@ -103,7 +103,7 @@ class chat_member {
     }
   }
 
-  /// The connection is gone, or was never there.
+  /// The connection was lost or never established.
   void drop(const std::string& reason) {
     if (!alive) return;
     alive = false;
@@ -120,7 +120,7 @@ class chat_member {
     }
   }
 
-  /// What the server said last before it let the member in, for messages.
+  /// The server's last notice before the member was in its room, for error messages.
   std::string last_words() const {
     return last_notice_.empty() ? "" : " (the server said last: `" + last_notice_ + "`)";
   }
@@ -137,10 +137,10 @@ class chat_member {
   bool writing = false;
 
  private:
-  // More than a line of any server that keeps to the protocol.
+  // Longer than any line of a server that follows the protocol.
   static constexpr std::size_t rest_max = 64 * 1024;
 
-  // Completes the line that was cut. Returns what follows it.
+  // Completes the line that was split. Returns the bytes after it.
   std::string_view take_rest(std::string_view data, std::uint64_t now_ns) {
     const std::size_t end = data.find('\n');
     const std::size_t used = end == data.npos ? data.size() : end + 1;
@@ -182,7 +182,7 @@ class chat_member {
     ++all.joined;
   }
 
-  std::string rest_;  // The beginning of a line whose end has not come.
+  std::string rest_;  // An incomplete line.
   std::string last_notice_;
   std::string goodbye_;
 };

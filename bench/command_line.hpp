@@ -1,4 +1,4 @@
-// What reading a command line with CLI11 is in every program of this folder.
+// Command-line parsing with CLI11, shared by all programs of this folder.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -11,8 +11,7 @@
 
 namespace bench {
 
-/// Returns the exit status if the program is to end at once: after --help, or after a sentence
-/// about what was wrong.
+/// Returns an exit status if the program should end: after --help, or after printing what is wrong.
 inline std::optional<int> parse(CLI::App& app, int argc, char** argv) {
   try {
     app.parse(argc, argv);
@@ -31,11 +30,11 @@ inline void add_endpoint(CLI::App& app, std::string& host, const std::string& ab
       ->capture_default_str();
 }
 
-/// What all load generators have; `server` and `unit` say in --help what it is about.
+/// The options of both load generators. `server` and `unit` are the words for --help.
 inline void add_target(CLI::App& app, load_target& target, const std::string& server,
                        const std::string& unit) {
   add_endpoint(app, target.host, "Address of the " + server, target.port, "Its port", 1);
-  app.add_option("--pid", target.server_pid, "Process whose CPU time per " + unit + " is wanted")
+  app.add_option("--pid", target.server_pid, "Process whose CPU time per " + unit + " to report")
       ->check(CLI::PositiveNumber);
   app.add_option("--json", target.json_path, "File for the result as JSON, - for standard output");
 }

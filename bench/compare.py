@@ -1,19 +1,20 @@
 #!/usr/bin/env python3
-"""Measures echo servers side by side; what `./dev bench echo` and `./dev demo` run.
+"""Compares echo servers; run by `./dev bench echo` and `./dev demo`.
 
-    $ bench/compare.py demo --build build   ringlet next to a thread per connection, half a minute
-    $ bench/compare.py echo --build build   four workloads next to hand-written servers, with goals
+    $ bench/compare.py demo --build build   ringlet and a thread per connection, half a minute
+    $ bench/compare.py echo --build build   four workloads, hand-written servers, with goals
 
-You will see the conditions, one table, where ringlet is behind, and for `echo` which goals are met.
-Every raw result goes to a JSON file; `demo` also draws a picture.
+Prints the conditions, one table, where ringlet is behind, and for `echo` which goals are met. All
+raw results go to a JSON file; `demo` also draws a picture.
 
-Method. A machine that others use, or that changes its clock, moves by tens of percent within
-seconds, so two long runs one after the other compare the weather. Here all servers are up at once,
-idle but for the one being measured, and short rounds visit each in turn, in an order that rotates
-from one round to the next. What is reported is the median of the ratios within a round, with its
-95 % interval. While such an interval straddles a goal, more rounds are made, up to a bound. What is
-compared is the server's own CPU time, user and kernel, per message. Messages per second depend on
-the load generator as well; the share of its core that the server used is shown beside them.
+Method: the speed of a machine varies by tens of percent within seconds, because of other processes
+and changes of the clock rate, so two long runs one after the other mostly compare the state of the
+machine. Here all servers run at once, all idle except the one being measured, and short rounds
+visit each in turn, in an order that rotates from round to round. The result is the median of the
+ratios within a round, with its 95 % interval. While an interval contains a goal, more rounds are
+run, up to a limit. The quantity compared is the server's own CPU time, user and kernel, per
+message. Messages per second also depend on the load generator; the table shows how much of its core
+the server used.
 
 Exit status: 0 measured, 1 could not measure, 3 a goal is missed and --strict was given.
 """
@@ -25,7 +26,7 @@ import pathlib
 import resource
 import sys
 
-sys.dont_write_bytecode = True  # The source tree stays as it is.
+sys.dont_write_bytecode = True  # Leaves no files in the source tree.
 
 from comparison import conditions, files, report
 from comparison.processes import Cores, RunningServer, run_load, run_round
@@ -33,16 +34,16 @@ from comparison.series import ECHO_WORKLOADS, REPRESENTATIVE, SERVERS
 from comparison.series import Failure, Goal, Series, Workload
 from comparison.terminal import number, progress, run
 
-EXTENSION_ROUNDS = 5  # How many rounds are added at a time while an interval straddles a goal.
-EXTENSION_FACTOR = 3  # At most this many times the rounds asked for.
+EXTENSION_ROUNDS = 5  # Rounds added at a time while an interval contains a goal.
+EXTENSION_FACTOR = 3  # At most this many times the requested rounds.
 SPARE_DESCRIPTORS = 64  # For everything that is not a connection.
-FEWEST_ROUNDS = 6  # Below that there is no 95 % interval of a median.
+FEWEST_ROUNDS = 6  # With fewer there is no 95 % interval of a median.
 
 
 # What to measure.
 
 def make_plan(options, refusal):
-    """Which servers each workload visits: [(workload, keys)]. `refusal` is why there is no ring."""
+    """The servers that each workload visits: [(workload, keys)]. `refusal`: why io_uring failed."""
     if options.connections or options.size:
         workloads = [Workload(options.connections or REPRESENTATIVE.connections,
                               options.size or REPRESENTATIVE.size)]
@@ -51,11 +52,11 @@ def make_plan(options, refusal):
         workloads = options.workloads or default
     if options.servers:
         return [(workload, options.servers) for workload in workloads]
-    # Where io_uring is refused ringlet runs on epoll, and epoll by hand is what it can reach.
+    # Without io_uring ringlet runs on epoll, so hand-written epoll is the limit.
     limit = "epoll" if refusal else "limit"
     if options.mode == "demo":
         return [(workload, ["ringlet", limit, "threads"]) for workload in workloads]
-    # What is no goal elsewhere is measured only where it is quoted, or where it was asked for.
+    # Servers without a goal are measured only in the representative or in a single workload.
     everything = ["ringlet", "limit", "ringlet-epoll", "epoll", "threads"]
     if refusal:
         everything = ["ringlet", "epoll", "threads"]
@@ -78,9 +79,9 @@ def make_goals(plan, options):
 
 
 def check_beforehand(plan, options):
-    """All that can be known to fail is said before the first second is spent on measuring."""
+    """Fails before measuring begins if something is missing."""
     if not options.build.is_dir():
-        raise Failure(f"there is no build folder {options.build}: make one with `meson setup "
+        raise Failure(f"there is no build folder {options.build}: create it with `meson setup "
                       f"--buildtype=release {options.build}`")
     paths = {"bench/load"} | {SERVERS[key].path for _, keys in plan for key in keys}
     missing = sorted(path for path in paths if not os.access(options.build / path, os.X_OK))
@@ -98,7 +99,7 @@ def check_beforehand(plan, options):
 # Measuring.
 
 def straddled(series, goals):
-    """Servers whose ratio is still undecided: its interval lies on both sides of a goal."""
+    """Servers whose ratio is still undecided: its interval contains a goal."""
     ratios = [(goal, series.goal_ratio(goal)) for goal in goals]
     undecided = [goal for goal, ratio in ratios if ratio and ratio.low <= goal.limit < ratio.high]
     return list(dict.fromkeys(key for goal in undecided for key in (goal.subject, goal.base)))
@@ -174,24 +175,25 @@ def parse_servers(text):
     keys = list(dict.fromkeys(part.strip() for part in text.split(",")))
     for key in keys:
         if key not in SERVERS:
-            raise argparse.ArgumentTypeError(f"no server `{key}`; there are {', '.join(SERVERS)}")
+            raise argparse.ArgumentTypeError(f"no server `{key}`; known: {', '.join(SERVERS)}")
     return keys
 
 
 def parse_options(arguments):
-    parser = argparse.ArgumentParser(description="Measures echo servers side by side.",
+    parser = argparse.ArgumentParser(description="Compares echo servers.",
                                      formatter_class=argparse.RawTextHelpFormatter)
     option = parser.add_argument
     option("mode", choices=("echo", "demo"),
-           help="echo: four workloads and the goals\ndemo: one, in half a minute, with a picture")
+           help="echo: four workloads and the goals\n"
+                "demo: one workload in half a minute, with a picture")
     option("--build", type=pathlib.Path, default=pathlib.Path("build"), metavar="DIR",
            help="build folder (default build)")
     option("--pairs", type=number(int, FEWEST_ROUNDS), default=15, metavar="N",
-           help="rounds, each of which visits every server (default 15)")
+           help="rounds; each visits every server once (default 15)")
     option("--seconds", type=number(float, 0.01), metavar="S",
-           help="measured seconds of a visit (default 0.5, for demo 0.4)")
+           help="measured seconds per visit (default 0.5, for demo 0.4)")
     option("--warmup", type=number(float, 0), default=0.1, metavar="S",
-           help="seconds before them (default 0.1)")
+           help="seconds of warm-up per visit (default 0.1)")
     option("--depth", type=number(int, 1), default=1, metavar="N",
            help="messages in flight on each connection (default 1)")
     option("--workloads", type=parse_workloads, metavar="NxB,...",
@@ -201,12 +203,12 @@ def parse_options(arguments):
     option("--size", type=number(int, 1), metavar="B",
            help="a single workload, with messages of this many bytes (default 64)")
     option("--servers", type=parse_servers, metavar="KEY,...",
-           help=f"the servers to visit in every workload, of\n{', '.join(SERVERS)}")
+           help=f"servers to visit in every workload, out of\n{', '.join(SERVERS)}")
     option("--json", type=pathlib.Path, metavar="FILE",
            help="raw results (default DIR/bench/MODE.json)")
     option("--svg", type=pathlib.Path, metavar="FILE",
            help="picture (default for demo DIR/bench/demo.svg)")
-    option("--strict", action="store_true", help="exit with 3 when the median misses a goal")
+    option("--strict", action="store_true", help="exit with status 3 if a median misses its goal")
     options = parser.parse_args(arguments)
     if options.workloads and (options.connections or options.size):
         parser.error("--workloads cannot be combined with --connections and --size")

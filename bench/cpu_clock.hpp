@@ -1,8 +1,8 @@
-// How much CPU time a process, all its threads together, has used so far: ours or another one's.
+// The CPU time that this or another process has used so far, all threads together.
 //
-// The kernel keeps this to the nanosecond, in user and kernel mode alike, so the difference between
-// two readings divided by the messages in between is the cost of a message, even over half a
-// second. For a foreign process clock_getcpuclockid(3) needs no permission.
+// The kernel counts it in nanoseconds, for user and kernel mode alike. So the difference between
+// two readings, divided by the number of messages in between, is the cost of a message, even over
+// half a second. clock_getcpuclockid(3) needs no permission to read another process.
 #pragma once
 
 #include <time.h>
@@ -17,7 +17,7 @@ namespace bench {
 
 class cpu_clock {
  public:
-  /// The clock of process `pid`. Throws std::system_error when there is no such process.
+  /// The clock of process `pid`. Throws std::system_error if there is no such process.
   explicit cpu_clock(pid_t pid) {
     const int error = ::clock_getcpuclockid(pid, &id_);
     if (error != 0) {
@@ -29,7 +29,7 @@ class cpu_clock {
   /// The clock of the calling process.
   cpu_clock() noexcept = default;
 
-  /// Throws std::system_error when the process has ended.
+  /// Throws std::system_error if the process has ended.
   std::uint64_t now_ns() const {
     timespec time{};
     if (::clock_gettime(id_, &time) != 0) {

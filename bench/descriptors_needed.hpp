@@ -1,4 +1,4 @@
-// The load generators' first step: every connection takes a descriptor.
+// The first step of both load generators: enough descriptors for all connections.
 #pragma once
 
 #include <ringlet/descriptor_limit.hpp>
@@ -9,8 +9,7 @@
 
 namespace bench {
 
-/// Raises the limit on descriptors, and ends the program if it is too low for that many
-/// connections.
+/// Raises the limit on descriptors. Ends the program if it is still too low.
 inline void require_descriptors(std::size_t connections) {
   constexpr std::size_t own = 16;
   const std::size_t limit = ringlet::raise_descriptor_limit();

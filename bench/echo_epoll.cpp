@@ -5,15 +5,15 @@
 //     $ printf 'hello\n' | nc -N 127.0.0.1 9090
 //     hello
 //
-// You will see every byte come back. One thread, edge-triggered, and every call is tried before it
-// is waited for: a message costs one recv, one send and its share of an epoll_wait. Three things
-// make it two calls a message and not three or four:
+// Every byte comes back. One thread, edge-triggered, and every call is tried before waiting: a
+// message costs one recv, one send and its share of an epoll_wait. Three choices keep it at two
+// calls per message instead of three or four:
 //
 //   - Both directions are registered once, when the connection is accepted, and never changed.
-//   - A read that fills less than the buffer has emptied the socket (epoll(7), question 9), so the
-//     recv that would only say EAGAIN is left out, unless the event said that the peer has ended.
-//   - All connections share one receive buffer, which stays in the cache. Only what a slow peer
-//     leaves unsent is copied aside, and nothing more is read from it until it has taken that.
+//   - A read that does not fill the buffer has emptied the socket (epoll(7), question 9), so the
+//     recv that would only return EAGAIN is skipped, unless the event said that the peer has ended.
+//   - All connections share one receive buffer, which stays in the cache. Only bytes that a slow
+//     peer does not accept are copied, and nothing more is read from it until it accepts them.
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -32,22 +32,21 @@ namespace {
 constexpr std::size_t buffer_size = 64 * 1024;
 constexpr std::uint32_t interest = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
-// How often one connection is read before other ones get their turn, and how many are accepted.
+// Limits per turn: reads from one connection, and accepted connections.
 constexpr int reads_per_turn = 8;
 constexpr int accepts_per_turn = 64;
 
 struct connection {
   int fd = -1;
-  std::vector<char>
-      unsent;            // What the peer's window did not take. Reading pauses while there is some.
-  std::size_t sent = 0;  // How much of `unsent` has gone out since.
+  std::vector<char> unsent;  // Not accepted by the socket. Until it is sent, reading pauses.
+  std::size_t sent = 0;      // Bytes of `unsent` that have been sent since.
 };
 
 enum class progress { blocked, again, over };
 
 std::array<char, buffer_size> buffer;
 
-// blocked: the socket takes no more now. again: all is sent. over: the peer is gone.
+// blocked: the socket accepts no more now. again: everything is sent. over: the peer is gone.
 progress send_some(int fd, const char* data, std::size_t size, std::size_t& sent) {
   while (sent < size) {
     const ssize_t count = ::send(fd, data + sent, size - sent, MSG_NOSIGNAL);
@@ -65,13 +64,13 @@ progress send_some(int fd, const char* data, std::size_t size, std::size_t& sent
 progress send_rest(connection& peer) {
   const progress result = send_some(peer.fd, peer.unsent.data(), peer.unsent.size(), peer.sent);
   if (result == progress::again) {
-    peer.unsent = {};  // Memory is given back: slow peers are few, and idle ones may be many.
+    peer.unsent = {};  // Frees the memory: slow peers are few, and idle ones may be many.
     peer.sent = 0;
   }
   return result;
 }
 
-// Echoes until the socket is empty, or full, or this connection has had its turn (again).
+// Echoes until the socket is empty or full (blocked), or the limit per turn is reached (again).
 progress echo(connection& peer, bool ended) {
   for (int reads = 0; reads < reads_per_turn; ++reads) {
     const ssize_t count = ::recv(peer.fd, buffer.data(), buffer.size(), 0);
@@ -95,21 +94,21 @@ void on_event(int poller, connection* peer, std::uint32_t events) {
   const bool ended = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
   bool had_unsent = !peer->unsent.empty();
   progress result = had_unsent ? send_rest(*peer) : progress::again;
-  // Edges that came while reading was paused are past, so a read after a pause continues until
+  // Edges that occurred while reading was paused are lost, so a read after a pause continues until
   // EAGAIN.
   if (result == progress::again) result = echo(*peer, ended || had_unsent);
   if (result == progress::again) {
-    // Modifying looks at the socket anew and queues it behind those that are ready already.
+    // EPOLL_CTL_MOD checks the socket again and queues it behind those that are already ready.
     epoll_event event{interest, {.ptr = peer}};
     if (::epoll_ctl(poller, EPOLL_CTL_MOD, peer->fd, &event) != 0) result = progress::over;
   }
   if (result == progress::over) {
     ::close(peer->fd);
-    delete peer;  // No other event of this batch can name it: epoll reports a descriptor once.
+    delete peer;  // No other event of this batch refers to it: epoll reports a descriptor once.
   }
 }
 
-// False when accepting has to pause.
+// False if accepting has to pause.
 bool accept_some(int poller, int listener) {
   for (int accepted = 0; accepted < accepts_per_turn; ++accepted) {
     const int fd = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -157,8 +156,8 @@ void serve(int listener) {
         on_event(poller, static_cast<connection*>(event.data.ptr), event.events);
       }
     }
-    // The listening socket is level-triggered: while accepting pauses it has to be taken out, or it
-    // would keep epoll_wait from sleeping.
+    // The listening socket is level-triggered. While accepting pauses, its events are turned off;
+    // otherwise epoll_wait would not sleep.
     if (accept_now && accept_some(poller, listener) != accepting) {
       accepting = !accepting;
       set_listening(poller, listener, accepting, EPOLL_CTL_MOD);

@@ -1,31 +1,31 @@
-// The yardstick: an echo server written straight on liburing, as fast as the kernel allows here.
+// The yardstick: an echo server written directly on liburing, as fast as the kernel allows here.
 //
 //     $ ./build/bench/echo_limit --port 9090
 //     listening on 127.0.0.1:9090
 //     $ printf 'hello\n' | nc -N 127.0.0.1 9090
 //     hello
 //
-// You will see every byte come back. One thread, one ring, and one enter a turn, which submits and
-// reaps. The technique was chosen by measurement: CPU per message, median of the ratios within 20
-// to 100 short rounds [95 % interval], Linux 6.18; less is better. Next to this server, which
+// Every byte comes back. One thread, one ring, and one io_uring_enter per turn, which submits and
+// waits. The technique was chosen by measurement: CPU per message, median of the ratios within 20
+// to 100 short rounds [95 % interval], Linux 6.18; less is better. Ratios to this server, which
 // receives multishot into a buffer ring and sends the answer from the buffer:
 //
 //   connections x bytes       500 x 64             500 x 4 KiB   16 x 64   5000 x 64
 //   single-shot receive       1.024 [1.018 1.036]  1.02          1.01      1.01 [0.99 1.06]
 //   echo_epoll.cpp            1.055 [1.047 1.073]  1.06          1.01      1.05 [1.02 1.09]
 //
-// Single-shot receive takes from the same ring, and polls first if the last one emptied the socket.
-// Next to it, at 500 x 64:
+// Single-shot receive uses the same buffer ring, and polls first if the last one emptied the
+// socket. Ratios to single-shot receive, at 500 x 64:
 //
 //   sends by send(2) instead of through the ring               1.10 [1.05 1.14]
 //   without SINGLE_ISSUER, DEFER_TASKRUN, COOP_TASKRUN         1.29 [1.21 1.33]
 //   send linked to a receive into the connection's own memory  0.99 [0.97 1.01]
 //
-// Within the noise, 0.99 to 1.01: polling first always or never; arming the receive along with the
-// send; sends that complete silently; registered files; an unregistered ring; no NO_IOWAIT; another
-// enter after a sleep; turns of 32 to 1024 completions; 256 to 4096 buffers; buffers offset by a
-// cache line, or in huge pages. The size of the buffers decides for long messages: 64 KiB in pieces
-// of 4 KiB cost five times the CPU of one piece, in pieces of 16 KiB twice.
+// Within the noise, 0.99 to 1.01: polling first always or never; arming the receive together with
+// the send; sends without a completion; registered files; an unregistered ring; no NO_IOWAIT;
+// another enter after a sleep; turns of 32 to 1024 completions; 256 to 4096 buffers; buffers offset
+// by a cache line, or in huge pages. The buffer size matters for long messages: 64 KiB in pieces of
+// 4 KiB cost five times the CPU of one piece, in pieces of 16 KiB twice.
 #include <liburing.h>
 
 #include <sys/socket.h>
@@ -43,24 +43,23 @@ namespace {
 
 constexpr unsigned submission_entries = 1024;
 constexpr unsigned completion_entries = 8192;
-// A turn handles at most this many completions, so that what they touched is still in the cache
-// when the kernel sends it. Each queues three requests at most: the submission queue holds a
-// turn's.
+// A turn handles at most this many completions, so that the received bytes are still in the cache
+// when the kernel sends them. Each queues at most three requests, so the submission queue holds the
+// requests of a turn.
 constexpr unsigned completions_per_turn = 256;
 static_assert(3 * completions_per_turn <= submission_entries);
 
-// The ring hands buffers out first in, first out, so all of them get touched: few, to stay in the
-// cache, and large, because a short message touches no more than it fills.
+// The ring hands out buffers in FIFO order, so all of them are touched: few, to stay in the cache,
+// and large, because a short message touches only the part that it fills.
 constexpr std::uint16_t buffer_count = 128;
 constexpr std::size_t buffer_size = 64 * 1024;
 constexpr std::uint16_t no_buffer = 0xffff;
 
-// A peer that sends without reading may occupy this many buffers; then its receiving is cancelled
-// until it has taken them. What the kernel delivers before it sees the cancel comes on top, at
-// most 32.
+// A peer that sends without reading may occupy this many buffers. Then its receive is cancelled
+// until it has read them. The kernel may deliver up to 32 more before it sees the cancellation.
 constexpr unsigned staged_max = 4;
 
-// What a completion is about. It sits in the low bits of user_data, below the connection's address.
+// What a completion is for, in the low bits of user_data, below the connection's address.
 enum class kind : std::uint64_t { accept, accept_pause, receive, receive_own, send, ignored };
 constexpr std::uint64_t kind_mask = 7;
 
@@ -68,18 +67,18 @@ struct alignas(8) connection {
   explicit connection(int descriptor) : fd(descriptor) {}
 
   int fd;
-  unsigned sent = 0;  // How much of the first staged buffer has gone out.
-  // Buffers received and not yet sent, oldest first, linked through server::slots_.
+  unsigned sent = 0;  // Bytes of the first staged buffer that have been sent.
+  // Buffers received but not yet sent, oldest first, linked through server::slots_.
   std::uint16_t first = no_buffer;
   std::uint16_t last = no_buffer;
   std::uint16_t staged = 0;
-  bool receiving = false;   // A receive is in flight; its final completion is still to come.
-  bool sending = false;     // So is a send. One at a time, or the bytes would interleave.
-  bool cancelling = false;  // The receive has been asked to stop, see staged_max.
+  bool receiving = false;   // A receive is in flight: its last completion has not arrived.
+  bool sending = false;     // A send is in flight. One at a time, or the bytes would interleave.
+  bool cancelling = false;  // The receive is being cancelled, see staged_max.
   bool starved = false;     // The last receive ended because the buffer ring was empty.
   bool ended = false;       // The peer sends no more, or is gone.
-  // Memory of its own for one receive, while starved: slow peers that hold all buffers of the ring
-  // must not stop other connections.
+  // Private memory for one receive while starved: slow peers that hold all buffers of the ring must
+  // not stop other connections.
   unsigned own_size = 0;
   std::unique_ptr<char[]> own;
 
@@ -133,7 +132,7 @@ class server {
 
   // --- One connection ----------------------------------------------------------------------------
 
-  // Starts what the connection can do next. Every completion of it ends here.
+  // Starts the connection's next send and receive, or closes it. Every completion ends here.
   void pump(connection& peer) {
     if (!peer.sending && peer.has_data()) start_send(peer);
     if (peer.receiving) {
@@ -141,7 +140,7 @@ class server {
       return;
     }
     if (peer.sending)
-      return;  // Its completion comes back here with nothing left to send, or an error.
+      return;  // Its completion leads here again, with nothing left to send or with an error.
     if (!peer.ended) return start_receive(peer);
     ::close(peer.fd);
     delete &peer;
@@ -203,7 +202,7 @@ class server {
       const unsigned size = peer.first == no_buffer ? peer.own_size : slots_[peer.first].size;
       if (peer.sent == size) drop_first(peer);
     } else if (!ring_.is_passing(-result)) {
-      // Nothing more can be said to this peer. Its receive ends when the socket is shut down.
+      // Nothing more can be sent to this peer. Shutting the socket down ends its receive.
       while (peer.has_data()) drop_first(peer);
       peer.ended = true;
       if (peer.receiving) ::shutdown(peer.fd, SHUT_RDWR);

@@ -1,14 +1,14 @@
-// The well-known baseline: one blocking thread per connection, written to be good.
+// The classic baseline: one blocking thread per connection, carefully written.
 //
 //     $ ./build/bench/echo_threads --port 9090
 //     listening on 127.0.0.1:9090
 //     $ printf 'hello\n' | nc -N 127.0.0.1 9090
 //     hello
 //
-// You will see every byte come back. Each thread is recv(2) and send(2) on a blocking socket and
-// nothing else: no lock, no allocation, no shared state. Stacks are small, so thousands of threads
-// cost address space rather than memory. What is left is what the technique itself costs: a thread
-// switch per message.
+// Every byte comes back. Each thread only calls recv(2) and send(2) on a blocking socket: no lock,
+// no allocation, no shared state. Stacks are small, so thousands of threads cost address space
+// rather than memory. What remains is the cost of the technique itself: a thread switch per
+// message.
 #include <pthread.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -22,8 +22,8 @@
 
 namespace {
 
-// 16 KiB takes a 4 KiB message, or several small ones, in one call. The stack holds it four times
-// over, which leaves the C library and a signal frame with AVX-512 state all the room they ask for.
+// 16 KiB holds a 4 KiB message, or several small ones, in one call. The stack is four times that
+// size, which leaves enough room for the C library and a signal frame with AVX-512 state.
 constexpr std::size_t buffer_size = 16 * 1024;
 constexpr std::size_t stack_size = 64 * 1024;
 
@@ -32,7 +32,7 @@ void pause_accepting() {
   ::nanosleep(&pause, nullptr);
 }
 
-// False when the peer is gone.
+// False if the peer is gone.
 bool send_all(int fd, const char* data, std::size_t size) {
   while (size > 0) {
     const ssize_t sent = ::send(fd, data, size, MSG_NOSIGNAL);
@@ -44,7 +44,7 @@ bool send_all(int fd, const char* data, std::size_t size) {
   return true;
 }
 
-// One connection, from accept to close. A peer that vanishes ends its own thread and no other.
+// One connection, from accept to close. A peer that vanishes ends only its own thread.
 void* echo(void* argument) {
   const int fd = static_cast<int>(reinterpret_cast<std::intptr_t>(argument));
   char buffer[buffer_size];
@@ -60,8 +60,8 @@ void* echo(void* argument) {
 
 void start_thread(const pthread_attr_t& attributes, int fd) {
   pthread_t thread;
-  // EAGAIN means that the limit of threads is reached. The peer waits until one has ended; those
-  // behind it wait in the backlog. Turning peers away would only make them come back.
+  // EAGAIN means that the limit on threads is reached. The peer waits until a thread has ended;
+  // further peers wait in the backlog. Rejected peers would only connect again.
   while (::pthread_create(&thread, &attributes, echo,
                           reinterpret_cast<void*>(static_cast<std::intptr_t>(fd))) != 0) {
     pause_accepting();

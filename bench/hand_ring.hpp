@@ -1,8 +1,8 @@
-// What the servers written by hand on liburing share: the ring with its flags, the turn, a ring of
-// receive buffers, and accepting. Why it is done this way was measured, see echo_limit.cpp.
+// Shared by the hand-written liburing servers: the ring with its flags, the turn of the loop, a
+// ring of receive buffers, and accepting. The choices were measured; see echo_limit.cpp.
 //
-// It is no abstraction of io_uring. Servers prepare their own requests and read the completions as
-// they come; what is here is the part that would be the same text in each.
+// Not an abstraction of io_uring: servers prepare their own requests and handle raw completions.
+// This is only the code that would be identical in each.
 #pragma once
 
 #include <liburing.h>
@@ -22,7 +22,7 @@
 namespace bench {
 
 /// A ring with `BufferCount` (a power of two) buffers of `BufferSize` bytes for receiving. They are
-/// constants because a buffer is found by its number for every message.
+/// constants because every message computes the address of a buffer.
 template <std::uint16_t BufferCount, std::size_t BufferSize>
 class hand_ring {
  public:
@@ -33,10 +33,10 @@ class hand_ring {
 
   // --- The turn ----------------------------------------------------------------------------------
 
-  /// Submits what was queued and waits for a completion, unless there are some already.
+  /// Submits the queued requests, and waits for a completion unless there is one already.
   void submit_and_wait() { enter(::io_uring_cq_ready(&ring_) > 0 ? 0 : 1, IORING_ENTER_GETEVENTS); }
 
-  /// Calls `handle` with each completion that has come, and with no more than `most`.
+  /// Calls `handle` with each available completion, at most `most`.
   template <class Handler>
   void for_each_completion(unsigned most, Handler&& handle) {
     const unsigned count = std::min(::io_uring_cq_ready(&ring_), most);
@@ -47,7 +47,7 @@ class hand_ring {
     ::io_uring_cq_advance(&ring_, count);
   }
 
-  /// The next free entry. It has its user_data, which liburing's prep functions leave alone.
+  /// The next free entry. Its user_data is set; liburing's prep functions do not change it.
   io_uring_sqe* queue(std::uint64_t user_data) {
     io_uring_sqe* entry = ::io_uring_get_sqe(&ring_);
     while (entry == nullptr) {
@@ -64,8 +64,8 @@ class hand_ring {
     ::io_uring_prep_multishot_accept(queue(user_data), listener, nullptr, nullptr, SOCK_CLOEXEC);
   }
 
-  /// After a completion of the accept: arms it again if that was the last one, or pauses when
-  /// descriptors or memory ran out. When the pause is over, `pause_data` completes.
+  /// Call after each completion of the accept. If it was the last one, arms the accept again, or
+  /// pauses if descriptors or memory ran out: a completion with `pause_data` ends the pause.
   void accept_again(int listener, const io_uring_cqe& last, std::uint64_t pause_data) {
     if ((last.flags & IORING_CQE_F_MORE) != 0) return;
     if (last.res < 0 && is_listener_broken(-last.res)) fail("accept", -last.res);
@@ -78,7 +78,7 @@ class hand_ring {
 
   // --- Buffers -----------------------------------------------------------------------------------
 
-  /// A receive that repeats until an error or the end, each time into a buffer of the ring.
+  /// A receive that repeats until an error or the end of the stream, into buffers of the ring.
   void arm_receive(int fd, std::uint64_t user_data) {
     io_uring_sqe* entry = queue(user_data);
     ::io_uring_prep_recv_multishot(entry, fd, nullptr, 0, 0);
@@ -93,20 +93,20 @@ class hand_ring {
   }
   char* buffer(std::uint16_t index) const { return buffers_ + index * BufferSize; }
 
-  /// Gives a buffer back. The kernel sees it at the next turn.
+  /// Returns a buffer to the ring. The kernel sees it at the next turn.
   void recycle(std::uint16_t index) {
     ::io_uring_buf_ring_add(buffer_ring_, buffer(index), BufferSize, index,
                             ::io_uring_buf_ring_mask(BufferCount), static_cast<int>(recycled_));
     ++recycled_;
   }
 
-  /// Errors that end a receive or a send, but not the connection.
+  /// Whether an error ends only the receive or send, and not the connection.
   static bool is_passing(int error) {
     return error == ENOBUFS || error == ECANCELED || error == EAGAIN || error == EINTR;
   }
 
  private:
-  // Younger than liburing 2.3. Without it a thread asleep in its ring counts as waiting for a disk.
+  // Newer than liburing 2.3. Without it a thread asleep in its ring counts as waiting for I/O.
   static constexpr unsigned enter_no_iowait = 1U << 7;
   static constexpr unsigned feature_no_iowait = 1U << 17;
 
@@ -143,9 +143,9 @@ class hand_ring {
     for (std::uint16_t index = 0; index < BufferCount; ++index) recycle(index);
   }
 
-  // Publishes what was queued, submits it, and runs the task work from which completions come.
-  // Called by hand because liburing 2.3 has no call that passes these flags. How many entries were
-  // taken needs no look: what was not is still between head and tail, and goes with the next turn.
+  // Publishes and submits the queued requests, and runs the task work that produces completions. A
+  // direct system call because liburing 2.3 cannot pass these flags. The number of entries taken
+  // can be ignored: the rest stay between head and tail, and are submitted at the next turn.
   void enter(unsigned least_completions, unsigned flags) {
     if (recycled_ > 0) ::io_uring_buf_ring_advance(buffer_ring_, static_cast<int>(recycled_));
     recycled_ = 0;

@@ -1,11 +1,10 @@
-// A histogram of latencies: fixed size, any range, less than one percent of error.
+// A histogram of latencies: fixed size, full range, error below one percent.
 //
-// Values below 256 ns have a bucket each. Above, every power of two is cut into 128 equal buckets,
-// so a bucket is never wider than 1/128 (0.8 %) of the values in it, and since its middle is what
-// is reported, the error is at most half of that. Adding is a shift, a subtraction and an
-// increment, without a branch that depends on how many values there are: it can sit in the loop
-// that is being measured. The 64-bit range takes 7,424 buckets, 58 KiB, of which a run touches a
-// few cache lines.
+// Each value below 256 ns has its own bucket. Above, every power of two is divided into 128 equal
+// buckets, so a bucket is never wider than 1/128 (0.8 %) of the values in it. The middle of a
+// bucket is reported, so the error is at most half of that. Adding is a shift, a subtraction and an
+// increment, and its cost does not depend on the number of values: it can be part of the measured
+// loop. The 64-bit range takes 7,424 buckets (58 KiB), of which a run touches a few cache lines.
 #pragma once
 
 #include <algorithm>
@@ -37,8 +36,8 @@ class histogram {
     min_ = std::min(min_, other.min_);
   }
 
-  /// The smallest value that `percent` of all values do not exceed, 0 when there are none. 100
-  /// gives the largest value, exactly.
+  /// The smallest value that `percent` of all values do not exceed; 0 if there are none. 100
+  /// returns the exact maximum.
   std::uint64_t percentile(double percent) const noexcept {
     if (count_ == 0) return 0;
     const double wanted = std::ceil(static_cast<double>(count_) * percent / 100.0);

@@ -1,5 +1,5 @@
-// The load generator: many clients that send a message, wait for its echo, check every byte of it,
-// and do it again.
+// The load generator: many clients, each of which repeatedly sends a message, waits for its echo
+// and checks every byte.
 //
 //     $ build/examples/echo_server --port 9090 &
 //     $ build/bench/load --port 9090 --pid $!
@@ -7,9 +7,9 @@
 //       171043 messages/s, 10.9 MB/s each way
 //       ...
 //
-// It is a ringlet program of one thread and one fiber a connection. First all connections are made,
-// then they talk for the warm-up, then for the window that is measured. The exit status is 1 if any
-// byte was wrong or any connection failed.
+// A ringlet program with one thread and one fiber per connection. It opens all connections, then
+// runs the warm-up, then the measured window. The exit status is 1 if any byte was wrong or any
+// connection failed.
 #include <ringlet/ringlet.hpp>
 
 #include <unistd.h>
@@ -38,15 +38,16 @@ using clock_type = std::chrono::steady_clock;
 
 namespace {
 
-// Connections that are being made at the same time: below the backlog of any sensible server.
+// At most this many connections are opened at the same time: below the backlog of any sensible
+// server.
 constexpr std::size_t connecting_max = 256;
-// As long as this much fits the sockets' buffers, a message can be sent before its echo is read.
+// Up to this many bytes fit into the sockets' buffers, so they can be sent before reading an echo.
 constexpr std::size_t sent_ahead_max = 32 * 1024;
-// What the connections get to finish their last message.
+// The time that connections have to finish their last message.
 constexpr std::chrono::seconds patience(10);
 constexpr std::size_t shifts = 251;
 
-// What all clients share.
+// Shared by all clients.
 struct campaign {
   explicit campaign(bench::load_options chosen) : options(std::move(chosen)) {
     pattern.resize(options.size + shifts);
@@ -57,7 +58,7 @@ struct campaign {
     }
   }
 
-  // No two messages in a row are the same, so an echo of the wrong one is found.
+  // Consecutive messages differ, so an echo of the wrong message is detected.
   std::span<const std::byte> message(std::uint64_t number) const {
     return std::span(pattern).subspan(number % shifts, options.size);
   }
@@ -91,7 +92,7 @@ task<> connect_all(campaign& all, address server) {
   }
 }
 
-// Reads one echo, however it is cut, and compares it with what was sent.
+// Reads one echo, however it is split, and compares it with the message.
 task<> check_echo(campaign& all, tcp_stream& stream, buffer& rest, std::size_t& used,
                   std::span<const std::byte> expected) {
   while (!expected.empty()) {
@@ -116,8 +117,8 @@ task<> send(tcp_stream& stream, std::span<const std::byte> message) {
   co_await stream.write_all(message);
 }
 
-// One client. Messages that do not fit the sockets' buffers are sent by a fiber of their own, or
-// client and server would wait for each other to read.
+// One client. Messages that do not fit into the sockets' buffers are sent by a separate fiber;
+// otherwise client and server would wait for each other to read.
 task<> talk(campaign& all, tcp_stream& stream) {
   const bool sends_ahead = all.options.size * all.options.depth > sent_ahead_max;
   std::deque<clock_type::time_point> sent_at;
@@ -159,7 +160,7 @@ task<> client(campaign& all, tcp_stream& stream) {
   }
 }
 
-// Lets the time pass, and on a terminal says how it goes.
+// Waits, and shows progress on a terminal.
 task<> let_pass(campaign& all, double seconds, const char* what) {
   const auto end = clock_type::now() + std::chrono::duration_cast<clock_type::duration>(
                                            std::chrono::duration<double>(seconds));

@@ -1,4 +1,4 @@
-// How load_options.hpp is read, with CLI11.
+// Parses the options of load_options.hpp with CLI11.
 #include "load_options.hpp"
 
 #include <CLI/CLI.hpp>
@@ -14,19 +14,19 @@ namespace {
 void add_options(CLI::App& app, load_options& options) {
   const auto longer_than_nothing = CLI::Range(0.001, 86'400.0);
   add_target(app, options, "echo server", "message");
-  app.add_option("--connections", options.connections, "How many connections to open")
+  app.add_option("--connections", options.connections, "Connections to open")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
-  app.add_option("--size", options.size, "Bytes of one message")
+  app.add_option("--size", options.size, "Bytes per message")
       ->check(CLI::Range(1, 64 * 1024 * 1024))
       ->capture_default_str();
   app.add_option("--depth", options.depth, "Messages in flight on each connection")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
-  app.add_option("--duration", options.duration_s, "Seconds that are measured")
+  app.add_option("--duration", options.duration_s, "Seconds to measure")
       ->check(longer_than_nothing)
       ->capture_default_str();
-  app.add_option("--warmup", options.warmup_s, "Seconds before that are not")
+  app.add_option("--warmup", options.warmup_s, "Seconds of warm-up before that")
       ->check(CLI::Range(0.0, 86'400.0))
       ->capture_default_str();
 }
@@ -34,7 +34,7 @@ void add_options(CLI::App& app, load_options& options) {
 }  // namespace
 
 std::optional<int> read_command_line(int argc, char** argv, load_options& options) {
-  CLI::App app("Sends messages to an echo server over many connections, and measures");
+  CLI::App app("Measures an echo server over many connections and checks every byte");
   add_options(app, options);
   return parse(app, argc, argv);
 }

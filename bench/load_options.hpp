@@ -1,4 +1,4 @@
-// What the load generator can be told, and how it checks that it makes sense.
+// The options of the load generator, and their ranges.
 #pragma once
 
 #include <cstddef>
@@ -10,14 +10,14 @@ namespace bench {
 
 struct load_options : load_target {
   std::size_t connections = 500;
-  std::size_t size = 64;  // Bytes of one message.
+  std::size_t size = 64;  // Bytes per message.
   std::size_t depth = 1;  // Messages in flight on each connection.
-  double duration_s = 3;  // Of the measured window.
-  double warmup_s = 0.5;  // Before it, once all connections stand.
+  double duration_s = 3;  // The measured window.
+  double warmup_s = 0.5;  // Before it, once all connections are open.
 };
 
-/// Reads the command line. Returns the exit status if the program is to end at once: after --help,
-/// or after a sentence about what was wrong.
+/// Reads the command line. Returns an exit status if the program should end: after --help, or after
+/// printing what is wrong.
 std::optional<int> read_command_line(int argc, char** argv, load_options& options);
 
 }  // namespace bench

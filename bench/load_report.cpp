@@ -1,4 +1,4 @@
-// How load_report.hpp is written.
+// Prints a load_report and writes it as JSON.
 #include "load_report.hpp"
 
 #include <nlohmann/json.hpp>

@@ -1,4 +1,4 @@
-// The result of one run of the load generator: as JSON for compare.py, as a few lines for people.
+// The result of one run of the load generator: JSON for compare.py, a few lines for people.
 #pragma once
 
 #include <cstdint>
@@ -12,19 +12,19 @@
 namespace bench {
 
 struct load_report {
-  double duration_s = 0;                        // As measured, not as asked for.
-  histogram latency_ns;                         // One value per message that ended in the window.
+  double duration_s = 0;                        // As measured, not as requested.
+  histogram latency_ns;                         // One value per echo completed in the window.
   std::optional<std::uint64_t> server_cpu_ns;   // Spent by the server in the window.
   std::uint64_t load_cpu_ns = 0;                // Spent by this process in the window.
-  std::uint64_t wrong_bytes = 0;                // Bytes that came back other than they went out.
-  std::map<std::string, std::uint64_t> errors;  // "connect: Connection refused" -> how often.
+  std::uint64_t wrong_bytes = 0;                // Bytes that came back changed.
+  std::map<std::string, std::uint64_t> errors;  // "connect: Connection refused" -> number of times.
 
-  /// A run counts only if nothing went wrong in it and something was measured.
+  /// A run is good only if there were no faults and something was measured.
   bool is_good() const { return errors.empty() && wrong_bytes == 0 && latency_ns.count() > 0; }
   int exit_status() const { return is_good() ? 0 : 1; }
 };
 
-/// Writes the report where the options say. Throws std::runtime_error when that is impossible.
+/// Writes the report where the options say. Throws std::runtime_error if that fails.
 void write_report(const load_options& options, const load_report& report);
 
 }  // namespace bench

@@ -1,4 +1,4 @@
-// Which server a load generator talks to, and where its result goes.
+// Options of both load generators: the server, and where the result goes.
 #pragma once
 
 #include <sys/types.h>
@@ -11,8 +11,8 @@ namespace bench {
 struct load_target {
   std::string host = "127.0.0.1";
   std::uint16_t port = 9090;
-  pid_t server_pid = 0;   // Whose CPU time to read; 0 for none.
-  std::string json_path;  // Where the result goes as JSON; "-" is standard output, empty nowhere.
+  pid_t server_pid = 0;   // The process whose CPU time to read; 0 for none.
+  std::string json_path;  // File for the JSON result; "-" for standard output, empty for none.
 };
 
 }  // namespace bench

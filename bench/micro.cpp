@@ -1,14 +1,14 @@
-// What the small things cost: nanoseconds per operation, the median of several rounds.
+// The cost of single operations: nanoseconds per operation, the median of several rounds.
 //
 //     $ build/bench/micro
 //     spawn + join                 41.2 ns
 //     ...
 //
-// Workloads, one line each in the table: a fiber spawned and joined; yield with one fiber; a task
-// that is ready when awaited; a switch by hand; the next value of a generator, plain, from one that
-// is nested ten deep, and of one that is awaited; a value sent and answered; a timer armed and
-// cancelled in front of others; a nop through the ring, alone and in batches; a wake-up from
-// another thread, there and back.
+// Workloads, one line of the table each: a fiber spawned and joined; yield with one fiber; a task
+// that completes without suspending; a switch by hand; the next value of a generator, plain, nested
+// ten deep, and asynchronous; a value sent to a two-way generator and answered; a timer armed and
+// cancelled among 1,000 others; a nop through the engine, alone and in batches; a round trip to
+// another thread.
 #include <ringlet/ringlet.hpp>
 
 #include <algorithm>
@@ -36,12 +36,11 @@ double nanoseconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begin).count();
 }
 
-// The median and the minimum of `rounds` rounds of `count` operations each, in a scheduler of its
-// own.
+// The median and the minimum of `rounds` rounds of `count` operations each, in a new scheduler.
 figure measure(const char* name, int count, task<> (*workload)(int)) {
   std::array<double, rounds> each;
   run([](int n, task<> (*work)(int), std::array<double, rounds>& results) -> task<> {
-    co_await work(n / 10 + 1);  // warm up: pools, caches
+    co_await work(n / 10 + 1);  // warm-up: pools, caches
     for (double& result : results) {
       const auto begin = std::chrono::steady_clock::now();
       co_await work(n);
@@ -77,7 +76,7 @@ generator<int> numbers(int depth) {
   for (int i = 0;; ++i) co_yield i;
 }
 
-// The values of `count` steps. The sum is used, so that no step can be left out.
+// Takes `count` values. The sum is used, so that no step is optimised away.
 void take(generator<int> values, int count) {
   std::int64_t sum = 0;
   for (const int value : values) {
@@ -121,7 +120,7 @@ task<> sent(int count) {
   co_return;
 }
 
-// There and back: each round is two switches.
+// Each round trip is two switches.
 task<> switches(int count) {
   greenlet<int> echo([](int n) -> task<int> {
     const greenlet_ref<int> caller = greenlet<int>::main();
@@ -152,7 +151,7 @@ task<> timers(int count) {
   }
   idle_timer one(here.timers());
   for (int i = 0; i < count; ++i) {
-    one.arm(here.now() + 500'000'000);  // as a wait does, with a reading of the clock
+    one.arm(here.now() + 500'000'000);  // like a wait, including reading the clock
     here.timers().disarm(one);
   }
   co_return;
@@ -180,7 +179,7 @@ task<> nops_in_batches(int count) {
   co_await joinall(fibers);
 }
 
-// A wait that posted work ends.
+// A wait that posted work completes.
 class gate_wait : public list_wait {
  public:
   explicit gate_wait(wait_list& gate) : list_wait(forever), gate_(gate) {}
@@ -199,7 +198,7 @@ class gate_wait : public list_wait {
   wait_list& gate_;
 };
 
-// There and back: the fiber asks through an atomic, another thread posts the answer.
+// A round trip: the fiber asks through an atomic, another thread posts the answer.
 task<> wakes(int count) {
   std::atomic<int> asked = 0;
   wait_list gate;

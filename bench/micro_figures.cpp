@@ -1,4 +1,4 @@
-// How micro_figures.hpp is read and written.
+// The command line and the output of micro.cpp.
 #include "micro_figures.hpp"
 
 #include <CLI/CLI.hpp>
@@ -15,7 +15,7 @@
 namespace bench {
 
 std::optional<int> read_command_line(int argc, char** argv, std::string& json_path) {
-  CLI::App app("Measures what small things cost");
+  CLI::App app("Measures the cost of single operations");
   app.add_option("--json", json_path, "File for the figures as JSON");
   return parse(app, argc, argv);
 }

@@ -1,4 +1,4 @@
-// What micro.cpp measures, how it is shown, and where it can be written to.
+// The results of micro.cpp, and how to print and write them.
 #pragma once
 
 #include <optional>
@@ -11,16 +11,17 @@ namespace bench {
 struct figure {
   const char* name;
   double median;
-  double least;  // What it costs when nothing disturbs.
+  double least;  // The cost without disturbances.
 };
 
-/// Reads the command line. Returns the exit status if the program is to end at once: after --help,
-/// or after a sentence about what was wrong.
+/// Reads the command line. Returns an exit status if the program should end: after --help, or after
+/// printing what is wrong.
 std::optional<int> read_command_line(int argc, char** argv, std::string& json_path);
 
 void print(std::span<const figure> figures);
 
-/// Writes to the file, or nowhere if `path` is empty. False, after a sentence, when it cannot.
+/// Writes to the file `path`, or nowhere if it is empty. Prints an error and returns false if that
+/// fails.
 bool write_json(const std::string& path, std::span<const figure> figures);
 
 }  // namespace bench

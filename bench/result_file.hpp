@@ -10,8 +10,8 @@
 
 namespace bench {
 
-/// Writes to the file, or to standard output if `path` is "-", or nowhere if it is empty. Throws
-/// std::runtime_error when that is impossible.
+/// Writes to the file `path`, to standard output if it is "-", or nowhere if it is empty. Throws
+/// std::runtime_error if that fails.
 inline void write_result(const std::string& path, const nlohmann::json& result) {
   if (path.empty()) return;
   const std::string text = result.dump(2) + "\n";

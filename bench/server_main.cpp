@@ -32,7 +32,7 @@ void fail(const std::string& what, int error) { fail(what + ": " + std::strerror
 
 namespace {
 
-// Every connection is a descriptor, and the soft limit is often 1,024 for the sake of select(2).
+// Every connection takes a descriptor, and the soft limit is often 1,024 because of select(2).
 void raise_descriptor_limit() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
@@ -40,9 +40,9 @@ void raise_descriptor_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-// Makes SIGINT and SIGTERM end the process at once with 130 or 143, and a vanished peer no signal.
-// These servers keep nothing that outlives them: the kernel closes the sockets, and it cancels
-// what a ring has in flight. So the loops need no stop flag, and pay nothing for one.
+// SIGINT and SIGTERM end the process immediately, with status 130 or 143; SIGPIPE is ignored. These
+// servers have nothing to clean up: the kernel closes the sockets and cancels the requests of a
+// ring. So the loops need no stop flag, and do not pay for one.
 void install_signal_handlers() {
   struct sigaction action {};
   action.sa_handler = [](int number) { ::_exit(128 + number); };
@@ -56,7 +56,7 @@ std::string endpoint_text(const std::string& host, const std::string& port) {
   return (is_ipv6 ? "[" + host + "]" : host) + ":" + port;
 }
 
-// A blocking listening socket. TCP_NODELAY is set here once: on Linux accepted sockets inherit it.
+// A blocking listening socket. TCP_NODELAY is set only here: on Linux accepted sockets inherit it.
 int listen_on(const std::string& host, std::uint16_t port) {
   const std::string endpoint = endpoint_text(host, std::to_string(port));
   addrinfo hints{};
@@ -79,8 +79,8 @@ int listen_on(const std::string& host, std::uint16_t port) {
   return fd;
 }
 
-// Prints the line that scripts wait for. Flushed, because standard output is usually a pipe then.
-// It is needed when the system has chosen the port.
+// Prints the line that scripts wait for, and flushes it, because standard output is usually a pipe.
+// `is_needed`: fail if that does not work, because the system has chosen the port.
 void announce(int listener, bool is_needed) {
   sockaddr_storage address{};
   socklen_t size = sizeof address;
@@ -90,12 +90,12 @@ void announce(int listener, bool is_needed) {
   if (::getsockname(listener, generic, &size) != 0 ||
       ::getnameinfo(generic, size, host, sizeof host, port, sizeof port,
                     NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
-    fail("cannot tell the address of the listening socket");
+    fail("cannot find the address of the listening socket");
   }
   const int printed = std::printf("listening on %s\n", endpoint_text(host, port).c_str());
   const int flushed = std::fflush(stdout);
   if (is_needed && (printed < 0 || flushed != 0)) {
-    fail("the port cannot be told on standard output", errno);
+    fail("cannot print the port to standard output", errno);
   }
 }
 

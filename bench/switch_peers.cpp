@@ -1,12 +1,12 @@
-// What a switch by hand costs in ringlet and, in the same process, with the stacks of
-// boost.context: nanoseconds per switch, the medians of interleaved rounds.
+// The cost of a switch by hand in ringlet and, in the same process, with the stacks of
+// boost.context: nanoseconds per switch, medians of interleaved rounds.
 //
 //     $ build/bench/switch_peers
 //     ringlet 4.64
 //     boost.context 6.05
 //
-// Workload: one side sends a number, the other one sends it back; two switches a round trip.
-// bench/switch_peers.py runs it beside Python's greenlet and prints the ratios.
+// Workload: one side sends a number, the other one sends it back; two switches per round trip.
+// bench/switch_peers.py also runs Python's greenlet and prints the ratios.
 #include <ringlet/ringlet.hpp>
 
 #include <algorithm>
@@ -23,7 +23,7 @@ using namespace ringlet::extend;
 namespace {
 
 constexpr int rounds = 31;
-constexpr int switches = 1'000'000;  // a round, of each kind
+constexpr int switches = 1'000'000;  // per round, of each kind
 
 using clock_type = std::chrono::steady_clock;
 
@@ -31,7 +31,7 @@ double nanoseconds_per_switch(clock_type::time_point begin) {
   return std::chrono::duration<double, std::nano>(clock_type::now() - begin).count() / switches;
 }
 
-// Prevents that the sum of what came back is optimised away.
+// The sum of the replies; used, so that the switches are not optimised away.
 std::int64_t sum = 0;
 
 task<double> ringlet_round(greenlet<int>& echo) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures a switch by hand: ringlet, boost.context and Python's greenlet, side by side.
+"""Compares switches by hand: ringlet, boost.context and Python's greenlet.
 
 usage: switch_peers.py [BUILD_ROOT]
 
@@ -8,9 +8,9 @@ usage: switch_peers.py [BUILD_ROOT]
     boost.context        6.50 ns  0.956
     Python's greenlet    248. ns   36.4
 
-Prints nanoseconds per switch, and how many times what ringlet needs. Rounds of all three are
-interleaved; what counts is the median of each. Needs BUILD_ROOT/bench/switch_peers, which is built
-where boost.context is installed, and measures greenlet where this Python has it.
+Prints nanoseconds per switch and the ratio to ringlet. Rounds of all three are interleaved; the
+result is the median of each. Needs BUILD_ROOT/bench/switch_peers, which is built if boost.context
+is installed. Measures greenlet if this Python has it.
 """
 
 import statistics
@@ -24,11 +24,11 @@ except ImportError:
     greenlet = None
 
 ROUNDS = 9
-SWITCHES = 1_000_000  # a round, of Python's
+SWITCHES = 1_000_000  # per round of Python's greenlet
 
 
 def native_round(program):
-    """{name: nanoseconds}, the medians of a short run."""
+    """{name: nanoseconds}: the medians of one short run."""
     output = subprocess.run([program], check=True, capture_output=True, text=True).stdout
     return {name: float(value) for name, value in (line.split() for line in output.splitlines())}
 

@@ -1,4 +1,4 @@
-// Two things at once on one thread: the first program of every gevent tutorial.
+// Two fibers on one thread: the first program of every gevent tutorial.
 //
 //     $ ./build/examples/eat_and_play
 //     eating ...
@@ -8,8 +8,8 @@
 //     1.5 s passed, not 2.5 s
 //
 // Shows: spawn() starts a fiber, joinall() waits for several. A fiber that sleeps lets other
-// fibers run, so the whole takes as long as the longest part, not as long as the sum.
-// Leaves out: results and errors of fibers (fiber<T>::get()), stopping them (fiber<T>::kill()).
+// fibers run, so the program takes as long as the longest fiber, not as long as all together.
+// Leaves out: results and errors of fibers (fiber<T>::get()), ending them (fiber<T>::kill()).
 #include <ringlet/ringlet.hpp>
 
 #include <chrono>

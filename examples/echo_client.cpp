@@ -1,4 +1,4 @@
-// A client for the echo servers: standard input goes to the server, what comes back is printed.
+// A client for the echo servers: sends standard input to the server and prints the replies.
 //
 //     $ ./build/examples/echo_client --port 9090
 //     hello
@@ -8,14 +8,14 @@
 //     $ ./build/examples/echo_client <picture.png | cmp - picture.png && echo same
 //     same
 //
-// At the end of the input (Ctrl-D on a terminal) it tells the server that no more will come, prints
-// what is still on its way, and ends with 0. When the server hangs up first it says so and ends
-// with 1. Ctrl-C ends it at once.
+// At the end of the input (Ctrl-D on a terminal) it shuts down its write direction, prints what
+// still arrives, and exits with status 0. If the server hangs up first, it says so and exits with
+// status 1. Ctrl-C ends it immediately.
 //
 // Shows: two fibers that share one stream, one per direction; neither waits for the other, so any
-// amount of data passes. Waiting for terminals, pipes and files as if they were sockets.
-// as_result() where an error must not skip what comes after it.
-// Leaves out: names (the address is numeric), trying again when the server is not there yet.
+// amount of data gets through. Waiting for terminals, pipes and files as if they were sockets.
+// as_result() where the code after an error must run.
+// Leaves out: host names (the address is numeric), retrying while the server is not up yet.
 #include <ringlet/ringlet.hpp>
 
 #include <CLI/CLI.hpp>
@@ -34,7 +34,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// Both directions own the stream: whichever fiber ends first, the other one may still be using it.
+// Both fibers own the stream: whichever ends first, the other one may still be using it.
 using shared_stream = std::shared_ptr<tcp_stream>;
 
 task<> send_input(shared_stream server) {
@@ -61,7 +61,7 @@ task<int> talk(std::string host, std::uint16_t port) {
     std::fprintf(stderr, "the server hung up before the input had ended\n");
     co_return 1;  // the sender is killed when the main task has ended
   }
-  co_await sender.get();  // throws what went wrong there
+  co_await sender.get();  // throws the sender's error
   co_return 0;
 }
 
@@ -70,7 +70,7 @@ task<int> talk(std::string host, std::uint16_t port) {
 int main(int argc, char** argv) {
   std::string host = "127.0.0.1";
   std::uint16_t port = 9090;
-  CLI::App app("Sends standard input to a server, and prints what comes back.");
+  CLI::App app("Sends standard input to a server and prints the replies.");
   app.add_option("--host", host, "Numeric address of the server")->capture_default_str();
   app.add_option("--port", port, "Port of the server")
       ->check(CLI::Range(1, 65535))

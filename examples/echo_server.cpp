@@ -5,13 +5,13 @@
 //     $ printf 'hello\n' | nc -N 127.0.0.1 9090      # in a second terminal
 //     hello
 //
-// Ctrl-C ends it, connections and all. Port 0 takes a free port, and the first line tells which.
+// Ctrl-C ends it and all connections. Port 0 picks a free port, which the first line shows.
 //
-// Shows: one fiber per connection, as many connections as the system allows, errors that concern
-// one connection and no other: a peer that vanishes ends its own fiber, and nothing is printed.
-// Without descriptors or memory for one more connection the server waits and does not end.
-// Leaves out: limits on time and on the number of connections. A peer that says nothing is kept for
-// ever, and costs a descriptor and a few hundred bytes.
+// Shows: one fiber per connection, and as many connections as the system allows. An error affects
+// only its own connection: if a peer vanishes, its fiber ends, and nothing is printed. Without
+// descriptors or memory for another connection, the server waits instead of ending.
+// Leaves out: timeouts, and a limit on the number of connections. A silent peer stays connected
+// indefinitely, and costs a descriptor and a few hundred bytes.
 #include <ringlet/ringlet.hpp>
 
 #include <CLI/CLI.hpp>
@@ -32,17 +32,17 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// Every connection is a descriptor. Ten thousand are no feat any more, but the usual soft limit of
-// 1,024, made for select(2), stands in their way.
+// Every connection takes a descriptor. Ten thousand connections are ordinary today, but the usual
+// soft limit, 1,024 because of select(2), does not allow them.
 constexpr std::size_t descriptors_wanted = 10'000;
-// Connections that end give memory back. Until then further ones wait in the system's queue.
+// Connections that end free memory. Until then, new ones wait in the system's backlog.
 constexpr auto pause_without_memory = 100ms;
 
 task<> echo(tcp_stream peer) {
   while (buffer data = co_await peer.receive()) co_await peer.write_all(data);
 }
 
-// False when there is no memory for a fiber: then the connection is closed.
+// False if there is no memory for a fiber; the connection is then closed.
 bool begin_echo(tcp_stream peer) {
   try {
     spawn(echo(std::move(peer)));
@@ -52,14 +52,14 @@ bool begin_echo(tcp_stream peer) {
   }
 }
 
-// Tells where the server listens. With a port that the system has chosen no client could find
-// it without this line.
+// Prints the address. `is_needed`: the system has chosen the port, so no client could find the
+// server without this line.
 void announce(const address& where, bool is_needed) {
   const int printed = std::printf("listening on %s\n", where.to_string().c_str());
   const int flushed = std::fflush(stdout);  // a script that waits for the line reads a pipe
   if (is_needed && (printed < 0 || flushed != 0)) {
     throw std::system_error(errno, std::system_category(),
-                            "the port cannot be told on standard output");
+                            "cannot print the port to standard output");
   }
 }
 
@@ -76,8 +76,8 @@ void make_room_for_connections() {
   const std::size_t descriptors = raise_descriptor_limit();
   if (descriptors >= descriptors_wanted) return;
   std::fprintf(stderr,
-               "only %zu descriptors are allowed, and each connection takes one; further ones will "
-               "wait (the hard limit, ulimit -Hn, is what to raise)\n",
+               "only %zu descriptors are allowed, one per connection; further connections will "
+               "wait (raise the hard limit, ulimit -Hn)\n",
                descriptors);
 }
 
@@ -97,7 +97,7 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : 2;  // 0 after --help
   }
 
-  std::signal(SIGPIPE, SIG_IGN);  // a line that is not read is an error, and not the end
+  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe becomes an error, and does not end the program
   make_room_for_connections();
   return run_main(serve(host, port));
 }

@@ -1,4 +1,4 @@
-// A consumer that is sent what a producer makes, and a tree as a range: generators as in Python.
+// A producer that sends values to a consumer, and a tree as a range: generators as in Python.
 //
 //     $ ./build/examples/generator_send
 //     producing 1
@@ -11,10 +11,10 @@
 //     apple banana cherry date: 4 names
 //
 // Shows: two_way_generator, where `item = co_yield answer` is Python's `item = yield answer`;
-// generator, which a range-based for runs, and elements_of, which is `yield from`. All of it is
-// plain calls on one thread: nothing here waits, so there is no scheduler, and main() is an
-// ordinary one. Leaves out: exceptions that are thrown in (two_way_generator::throw_into()), bodies
-// that wait for something between two values (async_generator).
+// generator, for use in a range-based for; elements_of, which is `yield from`. These are plain
+// calls on one thread. No call waits, so there is no scheduler, and main() is an ordinary one.
+// Leaves out: throwing exceptions into a generator (two_way_generator::throw_into()), generators
+// that wait between two values (async_generator).
 #include <ringlet/ringlet.hpp>
 
 #include <cstdio>
@@ -27,7 +27,7 @@ using namespace ringlet;
 
 namespace {
 
-// Yields strings, is sent integers, and returns how many those were.
+// Yields strings, receives integers, and returns how many it received.
 using conversation = two_way_generator<std::string, int, int>;
 
 conversation consume() {
@@ -66,7 +66,7 @@ std::unique_ptr<tree> grow(std::string name, std::unique_ptr<tree> left = nullpt
   return std::make_unique<tree>(tree{std::move(name), std::move(left), std::move(right)});
 }
 
-// Yields the names in order, and returns their number.
+// Yields the names in order and returns their number.
 generator<const std::string&, int> names(const tree* root) {
   if (root == nullptr) co_return 0;
   const int before = co_yield elements_of(names(root->left.get()));

@@ -1,4 +1,4 @@
-// Calls that belong together: they end together, in time, and nothing of them stays behind.
+// Calls that belong together: they end together and in time, and leave no fiber behind.
 //
 //     $ ./build/examples/groups_and_deadlines
 //     beta was faster than alpha
@@ -8,10 +8,10 @@
 //     order: saved as a draft
 //     no order: timed out
 //
-// Shows: when_any() takes the first answer and ends the other call. with_group() calls a function
-// whose fibers live no longer than the call: the first failure ends the rest. with_timeout()
-// limits a whole call, however many waits it makes; shield() gives the cleanup in it some time.
-// Leaves out: groups without an end of their own (group), of limited size (pool), the values of
+// Shows: when_any() takes the first answer and cancels the other call. with_group() calls a
+// function whose fibers do not outlive the call: the first failure cancels the rest. with_timeout()
+// limits a whole call, no matter how many waits it makes; shield() gives its cleanup some time.
+// Leaves out: sets of fibers without a scope (fiber_set), with a limited size (pool), the values of
 // several calls as a tuple (when_all()).
 #include <ringlet/ringlet.hpp>
 
@@ -26,7 +26,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// Stands for a question over the network.
+// Stands for a request over the network.
 task<std::string> ask(std::string mirror, std::chrono::milliseconds time) {
   co_await sleep(time);
   co_return mirror;

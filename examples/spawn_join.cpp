@@ -1,4 +1,4 @@
-// Several calls at once, and what became of each: spawn, joinall and get beside gevent's.
+// Several calls at once and their results: spawn, joinall and get, as in gevent.
 //
 //     $ ./build/examples/spawn_join
 //     apples: 120 cents
@@ -17,10 +17,10 @@
 //     print(jobs[0].get() + jobs[1].get())
 //     jobs[3].kill()
 //
-// Shows: spawn(f, args...) keeps the arguments inside the fiber; joinall() with a limit for all of
-// them together, which ends no fiber; result(), value() and error() of a fiber that has ended;
-// get() waits, and throws what the task threw; kill() ends a fiber and waits until it has ended.
-// Leaves out: fibers that must not outlive the call which started them (groups_and_deadlines.cpp).
+// Shows: spawn(f, args...) keeps the arguments inside the fiber. joinall() has one timeout for all
+// fibers and does not end them. result(), value() and error() of a fiber that has ended. get()
+// waits, and throws the exception of the task. kill() ends a fiber and waits until it has ended.
+// Leaves out: fibers that must not outlive the call that started them (groups_and_deadlines.cpp).
 #include <ringlet/ringlet.hpp>
 
 #include <chrono>
@@ -36,7 +36,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// Stands for a question over the network.
+// Stands for a request over the network.
 task<int> price_of(std::string name) {
   if (name == "dates") co_await sleep(1h);
   co_await sleep(20ms);

@@ -7,12 +7,11 @@
 //     eat 2
 //     back in main: 2 games and 2 meals
 //
-// Shows: greenlet<> does nothing until it is switched to. switch_to() stops the caller there until
-// a greenlet switches back; no scheduler decides. One that ends gives control to its parent, the
-// one that made it. Here play ends first; eat is left where it is suspended, and is destroyed there
-// with its owner.
-// Leaves out: values that travel with each switch (greenlet<T>), exceptions (throw_into()), and
-// waiting, which suspends the whole fiber. For things that wait for time or bytes see
+// Shows: a greenlet<> does nothing until it is switched to. switch_to() suspends the caller until a
+// greenlet switches back; no scheduler is involved. A greenlet that ends returns control to its
+// parent, the one that created it. Here play ends first; eat stays suspended and is destroyed with
+// its owner. Leaves out: passing values with each switch (greenlet<T>), exceptions (throw_into()),
+// and waiting, which suspends the whole fiber. For calls that wait for time or bytes, see
 // eat_and_play.cpp.
 #include <ringlet/ringlet.hpp>
 
@@ -24,7 +23,7 @@ using namespace ringlet;
 
 namespace {
 
-// Each knows the other one, so they are made together.
+// Each refers to the other, so they are created together.
 struct afternoon {
   std::optional<greenlet<>> play;
   std::optional<greenlet<>> eat;

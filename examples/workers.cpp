@@ -1,21 +1,21 @@
-// A queue, four workers, and a clean stop.
+// A queue, four workers and a clean stop.
 //
 //     $ ./build/examples/workers 10
 //     worker 1: job 1
 //     worker 2: job 2
 //     ...
 //     10 of 10 jobs done
-//     $ ./build/examples/workers 1000000          # and Ctrl-C, after a while
+//     $ ./build/examples/workers 1000000          # then press Ctrl-C after a while
 //     stopping: no new jobs, those that are queued are done
 //     1234 of 1000000 jobs done
 //
-// Shows: with_group() for workers that end with the call that started them; a queue with a limit,
-// which slows its producer down; close(), after which workers take what is left and end;
-// shutdown_requested(), which turns the first Ctrl-C into a wait that ends. A second Ctrl-C ends
-// the program at once. What must outlive what: the workers use the queue and the counter, so both
-// are declared outside of the group. In its body they would be destroyed when that returns, before
-// the workers end. Leaves out: jobs that fail (a failure would end the group, and be thrown by
-// with_group(); see group_failure::report), and results (see when_all() and pool::map()).
+// Shows: with_group(), for workers that end with the call that started them. A bounded queue, which
+// slows its producer down. close(), after which the workers finish the queued jobs and end.
+// shutdown_requested(), a wait that completes on the first Ctrl-C; a second Ctrl-C ends the program
+// immediately. Lifetimes: the workers use the queue and the counter, so both are declared outside
+// the group. In its body they would be destroyed when the body returns, before the workers end.
+// Leaves out: jobs that fail (a failure would cancel the group, and with_group() would throw it;
+// see group_failure::report), and results (see when_all() and pool::map()).
 #include <ringlet/ringlet.hpp>
 
 #include <charconv>
@@ -35,7 +35,7 @@ constexpr std::size_t workers_count = 4;
 constexpr std::size_t queued_max = 16;
 
 task<> work(std::size_t number, queue<std::size_t>& jobs, std::size_t& done) {
-  // An error here is the end of the queue: it was closed, and what was in it is done.
+  // An error here means that the queue is closed and empty.
   while (const auto job = co_await as_result(jobs.pop())) {
     std::printf("worker %zu: job %zu\n", number, *job);
     co_await sleep(1ms);  // stands for the work
@@ -43,7 +43,7 @@ task<> work(std::size_t number, queue<std::size_t>& jobs, std::size_t& done) {
   }
 }
 
-// Whichever comes first: the request to stop, or room for the next job.
+// Waits for the request to stop or for room for the next job, whichever comes first.
 task<> produce(std::size_t count, queue<std::size_t>& jobs) {
   for (std::size_t job = 1; job <= count; ++job) {
     std::size_t next = job;

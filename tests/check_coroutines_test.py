@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What tools/check_coroutines.py finds, what it leaves alone, and that it finds nothing new here.
+"""tools/check_coroutines.py: what it reports, what it accepts, and no new findings in this project.
 
 usage: check_coroutines_test.py SOURCE_ROOT [TEST...]
 """
@@ -13,7 +13,7 @@ import unittest
 
 FOLDERS = ["core", "sched", "net", "examples", "bench", "tests"]
 
-# Found, and right: what is chosen or captured there has no destructor, or is awaited itself.
+# Reported but correct: the chosen or captured value has no destructor, or is awaited itself.
 KNOWN = {
     "tests/core/coro/compiler_traps_test.cpp": 2,
     "tests/net/socket/accept_phases_test.cpp": 1,

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What `dev` does to a machine: it says which packages it installs before it does, and removes no
-folder but its own. Here it finds stand-ins for all that would take long or change something.
+"""What `dev` does to a machine: it names the packages before it installs them, and removes only its
+own folders. The test replaces every program that is slow or changes something by a stand-in.
 
 usage: dev_test.py SOURCE_ROOT [TEST...]
 """
@@ -13,7 +13,7 @@ import sys
 import tempfile
 import unittest
 
-# Each in shell; MISSING is a package that is not there, FAILING a program that fails.
+# Shell scripts; MISSING is a package that is not installed, FAILING a program that fails.
 STAND_INS = {
     "apt-get": 'echo "apt-get $*" >&2',
     "dpkg-query": '[ "$4" = "$MISSING" ] || echo installed',
@@ -38,7 +38,7 @@ class Dev(unittest.TestCase):
             path.chmod(0o755)
 
     def run_dev(self, *arguments, **environment):
-        """The exit status and what was said."""
+        """The exit status and the output."""
         path = f"{self.root / 'bin'}:{os.environ['PATH']}"
         settings = {"MISSING": "", "FAILING": "", "CXX": "g++", **environment}
         done = subprocess.run(

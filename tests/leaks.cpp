@@ -1,5 +1,5 @@
-// A listener that compares what the process holds before and after each case, and the second look
-// at those after which it held more.
+// A listener that compares what the process holds before and after each case, and repeats the cases
+// after which it held more.
 #include "leaks.hpp"
 
 #include <algorithm>
@@ -16,14 +16,14 @@
 namespace ringlet::test {
 namespace {
 
-// How often a case has to leave more behind, after a run that fills caches.
+// How many times a case has to leave more behind, after a first run that fills caches.
 constexpr int growths_of_a_leak = 3;
 
 struct suspect {
   const doctest::TestCaseData* test;
-  int number;  // among all cases that are not skipped for good, beginning at 1
+  int number;  // among all cases that are not skipped permanently, counted from 1
 };
-// Where the listener puts them; null while they run again.
+// Where the listener stores the suspects; null during the repetitions.
 std::vector<suspect>* suspects = nullptr;
 
 holdings growth(const holdings& before, const holdings& after) {
@@ -35,8 +35,8 @@ bool is_growth(const holdings& more) {
   return std::any_of(more.begin(), more.end(), [](std::ptrdiff_t amount) { return amount > 0; });
 }
 
-// Finds the suspects. doctest keeps the names of a case's subcases until the next one begins, so a
-// case is looked at from its beginning to the next beginning.
+// Finds the suspects. doctest keeps the names of a case's subcases until the next case begins, so
+// the measurement spans from one beginning to the next.
 class listener : public doctest::IReporter {
  public:
   explicit listener(const doctest::ContextOptions& options) : no_skip_(options.no_skip) {}
@@ -50,7 +50,7 @@ class listener : public doctest::IReporter {
     if (!test.m_skip || no_skip_) ++number_;
   }
   void test_case_end(const doctest::CurrentTestCaseStats& end) override {
-    // It may have stopped anywhere.
+    // A case that failed may have stopped anywhere.
     if (end.failure_flags != 0) running_.test = nullptr;
   }
   void test_run_end(const doctest::TestRunStats&) override { end_case(); }
@@ -76,8 +76,8 @@ class listener : public doctest::IReporter {
   holdings before_ = {};
 };
 
-// The least by which each amount grows when `tests`, which is one case, runs again. Changes
-// `status` if it fails then.
+// The least growth of each amount when `tests`, which is one case, runs again. Changes `status` if
+// that run fails.
 holdings growth_of_each_run(doctest::Context& tests, int& status) {
   status |= tests.run();
   holdings least;
@@ -115,7 +115,7 @@ int run_without_leaks(doctest::Context& tests) {
   suspects = &found;
   int status = tests.run();
   suspects = nullptr;
-  // Numbers do not depend on what was selected by name.
+  // The numbering does not depend on the selection by name.
   tests.clearFilters();
   tests.setOption("minimal", true);
   for (const suspect& again : found) {

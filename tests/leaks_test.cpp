@@ -1,5 +1,5 @@
-// Cases that leak, of each kind, and cases that only seem to: leaks_test.py looks at which of them
-// fail.
+// Cases that leak, one of each kind, and cases that only seem to: leaks_test.py checks which of
+// them fail.
 #include "leaks.hpp"
 
 #include <ringlet/detail/frame_pool.hpp>
@@ -22,7 +22,7 @@ struct alignas(128) aligned {
 
 ringlet::task<> nothing() { co_return; }
 
-// A pointer that the compiler may not see through: it may leave out a pair of new and delete.
+// A pointer that the compiler cannot see through; otherwise it may elide a pair of new and delete.
 void* volatile kept = nullptr;
 
 }  // namespace

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs a test program of which some cases leak, and checks that those fail and no others.
+"""Runs a test program in which some cases leak, and checks that exactly those fail.
 
 usage: leaks_test.py PROGRAM
 """

@@ -1,11 +1,11 @@
 // The entry of every test program: runs its doctest cases on the engine that RINGLET_ENGINE names,
 // or on the best one.
 //
-// The suites "uring: ..." are about that engine: they are left out when another one is to be
-// tested, and where the kernel refuses io_uring. When io_uring was asked for there, nothing can be
-// proved, and that is no success: exit status 77 means "skipped" to Meson.
+// The suites "uring: ..." test that engine: they are left out when another one is tested, and where
+// the kernel refuses io_uring. If io_uring was requested there, nothing can be tested, which is not
+// a success: exit status 77 means "skipped" to Meson.
 //
-// A case that leaks fails, too: see leaks.hpp.
+// A case that leaks also fails: see leaks.hpp.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
@@ -25,7 +25,8 @@ namespace {
 
 constexpr int skipped = 77;
 
-// 0, or why the kernel gives us no ring: errno. By hand, since the engine is what is to be tested.
+// 0, or the errno with which the kernel refuses a ring. Called directly, because the engine itself
+// is under test.
 int ring_refusal() {
   io_uring_params params{};
   params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;  // Linux 6.1.
@@ -48,7 +49,7 @@ int main(int argc, char** argv) {
         "profile, or Linux older than 6.1)\n",
         std::strerror(refusal));
     if (engine == "uring") return skipped;
-    // What follows is known now, and standard error is looked at by tests.
+    // The message below is known by now, and tests check standard error.
     ::setenv("RINGLET_ENGINE", "epoll", 1);
   }
   if (engine == "epoll" || refusal != 0) tests.addFilter("test-suite-exclude", "uring:*");

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Checks the house rules that a program can check, and says what to do where one is broken.
+"""Checks the house rules that a program can check, and says how to fix each violation.
 
 usage: tidy.py SOURCE_ROOT
 
-A rule is a function that takes the tree of sources and yields (path, line, message). Only what lies
-in FOLDERS, and the files beside them, is read: scratch files elsewhere do no harm.
+A rule is a function that takes the tree of sources and yields (path, line, message). Only FOLDERS
+and the files beside them are read, so scratch files elsewhere do no harm.
 """
 
 import fnmatch
@@ -15,8 +15,8 @@ import subprocess
 import sys
 
 LAYERS = ["core", "sched", "net"]  # Lowest first.
-# The components of the layers, and what each is built on: the only ones whose headers it may
-# include, with those that they are built on.
+# The components of the layers, and what each is built on: it may include the headers of these
+# components, and of those below them, only.
 BUILT_ON = {
     "core/base": [],
     "core/coro": ["core/base"],
@@ -62,7 +62,7 @@ LIBRARY = ("core/*", "sched/*", "net/*")
 HEADERS = ("core/*.hpp", "sched/*.hpp", "net/*.hpp")
 PUBLIC = tuple(f"{component}/ringlet/*" for component in BUILT_ON)
 
-# What must not be written, where, and the remedy. Looked for in code, not in comments and literals.
+# Banned patterns, where they are banned, and the remedy. Comments and literals do not count.
 CALLS_ON_DESCRIPTORS = (
     "accept4? bind close connect dup[23]? epoll_\\w+ eventfd fcntl fstat ftruncate getpeername"
     " getsockname getsockopt ioctl listen open openat p?poll pipe2? p?readv? p?writev? recv"
@@ -80,15 +80,15 @@ BANNED_OUTSIDE_DOORS = [
     (r"\bstd::(random_device|mt19937)|\bgetrandom\b|\bs?rand\(", "draws a number: extend engine"),
 ]
 
-# What a wait may declare although a base of it does: sched/scheduler/ringlet/extend/wait.hpp says
-# what they are.
+# Functions that a wait may declare although a base does: see
+# sched/scheduler/ringlet/extend/wait.hpp.
 WAIT_HOOKS = (
     "await_resume await_suspend describe lingers on_cancel pass_on take try_now unwatch watch"
 ).split()
 
 
-# Names that were given up, and what took their place. Looked for everywhere but in what converts
-# old programs.
+# Retired names, and their replacements. Searched for everywhere except in the conversion of old
+# programs.
 RETIRED = [
     (r"\bcarrier(_|\b)", "engine"),
     (r"\b(hopes_|\w+_hope)\b", "external wait"),
@@ -138,7 +138,7 @@ class Tree:
             yield path, component, name
 
     def public_headers(self):
-        """The same, for programs: those in extend/ and detail/ left out."""
+        """The same without those in extend/ and detail/: the headers for programs."""
         return (found for found in self.headers_of_components() if "/" not in found[2])
 
 
@@ -147,7 +147,7 @@ def line_of(text, offset):
 
 
 def code_of(text):
-    """The text with comments and literals blanked; every line stays where it was."""
+    """The text with comments and literals blanked; line numbers do not change."""
     text = re.sub(r"\b\d[\w']*", lambda number: number[0].replace("'", "_"), text)
     literal = r'R"(\w*)\(.*?\)\1"|"(\\.|[^"\\\n])*"|' + r"'(\\.|[^'\\\n])+'"
     return re.sub(rf"//[^\n]*|/\*.*?\*/|{literal}", blanked, text, flags=re.S)
@@ -188,6 +188,7 @@ def beginnings(tree):
 
 def paths_named(tree):
     """Comments and pages name files by their path or the end of it, and those files exist."""
+    file_name = r"(?<![\w/<.*])(?:\w+/)*[a-z]\w*\.(?:hpp|cpp|py|md)\b"
     ends = set()
     for path in tree.texts:
         parts = path.split("/")
@@ -197,7 +198,7 @@ def paths_named(tree):
         for match in re.finditer(comment, tree.texts[path], re.M):
             if match[0].startswith("#include"):
                 continue
-            for name in re.findall(r"(?<![\w/<.*])(?:\w+/)*[a-z]\w*\.(?:hpp|cpp|py|md)\b", match[0]):
+            for name in re.findall(file_name, match[0]):
                 if name.removeprefix("ringlet/") not in ends:
                     line = line_of(tree.texts[path], match.start())
                     yield path, line, f"there is no file {name}: correct its name"
@@ -216,15 +217,15 @@ def banned_words(tree):
 
 
 def component_of(path):
-    """The component that a file of a layer, or of its tests, belongs to; its layer where it belongs
-    to none of them; null elsewhere."""
+    """The component to which a file of a layer, or of its tests, belongs; its layer if it belongs
+    to no component; None elsewhere."""
     parts = path.removeprefix("tests/").split("/")[:-1]
     return next((part for part in ("/".join(parts[:2]), *parts[:1]) if part in BUILT_ON
                  or part in LAYERS), None)  # fmt: skip
 
 
 def seen_from(component):
-    """It, and all that it is built on."""
+    """The component, and everything that it is built on."""
     below = [seen_from(one) for one in BUILT_ON.get(component, BUILT_ON)]
     return {component}.union(*below)
 
@@ -233,7 +234,7 @@ def retired_names(tree):
     for path, text in tree.texts.items():
         for pattern, word in RETIRED if path not in KEEP_RETIRED else []:
             for match in re.finditer(pattern, text):
-                yield path, line_of(text, match.start()), f"{match[0]} was given up: it is {word}"
+                yield path, line_of(text, match.start()), f"{match[0]} is retired: write {word}"
 
 
 def includes(tree):
@@ -242,7 +243,7 @@ def includes(tree):
         component_with[f"ringlet/{name}"] = component
     for path in tree.named("*.hpp", "*.cpp"):
         folder = path.rsplit("/", 1)[0]
-        # Tests see the private headers of their layer, and what supports tests.
+        # Tests see the private headers of their layer, and tests/support.
         layer = next((part for part in path.split("/")[:2] if part in LAYERS), None)
         layers = [one for one in BUILT_ON if layer and one.startswith(layer)]
         places = [folder, "tests", *layers] if path.startswith("tests/") else [folder]
@@ -256,7 +257,7 @@ def includes(tree):
             owner = component_with.get(name)
             line = line_of(text, match.start())
             if quote == '"' and not any(f"{place}/{name}" in tree.texts for place in places):
-                yield path, line, f'"{name}" is no private header of this folder: write <...>'
+                yield path, line, f'"{name}" is not a private header of this folder: write <...>'
             private = not owner and any(f"{one}/{name}" in tree.texts for one in BUILT_ON)
             if quote == "<" and private:
                 yield path, line, f'<{name}> is private: write "{name}", in its own folder only'
@@ -268,7 +269,7 @@ def includes(tree):
 
 
 def function_lengths(tree):
-    """A function is a brace after a parameter list, with qualifiers between, outside any other."""
+    """A function is a brace after a parameter list and qualifiers, outside any other function."""
     qualifier = r"\s|&|const|noexcept(\(.*\))?|override|final|mutable|requires.*|->.*|:.*"
     heading = re.compile(rf"\)({qualifier})*$", re.S)
     for path in tree.named("*.hpp", "*.cpp"):
@@ -315,7 +316,7 @@ def functions_of(body):
 
 
 def hidden_names(tree):
-    """In a wait, a function with the name of a base's would be called by some and not by others."""
+    """If a wait redeclares a function of its base, some callers would call one, some the other."""
     bases, functions, places = {}, {}, []
     for path in tree.named("*.hpp", "*.cpp"):
         code = code_of(tree.texts[path])
@@ -394,7 +395,7 @@ def rows(tree):
 
 
 def rows_named(text):
-    """The rows that a text names, such as W1 W2, W35-W39 or GR-01 - GR-04, without abbreviation."""
+    """The rows that a text names, such as W1 W2, W35-W39 or GR-01 - GR-04, one by one."""
     for match in re.finditer(r"\b([A-Z]{1,2}-?)(\d+)(?: ?- ?\1(\d+))?\b", text):
         kind, first, last = match[1], match[2], match[3] or match[2]
         for number in range(int(first), int(last) + 1):
@@ -409,14 +410,14 @@ def component_readmes(tree):
         for path in tree.named(f"{component}/*.hpp", f"{component}/*.cpp"):
             name = pathlib.PurePath(path).stem
             if component_of(path) == component and "/" in component and name not in named:
-                yield page, 1, f"does not name {path}: say there what it is"
+                yield page, 1, f"does not name {path}: describe it there"
 
 
 def papers(tree):
     for path in tree.named("*.md"):
         prose = re.sub(r"^```.*?^```", blanked, tree.texts[path], flags=re.S | re.M)
         for number, line in enumerate(prose.split("\n"), 1):
-            if len(line) > LINE_COLUMNS_MAX and not line.startswith("|"):
+            if len(line.rstrip()) > LINE_COLUMNS_MAX and not line.startswith("|"):
                 yield path, number, f"{len(line)} columns: break the line at {LINE_COLUMNS_MAX}"
         titles = [line_of(prose, match.start()) for match in re.finditer(r"^# ", prose, re.M)]
         if len(titles) != 1:
@@ -428,7 +429,7 @@ def papers(tree):
 
 
 def worked_example(tree):
-    """The page on waits shows countdown.hpp whole, and of its tests what it likes."""
+    """The page on waits shows all of countdown.hpp, and any parts of its tests."""
     page, parts = "docs/writing_a_wait.md", ["countdown.hpp", "writing_a_wait_test.cpp"]
     whole, tests = (tree.text(f"tests/sched/fibers/{part}") for part in parts)
     shown = ""
@@ -443,7 +444,7 @@ def worked_example(tree):
 
 
 def without_head(program):
-    """The head comment of a file is for those who meet it alone; the README has said it before."""
+    """The README omits the head comment of a file, because its own text says the same."""
     return re.sub(r"\A(//.*\n)*\n*", "", program)
 
 

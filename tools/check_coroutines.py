@@ -1,30 +1,30 @@
 #!/usr/bin/env python3
-"""Finds expressions in C++ sources that go wrong with coroutines although they compile.
+"""Finds expressions in C++ sources that compile and are wrong in coroutines.
 
 usage: check_coroutines.py FILE_OR_FOLDER...
 
-Prints one line per finding, `file:line: what is wrong: what to write instead`, and exits with 1 when
-there are any. A line with the comment `// check_coroutines: off` is not looked at.
+Prints one line per finding, `file:line: what is wrong: what to write instead`, and exits with 1
+when there are any. A line with the comment `// check_coroutines: off` is skipped.
 
 What it finds:
-  choice      `?:` beside co_await in one expression: g++ before 13 destroys a temporary, or a task,
-              that was chosen there twice.
+  choice      `?:` beside co_await in one expression: g++ before 13 destroys the chosen temporary or
+              task twice.
   throw       co_await in the expression of a `throw`: the same compiler loses the exception object.
-  capture     a lambda that captures by value, as a temporary beside co_await: destroyed twice there.
-  braces      `T{...}` or `{...}` with a variable in it, as an argument beside co_await: a class
-              without constructors is destroyed twice there. Types of std:: that are named are left
-              out: they have constructors.
+  capture     a lambda that captures by value, as a temporary beside co_await: the same compiler
+              destroys it twice.
+  braces      `T{...}` or `{...}` with a variable in it, as an argument beside co_await: the same
+              compiler destroys a class without constructors twice. Named types of std:: are
+              accepted, because they have constructors.
   condition   a coroutine without variables whose co_await are all in conditions of `if`, `while` or
-              `switch`: it gets a wrong frame there, and ringlet aborts.
+              `switch`: the same compiler gives it a wrong frame, and ringlet aborts.
   dangling    a lambda with captures that is a coroutine and is called where it is written, as in
               spawn([x]() -> task<> { ... }()): the captures die with the expression, before the
-              coroutine reads them. Every compiler. Not where the call is awaited, or run() to its
-              end, in the same expression.
+              coroutine reads them. Wrong with every compiler, unless the call is awaited, or passed
+              to run(), in the same expression.
 
 It reads text, not C++: it knows no types and expands no macros. So it reports choices between
-values that have no destructor, such as numbers, when there is co_await beside them; and it cannot
-see braced temporaries of literals only, what is behind a macro, or a task kept longer than what it
-was made of.
+values without a destructor, such as numbers, beside co_await; and it does not find braced
+temporaries of literals only, the contents of macros, or a task that outlives its arguments.
 """
 
 import pathlib
@@ -49,7 +49,7 @@ def blank(match):
 
 
 def end_of_group(text, start):
-    """The place behind the bracket that closes the one at `start`, or the end."""
+    """The offset after the bracket that closes the one at `start`, or the end."""
     open_brackets = []
     for i in range(start, len(text)):
         if text[i] in CLOSES:
@@ -84,7 +84,7 @@ class Lambda:
         return self.body >= 0
 
     def owns(self):
-        """Whether it captures something by value, so that it has a destructor perhaps."""
+        """Whether it captures by value, so that it may have a destructor."""
         return any(c and not c.startswith("&") and c not in ("this", "*this")
                    for c in (part.strip() for part in self.captures.split(",")))
 
@@ -95,8 +95,8 @@ def lambdas_in(text):
 
 
 def statements(text):
-    """(place, code) of each full expression. The bodies of lambdas are blank in the statement around
-    them: what is in them is a statement of its own."""
+    """(offset, code) of each full expression. The bodies of lambdas are blank in the statement
+    around them, because their contents are separate statements."""
     bodies = [(one.body, one.end) for one in lambdas_in(text)]
     starts = {start: end for start, end in bodies}
 
@@ -129,7 +129,7 @@ OWNER = re.compile(r"(?<![\w.:])(?!true\b|false\b|nullptr\b)[A-Za-z_]\w*\b(?!\s*
 
 
 def braced_temporaries(code):
-    """The places of braced lists in the arguments of a full expression, and not of its names."""
+    """The offsets of braced lists in the arguments of a full expression, not its declarations."""
     for match in re.finditer(r"\{", code):
         before = code[:match.start()].rstrip()
         inside = code[match.start():end_of_group(code, match.start())][1:-1]
@@ -141,8 +141,8 @@ def braced_temporaries(code):
 
 HEAD = re.compile(r"\b(?:if|while|switch)\s*(?=\()")
 VARIABLE = re.compile(
-    r"(?:^|[;{}()])\s*(?!(?:break|case|co_await|co_return|co_yield|continue|default|delete|else|goto|return"
-    r"|throw|using)\b)"
+    r"(?:^|[;{}()])\s*(?!(?:break|case|co_await|co_return|co_yield|continue|default|delete|else"
+    r"|goto|return|throw|using)\b)"
     r"(?:(?:const|static|constexpr)\s+)*[A-Za-z_][\w:]*(?:<[^;{}]*?>)?(?:\s+|\s*[&*]+\s*)"
     r"(?:[A-Za-z_]\w*\s*[=;{(,:\[]|\[\w, ]+\]\s*=)")
 
@@ -174,7 +174,7 @@ def coroutine_bodies(text, known):
 
 
 def awaited_in_conditions_only(code):
-    """The place of the first co_await, where there are no variables and no others; else None."""
+    """The offset of the first co_await, if no variable and no other co_await exists; else None."""
     heads = [(h.end(), end_of_group(code, h.end())) for h in HEAD.finditer(code)]
     awaits = [match.start() for match in re.finditer(r"\bco_await\b", code)]
     if not all(any(start < place < end for start, end in heads) for place in awaits):
@@ -215,8 +215,8 @@ def findings_in(source):
         awaited = awaited_in_conditions_only(code)
         if awaited is not None:
             report(start + awaited,
-                   "a coroutine without variables awaits in conditions only: g++ before 13 gives it "
-                   "a wrong frame: name the value first")
+                   "a coroutine without variables awaits in conditions only: g++ before 13 gives "
+                   "it a wrong frame: name the value first")
     for one in known:
         if one.captures and is_called_for_later(text, one):
             report(one.start,
@@ -226,7 +226,7 @@ def findings_in(source):
 
 
 def is_argument(text, one):
-    """Whether it is a temporary of the expression, and not what is assigned to a name."""
+    """Whether it is a temporary of the expression, not a value that is assigned to a name."""
     return not re.search(r"(?<![=!<>])=\s*$", text[max(0, one.start - 80):one.start])
 
 

@@ -1,4 +1,4 @@
-"""The results of chat servers on the terminal: tables, faults, losses, goals."""
+"""Prints the results of chat servers: tables, faults, losses, goals."""
 
 from comparison.chat_series import CHAT_SERVERS, CPU_GOALS, CPU_LIMIT, P99_GOAL, P99_LIMIT_MS
 from comparison.chat_series import cpu_ns, deliveries_per_s, latency_ms, load_share, server_share
@@ -9,12 +9,12 @@ COST_HEADING = (f"{'':22}{'deliveries/s':>13}{'CPU ns each':>13}{'core':>6}{'loa
 LIMIT_HEADING = (f"{'':22}{'offered/s':>11}{'carried/s':>11}{'core':>6}{'load':>6}{'p50 ms':>9}"
                  f"{'p99 ms':>9}   p99 [interval]")
 LEGEND = """\
-A delivery is one line that came to one member. core, load: how much of its core the server and the
+A delivery is one line that reached one member. core, load: how much of its core the server and the
 load generator used. to the limit: ratio of the server's CPU per delivery, median of rounds [95 %
-interval]; below 1 is better. Where carried is as much as offered, one core could carry more, unless
-core says 100 %. Latency counts from the time the message was due.
+interval]; below 1 is better. If carried equals offered, one core could carry more, unless core is
+100 %. Latency counts from the time at which the message was due.
 """
-METRICS = (  # Name, what to ask a result for, whether more is better.
+METRICS = (  # Name, function of a result, whether more is better.
     ("CPU per delivery", cpu_ns, False),
     ("deliveries/s", deliveries_per_s, True),
     ("p50", latency_ms("p50"), False),
@@ -54,13 +54,13 @@ def limit_row(series, key):
 
 
 def interval(series, key, metric):
-    """Median and interval of one server's values themselves."""
+    """Median and interval of one server's values (not of a ratio)."""
     values = [metric(results[key]) for results in series.rounds if key in results]
     return Ratio(series.median(key, metric), *median_interval(values))
 
 
 def faults(all_series):
-    """Prints every run in which a line was not delivered as it should be; returns how many."""
+    """Prints every run with a delivery fault. Returns their number."""
     count = 0
     for series in all_series:
         for number, results in enumerate(series.rounds, 1):
@@ -74,13 +74,13 @@ def faults(all_series):
                 print(f"  WRONG  {CHAT_SERVERS[key].title}, {series.workload.title}, round "
                       f"{number}: {', '.join(found)}")
     if count == 0:
-        print("Every line came once and in order, in every run; no member was dropped.")
+        print("Every line arrived once and in order in every run; no member was dropped.")
     print()
     return count
 
 
 def losses(all_series):
-    """All in which ringlet is behind with the whole interval, so that no reader need search."""
+    """Prints every metric in which ringlet is behind with the whole interval."""
     lines = []
     for series in all_series:
         if not {"ringlet", "limit"} <= set(series.servers):
@@ -89,13 +89,13 @@ def losses(all_series):
             ratio = series.ratio("ringlet", "limit", metric)
             if ratio and (ratio.high < 1 if more_is_better else ratio.low > 1):
                 lines.append(f"  {series.workload.title:36} {name:16} {str(ratio):20} times that "
-                             "by hand")
+                             "of the hand-written server")
     print("Where ringlet is behind, beyond the noise:" + ("" if lines else " nowhere."))
     print("\n".join(lines) + ("\n" if lines else ""))
 
 
 def judge(all_series):
-    """Each goal that was measured: (text, the value, whether it is met)."""
+    """Each goal that was measured: (text, value, whether it is met)."""
     verdicts = []
     for series in all_series:
         if "ringlet" not in series.servers:
@@ -103,7 +103,7 @@ def judge(all_series):
         ratio = series.ratio("ringlet", "limit", cpu_ns) if "limit" in series.servers else None
         if series.workload in CPU_GOALS and ratio:
             verdicts.append((f"{series.workload.title}: CPU per delivery at most {CPU_LIMIT:.2f} x "
-                             "by hand", ratio, ratio.median <= CPU_LIMIT))
+                             "hand-written", ratio, ratio.median <= CPU_LIMIT))
         if series.workload == P99_GOAL:
             p99 = interval(series, "ringlet", latency_ms("p99"))
             verdicts.append((f"{series.workload.title}: p99 at most {P99_LIMIT_MS} ms", p99,

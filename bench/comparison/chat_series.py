@@ -1,4 +1,4 @@
-"""What bench/chat.py compares: chat servers, workloads, goals."""
+"""The chat servers, workloads and goals of bench/chat.py."""
 
 from dataclasses import dataclass
 
@@ -9,8 +9,8 @@ from comparison.series import Server
 class ChatWorkload:
     members: int
     rooms: int
-    rate: float  # Messages a second of all members together.
-    size: int = 64  # Bytes of the text of one message.
+    rate: float  # Messages per second of all members together.
+    size: int = 64  # Bytes of text per message.
 
     @property
     def title(self):
@@ -19,7 +19,7 @@ class ChatWorkload:
 
     @property
     def offered(self):
-        """Deliveries a second, if the server keeps up."""
+        """Deliveries per second if the server keeps up."""
         return self.rate * self.members / self.rooms
 
 
@@ -40,13 +40,13 @@ SATURATED = ChatWorkload(500, 1, 1000)
 
 CHAT_WORKLOADS = {"quiet": QUIET, "busy": BUSY, "rooms": MANY_ROOMS, "saturated": SATURATED}
 
-CPU_LIMIT = 1.15  # Times the CPU per delivery of the server written by hand.
+CPU_LIMIT = 1.15  # Times the CPU per delivery of the hand-written server.
 CPU_GOALS = (BUSY, MANY_ROOMS)
 P99_LIMIT_MS = 5
 P99_GOAL = QUIET
 
 
-# What a round's result is asked for.
+# Metrics of a round's result.
 
 def cpu_ns(result):
     return result["server_cpu_ns_per_delivery"]

@@ -1,4 +1,4 @@
-"""Under what conditions a comparison ran: numbers without them mean nothing."""
+"""The conditions under which a comparison ran: without them, numbers mean nothing."""
 
 import contextlib
 import ctypes
@@ -10,7 +10,7 @@ import platform
 import resource
 import subprocess
 
-BYSTANDERS_SHARE_MAX = 0.1  # More than that, and the numbers are theirs as much as the servers'.
+BYSTANDERS_SHARE_MAX = 0.1  # Above this, other processes distort the numbers too much.
 
 
 def cpu_model():
@@ -22,7 +22,7 @@ def cpu_model():
 
 
 def ring_refusal():
-    """Why the kernel gives this user no io_uring, or an empty text."""
+    """Why the kernel refuses io_uring to this user, or an empty text."""
     parameters = ctypes.create_string_buffer(120)  # struct io_uring_params, without any flag
     io_uring_setup = 425  # On every architecture.
     ring = ctypes.CDLL(None, use_errno=True).syscall(io_uring_setup, 1, parameters)
@@ -62,9 +62,9 @@ def build_description(build):
 
 
 class Bystanders:
-    """How much of the machine's CPU time went to processes that have nothing to do with this one.
+    """The share of the machine's CPU time that unrelated processes used since its creation.
 
-    Counts from its creation; children count as ours once they have ended and been waited for.
+    Children count as ours once they have ended and been waited for.
     """
 
     def __init__(self):
@@ -72,7 +72,7 @@ class Bystanders:
 
     @staticmethod
     def read():
-        """(seconds the machine was busy, seconds that were ours, seconds there were)"""
+        """CPU seconds: (the machine was busy, used by us, available)"""
         with contextlib.suppress(OSError, ValueError):
             ticks = [int(text) for text in pathlib.Path("/proc/stat").read_text().split()[1:9]]
             idle = ticks[3] + ticks[4]  # proc_stat(5): idle and iowait are the fourth and fifth.
@@ -89,11 +89,11 @@ class Bystanders:
     def show(self):
         share = self.share()
         warning = ": WARNING, too much to trust the numbers" if share > BYSTANDERS_SHARE_MAX else ""
-        print(f"Other processes used {share:.0%} of the machine in that time{warning}.\n")
+        print(f"Other processes used {share:.0%} of the machine during the measurement{warning}.\n")
 
 
 def collect(load, options, cores, refusal):
-    """`load` says in words what the servers get to do."""
+    """`load` describes the workload in words."""
     return {
         "io_uring": refusal or "allowed",
         "kernel": f"{platform.system()} {platform.release()}",
@@ -118,10 +118,11 @@ def show(found):
     print(f"build     {found['buildtype']} (-O{found['optimization']}{lto}), {found['compiler']}")
     print(f"workload  {found['load']}")
     print(f"rounds    {found['rounds']} of {found['seconds']:g} s after {found['warmup']:g} s of "
-          f"warm-up, the servers in turn")
+          f"warm-up, servers in rotating order")
     print(f"date      {found['date']}")
     if found["optimization"] in ("0", "g"):
-        print("WARNING   this build is not optimised: its numbers say nothing about a release")
+        print("WARNING   this build is not optimised: do not quote its numbers")
     if found["sanitize"] != "none":
-        print(f"WARNING   this build has the sanitizer `{found['sanitize']}`: do not quote it")
+        print(f"WARNING   this build uses the sanitizer `{found['sanitize']}`: do not quote its "
+              "numbers")
     print(flush=True)

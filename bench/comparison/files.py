@@ -1,4 +1,4 @@
-"""The results of a comparison as files: raw as JSON, and as a picture."""
+"""Writes the results of a comparison to files: raw as JSON, and a picture."""
 
 import html
 import json
@@ -9,12 +9,12 @@ CHART_STYLE = """\
 text { font: 13px sans-serif; text-anchor: middle; fill: #222222 }
 .name { fill: #666666 }"""
 ROW_WIDTH, ROW_HEIGHT = 1080, 370
-BARS_TOP, BARS_BOTTOM = 90, 310  # The longest bar fills it.
-BAR_SHARE = 0.62  # Of the width that a server has.
-LINE = 19  # From one line of text to the next.
-COLOURS = {"ringlet": "#1f77b4", "threads": "#c44e52"}  # The two of the story, others are grey.
+BARS_TOP, BARS_BOTTOM = 90, 310  # The longest bar spans this.
+BAR_SHARE = 0.62  # Of a server's width.
+LINE = 19  # Line height of text.
+COLOURS = {"ringlet": "#1f77b4", "threads": "#c44e52"}  # All other servers are grey.
 GREY = "#8c8c8c"
-PANELS = (  # Title, what to ask a result for, its unit, how to print it.
+PANELS = (  # Title, function of a result, unit, number format.
     ("thousand messages/s: more is better", messages_per_s, 1e3, ",.0f"),
     ("us of CPU per message: less is better", cpu_ns, 1e3, ".2f"),
     ("ms of latency, p99: less is better", latency_ns("p99"), 1e6, ".2f"),
@@ -50,7 +50,7 @@ def text_lines(x, y, lines, kind=""):
 
 
 def panel(series, left, width, what):
-    """One panel: a bar for each server, its median written above it, its name below."""
+    """One panel: a bar for each server, with its median above and its name below."""
     title, metric, unit, number_format = what
     values = [series.median(key, metric) / unit for key in series.servers]
     drawn = text_lines(left + width / 2, 28, [series.workload.title, title])
@@ -70,8 +70,8 @@ def panel(series, left, width, what):
 
 
 def write_chart(path, all_series):
-    """An SVG with a row of panels for each workload. It is so simple that a program which draws
-    charts would cost more, in the demo's download, than it saves."""
+    """An SVG with a row of panels for each workload. Drawn by hand: a charting library would make
+    the demo's download larger and save little."""
     height = ROW_HEIGHT * len(all_series)
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {ROW_WIDTH} {height}" role="img">',

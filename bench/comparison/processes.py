@@ -1,4 +1,4 @@
-"""The processes of a comparison: servers and load generators, pinned, and ended in every case."""
+"""Runs the servers and load generators of a comparison: pins them, and always ends them."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ from comparison.series import Failure
 from comparison.terminal import progress
 
 START_TIMEOUT_S = 10  # A server prints its line within milliseconds, a sanitizer build within 1 s.
-LOAD_PATIENCE_S = 60  # For opening the connections, on top of the time that was asked for.
+LOAD_PATIENCE_S = 60  # For opening the connections, in addition to the requested duration.
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Cores:
 
     def describe(self):
         if self.server is None:
-            return "nothing is pinned (that takes two cores and taskset): server and load share"
+            return "nothing is pinned (needs two cores and taskset): server and load share cores"
         return f"server on core {self.server}, load on core {self.load}"
 
 
 def pinned(command, core):
-    """The command, on one core, and killed by the kernel should this script itself be killed."""
+    """The command, pinned to a core. The kernel kills it if this script is killed."""
     prefix = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
     if core is not None:
         prefix += ["taskset", "--cpu-list", str(core)]
@@ -43,15 +43,15 @@ def pinned(command, core):
 
 
 class RunningServer:
-    """A server process, from its first line to its end. Ends it on every way out of the `with`.
+    """A running server process. Every exit from the `with` ends it.
 
-    setpriv and taskset replace themselves by the server, so the process started is the server.
+    setpriv and taskset exec the server, so the process that is started is the server.
     """
 
     def __init__(self, server, build, core):
         self.server = server
         self.path = build / server.path
-        self.words = tempfile.TemporaryFile()  # Its standard error, shown only if something breaks.
+        self.words = tempfile.TemporaryFile()  # Its standard error, shown only after a failure.
         self.process = subprocess.Popen(
             pinned([self.path, "--host", "127.0.0.1", "--port", "0"], core),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.words,
@@ -79,18 +79,18 @@ class RunningServer:
     def wait_for_address(self):
         readable, _, _ = select.select([self.process.stdout], [], [], START_TIMEOUT_S)
         if not readable:
-            raise Failure(f"{self.path} did not say where it listens within {START_TIMEOUT_S} s"
+            raise Failure(f"{self.path} did not print its address within {START_TIMEOUT_S} s"
                           + self.last_words())
         line = self.process.stdout.readline().decode(errors="replace").strip()
         prefix = "listening on "
         host, colon, port = line.removeprefix(prefix).rpartition(":")
         if line.startswith(prefix) and colon and port.isdigit():
             return host.strip("[]"), int(port)
-        said = f"said `{line}` instead of `listening on HOST:PORT`" if line else "said nothing"
+        said = f"printed `{line}`, not `listening on HOST:PORT`" if line else "printed nothing"
         raise Failure(f"{self.path} did not start: it {said}{self.last_words()}")
 
     def last_words(self):
-        """How the process ended, if it did, and what it wrote on standard error."""
+        """How the process ended, if it did, and what it wrote to standard error."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(timeout=0.2)
         status = self.process.returncode
@@ -101,8 +101,7 @@ class RunningServer:
 
 
 def run_load(server, workload, options, cores):
-    """One measured window of echoes. Returns the load generator's result, or raises why there is
-    none."""
+    """One measured window of echoes. Returns the load generator's result, or raises Failure."""
     command = [options.build / "bench/load", "--host", server.host, "--port", server.port,
                "--connections", workload.connections, "--size", workload.size,
                "--depth", options.depth, "--duration", options.seconds, "--warmup", options.warmup,
@@ -118,8 +117,8 @@ def run_load(server, workload, options, cores):
 
 
 def run_round(series, running, visit):
-    """Visits each of the running servers once, in rotating order. What `visit` returns for them is
-    the next round of the series."""
+    """Visits each running server once, in rotating order. The results of `visit` become the next
+    round of the series."""
     number = len(series.rounds)
     keys = list(running)
     turn = number % len(keys)
@@ -131,7 +130,7 @@ def run_round(series, running, visit):
 
 
 def run_generator(command, server, workload, options, cores):
-    """The JSON that a load generator printed, or None; its exit status; its standard error."""
+    """Runs a load generator. Returns its JSON or None, its exit status, its standard error."""
     patience = options.seconds + options.warmup + LOAD_PATIENCE_S
     load = subprocess.Popen(pinned(command, cores.load), stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)

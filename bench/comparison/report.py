@@ -1,4 +1,4 @@
-"""The results of a comparison on the terminal: table, losses, goals, bars."""
+"""Prints the results of a comparison: table, losses, goals, bars."""
 
 import sys
 
@@ -7,11 +7,12 @@ from comparison.series import SERVERS, cpu_ns, latency_ns, messages_per_s
 HEADING = (f"{'':24}{'messages/s':>11}{'MB/s':>8}{'p50 us':>9}{'p99 us':>9}{'p99.9 us':>10}"
            f"{'CPU ns/msg':>12}{'core':>6}   {'to the limit':<19}to threads")
 LEGEND = """\
-MB/s: each way. core: how much of its core the server used; well below 100 %, messages/s is the load
-generator's. to ...: ratio of CPU per message, median of rounds [95 % interval]; below 1 is better.
+MB/s: each way. core: how much of its core the server used; if well below 100 %, the load generator
+limits messages/s. to ...: ratio of CPU per message, median of rounds [95 % interval]; below 1 is
+better.
 """
 
-METRICS = (  # Name, what to ask a result for, whether more is better.
+METRICS = (  # Name, function of a result, whether more is better.
     ("messages/s", messages_per_s, True),
     ("CPU per message", cpu_ns, False),
     ("p50", latency_ns("p50"), False),
@@ -46,7 +47,7 @@ def row(series, key):
 
 
 def losses(all_series):
-    """All in which ringlet is behind with the whole interval, so that no reader need search."""
+    """Prints every metric in which ringlet is behind with the whole interval."""
     lines = []
     for series in all_series:
         others = [key for key in series.servers if not key.startswith("ringlet")]
@@ -61,7 +62,7 @@ def losses(all_series):
 
 
 def judge(all_series, goals):
-    """Each goal that was measured, with its ratio and verdict: met, missed, or open."""
+    """Each goal that was measured, with its ratio and verdict: met, missed or open."""
     verdicts = []
     for goal in goals:
         for ratio in filter(None, (series.goal_ratio(goal) for series in all_series)):
@@ -76,10 +77,10 @@ def judge(all_series, goals):
 def goals(verdicts):
     if not verdicts:
         return
-    print("Goals for the CPU per message:")
+    print("Goals for CPU per message:")
     for goal, ratio, verdict in verdicts:
         word = "PASS" if ratio.median <= goal.limit else "FAIL"
-        doubt = " by the median, with the goal inside the interval" if verdict == "open" else ""
+        doubt = " (by the median; the interval contains the goal)" if verdict == "open" else ""
         print(f"  {word}  {goal.workload.title:12} {SERVERS[goal.subject].title:17} at most "
               f"{goal.limit:.2f} x {SERVERS[goal.base].title:22} {ratio}{doubt}")
     print()
@@ -98,5 +99,5 @@ def bars(series):
 
 def headline(series):
     ratio = series.ratio("ringlet", "threads", cpu_ns)
-    print(f"A message costs ringlet {ratio.median:.2f} of the CPU that it costs a thread per "
-          f"connection:\none core carries {1 / ratio.median:.1f} times as many.\n")
+    print(f"Per message ringlet uses {ratio.median:.2f} times the CPU of a thread per connection:\n"
+          f"one core carries {1 / ratio.median:.1f} times as many messages.\n")

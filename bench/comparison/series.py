@@ -1,4 +1,4 @@
-"""What is compared (servers, workloads, goals), the results of all rounds, and their statistics."""
+"""Servers, workloads and goals; the results of all rounds, and their statistics."""
 
 import math
 import statistics
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 
 class Failure(Exception):
-    """Something that ends the comparison; its text is the sentence to print."""
+    """Ends the comparison. Its text is the message to print."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Server:
 @dataclass(frozen=True)
 class Goal:
     workload: Workload
-    base: str  # Key of the server that is compared with.
-    limit: float  # The largest ratio of CPU per message that meets the goal.
+    base: str  # Key of the server to compare with.
+    limit: float  # The goal: at most this ratio of CPU per message.
     subject: str = "ringlet"
 
 
@@ -52,7 +52,7 @@ REPRESENTATIVE = Workload(500, 64)
 ECHO_WORKLOADS = (REPRESENTATIVE, Workload(500, 4096), Workload(16, 64), Workload(5000, 64))
 
 
-# What a round's result is asked for.
+# Metrics of a round's result.
 
 def cpu_ns(result):
     return result["server_cpu_ns_per_message"]
@@ -67,11 +67,11 @@ def latency_ns(which):
 
 
 def median_interval(values):
-    """The 95 % interval of the median, from order statistics: right for any distribution.
+    """The 95 % interval of the median, from order statistics: valid for any distribution.
 
-    Each value is below the true median with probability one half, so how many are is binomial: the
-    k-th smallest and k-th largest enclose the median with at least 95 %, for the largest k of which
-    the two tails sum to no more than 5 %.
+    Each value is below the true median with probability 1/2, so the number of values below it is
+    binomial. The k-th smallest and the k-th largest value enclose the median with at least 95 %,
+    for the largest k whose two tails sum to at most 5 %.
     """
     ordered = sorted(values)
     count = len(ordered)
@@ -81,7 +81,7 @@ def median_interval(values):
         if 2 * tail > 0.05:
             break
         k += 1
-    k = max(k, 1)  # Below six values there is no such interval; the whole range has to do.
+    k = max(k, 1)  # With fewer than six values there is no such interval: use the whole range.
     return ordered[k - 1], ordered[count - k]
 
 
@@ -97,7 +97,7 @@ class Ratio:
 
 @dataclass
 class Series:
-    """All rounds of one workload. A round maps keys of servers to the load generator's results."""
+    """All rounds of one workload. A round maps server keys to results of the load generator."""
 
     workload: Workload
     servers: list
@@ -113,7 +113,7 @@ class Series:
         return Ratio(statistics.median(ratios), *median_interval(ratios)) if ratios else None
 
     def goal_ratio(self, goal):
-        """What `goal` is about, or None when it is about another workload."""
+        """The ratio that `goal` limits, or None if the goal is for another workload."""
         if goal.workload != self.workload:
             return None
         return self.ratio(goal.subject, goal.base, cpu_ns)

@@ -1,4 +1,4 @@
-"""What the measuring scripts share of being a program: progress, numbers as options, the end."""
+"""Shared by the measuring scripts: progress, numeric options, exit status."""
 
 import argparse
 import signal
@@ -8,7 +8,7 @@ from comparison.series import Failure
 
 
 def progress(text):
-    """A line that overwrites itself, for people only."""
+    """A line that overwrites the previous one; only on a terminal."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
@@ -20,13 +20,13 @@ def number(kind, least):
         if value < least:
             raise argparse.ArgumentTypeError(f"{text} is less than {least}")
         return value
-    convert.__name__ = kind.__name__  # argparse names it when `text` is no number at all.
+    convert.__name__ = kind.__name__  # argparse prints it if `text` is not a number.
     return convert
 
 
 def run(name, action):
-    """The exit status of `action`, or of why it could not be done, which is said."""
-    # As an exception, so that every `with` on the way out ends its server.
+    """Runs `action` and returns its exit status. Prints a Failure and returns 1."""
+    # SIGTERM becomes an exception, so that every `with` on the way out ends its server.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         return action()

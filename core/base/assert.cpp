@@ -17,7 +17,7 @@ void set_rule_context(rule_context describe) noexcept {
 }
 
 void broken_rule(const char* sentence, const char* file, int line) noexcept {
-  // Taken out, because the description may break a rule itself.
+  // Reset first, because describing may itself break a rule.
   const rule_context describe = context_of_rules.exchange(nullptr, std::memory_order_relaxed);
   char who[512] = "";
   if (describe != nullptr) describe(who, sizeof who);

@@ -1,4 +1,4 @@
-// The category of ringlet's own error codes, and the texts of errors that are thrown.
+// The category of ringlet's own error codes, and the texts of thrown errors.
 #include <ringlet/detail/throw_invalid.hpp>
 #include <ringlet/error.hpp>
 
@@ -38,7 +38,7 @@ class category final : public std::error_category {
   }
 };
 
-// Its what() is the sentence alone: that of a plain std::system_error ends with the system's text.
+// what() returns only the sentence; a plain std::system_error would append the system's text.
 class invalid_argument_error final : public std::system_error {
  public:
   invalid_argument_error(std::error_code code, const std::string& sentence)
@@ -49,7 +49,7 @@ class invalid_argument_error final : public std::system_error {
   std::runtime_error sentence_;  // copied without throwing
 };
 
-// Other categories that count as this condition have texts of their own.
+// By number, not by condition: other categories with an equivalent of EINVAL have their own texts.
 bool is_einval(const std::error_code& code) noexcept {
   return code.value() == EINVAL &&
          (code.category() == std::system_category() || code.category() == std::generic_category());

@@ -15,8 +15,8 @@ bool is_pending(int signal) noexcept {
   return ::sigpending(&pending) == 0 && ::sigismember(&pending, signal) == 1;
 }
 
-// A write(2) raises SIGPIPE for its own thread, so it is enough to block it there; and to take it
-// back before it is let through. One that was pending before stays.
+// write(2) raises SIGPIPE on the calling thread, so it is enough to block the signal there and to
+// consume it before unblocking. A SIGPIPE that was pending before stays pending.
 class without_sigpipe {
  public:
   without_sigpipe() noexcept {
@@ -52,7 +52,7 @@ void report(const char* format, ...) noexcept {
     va_start(arguments, format);
     std::vfprintf(stderr, format, arguments);
     va_end(arguments);
-    std::fflush(stderr);  // it may have been given a buffer
+    std::fflush(stderr);  // the program may have made stderr buffered
   }
   errno = saved_errno;
 }

@@ -1,4 +1,4 @@
-// Holds the places of descriptors that are missing.
+// Opens placeholders for missing standard descriptors.
 #include <ringlet/standard_descriptors.hpp>
 
 #include <fcntl.h>
@@ -12,11 +12,12 @@ namespace ringlet {
 void reserve_standard_descriptors() noexcept {
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (::fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
-    // open(2) takes the lowest number, which is this one: those below are there by now. In the
-    // wrong direction, so that its use fails with EBADF as if nothing were there.
+    // open(2) returns the lowest free number, which is `fd`: all lower ones are open by now. The
+    // access mode is the wrong one, so that using the descriptor fails with EBADF as if it were
+    // missing.
     if (::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) >= 0) continue;
-    // Where there is no /dev (a chroot) the root does: by such a descriptor nothing can be read or
-    // written.
+    // Without /dev (in a chroot), open the root directory: an O_PATH descriptor can be neither read
+    // nor written.
     static_cast<void>(::open("/", O_PATH));
   }
 }

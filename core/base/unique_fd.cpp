@@ -1,4 +1,4 @@
-// Closing a descriptor that nothing is in flight on.
+// Closes descriptors that have no operation in flight.
 #include <ringlet/detail/close_with_reset.hpp>
 #include <ringlet/unique_fd.hpp>
 

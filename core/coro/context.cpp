@@ -1,4 +1,5 @@
-// Interruptions: kills, given exceptions and cancelled scopes, and which of them comes first.
+// Interruptions: kills, given exceptions and cancelled scopes, and the order in which they are
+// thrown.
 #include <ringlet/extend/context.hpp>
 
 #include <memory>
@@ -18,7 +19,8 @@ detail::failure_trail& detail::last_failure() noexcept {
 
 void detail::note_failure(const frame_record& left) noexcept {
   failure_trail& trail = last_failure();
-  // The exception is the newest one only if it has reached the await that it was thrown from.
+  // The trail continues only if `left` was awaiting, at this site, the coroutine that failed last.
+  // Otherwise this is a new exception.
   const bool goes_on = trail.next == &left && trail.chain == left.chain &&
                        trail.site_of_next.line() == left.site.line() &&
                        trail.site_of_next.file_name() == left.site.file_name();
@@ -32,11 +34,11 @@ void detail::note_failure(const frame_record& left) noexcept {
   trail.owner = 0;
 }
 
-// A pending given exception. The only allocation of an interruption; the exception is on the heap,
-// too.
+// A pending exception, given to interrupt_with(). The only allocation of an interruption; the
+// exception itself is on the heap, too.
 struct context::pending_error {
   std::exception_ptr error;
-  std::uint32_t kills_before;  // plain kills that came since the exception given before
+  std::uint32_t kills_before;  // plain kills since the previous given exception
   pending_error* next;
 };
 
@@ -49,8 +51,8 @@ scope::~scope() {
   RINGLET_ASSERT(owner_->innermost_ == this,
                  "scopes must end in the reverse order of their creation");
   owner_->innermost_ = outer_;
-  // Checked only by scopes whose end can change the answer: a kill may unwind thousands of nested
-  // limits, and each check visits all that are left.
+  // Only for scopes whose end can change the answer: a kill may unwind thousands of nested limits,
+  // and each update visits all that are left.
   if (cancelled_ || holds_back_) owner_->update_interrupted();
 }
 
@@ -155,8 +157,8 @@ void context::interrupt() noexcept {
   end_interrupted_wait();
 }
 
-// If there is a reason already, another one changes nothing: thousands of nested limits may pass at
-// the same time.
+// If an interruption is pending already, another one changes nothing. Thousands of nested limits
+// may expire at the same time.
 void context::add_interruption() noexcept {
   if (!interrupted_) update_interrupted();
   end_interrupted_wait();

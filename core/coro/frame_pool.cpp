@@ -1,4 +1,4 @@
-// The slow paths of the frame pool: exchanging blocks with the store, and the end of the thread.
+// The slow paths of the frame pool: exchanging blocks with the store, trimming, and thread exit.
 #include <ringlet/detail/frame_pool.hpp>
 
 #include <algorithm>
@@ -11,8 +11,8 @@
 namespace ringlet::detail {
 namespace {
 
-// How many blocks a thread takes from the store at once: few enough that a program with few frames
-// stays small, and that other threads do not wait long.
+// How many blocks a thread takes from the store at once: few enough to keep a program with few
+// frames small, and other threads from waiting long.
 constexpr std::int32_t taken_of(std::size_t index) noexcept {
   constexpr std::size_t bytes = 16 * 1024;
   constexpr std::size_t most = 128;
@@ -20,11 +20,11 @@ constexpr std::int32_t taken_of(std::size_t index) noexcept {
       std::clamp<std::size_t>(bytes / frame_pool::size_of(index), 1, most));
 }
 
-// A program that has just been busy may be so again at once: memory that goes back to the system
-// comes from there at a multiple of the cost. And what is in the reserve never goes back.
+// A program that was just busy may soon be busy again, and memory from the system costs a multiple
+// of memory from the store. The reserve is never returned to the system.
 constexpr std::int64_t trim_delay = 500'000'000;  // ns
 constexpr std::size_t trim_reserve = 512 * 1024;
-// The kernel takes half a millisecond to take it away.
+// The kernel needs half a millisecond to reclaim this much.
 constexpr std::size_t trim_portion = 16 * 1024 * 1024;
 
 constinit std::atomic<bool (*)() noexcept> shortage = nullptr;
@@ -52,13 +52,13 @@ struct frame_pool_closer {
     frame_pool::hand_over();
     for (std::int32_t& room : frames_here.room) room = 0;
     frames_here.open = false;
-    // Other threads may not know of the blocks that this one has freed.
+    // Other threads trim only after giving blocks to the store themselves.
     if (frames_here.has_given) frame_store::release(~std::size_t{0}, trim_reserve);
   }
 };
 
 void frame_pool::refill(std::size_t index) {
-  // With a test that makes allocations fail, each is to come here.
+  // While a test makes allocations fail, every allocation must come here.
   const bool tested = shortage.load(std::memory_order_relaxed) != nullptr;
   std::int32_t count = 0;
   frames_here.free[index] = frame_store::take(index, tested ? 1 : taken_of(index), count);
@@ -95,7 +95,7 @@ void frame_pool::deallocate_slowly(void* memory, std::size_t size) noexcept {
   frames_here.has_given = true;
   auto* const first = ::new (memory) block{nullptr};
   if (frames_here.open) {
-    // Hands over half of the blocks, so that the next such call is far away.
+    // Gives half of the blocks to the store, so that the next such call is far away.
     for (std::int32_t left = kept_of(index) / 2; left > 0; --left) {
       block* const kept = frames_here.free[index];
       unpoison(kept, size_of(index));

@@ -1,4 +1,4 @@
-// Segments, slabs and their locks; and the replacement under AddressSanitizer.
+// Segments, slabs and their locks; and the replacement for AddressSanitizer.
 #include "frame_store.hpp"
 
 #include <algorithm>
@@ -76,23 +76,23 @@ constexpr std::size_t segment_bytes = slab_bytes * slab_count;
 static_assert(slab_bytes >= frame_pool::pooled_max);
 static_assert(slab_bytes % frame_pool::alignment_max == 0);
 
-// A part of a segment that is cut into blocks of one class, from its beginning, on demand.
+// A part of a segment. It is cut into blocks of one class on demand, from its beginning.
 struct slab {
-  slab* previous;  // of those with room
+  slab* previous;  // links of the shelf's list, while the slab has room
   slab* next;
-  block* free;           // blocks that were returned
-  std::uint32_t cut;     // blocks that were made
-  std::uint32_t in_use;  // blocks that are not here
+  block* free;           // returned blocks
+  std::uint32_t cut;     // blocks made so far
+  std::uint32_t in_use;  // blocks taken and not returned
 };
 
-// The head of a segment. Its slabs that serve no class are `free`; those of them that have been
-// used still have memory of the system's and are `dirty`.
+// The head of a segment. A bit of `free` marks a slab that serves no class; a bit of `dirty` marks
+// a free slab that was used and still holds memory of the system.
 struct segment {
   segment* previous;
   segment* next;
   std::uint64_t free;
   std::uint64_t dirty;
-  slab slabs[slab_count];  // the first stands for this head
+  slab slabs[slab_count];  // the first describes this head, and is never free
 };
 static_assert(sizeof(segment) <= slab_bytes);
 constexpr std::uint64_t all_slabs = ~std::uint64_t{1};
@@ -114,14 +114,14 @@ struct chain {
   }
 };
 
-// The slabs of one class that have room. A line of its own, so that threads which use different
+// The slabs of one class that have room. On its own cache line, so that threads that use different
 // classes do not disturb each other.
 struct alignas(64) shelf {
   chain<slab> with_room;
   std::size_t taken = 0;  // blocks
 };
 
-// The segments that have free slabs. Of a class's lock and this one, the class's is taken first.
+// The segments that have free slabs. Lock order: a class's lock before this one.
 struct segment_store {
   std::mutex mutex;
   chain<segment> dirty;  // with memory in free slabs
@@ -136,8 +136,8 @@ static_assert(std::is_trivially_destructible_v<std::mutex> &&
 constinit shelf shelves[frame_pool::classes];
 constinit segment_store segments;
 
-// Classes share locks: fork() takes all of these, and ThreadSanitizer ends a program in which a
-// thread holds more than 64.
+// Classes share locks, because fork() takes all of them, and ThreadSanitizer ends a program in
+// which one thread holds more than 64.
 struct alignas(64) shelf_lock {
   std::mutex mutex;
 };
@@ -172,7 +172,7 @@ void* map(std::size_t bytes) {
   return memory != MAP_FAILED ? memory : throw std::bad_alloc();
 }
 
-// The kernel puts mappings next to each other, so further mappings after an aligned one are
+// The kernel puts mappings next to each other, so a mapping that follows an aligned one is usually
 // aligned, too.
 std::byte* map_segment() {
   void* const likely = map(segment_bytes);
@@ -188,7 +188,7 @@ std::byte* map_segment() {
   return twice + before;
 }
 
-// With the lock of the segments, as those that follow.
+// Precondition, also of release(): the lock of the segments is held.
 void add_segment() {
   auto* const added = ::new (map_segment()) segment;
   added->free = all_slabs;
@@ -198,8 +198,8 @@ void add_segment() {
   add(resident_bytes, slab_bytes);
 }
 
-// What is no longer in use: free slabs without memory, or the whole segment. Returns how many
-// bytes.
+// Returns the memory of the free slabs to the system, or the whole segment if none is in use.
+// Returns the number of bytes.
 std::size_t release(segment& unused) noexcept {
   const std::size_t bytes = static_cast<std::size_t>(std::popcount(unused.dirty)) * slab_bytes;
   segments.dirty.remove(unused);
@@ -223,7 +223,7 @@ std::size_t release(segment& unused) noexcept {
   return bytes;
 }
 
-// A slab for a class, with the lock of that class.
+// Returns a slab for a class. Precondition: the lock of that class is held.
 slab& take_slab() {
   const std::lock_guard lock(segments.mutex);
   if (segments.dirty.first == nullptr && segments.clean.first == nullptr) add_segment();
@@ -330,7 +330,7 @@ frame_pool::statistics frame_store::totals() noexcept {
 
 bool frame_store::release(std::size_t portion, std::size_t reserve) noexcept {
   for (std::size_t released = 0; released < portion;) {
-    const std::lock_guard lock(segments.mutex);  // for one at a time: no thread waits for all
+    const std::lock_guard lock(segments.mutex);  // per segment: no thread waits for the whole loop
     if (segments.dirty_bytes <= reserve) return false;
     released += detail::release(*segments.dirty.first);
   }
@@ -338,7 +338,7 @@ bool frame_store::release(std::size_t portion, std::size_t reserve) noexcept {
 }
 
 void frame_store::prepare_for_fork() {
-  // A thread that forks holds all locks, so that in the child they are free and the data that they
+  // The thread that forks holds all locks, so in the child they are free and the data that they
   // guard is consistent.
   static const bool done = [] {
     if (::pthread_atfork(&lock_all, &unlock_all, &unlock_all) != 0) throw std::bad_alloc();

@@ -1,14 +1,14 @@
-// The store behind the frame pools of all threads: takes slabs from the system, cuts blocks from
-// them, and returns slabs when none of their blocks is in use.
+// The store behind the frame pools of all threads: maps memory, cuts blocks from it, and returns
+// the memory of slabs that have no block in use.
 //
 // Memory comes in segments of 2 MiB that begin at multiples of their size. A segment has 64 slabs
 // of 32 KiB; the first holds the descriptors of the other 63. So a block's address says where the
-// descriptor of its slab is, and blocks need no header. A slab serves one class at a time: those
-// with room are in the list of their class, under its lock. Those that serve none are known to
-// their segment, under the lock of the segments, and are used again before a segment is mapped.
+// descriptor of its slab is, and blocks need no header. A slab serves one class at a time: slabs
+// with room are in the list of their class, under its lock. Free slabs are marked in their segment,
+// under the lock of the segments, and are reused before a new segment is mapped.
 //
-// AddressSanitizer must see writes past the end of a frame. So with it, every block is an
-// allocation of its own, and is freed as soon as it comes to the store.
+// AddressSanitizer must see writes past the end of a frame. So under it, every block is a separate
+// allocation, freed as soon as it reaches the store.
 #pragma once
 
 #include <ringlet/detail/frame_pool.hpp>
@@ -18,8 +18,8 @@
 
 namespace ringlet::detail {
 
-/// Any thread, even while static objects are destroyed: the store has none that are. It is intact
-/// in the child of a fork(), because a fork waits until no other thread is inside.
+/// Any thread, even while static objects are destroyed: those of the store are not. It is intact in
+/// a child of fork(), because fork() waits until no other thread is inside.
 class frame_store {
  public:
   using block = frame_pool::block;
@@ -36,7 +36,7 @@ class frame_store {
 
   static frame_pool::statistics totals() noexcept;
 
-  /// Makes a fork() wait for the store. Once in a process; throws std::bad_alloc.
+  /// Makes fork() wait until no thread is inside the store. Idempotent. Throws std::bad_alloc.
   static void prepare_for_fork();
 };
 

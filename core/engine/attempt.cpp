@@ -1,4 +1,4 @@
-// One system call a kind of operation, told not to wait.
+// One system call per opcode, made so that it does not wait.
 #include "attempt.hpp"
 
 #include <fcntl.h>
@@ -17,10 +17,11 @@ namespace ringlet::detail {
 using namespace extend;
 namespace {
 
-// What a descriptor takes without waiting when it says that it can be written to. A pipe: a page
-// (pipe(7), PIPE_BUF). A terminal: 256 characters in one piece, because the driver calls itself
-// writable while fewer than that wait, and a pseudo-terminal reserves that many at a time. It cuts
-// into pieces where it processes output: what follows such a character may have to wait.
+// How much a writable descriptor accepts without waiting. A pipe accepts PIPE_BUF bytes, one page
+// (pipe(7)). A terminal accepts 256 characters in one piece, because its driver reports it as
+// writable while fewer than that are queued, and a pseudo-terminal reserves that many at a time.
+// The driver splits a write at characters that output processing changes; the rest may have to
+// wait.
 constexpr std::size_t terminal_piece = 256;
 
 std::size_t size_of_next_piece(std::string_view text) noexcept {
@@ -29,7 +30,7 @@ std::size_t size_of_next_piece(std::string_view text) noexcept {
   return std::max<std::size_t>(processed, 1);
 }
 
-// Repeats a call that a signal has interrupted.
+// Repeats a call while signals interrupt it.
 template <class Call>
 std::int32_t repeat_interrupted(Call call) noexcept {
   for (;;) {
@@ -48,7 +49,7 @@ std::int32_t poll_now(int fd, short events) noexcept {
   return ready == 0 ? -EAGAIN : asked.revents;
 }
 
-// A read or write that may be at an offset; -1 is the descriptor's own position.
+// A read or write, with RWF_NOWAIT. The offset -1 means the descriptor's own position.
 std::int32_t read_or_write_now(const operation& op) noexcept {
   const iovec part{op.data, op.length};
   const auto offset = static_cast<off_t>(op.file.offset);
@@ -74,8 +75,8 @@ std::int32_t write_when_ready(const operation& op) noexcept {
   return repeat_interrupted([&] { return ::write(op.fd, op.data, size); });
 }
 
-// Whether the kernel has no such call for the descriptor: terminals have none, nor have files on
-// most file systems, nor pipes before Linux 6.4.
+// Whether the descriptor does not support RWF_NOWAIT: terminals, files on most file systems, and
+// pipes before Linux 6.4 do not.
 bool has_no_such_call(std::int32_t result) noexcept {
   return result == -EOPNOTSUPP || result == -ENOSYS || result == -EINVAL;
 }
@@ -92,7 +93,8 @@ std::int32_t attempt_connect(operation& op, bool) noexcept {
   const bool waits = (flags & O_NONBLOCK) == 0;
   if (waits) ::fcntl(op.fd, F_SETFL, flags | O_NONBLOCK);
   int error = EINPROGRESS;
-  // A second call reports how the first one is doing; the loopback device has answered by then.
+  // A second call reports the progress of the first; over loopback the connection is complete by
+  // then.
   for (int call = 0; call < 2 && error == EINPROGRESS; ++call) {
     const int connected = ::connect(op.fd, static_cast<const sockaddr*>(op.data), op.length);
     error = connected < 0 ? errno : 0;

@@ -1,4 +1,4 @@
-// The operations that may have to wait, as system calls that do not.
+// Makes the calls of operations that may have to wait, without waiting.
 #pragma once
 
 #include <ringlet/detail/opcode_row.hpp>
@@ -9,17 +9,18 @@
 namespace ringlet::detail {
 
 // One function per opcode, for opcode_table.hpp. Each makes the call that `op` describes, unless it
-// would wait. Returns a value >= 0, -EAGAIN when it would wait for the descriptor, or another
-// negated errno; a connect that has to wait returns -EINPROGRESS.
+// would wait. Returns a value >= 0, -EAGAIN if the call would wait for the descriptor, or another
+// negated errno. A connect that would wait returns -EINPROGRESS.
 //
-// `known_to_poll` says that poll(2) tells the truth about the descriptor, which it does not about
-// regular files. Where the kernel has no read or write that does not wait, nothing is tried without
-// that.
+// `known_to_poll` means that poll(2) is reliable for the descriptor; for regular files it is not.
+// Without it, a read or write returns -EAGAIN untried if the kernel has no non-waiting form of it
+// for the descriptor.
 attempt_function attempt_accept, attempt_connect, attempt_recv, attempt_send, attempt_send_message,
     attempt_read, attempt_write, attempt_poll;
 
-/// Has all calls on a listener, of all who share it, return EAGAIN instead of waiting. Returns 0 or
-/// a negated errno. Needed before an accept, which alone cannot be told not to wait.
+/// Sets O_NONBLOCK on a listener, so that calls on it return EAGAIN instead of waiting, in every
+/// process that shares it. Returns 0 or a negated errno. Needed before an accept, because
+/// accept4(2) has no flag for that.
 std::int32_t stop_waiting(int listener) noexcept;
 
 /// Makes the call of a read or write, and waits for it.

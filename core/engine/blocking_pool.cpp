@@ -13,9 +13,9 @@ namespace ringlet::detail {
 using namespace extend;
 namespace {
 
-// Signals are for the program's own threads: workers start with all of them blocked, except those
-// that a fault of the thread itself causes. If those were blocked, the kernel would end the process
-// without calling the program's crash handler.
+// Signals are for the program's own threads, so workers start with all of them blocked, except
+// those that a fault of the thread itself raises: if those were blocked, the kernel would end the
+// process without calling the program's crash handler.
 class signals_blocked {
  public:
   signals_blocked() noexcept {
@@ -36,10 +36,10 @@ class signals_blocked {
 
 // Not destroyed: see the header. Null until the first job, and again in a child of fork().
 constinit std::atomic<blocking_pool*> pool_of_process = nullptr;
-// Where the leak check finds what a child has inherited.
+// Keeps the pool that a child inherited reachable for the leak check.
 constinit std::atomic<blocking_pool*> pool_of_parent = nullptr;
 
-// Its mutex may be held by a thread that the child does not have.
+// A thread that the child does not have may hold the pool's mutex.
 void leave_pool_behind() noexcept {
   if (blocking_pool* const inherited = pool_of_process.exchange(nullptr)) {
     pool_of_parent = inherited;
@@ -94,7 +94,7 @@ void blocking_pool::serve() noexcept {
     --queued_;
     lock.unlock();
     job.work(job);
-    job.owner->post(job);  // the job may be gone from here on
+    job.owner->post(job);  // do not touch the job after this
     lock.lock();
   }
 }

@@ -1,4 +1,4 @@
-// Leases, and the memory behind them.
+// Leases buffers and manages the memory behind them.
 #include <ringlet/detail/sanitizers.hpp>
 #include <ringlet/extend/assert.hpp>
 #include <ringlet/extend/buffer_pool.hpp>
@@ -16,7 +16,7 @@ using namespace extend;
 buffer_pool::buffer_pool(engine& owner, std::uint32_t count, std::uint32_t size)
     : owner_(&owner), thread_(&detail::engine_here), count_(count), size_(size) {
   const std::size_t bytes = std::size_t{count} * size;
-  // Mapped, not allocated: pages that no connection has needed yet cost nothing.
+  // Mapped, not allocated: pages that were never used cost no memory.
   void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();

@@ -1,4 +1,4 @@
-// The links of filled buffers, and copying out of several.
+// Links filled buffers, and copies across them.
 #include <ringlet/detail/sanitizers.hpp>
 #include <ringlet/extend/assert.hpp>
 #include <ringlet/extend/buffer_queue.hpp>

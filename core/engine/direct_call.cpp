@@ -1,4 +1,4 @@
-// close(2) and recv(2) are repeated as their pages allow.
+// One system call per opcode. After EINTR recv(2) is repeated; close(2) never is.
 #include "direct_call.hpp"
 
 #include <sys/socket.h>

@@ -1,4 +1,4 @@
-// Work that other threads post to an engine; and the memory that operations name.
+// Work that other threads post to an engine, and checks of the memory that operations name.
 #include <ringlet/extend/engine.hpp>
 
 #include <sys/socket.h>
@@ -55,7 +55,7 @@ void engine::check_memory(const operation& op) noexcept {
 }
 
 void engine::wait_for_posters() const noexcept {
-  // A few instructions and at most one write(2) away.
+  // Each is a few instructions and at most one write(2) from leaving.
   while (posting_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
 }
 
@@ -72,7 +72,7 @@ void engine::post(posted_work& work) noexcept {
 
 std::size_t engine::run_posted(std::size_t most) noexcept {
   if (unrun_ == nullptr && posted_.load(std::memory_order_relaxed) != nullptr) {
-    // The last one pushed comes first: reverse the list.
+    // The newest work comes first: reverse the list.
     posted_work* newest = posted_.exchange(nullptr, std::memory_order_acquire);
     while (newest != nullptr) {
       posted_work* before = newest->next;

@@ -13,7 +13,7 @@
 namespace ringlet::extend {
 namespace {
 
-// Whether io_uring itself is refused. Running out of descriptors would affect epoll as well.
+// Whether io_uring itself is refused. A lack of descriptors would affect epoll as well.
 bool is_refusal(const std::error_code& error) noexcept {
   switch (error.value()) {
     case EPERM:

@@ -1,4 +1,4 @@
-// Trying, parking and waking; see the header for how it works.
+// Makes the calls, parks operations and wakes them; the header explains how.
 #include "epoll_engine.hpp"
 
 #include <ringlet/detail/report.hpp>
@@ -27,20 +27,21 @@ namespace ringlet::extend {
 using namespace detail;
 namespace {
 
-// How many descriptors one turn hears about, and how many connections it takes from one listener.
-// What is received is answered while it is in the cache: with 256 a message cost a third more.
+// How many events one turn takes, and how many connections it accepts. With 64 events, received
+// bytes are answered while they are in the cache; with 256, a message cost a third more.
 constexpr int events_max = 64;
 constexpr std::size_t accepts_max = 64;
 constexpr std::uint32_t buffer_count_min = 8;
-// A Unix socket whose peer's backlog is full is the one thing that epoll knows nothing about.
+// How often to retry a connect to a Unix socket whose backlog is full: epoll does not report when
+// that changes.
 constexpr steady_ns retry_pause = 10'000'000;
 
 constexpr std::uint32_t everything = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET;
-// The kernel takes EPOLLEXCLUSIVE with these alone.
+// The only events that the kernel allows with EPOLLEXCLUSIVE.
 constexpr std::uint32_t everything_exclusively = EPOLLIN | EPOLLOUT | EPOLLET | EPOLLEXCLUSIVE;
 constexpr std::uint32_t failures = EPOLLERR | EPOLLHUP;
 
-// The operation fails with ENOSPC, which names a disk. Once in a process.
+// The operation fails with ENOSPC, whose text blames a disk. Printed once per process.
 void tell_of_watches() noexcept {
   static std::atomic_flag told;
   if (told.test_and_set()) return;
@@ -51,7 +52,7 @@ void tell_of_watches() noexcept {
 
 }  // namespace
 
-// A read or write of a regular file, from the start of its operation to its answer.
+// A read or write of a regular file by a worker, from hand_to_worker() to take_answers().
 struct epoll_engine::file_call : blocking_job, list_hook<epoll_engine> {
   explicit file_call(operation& made) noexcept : op(&made), result(0) {
     work = [](blocking_job& job) noexcept {
@@ -87,7 +88,7 @@ epoll_engine::epoll_engine(const engine_options& options)
       if (count <= buffer_count_min) throw;
     }
   }
-  // The latest one back is the next one out: it is in the cache.
+  // Last in, first out: the buffer returned last is still in the cache.
   for (auto id = static_cast<std::int32_t>(pool_->count()); id-- > 0;) recycle_buffer(id);
   statistics_.engine = "epoll (" + std::to_string(pool_->count()) + " buffers)";
 }
@@ -97,9 +98,9 @@ epoll_engine::~epoll_engine() {
   RINGLET_ASSERT(in_flight() == 0, "an engine ended while operations were in flight");
 }
 
-// What is known of descriptors
+// Descriptors
 
-// A poll is asked anew at every event.
+// The events that may end its wait. For a poll, all of them: each one makes the engine try again.
 std::uint32_t epoll_engine::events_of(const operation& op) noexcept {
   return detail::row_of(op.code).readiness;
 }
@@ -128,7 +129,7 @@ int epoll_engine::enlist(slot& at, const operation& op) noexcept {
   return enlist(at, op.fd, is_shared ? everything_exclusively : everything);
 }
 
-// Returns 0 or an errno. What is ready already is reported by the next epoll_wait(2).
+// Returns 0 or an errno. The next epoll_wait(2) reports what is already ready.
 int epoll_engine::enlist(slot& at, int fd, std::uint32_t events) noexcept {
   if (at.registered && at.kept) return 0;
   epoll_event event{events, {.fd = fd}};
@@ -156,8 +157,8 @@ int epoll_engine::enlist(slot& at, int fd, std::uint32_t events) noexcept {
   return 0;
 }
 
-// The file of this number was closed by its owner, and another one has its number: what waits for
-// it is told so by its next try.
+// The owner closed the file, and another file now has its number. The operations parked there get
+// EBADF when they are tried next.
 void epoll_engine::disown(slot& at) noexcept {
   at.registered = at.is_tcp = false;
   while (!at.parked.empty()) {
@@ -170,14 +171,14 @@ void epoll_engine::disown(slot& at) noexcept {
 void epoll_engine::delist(slot& at, int fd) noexcept {
   if (!at.registered) return;
   at.registered = at.is_tcp = false;
-  // Closing would do it, unless the same file is open elsewhere, such as in a forked child.
+  // Closing is not enough if the same file is open elsewhere, such as in a forked child.
   ++statistics_.system_calls;
   ::epoll_ctl(poller_.get(), EPOLL_CTL_DEL, fd, nullptr);
 }
 
 void epoll_engine::register_fd(int fd) noexcept {
   if (fd < 0) return;
-  // Without memory for it the descriptor is not kept, which costs time and nothing else.
+  // Without memory for its slot the descriptor is not kept, which only costs time.
   slot* const at = slot_of(fd);
   if (at == nullptr) return;
   if (at->registered && !at->kept) {
@@ -197,15 +198,15 @@ void epoll_engine::unregister_fd(int fd) noexcept {
 
 bool epoll_engine::would_wait(const slot* at, const operation& op) const noexcept {
   const bool known = at != nullptr && at->registered;
-  // A multishot poll lives on edges. What is ready at its start is the first of them; asked for
-  // without one, it would be reported repeatedly.
+  // A multishot poll completes once per edge. Adding the descriptor to the epoll set reports what
+  // is already ready as the first edge; a poll(2) without an edge would report it repeatedly.
   if (op.code == opcode::poll) return op.multishot && !known;
   if (op.code == opcode::connect) return false;
   return known ? (at->waits & events_of(op)) != 0 : op.poll_first;
 }
 
-// The count below which a transfer says that a TCP socket is empty or full: what was asked for. 0
-// where nothing follows from a count, and where flags change its meaning.
+// The number of bytes asked for: a shorter transfer means that a TCP socket is empty or full. 0 if
+// the count says nothing, for instance because flags change its meaning.
 std::uint32_t epoll_engine::expected_count(const operation& op) const noexcept {
   switch (detail::row_of(op.code).fields) {
     case detail::operation_fields::receive:
@@ -219,17 +220,18 @@ std::uint32_t epoll_engine::expected_count(const operation& op) const noexcept {
   }
 }
 
-// Remembers what a call has told of its descriptor, until the next edge.
+// Remembers what a call revealed about its descriptor, until the next edge.
 void epoll_engine::learn(slot* at, const operation& op, std::int32_t result) noexcept {
   if (at == nullptr || !at->registered) return;
-  // A poll that finds nothing says that there is no input, if that was asked for; and nothing of
-  // room: a socket that is mostly full takes something, although it does not call itself writable.
+  // A poll that finds nothing means that there is no input, if it asked for input. It says nothing
+  // about room: a mostly full socket accepts bytes although it is not reported as writable.
   if (result == -EAGAIN) {
     at->waits |=
         op.code == opcode::poll ? static_cast<unsigned>(op.poll.events) & EPOLLIN : events_of(op);
   }
-  // A TCP socket that gave less than it was asked for is empty, and one that took less is full
-  // (epoll(7), question 9); but a receive stops short of the end, and of urgent data.
+  // A TCP socket that returned less than was asked for is empty, and one that accepted less is full
+  // (epoll(7), question 9). But a receive also stops at urgent data and before the end of the
+  // stream.
   if (!at->is_tcp || result <= 0 || at->breaks_off) return;
   if (static_cast<std::uint32_t>(result) < expected_count(op)) at->waits |= events_of(op);
 }
@@ -245,7 +247,7 @@ void epoll_engine::start(operation& op) noexcept {
 
 void epoll_engine::cancel(operation& op) noexcept {
   if (!mark_cancelled(op)) return;
-  // The next wait() tries it, for the last time: success wins.
+  // The next wait() tries the operation for the last time: success wins.
   if (op.current_state() == operation::state::queued) return;
   if (op.linked()) {
     op.unlink();
@@ -254,7 +256,7 @@ void epoll_engine::cancel(operation& op) noexcept {
   }
   for (file_call* call = calls_.next(nullptr); call != nullptr; call = calls_.next(call)) {
     if (call->op != &op) continue;
-    if (!withdraw(*call)) return;  // it is being made
+    if (!withdraw(*call)) return;  // a worker is making the call
     call->result = -ECANCELED;
     call->move_to(answered_);
     return;
@@ -270,7 +272,7 @@ std::int32_t epoll_engine::call(operation& op) noexcept {
   return answer;
 }
 
-// The end of an operation.
+// Fills in the final completion of an operation.
 void epoll_engine::complete(operation& op, slot* at, std::int32_t result,
                             completion& done) noexcept {
   unpoison_target(op);
@@ -280,15 +282,15 @@ void epoll_engine::complete(operation& op, slot* at, std::int32_t result,
   if (at != nullptr && !at->kept && at->parked.empty()) delist(*at, op.fd);
 }
 
-// Parks it, or returns what keeps it from being parked.
+// Parks the operation and returns 0, or returns the negated errno that prevents it.
 std::int32_t epoll_engine::park(operation& op) noexcept {
   if (op.fd < 0) return -EBADF;
   slot* const at = slot_of(op.fd);
   if (at == nullptr) return -ENOMEM;
   if (const int error = enlist(*at, op); error != 0) {
     if (error != EPERM) return -error;
-    // A file. Its poll asked for something else than to read or to write, which never comes: the
-    // answer is io_uring's.
+    // A regular file. Its poll asks for neither reading nor writing, so its events never come. The
+    // answer is the same as io_uring's.
     if (op.code == opcode::poll) return -EINVAL;
     return op.code == opcode::read || op.code == opcode::write ? hand_to_worker(op) : -error;
   }
@@ -322,7 +324,7 @@ std::size_t epoll_engine::take_answers(std::span<completion> out) noexcept {
   return count;
 }
 
-// Trying
+// Making the calls
 
 std::size_t epoll_engine::try_started(std::span<completion> out) noexcept {
   std::size_t count = 0;
@@ -332,8 +334,8 @@ std::size_t epoll_engine::try_started(std::span<completion> out) noexcept {
   return count;
 }
 
-// Makes its call, if that may succeed; what has to wait is put where something will tell. Returns
-// how many completions came of it: none or one.
+// Makes the call of an operation, unless it would wait; then puts the operation where an event or a
+// timer retries it. Returns the number of completions, 0 or 1.
 std::size_t epoll_engine::try_one(operation& op, completion& done) noexcept {
   const bool first = op.code == opcode::accept && op.current_state() == operation::state::queued;
   mark_in_kernel(op);
@@ -349,8 +351,8 @@ std::size_t epoll_engine::try_one(operation& op, completion& done) noexcept {
     result = is_cancelled(op) ? -ECANCELED : put_aside(op, result);
     if (result == 0) return 0;
   }
-  // One that was cancelled has had its last chance, and ends with what came of it.
-  // A receive with a limit may end before it, so it ends with its first completion.
+  // A cancelled operation ends with the result of this last try. A receive with a limit may end
+  // before reaching it, so here it ends with its first completion.
   if (op.multishot && !is_limited(op) && !is_cancelled(op) &&
       (result > 0 || (result == 0 && op.code == opcode::accept))) {
     go_on(op, at, result, done);
@@ -399,22 +401,23 @@ std::int32_t epoll_engine::receive(operation& op, completion& done) noexcept {
   return result;
 }
 
-// A connect that is on its way says so in its own words; its EAGAIN is a full backlog of a Unix
-// socket, or of another family a failure.
+// A connect in progress returns EINPROGRESS. From a Unix socket, EAGAIN means that the backlog is
+// full; from another family it is a failure.
 bool epoll_engine::must_wait(const operation& op, std::int32_t result) noexcept {
   if (op.code != opcode::connect) return result == -EAGAIN;
   return result == -EINPROGRESS ||
          (result == -EAGAIN && static_cast<const sockaddr*>(op.data)->sa_family == AF_UNIX);
 }
 
-// Where something will tell when to try again. Returns 0, or why it cannot wait.
+// Puts an operation where an event or a timer retries it. Returns 0, or the negated errno that
+// prevents it.
 std::int32_t epoll_engine::put_aside(operation& op, std::int32_t result) noexcept {
   if (op.code != opcode::connect || result == -EINPROGRESS) return park(op);
   later_.push_back(op);
   return 0;
 }
 
-// A multishot operation has completed, and lives on.
+// Fills in a completion of a multishot operation that stays in flight.
 void epoll_engine::go_on(operation& op, slot* at, std::int32_t result, completion& done) noexcept {
   done.request = &op;
   done.result = result;
@@ -430,15 +433,15 @@ void epoll_engine::go_on(operation& op, slot* at, std::int32_t result, completio
   }
 }
 
-// Waiting
+// Waiting for events
 
 std::size_t epoll_engine::wait(steady_ns deadline, std::span<completion> out) {
   accepts_left_ = accepts_max;
   started_.splice_back(again_);
   std::size_t count = take_answers(out);
   count += try_started(out.subspan(count));
-  // Descriptors that are always ready must not keep other operations waiting: the kernel is asked
-  // at least every other time.
+  // Descriptors that are always ready must not starve other operations, so at least every other
+  // wait() asks the kernel.
   if (count == 0 || !just_polled_) {
     poll(count == 0 ? deadline : 0);
     count += try_started(out.subspan(count));
@@ -476,11 +479,11 @@ int epoll_engine::poll_kernel(steady_ns timeout, std::span<epoll_event> events) 
   if (has_exact_sleep_) {
     const timespec limit{timeout / nanoseconds_per_second, timeout % nanoseconds_per_second};
     const timespec* const sleep = timeout == never ? nullptr : &limit;
-    // Not by the C library: ThreadSanitizer of clang 19 makes that call twice in a process that was
-    // forked by one with threads, and drops what the first one has reported.
+    // A raw system call, because in a child forked by a process with threads, clang 19's
+    // ThreadSanitizer makes the C library's call twice and drops the events of the first.
     const long count =
         ::syscall(SYS_epoll_pwait2, poller_.get(), events.data(), room, sleep, nullptr, 0);
-    // An older kernel, or a seccomp filter that is older than the call.
+    // Otherwise the kernel, or the seccomp filter, is older than epoll_pwait2(2).
     if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return static_cast<int>(count);
     has_exact_sleep_ = false;
   }

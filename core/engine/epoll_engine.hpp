@@ -1,24 +1,28 @@
-// The engine on epoll(7), for where io_uring is refused. Used by the thread that made it.
+// The engine on epoll(7), for systems that refuse io_uring. Thread: the one that created it.
 //
-// epoll tells when a call would not wait; the engine turns that into completions:
+// epoll reports when a call would not wait; the engine turns that into completions:
 //
-//   - start() only queues. wait() makes the calls, as io_uring_enter(2) would: what succeeds at
-//     once completes in that wait, what would have to wait is parked at its descriptor.
-//   - A descriptor is registered once, for everything, edge-triggered. What is known of it between
-//     two edges, "a read would wait", "a write would wait", saves the calls that would only say so:
-//     a message costs one recv(2), one send(2) and its share of an epoll_wait(2).
-//   - That knowledge has to die with the descriptor. So only one that its owner keeps (see
-//     engine::register_fd()) stays registered; others are registered while something is parked.
-//   - A descriptor that is not kept may be closed by its owner while something is parked, and its
-//     number be used again. It is registered once more whenever its number turns up: if the kernel
-//     takes that, the earlier file is gone, and what waits for it ends with EBADF.
-//   - A single accept is for a listener that others share. It is registered for the time of the
-//     accept only, and exclusively: a connection wakes one of the waiters, and no thread that has
-//     something else to do.
-//   - O_NONBLOCK is a property of what several processes may share. It is set on listeners, for
-//     which there is no other way, and on a socket for the time of a connect(2). Everything else
-//     is told call by call not to wait.
-//   - Regular files are always ready, and their calls wait all the same: they go to the workers.
+//   - start() only queues. wait() makes the calls, as io_uring_enter(2) would: an operation whose
+//     call succeeds immediately completes in that wait; one that would wait is parked at its
+//     descriptor.
+//   - A descriptor is added to the epoll set once, for all events, edge-triggered. Between two
+//     edges the engine remembers that a read or a write would wait, and skips calls that would only
+//     return EAGAIN: a message costs one recv(2), one send(2) and its share of an epoll_wait(2).
+//   - What the engine remembers must not outlive the descriptor. So only a descriptor registered by
+//     engine::register_fd() stays in the set; any other is in it only while an operation is parked.
+//   - The owner of any other descriptor may close it while an operation is parked, and its number
+//     may be reused. The engine therefore adds the descriptor again whenever its number turns up:
+//     if the kernel accepts that, the earlier file is gone, and the operations parked there end
+//     with EBADF.
+//   - A single-shot accept is for a listener that several threads or processes share. The listener
+//     is in the set only during the accept, with EPOLLEXCLUSIVE: a connection wakes one of the
+//     waiting threads, and none that is busy with something else.
+//   - O_NONBLOCK belongs to the open file, which several processes may share. The engine sets it
+//     only on listeners, where there is no other way, and on a socket during connect(2). All other
+//     calls pass a flag that asks not to wait, or are made after poll(2) where there is no such
+//     flag.
+//   - Regular files always count as ready, yet their calls may wait for the disk: workers make
+//     those.
 #pragma once
 
 #include <ringlet/extend/intrusive_list.hpp>
@@ -53,18 +57,18 @@ class epoll_engine final : public kernel_engine {
   std::uint32_t buffers_free() const noexcept override { return buffers_free_; }
 
  private:
-  // What is known of a descriptor, and who waits for it.
+  // What the engine knows about a descriptor, and the operations that wait for it.
   struct slot {
     intrusive_list<operation> parked;  // oldest first
-    std::uint32_t waits = 0;           // the events whose calls would wait; while registered
-    bool registered = false;
-    bool kept = false;
+    std::uint32_t waits = 0;           // events whose calls would wait; valid while registered
+    bool registered = false;           // in the epoll set
+    bool kept = false;                 // by register_fd()
     bool is_tcp = false;
-    bool breaks_off = false;  // the peer has ended or sent urgent data, or something is wrong
+    bool breaks_off = false;  // end of stream, urgent data or an error was reported
   };
   static constexpr std::size_t slots_per_page = 512;
   using slot_page = std::array<slot, slots_per_page>;
-  struct file_call;  // of a worker
+  struct file_call;  // made by a worker
 
   static std::uint32_t events_of(const operation& op) noexcept;
   static bool is_limited(const operation& op) noexcept {
@@ -99,14 +103,14 @@ class epoll_engine final : public kernel_engine {
 
   unique_fd poller_;
   std::vector<std::unique_ptr<slot_page>> pages_;
-  intrusive_list<operation> started_;  // to be tried in this wait, or the next
-  intrusive_list<operation> again_;    // had something, and may have more: in the next wait
-  intrusive_list<operation> later_;    // nothing tells when: every now and then
-  intrusive_list<file_call, epoll_engine> calls_;     // that workers have
-  intrusive_list<file_call, epoll_engine> answered_;  // and those that are done
-  std::int32_t free_buffer_ = completion::no_buffer;  // the latest; each names the one before
+  intrusive_list<operation> started_;  // tried in this wait() or the next
+  intrusive_list<operation> again_;    // completed, may have more: in the next wait()
+  intrusive_list<operation> later_;    // epoll reports nothing for them: after each poll()
+  intrusive_list<file_call, epoll_engine> calls_;     // given to workers
+  intrusive_list<file_call, epoll_engine> answered_;  // answered by them
+  std::int32_t free_buffer_ = completion::no_buffer;  // head of the free list
   std::uint32_t buffers_free_ = 0;
-  std::size_t accepts_left_ = 0;  // in this wait
+  std::size_t accepts_left_ = 0;  // in this wait()
   bool just_polled_ = false;
   bool has_exact_sleep_ = true;  // epoll_pwait2(2), Linux 5.11
 };

@@ -1,4 +1,4 @@
-// The clock and wake-ups, by plain system calls; and the workers.
+// The clock, wake-ups, and the workers; checks options and explains shortages.
 #include "kernel_engine.hpp"
 
 #include <ringlet/detail/blocking_pool.hpp>
@@ -20,9 +20,9 @@ namespace ringlet::extend {
 using namespace detail;
 namespace {
 
-constexpr std::uint32_t submissions_max = 32'768;  // as the kernel's
-constexpr std::uint32_t completions_max = 65'536;
-constexpr std::uint32_t buffers_max = 32'768;  // a buffer_queue numbers them with 16 bits
+constexpr std::uint32_t submissions_max = 32'768;  // the kernel's limit
+constexpr std::uint32_t completions_max = 65'536;  // the kernel's limit
+constexpr std::uint32_t buffers_max = 32'768;      // a buffer_queue numbers them with 16 bits
 constexpr std::uint32_t buffer_size_max = 1U << 30;
 
 [[noreturn]] void refuse_option(const char* name, std::uint32_t value, const std::string& range) {
@@ -38,8 +38,8 @@ void check_power(const char* name, std::uint32_t value, std::uint32_t least, std
       "a power of two from " + std::to_string(least) + why_least + " to " + std::to_string(most));
 }
 
-// The first descriptor of an engine: if one of standard input, output or error is missing, no
-// descriptor of the engine may take its place.
+// The engine's first descriptor. If standard input, output or error is closed, no descriptor of the
+// engine may take its number.
 int make_wakeup_fd() noexcept {
   reserve_standard_descriptors();
   return ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -19,8 +19,8 @@ inline constexpr steady_ns nanoseconds_per_second = 1'000'000'000;
 /// The longest sleep: a year. Kernels refuse times that overflow their clocks.
 inline constexpr steady_ns sleep_max = 365LL * 24 * 3600 * nanoseconds_per_second;
 
-/// Its what() is only the sentence: that of a plain std::system_error would append the text of the
-/// errno to the advice.
+/// what() returns only the sentence; a plain std::system_error would append the errno's text to the
+/// advice.
 class engine_refused : public std::system_error {
  public:
   engine_refused(int error, const std::string& sentence)
@@ -31,11 +31,11 @@ class engine_refused : public std::system_error {
   std::runtime_error sentence_;  // copied without throwing
 };
 
-/// Before the kernel is asked, and alike for all engines: throws std::invalid_argument that names
-/// the option, its value and its range.
+/// Checks the options before the kernel is asked, by the same rules for every engine. Throws
+/// std::invalid_argument that names the option, its value and its range.
 void check_options(const engine_options& options);
 
-/// What is lacking, and what to do, for an errno that tells of a shortage.
+/// For an errno that reports a shortage: what ran out, and how to get more.
 std::string explain_shortage(int error);
 
 class kernel_engine : public engine {
@@ -49,11 +49,12 @@ class kernel_engine : public engine {
   /// Throws std::system_error if there is no descriptor for wake-ups.
   kernel_engine();
 
-  /// An eventfd(2) that is written to and never read: every write is an edge of its own.
+  /// An eventfd(2) that is written to and never read: every write is a new edge.
   int wakeup_fd() const noexcept { return wakeup_fd_.get(); }
   void notify() noexcept override;
 
-  /// Only the kernel may touch the memory that it is going to fill, until the operation is done.
+  /// From the start of an operation until it is done, only the kernel may touch the memory that it
+  /// fills. AddressSanitizer then reports any other access.
   static void poison_target(const operation& op) noexcept {
     if (fills_memory(op)) detail::poison(op.data, op.length);
   }

@@ -1,4 +1,4 @@
-// Looking up a row, and refusing what has none.
+// Looks up rows, and aborts on misused opcodes.
 #include "opcode_table.hpp"
 
 namespace ringlet {

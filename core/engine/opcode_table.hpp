@@ -1,6 +1,7 @@
 // The table of opcodes. A new opcode takes an enumerator, a row here, and the functions that the
-// row names: how the uring engine fills an entry (uring_entry), how the epoll engine makes the call
-// (attempt), and how to make a call that is answered immediately (direct_call).
+// row names: one that fills an entry for the uring engine (uring_entry), one that makes the call
+// for the epoll engine (attempt), or one that makes a call that is answered immediately
+// (direct_call).
 #pragma once
 
 #include <ringlet/detail/opcode_row.hpp>

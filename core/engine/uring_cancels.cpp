@@ -1,4 +1,4 @@
-// Finding the operation that an answer is about; see the header.
+// Finds the operation that an answer is about; see the header.
 #include "uring_cancels.hpp"
 
 #include <algorithm>

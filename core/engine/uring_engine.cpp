@@ -1,4 +1,4 @@
-// Submitting, waiting and reaping; see the header for what shapes it.
+// Submits, waits and reaps; the header explains what shapes it.
 #include "uring_engine.hpp"
 
 #include <ringlet/error.hpp>
@@ -16,7 +16,7 @@ namespace ringlet::extend {
 using namespace detail;
 namespace {
 
-// Operations whose memory is asked for ahead of their use: no more than the cache takes.
+// How many operations reap() prefetches: no more than fit into the cache.
 constexpr unsigned prefetched_max = 64;
 
 unsigned load_acquire(const unsigned* shared) noexcept {
@@ -33,8 +33,8 @@ unsigned load_relaxed(const unsigned* shared) noexcept {
 
 io_uring_sqe* uring_engine::next_entry() noexcept {
   if (ring_.sq.sqe_tail - load_acquire(ring_.sq.khead) >= *ring_.sq.kring_entries) [[unlikely]] {
-    // Full: a burst between two waits. The kernel takes the entries out during the call, because no
-    // kernel thread polls the queue (no SQPOLL).
+    // The queue is full: a burst between two waits. The kernel consumes the entries during the
+    // call, because no kernel thread polls the queue (no SQPOLL).
     enter(0, 0, never);
     if (unsubmitted() >= *ring_.sq.kring_entries) return nullptr;
   }
@@ -45,8 +45,8 @@ inline bool uring_engine::submit_one(operation& op) noexcept {
   io_uring_sqe* entry = next_entry();
   if (entry == nullptr) return false;
   detail::row_of(op.code).fill(*entry, op, features_);
-  // A terminal that can take something makes the writer wait until it has taken everything, and the
-  // kernel would have us wait. So a thread of its own makes that call.
+  // A write to a terminal with some room waits until the terminal has taken everything, and it
+  // would wait on this thread. IOSQE_ASYNC lets a kernel worker thread make it.
   if (op.code == opcode::write && ::isatty(op.fd) != 0) entry->flags |= IOSQE_ASYNC;
   mark_in_kernel(op);
   return true;
@@ -71,13 +71,13 @@ void uring_engine::start(operation& op) noexcept {
   detail::check_start(op.code);
   mark_queued(op);
   poison_target(op);
-  // In the order of their starts: no operation overtakes those that are waiting for room.
+  // Operations are submitted in the order of their starts: none overtakes those waiting for room.
   if (!unstarted_.empty() || !submit_one(op)) unstarted_.push_back(op);
 }
 
 void uring_engine::cancel(operation& op) noexcept {
   if (!mark_cancelled(op)) return;
-  // Not yet handed over: the next wait() completes it.
+  // Not submitted yet: the next wait() completes it.
   if (op.current_state() == operation::state::queued) return;
   if (!submit_cancel(op)) cancels_.add_waiting(op);
 }
@@ -96,7 +96,7 @@ void uring_engine::retry_waiting() noexcept {
 void uring_engine::start_unstarted() noexcept {
   while (!unstarted_.empty()) {
     operation& op = unstarted_.front();
-    if (is_cancelled(op) || !submit_one(op)) return;  // reap() completes what was cancelled
+    if (is_cancelled(op) || !submit_one(op)) return;  // reap() completes cancelled ones
     op.unlink();
   }
 }
@@ -158,7 +158,7 @@ void uring_engine::sleep(steady_ns deadline) {
 std::size_t uring_engine::wait(steady_ns deadline, std::span<completion> out) {
   retry_waiting();
   std::size_t count = reap(out);
-  // Not while something waits for room: perhaps nothing would ever wake us for it.
+  // No sleep while anything waits for room: perhaps nothing would ever end that sleep.
   const bool all_handed_over = unstarted_.empty() && !cancels_.first_waiting() && wakeup_armed_;
   if (count == 0 && deadline > 0 && all_handed_over) {
     sleep(std::min(deadline, cancels_.due()));
@@ -182,8 +182,8 @@ std::size_t uring_engine::reap(std::span<completion> out) noexcept {
   const unsigned mask = *ring_.cq.kring_mask;
   unsigned head = *ring_.cq.khead;
   const unsigned tail = load_acquire(ring_.cq.ktail);
-  // Thousands of connections do not fit the cache: have the operations fetched while the first
-  // ones are looked at.
+  // The operations of thousands of connections do not fit into the cache: prefetch them while the
+  // first ones are translated.
   for (unsigned i = head; i != tail && i != head + prefetched_max; ++i) {
     __builtin_prefetch(reinterpret_cast<void*>(ring_.cq.cqes[i & mask].user_data), 1);
   }
@@ -191,14 +191,14 @@ std::size_t uring_engine::reap(std::span<completion> out) noexcept {
     if (translate(ring_.cq.cqes[head & mask], out[count])) ++count;
     ++head;
   }
-  // Copied out: the kernel may have the entries back before any coroutine runs.
+  // The entries were copied, so the kernel may reuse them before any coroutine runs.
   store_release(ring_.cq.khead, head);
   if (head == tail && !overflowed) cancels_.all_reaped();
   statistics_.completions += count;
   return count;
 }
 
-// What is about no operation, or about the cancellation of one.
+// Handles a completion of the wake-up poll or of a cancel request.
 void uring_engine::note(const io_uring_cqe& entry) noexcept {
   const std::uint64_t what = entry.user_data & tag::mask;
   if (what == tag::wakeup) {
@@ -229,7 +229,7 @@ inline bool uring_engine::translate(const io_uring_cqe& entry, completion& out) 
   if (entry.res == -ENOBUFS && op.code == opcode::receive) ++statistics_.buffers_dry;
   if (out.more) return true;
   unpoison_target(op);
-  // A worker thread that was interrupted by our own cancellation says so in its own way.
+  // A kernel worker thread that our cancellation interrupted reports EINTR.
   if (entry.res == -EINTR && is_cancelled(op)) out.result = -ECANCELED;
   return true;
 }

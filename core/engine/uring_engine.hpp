@@ -1,16 +1,16 @@
-// The engine on io_uring: one ring, used by the thread that made it.
+// The engine on io_uring: one ring, used only by the thread that created it.
 //
-// A turn of the scheduler makes one io_uring_enter(2), which submits what was started and reaps
-// what has completed, or none when there is nothing to do. What shapes it:
+// A turn of the scheduler makes one io_uring_enter(2), which submits started operations and lets
+// the kernel post completions; it makes none if there is nothing to do. What shapes it:
 //
-//   - With DEFER_TASKRUN completions appear only in an enter with GETEVENTS. After a real sleep the
-//     kernel hands out a single one, so one more pass follows a sleep. It is one and no loop,
-//     because IORING_SQ_TASKRUN, the flag that promises more, can be stale.
-//   - A request that finds the submission queue full and the kernel out of memory waits in a list
-//     and is tried again at each wait; so does a cancellation. Nothing is ever dropped.
+//   - With DEFER_TASKRUN, completions appear only in an enter with GETEVENTS. After a real sleep
+//     the kernel posts only one, so a second enter follows. There is no loop, because
+//     IORING_SQ_TASKRUN, the flag that announces more, can be stale.
+//   - A request or cancellation that finds the submission queue full and the kernel out of memory
+//     waits in a list and is retried at each wait(). None is ever dropped.
 //   - Cancellation is by user_data, which is the operation's address. Requests are issued in order,
-//     so a cancellation cannot hit a later operation at the same address. uring_cancels knows which
-//     of them the kernel has to be asked for again.
+//     so a cancellation cannot hit a later operation at the same address. uring_cancels tracks
+//     which cancellations must be requested again.
 #pragma once
 
 #include "kernel_engine.hpp"
@@ -22,7 +22,7 @@ namespace ringlet::extend {
 
 class uring_engine final : public kernel_engine {
  public:
-  /// Throws std::system_error; see make_uring_engine(). Makes use of no more than these features.
+  /// Uses at most these features. Throws std::system_error; see make_uring_engine().
   uring_engine(const engine_options& options, const uring_features& features);
   ~uring_engine() override;
 
@@ -32,7 +32,7 @@ class uring_engine final : public kernel_engine {
   void recycle_buffer(std::int32_t buffer) noexcept override;
   std::uint32_t buffers_free() const noexcept override { return buffers_free_; }
 
-  /// For tests, which look at what the kernel is asked for and change what it answers.
+  /// For tests, which inspect requests and alter their completions.
   io_uring& ring() noexcept { return ring_; }
 
  private:
@@ -64,7 +64,7 @@ class uring_engine final : public kernel_engine {
   std::uint32_t buffers_free_ = 0;
   unsigned enter_flags_ = 0;
   bool wakeup_armed_ = false;
-  intrusive_list<operation> unstarted_;  // found no room in the submission queue, oldest first
+  intrusive_list<operation> unstarted_;  // no room in the submission queue; oldest first
   uring_cancels cancels_;
 };
 

@@ -1,4 +1,4 @@
-// What each kind of request tells the kernel; io_uring_enter(2) names the fields of an entry.
+// Fills the fields of each kind of entry; io_uring_enter(2) describes them.
 #include "uring_entry.hpp"
 
 #include <poll.h>
@@ -28,10 +28,11 @@ inline void begin_with_memory(io_uring_sqe& entry, const operation& op,
   entry.len = op.length;
 }
 
-// A receive that stays until it has brought that many bytes in total or more, or for good with 0.
+// Makes a receive multishot. It ends when it has delivered `total` bytes or more; with 0 it has no
+// limit.
 void let_receive_stay(io_uring_sqe& entry, std::uint32_t total) noexcept {
   entry.ioprio = IORING_RECV_MULTISHOT;
-  // The field's name is `optlen` in headers of Linux 6.17 and later, and at the same place.
+  // Headers of Linux 6.17 and later call the field at this offset `optlen`.
   static_assert(offsetof(io_uring_sqe, file_index) == 44);
   entry.file_index = total;
 }

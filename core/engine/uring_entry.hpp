@@ -8,11 +8,11 @@
 
 namespace ringlet::detail {
 
-/// The one group of provided buffers that a ring has so far.
+/// The only group of provided buffers of a ring.
 inline constexpr std::uint16_t buffer_group = 0;
 
-/// What a completion is about, in the lowest bits of its user_data. The other bits are the address
-/// of an operation, which is aligned to 8 bytes.
+/// The kind of a completion, in the lowest bits of its user_data. The other bits are the address of
+/// an operation, which is aligned to 8 bytes.
 namespace tag {
 
 inline constexpr std::uint64_t mask = 7;
@@ -23,13 +23,14 @@ inline constexpr std::uint64_t ignored = 3;
 
 }  // namespace tag
 
-static_assert(alignof(extend::operation) > tag::mask, "its address leaves the tag free");
+static_assert(alignof(extend::operation) > tag::mask,
+              "the tag needs the lowest bits of an operation's address");
 
-// One for each opcode that may be started; opcode_table.hpp says which for which.
+// One for each opcode that may be started, for opcode_table.hpp.
 fill_function fill_nop, fill_accept, fill_connect, fill_receive, fill_recv, fill_send,
     fill_send_message, fill_read, fill_write, fill_poll;
 
-/// Answered only when it fails: the completion of the operation tells the rest.
+/// Completes only if it fails; if it succeeds, only the target completes.
 void fill_cancel(io_uring_sqe& entry, const extend::operation& target) noexcept;
 /// Ends everything that is in flight on the ring.
 void fill_cancel_all(io_uring_sqe& entry) noexcept;

@@ -1,7 +1,7 @@
-// Tries the features of io_uring on a ring of its own, and heeds RINGLET_DISABLE.
+// Tries the features of io_uring on a temporary ring, and applies RINGLET_DISABLE.
 //
-// Kernels are tried and not asked for their version: distributions bring features back to older
-// ones, and take them out of newer ones.
+// Features are tried, not derived from the kernel's version: distributions backport features to
+// older kernels and remove them from newer ones.
 #include "uring_features.hpp"
 
 #include <ringlet/unique_fd.hpp>
@@ -24,7 +24,7 @@
 namespace ringlet::extend {
 namespace {
 
-// Long enough for a machine that is busy with something else, short enough for one that hangs.
+// Long enough for a busy machine, short enough for one that hangs.
 constexpr steady_ns patience = 1'000'000'000;
 
 struct trial : operation {
@@ -49,14 +49,14 @@ void turn(engine& ring, steady_ns deadline) {
   for (const completion& one : std::span(done).first(count)) ring.dispatch(one);
 }
 
-// Starts it, and waits for its first completion.
+// Starts `op` and waits for its first completion.
 void attempt(engine& ring, trial& op) {
   const steady_ns limit = ring.now() + patience;
   ring.start(op);
   while (op.completions == 0 && ring.now() < limit) turn(ring, limit);
 }
 
-// Ends it: the kernel must be through with it before it goes.
+// Cancels `op` and waits for its end: the kernel must be done with it before it is destroyed.
 void end(engine& ring, trial& op) {
   ring.cancel(op);
   while (op.in_flight()) turn(ring, never);
@@ -70,14 +70,14 @@ void try_nop(engine& ring) {
   if (answer < 0) lacks("a request that does nothing", -answer);
 }
 
-// The first completion of a multishot request for what is there already.
+// Starts a multishot request that is ready already; returns its first completion.
 completion try_multishot(engine& ring, opcode kind, int fd, std::uint32_t limit = 0) {
   trial op(kind, fd);
   op.multishot = true;
   if (kind == opcode::poll) op.poll.events = POLLIN;
   if (kind == opcode::receive) op.receive.limit = limit;
   attempt(ring, op);
-  const completion first = op.first;  // before its end, which may bring another
+  const completion first = op.first;  // before end(), which may bring another
   if (first.buffer != completion::no_buffer) ring.recycle_buffer(first.buffer);
   end(ring, op);
   return first;
@@ -85,14 +85,15 @@ completion try_multishot(engine& ring, opcode kind, int fd, std::uint32_t limit 
 
 bool lives_on(const completion& first) { return first.result > 0 && first.more; }
 
-// A service manager may allow io_uring and refuse sockets of this family. What cannot be tried is
-// taken for granted: the set-up flags have come later than what is tried with sockets.
+// A service manager may allow io_uring and refuse Unix sockets. Features that cannot be tried are
+// then assumed: multishot poll, accept and receive are older than the set-up flags, which the
+// kernel has.
 uring_features try_sockets(engine& ring) {
   uring_features found;
   found.limited_receive = false;  // Linux 6.17: not assumed
   int ends[2];
   const bool has_pair = ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0;
-  // Nothing would be found out, and what is found out is remembered.
+  // Without descriptors nothing can be tried, and the answer would be remembered for good.
   if (!has_pair && (errno == EMFILE || errno == ENFILE)) lacks("socketpair", errno);
   if (has_pair) {
     const unique_fd near(ends[0]), far(ends[1]);
@@ -100,7 +101,7 @@ uring_features try_sockets(engine& ring) {
     if (put_byte()) {
       if (!lives_on(try_multishot(ring, opcode::poll, near.get()))) lacks("multishot poll", EINVAL);
       found.multishot_receive = lives_on(try_multishot(ring, opcode::receive, near.get()));
-      // Ends with the byte that makes up its length. Kernels before 6.17 refuse it.
+      // A receive with a limit of one byte ends with that byte. Kernels before 6.17 refuse it.
       if (put_byte()) {
         const completion only = try_multishot(ring, opcode::receive, near.get(), 1);
         found.limited_receive = only.result > 0 && !only.more;
@@ -109,7 +110,7 @@ uring_features try_sockets(engine& ring) {
   }
   const unique_fd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_un name{};
-  name.sun_family = AF_UNIX;  // and no path: the kernel chooses a free abstract name
+  name.sun_family = AF_UNIX;  // without a path the kernel chooses a free abstract name
   auto* const generic = reinterpret_cast<sockaddr*>(&name);
   if (listener && ::bind(listener.get(), generic, sizeof name.sun_family) == 0 &&
       ::listen(listener.get(), 1) == 0) {
@@ -172,7 +173,7 @@ uring_features find_uring_features() {
       if (!name.empty()) switch_off(name, allowed);
     }
   }
-  // Tried again if it throws: a limit may have been raised since.
+  // If this throws, the next call tries again: a limit may have been raised by then.
   static const uring_features found = try_kernel();
   for (const optional_feature& one : optional) allowed.*one.member &= found.*one.member;
   return allowed;

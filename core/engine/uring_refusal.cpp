@@ -1,5 +1,6 @@
-// Finds out who refused io_uring. The errno alone does not tell: EPERM is a seccomp profile or the
-// sysctl, ENOSYS an old kernel or another seccomp profile (io_uring_setup(2), ERRORS).
+// Finds out what refused io_uring. The errno alone does not tell: EPERM comes from a seccomp
+// profile or the sysctl, ENOSYS from an old kernel or another seccomp profile (io_uring_setup(2),
+// ERRORS).
 #include "uring_refusal.hpp"
 
 #include <sys/resource.h>
@@ -11,8 +12,8 @@
 namespace ringlet::extend {
 namespace {
 
-// kernel.io_uring_disabled: 0, 1 (only the privileged) or 2 (nobody); -1 where there is no such
-// sysctl (before Linux 6.6).
+// kernel.io_uring_disabled: 0 (allowed), 1 (only for privileged processes) or 2 (for none); -1 if
+// there is no such sysctl (before Linux 6.6).
 int sysctl_disabled(const char* sysctl) {
   int value = 0;
   return std::ifstream(sysctl) >> value ? value : -1;

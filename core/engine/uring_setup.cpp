@@ -1,4 +1,4 @@
-// Making a ring and its buffers, and taking them down again.
+// Sets up a ring and its buffers, and takes them down.
 #include <ringlet/detail/blocking_pool.hpp>
 
 #include <sys/mman.h>
@@ -20,10 +20,11 @@ namespace ringlet::extend {
 using namespace detail;
 namespace {
 
-// SINGLE_ISSUER and DEFER_TASKRUN: the kernel does its part of a completion when we ask for it, in
-// batches, and not by interrupting us. COOP_TASKRUN and TASKRUN_FLAG: it says that there is such
-// work. SUBMIT_ALL: a request that is refused does not hold up those behind it. Never NO_SQARRAY:
-// liburing 2.3 would overwrite the ring header, and the process could not even be killed.
+// SINGLE_ISSUER and DEFER_TASKRUN: the kernel does its part of completions in batches when this
+// thread asks for them, instead of interrupting it. COOP_TASKRUN and TASKRUN_FLAG: a flag in the
+// ring announces such work. SUBMIT_ALL: a refused request does not stop those behind it. Never
+// NO_SQARRAY: liburing 2.3 would overwrite the ring header, and the process could not even be
+// killed.
 constexpr unsigned setup_flags = IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE |
                                  IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER |
                                  IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_COOP_TASKRUN |
@@ -31,7 +32,7 @@ constexpr unsigned setup_flags = IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE |
 constexpr std::uint32_t submission_entries_min = 8;
 constexpr std::uint32_t completion_entries_min = 16;
 constexpr std::uint32_t ring_buffers_min = 8;
-// How often, and how long each time, to wait for the kernel to take down a ring that was closed.
+// How many times, and how long each time, to wait while the kernel takes down a closed ring.
 constexpr int teardown_rounds_max = 200;
 constexpr auto teardown_round = std::chrono::milliseconds(1);
 
@@ -39,9 +40,9 @@ constexpr auto teardown_round = std::chrono::milliseconds(1);
   throw uring_refused(error, explain_uring_refusal(call, error));
 }
 
-// A ring may be mapped where another thread's was. The kernel puts the one after the other; but
-// liburing maps by bare system calls, which ThreadSanitizer does not see, so that order is repeated
-// here: written before each unmapping, read after each mapping.
+// Written before a ring is unmapped and read after one is mapped. A ring may be mapped where
+// another thread's ring was. The kernel orders the two, but liburing maps by raw system calls, so
+// ThreadSanitizer does not see the order without this counter.
 std::atomic<unsigned> rings_closed = 0;
 
 void exit_ring(io_uring& ring) noexcept {
@@ -70,7 +71,8 @@ bool shrink(ring_sizes& sizes) noexcept {
   return true;
 }
 
-// What has fitted where more did not. Each for itself: they only say where to begin.
+// Sizes that fitted after larger ones were refused. They are updated independently: they are only a
+// starting point.
 std::atomic<std::uint32_t> submissions_fit = UINT32_MAX;
 std::atomic<std::uint32_t> completions_fit = UINT32_MAX;
 std::atomic<std::uint32_t> buffers_fit = UINT32_MAX;
@@ -109,12 +111,12 @@ int uring_engine::try_ring(std::uint32_t submission_entries,
   enter_flags_ = 0;
   features_.no_iowait &= (params.features & uring_constants::feature_no_iowait) != 0;
   if (features_.no_iowait) enter_flags_ |= uring_constants::enter_no_iowait;
-  // Saves the kernel a look-up at each enter; refused, the ordinary descriptor does. Not tried when
-  // it is switched off: after it, liburing enters by the registered number.
+  // Saves the kernel a look-up at each enter; if it is refused, the ordinary descriptor serves. Not
+  // tried if it is switched off: once it is registered, liburing enters only by that number.
   features_.registered_ring = features_.registered_ring && io_uring_register_ring_fd(&ring_) == 1;
   if (features_.registered_ring) enter_flags_ |= IORING_ENTER_REGISTERED_RING;
-  // For files that wait for their disk, and for writes to terminals; further ones queue. Without it
-  // (older than Linux 5.15) there are more.
+  // Kernel worker threads make calls on files that wait for the disk, and writes to terminals.
+  // Further calls queue. Kernels before Linux 5.15 refuse this limit and start more threads.
   unsigned workers[2] = {blocking_pool::threads_max, blocking_pool::threads_max};
   io_uring_register_iowq_max_workers(&ring_, workers);
   return 0;
@@ -152,11 +154,12 @@ void uring_engine::drop_buffers() noexcept {
   buffer_ring_ = nullptr;
 }
 
-// Refused for memory (the limit on locked memory counts per user, so others may have used it up):
-// smaller sizes are tried. A ring that was made and closed again, because its buffers were refused
-// or it was there to find out what the kernel can do, counts until the kernel has taken it down.
-// What has fitted in the end is tried at once by the next ring of this process; the full sizes once
-// before, without waiting, because the limit may have been raised.
+// If a ring is refused for lack of memory, smaller sizes are tried. (The limit on locked memory is
+// per user, so other processes may have used it up.) A closed ring, such as the one that probed the
+// kernel's features or one whose buffers were refused, counts towards the limit until the kernel
+// has taken it down, so the same size is tried again for a while. The next ring of this process
+// first tries the full sizes once, because the limit may have been raised, and then the sizes that
+// fitted last.
 void uring_engine::open_ring(const engine_options& options) {
   const ring_sizes wanted{options.submission_entries, options.completion_entries,
                           options.buffer_count};
@@ -192,7 +195,7 @@ uring_engine::uring_engine(const engine_options& options, const uring_features& 
     : features_(features) {
   open_ring(options);
   wakeup_armed_ = arm_wakeup();
-  // Some seccomp profiles allow the set-up and refuse the use: try one round now.
+  // Some seccomp profiles allow io_uring_setup and refuse io_uring_enter: try one enter now.
   if (const int entered = enter(0, IORING_ENTER_GETEVENTS, never); has_failed(entered)) {
     close_ring();
     refuse("io_uring_enter", -entered);
@@ -210,7 +213,7 @@ void uring_engine::close_ring() noexcept {
   exit_ring(ring_);
 }
 
-// The kernel takes a ring down in its own time, and could still touch memory; so everything is
+// The kernel takes a ring down asynchronously and could still touch memory, so every request is
 // ended here first.
 uring_engine::~uring_engine() {
   wait_for_posters();
@@ -218,7 +221,7 @@ uring_engine::~uring_engine() {
   if (wakeup_armed_) {
     if (io_uring_sqe* entry = next_entry()) fill_cancel_all(*entry);
     completion none[1];
-    constexpr int rounds_max = 100;  // the wake-up ends in the first one
+    constexpr int rounds_max = 100;  // the wake-up poll ends in the first one
     for (int round = 0; wakeup_armed_ && round < rounds_max; ++round) {
       enter(1, IORING_ENTER_GETEVENTS, 10'000'000);
       reap(none);

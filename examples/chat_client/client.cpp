@@ -1,4 +1,4 @@
-// Staying connected, and what is typed.
+// Staying connected, and handling typed lines.
 #include "client.hpp"
 
 #include <fmt/format.h>
@@ -20,9 +20,10 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr auto connecting_max = 10s;
-// How long the server has to take what was sent last when the client is ended.
+// How long the server has to receive the last lines when the client ends.
 constexpr auto farewell = 1s;
-// Where no user can be asked, the end of the input is followed by at most this many failures.
+// At most this many failures in a row while a nickname that was accepted before is refused, and,
+// without a user at a terminal, after the end of the input.
 constexpr int failures_max = 6;
 
 }  // namespace
@@ -42,7 +43,7 @@ client::client(console& screen, address server, std::string nick, std::string ro
 
 namespace {
 
-// A session is a group, too: what its user reads is why it failed, not that it is one.
+// A session is a group, too. Its user needs the reason for the failure, not the group_error.
 std::exception_ptr first_cause(const group_error& errors) {
   std::exception_ptr cause = errors.errors().front();
   try {
@@ -67,16 +68,16 @@ task<int> client::run() {
     };
     co_return co_await with_group(both);
   } catch (const group_error& errors) {
-    end = first_cause(errors);  // one sentence is enough
+    end = first_cause(errors);  // one message is enough
   } catch (...) {
     end = std::current_exception();  // Ctrl-C, most of the time
   }
-  screen_.restore();  // at once: a second signal ends us without further ado
+  screen_.restore();  // first: a second signal ends the program immediately
   if (connected_) {
-    // Closing with something unread would be a reset, which can overtake the lines sent last.
+    // Closing with unread bytes would be a reset, which can overtake the last lines sent.
     const auto left =
         co_await as_result(shield(2 * farewell, with_timeout(farewell, session_->leave())));
-    static_cast<void>(left.has_value());  // whatever comes of it
+    static_cast<void>(left.has_value());  // errors are ignored
   }
   std::rethrow_exception(end);
 }
@@ -88,7 +89,7 @@ task<> client::read_keyboard() {
       self_.wants_nick = false;
       co_await names_.push(*std::move(line));
     } else if (is_typed_by_a_person()) {
-      take(*std::move(line));  // and never waits, or the editor would stand still
+      take(*std::move(line));  // must not wait, or the editor would stop
     } else {
       co_await out_.push(*std::move(line));
     }
@@ -124,7 +125,7 @@ task<std::optional<int>> client::connect_and_talk() {
     stream = co_await tcp_stream::connect(server_, connecting_max);
   } catch (const std::system_error& failure) {
     error = failure.code();
-    // No server can be there: the sentence says what is wrong with the address.
+    // Retrying would not help: the message says what is wrong with the address.
     if (error == std::errc::invalid_argument) co_return fail(failure.what());
   }
   if (!stream) {
@@ -182,7 +183,7 @@ task<> client::pause() {
   if (out_.has_ended()) {
     co_await sleep(time);
   } else {
-    co_await out_.wait_for_end(time);  // the end of the input need not wait for a server
+    co_await out_.wait_for_end(time);  // the end of the input also ends this wait
   }
 }
 

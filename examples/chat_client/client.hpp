@@ -1,4 +1,4 @@
-// The client: staying connected, and what is typed.
+// The client: staying connected, and handling typed lines.
 #pragma once
 
 #include <ringlet/ringlet.hpp>
@@ -13,8 +13,8 @@
 
 namespace chat_client {
 
-/// How long to wait before each further attempt: doubled from half a second to half a minute, and
-/// each a little off, so that the clients of a server that was restarted do not all come at once.
+/// Delays between attempts to connect: doubled from 0.5 s to 30 s, with some jitter, so that the
+/// clients of a restarted server do not all connect at once.
 class back_off {
  public:
   static constexpr std::chrono::duration<double> first{0.5};
@@ -39,7 +39,7 @@ class client {
   ringlet::task<> read_keyboard();
   void take(std::string line);
   ringlet::task<int> stay_connected();
-  /// The exit code, or nothing when it is to be tried again, for the reason in reason_.
+  /// Returns the exit code, or nothing to try again; reason_ then says why.
   ringlet::task<std::optional<int>> connect_and_talk();
   std::optional<int> after(session::ending how);
   std::optional<int> after_refusal();
@@ -56,8 +56,8 @@ class client {
   std::optional<session> session_;
   back_off pauses_;
   std::string reason_;
-  int failures_ = 0;        // attempts in a row in which no line could be sent
-  bool connected_ = false;  // now
+  int failures_ = 0;  // attempts in a row in which no line could be sent
+  bool connected_ = false;
   bool was_connected_ = false;
 };
 

@@ -1,13 +1,13 @@
 // A line editor on a terminal: libedit, which draws the line and remembers earlier ones.
 //
-// This uses libedit's own interface (editline(3)) and not the one it has for programs that were
-// written for readline. The latter has no object to keep, only globals; it does not tell where on
-// the screen the cursor is, which is needed to write above a line that is several rows long; and it
-// keeps a pointer to a copy of the line that moves when the copy grows.
+// This uses libedit's own interface (editline(3)), not its readline emulation. The emulation has
+// only globals and no object; it does not tell where the cursor is on the screen, which is needed
+// to write above a line of several rows; and it keeps a pointer to a copy of the line that moves
+// when the copy grows.
 //
-// libedit reads keys when it is asked to, and waits for the rest of one that has begun: Escape may
-// be the first byte of an arrow. The thread must not stand still for that. So the bytes are read
-// here, when poll_fd() has told that there are some, and the editor is only given whole keys.
+// libedit reads keys on demand and blocks until a key is complete: Escape may be the first byte of
+// an arrow key. That must not block the thread. So the bytes are read here, after poll_fd() has
+// reported them, and the editor only gets complete keys.
 #include <ringlet/ringlet.hpp>
 
 #include <fmt/format.h>
@@ -40,7 +40,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr int history_lines = 500;
-// The bytes of one key come together, unless the way to the terminal is a long one.
+// The bytes of one key arrive together, unless the connection to the terminal is slow.
 constexpr auto rest_of_key = 50ms;
 
 constexpr const char* dim = "\033[2m";
@@ -60,8 +60,8 @@ std::string narrowed(const std::wstring& text) {
   return narrow;
 }
 
-// Whether the end of `bytes` is an unfinished escape sequence: Escape, or what follows "Escape ["
-// and "Escape O" before their final letter.
+// Whether `bytes` end in an incomplete escape sequence: Escape alone, or one that begins with
+// "Escape [" or "Escape O" and lacks its final letter.
 bool ends_within_escape(const std::string& bytes) {
   const std::size_t begin = bytes.rfind('\033');
   if (begin == std::string::npos) return false;
@@ -114,9 +114,9 @@ class editor final : public console {
   int columns_ = 80;
   bool colours_ = std::getenv("NO_COLOR") == nullptr;
   std::wstring prompt_ = L"> ";
-  std::string bytes_;         // typed, and no whole character yet
-  std::mbstate_t state_{};    // of bytes_ that were looked at
-  std::deque<wchar_t> keys_;  // typed, and not seen by libedit yet
+  std::string bytes_;         // typed, not yet a complete character
+  std::mbstate_t state_{};    // after the bytes that have been decoded
+  std::deque<wchar_t> keys_;  // typed, not yet read by libedit
   std::deque<std::string> lines_;
   bool comes_back_ = false;
   bool ended_ = false;
@@ -132,7 +132,7 @@ editor::editor() {
   ::history_w(history_, &event, H_SETSIZE, history_lines);
   ::history_w(history_, &event, H_SETUNIQUE, 1);
   ::el_wset(edit_, EL_CLIENTDATA, this);
-  ::el_wset(edit_, EL_SIGNAL, 0);  // they are run_main()'s
+  ::el_wset(edit_, EL_SIGNAL, 0);  // run_main() handles them
   ::el_wset(edit_, EL_EDITOR, L"emacs");
   ::el_wset(edit_, EL_HIST, &::history_w, history_);
   ::el_wset(edit_, EL_PROMPT, &editor::prompt_of);
@@ -141,7 +141,7 @@ editor::editor() {
   ::el_wset(edit_, EL_BIND, L"^D", L"end-or-delete", nullptr);
   ::el_wset(edit_, EL_ADDFN, L"suspend", L"Ctrl-Z", &editor::on_control_z);
   ::el_wset(edit_, EL_BIND, L"^Z", L"suspend", nullptr);
-  // Keys that wait for another key, which is not awaited here.
+  // Unbind keys that wait for another key: that would block the thread.
   ::el_wset(edit_, EL_BIND, L"-r", L"^V", nullptr);
   ::el_wset(edit_, EL_BIND, L"-r", L"^Q", nullptr);
   for (const auto& [key, what] : {std::pair{L"\\e[H", L"ed-move-to-beg"},
@@ -222,12 +222,12 @@ void editor::read_bytes() {
   if (count > 0) {
     bytes_.append(typed, static_cast<std::size_t>(count));
   } else if (count == 0 || (errno != EINTR && errno != EAGAIN)) {
-    ended_ = true;  // there is no terminal any more
+    ended_ = true;  // the terminal is gone
     bytes_.clear();
   }
 }
 
-// Bytes that are no character are dropped; the beginning of one is kept in state_.
+// Drops invalid bytes; keeps an incomplete character in state_.
 void editor::make_keys() {
   for (const char& byte : bytes_) {
     wchar_t key = 0;
@@ -249,7 +249,7 @@ void editor::edit_line() {
     if (line[count - 1] == L'\n' || line[count - 1] == L'\r') {
       take_line(std::wstring(line, static_cast<std::size_t>(count - 1)));
     } else if (line[count - 1] == L'\4') {
-      ::el_wdeletestr(edit_, 1);  // a key that waited for another one found the end of the keys
+      ::el_wdeletestr(edit_, 1);  // a key that waits for another one has found no more keys
     }
   }
 }
@@ -272,20 +272,20 @@ void editor::take_line(std::wstring line) {
   }
 }
 
-// Switching this off and on empties the line, and shows the prompt.
+// Turning this off and on clears the line and shows the prompt.
 void editor::start_line() {
   std::fflush(stdout);
   ::el_wset(edit_, EL_UNBUFFERED, 0);
   ::el_wset(edit_, EL_UNBUFFERED, 1);
-  // libedit lets Ctrl-Z stop us, and leave the terminal as it is. It must be a key:
-  // on_control_z().
+  // With libedit's settings Ctrl-Z would stop the program and leave the terminal unrestored. Make
+  // it a key instead: on_control_z().
   termios editing{};
   ::tcgetattr(0, &editing);
   editing.c_cc[VSUSP] = _POSIX_VDISABLE;
   ::tcsetattr(0, TCSADRAIN, &editing);
 }
 
-// Stops the program, with all its fibers, until it is continued; the shell takes over.
+// Suspends the program with all its fibers until it is continued; the shell takes over.
 void editor::suspend() {
   termios editing{};
   ::tcgetattr(0, &editing);
@@ -298,7 +298,7 @@ void editor::suspend() {
   ::el_wset(edit_, EL_REFRESH);
 }
 
-// Where the cursor is after `text`, as libedit breaks lines.
+// The cursor position after `text`, with line breaks as libedit places them.
 editor::place editor::move(place from, std::wstring_view text) const {
   for (const wchar_t character : text) {
     int width = ::wcwidth(character);
@@ -344,7 +344,7 @@ void editor::set_prompt(std::string_view text) {
   if (edit_ != nullptr) ::el_wset(edit_, EL_REFRESH);
 }
 
-// There is no waiting for signals yet; before every use is as good.
+// Checked before every use instead of waiting for a signal.
 void editor::look_at_size() {
   winsize size{};
   if (::ioctl(1, TIOCGWINSZ, &size) != 0 || size.ws_col == 0 || size.ws_col == columns_) return;

@@ -1,28 +1,28 @@
-// A client for the chat server: a terminal on which messages arrive while you type, or a pipe.
+// A client for the chat server: for a terminal, where messages arrive while you type, or a pipe.
 //
 //     $ ./build/examples/chat_server
 //     $ ./build/examples/chat_client --nick alice --room lobby     # in a second terminal
 //     * welcome to ringlet chat: what is your nickname?
 //     * hello, alice: /join ROOM lets you talk, /help lists the commands
 //     * you are in lobby with 0 others
-//     [lobby] hel_                    (messages appear above this line, and leave it as it is)
+//     [lobby] hel_                    (messages appear above this line and do not disturb it)
 //     $ echo hello | ./build/examples/chat_client --nick bob --room lobby | tee log
 //
-// Arrows and Ctrl-A, Ctrl-E, Ctrl-K, ... edit, up and down bring back earlier lines. Ctrl-D ends it
-// when what was typed has arrived, and so does /quit; Ctrl-C ends it at once. When the server hangs
-// up it connects again, with the same nickname and room, and sends what was typed since, and
-// once more the text that the server had not repeated to the room. In a pipe it ends with 1 when
-// the nickname, the room or the server is not to be had, or when some text did not reach the room.
+// Arrows and Ctrl-A, Ctrl-E, Ctrl-K, ... edit; up and down recall earlier lines. Ctrl-D and /quit
+// end it once everything typed has arrived; Ctrl-C ends it immediately. When the server hangs up,
+// the client reconnects with the same nickname and room. It then sends the lines typed since, and
+// again the text that the server had not repeated to the room. In a pipe it exits with status 1 if
+// the nickname, the room or the server is unavailable, or if some text did not reach the room.
 //
-// Shows: waiting for a descriptor that another library reads, the line editor; two fibers in one
-// group, of which one reads the keyboard and one stays connected; and two in another, for as long
-// as a connection lasts, of which one reads the server and one writes.
-// Leaves out: names of hosts (the address is numeric), encryption, completion, keeping the history
-// of what was typed, sending commands again that were on their way when the server hung up.
+// Shows: waiting for a descriptor that another library (the line editor) reads. Two fibers in one
+// group: one reads the keyboard, one stays connected. Two in another group for the duration of a
+// connection: one reads from the server, one writes.
+// Leaves out: host names (the address is numeric), encryption, completion, saving the history,
+// resending commands that were in flight when the server hung up.
 //
 // The parts: client (staying connected, the keyboard), session (one connection), outbox (lines that
-// wait, or may be lost), console with plain_console and editor (where one types), text, options
-// (the command line).
+// wait or may be lost), console with plain_console and editor (typing), text, options (the command
+// line).
 #include <ringlet/ringlet.hpp>
 
 #include <langinfo.h>
@@ -48,7 +48,7 @@ task<int> talk(std::string host, std::uint16_t port, std::string nick, std::stri
   co_return co_await client.run();
 }
 
-// The protocol is UTF-8, and so is nearly every terminal, whatever LANG says.
+// The protocol is UTF-8, and so is nearly every terminal, regardless of LANG.
 void use_utf8() {
   if (std::setlocale(LC_CTYPE, "") == nullptr ||
       std::string_view(::nl_langinfo(CODESET)) != "UTF-8") {

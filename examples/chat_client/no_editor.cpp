@@ -1,4 +1,4 @@
-// In the place of editor.cpp where libedit is not installed.
+// Replaces editor.cpp if libedit is not installed.
 #include "console.hpp"
 
 namespace chat_client {

@@ -1,5 +1,5 @@
-// The command line, read with CLI11. A file of its own, because that library takes long to compile
-// and runs once.
+// Parses the command line with CLI11. A separate file, because CLI11 takes long to compile and runs
+// only once.
 #include "options.hpp"
 
 #include <CLI/CLI.hpp>

@@ -1,4 +1,4 @@
-// Lines that wait, and lines whose arrival is not known.
+// Lines that wait to be sent, and lines that may not have arrived.
 #include "outbox.hpp"
 
 #include <algorithm>
@@ -52,8 +52,8 @@ void outbox::confirm(std::string_view text) {
   changed_.set();
 }
 
-// Which one it was need not be known before there are too many: what comes after it tells. It is
-// the oldest then, because the server answers in order.
+// Which line was refused need not be known yet: the next confirmed line tells. If there are too
+// many, it is the oldest, because the server answers in order.
 void outbox::refused() {
   if (unconfirmed_.size() < unconfirmed_max) return;
   unconfirmed_.pop_front();

@@ -1,4 +1,4 @@
-// The lines between the keyboard and the server. They outlive connections.
+// The queue of lines from the keyboard to the server. It outlives connections.
 #pragma once
 
 #include <ringlet/ringlet.hpp>
@@ -10,33 +10,33 @@
 
 namespace chat_client {
 
-/// A line is waiting until it was written to a connection. Text for a room is then unconfirmed,
-/// until the server has repeated it to the room: what was written to a connection that breaks may
-/// have been lost, and nothing else tells.
+/// A line is waiting until it has been written to a connection. Text for a room is then unconfirmed
+/// until the server repeats it to the room: lines written to a connection that breaks may be lost,
+/// and there is no other confirmation.
 class outbox {
  public:
   /// Waits while there is no room.
   ringlet::task<> push(std::string line);
   /// False when there is no room.
   bool try_push(std::string line);
-  /// No more will be pushed.
+  /// No more lines will be pushed.
   void end() noexcept;
   bool has_ended() const noexcept { return ended_.is_set(); }
-  /// Returns at the end of the input: true; false when the limit passed first.
+  /// Waits for the end of the input. False on timeout.
   auto wait_for_end(ringlet::time_limit timeout) noexcept { return ended_.wait(timeout); }
 
-  /// Waits for a line to send, and leaves it in its place. Null when the input has ended and all
-  /// is sent. While very many lines are unconfirmed it waits for the server.
+  /// Waits for a line to send, and leaves it in the queue. Null if the input has ended and every
+  /// line is sent. While too many lines are unconfirmed, it waits for the server.
   ringlet::task<const std::string*> front();
-  /// The front was written. `will_be_repeated` when it is text, and there is a room to hear it.
+  /// The front line was written. `will_be_repeated`: it is text and we are in a room.
   void sent(bool will_be_repeated);
 
-  /// We have said that in the room, as the server repeats it. What was sent before it has arrived,
-  /// too, or else was refused with a notice.
+  /// The server has repeated this text of ours to the room. Lines sent before it have arrived, too,
+  /// or were refused with a notice.
   void confirm(std::string_view text);
-  /// The server has thrown one away.
+  /// The server has discarded a line.
   void refused();
-  /// On a new connection: what was not confirmed on the last one waits again.
+  /// On a new connection: lines that were not confirmed on the last one wait again.
   void send_again();
 
   const std::deque<std::string>& waiting() const noexcept { return waiting_; }
@@ -53,9 +53,9 @@ class outbox {
   ringlet::event ended_;
 };
 
-/// Text for a room, and no command: "//" begins a text with a slash.
+/// Whether a line is text for a room and not a command: "//" begins text with a slash.
 bool is_text(std::string_view line) noexcept;
-/// As the server repeats it.
+/// The text as the server repeats it.
 std::string_view text_of(std::string_view line) noexcept;
 
 }  // namespace chat_client

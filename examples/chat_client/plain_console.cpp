@@ -1,4 +1,4 @@
-// Plain streams: pipes, files, and terminals that leave editing to the system.
+// Plain streams: pipes, files, and terminals without a line editor.
 #include <unistd.h>
 
 #include <cstdio>
@@ -12,8 +12,8 @@ using namespace ringlet;
 
 namespace {
 
-// What the server says goes to standard output, for the next program in the pipe; what the client
-// says goes to standard error.
+// Lines from the server go to standard output, for the next program in the pipe; messages of the
+// client go to standard error.
 class plain_console final : public console {
  public:
   task<std::optional<std::string>> read_line() override {
@@ -41,7 +41,7 @@ class plain_console final : public console {
   reader lines_{input_, line_max};
 };
 
-// Those that cannot move the cursor.
+// Terminals that cannot move the cursor.
 bool is_dumb(const char* terminal) {
   return terminal == nullptr || *terminal == '\0' || std::string_view(terminal) == "dumb";
 }

@@ -1,4 +1,4 @@
-// The two fibers of a connection: one reads the server and follows what it says, one writes.
+// The two fibers of a connection: one reads and follows the server's lines, one writes.
 #include "session.hpp"
 
 #include <fmt/format.h>
@@ -16,18 +16,18 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// A line of the server, with its room and its nickname.
+// The longest line from the server, with room and nickname.
 constexpr std::size_t line_from_server_max = 16 * 1024;
-// A server that is there answers at once.
+// A running server answers immediately.
 constexpr auto patience = 10s;
-// After so long without a sign of the server the system asks whether it is still there.
+// The system sends keepalive probes after this long without a packet from the server.
 constexpr auto keep_alive = 60s;
 
 bool is_quit(std::string_view line) noexcept {
   return line.starts_with("/quit") && (line.size() == 5 || line[5] == ' ' || line[5] == '\t');
 }
 
-// What the server answers to a text that it did not hand on.
+// The server's notices about text that it did not distribute.
 bool is_refusal(std::string_view notice) noexcept {
   return notice.ends_with("thrown away") || notice.starts_with("* you are in no room");
 }
@@ -52,7 +52,8 @@ task<session::ending> session::run() {
   co_return took_all || said_quit_ ? ending::over : ending::hung_up;
 }
 
-// For the writer: the reader still shows what has come, and then finds the connection closed.
+// For the writer: the reader still shows the lines that have arrived, then finds the connection
+// closed.
 task<bool> session::end(ending how) {
   how_ = how;
   co_await server_.close();
@@ -71,7 +72,7 @@ task<> session::read_lines() {
     } else if (!*line) {
       co_return;
     } else {
-      // Shown first: what it changes, such as the prompt, comes after it.
+      // Shown before its effects, such as a new prompt.
       const std::string text(**line);
       co_await screen_.show(printable(text));
       note(text);
@@ -87,7 +88,7 @@ void session::note(std::string_view line) {
     return;
   }
   if (text.starts_with("* goodbye: ")) {
-    was_sent_away_ = true;  // and this answers no question
+    was_sent_away_ = true;  // not an answer to a question
     return;
   }
   if (is_refusal(text)) out_.refused();
@@ -125,7 +126,7 @@ void session::show_prompt() {
 
 task<bool> session::send(std::string line) {
   line += '\n';
-  // An error is left to the reader, which gets what the server has said before, and then the same.
+  // The reader reports an error: it first gets the server's last lines, then the same error.
   co_return (co_await as_result(server_.write_all(line))).has_value();
 }
 
@@ -138,14 +139,14 @@ task<> session::write_lines() {
   while (const std::string* const line = co_await out_.front()) {
     if (!co_await send(*line)) co_return;
     said_quit_ = is_quit(*line);
-    // In a pipe the user does not see that there is no room to hear it.
+    // In a pipe the user does not see that no room receives the text.
     out_.sent(is_text(*line) && (!self_.room.empty() || !is_typed_by_a_person()));
     if (said_quit_) co_return;
   }
   finish_sending();
 }
 
-// The question comes first: the answer may be here before the call that sent it has returned.
+// Sets the question first: the answer may arrive before the call that sends returns.
 task<std::optional<bool>> session::ask(question asked, std::string line) {
   asked_ = asked;
   const bool is_sent = co_await send(std::move(line));
@@ -161,7 +162,7 @@ task<std::optional<bool>> session::answer() {
 }
 
 task<bool> session::introduce() {
-  // Named, for g++ 12: a coroutine that waits in conditions only, and has no variable, goes wrong.
+  // A named variable for g++ 12, which miscompiles a coroutine that only waits in conditions.
   bool goes_on = (co_await answer()).has_value();  // the welcome
   if (goes_on) goes_on = co_await choose_nick();
   if (goes_on && !self_.room.empty()) goes_on = co_await enter_room();
@@ -180,7 +181,7 @@ task<bool> session::choose_nick() {
     }
     const auto accepted = co_await ask(question::nick, self_.nick);
     if (!accepted || *accepted) co_return accepted.has_value();
-    // The server may not know yet that our last connection is gone: the client tries again later.
+    // The server may not yet know that our last connection is gone: the client tries again later.
     if (self_.was_known || !is_typed_by_a_person()) co_return co_await end(ending::nick_refused);
     self_.nick.clear();
     self_.wants_nick = true;
@@ -192,7 +193,7 @@ task<bool> session::enter_room() {
   const auto entered = co_await ask(question::room, "/join " + self_.room);
   if (!entered || *entered) co_return entered.has_value();
   if (!is_typed_by_a_person()) co_return co_await end(ending::room_refused);
-  self_.room.clear();  // the server has said why; another one can be joined
+  self_.room.clear();  // the server has said why; another room can be joined
   co_return true;
 }
 
@@ -201,7 +202,7 @@ void session::finish_sending() noexcept {
     server_.shutdown_write();
     sent_all_ = true;
   } catch (const std::system_error&) {
-    // The peer is gone, and the reader will hear of it.
+    // The peer is gone; the reader will notice.
   }
 }
 

@@ -12,38 +12,38 @@
 
 namespace chat_client {
 
-/// Who we are. It outlives connections, and follows what the server says.
+/// Our nickname and room. Outlives connections, and follows the server's answers.
 struct identity {
-  std::string nick;  // empty until one was chosen
-  bool wants_nick;   // the next line that is typed is one
+  std::string nick;  // empty until chosen
+  bool wants_nick;   // the next typed line is the nickname
   std::string room;  // empty for none
   bool shows_time = false;
-  bool was_known = false;  // by that nickname, in this connection or an earlier one
+  bool was_known = false;  // the server has accepted the nickname, on this or an earlier connection
 };
 
 class session {
  public:
-  /// How it ended.
+  /// How the session ended.
   enum class ending {
-    over,             // as we wanted it
-    hung_up,          // or broke: why() tells more, if there is more
+    over,             // as requested
+    hung_up,          // or the connection broke: why() may tell more
     nick_refused,     // the server has said why
     room_refused,     // the server has said why
     nobody_to_ask,    // the input ended before there was a nickname
-    does_not_answer,  // not like a chat server, at least
+    does_not_answer,  // or not like a chat server
   };
 
-  /// All of these must outlive it. `names` brings nicknames that were asked for.
+  /// The arguments must outlive the session. `names` provides requested nicknames.
   session(ringlet::tcp_stream server, console& screen, identity& self, outbox& out,
           ringlet::queue<std::string>& names);
 
   ringlet::task<ending> run();
   std::string_view why() const noexcept { return why_; }
   bool said_quit() const noexcept { return said_quit_; }
-  /// Whether it came so far that lines could be sent.
+  /// Whether it got far enough to send lines.
   bool has_talked() const noexcept { return talks_; }
 
-  /// Sends no more, and reads until the server has got everything and closed.
+  /// Stops sending, and reads until the server has received everything and closed.
   ringlet::task<> leave();
 
  private:
@@ -74,8 +74,8 @@ class session {
   std::optional<ending> how_;
   std::string why_;
   bool talks_ = false;
-  bool sent_all_ = false;       // and has told the server
-  bool said_quit_ = false;      // and the server is to say goodbye
+  bool sent_all_ = false;       // and has ended the write direction
+  bool said_quit_ = false;      // and expects the server's goodbye
   bool was_sent_away_ = false;  // the server has said goodbye
 };
 

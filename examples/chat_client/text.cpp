@@ -1,4 +1,4 @@
-// Looking at lines from the server, character by character.
+// Processes lines from the server, character by character.
 #include "text.hpp"
 
 #include <fmt/format.h>

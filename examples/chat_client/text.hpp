@@ -1,4 +1,4 @@
-// What strangers wrote, made harmless for a terminal.
+// Makes text from strangers safe to print on a terminal.
 #pragma once
 
 #include <string>
@@ -6,15 +6,15 @@
 
 namespace chat_client {
 
-/// The same text with everything visible: control characters, which could move the cursor, retitle
-/// the window or type for the user, as ^[ or <9b>; those that turn the direction of writing as
-/// <202e>; what is no UTF-8 as the replacement character. Tabs stay.
+/// The same text with everything visible. Control characters, which could move the cursor, retitle
+/// the window or type for the user, become ^[ or <9b>; characters that change the writing direction
+/// become <202e>; invalid UTF-8 becomes the replacement character. Tabs stay.
 std::string printable(std::string_view text);
 
-/// `text` without the time that lines begin with after /time on: "12:34:56 ".
+/// `text` without the time ("12:34:56 ") that begins lines after /time on.
 std::string_view without_time(std::string_view text) noexcept;
 
-/// What lies between `before` and the next `after`, if `text` begins so; else nothing.
+/// The text between `before` and the next `after` if `text` begins with `before`; otherwise empty.
 std::string_view between(std::string_view text, std::string_view before,
                          std::string_view after) noexcept;
 

@@ -1,4 +1,4 @@
-// What members can say to the server: the commands, and text for their room.
+// The lines that members send: commands, and text for their room.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -164,7 +164,7 @@ void member::history(std::string_view count) {
   tell(fmt::format("that was the end of what is kept of {}", room_->name()));
 }
 
-// No more than half of a queue takes that is not full: what follows must find room in it, too.
+// Sends at most half of the size at which a queue is full, so that further lines fit, too.
 void member::repeat(std::size_t lines) {
   const std::deque<line>& kept = room_->history();
   std::size_t count = 0;

@@ -1,4 +1,4 @@
-// How much of everything the server gives away. What a stranger can use up is bounded by these.
+// The limits on every resource that a stranger can use up.
 #pragma once
 
 #include <chrono>
@@ -9,27 +9,27 @@ namespace chat {
 struct limits {
   std::size_t rooms = 1'000;
   std::size_t members = 20'000;
-  /// Lines of a room that are kept for later members.
+  /// Lines kept per room for later members.
   std::size_t history = 20;
-  /// Without a line from a member for so long, it is sent away; zero for never.
+  /// A member that sends no line for this long is disconnected; zero for never.
   std::chrono::seconds idle{0};
-  /// A newcomer has so long to say a nickname.
+  /// The time that a newcomer has to choose a nickname.
   std::chrono::seconds introduction{60};
-  /// Lines a second that one member may send for long, and at once.
+  /// Lines per second that one member may send in the long run, and in a burst.
   double rate = 50;
   double burst = 200;
 
-  /// Bytes in a line, without its end.
+  /// Bytes in a line, without its LF.
   static constexpr std::size_t line = 4 * 1024;
-  /// What may wait to be sent to one member: a queue that holds this much is full. Until it is half
-  /// empty again no member of the room is read from, unless it is the member that is slow. Twice
-  /// as much is never exceeded: of a slow member, which the room does not wait for, lines are left
-  /// out then.
+  /// Bytes that may wait for one member: a queue with this much is full. Until it is half empty
+  /// again, the server reads from no member of the room, unless the member itself is slow. A queue
+  /// never exceeds twice this size: the room does not wait for a slow member, whose lines are then
+  /// left out.
   static constexpr std::size_t queued_lines = 2'000;
   static constexpr std::size_t queued_bytes = 256 * 1024;
-  /// A member whose queue is full and that accepts nothing for this long is dropped.
+  /// A member whose queue is full and that accepts no bytes for this long is dropped.
   static constexpr std::chrono::seconds patience{5};
-  /// A member that has left gets what was queued, if it reads it within this time.
+  /// The time that a leaving member has to read its queued lines.
   static constexpr std::chrono::seconds farewell{3};
 };
 

@@ -1,4 +1,4 @@
-// Putting the time in front of a text.
+// Prepends the time to a text.
 #include "line.hpp"
 
 #include <ctime>
@@ -6,7 +6,7 @@
 namespace chat {
 namespace {
 
-// The local time of this second, as it stands at the front of a line.
+// The local time in seconds, in the form that begins a line.
 std::string_view clock_text() {
   static std::time_t second = -1;
   static char text[time_bytes + 1] = {};

@@ -11,16 +11,16 @@
 //     hello
 //     [lobby] alice: hello
 //
-// Ctrl-C tells all members, delivers what is queued, and ends. There is a client with a line
-// editor, chat_client.
+// Ctrl-C notifies all members, delivers the queued lines, and ends the server. chat_client is a
+// client with a line editor.
 //
-// Lines are UTF-8 and end with LF or CR LF. What the server itself says begins with "* "; what is
-// said in a room is `[ROOM] NICK: TEXT`, also to its sender; what is said to one member is
-// `(private) NICK: TEXT`. Each line may come with the time in front (/time on).
+// Lines are UTF-8 and end with LF or CR LF. Lines from the server itself begin with "* "; lines in
+// a room are `[ROOM] NICK: TEXT`, also for their sender; private lines are `(private) NICK: TEXT`.
+// With /time on, each line begins with the time.
 //
-// Shows: two fibers for each connection, in one group, with a queue between them; a queue with
-// limits, so that a member that does not read costs a bounded amount of memory and no other member
-// any time; errors that concern one connection and no other; an orderly end.
+// Shows: two fibers per connection, in one group, with a queue between them. The queue is bounded,
+// so a member that does not read costs a bounded amount of memory and does not delay the other
+// members. Errors affect only their own connection. A clean shutdown.
 // Leaves out: accounts and passwords, encryption, more than one room at a time.
 //
 // The parts: server (names, rooms, members that do not keep up), room, member (the two fibers),
@@ -44,14 +44,14 @@ using namespace ringlet;
 
 namespace {
 
-// Tells where the server listens. With a port that the system has chosen no client could find
-// it without this line.
+// Prints the address. `is_needed`: the system has chosen the port, so no client could find the
+// server without this line.
 void announce(const address& where, bool is_needed) {
   const int printed = std::printf("listening on %s\n", where.to_string().c_str());
   const int flushed = std::fflush(stdout);  // a script that waits for the line reads a pipe
   if (is_needed && (printed < 0 || flushed != 0)) {
     throw std::system_error(errno, std::system_category(),
-                            "the port cannot be told on standard output");
+                            "cannot print the port to standard output");
   }
 }
 
@@ -61,9 +61,9 @@ task<> accept_members(chat::server& home, address where) {
   for (;;) spawn(home.serve(co_await listener.accept()));
 }
 
-// Ctrl-C ends the wait and nothing else, so that there is time to say goodbye: members that do not
-// take their farewell in time are cut off by the watch. If accepting fails, that ends the server in
-// the same way. `home` outlives the fibers that use it: they have ended when this returns.
+// Ctrl-C only ends the wait, so that there is time to say goodbye: the watch disconnects members
+// that do not accept the goodbye in time. A failure of accept() ends the server in the same way.
+// `home` outlives the fibers that use it: they have ended when this returns.
 task<> serve(std::string host, std::uint16_t port, chat::limits limits) {
   const address where = address::parse(host, port);
   chat::server home(limits);
@@ -73,15 +73,15 @@ task<> serve(std::string host, std::uint16_t port, chat::limits limits) {
   co_await acceptor.kill();
   co_await home.close("the server shuts down");
   co_await watch.kill();
-  if (acceptor.result() == outcome::error) co_await acceptor.get();  // throws what ended it
+  if (acceptor.result() == outcome::error) co_await acceptor.get();  // throws its error
 }
 
 void make_room_for_connections(std::size_t members) {
   const std::size_t descriptors = raise_descriptor_limit();
   if (descriptors >= members) return;
   std::fprintf(stderr,
-               "only %zu descriptors are allowed, and each member takes one; further ones will "
-               "wait (the hard limit, ulimit -Hn, is what to raise)\n",
+               "only %zu descriptors are allowed, one per member; further members will wait (raise "
+               "the hard limit, ulimit -Hn)\n",
                descriptors);
 }
 
@@ -90,9 +90,9 @@ void make_room_for_connections(std::size_t members) {
 int main(int argc, char** argv) {
   chat::options options;
   if (const auto status = chat::read_command_line(argc, argv, options)) return *status;
-  std::setlocale(LC_CTYPE, "C.UTF-8");  // for telling which characters can be printed
+  std::setlocale(LC_CTYPE, "C.UTF-8");  // tells which characters are printable
 
-  std::signal(SIGPIPE, SIG_IGN);  // a line that is not read is an error, and not the end
+  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe becomes an error, and does not end the program
   make_room_for_connections(options.allowed.members);
   return run_main(serve(options.host, options.port, options.allowed));
 }

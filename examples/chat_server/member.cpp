@@ -1,4 +1,4 @@
-// The two fibers of a member, and its queue between them.
+// The two fibers of a member, and the queue between them.
 #include "member.hpp"
 
 #include <fmt/format.h>
@@ -18,14 +18,14 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// What is sent at once. More would only wait in the system instead of here.
+// Bytes per send. More would only wait in the system instead of here.
 constexpr std::size_t batch_bytes = 16 * 1024;
-// How long a connection stays half open for the peer to close it.
+// How long a half-closed connection waits for the peer to close it.
 constexpr auto linger = 1s;
-// A connection that has taken nothing from one look to the next, this many times in a row, is slow.
-// Between two looks the system is asked at least once, however busy the server is. Looked at from
-// half of a queue on, most are known when theirs is full. A flood can fill it before: then the room
-// waits for a slow member, too, for 0.3 s once.
+// A connection that has accepted no bytes in this many consecutive checks is slow. Between two
+// checks the system is polled at least once, no matter how busy the server is. Checks begin when a
+// queue is half full, so most slow members are known before their queues are full. A flood can fill
+// a queue earlier: then the room waits for a slow member, too, once for 0.3 s.
 constexpr std::uint8_t unmoved_max = 2;
 
 }  // namespace
@@ -44,15 +44,15 @@ member::~member() {
   home_.remove(*this);
 }
 
-// Most members are silent most of the time, and the frame of this is what each of them holds then:
-// it has nothing in it but what reading needs.
+// Most members are silent most of the time, and each of them then holds the frame of this
+// coroutine. So it contains only what reading needs.
 //
-// After the farewell it reads on, to throw away, for as long as the connection lasts: closing one
-// with something unread in it would reset it, and what was sent last might be lost.
+// After the goodbye it keeps reading and discards the bytes while the connection lasts: closing
+// with unread bytes would reset the connection, and the last lines sent might be lost.
 task<> member::serve(task_group& both) {
   both_ = &both;
   both.spawn(write_lines());
-  reader lines(peer_, limits::line + 1);  // a CR counts there
+  reader lines(peer_, limits::line + 1);  // the reader counts the CR
   tell("welcome to ringlet chat: what is your nickname?");
   const time_limit introduced_by = ringlet::now() + home_.limit().introduction;
   for (;;) {
@@ -67,12 +67,12 @@ task<> member::serve(task_group& both) {
       dismiss(name_.empty() ? "you did not say who you are" : "you have been silent for too long");
       continue;
     } else {
-      break;  // gone, or has nothing more to say
+      break;  // the connection is lost, or its stream has ended
     }
     co_await keep_to_the_rate();
   }
   input_ended_ = true;
-  dismiss("");  // and the writer ends when it has sent what is queued
+  dismiss("");  // the writer ends when it has sent the queued lines
   if (output_ended_) both.cancel();
 }
 
@@ -84,14 +84,14 @@ time_limit member::patience(time_limit introduced_by) const noexcept {
 
 bool member::is_held_up() const noexcept { return room_ != nullptr && !room_->flows(); }
 
-// The members that continue first may say enough to make the rest wait again. By then this one may
-// have been sent away, and the room may be gone.
+// Members that resume first may send enough to make the rest wait again. By then this member may
+// have been disconnected, and the room may be gone.
 task<> member::until_its_room_flows() {
   while (is_held_up()) co_await room_->until_it_flows();
 }
 
 void member::take(std::string_view text) {
-  if (leaving_) return;  // since it has come
+  if (leaving_) return;  // began to leave after the line arrived
   if (text.size() > limits::line) {
     tell_what_is_too_long();
   } else if (!is_utf8(text)) {
@@ -109,8 +109,8 @@ void member::tell_what_is_too_long() {
   tell(fmt::format("a line may have {} bytes; yours was thrown away", limits::line));
 }
 
-// A bucket of tokens: one for each line, refilled at the rate. A member that has none left
-// waits, and so do its lines, of which none is lost.
+// A token bucket: one token per line, refilled at the rate. A member without tokens waits, and so
+// do its lines; none is lost.
 task<> member::keep_to_the_rate() {
   const limits& allowed = home_.limit();
   const auto refill = [&] {
@@ -126,7 +126,7 @@ task<> member::keep_to_the_rate() {
   refill();
 }
 
-// What is needed only to send, and at the end, lies in frames of their own.
+// State that only sending or the end needs lies in separate frames.
 task<> member::write_lines() {
   bool is_there = true;
   while (is_there) {
@@ -162,7 +162,7 @@ task<> member::end_output() {
   try {
     peer_.shutdown_write();
   } catch (const std::system_error&) {
-    co_return;  // it has gone
+    co_return;  // the peer is gone
   }
   output_ended_ = true;
   if (!input_ended_) co_await sleep(linger);
@@ -179,7 +179,7 @@ void member::dismiss(std::string_view reason) {
   if (std::exchange(leaving_, true)) return;
   step_out();
   if (!reason.empty()) {
-    // What finds no room any more is lost, but the reason must be read.
+    // Lines that no longer fit are lost, but the reason must get through.
     const line last = make_line(fmt::format("* goodbye: {}", reason));
     while (!outbox_.try_push(last) && outbox_.try_pop()) continue;
   }
@@ -188,8 +188,8 @@ void member::dismiss(std::string_view reason) {
   home_.keep_an_eye_on(*this);
 }
 
-// Once lines are left out, all are until the queue is not full any more: so there is one gap, and
-// where it is the member is told of it.
+// Once a line is left out, so are all further ones until the queue is no longer full. So there is
+// one gap, and a notice at its place tells the member.
 void member::measure_queue() {
   const auto is_above = [this](std::size_t lines, std::size_t bytes) {
     return outbox_.size() >= lines || outbox_.weight() >= bytes;
@@ -203,7 +203,7 @@ void member::measure_queue() {
   }
   if (!full_ && is_above(limits::queued_lines, limits::queued_bytes)) {
     set_pace(true, unmoved_ == unmoved_max);
-    accepted_at_ = ringlet::now();  // its patience begins
+    accepted_at_ = ringlet::now();  // limits::patience begins
   } else if (!is_half && filling_) {
     filling_ = false;
     set_pace(false, false);

@@ -27,38 +27,38 @@ class member : public ringlet::extend::list_hook<> {
   member& operator=(const member&) = delete;
   ~member();
 
-  /// From the question for its name to its last line. Errors of the connection end it, quietly.
-  /// Both of its fibers belong to that group.
+  /// From the prompt for its name to its last line. Errors of the connection end it silently. Both
+  /// of its fibers belong to the group.
   ringlet::task<> serve(ringlet::task_group& both);
 
   const std::string& name() const noexcept { return name_; }
 
-  /// Puts a line into its queue; leaves it out when that is full. Never waits.
+  /// Adds a line to its queue, or leaves it out if the queue is full. Never waits.
   void deliver(const line& what);
-  /// "* " and that, for this member only.
+  /// Sends a notice, which begins with "* ", to this member only.
   void tell(std::string_view text);
-  /// It gets what is queued, then the reason, then the connection ends.
+  /// Sends the queued lines, then the reason, then ends the connection.
   void dismiss(std::string_view reason);
-  /// A look by server::watch(). False when it need not be looked at any more.
+  /// A check by server::watch(). False if no more checks are needed.
   bool look_after(clock::time_point now);
-  /// Its queue is full although its connection takes what it is given: so it is the server that is
-  /// slow, and not the member.
+  /// Whether its queue is full although its connection accepts bytes: the server is slow, not the
+  /// member.
   bool is_behind() const noexcept { return full_ && !slow_; }
 
  private:
   ringlet::task<> write_lines();
-  /// Sends that line and what is queued behind it; false when the peer has gone.
+  /// Sends that line and the lines queued behind it. False if the peer is gone.
   ringlet::task<bool> send_queued(line& first);
-  /// The peer sees the end of the stream, and has some time to end its own.
+  /// Ends the stream to the peer, which then has some time to end its own.
   ringlet::task<> end_output();
-  /// How long it may be silent. After its farewell that is not its reader's business any more.
+  /// How long it may be silent. No limit once it is leaving: the writer has its own.
   ringlet::time_limit patience(ringlet::time_limit introduced_by) const noexcept;
   ringlet::task<> keep_to_the_rate();
   bool is_held_up() const noexcept;
   ringlet::task<> until_its_room_flows();
   void take(std::string_view text);
   void tell_what_is_too_long();
-  // What a line means; in commands.cpp.
+  // Handlers of its lines, in commands.cpp.
   struct command;
   static const command commands[];
   void introduce(std::string_view name);
@@ -78,7 +78,7 @@ class member : public ringlet::extend::list_hook<> {
   void repeat(std::size_t lines);
 
   void leave_room();
-  /// Leaves everything but the connection.
+  /// Leaves the room and gives up the name, but keeps the connection.
   void step_out();
   void measure_queue();
   void set_pace(bool full, bool slow);
@@ -86,11 +86,11 @@ class member : public ringlet::extend::list_hook<> {
     return shows_time_ ? with_time(what) : without_time(what);
   }
 
-  // In this order what each line for it touches lies together: most is not in the cache then.
+  // In this order, the members that each delivery touches are adjacent: most are not in the cache.
   server& home_;
   ringlet::tcp_stream peer_;
   ringlet::queue<line, bytes_of_line> outbox_;
-  std::uint64_t left_out_ = 0;   // lines that would have been too many
+  std::uint64_t left_out_ = 0;   // lines left out because the queue was full
   std::uint64_t write_end_ = 0;  // bytes, when what is being written is
   bool shows_time_ = false;
   bool leaving_ = false;

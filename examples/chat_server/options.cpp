@@ -1,5 +1,5 @@
-// The command line, read with CLI11. A file of its own, because that library takes long to compile
-// and runs once.
+// Parses the command line with CLI11. A separate file, because CLI11 takes long to compile and runs
+// only once.
 #include "options.hpp"
 
 #include <CLI/CLI.hpp>
@@ -22,7 +22,7 @@ std::optional<int> read_command_line(int argc, char** argv, options& options) {
   app.add_option("--rooms-max", options.allowed.rooms, "Rooms that have members")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_option("--members-max", options.allowed.members, "Connections at once")
+  app.add_option("--members-max", options.allowed.members, "Simultaneous connections")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--idle", idle, "Seconds after which a silent member is sent away, 0 for never")

@@ -1,4 +1,4 @@
-// What the command line can say.
+// The command-line options.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,7 @@ struct options {
   limits allowed;
 };
 
-/// Returns the exit status if the program is to end at once: after --help, or after a sentence
-/// about what was wrong.
+/// Returns an exit status if the program should end: after --help, or after printing what is wrong.
 std::optional<int> read_command_line(int argc, char** argv, options& options);
 
 }  // namespace chat

@@ -1,4 +1,4 @@
-// Handing a line to all members of a room.
+// Delivers a line to all members of a room.
 #include "room.hpp"
 
 #include <vector>

@@ -1,4 +1,4 @@
-// A room: who is in it, what was said in it, and whether its members keep up.
+// A room: its members, its history, and whether its members keep up.
 #pragma once
 
 #include <ringlet/ringlet.hpp>
@@ -26,16 +26,16 @@ class room {
   void enter(member& who);
   void leave(member& who);
 
-  /// To all its members, and into the history.
+  /// Sends to all members and adds to the history.
   void say(std::string_view text);
-  /// To all its members but `except`, and not into the history.
+  /// Sends to all members except `except`; not added to the history.
   void notice(std::string_view text, const member* except);
 
-  /// One member more, or less, is behind: see member::is_behind().
+  /// One more member, or one less, is behind: see member::is_behind().
   void count_behind(int change) noexcept;
 
-  /// Whether no member is behind. While one is, the server is too slow for what is said here, and
-  /// had better read no more of it until it has caught up.
+  /// Whether no member is behind. While a member is, the server is too slow for this room, and
+  /// should not read more lines for it until it has caught up.
   bool flows() const noexcept { return behind_ == 0; }
   /// Waits until it does, or did; an empty one does, so no member waits in a room that can go.
   ringlet::event::waiting until_it_flows() noexcept { return flowing_.wait(); }

@@ -13,12 +13,12 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr auto watch_interval = 100ms;
-// After this long without a sign of a member the system asks whether it is still there. Without it
-// one whose machine has gone would keep its name and its place.
+// The system sends keepalive probes after this long without a packet from a member. Otherwise a
+// member whose machine is gone would keep its name and its slot.
 constexpr auto keep_alive = 60s;
 
-// One line, and the end. What the peer still says is read, or closing would be a reset, which
-// may overtake the line.
+// Sends one line and closes. Reads what the peer still sends: with unread bytes, closing would be a
+// reset, which may overtake the line.
 task<> refuse(tcp_stream peer) {
   const line refusal = make_line("* goodbye: the server is full; try again later");
   co_await peer.write_all(without_time(refusal));
@@ -50,7 +50,7 @@ task<> server::watch() {
     if (watched_.empty()) co_await somebody_watched_.wait();
     co_await sleep(watch_interval);
     const auto now = ringlet::now();
-    // A look may end in a dismissal, after which others are looked at, too.
+    // A check may dismiss a member, which can add other members to the list.
     for (member* const each : std::vector<member*>(watched_.begin(), watched_.end())) {
       if (!each->look_after(now)) watched_.erase(each);
     }

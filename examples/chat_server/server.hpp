@@ -1,4 +1,4 @@
-// The server: its members, its rooms, and what becomes of members that do not keep up.
+// The server: its members, its rooms, and the handling of members that do not keep up.
 #pragma once
 
 #include <ringlet/ringlet.hpp>
@@ -25,29 +25,29 @@ class server {
 
   /// Serves one connection to its end.
   ringlet::task<> serve(ringlet::tcp_stream peer);
-  /// Never returns: looks regularly at the members that are watched.
+  /// Never returns: regularly checks the watched members.
   ringlet::task<> watch();
-  /// Tells all members the reason, and returns when they have gone.
+  /// Tells all members the reason, and returns when they are gone.
   ringlet::task<> close(std::string_view reason);
-  /// All members leave now, so no room need be told which ones do.
+  /// Whether all members are leaving, so that rooms need no notices about it.
   bool is_closing() const noexcept { return closing_; }
 
   // For members.
 
-  /// A member is known from its beginning to the end of its connection.
+  /// A member is registered from the start to the end of its connection.
   void add(member& who) noexcept;
   void remove(member& who) noexcept;
 
-  /// Takes a member into the list of names, where no other has its name.
+  /// Registers the name of a member. No other member has it.
   void enlist(member& who) { names_.insert(&who); }
   void strike_out(const member& who) noexcept;
-  /// Null when no member has that name.
+  /// Null if no member has that name.
   member* find(std::string_view name) const;
 
   using room_map = std::map<std::string, room, std::less<>>;
   const room_map& rooms() const noexcept { return rooms_; }
-  /// Made if needed. A room that all members have left is kept for its history, until its place is
-  /// needed. Null when as many rooms as are allowed have members.
+  /// Finds or creates a room. An empty room is kept for its history until its slot is needed. Null
+  /// if the allowed number of rooms all have members.
   room* find_room(std::string_view name);
 
   void keep_an_eye_on(member& who);

@@ -1,4 +1,4 @@
-// Looking at UTF-8 character by character.
+// Processes UTF-8 character by character.
 #include "text.hpp"
 
 #include <utf8.h>
@@ -10,14 +10,14 @@
 namespace chat {
 namespace {
 
-// Blanks as wide as any other, but where no line may be broken the C library does not count them.
+// No-break spaces, which the C library does not count as blanks.
 bool is_blank(std::wint_t character) noexcept {
   return std::iswspace(character) != 0 || character == 0xa0 || character == 0x2007 ||
          character == 0x202f;
 }
 
-// What takes no room, and what takes some and shows nothing in it: with these a name would look
-// like another one, or like none. Not those that join with what they follow.
+// Characters without width, or with width but invisible: with these, a name could look like another
+// name or like none. Combining characters are not included.
 bool is_unseen(std::wint_t character) noexcept {
   struct range {
     std::wint_t first, last;

@@ -1,4 +1,4 @@
-// What may be written: UTF-8, and names that can be told apart on a terminal.
+// Rules for text: UTF-8, and names that are distinguishable on a terminal.
 #pragma once
 
 #include <cstddef>
@@ -6,22 +6,22 @@
 
 namespace chat {
 
-/// What a person may be called, in characters, and a room.
+/// The longest name of a member or room, in characters.
 inline constexpr std::size_t name_max = 32;
 
 bool is_utf8(std::string_view text) noexcept;
 
-/// What is wrong with that name, to tell the member that wants it; empty when nothing is.
+/// What is wrong with a name, for the notice to the member; empty if it is valid.
 std::string_view fault_of_name(std::string_view name);
 
-/// Whether there is something in it that would move the cursor or ring the bell of its
-/// readers. `text` is UTF-8.
+/// Whether it contains characters that would move the cursor or ring the bell of a reader's
+/// terminal. `text` is UTF-8.
 bool has_controls(std::string_view text);
 
-/// What stands between the words of a command.
+/// The separators between the words of a command.
 inline constexpr std::string_view blanks = " \t";
 
-/// Takes the first word off the front of `text`, and the blanks around it.
+/// Removes the first word and the blanks around it from the front of `text`, and returns the word.
 std::string_view take_word(std::string_view& text) noexcept;
 
 }  // namespace chat

@@ -74,7 +74,7 @@ address address::parse(std::string_view text) {
 address address::parse(std::string_view host, std::uint16_t port) {
   address made = any(port);
   const std::string text(host);
-  // The functions below would read up to there.
+  // inet_pton() would stop at a zero byte.
   if (text.find('\0') != std::string::npos) refuse(host, "");
   if (::inet_pton(AF_INET, text.c_str(), &made.storage_.ipv4.sin_addr) == 1) return made;
 
@@ -96,7 +96,7 @@ address address::parse(std::string_view host, std::uint16_t port) {
 address address::unmapped() const noexcept {
   if (!is_ipv6() || !IN6_IS_ADDR_V4MAPPED(&storage_.ipv6.sin6_addr)) return *this;
   address made = any(port());
-  // The last four of its bytes, which are in network order in both.
+  // The last four bytes; both structs hold them in network order.
   std::memcpy(&made.storage_.ipv4.sin_addr, &storage_.ipv6.sin6_addr.s6_addr[12], sizeof(in_addr));
   return made;
 }

@@ -1,4 +1,4 @@
-// Arming, staging, backing off and closing of a listener.
+// A listener's state: arming the accept, staging connections, backing off, closing.
 #include "listener_state.hpp"
 
 #include <ringlet/detail/report.hpp>
@@ -17,24 +17,25 @@ using namespace detail;
 
 namespace {
 
-// Connections that are accepted before a fiber asks for them.
+// At most this many accepted connections wait for a fiber to take them.
 constexpr std::size_t staged_max = 64;
-// How long to wait for a descriptor that others than this scheduler may close.
+// The first and the longest pause after a shortage. Another thread or process may end the shortage,
+// and does not tell us.
 constexpr steady_ns pause_first = 10'000'000;
 constexpr steady_ns pause_last = 1'000'000'000;
 
-/// What a failed accept says.
+/// What a failed accept means.
 enum class verdict : std::uint8_t {
-  /// One connection has failed, or nothing has: try again.
+  /// Only one connection failed, or none: try again.
   passing,
-  /// Something has run out: try again later.
+  /// Descriptors, memory or epoll watches have run out: try again later.
   shortage,
-  /// Trying again would fail again: accept() throws it.
+  /// Trying again would fail again: accept() reports the error.
   refused,
 };
 
-// Those of the first kind take their connection out of the backlog (accept(2) names the errors of
-// the network that are reported here), so they end. Whatever is not known to does not.
+// A passing error removes its connection from the backlog, so retrying comes to an end (accept(2)
+// lists the network errors that it reports). Errors that are not known to do so count as refused.
 verdict judge(std::int32_t answer) noexcept {
   if (answer >= 0) return verdict::passing;
   switch (-answer) {
@@ -56,14 +57,14 @@ verdict judge(std::int32_t answer) noexcept {
     case ENFILE:
     case ENOBUFS:
     case ENOMEM:
-    case ENOSPC:  // of watches, on epoll
+    case ENOSPC:  // no epoll watches left
       return verdict::shortage;
     default:
       return verdict::refused;
   }
 }
 
-// What would end the shortage.
+// What would end the shortage, for the message.
 const char* remedy(std::int32_t error) noexcept {
   switch (-error) {
     case EMFILE:
@@ -87,7 +88,8 @@ listener_state::listener_state(unique_fd taken, descriptor::family of)
   operation::fd = taken.release();
   multishot = !is_adopted();
   scheduler_->hooks().add(*this);
-  // An engine that remembers an adopted one would be woken for connections that it does not want.
+  // An adopted listener is not registered: the engine would be woken for connections that another
+  // user of the socket accepts.
   if (!is_adopted()) scheduler_->engine().register_fd(operation::fd);
 }
 
@@ -115,7 +117,8 @@ void listener_state::arm() noexcept {
   scheduler().engine().start(*this);
 }
 
-// Null when there is none, or no memory for its stream: then it stays, and is tried again later.
+// Null if no connection is staged, or if there is no memory for its stream: then the connection
+// stays staged and is tried again later.
 descriptor::owner listener_state::next_staged() noexcept {
   if (staged_.empty()) return nullptr;
   try {
@@ -154,7 +157,7 @@ void listener_state::on_completion(operation& op, const completion& done) noexce
   }
   if (done.more) return;
   if (self.closing_) return self.go_on_closing();
-  if (judge(done.result) == verdict::refused) return;  // until a fiber accepts
+  if (judge(done.result) == verdict::refused) return;  // the next accept() tries again
   if (self.wants_more()) self.arm();
 }
 
@@ -179,7 +182,7 @@ void listener_state::accepted(int made) noexcept {
   try {
     staged_.push_back(made);
   } catch (const std::bad_alloc&) {
-    connection.reset();  // no room even for its number: this one is lost
+    connection.reset();  // no memory even to stage it: this connection is lost
     return back_off(-ENOMEM);
   }
   [[maybe_unused]] const int staged = connection.release();
@@ -188,7 +191,7 @@ void listener_state::accepted(int made) noexcept {
   if (staged_.size() >= staged_max) scheduler().engine().cancel(*this);
 }
 
-// Those that waited because there was no memory for their streams.
+// Serves the waits for which there was no memory for a stream.
 void listener_state::serve_staged() noexcept {
   while (!waiters_.empty()) {
     descriptor::owner made = next_staged();
@@ -211,8 +214,7 @@ void listener_state::failed(std::int32_t error) noexcept {
   }
 }
 
-// The connection stays in the backlog, or among the staged ones: trying again at once would fail at
-// once.
+// The connection stays in the backlog or staged, so an immediate retry would fail immediately.
 void listener_state::back_off(std::int32_t error) noexcept {
   if (timer_entry::armed()) return;
   if (!std::exchange(complained_, true)) {
@@ -245,10 +247,10 @@ void listener_state::drop_untaken() noexcept {
 }
 
 const char* listener_state::thread_rule() const noexcept {
-  return "a listener was closed or destroyed on another thread than that of its scheduler";
+  return "a listener was closed or destroyed on a thread that is not its scheduler's";
 }
 
-// A listener is never shut down: that would end it for other processes that share it.
+// No shutdown(2): it would end listening for every process that shares the socket.
 void listener_state::begin_close() noexcept {
   if (scheduler_ != nullptr) scheduler_->timers().disarm(*this);
   descriptor_waiter::unlink();

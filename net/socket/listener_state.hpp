@@ -1,4 +1,4 @@
-// What a listener keeps while the kernel accepts for it.
+// The state of a listener, which outlives it while the kernel accepts for it.
 #pragma once
 
 #include <ringlet/detail/closable.hpp>
@@ -12,10 +12,9 @@
 
 namespace ringlet::detail {
 
-/// One multishot accept, armed while a fiber waits or there is room for connections that have not
-/// been asked for yet. An adopted listener may be shared with other threads and processes: it
-/// accepts one connection at a time, and only while a fiber waits, so that the other threads and
-/// processes get theirs.
+/// One multishot accept, armed while a fiber waits or another connection can be staged. An adopted
+/// listener may be shared with other threads and processes. So it accepts one connection at a time
+/// and only while a fiber waits, and leaves the rest to them.
 class listener_state final : public detail::closable,
                              public extend::descriptor_waiter,
                              private extend::timer_entry {
@@ -25,10 +24,10 @@ class listener_state final : public detail::closable,
   extend::scheduler& scheduler() const noexcept;
   std::int32_t call(extend::operation& op) const noexcept;
 
-  /// A connection that is there, or null.
+  /// Takes a staged connection. Null if there is none.
   extend::descriptor::owner take_staged() noexcept;
   void enqueue(extend::accept_wait& wait) noexcept;
-  /// One that waited does so no more.
+  /// Called when a wait has ended without a connection.
   void on_waiter_gone() noexcept;
 
  private:
@@ -55,9 +54,9 @@ class listener_state final : public detail::closable,
 
   extend::wait_list waiters_;
   std::deque<int> staged_;
-  extend::steady_ns pause_ = 0;  // of the last back-off; 0 when the last accept succeeded
+  extend::steady_ns pause_ = 0;  // of the last back-off; 0 once an accept succeeds
   extend::descriptor::family family_;
-  bool complained_ = false;
+  bool complained_ = false;  // the message about a shortage has been printed
 };
 
 }  // namespace ringlet::detail

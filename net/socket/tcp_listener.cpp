@@ -1,4 +1,4 @@
-// Makes a listening socket, and waits for connections.
+// Opening a listening socket, and waiting for connections.
 #include <ringlet/detail/socket_calls.hpp>
 #include <ringlet/detail/throw_invalid.hpp>
 #include <ringlet/detail/value_or_throw.hpp>
@@ -58,8 +58,8 @@ tcp_listener::tcp_listener(unique_fd fd)
 
 tcp_listener::tcp_listener(unique_fd fd, descriptor::family of)
     : state_(new listener_state(std::move(fd), of)) {
-  // Accepted sockets inherit it, which saves a system call for each. A listening socket that was
-  // taken over may be of another family, and has no such option then.
+  // Accepted sockets inherit it, which saves a system call for each. Errors are ignored: an adopted
+  // socket may be of a family without this option.
   detail::socket_calls::set_option(*state_, IPPROTO_TCP, TCP_NODELAY, 1);
 }
 

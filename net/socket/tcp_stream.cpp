@@ -1,4 +1,4 @@
-// Connecting, names and options of TCP sockets.
+// TCP sockets: connecting, addresses and options.
 #include <ringlet/detail/socket_calls.hpp>
 #include <ringlet/detail/throw_invalid.hpp>
 #include <ringlet/tcp_stream.hpp>
@@ -15,9 +15,9 @@ using namespace detail;
 
 namespace {
 
-// Whether a connection leads to itself: an attempt to connect to a port without a listener may be
-// given that same port for its own end, and TCP then lets the socket connect to itself. Only equal
-// ports require a comparison of the hosts.
+// Whether the socket is connected to itself. A connect to a local port without a listener may be
+// assigned that same port as its source port; TCP then connects the socket to itself. The hosts are
+// compared only if the ports are equal.
 bool leads_to_itself(extend::engine& engine, int fd, const address& peer) noexcept {
   const detail::socket_calls::socket_on socket{engine, fd};
   address ends[2];
@@ -40,7 +40,7 @@ tcp_stream::tcp_stream(unique_fd fd, descriptor::family of)
   [[maybe_unused]] const int owned_now = fd.release();
 }
 
-// The error of a call that was answered immediately.
+// Throws the error of a call that the kernel answers immediately.
 void tcp_stream::check(std::int32_t answer, const std::string& call, const char* why) const {
   if (answer >= 0) return;
   const bool is_open = checked().fd() >= 0;
@@ -106,7 +106,7 @@ bool connect_wait::begin(frame_record& at) noexcept {
 result<tcp_stream> connect_wait::take() {
   rethrow_interruption_before_start();
   if (answer < 0) {
-    // A socket whose attempt was abandoned may still connect; it is never used again.
+    // The abandoned attempt may still succeed, so the socket is not used again.
     socket_.reset();
     return failure();
   }
@@ -114,7 +114,7 @@ result<tcp_stream> connect_wait::take() {
     socket_.reset();
     return std::make_error_code(std::errc::connection_refused);
   }
-  // A failure here is no reason to drop the connection, and nothing may be thrown here.
+  // Errors are ignored: the connection works without the option, and take() does not throw them.
   const detail::socket_calls::socket_on connected{engine(), socket_.get()};
   detail::socket_calls::set_option(connected, IPPROTO_TCP, TCP_NODELAY, 1);
   return tcp_stream(std::move(socket_), descriptor::family::internet);

@@ -1,11 +1,11 @@
-// What is wrong with an address that the system refuses with EINVAL.
+// Why the system refused an address with EINVAL.
 #pragma once
 
 #include <ringlet/address.hpp>
 
 namespace ringlet::detail {
 
-/// `ipv6_only` tells whether the socket accepts no IPv4.
+/// `ipv6_only`: whether the socket has the option IPV6_V6ONLY.
 inline const char* why_invalid(const address& refused, bool ipv6_only = false) noexcept {
   if (!refused.is_ipv6()) return "the system does not accept this address";
   const auto& name = *reinterpret_cast<const sockaddr_in6*>(refused.data());

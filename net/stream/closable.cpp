@@ -1,4 +1,4 @@
-// Closing without letting the number be reused too early.
+// Closing a descriptor without its number being reused too early.
 #include <ringlet/detail/closable.hpp>
 #include <ringlet/unique_fd.hpp>
 
@@ -9,7 +9,7 @@ using namespace extend;
 
 namespace {
 
-// Nothing can hasten it: what it waits for has been cancelled already.
+// Not cancellable: the operations that it waits for have already been cancelled.
 constexpr wait_type close_type{"close", nullptr, nullptr};
 
 }  // namespace
@@ -18,8 +18,8 @@ bool detail::closable::close(close_wait* waiter) noexcept {
   if (closing_) return true;
   closing_ = true;
   if (is_left_behind()) [[unlikely]] {
-    // The child's copy of the number goes, and the peer must not notice. The rest stays: suspended
-    // calls of the parent's fibers refer to it.
+    // Close only the child's copy of the descriptor: the peer must not notice. Keep everything
+    // else: suspended calls of the parent's fibers refer to it.
     if (const int fd = std::exchange(operation::fd, -1); owns_number()) unique_fd(fd).reset();
     return true;
   }
@@ -40,12 +40,13 @@ void detail::closable::close_number() noexcept {
   if (fd >= 0 && !owns_number()) {
     if (scheduler_ != nullptr) scheduler_->engine().unregister_fd(fd);
   } else {
-    unique_fd(fd).reset();  // by the engine, or when that is gone, with all that was in flight, not
+    // Closed by the engine, or directly if the engine is gone and with it all operations in flight.
+    unique_fd(fd).reset();
   }
 }
 
 void detail::closable::finish_close() noexcept {
-  drop_untaken();  // a read that was ended by the close may have left some of a buffer
+  drop_untaken();  // a read that the close ended may have left part of a buffer
   close_number();
   if (close_wait* waiter = std::exchange(closer_, nullptr)) waiter->wake_external();
   if (released_) {

@@ -1,4 +1,4 @@
-// Receiving, and what is in flight when a descriptor is closed.
+// Receiving, and closing with operations in flight.
 #include <ringlet/address.hpp>
 #include <ringlet/detail/close_with_reset.hpp>
 #include <ringlet/detail/socket_calls.hpp>
@@ -71,7 +71,7 @@ void descriptor::on_received(operation& op, const completion& done) noexcept {
     }
   }
   if (!done.more && !self.closing_) {
-    // None of these is an end: the next call starts a request again.
+    // These results do not end the stream: the next call starts a new request.
     const bool passing =
         done.result == -ECANCELED || done.result == -ENOBUFS || detail::asks_to_retry(done.result);
     self.end_arrived_ = done.result <= 0 && !passing;
@@ -88,8 +88,8 @@ void descriptor::on_received(operation& op, const completion& done) noexcept {
   if (!done.more && self.closing_) self.go_on_closing();
 }
 
-// A peer may have a few buffers filled while no fiber reads, as long as there are enough for
-// others.
+// While no fiber reads, a peer may fill a few buffers, or only one when few are free for other
+// connections.
 bool descriptor::has_too_much() const noexcept {
   extend::engine& engine = scheduler_->engine();
   const bool few_left = engine.buffers_free() < engine.buffers().count() / 4;
@@ -118,8 +118,8 @@ void descriptor::keep_error(std::int32_t error) noexcept {
   end_arrived_ = true;
 }
 
-// All buffers are on lease. If there is data it goes to memory of its own. If there is none, the
-// next request waits for data without a buffer, and this is done again when there is some.
+// All buffers are leased. If there is data, it goes to private memory. If there is none, the next
+// request waits for data without holding a buffer, and its completion leads here again.
 bool descriptor::receive_privately(std::byte*& memory, std::int32_t& size) noexcept {
   buffer_pool& pool = scheduler_->engine().buffers();
   std::byte* made = nullptr;
@@ -151,7 +151,7 @@ bool descriptor::has_something_to_receive() noexcept {
   operation now(opcode::poll, nullptr);
   now.poll.events = POLLIN;
   if (call(now) != -EAGAIN) return true;
-  set_last_seen(false);  // the next request waits for data without a buffer
+  set_last_seen(false);  // the next request waits for data without holding a buffer
   return false;
 }
 
@@ -162,7 +162,7 @@ void descriptor::drop_untaken() noexcept {
 }
 
 const char* descriptor::thread_rule() const noexcept {
-  return "a stream was closed or destroyed on another thread than that of its scheduler";
+  return "a stream was closed or destroyed on a thread that is not its scheduler's";
 }
 
 void descriptor::begin_close() noexcept {
@@ -215,7 +215,7 @@ void io_wait<Which>::retry(std::int32_t result) noexcept {
 
 template <direction Which>
 std::error_code io_wait<Which>::transfer_failure() {
-  // Of a read that its fiber's cancellation ends: it may have failed otherwise.
+  // A read that ends because its fiber is cancelled may also have received an error: keep that.
   const bool lost_error = Which == direction::read && this->reason_ == cancel_reason::interrupted &&
                           this->answer < 0 && this->answer != -ECANCELED && this->has_claim();
   if (lost_error) this->on().keep_error(this->answer);

@@ -1,4 +1,4 @@
-// One call of getrlimit(2), one of setrlimit(2).
+// raise_descriptor_limit(): getrlimit(2), then setrlimit(2).
 #include <ringlet/descriptor_limit.hpp>
 
 #include <sys/resource.h>
@@ -9,7 +9,7 @@ namespace ringlet {
 
 std::size_t raise_descriptor_limit() noexcept {
   rlimit limit{};
-  // Unknown; do not report that no descriptors are allowed.
+  // The limit is unknown: 0 would say that no descriptors are allowed.
   constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max();
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return unlimited;
   const rlim_t before = limit.rlim_cur;

@@ -1,4 +1,4 @@
-// A poll takes nothing, so there is nothing to lose, and any number of waits may poll the same
+// A poll takes nothing, so cancelling it loses nothing, and any number of waits may poll the same
 // descriptor.
 #include <ringlet/detail/retry.hpp>
 #include <ringlet/detail/throw_invalid.hpp>
@@ -21,7 +21,8 @@ poll_fd_wait::poll_fd_wait(int polled, short events, const time_limit& timeout) 
 void poll_fd_wait::on_completion(operation& op, const completion& done) noexcept {
   auto& self = static_cast<poll_fd_wait&>(op);
   // Changing the modes of a terminal (stty, or a shell that brings a job to the foreground) ends
-  // its polls with EINVAL: seen with Linux 6.18. A permanent error fails again immediately.
+  // its polls with EINVAL (seen with Linux 6.18). If the error is permanent, the repeated polls
+  // fail immediately.
   const bool is_disturbed = done.result == -EINVAL && self.disturbances_left_ != 0;
   if (is_disturbed) --self.disturbances_left_;
   if (is_disturbed || detail::asks_to_retry(done.result)) {
@@ -45,7 +46,7 @@ short poll_fd_wait::take_or_throw() {
   if (taken.error() != std::errc::invalid_argument) throw_error(taken.error(), type.name);
   const std::string call =
       "poll_fd of fd " + std::to_string(fd) + " for events " + std::to_string(poll.events);
-  detail::throw_error(taken.error(), call, "none of them can come");
+  detail::throw_error(taken.error(), call, "this descriptor never reports these events");
 }
 
 }  // namespace ringlet::extend

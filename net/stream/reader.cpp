@@ -1,13 +1,13 @@
-// How the bytes of a stream become pieces.
+// Cutting the bytes of a stream into pieces.
 //
-// Received bytes stay in the buffer that the stream lent, `fresh_`, as long as pieces lie within
-// it. When a call has to wait for more they move to `begun_`, and the buffer goes back to the pool:
-// it would otherwise be held for as long as the peer takes to finish its line. A piece that begins
-// in begun_ and ends in fresh_ is joined in begun_. So the unconsumed bytes are always those
-// stored() in begun_, then fresh_.
+// Received bytes stay in `fresh_`, the buffer lent by the stream, while pieces lie within it.
+// Before a call waits for more, they move to `begun_` and the buffer goes back to the pool: it
+// would otherwise be held until the peer finishes its line. A piece that begins in begun_ and ends
+// in fresh_ is joined in begun_. So the unconsumed bytes are always those stored() in begun_,
+// followed by fresh_.
 //
-// No byte is searched twice: begun_ also remembers the delimiter and how far the search for it has
-// come, even between calls.
+// No byte is searched twice: begun_ also keeps the delimiter and the progress of the search for it,
+// even between calls.
 #include <ringlet/detail/retry.hpp>
 #include <ringlet/reader.hpp>
 #include <ringlet/standard_streams.hpp>
@@ -28,8 +28,8 @@ constexpr std::size_t stored_min = 64;
 
 }  // namespace
 
-/// Reads of a stream that lends no buffers, into memory of its own. It outlives every wait, and the
-/// reader that owns it is not destroyed while one waits.
+/// Reads from a stream that does not lend buffers, into memory of its own. It outlives every wait:
+/// the reader that owns it must not be destroyed while a call waits.
 class extend::file_request final : private operation {
  public:
   explicit file_request(std::size_t size)
@@ -95,7 +95,7 @@ void reader::check_unused() const noexcept {
   RINGLET_ASSERT(!waiting_, "a call on a reader was begun while another one waited");
 }
 
-// Called when a call begins: ends the lifetime of views.
+// Called at the beginning of every call: frees what views of earlier calls referred to.
 void reader::let_go() noexcept {
   if (begun_ != nullptr && stored().empty()) {
     if (begun_->skipping || begun_->scanned != 0) {
@@ -108,7 +108,7 @@ void reader::let_go() noexcept {
   if (fresh_.empty()) lent_.reset();
 }
 
-// Consumes; views stay valid.
+// Consumes bytes. Views stay valid.
 void reader::drop(std::size_t bytes) noexcept {
   const std::size_t older = std::min(bytes, stored().size());
   fresh_.remove_prefix(bytes - older);
@@ -117,7 +117,7 @@ void reader::drop(std::size_t bytes) noexcept {
   begun_->scanned -= std::min(begun_->scanned, bytes);
 }
 
-// False when there is no memory; then nothing has changed.
+// False if there is no memory; then nothing has changed.
 bool reader::store(std::string_view bytes) noexcept {
   try {
     unfinished& piece = begun();
@@ -147,7 +147,7 @@ bool reader::store_fresh() noexcept {
   return true;
 }
 
-// Makes the first `bytes` bytes contiguous: see front(). False if there is no memory.
+// Makes the first `bytes` bytes contiguous, for front(). False if there is no memory.
 bool reader::join(std::size_t bytes) noexcept {
   const std::size_t older = stored().size();
   if (older == 0 || bytes <= older) return true;
@@ -184,7 +184,7 @@ std::size_t reader::find(std::string_view delimiter) const noexcept {
   if (from < older.size()) {
     const std::size_t at = older.find(delimiter, from);
     if (at != nowhere) return at;
-    // It may begin in the one place and end in the other.
+    // The delimiter may begin in begun_ and end in fresh_.
     std::size_t begun = std::min(delimiter.size() - 1, older.size() - from);
     for (; begun != 0; --begun) {
       if (older.ends_with(delimiter.substr(0, begun)) &&
@@ -208,12 +208,12 @@ std::size_t reader::search(std::string_view delimiter) noexcept {
     if (piece.searched != delimiter) piece.searched = delimiter;
     piece.scanned = buffered() - (delimiter.size() - 1);
   } catch (const std::bad_alloc&) {
-    if (begun_ != nullptr) begun_->scanned = 0;  // the next search begins from the front
+    if (begun_ != nullptr) begun_->scanned = 0;  // the next search starts from the beginning
   }
   return nowhere;
 }
 
-// Starts to discard the piece before the next delimiter. False if there is no memory.
+// Starts discarding bytes through the next delimiter. False if there is no memory.
 bool reader::skip_through(std::string_view delimiter) noexcept {
   try {
     begun().searched = delimiter;
@@ -226,7 +226,7 @@ bool reader::skip_through(std::string_view delimiter) noexcept {
   return true;
 }
 
-// Discards what has arrived of an overlong piece; true if that was the rest of it.
+// Discards the bytes of an overlong piece that have arrived. True if nothing is left to discard.
 bool reader::finish_skipping() noexcept {
   if (begun_ == nullptr || !begun_->skipping) return true;
   const std::string& delimiter = begun_->searched;
@@ -236,7 +236,7 @@ bool reader::finish_skipping() noexcept {
     begun_->skipping = false;
     return true;
   }
-  // The delimiter may have begun at the end of it.
+  // The last bytes may be the beginning of the delimiter.
   drop(buffered() - std::min(buffered(), delimiter.size() - 1));
   return false;
 }
@@ -298,7 +298,7 @@ bool reader_wait::begin(frame_record& at) noexcept {
   return true;
 }
 
-// Takes arrived bytes until they complete the call.
+// Takes bytes that have arrived. True if the call is complete, also if it failed.
 bool reader_wait::progress() noexcept {
   while (!look()) {
     if (!in_.store_fresh()) {
@@ -330,7 +330,7 @@ reader_wait::state reader_wait::look_for_delimiter() noexcept {
     count_ = at;
     return state::whole;
   }
-  // The delimiter may still have begun after that many bytes.
+  // A delimiter that has not fully arrived may begin after that many bytes.
   const std::size_t most = in_.limit_ + (in_.ended_ ? 0 : count_ - 1);
   if (at != nowhere || in_.buffered() > most) return state::too_long;
   return in_.ended_ ? state::ended : state::missing;
@@ -378,7 +378,7 @@ void reader_wait::on_cancel(cancel_reason reason) noexcept {
 }
 
 std::error_code reader_wait::failure() {
-  // Nothing was taken: see operation_wait::failure().
+  // Nothing was consumed: see operation_wait::failure().
   if (reason_ == cancel_reason::interrupted && (has_ended() || state_ == state::failed)) {
     const bool lost = state_ == state::failed && in_.file_ == nullptr && answer_ != -ENOMEM;
     if (lost) on().keep_error(answer_);
@@ -426,7 +426,7 @@ std::error_code read_line_wait::take_into(std::optional<std::string_view>& line)
   return {};
 }
 
-// Most calls find their line, so neither of these builds more than necessary.
+// Most calls find their line, so neither function builds a result that it does not return.
 result<std::optional<std::string_view>> read_line_wait::take() {
   std::optional<std::string_view> line;
   if (const std::error_code error = take_into(line)) return error;

@@ -1,5 +1,5 @@
-// How bytes are waited for: short reads and writes, buffers that have run out, and what a
-// cancellation leaves behind.
+// The waits for bytes: short reads and writes, running out of buffers, and the state after a
+// cancellation.
 #include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/extend/stream_waits.hpp>
 
@@ -14,16 +14,16 @@ using namespace extend;
 
 namespace {
 
-// The most that one request sends or reads. A request that is woken more than 128 times before it
-// is complete is moved to a worker thread by the kernel; a wake-up of a sender frees about a third
-// of the socket's buffer, so this much is far from that.
+// The most bytes that one request sends or reads. The kernel moves a request to a worker thread if
+// it is woken more than 128 times before it is complete. A sender is woken when about a third of
+// its socket's buffer is free, so a request of this size stays far below that.
 constexpr std::size_t request_max = 256 * 1024;
 
-// What EINVAL says of a descriptor, such as one of an eventfd or of an epoll instance.
+// What EINVAL means for a read or write, for instance of an eventfd or an epoll instance.
 constexpr const char* unreadable =
-    "the descriptor is of a kind that cannot be read, or not into so small a buffer";
+    "this kind of descriptor cannot be read, or needs a larger buffer";
 constexpr const char* unwritable =
-    "the descriptor is of a kind that cannot be written to, or not with these bytes";
+    "this kind of descriptor cannot be written to, or does not accept these bytes";
 
 std::uint32_t request_size(std::size_t left) noexcept {
   return static_cast<std::uint32_t>(std::min(left, request_max));
@@ -60,7 +60,7 @@ bool receive_wait::take_arrived() noexcept {
 void receive_wait::on_arrival() noexcept {
   descriptor& from = on();
   if (!take_arrived() && !(from.found_no_buffer() && from.receive_privately(memory_, answer_))) {
-    // The request has ended without bringing anything: make another, unless this wait is to end.
+    // The request ended without data: start another, unless this wait has been cancelled.
     if (reason_ == cancel_reason::none) return from.await_arrival();
   }
   wake_external();
@@ -83,7 +83,7 @@ result<buffer> receive_wait::take() {
     buffer_pool& pool = fiber_->scheduler().engine().buffers();
     return memory_ == nullptr ? pool.lend_filled(buffer_) : pool.lend_private(memory_, size);
   }
-  if (reason_ == cancel_reason::interrupted) {  // nothing was taken; see operation_wait::failure()
+  if (reason_ == cancel_reason::interrupted) {  // nothing was read; see operation_wait::failure()
     if (answer_ < 0 && answer_ != -ECANCELED) on().keep_error(answer_);
     rethrow_interruption();
   }
@@ -109,7 +109,7 @@ void readable_wait::on_arrival() noexcept {
   if (from.fd() < 0) {
     remember(cancel_reason::closed);
   } else if (!from.has_arrived() && !(from.found_no_buffer() && from.has_something_to_receive())) {
-    return from.await_arrival();  // the request has ended without bringing anything
+    return from.await_arrival();  // the request ended without data
   }
   conclude_external();
 }
@@ -245,8 +245,8 @@ void read_exact_wait::on_completion(operation& op, const completion& done) noexc
 result<void> read_exact_wait::take() {
   const claim_end last(*this);
   if (done_ == memory_.size() && has_claim()) return {};
-  // Some of the bytes are taken, and go down with the caller: the next reader would read from the
-  // middle of something.
+  // The bytes read so far are lost with the caller, so the next read would begin in the middle of a
+  // message.
   const bool is_interrupted = reason_ == cancel_reason::interrupted;
   if ((answer == -ECANCELED || is_interrupted) && done_ != 0) {
     on().set_partial(direction::read);
@@ -262,7 +262,7 @@ void read_exact_wait::await_resume() { detail::value_or_throw(take(), type.name,
 
 // write_all
 
-// Inline, and in front of the calls, because every message of a server goes through them.
+// Inline and defined before their callers, because every message of a server goes through them.
 inline void write_all_wait::aim() noexcept { length = request_size(left_); }
 
 inline void write_all_wait::advance(std::size_t sent) noexcept {
@@ -307,7 +307,7 @@ result<void> write_wait::take() {
   const claim_end last(*this);
   if (!has_claim()) rethrow_interruption();
   if (left_ == 0) return {};
-  if (answer == 0) answer = -EPIPE;  // a descriptor that takes nothing
+  if (answer == 0) answer = -EPIPE;  // the descriptor accepts no bytes
   const bool is_interrupted = reason_ == cancel_reason::interrupted;
   if ((answer == -ECANCELED || is_interrupted) && is_begun()) on().set_partial(direction::write);
   return transfer_failure();
@@ -319,7 +319,8 @@ write_all_wait::write_all_wait(descriptor& on, opcode kind, std::span<const std:
                                time_limit timeout) noexcept
     : write_wait(on, kind, &write_wait::on_sent<write_all_wait>, bytes.size(), timeout) {
   data = const_cast<std::byte*>(bytes.data());
-  if (kind == opcode::send) transfer.flags = MSG_WAITALL;  // the kernel continues after a short one
+  // With this flag the kernel continues after a short send.
+  if (kind == opcode::send) transfer.flags = MSG_WAITALL;
 }
 
 bool write_all_wait::begin(frame_record& at) noexcept { return begin_write(*this, at); }
@@ -340,7 +341,7 @@ gather_wait::gather_wait(descriptor& on, std::span<const std::span<const std::by
 
 bool gather_wait::begin(frame_record& at) noexcept { return begin_write(*this, at); }
 
-// The parts of the next request: the last of them is cut where the request ends.
+// Chooses the parts of the next request, and shortens the last one to fit request_max.
 void gather_wait::aim() noexcept {
   const std::size_t parts_max = std::min<std::size_t>(parts_.size() - first_, IOV_MAX);
   std::size_t room = request_max;

@@ -10,7 +10,7 @@
 namespace ringlet::detail {
 using namespace extend;
 
-// Its links as a watcher are in the list of its fiber until that has ended, then in `ended_`.
+// As a watcher, a call is in the list of its fiber until the fiber has ended, then in `ended_`.
 struct calls_ahead::call : done_watcher, list_hook<calls_ahead> {
   call() noexcept
       : done_watcher([](done_watcher& watcher) noexcept {
@@ -70,7 +70,7 @@ calls_ahead::call* calls_ahead::next_ended() noexcept {
 fiber_base& calls_ahead::take_out() noexcept {
   const call_owner taken(next_ended());
   --size_;
-  return *std::exchange(taken->who, nullptr);  // with its reference
+  return *std::exchange(taken->who, nullptr);  // passes its reference to the caller
 }
 
 bool calls_ahead::next_wait::begin(frame_record& at) noexcept {

@@ -12,8 +12,8 @@
 namespace ringlet {
 using namespace extend;
 
-// A member is in the list of its fiber's watchers, where the group finds it, and in the list of the
-// group.
+// A member is in the list of its fiber's watchers, where the set finds it, and in the list of the
+// set.
 struct fiber_set::member : done_watcher, list_hook<fiber_set> {
   explicit member(fiber_set& of) noexcept : done_watcher(&member::on_ended), owner(&of) {}
   ~member() {

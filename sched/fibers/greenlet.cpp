@@ -28,7 +28,7 @@ bool is_exit(const std::exception_ptr& error) noexcept {
   return thrown_exactly<greenlet_exit>(error) != nullptr;
 }
 
-// An exception that nothing can catch is passed to a parent.
+// A parent does not receive greenlet_exit as an exception: its switch fails with an error code.
 void pass_on(delivery& left) noexcept {
   if (left.kind == arrival::thrown && is_exit(left.error)) {
     left = {arrival::ended, nullptr, nullptr, {}};
@@ -114,7 +114,7 @@ void greenlet_base::suspend(frame_record& at, const void* type) noexcept {
   const bool has_own = innermost != tree->base;
   scopes = has_own ? innermost : nullptr;
   scopes_base = tree->base;
-  expects = has_own ? nullptr : type;  // scopes are entered the long way
+  expects = has_own ? nullptr : type;  // a switch that enters scopes takes the slow path
 }
 
 std::coroutine_handle<> greenlet_base::switch_slowly(frame_record& at, const void* type,

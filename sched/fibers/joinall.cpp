@@ -13,7 +13,7 @@ task<std::vector<std::size_t>> detail::wait_for_ends(std::vector<fiber_base*> ta
   ended_fibers ends(targets);
   const std::size_t wanted = std::min(options.count, targets.size());
   std::vector<std::size_t> places;
-  places.reserve(wanted);  // so that no end that was taken can be lost
+  places.reserve(wanted);  // allocates now, because a failure later would lose an end
   while (places.size() < wanted) {
     const std::optional<std::size_t> place = co_await ends.next(deadline);
     if (!place) break;

@@ -42,7 +42,8 @@ pool::~pool() {
   clear();
 }
 
-// A slot is free: the next in line gets it before any fiber runs, so no other fiber can take it.
+// Called when a slot is free. The next in line gets it before any fiber runs, so no other fiber can
+// take it.
 void pool::on_left() noexcept {
   while (!waiting_.empty() && taken() < size_) {
     auto& first = static_cast<slot_wait&>(waiting_.front());
@@ -74,8 +75,8 @@ pool::slot pool::take_now() noexcept {
   return taken() < size_ ? slot(*this) : slot();
 }
 
-// The fiber continues, and may take the slot immediately. Noticing its next wait would cost every
-// wait of every fiber, so the offer ends with the turn.
+// The fiber continues, and may take the slot immediately. Detecting the fiber's next wait would
+// slow down every wait of every fiber, so the offer ends with the turn.
 void pool::offer(slot& left, const fiber_base& to) noexcept {
   withdraw_offer();
   if (waiting_.empty()) return left.release();
@@ -140,7 +141,7 @@ void pool::slot::take_over(slot& other) noexcept {
   of_->slots_.push_back(*this);
 }
 
-// Without passing it on.
+// Gives the slot up without passing it on.
 void pool::slot::leave() noexcept {
   unlink();
   std::exchange(of_, nullptr)->one_has_come();
@@ -153,7 +154,7 @@ void pool::slot::release() noexcept {
 }
 
 pool& pool::slot::checked() {
-  if (was_orphaned_) throw_error(errc::closed, "spawn in a slot whose pool has gone");
+  if (was_orphaned_) throw_error(errc::closed, "spawn in a slot whose pool was destroyed");
   RINGLET_ASSERT(
       of_ != nullptr,
       "an empty slot of a pool was used: it was moved from or given back, or a fiber was "
@@ -181,7 +182,7 @@ bool pool::slot_wait::try_now() noexcept {
 std::error_code pool::slot_wait::error() {
   const std::error_code early = cancellation_error();
   if (early) return early;
-  return slot_ ? std::error_code() : errc::closed;  // the pool was destroyed in the meantime
+  return slot_ ? std::error_code() : errc::closed;  // the pool was destroyed during the wait
 }
 
 result<pool::slot> pool::reserve_wait::take() {

@@ -1,4 +1,4 @@
-// The grid of periods.
+// The ticks of spawn_every().
 #include <ringlet/spawn_after.hpp>
 
 namespace ringlet {

@@ -33,7 +33,8 @@ std::string text_of(const std::vector<std::exception_ptr>& errors) {
 group_error::group_error(std::vector<std::exception_ptr> errors)
     : errors_(std::move(errors)), text_(text_of(errors_)) {}
 
-// Holds its fiber, for its error; lives until that has ended, or as long as the group if it failed.
+// Keeps its fiber alive, for the error. Lives until the fiber has ended; if the fiber failed, as
+// long as the group.
 struct task_group::member : detail::group_member {
   member(task_group& group, fiber_base& child) noexcept
       : group_member(
@@ -56,8 +57,8 @@ task_group::~task_group() {
       alive_ == 0,
       "a group ended while fibers of it were alive: the greenlet in which it is open was "
       "dropped; cancel the group, and let its call return first");
-  // Errors that another exception has hidden. Those of fibers are reported when the fibers are
-  // destroyed.
+  // Reports the body's error if another exception has hidden it. Errors of fibers are reported when
+  // the fibers are destroyed.
   if (body_error_ != nullptr) {
     detail::report_failure_of(starter_, std::move(body_error_));
   }
@@ -141,10 +142,11 @@ void detail::report_all_but_first(const group_error& error) noexcept {
 }
 
 bool task_group::end_wait::begin(frame_record& at) noexcept {
-  // Not a checkpoint before all have ended: an interruption of the caller ends the group first.
+  // Not a checkpoint until all fibers have ended: an interruption of the caller ends the group
+  // first.
   const bool goes_on = enter(at);
   if (group_->alive_ == 0) {
-    // Success wins, unless there is none because fibers were refused.
+    // Success wins, but a group that refused fibers has not succeeded.
     if (!group_->has_refused_) reason_ = cancel_reason::none;
     return continue_or_yield(at);
   }

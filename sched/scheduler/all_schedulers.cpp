@@ -1,10 +1,10 @@
-// All schedulers of the process: for messages that name two of them, and for fork().
+// The schedulers of this process: for messages that name two of them, and for fork().
 //
-// A child of fork() has the memory of its parent's schedulers, and of their threads only the one
+// A child of fork() has copies of the parent's schedulers, but only one of their threads: the one
 // that called fork(). It shares the rings, epoll instances and sockets with the parent. So the
-// child leaves every scheduler of the parent behind: the scheduler gets an engine that refuses to
-// work, and is no longer this thread's. Every call checks one of these anyway and then aborts, so
-// no call needs an extra check.
+// child leaves the parent's schedulers behind: each gets an engine that refuses to work, and the
+// thread no longer has a scheduler. Every call already checks one of the two and aborts, so no call
+// needs an extra check.
 #include <ringlet/detail/affinity.hpp>
 #include <ringlet/extend/fiber_base.hpp>
 #include <ringlet/extend/scheduler.hpp>
@@ -28,8 +28,8 @@ namespace {
 
 using detail::abort_after_fork;
 
-// Replaces the engine of schedulers that were left behind: calls that would reach the parent
-// aborts, and calls that release something do nothing.
+// Replaces the engine of schedulers that were left behind: calls that would reach the parent abort,
+// and calls that release something do nothing.
 class refusing_engine final : public engine {
  public:
   refusing_engine() { statistics_.engine = "none, after fork()"; }
@@ -51,7 +51,7 @@ class refusing_engine final : public engine {
 struct registry {
   std::mutex mutex;
   intrusive_list<scheduler, all_schedulers_tag> running;
-  intrusive_list<scheduler, all_schedulers_tag> left_behind;  // of the parent
+  intrusive_list<scheduler, all_schedulers_tag> left_behind;  // the parent's
   std::uint32_t last_serial = 0;
   refusing_engine refusing;
 };
@@ -79,11 +79,12 @@ void in_child() noexcept {
 void detail::leave_behind(extend::scheduler& left, extend::engine& refusing) noexcept {
   left.left_behind_ = true;
   left.engine_ = &refusing;
-  // Without its mutex, which a thread of the parent may hold.
+  // Does not lock the mutex: a thread of the parent may have held it at the fork.
   left.handle_state_->left_behind = true;
   if (scheduler_here != &left) return;
-  // The fiber that called fork() continues to its next wait, where this has the turn look. Where
-  // none did, a callback or posted work, the turn ends.
+  // The fiber that called fork() runs to its next wait; then finished_ makes run_batch() check
+  // left_behind_. If a callback or posted work called fork(), the empty queue ends the batch, and
+  // the next turn checks.
   left.finished_ = true;
   while (!left.empty()) left.pop_first();
   scheduler_here = nullptr;
@@ -112,7 +113,7 @@ void detail::abort_after_fork() noexcept {
 }
 
 void detail::no_scheduler() noexcept {
-  // Not locked: in a child with this list the parent's threads do not exist.
+  // No lock: only in_child() changes this list, while the process has one thread.
   if (!all().left_behind.empty()) abort_after_fork();
   RINGLET_ASSERT(false, "a call that needs a scheduler was made outside of run()");
 }
@@ -138,7 +139,7 @@ void detail::affinity::settle(const char* rule) noexcept {
       if (serial_ != 0 && s->serial() == serial_) wrong_thread(*s, rule);
     }
   }
-  serial_ = serial_here;  // that of the first use, or the one after
+  serial_ = serial_here;  // of the first user, or the next one after that has ended
 }
 
 std::string scheduler::label() const {

@@ -1,4 +1,4 @@
-// Walks the registry and the chains of frames.
+// dump(): walks the registry of fibers and their chains of frames.
 #include <ringlet/detail/on_behalf_of.hpp>
 #include <ringlet/detail/open_group.hpp>
 #include <ringlet/dump.hpp>
@@ -54,7 +54,7 @@ struct range {
   }
 };
 
-// The limits of scopes, by scope. Scopes do not know them: their timers do.
+// The deadline of each scope that has a limit. Scopes do not store it; their timers do.
 class scope_limits {
  public:
   explicit scope_limits(extend::scheduler& scheduler) {
@@ -71,7 +71,7 @@ class scope_limits {
 
   struct around {
     steady_ns limit = never;   // the nearest that can end the fiber's calls
-    steady_ns shield = never;  // of the innermost shield, which holds back what is around it
+    steady_ns shield = never;  // of the innermost shield, which holds back the scopes around it
   };
   around of(const fiber_base& who) const {
     around found;
@@ -89,7 +89,7 @@ class scope_limits {
   }
 
  private:
-  // An end of the call that opened a group also ends its fibers.
+  // Ending the call that opened a group also ends the group's fibers.
   const scope* outer_of(const scope& inner) const {
     if (inner.outer() != nullptr) return inner.outer();
     const auto group = groups_.find(&inner);
@@ -100,7 +100,7 @@ class scope_limits {
   std::unordered_map<const scope*, const detail::open_group*> groups_;
 };
 
-// Fibers that are printed as one entry, because they do the same.
+// Fibers that are printed as one entry because they do the same thing.
 struct entry {
   static constexpr std::size_t ids_max = 5;
 
@@ -118,15 +118,15 @@ struct entry {
   }
 
   const fiber_base* first;
-  std::string what;  // it waits for
+  std::string what;  // what it waits for
   bool waits_for_others = false;
   bool has_one_parent = true;
   std::size_t count = 0;
   std::string ids;
   range since;
   range left;
-  range limit;   // left of those of calls
-  range shield;  // left of those of shields
+  range limit;   // time left of the limits around its calls
+  range shield;  // time left of the shields around it
 };
 
 void print_wait(const entry& one, std::string& out) {
@@ -142,14 +142,14 @@ void print_wait(const entry& one, std::string& out) {
   if (!one.left.is_empty()) out += ", " + one.left.text() + " left";
 }
 
-// The name of a coroutine. g++ gives that of the function which it makes of the body:
-// "void NAME(NAME(ARGUMENTS)::_Z...Frame*)", of which only the inner part is worth reading.
+// The name of a coroutine. g++ reports the function that it generates for the body:
+// "void NAME(NAME(ARGUMENTS)::_Z...Frame*)", of which only the inner part is worth printing.
 std::string_view name_of(const frame_record& frame) {
   const std::string_view all = frame.site.function_name();
   const std::size_t end = all.rfind("::_Z");
   if (end == all.npos) return all;
   const std::string_view text = all.substr(0, end);
-  // It begins after the parenthesis that is open at its end.
+  // The name begins after the parenthesis that is still open at its end.
   int closed = 0;
   for (std::size_t i = text.size(); i-- > 0;) {
     if (text[i] == ')') ++closed;
@@ -159,7 +159,7 @@ std::string_view name_of(const frame_record& frame) {
 }
 
 bool is_printed(const frame_record& frame) {
-  return frame.site.line() != 0;  // not a call: the joint below a greenlet's calls
+  return frame.site.line() != 0;  // line 0: the joint below a greenlet's calls
 }
 
 const frame_record* chain_of(const fiber_base& who) {
@@ -213,7 +213,7 @@ void append_place(std::string& key, const std::source_location& place) {
   append_bytes(key, place.column());
 }
 
-// Equal for fibers that do the same, though possibly with different objects.
+// Equal for fibers that do the same thing, possibly with different objects.
 std::string key_of(const fiber_base& who, const scope_limits::around& limits) {
   std::string key;
   append_bytes(key, who.current_wait().type);
@@ -227,7 +227,7 @@ std::string key_of(const fiber_base& who, const scope_limits::around& limits) {
   return key;
 }
 
-// The fibers that are alike, in lists in the order of their oldest.
+// Groups of fibers that are alike, ordered by the oldest fiber of each.
 using alike = std::vector<std::vector<const fiber_base*>>;
 
 alike sort(extend::scheduler& scheduler, const scope_limits& limits) {
@@ -265,7 +265,7 @@ void add_entries(const std::vector<const fiber_base*>& group, const scope_limits
   }
 }
 
-// The directory of that path, with the slash at its end.
+// The directory of `path`, with its trailing slash.
 std::string_view directory_of(std::string_view path) {
   return path.substr(0, path.rfind('/') + 1);  // npos + 1 is 0
 }
@@ -297,7 +297,7 @@ bool detail::is_of_library(const std::source_location& place) noexcept {
     return directory.ends_with("/ringlet/") || directory.ends_with("/ringlet/extend/") ||
            directory.ends_with("/ringlet/detail/");
   }
-  // The sources of all components lie below the folder that this file's layer is in.
+  // The sources of all components are below the folder that contains this file's layer.
   constexpr std::string_view here = "sched/scheduler/dump.cpp";
   std::string_view root = std::source_location::current().file_name();
   if (!root.ends_with(here)) return false;
@@ -311,8 +311,8 @@ const fiber_base* detail::describe_instead(const fiber_base* who) noexcept {
   return std::exchange(described_instead, who);
 }
 
-// The innermost await that was suspended and has not returned. In a fiber with greenlets the calls
-// of a greenlet that was dropped may be gone.
+// Names the fiber and the innermost await that was suspended and has not returned. In a fiber with
+// greenlets it names no await: the calls of a dropped greenlet may be gone.
 void detail::describe_running(char* text, std::size_t size) noexcept {
   const extend::scheduler* const here = current_scheduler_or_null();
   if (here == nullptr || here->is_left_behind()) return;
@@ -341,7 +341,7 @@ std::string scheduler::dump(const dump_options& how) {
   try {
     return list_fibers(*this, how);
   } catch (const std::bad_alloc&) {
-    return "(no memory)\n";  // which needs none: it is short enough
+    return "(no memory)\n";  // short enough to need no allocation
   }
 }
 

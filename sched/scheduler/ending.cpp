@@ -1,4 +1,4 @@
-// How a run ends: signals, deadlocks, and what is done at each step of the shutdown_clock.
+// How a run ends: signals, deadlocks, and the steps of the shutdown_clock.
 #include <ringlet/deadlock.hpp>
 #include <ringlet/detail/report.hpp>
 #include <ringlet/extend/scheduler.hpp>
@@ -30,7 +30,7 @@ void scheduler::check_signal() noexcept {
       number == SIGINT ? "SIGINT" : "SIGTERM");
 }
 
-// The clock starts by a fresh look at the time: the turn may have begun long ago.
+// Starts the clock at the engine's time: the turn may have begun long ago.
 void scheduler::kill_main() noexcept {
   clock_.start_to_the_end(engine_->now());
   main_->kill();
@@ -45,7 +45,7 @@ void scheduler::cancel_all_but_main() noexcept {
   });
 }
 
-// The main task has ended: all other fibers are cancelled, at every wait.
+// Called when the main task has ended: cancels all other fibers, at every wait.
 void scheduler::begin_ending() noexcept {
   ending_ = true;
   clock_.forget_main();
@@ -86,7 +86,7 @@ void scheduler::release_main_when_alone() noexcept {
 bool scheduler::is_deadlocked() const {
   if (signal_.is_watched() && signal_.has_waiters()) return false;
   const std::lock_guard lock(handle_state_->mutex);
-  // In this order: the last handle may have posted before it went.
+  // In this order: the last handle may have posted before it was destroyed.
   return handle_state_->handles == 0 && !engine_->has_posted();
 }
 
@@ -109,8 +109,8 @@ void detail::throw_deadlock_of(extend::scheduler& scheduler, fiber_base& main) {
 }
 
 // Fibers that were asked to end are waiting for something that cannot happen, so the clock need not
-// run down. Starters are released, then shields end. If that wakes no fiber, the rest are suspended
-// in something that this scheduler does not know.
+// run down. First starters are released, then shields end. If that wakes no fiber, the remaining
+// fibers are suspended in something that this scheduler does not know.
 void scheduler::give_main_up() {
   if (clock_.reached() == stage::holding) return release_starters();
   if (clock_.reached() == stage::released) return end_shields();

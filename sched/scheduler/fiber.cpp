@@ -1,4 +1,4 @@
-// The life of a fiber between its spawn and its last handle.
+// The life of a fiber, from its spawn to its last handle.
 #include <ringlet/detail/fiber_extras.hpp>
 #include <ringlet/detail/thrown.hpp>
 #include <ringlet/fiber.hpp>
@@ -84,7 +84,7 @@ void fiber_base::on_limit(timer_entry& due) noexcept {
 void fiber_base::on_root_done() noexcept { scheduler().finish_running(); }
 
 void fiber_base::set_failure(std::exception_ptr error) noexcept {
-  // Only the awaits that this exception has passed, not those of an earlier fiber at the same
+  // Takes only the awaits that this exception has passed, not those of an earlier fiber at the same
   // address.
   detail::failure_trail& trail = detail::last_failure();
   const bool is_ours = trail.chain == this && trail.next == nullptr && trail.owner == 0;
@@ -104,7 +104,7 @@ void fiber_base::set_failure(std::exception_ptr error) noexcept {
   }
 }
 
-// Copies them, because other fibers may fail before this failure is reported.
+// Copies the awaits, because other fibers may fail before this failure is reported.
 void fiber_base::keep_awaits(std::span<const std::source_location> awaits) noexcept {
   try {
     extras().awaits.reset(new detail::kept_awaits(awaits));
@@ -130,7 +130,7 @@ callback_id fiber_base::add_callback(std::unique_ptr<done_callback> added) {
   const callback_id id = scheduler().next_callback_id();
   // A callback that respawns its fiber, with itself as the callback, must not run endlessly when
   // fibers no longer start. So a fiber that is rejected inside the callback of a rejected fiber
-  // notifies nothing.
+  // calls no callback.
   if (done() && !has_started() && scheduler().in_callback_of_unstarted()) return id;
   done_callback& callback = *added.release();
   callback.id_ = id;
@@ -179,8 +179,9 @@ void done_callback::on_ended(done_watcher& watcher) noexcept {
   scheduler.set_in_callback_of_unstarted(before);
 }
 
-// Drops one reference. An atomic subtraction waits for all stores before it, which takes a fifth of
-// the time of a short fiber; glibc knows whether there is another thread to race with.
+// Drops one reference; true if others remain. An atomic subtraction waits for all stores before it,
+// which takes a fifth of the time of a short fiber; glibc knows whether there is another thread to
+// race with.
 bool fiber_base::is_shared_without_me() noexcept {
 #if __has_include(<sys/single_threaded.h>)
   if (__libc_single_threaded) {
@@ -211,7 +212,7 @@ void join_wait::on_cancel(cancel_reason reason) noexcept {
 bool kill_wait::begin_kill(frame_record& at) {
   if (!enter(at)) return continue_or_yield(at);
   target_->kill_with(std::move(error_));
-  if (fiber_ == target_) {  // killed by itself: throws at once, unless a shield holds it back
+  if (fiber_ == target_) {  // killed by itself: throws immediately, unless a shield holds it back
     if (fiber_->interrupted()) return throw_at(at);
     reason_ = cancel_reason::timed_out;
     return continue_or_yield(at);

@@ -76,7 +76,8 @@ bool fiber_base::prepare_to_unwind() noexcept {
   return is_blocked();
 }
 
-// Groups in greenlets that are suspended count as unwound: the calls that own the greenlets are.
+// Groups in suspended greenlets count as unwound, because the calls that own the greenlets are
+// unwound.
 void fiber_base::cancel_unwound_groups() noexcept {
   const bool is_main = scheduler().is_main(*this);
   if (groups_ == nullptr && !is_main) return;
@@ -103,8 +104,8 @@ void fiber_base::hold_at(frame_record& at) noexcept {
   hold_until_unblocked();
 }
 
-// One group at a time reports when it is empty, so that the end of a thousand nested groups does
-// not scan all of them a thousand times.
+// One group at a time reports when it is empty, so that ending a thousand nested groups does not
+// scan all of them a thousand times.
 bool fiber_base::choose_blocker(detail::open_group* first) noexcept {
   for (detail::open_group* g = first; g != nullptr; g = g->older_) {
     if (!is_held_for(*g)) continue;

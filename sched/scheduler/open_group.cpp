@@ -1,4 +1,4 @@
-// Ends the fibers of a group, and of the groups that those have opened.
+// Cancels the fibers of a group, and of the groups that those fibers have opened.
 #include <ringlet/detail/open_group.hpp>
 
 namespace ringlet::detail {
@@ -9,11 +9,11 @@ open_group::open_group() : starter_(current()) {
   if (starter_.interrupted()) unwind();
 }
 
-// Members may have groups of their own, and so on. The first call cancels all of them in turn, so
-// the stack does not grow with their depth.
+// Members may have opened groups, whose members may have opened groups, too. The first call cancels
+// all of them in a loop, so the stack does not grow with the depth.
 void open_group::cancel_members() noexcept {
   thread_local constinit open_group* last = nullptr;
-  // Later members find the group cancelled.
+  // New members find the group cancelled.
   if (around_.is_cancelled()) return;
   around_.cancel();
   if (last != nullptr) {

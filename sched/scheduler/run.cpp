@@ -52,8 +52,8 @@ void on_signal(int number) {
   errno = saved_errno;
 }
 
-// Handles signals from construction to destruction, but not in a child of fork(), which does not
-// need them.
+// Handles SIGINT and SIGTERM from construction to destruction. A child of fork() gets the previous
+// dispositions back.
 class signal_watch {
  public:
   explicit signal_watch(extend::engine& woken) {

@@ -1,4 +1,4 @@
-// The turn.
+// The scheduler's turn.
 #include <ringlet/detail/report.hpp>
 #include <ringlet/extend/scheduler.hpp>
 #include <ringlet/fiber.hpp>
@@ -73,7 +73,7 @@ void scheduler::turn() {
     report_deadlock();
     batch_.begin(now());
   } else {
-    // Returns at once where timers are still due, or posted work is left.
+    // Returns immediately if timers are still due or posted work is left.
     const steady_ns next = std::min({timers_.next(), clock_.next(), count_due_});
     poll(detail::frames.before_sleep(turn_time(), next));
   }
@@ -126,8 +126,8 @@ void scheduler::run_batch() {
   running_ = nullptr;
 }
 
-// Whether it is not resumed now: killed before it has begun it never is, and a starter is held
-// while fibers that use its locals are alive.
+// True if `next` must not be resumed now: a fiber that was killed before it began never runs, and a
+// starter is held while fibers that use its locals are alive.
 bool scheduler::is_intercepted(fiber_base& next) noexcept {
   if (!next.has_started()) {
     finished_ = true;
@@ -170,7 +170,7 @@ void scheduler::poll(steady_ns limit) {
   batch_.begin(turn_time());
   if (engine_->has_posted()) {
     engine_->run_posted(at_once_max);
-    batch_.begin(now());  // what was posted may take any time, which is not the fibers'
+    batch_.begin(now());  // the fibers are not charged for the time of posted work
   }
 }
 

@@ -101,7 +101,7 @@ void selection::finish() noexcept {
 void selection::on_cancel(cancel_reason reason) noexcept {
   // The select() has ended; the next wait reports the interruption.
   if (lingering_ != 0) return;
-  // This concerns one of the parts, which is notified itself.
+  // Closing concerns one of the waits, which is notified itself.
   if (reason == cancel_reason::closed) return;
   if (reason == cancel_reason::interrupted) {
     reason_ = reason;

@@ -46,7 +46,7 @@ void shutdown_clock::find_next() noexcept {
   } else {
     next_ = never;
   }
-  // The program may have killed the main task before: the signal kills it all the same.
+  // The signal kills the main task even if the program has already killed it.
   next_ = std::min(next_, kill_main_at_);
 }
 

@@ -1,4 +1,4 @@
-// The life of a limit: armed, due, asked from the wrong thread.
+// How a limit is armed, how it expires, and which thread may use it.
 #include <ringlet/extend/fiber_base.hpp>
 #include <ringlet/extend/scheduler.hpp>
 #include <ringlet/extend/timed_scope.hpp>

@@ -56,7 +56,8 @@ std::string sentence(const std::exception_ptr& error) {
   }
 }
 
-// "server.cpp:12", where the failed fiber was spawned, and the awaits on the way.
+// Where the failed fiber was spawned, such as "server.cpp:12", and the awaits that the exception
+// passed.
 std::string places(const unhandled_error& failure) {
   std::string text;
   if (failure.spawned_at.line() == 0) return text;

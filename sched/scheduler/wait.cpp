@@ -13,7 +13,7 @@ using namespace detail;
 
 namespace {
 
-// Of a wait that had what it wanted, but had used up its budget.
+// What dump() shows while a fiber yields because its budget is used up. Its wait is already over.
 constexpr wait_type budget_wait{"yield (budget)", nullptr, nullptr};
 
 }  // namespace
@@ -24,8 +24,8 @@ bool wait_base::throw_at(frame_record& at) noexcept {
   return continue_or_yield(at);
 }
 
-// Where the budget is used up, or was set aside because an interruption is pending: if what that
-// will unwind has to end first, the fiber is held in this wait.
+// Called when the budget is used up, or was set aside because an interruption is pending. If fibers
+// must end before the interruption may unwind this one, the fiber is held in this wait.
 bool wait_base::yield_for_budget(frame_record& at) noexcept {
   const bool was_set_aside = fiber_->restore_budget();
   if (fiber_->interrupted() && fiber_->prepare_to_unwind()) {

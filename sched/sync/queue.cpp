@@ -16,7 +16,7 @@ queue_base::~queue_base() {
       "that "
       "use it, so declare it outside of the group that they are in, or pass it to with_group() as "
       "an argument";
-  closed_ = true;  // waits that end here admit no others
+  closed_ = true;  // so waits that end here admit no other waits
   list_wait::end_orphans(pushers_, rule);
   list_wait::end_orphans(poppers_, rule);
 }

@@ -1,4 +1,4 @@
-// Passes a call to the workers, and its answer back to the fiber.
+// Passes a call to the workers, and wakes the fiber when it has been made.
 #include <ringlet/blocking.hpp>
 
 namespace ringlet::extend {

@@ -1,4 +1,4 @@
-// The lifetime of scheduler_handles, and posting.
+// Counts the handles of a scheduler, and posts to it.
 #include <ringlet/scheduler_handle.hpp>
 
 namespace ringlet {
@@ -19,7 +19,7 @@ scheduler_handle::scheduler_handle(const scheduler_handle& other) : state_(other
 scheduler_handle::~scheduler_handle() {
   if (state_ == nullptr || state_->left_behind) return;
   const std::lock_guard lock(state_->mutex);
-  // The scheduler may have to see now that nobody can wake it any more.
+  // Wakes the scheduler to look for a deadlock: no handle can post to it any more.
   if (--state_->handles == 0 && state_->target != nullptr) state_->target->wake();
 }
 

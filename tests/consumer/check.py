@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Builds the README's first program as its section "Use it" says, with the text of its commands and
-files: against an installation with pkg-config and with CMake, and as a Meson subproject.
+"""Builds the README's first program as its section "Use it" says, with its commands and files:
+against an installation with pkg-config and with CMake, and as a Meson subproject.
 
 usage: check.py SOURCE_ROOT BUILD_ROOT VERSION COMPILER...
 
-An installation goes into a scratch folder that only this test knows: what the program finds there
-was really installed, and the package files must cope with a place that they were not made for.
-Another one, with the shared library, goes to /usr/local, where the commands of the README look for
-it: this script runs itself again in a mount namespace of its own, in which nothing else is there.
-What needs such a namespace is left out where the system does not grant one.
+One installation goes to a scratch folder that only this test knows: whatever the program finds
+there was really installed, and the package files must work in an unexpected place. Another one,
+with the shared library, goes to /usr/local, where the README's commands look for it: this script
+runs itself again in its own mount namespace, in which /usr/local has nothing else. The steps that
+need such a namespace are skipped where the system does not grant one.
 """
 
 import contextlib
@@ -28,13 +28,13 @@ import time
 
 PREFIX = pathlib.Path("/usr/local")
 LOADER_CACHE = pathlib.Path("/etc/ld.so.cache")
-# What is tested is the build: optimised code and single files would only take longer.
+# The build is under test: optimised code and separate files would only take longer.
 CHEAPLY = ["-Doptimization=0", "-Dunity=on"]
-DEADLINE = 60  # Seconds in which a server must answer, on a busy machine.
+DEADLINE = 60  # Seconds within which a server must answer, even on a busy machine.
 
 
 def run(*command, **options):
-    """Runs a command, and ends the test with its output when it fails. Returns its output."""
+    """Runs a command and returns its output; ends the test with that output when it fails."""
     command = [str(word) for word in command]
     done = subprocess.run(
         command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options
@@ -49,7 +49,7 @@ def remark(text):
 
 
 class Readme:
-    """What the section "Use it" tells a user to type."""
+    """The commands and files in the section "Use it"."""
 
     def __init__(self, source, compiler):
         text = (source / "README.md").read_text()
@@ -57,7 +57,7 @@ class Readme:
         self.compiler = shlex.join(compiler)
 
     def command(self, beginning):
-        """The one command with this beginning, for the compiler to be tested, and not as root."""
+        """The only command with this beginning, for the tested compiler, without sudo."""
         found = re.findall(rf"^    \$ (?:sudo )?({beginning}.*)$", self.text, re.MULTILINE)
         if len(found) != 1:
             sys.exit(f'README.md, "Use it": {len(found)} commands begin with {beginning}')
@@ -88,7 +88,7 @@ def has_cmake():
 
 
 def check_elsewhere(readme, source, build, scratch):
-    """Against what the build folder installs, in a place that no tool looks in by default."""
+    """Against an installation from the build folder, where no tool looks by default."""
     root = scratch / "root"
     run("meson", "install", "-C", build, "--no-rebuild", "--destdir", root)
     pkg_config_dir = next(root.rglob("ringlet.pc")).parent
@@ -113,16 +113,16 @@ def check_subproject(readme, source, scratch):
         sys.exit(f"as a subproject ringlet builds more than its library: {programs}")
 
 
-# At the place that the README means, in a namespace.
+# In the folder that the README uses, in a namespace.
 
 def in_namespace(*words):
-    """A command that runs those words where it may mount, as root of its own if need be."""
+    """A command that runs those words with permission to mount, in a user namespace if needed."""
     user = [] if os.geteuid() == 0 else ["--map-root-user"]
     return ["unshare", "--mount", "--net", *user, "--", *words]
 
 
 def why_not_in_place(compiler):
-    """Why /usr/local cannot be taken for this test, or an empty text."""
+    """Why this test cannot use /usr/local, or an empty string."""
     for tool in ("meson", "ninja", "cmake", "pkg-config", sys.executable, *compiler):
         if PREFIX in pathlib.Path(shutil.which(tool) or "/").resolve().parents:
             return f"{tool} is below {PREFIX}"
@@ -134,7 +134,7 @@ def why_not_in_place(compiler):
 
 
 def check_in_place(readme, source, version, scratch):
-    """The commands as they are written, with both kinds of library; the linker takes the shared."""
+    """The commands as written, with both kinds of library; the linker prefers the shared one."""
     run("mount", "-t", "tmpfs", "tmpfs", PREFIX)
     build = scratch / "build-release"
     for step in ("meson setup build-release", "meson compile", "meson install"):
@@ -143,7 +143,7 @@ def check_in_place(readme, source, version, scratch):
             command += f" -Ddefault_library=both {shlex.join(CHEAPLY)}"
         shell(command, source, CXX=readme.compiler)
 
-    # ldconfig replaces its file, and a file that something is mounted over cannot be replaced.
+    # ldconfig replaces its cache file, which is impossible for a file that is a mount point.
     cache = scratch / "ld.so.cache"
     shell(f"{readme.command('ldconfig')} -C {shlex.quote(str(cache))}", scratch)
     run("mount", "--bind", cache, LOADER_CACHE)
@@ -157,7 +157,7 @@ def check_in_place(readme, source, version, scratch):
 
 
 def check_program(program, version):
-    """It must have found the shared library, and serve with it."""
+    """The program must find the shared library and serve with it."""
     series = ".".join(version.split(".")[:2]) if version.startswith("0.") else version.split(".")[0]
     wanted = f"libringlet.so.{series} => {PREFIX}/lib/libringlet.so.{series}"
     libraries = run("ldd", program)
@@ -184,7 +184,7 @@ def set_loopback_up():
 
 
 def connection(server):
-    """To the port of the README's program, as soon as it listens."""
+    """Connects to the port of the README's program as soon as it listens."""
     end = time.monotonic() + DEADLINE
     while True:
         try:

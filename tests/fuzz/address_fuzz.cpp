@@ -1,6 +1,5 @@
-// Any text as an address: either it is refused with a sentence that quotes it, or what is read
-// prints as something that is read as the same. And any address prints as something that is read
-// as that address.
+// Any text as an address: either it is refused with a message that quotes it, or the parsed address
+// prints as text that parses to the same address. And any address prints as text that parses to it.
 #include <ringlet/address.hpp>
 
 #include <netinet/in.h>
@@ -46,7 +45,7 @@ void check(const address& one) {
   demand(unmapped.port() == one.port(), "unmapping keeps the port:", text);
 }
 
-// The first bytes as the fields of an IPv4 or IPv6 address.
+// The first bytes become the fields of an IPv4 or IPv6 address.
 address made_of(std::string_view bytes) {
   address made;
   const auto take = [&bytes](void* field, std::size_t size) {

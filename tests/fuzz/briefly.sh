@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs a fuzzer for a moment, with the same inputs each time: what it finds beside a broken promise
-# is thrown away, since it would change the next run.
+# Runs a fuzzer briefly, with the same inputs each time: new inputs that break no promise are
+# discarded, because they would change the next run.
 #
 #   briefly.sh FUZZER CORPUS
 set -eu

@@ -41,7 +41,7 @@ namespace {
 constexpr std::size_t memory_size = 700;  // more than one lent buffer
 constexpr engine_options small{
     .submission_entries = 8, .completion_entries = 16, .buffer_count = 8, .buffer_size = 256};
-// A watchdog, not a measurement: how long an engine may sleep although something must come.
+// A watchdog, not a measurement: how long an engine may sleep although something must complete.
 constexpr steady_ns patience = 20'000'000'000;
 
 class byte_stream {
@@ -67,7 +67,7 @@ class byte_stream {
 
 class connection;
 
-// An operation that checks its life, and tells the connection of each completion.
+// An operation that checks its life, and reports each completion to the connection.
 struct checked_operation : operation {
   using listener = void (connection::*)(const completion&);
 
@@ -89,14 +89,14 @@ struct checked_operation : operation {
   static void completed(operation& op, const completion& done) noexcept;
 };
 
-// The near end is the engine's, the far end is driven by plain calls.
+// The engine drives the near end, plain calls drive the far end.
 class connection {
  public:
   connection(extend::engine& engine, choices& chosen)
       : engine_(engine), chosen_(chosen), kept_(chosen.below(2) == 1) {
     is_tcp_ = chosen.below(2) == 1;
     ends_ = is_tcp_ ? tcp_pair() : socket_pair();
-    // A port that is closed with a reset is free at once: there would not be enough of them.
+    // A port that is closed with a reset is free at once; otherwise ports would run out.
     const linger none{1, 0};
     for (const unique_fd* end : {&ends_.near, &ends_.far}) {
       ::setsockopt(end->get(), SOL_SOCKET, SO_LINGER, &none, sizeof none);
@@ -145,7 +145,7 @@ class connection {
   bool in_flight() const noexcept {
     return reading_.in_flight() || writing_.in_flight() || polling_.in_flight();
   }
-  // When nothing is in flight: that what was written and not read is in the sockets still.
+  // Checks, when nothing is in flight, that what was written and not read is still in the sockets.
   void check() {
     held_.clear();
     for (const auto* op : {&reading_, &writing_, &polling_}) {
@@ -167,7 +167,8 @@ class connection {
     reading_.data = lent ? nullptr : in_memory_.data();
     reading_.length = lent ? 0 : static_cast<std::uint32_t>(chosen_.size_up_to(memory_size));
     reading_.multishot = lent && chosen_.below(2) == 1;
-    // With both, the kernel loses the end of a stream of Unix sockets: nothing asks for both there.
+    // With both flags the kernel loses the end of stream of Unix sockets, so they are not combined
+    // there.
     const bool may_poll = reading_.code != opcode::read && (is_tcp_ || !reading_.multishot);
     reading_.poll_first = may_poll && chosen_.below(4) == 1;
     reading_.start_on(engine_);
@@ -264,8 +265,8 @@ class connection {
   choices& chosen_;
   bool kept_;
   bool is_tcp_;
-  bool ended_ = false;  // the far end writes no more
-  bool reset_ = false;  // the far end is gone
+  bool ended_ = false;  // the far end stops writing
+  bool reset_ = false;  // the far end is closed
   fd_pair ends_;
   byte_stream in_;
   byte_stream out_;
@@ -286,7 +287,7 @@ void checked_operation::completed(operation& op, const completion& done) noexcep
   (self.owner.*self.tell)(done);
 }
 
-// Ends what is in flight. Reading may make room for what was written.
+// Cancels everything in flight. Reading may make room for what was written.
 void end(extend::engine& engine, std::span<const std::unique_ptr<connection>> all) {
   for (const auto& one : all) one->cancel();
   const steady_ns deadline = engine.now() + patience;
@@ -314,7 +315,7 @@ void tell(extend::engine& engine, choices chosen) {
       turn(engine, 0, batches[chosen.below(batches.size())]);
       engine.run_posted();
     } else {
-      // An old number for a new connection.
+      // Reuses an old number for a new connection.
       auto& one = all[chosen.below(connections)];
       end(engine, std::span(&one, 1));
       one = nullptr;
@@ -327,7 +328,7 @@ void tell(extend::engine& engine, choices chosen) {
   demand(engine.buffers_free() == engine.buffers().count(), "each buffer comes back");
 }
 
-// Made once: making a ring takes longer than an input does.
+// Created once, because creating a ring takes longer than an input.
 const std::vector<std::unique_ptr<extend::engine>>& engines() {
   static const std::vector<std::unique_ptr<extend::engine>> all = [] {
     ::signal(SIGPIPE, SIG_IGN);

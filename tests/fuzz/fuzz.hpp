@@ -1,5 +1,5 @@
-// What the fuzz targets share: the fuzzer's bytes as a row of choices, and the end of the program
-// when a promise is broken.
+// What the fuzz targets share: the fuzzer's bytes as a sequence of choices, and the end of the
+// program when a promise is broken.
 #pragma once
 
 #include <cstddef>
@@ -9,12 +9,12 @@
 #include <span>
 #include <string_view>
 
-/// Called with each input: by libFuzzer, or by replay.cpp with those that are kept.
+/// Called with each input: by libFuzzer, or by replay.cpp with the corpus.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
 namespace ringlet::test {
 
-/// Ends the program, which is what the fuzzer looks for, unless the promise is kept.
+/// Ends the program, which libFuzzer detects, unless the promise is kept.
 inline void demand(bool kept, std::string_view promise, std::string_view what = "") {
   if (kept) return;
   std::fprintf(stderr, "broken promise: %.*s %.*s\n", static_cast<int>(promise.size()),
@@ -22,7 +22,7 @@ inline void demand(bool kept, std::string_view promise, std::string_view what = 
   std::abort();
 }
 
-/// One byte a choice. When none is left every choice is 0, so 0 must lead to the end.
+/// One byte per choice. When none is left every choice is 0, so 0 must lead to the end.
 class choices {
  public:
   explicit choices(std::span<const std::uint8_t> bytes) noexcept : left_(bytes) {}

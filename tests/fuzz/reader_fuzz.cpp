@@ -1,7 +1,8 @@
-// A history of calls on a reader, whose stream comes in portions: each call must bring what a
-// simple model on a string says, wherever the stream was split and whichever calls were cut short.
+// A history of calls on a reader whose stream arrives in portions: each call must return what a
+// simple model on a string says, wherever the stream was split and whichever calls were
+// interrupted.
 //
-// An input: what the stream brings, then the choices, then how many choices there are.
+// An input: the bytes of the stream, then the choices, then the number of choices.
 #include <ringlet/fiber.hpp>
 #include <ringlet/reader.hpp>
 #include <ringlet/sleep.hpp>
@@ -27,7 +28,7 @@ namespace {
 constexpr std::size_t limit_max = 32;
 constexpr std::array<std::string_view, 4> delimiters{"\n", "\r\n", "\r\n\r\n", "aab"};
 
-// Brings the text in portions when it is asked for, or lets the limit of the call pass instead.
+// Delivers the text in portions on request, or lets the limit of the call pass instead.
 task<> bring(stage& s, const source& from, std::string_view text, choices& chosen) {
   for (;;) {
     co_await settle();
@@ -36,7 +37,7 @@ task<> bring(stage& s, const source& from, std::string_view text, choices& chose
     } else if (chosen.below(4) == 3) {
       co_await sleep(11ms);
     } else {
-      // Several portions before the reader runs, if it has asked for more than one.
+      // Several portions before the reader runs, if it has requested more than one.
       std::size_t portions = 1 + chosen.below(3);
       while (portions-- != 0 && from.is_waited_for(s) && s.engine.buffers_free() != 0) {
         const std::size_t size = std::min(1 + chosen.below(64), text.size());
@@ -47,7 +48,7 @@ task<> bring(stage& s, const source& from, std::string_view text, choices& chose
   }
 }
 
-// Repeats the call until it is not cut short, by its limit or by a kill.
+// Repeats the call until it is not interrupted by its limit or a kill.
 template <class Call>
 task<std::string> insistently(Call call, choices& chosen) {
   constexpr std::string_view killed_later = ", then cancelled";
@@ -55,7 +56,7 @@ task<std::string> insistently(Call call, choices& chosen) {
     std::string words;
     if (chosen.below(4) == 3) {
       const auto fiber = spawn(call(time_limit(forever)));
-      const std::size_t rounds = 1 + chosen.below(8);  // it begins, or its call would be lost
+      const std::size_t rounds = 1 + chosen.below(8);  // begins, or the call would be lost
       for (std::size_t i = 0; i < rounds; ++i) co_await sleep(0s);
       fiber.request_kill();
       words = co_await fiber.get();
@@ -81,7 +82,7 @@ class history {
   }
 
  private:
-  // Without choices: a line, which takes something or is the end.
+  // Without choices: read a line, which consumes something or finds the end.
   task<> call() {
     switch (chosen_.below(7)) {
       case 0:

@@ -1,5 +1,5 @@
-// Gives a fuzz target the inputs that are kept: where there is no libFuzzer, a promise that was
-// broken once is still looked at.
+// Runs a fuzz target on the inputs of the corpus: where there is no libFuzzer, earlier findings are
+// still tested.
 //
 //   replay FOLDER...      every file in them, or a single file
 #include <algorithm>
@@ -18,8 +18,8 @@ void replay(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   const std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
   std::printf("%s\n", path.c_str());
-  std::fflush(stdout);  // so that the last one printed is the one that broke a promise
-  // A copy of exactly that size, so that a sanitizer sees what is read beyond its end.
+  std::fflush(stdout);  // so the last name printed is the input that broke a promise
+  // A copy of exactly that size, so that a sanitizer detects reads beyond its end.
   const std::vector<std::uint8_t> input(bytes.begin(), bytes.end());
   LLVMFuzzerTestOneInput(input.data(), input.size());
 }

@@ -1,4 +1,4 @@
-// Which names `using namespace ringlet` brings in: those for programs. Each name in `everyday`
+// The names that `using namespace ringlet` brings in: those for programs. Each name in `everyday`
 // would be ambiguous below if the library declared it in that namespace.
 #include <ringlet/ringlet.hpp>
 
@@ -37,7 +37,7 @@ inline int current() { return 1; }
 using namespace ringlet;
 using namespace everyday;
 
-// Uses all of them, so that each one is looked up.
+// Uses all the names, so that each one is looked up.
 template <class... T>
 constexpr int count(T...) {
   return sizeof...(T);

@@ -1,5 +1,5 @@
-// What a program sees that includes all of ringlet: the echo server of the README serves, its two
-// idioms are sound on both compilers, and a connection costs as little memory as was promised.
+// A program that includes all of ringlet: the README's echo server works, its two idioms are sound
+// on both compilers, and a connection needs as little memory as promised.
 #include <ringlet/ringlet.hpp>
 
 #include <doctest/doctest.h>
@@ -31,7 +31,7 @@ task<> serve(tcp_listener& listener) {
   for (;;) spawn(echo(co_await listener.accept()));
 }
 
-// A coroutine like a task, which remembers how large its frame was.
+// A coroutine like a task that records the size of its frame.
 struct measured_task {
   struct promise_type : task_promise<void> {
     static void* operator new(std::size_t size) {
@@ -57,7 +57,7 @@ measured_task measured_echo(tcp_stream peer) {
 
 TEST_SUITE_BEGIN("ringlet");
 
-TEST_CASE("the echo server of the README sends back what it gets, to many clients at once") {
+TEST_CASE("the README's echo server returns what many clients send at once") {
   on_schedulers([]() -> task<> {
     auto listener = tcp_listener::bind("127.0.0.1:0");
     const auto server = spawn(serve(listener));
@@ -79,12 +79,14 @@ TEST_CASE("the echo server of the README sends back what it gets, to many client
     server.request_kill();
     co_await server.join();
     CHECK(server.result() == outcome::cancelled);
-    // The handlers end by themselves when their peers are gone.
+    // The handlers end when their peers have disconnected.
     while (current_scheduler().fibers().count() > 2) co_await yield();
   });
 }
 
-TEST_CASE("the echo server ends when its listener is closed, and its handlers with the run") {
+TEST_CASE(
+    "the README's echo server ends when its listener is closed, and its handlers end with the "
+    "run") {
   on_schedulers([]() -> task<> {
     auto listener = tcp_listener::bind("127.0.0.1:0");
     const auto server = spawn(serve(listener));

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The chat client in pipes and on a terminal, with chat_server at the other end and with servers
-that do what they should not.
+"""The chat client in pipes and on a terminal, against chat_server and against servers that
+misbehave.
 
 usage: chat_client.py BUILD_ROOT [TEST...]
 """
@@ -27,7 +27,7 @@ AGAIN = r"the server hung up[^;]*; trying again in \d+\.\d s\n"
 
 
 class Member:
-    """A member of a room, on a socket of our own."""
+    """A member of a room, on the test's own socket."""
 
     def __init__(self, server, nick, room):
         self.file = server.connect().makefile("rwb", buffering=0)
@@ -39,7 +39,7 @@ class Member:
         self.file.write(text.encode() + b"\n")
 
     def hear(self, beginning):
-        """Reads on until a line that begins so, and returns it."""
+        """Reads up to a line with this beginning, and returns that line."""
         while True:
             line = self.file.readline().decode()
             if not line:
@@ -75,7 +75,7 @@ class ChatCase(support.Case):
         return sock, sock.makefile("rb")
 
     def welcome(self, nick="a", room="lobby", answer=None):
-        """A connection that has been introduced, and is in the room unless the answer is no."""
+        """A connection with a nickname, in the room unless the answer refuses that."""
         sock, lines = self.accept_lines()
         sock.sendall(b"* welcome: who are you?\n")
         self.assertEqual(lines.readline().decode(), f"{nick}\n")
@@ -200,7 +200,7 @@ class Pipes(ChatCase):
 
 
 class OtherServers(ChatCase):
-    """Servers that are written here."""
+    """Against servers that this script implements."""
 
     def setUp(self):
         super().setUp()
@@ -235,7 +235,7 @@ class OtherServers(ChatCase):
         self.addCleanup(sock.close)
         self.addCleanup(lines.close)
         sock.sendall(b"* welcome: who are you?\n")
-        sock.shutdown(socket.SHUT_WR)  # Or the client would wait for our end.
+        sock.shutdown(socket.SHUT_WR)  # Otherwise the client would wait for the end of our stream.
         self.assert_ends(client, 1, r"write_all: No space left on device\n")
 
     def test_an_unreadable_input_is_reported_without_the_group_around_it(self):
@@ -268,7 +268,7 @@ class OtherServers(ChatCase):
         self.assertEqual(lines.readline(), b"heard\n")
         sock.sendall(b"[lobby] a: heard\n")
         self.assertEqual([lines.readline(), lines.readline()], [b"lost\n", b"/who\n"])
-        # Only when the client has read this may a reset come: it would throw it away.
+        # The reset may come only after the client has read this: it would discard the line.
         while client.process.stdout.readline() != b"[lobby] a: heard\n":
             pass
         client.process.stdin.close()
@@ -364,7 +364,7 @@ class OtherServers(ChatCase):
 
 
 class Screen:
-    """What a terminal shows of the bytes that a program writes: as much of one as libedit uses."""
+    """A terminal emulator: the screen for the bytes of a program, for the controls of libedit."""
 
     def __init__(self, columns):
         self.columns = columns
@@ -426,7 +426,7 @@ def was_built_with_editor():
 
 
 class Terminal(ChatCase):
-    """On a terminal of its own, 60 columns wide."""
+    """On its own terminal, 60 columns wide."""
 
     def setUp(self):
         super().setUp()
@@ -460,7 +460,7 @@ class Terminal(ChatCase):
         if select.select([self.near], [], [], seconds)[0]:
             self.seen += os.read(self.near, 65536)
             end = len(self.seen)
-            while end and self.seen[end - 1] & 0xC0 == 0x80:  # Only whole characters are drawn.
+            while end and self.seen[end - 1] & 0xC0 == 0x80:  # Only complete characters are drawn.
                 end -= 1
             tail = self.seen[end - 1 :] if end else b""
             try:
@@ -544,7 +544,7 @@ class Terminal(ChatCase):
         self.type("\x1b")
         watcher.say("still there?")
         self.see_at_end("[lobby] watcher: still there?", "[lobby]")
-        self.type("\x16")  # Ctrl-V would take the next key, whatever it is.
+        self.type("\x16")  # Ctrl-V would take the next key literally.
         self.type("yes\r")
         watcher.hears("[lobby] a: yes")
 

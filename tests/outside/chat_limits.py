@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The chat server and those who ask too much of it: long lines, floods, silence, crowds.
+"""The chat server under abuse: long lines, floods, silence, crowds.
 
 usage: chat_limits.py BUILD_ROOT [TEST...]
 """
@@ -68,7 +68,7 @@ class Lines(chat_support.Case):
 
 class Rate(chat_support.Case):
     def test_a_flood_is_slowed_down_without_losing_a_line(self):
-        """The burst is 4 seconds of the rate; after it half of that is waited for."""
+        """The burst is 4 seconds of the rate; after it the test waits for half of that."""
         server = self.start_server("--rate", "20")
         alice, bob = self.room_of(server, "lobby", "alice", "bob")
         said = [f"[lobby] alice: {number}" for number in range(100)]
@@ -82,7 +82,7 @@ class Rate(chat_support.Case):
             {line for line in lines if line not in said},
             {"* slow down: 20 lines a second are allowed, the rest wait"},
         )
-        self.assertEqual(bob.fence(), [])  # And bob was not slowed down.
+        self.assertEqual(bob.fence(), [])  # Bob was not slowed down.
 
     def test_a_rate_of_less_than_a_line_in_four_seconds_is_kept(self):
         alice = self.member(self.start_server("--rate", "0.2"), "alice", "lobby")
@@ -94,7 +94,7 @@ class Rate(chat_support.Case):
         self.assertGreater(time.monotonic() - begin, 4)
 
     def test_a_member_that_is_slowed_down_can_be_sent_away(self):
-        server = self.start_server("--rate", "0.01")  # Where each wait is for minutes.
+        server = self.start_server("--rate", "0.01")  # With this rate each wait takes minutes.
         alice = self.member(server, "alice", "lobby")
         alice.say("one", "two")
         alice.expect("* slow down: 0.01 lines a second are allowed, the rest wait")
@@ -110,7 +110,7 @@ class Idle(chat_support.Case):
         server = self.start_server("--idle", "1")
         alice, bob = self.room_of(server, "lobby", "alice", "bob")
         begin = time.monotonic()
-        # Alice reads only. What bob says keeps him, not her; nor do the halves of a line.
+        # Alice only reads. Bob's lines keep him connected, not her; half a line keeps neither.
         alice.send(b"half a line")
         left = threading.Event()
 
@@ -134,22 +134,22 @@ class Idle(chat_support.Case):
     def test_no_member_is_sent_away_by_default(self):
         server = self.start_server()
         alice, bob = self.room_of(server, "lobby", "alice", "bob")
-        time.sleep(1.5)  # Nothing is waited for: this is observed.
+        time.sleep(1.5)  # A fixed time, because nothing may happen in it.
         for each in (alice, bob):
             self.assertEqual(each.fence(), [])
 
 
 class Farewells(chat_support.Case):
     def test_a_member_that_keeps_talking_is_not_cut_off(self):
-        """A connection that is closed while the peer says something may lose what was sent last."""
+        """A connection that is closed while the peer sends may lose the last bytes sent to it."""
         server = self.start_server("--introduction", "1")
         alice = self.member(server, "alice", "lobby")
-        time.sleep(1.5)  # Nothing is waited for: she has been here for longer than newcomers may.
+        time.sleep(1.5)  # A fixed time: she stays longer than newcomers may.
         server.signal(signal.SIGINT)
         self.assertEqual(alice.rest(), [SHUT_DOWN])
         for _ in range(20):
             alice.say("but I was not done")
-            time.sleep(0.01)  # The end would come as a reset, and be told by a later send.
+            time.sleep(0.01)  # The end would arrive as a reset, and a later send would report it.
         alice.sock.close()
         self.assertEqual(server.wait(), 0)
 
@@ -159,7 +159,7 @@ class Farewells(chat_support.Case):
         self.assertEqual(member.rest(), ["* goodbye: you did not say who you are"])
 
     def test_wrong_nicknames_do_not_prolong_the_introduction(self):
-        """Each is answered at once, so that a limit which began anew would never pass."""
+        """Each is answered at once, so that a limit that restarted would never pass."""
         server = self.start_server("--introduction", "1", "--rate", "1000000")
         member = self.member(server)
         member.expect(WELCOME)
@@ -202,7 +202,7 @@ class Crowds(chat_support.Case):
         begin = time.monotonic()
         wait_until(lambda: self.is_served(server), "the place is free")
         if not support.is_sanitized():
-            self.assertLess(time.monotonic() - begin, 0.9)  # It lingers for a second at most.
+            self.assertLess(time.monotonic() - begin, 0.9)  # It lingers for at most a second.
         alice.say("hello")
         alice.expect("* bob has left lobby", "[lobby] alice: hello")
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What an idle member of the chat server costs it in user space.
+"""The user-space memory of the chat server for each idle member.
 
 usage: chat_memory.py BUILD_ROOT [TEST...]
 """
@@ -19,7 +19,7 @@ class Memory(chat_support.Case):
         watcher = self.member(server, "watcher", "lobby")
         for number in range(1000):
             watcher.say(str(number))
-            watcher.line()  # Every buffer has been in use now.
+            watcher.line()  # Every buffer has been used by now.
         few, before = descriptor_count(server.pid), memory_bytes(server.pid)
         members = [self.member(server, f"member{number}") for number in range(MEMBERS)]
         named = memory_bytes(server.pid) - before
@@ -32,7 +32,7 @@ class Memory(chat_support.Case):
         print(f"{talked / MEMBERS:.0f} bytes for each when each has said something")
 
         for each in members:
-            reset(each.sock)  # Leaves no port behind in TIME_WAIT.
+            reset(each.sock)  # A reset leaves no port in TIME_WAIT.
         wait_until(lambda: descriptor_count(server.pid) == few, "the server has closed")
         self.assertEqual(watcher.fence(), [])
         if support.is_sanitized() or not support.is_optimised():

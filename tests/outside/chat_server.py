@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The chat server, as its members meet it: every command, every error, every way to leave.
+"""The chat server from its members' view: every command, every error, every way to leave.
 
 usage: chat_server.py BUILD_ROOT [TEST...]
 """
@@ -19,7 +19,7 @@ HELLO = "/join ROOM lets you talk, /help lists the commands"
 
 
 class OtherPrograms(chat_support.Case):
-    """Clients that know nothing of chatting."""
+    """Generic clients, such as nc."""
 
     TALK = ["alice", "/join lobby", "hello", "/quit"]
     ANSWERS = [
@@ -40,7 +40,7 @@ class OtherPrograms(chat_support.Case):
             *lines, last = self.run_client(*command(self.start_server().port), text=text)
             self.assertEqual(lines, self.ANSWERS)
             self.assertTrue(last.startswith("* goodbye"), last)
-        text = "\n".join(self.TALK[:-1])  # The last line has no end.
+        text = "\n".join(self.TALK[:-1])  # The last line has no line end.
         lines = self.run_client(*command(self.start_server().port), text=text)
         self.assertEqual(lines, self.ANSWERS)
 
@@ -50,7 +50,7 @@ class OtherPrograms(chat_support.Case):
 
     def test_socat_can_chat(self):
         support.skip_unless_installed("socat")
-        # -t: so long it waits for answers when its input has ended.
+        # -t: how long it waits for answers after the end of its input.
         self.check(lambda port: ["socat", "-t", "30", "-", f"TCP:127.0.0.1:{port}"])
 
     def test_netcat_can_chat_line_by_line(self):
@@ -113,7 +113,7 @@ class Names(chat_support.Case):
         member.introduce("alice")
 
     def test_no_break_spaces_are_blanks(self):
-        """They look the same, and a name of nothing else would not be seen at all."""
+        """They all look the same, and a name of nothing else would be invisible."""
         member = self.member(self.start_server())
         member.expect(WELCOME)
         for blank in "\u00a0\u2007\u202f":
@@ -122,7 +122,7 @@ class Names(chat_support.Case):
                 member.expect("* invalid nickname: it has a blank; try another one")
 
     def test_invisible_characters_are_refused_in_names(self):
-        """Otherwise a member could take a name that looks like another one's."""
+        """Otherwise a member could take a name that looks like another member's."""
         member = self.member(self.start_server(), "alice")
         for unseen in "\u00ad\u200b\u200f\u202e\u2060\u2066\ufeff\U000e0041":
             with self.subTest(unseen=f"{ord(unseen):x}"):
@@ -204,7 +204,7 @@ class Rooms(chat_support.Case):
         bob.say("/join lobby")
         bob.expect("* you are in lobby with 1 others")
         alice.expect("* bob has joined lobby")
-        bob.say("/join #2")  # Leaves the other one.
+        bob.say("/join #2")  # Leaves the other room.
         bob.expect("* you are in #2 with 0 others")
         alice.expect("* bob has left lobby")
         alice.say("/join #2", "/join #2")
@@ -294,7 +294,7 @@ class Rooms(chat_support.Case):
         self.assertEqual(alice.join("two"), [])
         bob = self.member(server, "bob", "two")
         alice.expect("* bob has joined two")
-        bob.say("/join three")  # Whereas this would be the second room.
+        bob.say("/join three")  # This would be the second room.
         bob.expect("* there are too many rooms: join one that /rooms lists")
         self.assertEqual(alice.fence(), [])
 
@@ -355,7 +355,7 @@ class History(chat_support.Case):
         alice.expect("* bob has joined lobby")
 
     def test_a_long_history_leaves_room_for_later_lines(self):
-        """More than a member's queue takes, which has limits in lines and in bytes."""
+        """More than a member's queue accepts, which is limited in lines and in bytes."""
         for count, text in [(1500, "x"), (300, "x" * 4000)]:
             with self.subTest(lines=count):
                 server = self.start_server("--history", "1000", "--rate", "100000")
@@ -441,7 +441,7 @@ class Commands(chat_support.Case):
 
 
 class Packets(chat_support.Case):
-    """Where the packets of a stream begin and end means nothing."""
+    """The boundaries of packets have no meaning."""
 
     TALK = "alïce\r\n/join lobby\nhellö 日本\r\n/leave\n".encode()
     ANSWERS = [
@@ -462,7 +462,7 @@ class Packets(chat_support.Case):
         member, other = self.member(server), self.member(server, "other")
         for byte in self.TALK:
             member.send(bytes([byte]))
-            # By the time of this answer the server has seen that byte alone.
+            # When this answer arrives, the server has read that byte alone.
             self.assertEqual(other.fence(), [])
         member.expect(*self.ANSWERS)
 
@@ -483,7 +483,7 @@ class Packets(chat_support.Case):
 
 
 class Leaving(chat_support.Case):
-    """However a member leaves, the room is told once, and the name is free again."""
+    """However a member leaves, the room is notified once, and the name becomes free."""
 
     def setUp(self):
         super().setUp()
@@ -511,7 +511,7 @@ class Leaving(chat_support.Case):
 
     def test_a_close_is_seen_by_the_room(self):
         self.alice.say("bye")
-        self.alice.line()  # Else closing would be a reset.
+        self.alice.line()  # Otherwise closing would send a reset.
         self.alice.sock.close()
         self.bob.expect("[lobby] alice: bye")
         self.check_left()
@@ -551,7 +551,7 @@ time.sleep(1000)
         self.check_left()
 
     def test_members_in_no_room_leave_unnoticed(self):
-        """The room is not told of members that were in no room."""
+        """No room is notified of members that were in none."""
         for steps in ([], ["carol"], ["carol", "/join lobby2", "/leave"]):
             for way in (reset, socket.socket.close):
                 other = self.member(self.server)
@@ -569,7 +569,7 @@ time.sleep(1000)
         return self.bob.line() == f"* there is no {name}"
 
     def test_many_members_may_leave_at_once(self):
-        """Half of them by a reset, while the other half say something."""
+        """Half of them leave by a reset while the other half send lines."""
         names = [f"m{number}" for number in range(200)]
         crowd = [self.member(self.server, name, "lobby") for name in names]
         self.bob.expect(*(f"* {name} has joined lobby" for name in names))
@@ -591,7 +591,7 @@ time.sleep(1000)
 
 
 class Ending(chat_support.Case):
-    """The server ends: every member is told, and gets what is queued."""
+    """The server ends: every member is notified, and receives its queue."""
 
     def assert_ends(self, server, status):
         self.assertEqual(server.wait(), status, server.stderr)
@@ -644,7 +644,7 @@ class Ending(chat_support.Case):
         self.assert_ends(server, 0)
 
     def test_newcomers_do_not_hold_the_server(self):
-        """Whether they are still served or not: nothing goes wrong, and the end does not wait."""
+        """Served or not, they cause no error and do not delay the end."""
         server = self.start_server()
         alice = self.member(server, "alice")
         for number in (signal.SIGSTOP, signal.SIGINT):

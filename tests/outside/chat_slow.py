@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The chat server and those that do not keep up: members that do not read, or too slowly, and for
-whom no other waits; and the server itself, when it is asked to hand out more than it can.
+"""The chat server under overload: members that do not read, or too slowly, and delay no others; and
+the server itself, when it has to deliver more than it can.
 
 usage: chat_slow.py BUILD_ROOT [TEST...]
 """
@@ -21,20 +21,20 @@ NO_LIMIT = ("--rate", "1000000")
 
 
 def system_takes():
-    """Bytes that the system keeps for a connection whose peer does not read: not more than that."""
+    """The most bytes that the system keeps for a connection whose peer does not read."""
     text = pathlib.Path("/proc/sys/net/ipv4/tcp_wmem").read_text()
     return int(text.split()[2])
 
 
 class Pump:
-    """Says numbered lines as fast as `readers` read them, who get all of them and nothing else."""
+    """Sends numbered lines as fast as `readers` read them; they get exactly these lines."""
 
     WINDOW = 50
 
     def __init__(self, case, sender, readers):
         self.case, self.sender, self.readers = case, sender, readers
         self.count = 0
-        self.longest = 0  # Seconds until all of them had read what was said at once.
+        self.longest = 0  # Seconds until all readers had read each burst.
 
     def say(self, count, text):
         while count > 0:
@@ -49,7 +49,7 @@ class Pump:
 
 
 class Slow(chat_support.Case):
-    """A member that does not read. It never slows other members down."""
+    """A member that does not read. It never delays other members."""
 
     TEXT = "x" * 3000
     # A wait for a slow member would last until it is dropped, which takes 5 s.
@@ -68,12 +68,12 @@ class Slow(chat_support.Case):
         return slow
 
     def fill(self, text=None):
-        """Talks until the system, and then the queue, take no more."""
+        """Sends until first the system's buffer and then the queue are full."""
         text = text or self.TEXT
         self.pump.say((system_takes() + 600_000) // len(text), text)
 
     def wait_until_dropped(self, name):
-        """While other members keep talking, once in a while."""
+        """Other members send a line now and then."""
         begin = time.monotonic()
         while True:
             self.alice.say("and?")
@@ -95,7 +95,7 @@ class Slow(chat_support.Case):
         self.assertLess(self.pump.longest, self.DELAY_MAX)
         waited = self.wait_until_dropped("slow")
         if not support.is_sanitized():
-            self.assertGreater(waited, 3)  # 5 s, less what it took to fill the queue.
+            self.assertGreater(waited, 3)  # 5 s, minus the time it took to fill the queue.
         *lines, last = slow.rest()
         self.assertEqual(last, SLOW)
         self.assertEqual(
@@ -125,7 +125,7 @@ class Slow(chat_support.Case):
                 if text == self.TEXT:
                     self.fill()
                 else:
-                    # The system is filled first; then what takes more lines than bytes.
+                    # Fills the system's buffer, then the queue, by the number of lines.
                     self.pump.say((system_takes() + 100_000) // 3000, self.TEXT)
                     self.pump.say(5000, text)
                 said = range(first, self.pump.count)
@@ -139,8 +139,8 @@ class Slow(chat_support.Case):
                     each.expect("[lobby] slow: I am back", "* slow has left lobby")
 
     def read_on(self, slow, count):
-        """Until `count` lines are accounted for: the numbers of those that came, and how many are
-        said to have been left out."""
+        """Reads until `count` lines are accounted for. Returns the numbers of those that arrived,
+        and how many the server reports as left out."""
         numbers, missing = [], 0
         while len(numbers) + missing < count:
             line = slow.line()
@@ -155,12 +155,12 @@ class Slow(chat_support.Case):
         return numbers, missing
 
     def test_a_member_that_always_reads_a_little_stays_and_delays_no_other(self):
-        """It is always behind, because the room says twice as much as it reads. The system
-        takes more once half of its buffer is free, and this reads enough for that, in time."""
+        """It is always behind, because the room sends twice as much as it reads. The system
+        accepts more once half of its buffer is free, and the member reads enough for that."""
         slow = self.enter("slow")
         self.fill()
         begin = time.monotonic()
-        while time.monotonic() - begin < 7:  # More than the 5 s without anything.
+        while time.monotonic() - begin < 7:  # Longer than the 5 s of the limit.
             support.receive_exactly(slow.sock, 500_000)
             self.pump.say(1_000_000 // len(self.TEXT), self.TEXT)
             time.sleep(0.2)
@@ -213,7 +213,7 @@ class Slow(chat_support.Case):
         slow.sock.close()
 
     def test_a_slow_member_reads_on_after_the_server_has_ended(self):
-        """What was queued is delivered."""
+        """The queued lines are delivered."""
         slow = self.enter("slow")
         count = (system_takes() // 2 + 300_000) // 3000
         self.pump.say(count, self.TEXT)
@@ -227,14 +227,14 @@ class Slow(chat_support.Case):
 
 
 class Stayer:
-    """Talks as fast as it can, and reads as fast as it can."""
+    """Sends and reads as fast as it can."""
 
     def __init__(self, member, lines):
         self.sock = member.sock
         self.name = member.name
         self.unsent = memoryview("".join(f"{line}\n" for line in lines).encode())
         self.parts = []
-        self.count = 0  # Lines that have come.
+        self.count = 0  # Lines received so far.
 
     def events(self):
         return selectors.EVENT_READ | (selectors.EVENT_WRITE if self.unsent else 0)
@@ -252,9 +252,9 @@ class Stayer:
 
 
 class Passer:
-    """Comes, says one line, and goes; it reads, too."""
+    """Joins, sends one line, and leaves; it also reads."""
 
-    LINES = 3  # That those who stay hear of it.
+    LINES = 3  # The remaining members see it leave.
 
     def __init__(self, server, name):
         self.sock = server.connect()
@@ -267,11 +267,11 @@ class Passer:
         try:
             return bool(self.sock.recv(1 << 18))
         except ConnectionResetError:
-            return False  # It did not get all in the 3 s that a leaving member has.
+            return False  # It did not receive everything in the 3 s that a leaving member has.
 
 
 class Saturation(chat_support.Case):
-    """More is said than the server can hand out, and all read as fast as they can."""
+    """The members send more than the server can deliver, and read as fast as they can."""
 
     MEMBERS = 20
     LINES = 200 if support.FAST else 1000

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""A storm in the chat server: a thousand members join, leave, talk, are renamed and vanish at
-random, and two witnesses in each room see every line once, in order, as it was said.
+"""A storm in the chat server: a thousand members join, leave, talk, are renamed and disconnect at
+random, and two witnesses in each room see every line once, in order and unchanged.
 
 usage: chat_storm.py BUILD_ROOT [--seconds N] [TEST...]
 
-What a member has sent is known, and so is the room in which each of its lines is said. Nothing of
-that may be missing, unless it has closed its connection without waiting for the end: then what came
-last may be. No member is dropped or misses a line, because all of them read.
+The test records the lines of each member and the room of each line. No line may be missing, except
+the last ones of a member that closed its connection without waiting for the end. No member is
+dropped or misses a line, because all of them read.
 """
 
 import collections
@@ -28,14 +28,14 @@ SEED = 20
 MEMBERS = 200 if support.FAST else 1000
 ROOMS = [f"room{number}" for number in range(20)]
 SAID = re.compile(r"\[(room\d+)\] (\S+): (\d+)\.(\d+) ")
-ACTIONS_AT_ONCE = 50  # Then all that has come is read.
+ACTIONS_AT_ONCE = 50  # Then everything that has arrived is read.
 
 seconds = 5
 
 
 class Guest:
-    """Knows what it has said, where, and by which name. It does something when the server has dealt
-    with what it did before: so the storm is as strong as the server can take, and no stronger."""
+    """Records its lines with room and name. It acts when the server has answered its previous
+    action, so the storm is exactly as strong as the server can handle."""
 
     def __init__(self, storm, number):
         self.storm = storm
@@ -58,13 +58,13 @@ class Guest:
         self.wait()
 
     def wait(self):
-        """Until the server has answered this, and thus all that was sent before."""
+        """A command whose answer shows that the server has handled everything sent before."""
         self.fences += 1
         self.fence = f"no such command: /fence{self.fences};".encode()
         self.send(f"/fence{self.fences}")
 
     def send(self, *lines):
-        """What the system does not take at once is sent when it does."""
+        """Bytes that the system does not accept at once are sent later."""
         self.unsent += "".join(f"{line}\n" for line in lines).encode()
         self.flush()
 
@@ -152,7 +152,7 @@ class Guest:
 
 
 class Witness(chat_support.Member):
-    """Stays in its room, and keeps what it hears."""
+    """Stays in its room, and records every line."""
 
     def __init__(self, storm, room, name):
         super().__init__(storm.server, name, room)
@@ -178,7 +178,7 @@ class Storm(chat_support.Case):
         self.is_over = False
 
     def replace(self, guest):
-        """It has left; another one comes."""
+        """A guest has left; another one joins."""
         self.guests.remove(guest)
         self.gone.append(guest)
         if not self.is_over:
@@ -246,7 +246,7 @@ class Storm(chat_support.Case):
             self.assertLess(time.monotonic() - last, support.DEADLINE, "some do not get away")
 
     def check(self, heard):
-        """Against what the guests know to have said."""
+        """Compares with the records of the guests."""
         guests = {guest.number: guest for guest in self.gone}
         found = collections.defaultdict(list)
         count = 0

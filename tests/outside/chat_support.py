@@ -1,8 +1,8 @@
-"""What the scripts about the chat server share: members, as people at a terminal see the server.
+"""What the scripts about the chat server share: members that see what a user at a terminal sees.
 
 Nothing here sleeps to wait for something: a member waits for a line, or for the end of its stream.
-That a line does not come is shown by a fence: lines arrive in the order in which the server made
-them, so whatever was to come has come before the answer to a command given afterwards.
+A fence shows that a line does not come: lines arrive in the order in which the server made them, so
+every earlier line arrives before the answer to a later command.
 """
 
 import collections
@@ -15,12 +15,12 @@ SHUT_DOWN = "* goodbye: the server shuts down"
 
 
 class Member:
-    """One connection. With a name it has introduced itself, and read the answer."""
+    """One connection. With a name it has sent its nickname and read the answer."""
 
     def __init__(self, server, name=None, room=None, receive_buffer=None):
         self.sock = server.connect(receive_buffer=receive_buffer)
         self.name = name
-        self.lines = collections.deque()  # That have come and were not taken yet.
+        self.lines = collections.deque()  # Received and not yet taken.
         self.unfinished = b""
         self.fences = 0
         if name is not None:
@@ -64,7 +64,7 @@ class Member:
                 raise AssertionError(f"{self.name}: expected {line!r}, got {got!r}")
 
     def lines_before(self, last):
-        """What comes before that line, which is read, too."""
+        """The lines before that line, which is read as well."""
         lines = []
         while (line := self.line()) != last:
             if line is None:
@@ -73,7 +73,7 @@ class Member:
         return lines
 
     def fence(self):
-        """What has come by now."""
+        """The lines that have arrived by now."""
         self.fences += 1
         self.say(f"/fence{self.fences}")
         return self.lines_before(
@@ -81,7 +81,7 @@ class Member:
         )
 
     def rest(self):
-        """All lines until the server ends the connection in an orderly way."""
+        """All lines until the server closes the connection without a reset."""
         while self.receive():
             pass
         lines = [line.decode() for line in self.lines]
@@ -94,7 +94,7 @@ class Member:
         self.name = name
 
     def join(self, room):
-        """What is told on joining, but for the last line."""
+        """The answer to joining, except for the last line."""
         self.say(f"/join {room}")
         lines = []
         while not (line := self.line()).startswith(f"* you are in {room} with "):
@@ -105,7 +105,7 @@ class Member:
 class Case(support.Case):
     """A test of the chat server."""
 
-    status_after_request = 0  # It says goodbye to its members, and ends by itself.
+    status_after_request = 0  # The server says goodbye to its members, and exits by itself.
 
     def setUp(self):
         if not support.program_path("chat_server").exists():
@@ -125,7 +125,7 @@ class Case(support.Case):
         return made
 
     def room_of(self, server, room, *names):
-        """Members of these names, each of whom has seen the later ones come."""
+        """Members with these names, each of which has seen the later ones join."""
         made = [self.member(server, name, room) for name in names]
         for index, member in enumerate(made):
             member.expect(*(f"* {name} has joined {room}" for name in names[index + 1 :]))

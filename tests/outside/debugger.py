@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""ringlet_dump() can be called from gdb in a program that uses run_main(): in one that runs, in one
-that gdb has started, and also where the linker drops what is not used.
+"""ringlet_dump() can be called from gdb in a program that uses run_main(): in a running one, in one
+that gdb has started, and also where the linker drops unused functions.
 
 usage: debugger.py BUILD_ROOT [TEST...]
 """
@@ -22,7 +22,7 @@ int main() { return ringlet::run_main(nothing()); }
 
 
 def gdb(*arguments, commands):
-    """What gdb and the program that it runs say, when it has been given these commands."""
+    """The output of gdb, with these commands, and of the program that it runs."""
     support.skip_unless_installed("gdb")
     words = ["gdb", "-nx", "-batch", "-iex", "set debuginfod enabled off"]
     for command in commands:
@@ -55,8 +55,8 @@ class Debugger(support.Case):
         self.assertRegex(said, r"\nfiber 2: running\n")
 
     def test_linkers_that_drop_unused_functions_keep_ringlet_dump(self):
-        """Each function is a section of its own, and run.cpp the only part of the library: what
-        that refers to is left open, because nothing runs here."""
+        """Each function has its own section, and run.cpp is the only part of the library: its
+        references stay undefined, because nothing runs here."""
         command, folder = support.test_compiler()
         source = pathlib.Path(__file__).resolve().parents[2] / "sched" / "scheduler" / "run.cpp"
         with tempfile.TemporaryDirectory() as made:

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Misuse that the compiler refuses: its first error is a sentence of ringlet that names the cure.
+"""Misuse that the compiler refuses: its first error is a message of ringlet with the remedy.
 
-Each case is compiled as the tests of sched are, without making code. The headers are precompiled
-once: reading them anew takes a second for each of some fifty cases.
+Each case is compiled like the tests of sched, without generating code. The headers are precompiled
+once, because parsing them takes a second for each of some fifty cases.
 
 usage: does_not_compile.py BUILD_ROOT [TEST...]
 """
@@ -50,7 +50,7 @@ class DoesNotCompile(support.Case):
         return errors[0] if errors else ""
 
     def test_correct_code_compiles(self):
-        """Or nothing below would prove anything."""
+        """Otherwise the cases below would prove nothing."""
         self.assertEqual(self.first_error("""
             task<> work() { co_return; }
             task<> right(scheduler_handle here) {
@@ -78,8 +78,8 @@ class DoesNotCompile(support.Case):
         self.assertIn("await that in this fiber, or call run() in the function", error)
 
     def assert_refused(self, statements, cure):
-        """In them POOL stands for a pool whose member is called, GROUP ... END for the body of a
-        group that calls a member of it."""
+        """POOL stands for a pool whose member is called, GROUP ... END for the body of a group
+        that calls a member of the group."""
         statements = statements.replace("POOL ", "pool(3).").replace("END", "co_return; });")
         statements = statements.replace("GROUP ", "co_await with_group("
                                         "[&](task_group& g) -> task<> { g.")

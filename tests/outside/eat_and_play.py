@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Two fibers on one thread: the order of what they print, and that the times do not add up.
+"""Two fibers on one thread: the order of their output, and that their times do not add up.
 
 usage: eat_and_play.py BUILD_ROOT [TEST...]
 """
@@ -27,7 +27,7 @@ class EatAndPlay(support.Case):
         output = program.process.stdout.read().decode()
         self.assertEqual(program.wait(), 0)
         passed = time.monotonic() - begin
-        # On a machine that is busy with other things it may say 1.6 s.
+        # A busy machine may need 1.6 s.
         said = re.search(r"^(\d+\.\d) s passed", output, re.M)
         self.assertIsNotNone(said, output)
         self.assertEqual(output.replace(said[1], "1.5", 1), EXPECTED)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The echo client in pipes, with files and on a terminal, and when its server goes.
+"""The echo client in pipes, with files and on a terminal, and when its server disconnects.
 
 usage: echo_client.py BUILD_ROOT [TEST...]
 """
@@ -47,7 +47,7 @@ class Pipes(ClientCase):
         self.assert_ends(client, 0)
 
     def test_an_answer_comes_before_the_next_question(self):
-        """Nothing is held back until there is more of it."""
+        """Output is not held back until there is more of it."""
         client = self.start_client(self.server.port, stdin=PIPE, bufsize=0)
         for number in range(200):
             line = f"line {number}\n".encode()
@@ -125,7 +125,7 @@ class Pipes(ClientCase):
         self.assert_ends(client, 1, r"standard input: Is a directory\n")
 
     def test_a_closed_input_ends_the_client(self):
-        """The next descriptor that is opened, a socket even, must not be taken for it."""
+        """A descriptor that is opened later, even a socket, must not be used as standard input."""
         client = self.start_client(self.server.port, preexec_fn=lambda: os.close(0))
         self.assert_ends(client, 1, r"standard input: Bad file descriptor\n")
 
@@ -139,7 +139,7 @@ class Pipes(ClientCase):
         self.assertEqual(client.wait(), 1)
 
     def test_shared_descriptors_stay_blocking(self):
-        """Input and output are shared with the shell and with what else it has started."""
+        """Input and output are shared with the shell and its other programs."""
         reader, writer = os.pipe()
         try:
             client = self.start_client(self.server.port, stdin=reader)
@@ -154,14 +154,14 @@ class Pipes(ClientCase):
 
 
 class Terminal(ClientCase):
-    """On a terminal of its own, with echo_server at the other end."""
+    """On its own terminal, with echo_server at the other end."""
 
     def setUp(self):
         self.server = self.start_server()
         self.near, self.far = support.open_terminal()
         self.addCleanup(os.close, self.near)
         self.addCleanup(os.close, self.far)
-        # What is typed is not shown, so that all that is seen comes from the server.
+        # The terminal does not echo, so all its output comes from the server.
         modes = termios.tcgetattr(self.far)
         modes[3] &= ~termios.ECHO
         termios.tcsetattr(self.far, termios.TCSANOW, modes)
@@ -210,7 +210,7 @@ class Terminal(ClientCase):
 
 
 class OtherServers(ClientCase):
-    """With a server at the other end that is written here, and does what it must not."""
+    """Against a misbehaving server that this script implements."""
 
     def setUp(self):
         self.listen()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The echo server, as its clients meet it: what they send comes back, whatever they do.
+"""The echo server from its clients' view: it returns what they send, whatever they do.
 
 usage: echo_server.py BUILD_ROOT [TEST...]
 """
@@ -17,7 +17,7 @@ import support
 from support import DEADLINE, descriptor_count, memory_bytes, receive_all, reset, wait_until
 
 MIB = 1 << 20
-BUFFER = 16 * 1024  # What one receive() yields at most, see engine_options.
+BUFFER = 16 * 1024  # The most that one receive() returns: see engine_options.
 
 
 def size_of_the_big_one():
@@ -39,7 +39,7 @@ class Numbered:
 
 
 class OtherPrograms(support.Case):
-    """Clients that know nothing of ringlet."""
+    """Generic clients, such as nc and curl."""
 
     def run_client(self, *command, text):
         done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=DEADLINE)
@@ -136,7 +136,7 @@ class Echo(support.Case):
 
 class Endings(support.Case):
     def test_a_client_may_half_close_first(self):
-        """It reads everything that is still on its way, and then the end of the stream."""
+        """The client reads everything that is still in transit, and then the end of the stream."""
         server = self.start_server()
         with server.connect() as sock:
             data = os.urandom(100_000)
@@ -145,7 +145,7 @@ class Endings(support.Case):
             self.assertEqual(receive_all(sock), data)
 
     def test_a_client_may_close_its_reading_side_first(self):
-        """A peer that reads no more is still read from, and its connection ends with its writes."""
+        """The server still reads from a peer that stopped reading, until the peer stops writing."""
         server = self.start_server()
         idle = descriptor_count(server.pid)
         with server.connect() as sock:
@@ -174,7 +174,7 @@ class Endings(support.Case):
             for size in (0, 1, 5000, 300_000):
                 for _ in range(20):
                     sock = server.connect()
-                    sock.settimeout(0)  # What does not fit is not sent.
+                    sock.settimeout(0)  # The rest, which does not fit, is not sent.
                     try:
                         sock.send(bytes(size))
                     except BlockingIOError:
@@ -197,7 +197,7 @@ class Endings(support.Case):
         # That standard error is empty is checked at the end of every test.
 
     def test_peers_that_never_read_cost_only_their_buffer(self):
-        """More of them than the server has buffers to lend, so it also runs on private ones."""
+        """More peers than the server has buffers to lend, so it also uses private memory."""
         server = self.start_server()
         with server.connect() as bystander:
             for _ in range(2000):
@@ -218,7 +218,7 @@ class Endings(support.Case):
             self.assert_echoes(bystander, b"and now?")
 
     def fill(self, socks):
-        """Sends on all of them until none takes more."""
+        """Sends on all sockets until none accepts more."""
         with selectors.DefaultSelector() as selector:
             for sock in socks:
                 sock.settimeout(0)
@@ -232,7 +232,7 @@ class Endings(support.Case):
 
 
 class Start(support.Case):
-    """What cannot work is said at once, in one sentence, and ends with a status."""
+    """An option that cannot work prints one line at once, and gives an exit status."""
 
     def assert_refuses(self, *arguments, status, says):
         server = self.start("echo_server", *arguments)
@@ -278,7 +278,7 @@ class Start(support.Case):
             with self.subTest(name=name), open("/dev/full", "wb") as full:
                 server = self.start(name, "--port", "0", stdout=full)
                 self.assertEqual(server.wait(), 1)
-                self.assertRegex(server.stderr, "the port cannot be told.*No space left")
+                self.assertRegex(server.stderr, "cannot print the port.*No space left")
 
     def test_a_free_port_that_is_not_read_ends_the_server(self):
         for name in ("echo_server", "chat_server"):
@@ -287,7 +287,7 @@ class Start(support.Case):
             with self.subTest(name=name), os.fdopen(writer, "wb") as unread:
                 server = self.start(name, "--port", "0", stdout=unread)
                 self.assertEqual(server.wait(), 1)
-                self.assertRegex(server.stderr, "the port cannot be told.*Broken pipe")
+                self.assertRegex(server.stderr, "cannot print the port.*Broken pipe")
 
     def test_help_shows_the_options(self):
         server = self.start("echo_server", "--help")

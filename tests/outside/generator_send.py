@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Generators as a program: what it prints is what its head comment says.
+"""Generators as a program: its output matches its head comment.
 
 usage: generator_send.py BUILD_ROOT [TEST...]
 """

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Groups and limits as a program: what it prints is what its head comment says.
+"""Groups and limits as a program: its output matches its head comment.
 
 usage: groups_and_deadlines.py BUILD_ROOT [TEST...]
 """

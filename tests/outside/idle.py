@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""A server with nothing to do does nothing: no system call, no CPU, no wake-up, for ten seconds.
-And the kernel does not count it as waiting for a disk.
+"""An idle server does nothing for ten seconds: no system call, no CPU time, no wake-up. And the
+kernel does not count it as waiting for a disk.
 
 usage: idle.py BUILD_ROOT [TEST...]
 """
@@ -18,7 +18,7 @@ OBSERVED = 1 if support.FAST else 10
 
 class Idle(support.Case):
     def test_an_idle_server_does_nothing(self):
-        """With connections that are open, one that waits since its begin, one that has spoken."""
+        """With open connections: one that has never sent anything, and one that has."""
         server, traced = self.start_server(), self.start_server()
         socks = []
         for each in (server, traced):
@@ -33,7 +33,7 @@ class Idle(support.Case):
         switches = context_switches(server.pid)
         used = support.cpu_seconds(server.pid)
         called = calls() if calls else None
-        time.sleep(OBSERVED)  # Nothing is waited for: this is observed.
+        time.sleep(OBSERVED)  # A fixed time, because nothing may happen in it.
         self.assertEqual(context_switches(server.pid), switches)
         if not support.is_sanitized():
             self.assertEqual(support.cpu_seconds(server.pid), used)
@@ -44,7 +44,7 @@ class Idle(support.Case):
             sock.close()
 
     def trace(self, server):
-        """Traces its first thread. Returns a function that reads what was traced so far."""
+        """Traces its first thread. Returns a function that reads the trace so far."""
         try:
             support.skip_unless_traceable()
         except support.unittest.SkipTest as reason:
@@ -58,7 +58,7 @@ class Idle(support.Case):
         def read():
             return pathlib.Path(log.name).read_text()
 
-        # The system call that was interrupted to attach is begun again, and then seen.
+        # Attaching interrupts a system call, which is restarted and then traced.
         sleeps = {"uring": "io_uring_enter(", "epoll": "epoll_"}[support.engine_of(server.pid)]
         wait_until(lambda: sleeps in read() or not strace.is_running(), "strace attaches")
         self.assertTrue(strace.is_running(), strace.stderr)
@@ -66,12 +66,11 @@ class Idle(support.Case):
 
 
 class Waiting(support.Case):
-    """A thread that waits in io_uring used to count as waiting for a disk: the time that its
-    processor had nothing to do was charged as iowait, and monitors took an idle server for a busy
-    one.
+    """A thread that waits in io_uring used to count as waiting for a disk: the idle time of its
+    processor was accounted as iowait, and monitors took an idle server for a busy one.
 
-    The test looks at how many threads wait like that at a moment, on all processors. Other
-    programs may do so now and then, so what counts is whether a thread does all the time."""
+    The test samples how many threads wait like that, on all processors. Other programs may do so
+    now and then, so the test checks whether a thread does so all the time."""
 
     def test_idleness_is_not_charged_as_waiting_for_a_disk(self):
         self.skip_unless_it_would_be_seen()
@@ -83,7 +82,7 @@ class Waiting(support.Case):
             wait_until(lambda: not a_thread_waits_for_a_disk(), "the server is not counted")
 
     def skip_unless_it_would_be_seen(self):
-        """Shows the opposite with a server that may not ask the kernel for better."""
+        """Shows the opposite with a server that may not use IORING_FEAT_NO_IOWAIT."""
         if support.ring_refusal():
             self.skipTest("io_uring is refused, so it cannot be shown what would be seen")
         if a_thread_waits_for_a_disk():
@@ -107,7 +106,7 @@ def can_leave_out_iowait():
 
 
 def a_thread_waits_for_a_disk():
-    """Looks for 0.2 s, which is observed and not waited for."""
+    """Samples for a fixed 0.2 s."""
     moments = 40
     waited = 0
     for _ in range(moments):

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""The examples when the system has no more to give: descriptors that run out, system calls that
-fail.
+"""The examples when the system is out of resources: no free descriptors, system calls that fail.
 
 usage: limits.py BUILD_ROOT [TEST...]
 """
@@ -37,7 +36,7 @@ class Descriptors(support.Case):
         )
 
     def answered(self, socks, seconds):
-        """Those that get an answer within that time, while more of them may come."""
+        """The clients that get an answer within that time, while more may connect."""
         return select.select(socks, [], [], seconds)[0]
 
     def test_connections_wait_until_others_close(self):
@@ -62,7 +61,7 @@ class Descriptors(support.Case):
         self.assert_serves(server)
 
     def test_a_connection_that_closes_makes_room_for_another_at_once(self):
-        """Not after the pause, which is by then as long as it gets."""
+        """Not after the pause, which has reached its maximum by then."""
         server = self.start_limited()
         waiting = [server.connect() for _ in range(self.LIMIT + 20)]
         for sock in waiting:
@@ -91,7 +90,7 @@ class Descriptors(support.Case):
         socks = [server.connect() for _ in range(self.CLIENTS)]
         wait_until(lambda: "ringlet: accept" in server.stderr, "no descriptor is left")
         begin, used = time.monotonic(), cpu_seconds(server.pid)
-        time.sleep(0.5 if support.FAST else 2)  # Nothing is waited for: this is observed.
+        time.sleep(0.5 if support.FAST else 2)  # A fixed time, over which CPU use is measured.
         share = (cpu_seconds(server.pid) - used) / (time.monotonic() - begin)
         print(f"without descriptors: {100 * share:.1f} % CPU")
         self.assertLess(share, 0.05)
@@ -122,7 +121,7 @@ class Descriptors(support.Case):
 
 
 class InjectedFailures:
-    """A system call of the engine fails now and then, as it may: strace sees to it."""
+    """strace makes the engine's system calls fail now and then, as the kernel may."""
 
     engine = ""
 
@@ -130,7 +129,7 @@ class InjectedFailures:
         support.skip_unless_named(self.engine)
 
     def start_injected(self, *faults, complaints=""):
-        """A server whose calls fail as said, each in the form CALL:error=...:when=..."""
+        """A server whose calls fail as given, each in the form CALL:error=...:when=..."""
         injections = [word for fault in faults for word in ("-e", f"inject={fault}")]
         self.calls = [fault.partition(":")[0] for fault in faults]
         self.log = tempfile.NamedTemporaryFile()
@@ -191,7 +190,7 @@ class InjectedIntoEpoll(InjectedFailures, support.Case):
         self.check("epoll_pwait2:error=EINTR:when=2+3")
 
     def test_an_old_kernel_sleeps_in_milliseconds(self):
-        """Before Linux 5.11 there is no epoll_pwait2(2); an old seccomp filter does not know it."""
+        """Linux before 5.11 has no epoll_pwait2(2), and an old seccomp filter may deny it."""
         for error in ("ENOSYS", "EPERM"):
             with self.subTest(error=error):
                 self.check(f"epoll_pwait2:error={error}")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What an idle connection that has spoken once costs the server in user space.
+"""The user-space memory of the server for each idle connection that has sent data once.
 
 usage: memory.py BUILD_ROOT [TEST...]
 """
@@ -9,7 +9,7 @@ from support import descriptor_count, memory_bytes, reset, wait_until
 
 CONNECTIONS = 2000 if support.FAST else 10_000
 BYTES_EACH_MAX = 600
-# The epoll engine remembers each descriptor in 24 bytes of its own; io_uring does it in the kernel.
+# The epoll engine keeps 24 bytes for each descriptor; io_uring keeps them in the kernel.
 EPOLL_SLOT_BYTES = 24
 
 
@@ -22,7 +22,7 @@ class Memory(support.Case):
             limit += EPOLL_SLOT_BYTES
         with server.connect() as sock:
             for _ in range(5000):
-                self.assert_echoes(sock, b"x" * 64)  # Every buffer has been in use now.
+                self.assert_echoes(sock, b"x" * 64)  # Every buffer has been used by now.
             few, before = descriptor_count(server.pid), memory_bytes(server.pid)
             socks = [server.connect() for _ in range(CONNECTIONS)]
             for each in socks:
@@ -31,10 +31,10 @@ class Memory(support.Case):
             print(f"{grown / CONNECTIONS:.0f} bytes for each of {CONNECTIONS} idle connections")
 
             for each in socks:
-                reset(each)  # Leaves no port behind in TIME_WAIT.
+                reset(each)  # A reset leaves no port in TIME_WAIT.
             wait_until(lambda: descriptor_count(server.pid) == few, "the server has closed")
             self.assert_echoes(sock, b"still there?")
-            # The second time it takes no more, though some was given back to the system in between.
+            # The second time needs no more, although the server returned some memory in between.
             socks = [server.connect() for _ in range(CONNECTIONS)]
             for each in socks:
                 self.assert_echoes(each, b"x" * 64)

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Where io_uring is refused the same echo server answers the same clients on epoll, and one line on
-standard error says which call failed, who refused it, and what would allow it.
+"""Where io_uring is refused, the echo server answers the same clients on epoll, and one line on
+standard error says which call failed, what refused it, and what would allow it.
 
 The refusals are real: seccomp filters like those of containers, a limit on locked memory, and
-system calls that strace makes fail. RINGLET_ENGINE is set by the tests.
+system calls that strace makes fail. The tests set RINGLET_ENGINE.
 
 usage: refusal.py BUILD_ROOT [TEST...]
 """
@@ -33,7 +33,7 @@ class RefusalCase(support.Case):
             self.skipTest(f"io_uring is refused without us, too: {os.strerror(refused)}")
 
     def start_on(self, engine, complaints="", **options):
-        """A server that turns out to be on this engine, and says nothing but `complaints`."""
+        """A server that uses this engine, and prints only `complaints`."""
         options.setdefault("env", environment())
         server = self.start_server(complaints=complaints, **options)
         self.assertEqual(support.engine_of(server.pid), engine, server.stderr)
@@ -41,7 +41,7 @@ class RefusalCase(support.Case):
         return server
 
     def assert_answers_many(self, server):
-        """Each client gets its own bytes, and so do those of the load generator, where it is."""
+        """Each client gets its own bytes, and so do those of the load generator, if built."""
         socks = [server.connect() for _ in range(CLIENTS)]
         texts = [f"client {number} ".encode() * 100 for number in range(CLIENTS)]
         for sock, text in zip(socks, texts):
@@ -58,20 +58,20 @@ class RefusalCase(support.Case):
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
     def assert_falls_back(self, call, error, says, **options):
-        """`says` are pieces of the line, in this order."""
+        """`says` are parts of the line, in this order."""
         line = complaint(call, error, says) + r"; epoll is used instead \([^\n]*\)\n"
         server = self.start_on("epoll", complaints="ringlet: " + line, **options)
         self.assert_answers_many(server)
 
     def assert_ends(self, complaints, **options):
-        """The program fails before it has begun, with this on standard error and nothing else."""
+        """The program fails at its start, with only this on standard error."""
         program = self.start("echo_server", "--port", "0", **options)
         self.assertEqual(program.wait(), 1, program.stderr)
         self.assertEqual(program.process.stdout.read(), b"")
         self.assertRegex(program.stderr, rf"\A{complaints}\n\Z")
 
     def assert_refused(self, call, error, says, **options):
-        """Falls back, unless io_uring is insisted on; and is silent where epoll is asked for."""
+        """Falls back unless io_uring is requested, and prints nothing where epoll is requested."""
         around = options.pop("env", environment())
         self.assert_falls_back(call, error, says, env=around, **options)
         insisting = {**around, "RINGLET_ENGINE": "uring"}
@@ -81,7 +81,7 @@ class RefusalCase(support.Case):
 
 
 def complaint(call, error, says):
-    """A pattern for the sentence of a refusal."""
+    """A pattern for the message of a refusal."""
     begin = f"io_uring is not available: {call} failed ({os.strerror(error)}): "
     return re.escape(begin) + "".join(rf"[^\n]*{re.escape(piece)}" for piece in says) + r"[^\n;]*"
 
@@ -133,7 +133,7 @@ class LockedMemory(RefusalCase):
 
 
 class Injected(RefusalCase):
-    """Failures that no filter and no limit brings about here: strace does."""
+    """Failures that no filter or limit can cause here, so strace injects them."""
 
     def trace(self, *arguments, **log):
         options = support.traced(*arguments, **log)
@@ -154,7 +154,7 @@ class Injected(RefusalCase):
         self.check("io_uring_setup", errno.ENOMEM, ["even the smallest", "`ulimit -l`"])
 
     def test_memory_that_suffices_only_for_the_trial_is_explained(self):
-        """The ring that is to stay is halved until nothing is left to halve."""
+        """The size of the lasting ring is halved until it is the smallest."""
         says = ["even the smallest", "`ulimit -l`"]
         self.check("io_uring_setup", errno.ENOMEM, says, when=":when=2+")
 
@@ -171,7 +171,7 @@ class Injected(RefusalCase):
             self.assert_ends(complaint("io_uring_setup", error, [cure]), **fault)
 
     def test_the_kernel_is_probed_once_in_a_process(self):
-        """One ring to try it, and one to stay."""
+        """One ring for the probe, and a lasting one."""
         with tempfile.NamedTemporaryFile() as log:
             options = self.trace("-e", "trace=io_uring_setup", log=log.name)
             server = self.start_on("uring", **options)
@@ -180,7 +180,7 @@ class Injected(RefusalCase):
 
 
 class Named(RefusalCase):
-    """What RINGLET_ENGINE and RINGLET_DISABLE say."""
+    """RINGLET_ENGINE and RINGLET_DISABLE."""
 
     needed = ["single_issuer", "defer_taskrun", "buffer_ring", "multishot_accept", "multishot_poll"]
     optional = ["multishot_receive", "limited_receive", "registered_ring", "no_iowait"]
@@ -223,7 +223,7 @@ class Program(ctypes.Structure):
 
 
 def deny(number, error):
-    """For a child, before it becomes the program: this system call fails from now on."""
+    """For a child before exec: this system call fails from now on."""
     load, jump_if_equal, answer = 0x20, 0x15, 0x06  # See linux/bpf_common.h.
     allow, fail = 0x7FFF0000, 0x00050000  # SECCOMP_RET_...
     instructions = [
@@ -239,7 +239,7 @@ def deny(number, error):
 
 
 def lock_nothing():
-    """For a child, before it becomes the program: it may lock no memory, not even as root."""
+    """For a child before exec: it may lock no memory, not even as root."""
     bounding_set_drop, cap_ipc_lock = 24, 14
     if os.geteuid() == 0:
         prctl(bounding_set_drop, cap_ipc_lock, 0, 0, 0)

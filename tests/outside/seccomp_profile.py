@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""examples/seccomp_io_uring.json, the profile that allows io_uring in a container: what it confines
-has io_uring, and is confined all the same.
+"""examples/seccomp_io_uring.json, the profile that allows io_uring in a container: a confined
+process has io_uring, and is still confined.
 
-The profile is turned into a filter by libseccomp, as container runtimes do it, every condition
-included, for a container with Docker's default capabilities.
+libseccomp turns the profile into a filter, as container runtimes do, with every condition, for a
+container with Docker's default capabilities.
 
 usage: seccomp_profile.py BUILD_ROOT [TEST...]
 """
@@ -24,13 +24,13 @@ from support import environment
 PROFILE = pathlib.Path(__file__).parents[2] / "examples" / "seccomp_io_uring.json"
 OF_IO_URING = {"io_uring_enter", "io_uring_register", "io_uring_setup"}
 
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # uname(2) -> what Docker calls it
-CAPABILITIES = {"CAP_SYS_CHROOT"}  # Of those that Docker gives, the only one in the profile.
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # uname(2) -> Docker's name
+CAPABILITIES = {"CAP_SYS_CHROOT"}  # The only one of Docker's that the profile names.
 
 ACTIONS = {"SCMP_ACT_ALLOW": 0x7FFF0000, "SCMP_ACT_ERRNO": 0x00050000}  # See seccomp.h.
 COMPARISONS = {"SCMP_CMP_LT": 2, "SCMP_CMP_EQ": 4, "SCMP_CMP_MASKED_EQ": 7}
 
-# System calls that are younger than libseccomp 2.5.4. Runtimes leave out what theirs does not know.
+# System calls newer than libseccomp 2.5.4. Runtimes skip those that their version does not know.
 YOUNG = set(
     """cachestat fchmodat2 futex_requeue futex_wait futex_wake getxattrat listmount listxattrat
     lsm_get_self_attr lsm_list_modules lsm_set_self_attr map_shadow_stack mseal removexattrat
@@ -60,13 +60,13 @@ def libseccomp():
 
 
 def number_of(name):
-    """As libseccomp knows it, or None."""
+    """The number that libseccomp has for it, or None."""
     number = libseccomp().seccomp_syscall_resolve_name(name.encode())
     return None if number == -1 else number
 
 
 def applies(rule):
-    """Whether it is for this machine and the capabilities of a container."""
+    """Whether it applies to this machine and the capabilities of a container."""
     machine = ARCHITECTURES.get(os.uname().machine)
     if machine is None:
         raise support.unittest.SkipTest(f"on {os.uname().machine} this has not been tried")
@@ -80,7 +80,7 @@ def applies(rule):
 
 
 class Filter:
-    """What the profile comes to. Calling it confines the process for good."""
+    """The filter of the profile. Calling it confines the process permanently."""
 
     def __init__(self, profile):
         library = libseccomp()
@@ -116,7 +116,7 @@ def without(names, profile):
 
 
 class Form(support.Case):
-    """What runtimes expect, checked here because they pass over what they do not know."""
+    """The fields that runtimes expect, checked here because they ignore unknown ones."""
 
     def setUp(self):
         self.profile = json.loads(PROFILE.read_text())
@@ -197,7 +197,7 @@ class Confined(support.Case):
                 self.assert_answers_many(server)
 
     def test_calls_that_docker_denies_are_denied(self):
-        """Called with arguments that are wrong in other ways, too, so that nothing comes of it."""
+        """The calls also have other invalid arguments, so that they have no effect."""
         denied = {
             "keyctl(-1)": errno.EPERM,
             "mount(0, 0, 0, 0, 0)": errno.EPERM,
@@ -215,7 +215,7 @@ class Confined(support.Case):
                 self.assertEqual(self.call(call), os.strerror(expected))
 
     def call(self, text):
-        """What the system answers to a confined process."""
+        """The system's answer to a confined process."""
         name, _, arguments = text.partition("(")
         program = f"""
 import ctypes, os

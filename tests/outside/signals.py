@@ -18,7 +18,7 @@ AT_ONCE = 4.0
 
 
 class Load:
-    """Clients that send and check, each in a thread of its own, until they are told to stop."""
+    """Clients that send and check, each in its own thread, until they are told to stop."""
 
     def __init__(self, server, count):
         self.server = server
@@ -44,7 +44,7 @@ class Load:
             self.failures.append(error)
 
     def all_progress(self):
-        """Waits until each client has made some rounds more than now."""
+        """Waits until each client has completed some more rounds."""
         goals = [done + 10 for done in self.rounds]
         wait_until(
             lambda: self.failures or all(map(int.__ge__, self.rounds, goals)), "all make progress"
@@ -107,7 +107,7 @@ class Ending(support.Case):
         sock.close()
 
     def test_a_second_signal_ends_the_server_at_once(self):
-        """Both are delivered before the first has had any effect, since the server is stopped."""
+        """Both are delivered before the first has any effect, because the server is stopped."""
         server = self.start_server()
         server.signal(signal.SIGSTOP)
         wait_until(lambda: process_state(server.pid) == "T", "the server has stopped")
@@ -136,7 +136,7 @@ class Continuing(support.Case):
             load.all_progress()
             server.signal(signal.SIGSTOP)
             wait_until(lambda: process_state(server.pid) == "T", "the server has stopped")
-            late = server.connect()  # The backlog takes it.
+            late = server.connect()  # The backlog accepts the connection.
             late.sendall(b"anybody there?")
             server.signal(signal.SIGCONT)
             self.assertEqual(support.receive_exactly(late, 14), b"anybody there?")

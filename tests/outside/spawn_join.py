@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Four calls at once as a program: what became of each is what its head comment says.
+"""Four calls at once as a program: the outcome of each matches its head comment.
 
 usage: spawn_join.py BUILD_ROOT [TEST...]
 """

@@ -1,9 +1,9 @@
 """What the scripts beside this file share: starting the programs of a build, waiting for conditions
-with a deadline, looking at a process from outside, skipping with a reason.
+with a deadline, inspecting a process from outside, skipping with a reason.
 
-A script is run as `NAME.py BUILD_ROOT [TEST...]`. Nothing here sleeps in the hope that something
-has happened by then: wait_until() polls for the condition itself. Only loopback is used, only ports
-that the system chose, and only processes that were started here are ended.
+A script is run as `NAME.py BUILD_ROOT [TEST...]`. No function sleeps in the hope that something has
+happened by then: wait_until() polls for the condition itself. The scripts use only loopback and
+ports that the system chose, and end only processes that they started.
 """
 
 import functools
@@ -24,10 +24,10 @@ import tempfile
 import time
 import unittest
 
-SKIPPED = 77  # What Meson takes for "skipped".
-DEADLINE = 30.0  # Seconds. For what takes milliseconds unless it never happens.
+SKIPPED = 77  # Meson's exit status for "skipped".
+DEADLINE = 30.0  # Seconds. For events that take milliseconds or never happen.
 
-# Set where time is short: less data, shorter observations.
+# Set where time is short: less data, shorter measurements.
 FAST = bool(os.environ.get("RINGLET_TEST_FAST"))
 
 build_root = None
@@ -53,8 +53,8 @@ def main():
 
 
 def why_nothing_runs():
-    """A reason to skip everything: examples were not built, or the system refuses io_uring and that
-    was to be tested. Unless it was, epoll is tested then, without the line that says so."""
+    """A reason to skip everything: examples were not built, or the system refuses io_uring and a
+    test of io_uring was requested. Otherwise epoll is tested then, without the line about it."""
     if not program_path("echo_server").exists():
         return "echo_server was not built: it needs CLI11 (libcli11-dev)"
     with Program(program_path("echo_server"), "--port", "0") as probe:
@@ -86,8 +86,8 @@ def is_optimised():
 
 
 def test_compiler():
-    """The command that compiles a test, without what it compiles, its outputs and precompiled
-    headers, and the folder to run it in."""
+    """The command that compiles a test, without its source, outputs and precompiled headers, and
+    the folder to run it in."""
     for unit in json.loads((build_root / "compile_commands.json").read_text()):
         if unit["file"].endswith("sched/threads/scheduler_handle_test.cpp"):
             words = shlex.split(unit["command"])
@@ -104,7 +104,7 @@ def skip_unless_installed(*tools):
 
 
 def open_terminal():
-    """A terminal's two descriptors: its keyboard and screen, and the program's side."""
+    """The two descriptors of a terminal: its keyboard and screen, and the program's side."""
     try:
         return pty.openpty()
     except OSError as error:
@@ -118,7 +118,7 @@ def skip_unless_traceable():
 
 
 def skip_unless_named(engine):
-    """Skips where another engine than this one is to be tested, and where the kernel refuses it."""
+    """Skips where another engine is under test, and where the kernel refuses this one."""
     if (os.environ.get("RINGLET_ENGINE") or engine) != engine:
         raise unittest.SkipTest(f"RINGLET_ENGINE names another engine than {engine}")
     if engine == "uring" and ring_refusal():
@@ -126,13 +126,13 @@ def skip_unless_named(engine):
 
 
 def ring_refusal(**options):
-    """The errno with which the kernel refuses a small ring to a child process, which is started
-    with these options of subprocess; 0 when it gives one."""
+    """The errno with which the kernel refuses a small ring to a child process that is started with
+    these options of subprocess; 0 when the kernel grants one."""
     return ask_for_ring(**options)[0]
 
 
 def ask_for_ring(**options):
-    """ring_refusal(), and what the kernel says it can do. Without ringlet: that is under test."""
+    """ring_refusal(), and the kernel's features. Does not use ringlet, which is under test."""
     program = """
 import ctypes
 libc = ctypes.CDLL(None, use_errno=True)
@@ -144,15 +144,15 @@ print(0 if libc.syscall(425, 8, params) >= 0 else ctypes.get_errno(), params[5])
 
 
 def environment(**changes):
-    """That of this process, with nothing in it that chooses an engine but what is said here."""
+    """The environment of this process, in which only these arguments choose an engine."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RINGLET_")}
     return {**kept, **changes}
 
 
 def traced(*arguments, log=os.devnull):
-    """How a program is started under strace with these arguments: options for Case.start()."""
+    """Options for Case.start() that start a program under strace with these arguments."""
     skip_unless_traceable()
-    # Leaks cannot be looked for under a tracer.
+    # LeakSanitizer does not work under a tracer.
     checks = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
     # -D: the program is our child, and strace a process beside it.
     return {
@@ -162,7 +162,7 @@ def traced(*arguments, log=os.devnull):
 
 
 def raise_descriptor_limit(wanted, why):
-    """Lets this process, and what it starts, open that many descriptors, or skips."""
+    """Lets this process and its children open that many descriptors, or skips."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < wanted:
         raise unittest.SkipTest(f"{why} need {wanted} descriptors, the hard limit is {hard}")
@@ -183,10 +183,10 @@ def wait_until(condition, what, seconds=DEADLINE):
 
 
 class Program:
-    """A child process. What it says on standard error goes to a file, so that it never blocks."""
+    """A child process. Its standard error goes to a file, so that it never blocks."""
 
     def __init__(self, *command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, **options):
-        # Meson sets this one: new memory is filled, and thereby taken, before it is used.
+        # Meson sets this variable: it fills, and so touches, new memory before its use.
         environment = dict(options.pop("env", os.environ))
         environment.pop("MALLOC_PERTURB_", None)
         self.errors = tempfile.TemporaryFile()
@@ -214,7 +214,7 @@ class Program:
         self.process.send_signal(number)
 
     def wait(self, seconds=DEADLINE):
-        """The exit status, once it has ended; -N after signal N."""
+        """The exit status, after the end; -N after signal N."""
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -258,9 +258,9 @@ class Server(Program):
 
 
 class Case(unittest.TestCase):
-    """A test that ends what it started, and checks how the server went."""
+    """A test that ends the processes it started, and checks how the server ended."""
 
-    # How a server ends that SIGTERM has asked to.
+    # The exit status of a server after SIGTERM.
     status_after_request = 128 + signal.SIGTERM
 
     def start(self, name, *arguments, before=(), **options):
@@ -269,8 +269,8 @@ class Case(unittest.TestCase):
         return made
 
     def start_server(self, *arguments, port=0, complaints="", before=(), **options):
-        """echo_server, on a free port unless told. When the test is over it must still run, end on
-        SIGTERM, and have said nothing but `complaints`, a pattern, on standard error."""
+        """echo_server, on a free port by default. When the test is over the server must still
+        run, end on SIGTERM, and have printed only `complaints`, a pattern, on standard error."""
         command = [*before, program_path("echo_server"), "--port", port, *arguments]
         made = Server(*command, **options)
         self.addCleanup(made.end)
@@ -279,14 +279,14 @@ class Case(unittest.TestCase):
 
     def check_server(self, server, complaints):
         if server.process.returncode is not None:
-            return  # The test has looked at how it ended.
+            return  # The test has checked how it ended.
         self.assertTrue(server.is_running(), f"the server died: {server.stderr}")
         server.signal(signal.SIGTERM)
         self.assertEqual(server.wait(), self.status_after_request, server.stderr)
         self.assertRegex(server.stderr, rf"\A{complaints}\Z")
 
     def listen(self):
-        """For a client that is tested against a server written here, at self.port."""
+        """For a client that is tested against a server in its script, at self.port."""
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.listener.settimeout(DEADLINE)
         self.addCleanup(self.listener.close)
@@ -309,7 +309,7 @@ class Case(unittest.TestCase):
 
 
 def engine_of(pid):
-    """uring or epoll: which of the two a process with one engine has open."""
+    """uring or epoll: the engine of a process that has one."""
     links = []
     for entry in pathlib.Path(f"/proc/{pid}/fd").iterdir():
         try:
@@ -338,13 +338,13 @@ def receive_all(sock):
 
 
 def reset(sock):
-    """Closes it in such a way that the peer gets a reset."""
+    """Closes it so that the peer gets a reset."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
 
 
 def process_state(pid):
-    """A letter, see proc_pid_stat(5): R runs, S sleeps, T is stopped."""
+    """A letter, see proc_pid_stat(5): R is running, S sleeping, T stopped."""
     return process_fields(pid)[0]
 
 
@@ -366,14 +366,14 @@ def cpu_seconds(pid):
 
 
 def context_switches(pid):
-    """How often the first thread of the process has gone to sleep, or was made to wait."""
+    """How many times the first thread of the process has slept or was preempted."""
     text = pathlib.Path(f"/proc/{pid}/task/{pid}/status").read_text()
     return [line for line in text.splitlines() if "ctxt_switches" in line]
 
 
 def memory_bytes(pid):
-    """What the process takes in memory; shared pages count by their share (PSS). Pages of files are
-    left out: a program's share of them changes when another one that runs the same file ends."""
+    """The memory of the process; shared pages count by their share (PSS). Pages of files are left
+    out, because that share changes when another program that runs the same file ends."""
     text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
     sizes = dict(re.findall(r"^(\w+): +(\d+) kB$", text, re.M))
     return (int(sizes["Pss"]) - int(sizes["Pss_File"])) * 1024

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Two greenlets that take turns: the order of what they print, and that the program ends.
+"""Two greenlets that take turns: the order of their output, and that the program ends.
 
 usage: switch_by_hand.py BUILD_ROOT [TEST...]
 """

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The workers example as a program: all jobs are done once, and Ctrl-C stops it cleanly.
+"""The workers example as a program: every job is done once, and Ctrl-C stops it cleanly.
 
 usage: workers.py BUILD_ROOT [TEST...]
 """

@@ -1,5 +1,5 @@
-// What most tests of core include. It saves time and nothing else: a test includes what it uses, and
-// what only few include is not here, or a change there would compile all of them.
+// What most tests of core include. It only saves time: a test includes what it uses. Headers that
+// few tests include are not here, because a change to them would recompile all tests.
 #include <ringlet/extend/assert.hpp>
 
 #include <doctest/doctest.h>

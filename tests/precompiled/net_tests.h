@@ -1,4 +1,4 @@
-// What most tests of net include, as core_tests.h.
+// What most tests of net include: see core_tests.h.
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>
 #include <ringlet/tcp_listener.hpp>

@@ -1,4 +1,5 @@
-// What the tests of groups, pools and the like share: small calls, and their outcome in words.
+// What the tests of groups, pools and similar calls share: small calls, and their outcomes in
+// words.
 #pragma once
 
 #include <ringlet/deadlock.hpp>
@@ -50,7 +51,7 @@ inline std::string texts_of(const group_error& error) {
   return all;
 }
 
-/// What came out of the call, in words.
+/// The outcome of the call in words.
 template <class T>
 task<std::string> outcome_of(task<T> call) {
   try {
@@ -63,7 +64,7 @@ task<std::string> outcome_of(task<T> call) {
   } catch (const cancelled&) {
     co_return "cancelled";
   } catch (const std::system_error& error) {
-    if (error.code() == errc::fiber_cancelled) co_return "exited";
+    if (error.code() == errc::fiber_cancelled) co_return "fiber_cancelled";
     if (error.code() == errc::closed) co_return "closed";
     co_return error.what();
   } catch (const std::exception& error) {
@@ -75,7 +76,7 @@ using body_of_group = std::function<task<>(task_group&)>;
 
 inline task<> in_group(body_of_group body) { co_await with_group(body); }
 
-/// What comes out of a group with that body.
+/// The outcome of a group with that body.
 inline task<std::string> outcome_of_group(body_of_group body) {
   co_return co_await outcome_of(in_group(std::move(body)));
 }
@@ -91,14 +92,15 @@ inline task<> note_cancellations(std::string& log, int times, std::string note) 
   }
 }
 
-/// Runs that as the main task on a scripted engine.
+/// Runs the task as the main task on a scripted engine.
 inline void run_scripted(const std::function<task<>(scripted_engine&)>& main,
                          options settings = {}) {
   scripted_engine engine;
   run_on(engine, main(engine), std::move(settings));
 }
 
-/// What deadlock says when that is the main task on a scripted engine; empty when there is none.
+/// The message of the deadlock that the task causes as the main task on a scripted engine; empty
+/// when there is none.
 inline std::string deadlock_of(const std::function<task<>(scripted_engine&)>& main) {
   try {
     run_scripted(main);
@@ -108,7 +110,7 @@ inline std::string deadlock_of(const std::function<task<>(scripted_engine&)>& ma
   return {};
 }
 
-/// Options that collect the failures that were not looked at.
+/// Options that collect unhandled failures.
 inline options collecting(std::vector<std::string>& reports) {
   options settings;
   settings.on_unhandled_error = [&reports](const unhandled_error& failure) {

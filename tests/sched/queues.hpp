@@ -16,12 +16,12 @@
 
 namespace ringlet::test {
 
-/// Numbers that weigh what they say.
+/// Numbers whose weight is their value.
 struct itself {
   std::size_t operator()(const int& item) const noexcept { return static_cast<std::size_t>(item); }
 };
 
-/// As counted, for a queue.
+/// A counted value that can only be moved, as an item of a queue.
 class counted_item : public counted {
  public:
   using counted::counted;

@@ -1,4 +1,4 @@
-// A scheduler on an engine of the test's choice, and a wait that only the test can complete.
+// A scheduler on a chosen engine, and a wait that only the test can complete.
 #pragma once
 
 #include <ringlet/extend/operation_wait.hpp>
@@ -21,7 +21,8 @@ T run_on(extend::engine& engine, task<T> main, options settings = {},
   return detail::run_on(engine, std::move(main), std::move(settings), where);
 }
 
-/// Reads from a descriptor that does not exist: the test completes it by hand. Returns the answer.
+/// Reads from a descriptor that does not exist, so that only the test can complete it. Returns the
+/// answer.
 class [[nodiscard]] probe_wait : public operation_wait {
  public:
   explicit probe_wait(std::int32_t descriptor = 7, time_limit timeout = forever) noexcept

@@ -1,4 +1,4 @@
-// Stands between the C++ runtime and the unwinder, and counts.
+// Interposes between the C++ runtime and the unwinder, and counts.
 #include "throws.hpp"
 
 #include <dlfcn.h>

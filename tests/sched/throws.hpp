@@ -1,4 +1,4 @@
-// How often an exception has begun to unwind in this process: thrown, or thrown anew.
+// How many times exceptions have begun to unwind in this process: thrown or rethrown.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace ringlet::test {
 
-// Sanitizers put their own function in the place of the one that counts.
+// Sanitizers replace the function that counts with their own.
 inline constexpr bool counts_throws = !sanitized;
 
 std::uint64_t throws_so_far() noexcept;

@@ -1,4 +1,4 @@
-// aborts_with: proves that a broken rule ends the program with the sentence that names it.
+// aborts_with: checks that a broken rule ends the program with the message that names it.
 #pragma once
 
 #include <csignal>
@@ -8,10 +8,10 @@
 
 namespace ringlet::test {
 
-/// Runs `action` in a forked child; whether that ended with SIGABRT and `sentence` was a part of
+/// Runs `action` in a forked child; true if the child ended with SIGABRT and `sentence` is part of
 /// what it wrote to standard error. A crash for another reason does not pass.
 ///
-/// The child has this thread only, and under ThreadSanitizer it can start no others.
+/// The child has only this thread, and cannot start others under ThreadSanitizer.
 template <class F>
 bool aborts_with(std::string_view sentence, F&& action) {
   const child_end end = run_in_child(action);

@@ -1,4 +1,4 @@
-// The operator new that counts, and fails when it is told to.
+// The operator new that counts, and fails on request.
 #include "support/allocations.hpp"
 
 #include <ringlet/detail/frame_pool.hpp>
@@ -16,9 +16,9 @@ namespace {
 
 thread_local constinit std::size_t count = 0;
 thread_local constinit int shortages = 0;
-thread_local constinit std::size_t granted = 0;  // although there is a shortage
+thread_local constinit std::size_t granted = 0;  // despite the shortage
 
-// How many allocations succeed before the one that is to fail; negative when there is none.
+// How many allocations succeed before the one that fails; negative when none fails.
 thread_local constinit int before_failure = -1;
 thread_local constinit bool has_failed_once = false;
 
@@ -48,7 +48,7 @@ void note(void* memory, std::ptrdiff_t sign) noexcept {
 
 }  // namespace
 
-// The other forms of new and delete end in these.
+// The other forms of new and delete call these.
 void* operator new(std::size_t size) {
   ++count;
   void* const memory = is_granted() ? std::malloc(size != 0 ? size : 1) : nullptr;

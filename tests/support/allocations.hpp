@@ -1,15 +1,15 @@
-// How often this test program has called operator new, and having it fail.
+// Counts this test program's calls of operator new, and makes them fail.
 #pragma once
 
 #include <cstddef>
 
 namespace ringlet::test {
 
-/// The calls of this thread so far, without those for the slabs of the frame pool. Sanitizers keep
-/// their own operator new, and the count at 0.
+/// The calls of this thread so far, without those for the slabs of the frame pool. Sanitizers use
+/// their own operator new, and the count stays 0.
 std::size_t allocations() noexcept;
 
-/// What operator new has made, on any thread, and operator delete has not got back. Bytes as malloc
+/// What operator new has allocated on any thread and operator delete has not freed. Bytes as malloc
 /// rounds them.
 struct heap_blocks {
   std::ptrdiff_t count;
@@ -17,11 +17,11 @@ struct heap_blocks {
 };
 heap_blocks living_heap_blocks() noexcept;
 
-/// Whether they are counted in this build, and can be made to fail.
+/// Whether allocations are counted in this build, and can be made to fail.
 bool allocations_are_counted() noexcept;
 
-/// While there is one, operator new throws std::bad_alloc on this thread, and so does the frame
-/// pool when the thread has no free block. (Exceptions themselves do not come from there.) The
+/// During its lifetime operator new throws std::bad_alloc on this thread, and so does the frame
+/// pool when the thread has no free block. (Exceptions themselves are allocated elsewhere.) The
 /// first `first` allocations succeed.
 class out_of_memory {
  public:
@@ -31,8 +31,8 @@ class out_of_memory {
   ~out_of_memory();
 };
 
-/// While there is one, the allocation of this thread with that number, counting from 0, fails: of
-/// operator new, and of the frame pool where the thread has no free block.
+/// During its lifetime the allocation of this thread with that number, counted from 0, fails: by
+/// operator new, and by the frame pool where the thread has no free block.
 class failing_allocation {
  public:
   explicit failing_allocation(int number) noexcept;
@@ -42,8 +42,8 @@ class failing_allocation {
   bool has_failed() const noexcept;
 };
 
-/// Holds all free blocks of that size which this thread has: the next one has to come from the
-/// store of the frame pool.
+/// Holds all of this thread's free blocks of that size: the next block has to come from the store
+/// of the frame pool.
 class empty_frame_pool {
  public:
   explicit empty_frame_pool(std::size_t size);

@@ -1,4 +1,4 @@
-// Text as bytes and back.
+// Converts text to bytes and back.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +8,7 @@
 
 namespace ringlet::test {
 
-/// The bytes of `text`, which must live as long.
+/// The bytes of `text`, which must outlive the result.
 inline std::span<const std::byte> bytes(std::string_view text) noexcept {
   return std::as_bytes(std::span(text));
 }
@@ -22,7 +22,7 @@ inline std::string_view text(std::span<const std::byte> bytes, std::size_t count
   return text(bytes.first(count));
 }
 
-/// `size` bytes that differ from place to place, so that a lost or duplicated piece shows.
+/// `size` bytes that differ by position, so that a lost or duplicated piece shows.
 inline std::string pattern(std::size_t size) {
   std::string made(size, '\0');
   for (std::size_t i = 0; i < size; ++i) made[i] = static_cast<char>('a' + i * 7 % 26 + i / 26 % 5);

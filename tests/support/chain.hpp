@@ -1,4 +1,4 @@
-// Running tasks on core alone: a context that is no fiber, a loop that is no scheduler, and waits
+// Running tasks on core alone: a context without a fiber, a loop without a scheduler, and waits
 // that end when the test says so.
 #pragma once
 
@@ -13,7 +13,7 @@
 namespace ringlet::test {
 using namespace extend;
 
-/// Resumes what is ready until nothing is.
+/// Resumes ready contexts until there are none.
 [[gnu::noinline]] inline void run_ready(ready_queue& queue) {
   queue.set_stack_base(__builtin_frame_address(0));
   while (!queue.empty()) queue.resume(queue.first());
@@ -31,7 +31,7 @@ class chain final : public context {
 
   bool done() const noexcept { return done_; }
   bool failed() const noexcept { return done_ && root_.promise().error() != nullptr; }
-  /// What the task returned; rethrows what it threw.
+  /// Returns the task's value; rethrows its exception.
   T take() {
     RINGLET_ASSERT(done_, "the test took the result of a chain that has not ended");
     return root_.promise().take();
@@ -44,7 +44,7 @@ class chain final : public context {
   bool done_ = false;
 };
 
-/// Runs a task that needs no other context to its end; returns what it returns.
+/// Runs a task that needs no other context to its end; returns its value.
 template <class T>
 T run_alone(task<T> root) {
   ready_queue queue;
@@ -53,7 +53,7 @@ T run_alone(task<T> root) {
   return only.take();
 }
 
-/// Queues its context behind all that are ready.
+/// Queues its context behind all ready ones.
 struct yield_wait {
   bool await_ready() const noexcept { return false; }
   template <class Promise>
@@ -65,8 +65,8 @@ struct yield_wait {
   void await_resume() const noexcept {}
 };
 
-/// Waits until the test calls end(), or until an interruption, which it throws. What it waits for
-/// has succeeded when end() was first, as with the waits of the library.
+/// Waits until the test calls end(), or until an interruption, which it throws. If end() came first
+/// the wait has succeeded, as with the library's waits.
 class manual_wait {
  public:
   bool await_ready() const noexcept { return false; }
@@ -97,7 +97,7 @@ class manual_wait {
   bool interrupted_ = false;
 };
 
-/// A wait that need not suspend, kept to the budget as those of the library are.
+/// A wait that need not suspend and obeys the budget, as the library's waits do.
 struct ready_now {
   bool await_ready() const noexcept { return false; }
   template <class Promise>

@@ -1,5 +1,5 @@
-// A stream of bytes in which every place is known: a piece that is lost, duplicated or out of order
-// shows in the bytes after it.
+// A stream of bytes that follow from their position: a piece that is lost, duplicated or out of
+// order shows in the bytes after it.
 #pragma once
 
 #include <algorithm>
@@ -11,11 +11,10 @@
 
 namespace ringlet::test {
 
-/// The number of bytes after which they repeat: a prime, so that no piece of a round size is hidden
-/// by that.
+/// The period of the bytes: a prime, so that it cannot hide the loss of a piece of round size.
 inline constexpr std::size_t checked_period = 1'000'003;
 
-/// One period. Made once, because a storm checks millions of pieces without optimisation, too.
+/// One period. Built once, because a storm checks millions of pieces, also without optimisation.
 inline const std::vector<std::byte>& checked_table() {
   static const std::vector<std::byte> table = [] {
     std::vector<std::byte> made(checked_period);
@@ -27,10 +26,10 @@ inline const std::vector<std::byte>& checked_table() {
   return table;
 }
 
-/// The byte at that place of the stream.
+/// The byte at that position of the stream.
 inline std::byte byte_at(std::uint64_t place) { return checked_table()[place % checked_period]; }
 
-/// Calls `use(offset, bytes)` for the `size` bytes from that place on, piece by piece.
+/// Calls `use(offset, bytes)` for the `size` bytes from that position on, piece by piece.
 template <class Use>
 void for_checked_bytes(std::uint64_t place, std::size_t size, Use use) {
   for (std::size_t at = 0; at < size;) {
@@ -41,7 +40,7 @@ void for_checked_bytes(std::uint64_t place, std::size_t size, Use use) {
   }
 }
 
-/// `size` bytes from that place on.
+/// `size` bytes from that position on.
 inline std::vector<std::byte> bytes_from(std::uint64_t place, std::size_t size) {
   std::vector<std::byte> made(size);
   for_checked_bytes(place, size, [&](std::size_t at, std::span<const std::byte> piece) {
@@ -50,7 +49,7 @@ inline std::vector<std::byte> bytes_from(std::uint64_t place, std::size_t size) 
   return made;
 }
 
-/// Whether these are the bytes from that place on.
+/// Whether these are the bytes from that position on.
 inline bool are_bytes_from(std::uint64_t place, std::span<const std::byte> bytes) {
   bool right = true;
   for_checked_bytes(place, bytes.size(), [&](std::size_t at, std::span<const std::byte> piece) {

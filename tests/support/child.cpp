@@ -1,4 +1,4 @@
-// Forking a child and listening to its standard error.
+// Forks a child and captures its standard error.
 #include "support/child.hpp"
 
 #include <sys/resource.h>
@@ -14,12 +14,12 @@
 namespace ringlet::test {
 namespace {
 
-// Seconds; what hangs is ended by SIGALRM. Longer than any child takes under a sanitizer.
+// Seconds; SIGALRM ends a child that hangs. Longer than any child takes under a sanitizer.
 constexpr unsigned patience = 100;
 
 void become_the_child(int errors_fd) {
   ::dup2(errors_fd, STDERR_FILENO);
-  // doctest reports signals in the name of the whole test program; this one is expected.
+  // doctest would report signals in the name of the whole test program; this one is expected.
   std::signal(SIGABRT, SIG_DFL);
   const rlimit no_core{0, 0};
   ::setrlimit(RLIMIT_CORE, &no_core);
@@ -36,7 +36,7 @@ void become_the_child(int errors_fd) {
   } catch (...) {
     status = child_threw;
   }
-  // Not exit(): what the parent left in its buffers and lists is the parent's.
+  // Not exit(): the parent's buffers and exit handlers are the parent's.
   std::fflush(stderr);
   ::_exit(status);
 }
@@ -45,7 +45,7 @@ void become_the_child(int errors_fd) {
 
 forked_child::forked_child() {
   if (::pipe(errors_) != 0) return;
-  std::fflush(nullptr);  // ThreadSanitizer's _exit() writes what the child inherits
+  std::fflush(nullptr);  // ThreadSanitizer's _exit() writes the inherited buffers
   child_ = ::fork();
   if (child_ == 0) {
     become_the_child(errors_[1]);

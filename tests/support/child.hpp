@@ -1,5 +1,5 @@
-// Running a piece of a test in a process of its own: for aborts, limits and seccomp filters, which
-// cannot be taken back.
+// Runs a part of a test in its own process: for aborts, limits and seccomp filters, which cannot be
+// undone.
 #pragma once
 
 #include <functional>
@@ -18,15 +18,15 @@ struct child_end {
 /// The exit status of a child whose action threw.
 inline constexpr int child_threw = 99;
 
-/// Forks, runs `action` in the child, and waits for its end. When the action returns the status
-/// is 0, when it throws child_threw, and standard error has the what().
+/// Forks, runs `action` in the child, and waits for its end. The status is 0 when the action
+/// returns, and child_threw when it throws, with the what() on standard error.
 child_end run_in_child(const std::function<void()>& action);
 
-/// fork() where it stands, for coroutines, which cannot wait in a function: run_in_child() in two
-/// parts. What the child does is its own affair; it ends by _exit().
+/// run_in_child() in two parts, for coroutines, which must call fork() in their own body. The child
+/// decides what it does, and ends by _exit().
 class forked_child {
  public:
-  /// Forks; in the child standard error goes to the parent, and an alarm ends what hangs.
+  /// Forks; the child's standard error goes to the parent, and an alarm ends a child that hangs.
   forked_child();
   forked_child(const forked_child&) = delete;
   forked_child& operator=(const forked_child&) = delete;
@@ -40,7 +40,8 @@ class forked_child {
   int child_ = -1;
 };
 
-/// In a child: standard error becomes a pipe without a reader, and SIGPIPE ends the process again.
+/// In a child: standard error becomes a pipe without a reader, and SIGPIPE has its default action
+/// again.
 void lose_the_reader_of_errors();
 
 /// Prints how a child ended that should have ended with `sentence`.

@@ -1,5 +1,5 @@
-// counted: a value that counts how often it was made and destroyed. With a pointer to the heap, so
-// that AddressSanitizer sees a double destruction, too.
+// counted: a value that counts how many times it was created and destroyed. It has a pointer to the
+// heap, so that AddressSanitizer also detects a double destruction.
 #pragma once
 
 #include <memory>
@@ -7,7 +7,7 @@
 
 namespace ringlet::test {
 
-/// How many of a set of values are alive, and how many ever were.
+/// How many of a set of values are alive, and how many ever existed.
 struct life_count {
   int made = 0;
   int destroyed = 0;
@@ -30,7 +30,7 @@ class counted {
   }
   ~counted() { ++lives_->destroyed; }
 
-  /// -1 when it was moved from.
+  /// -1 after a move.
   int value() const noexcept { return value_ ? *value_ : -1; }
 
  private:

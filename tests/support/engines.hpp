@@ -26,7 +26,7 @@
 namespace ringlet::test {
 using namespace extend;
 
-/// An environment variable has another value while it lives.
+/// Sets an environment variable during its lifetime.
 class scoped_environment {
  public:
   scoped_environment(const char* name, const std::string& value) : name_(name) {
@@ -48,7 +48,7 @@ class scoped_environment {
   std::optional<std::string> before_;
 };
 
-/// Makes engines of one kind. Any thread.
+/// Creates engines of one kind. Any thread.
 class engine_maker {
  public:
   enum class kind : std::uint8_t { scripted, uring, epoll };
@@ -71,7 +71,7 @@ class engine_maker {
   }
 
   const std::string& name() const noexcept { return name_; }
-  /// With a feature switched off: for cases that take their time and do not use it.
+  /// With a feature switched off: for slow cases that do not use it.
   bool is_rung() const noexcept { return !disabled_.empty(); }
 
  private:
@@ -80,8 +80,8 @@ class engine_maker {
   kind kind_;
 };
 
-/// Those on a real kernel: io_uring, whole and with each optional feature switched off, and epoll.
-/// RINGLET_ENGINE leaves only one kind of them. What the kernel refuses is left out.
+/// The kernel engines: io_uring, complete and with each optional feature switched off, and epoll.
+/// RINGLET_ENGINE selects one kind. Engines that the kernel refuses are left out.
 inline const std::vector<engine_maker>& kernel_engines() {
   static const std::vector<engine_maker> all = [] {
     const char* const named = std::getenv("RINGLET_ENGINE");
@@ -115,7 +115,7 @@ inline void for_each_kernel_engine(const std::function<void(const engine_maker&)
   }
 }
 
-/// The same, and with the scripted engine before.
+/// The same, with the scripted engine first.
 inline void for_each_engine(const std::function<void(const engine_maker&)>& body) {
   {
     INFO("engine: scripted");

@@ -1,8 +1,8 @@
 // faulty_enter: io_uring_enter(2) fails when the test says so.
 //
-// The test program has an io_uring_enter2() of its own, which the linker takes instead of
-// liburing's. So what the kernel does under memory pressure or at a signal can be had on command,
-// and what it answers can be changed.
+// The test program has its own io_uring_enter2(), which the linker takes instead of liburing's. It
+// reproduces on command what the kernel does under memory pressure or at a signal, and can change
+// the kernel's answers.
 #pragma once
 
 #include <cstddef>
@@ -10,15 +10,15 @@
 
 namespace ringlet::test {
 
-/// What is to be entered.
+/// The arguments of the enter.
 struct enter_call {
   unsigned to_submit;
   unsigned min_complete;
   unsigned flags;
 };
 
-/// While it lives, every enter of this thread asks `fault` first: 0 makes the call, a negated errno
-/// is returned in its place. After a call that was made comes `after`.
+/// During its lifetime every enter of this thread calls `fault` first: 0 makes the system call, a
+/// negated errno is returned instead. `after` is called after each system call.
 class faulty_enter {
  public:
   explicit faulty_enter(std::function<int(const enter_call&)> fault,
@@ -27,7 +27,7 @@ class faulty_enter {
   faulty_enter& operator=(const faulty_enter&) = delete;
   ~faulty_enter();
 
-  /// How many calls were made or refused while it lived.
+  /// How many calls were made or refused during its lifetime.
   std::size_t calls() const noexcept { return calls_; }
 
  private:

@@ -1,5 +1,5 @@
-// Where each amount comes from. Mappings are counted by an mmap() and a munmap() of our own: those
-// of malloc, of threads and of liburing do not come here.
+// The source of each amount. Mappings are counted by our own mmap() and munmap(): those of malloc,
+// of threads and of liburing do not call them.
 #include "support/holdings.hpp"
 
 #include <ringlet/detail/frame_pool.hpp>

@@ -1,4 +1,4 @@
-// What this process holds and has to give back: memory, coroutine frames, descriptors.
+// What this process holds and has to return: memory, coroutine frames, descriptors.
 #pragma once
 
 #include <array>
@@ -6,7 +6,7 @@
 
 namespace ringlet::test {
 
-/// The kinds of things that are counted.
+/// The kinds of resources that are counted.
 inline constexpr std::array holding_names = {
     "heap blocks",      // of operator new
     "heap bytes",       //
@@ -15,10 +15,10 @@ inline constexpr std::array holding_names = {
     "descriptors",
 };
 
-/// How much of each, in that order.
+/// The amount of each, in that order.
 using holdings = std::array<std::ptrdiff_t, holding_names.size()>;
 
-/// Of all threads. What another thread keeps of free blocks counts as frames.
+/// Of all threads. Free blocks that another thread keeps count as frames.
 holdings held_now() noexcept;
 
 }  // namespace ringlet::test

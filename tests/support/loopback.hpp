@@ -1,4 +1,4 @@
-// Connected pairs of streams on this host, and sockets that a test drives by hand as the peer.
+// Connected pairs of streams on this host, and sockets that a test drives as the peer.
 #pragma once
 
 #include <ringlet/task.hpp>
@@ -22,7 +22,7 @@ struct connection {
   tcp_stream far;
 };
 
-/// A connection through `listener`, on which no other fiber connects at the same time.
+/// A connection through `listener`. No other fiber may connect to it at the same time.
 inline task<connection> connected_through(tcp_listener& listener) {
   tcp_stream near = co_await tcp_stream::connect(listener.local_address());
   tcp_stream far = co_await listener.accept();
@@ -34,7 +34,7 @@ inline task<connection> connected_pair() {
   co_return co_await connected_through(listener);
 }
 
-/// A blocking socket that is connected by the time it returns: the system accepts.
+/// A blocking socket that is connected on return: the system accepts for the listener.
 inline unique_fd raw_connect(const address& peer) {
   unique_fd made(::socket(peer.is_ipv6() ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (::connect(made.get(), peer.data(), peer.size()) != 0) made.reset();
@@ -54,7 +54,7 @@ inline task<half_raw_connection> half_raw_pair() {
   co_return half_raw_connection{std::move(stream), std::move(raw)};
 }
 
-/// Whether that number stands for an open descriptor of this process.
+/// Whether that number is an open descriptor of this process.
 inline bool is_open(int fd) noexcept { return ::fcntl(fd, F_GETFD) != -1; }
 
 /// How many descriptors this process has open.

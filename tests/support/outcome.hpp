@@ -1,4 +1,4 @@
-// outcome_of: what a call came to, in words, so that a test can compare it with a sentence.
+// outcome_of: the outcome of a call in words, so that a test can compare it with a string.
 #pragma once
 
 #include <ringlet/as_result.hpp>
@@ -30,7 +30,7 @@ inline std::string in_words(const result<std::size_t>& got) {
 inline std::string in_words(const result<buffer>& got) {
   return got ? std::to_string(got->size()) + " bytes" : got.error().message();
 }
-/// Of calls that return a piece, in quotes, or nothing.
+/// For calls that return a piece, in quotes, or nothing.
 inline std::string in_words(const result<std::string_view>& got) {
   return got ? "'" + std::string(*got) + "'" : got.error().message();
 }
@@ -38,14 +38,14 @@ inline std::string in_words(const result<std::optional<std::string_view>>& got) 
   if (!got) return got.error().message();
   return *got ? "'" + std::string(**got) + "'" : "end";
 }
-/// Of calls that return a stream.
+/// For calls that return a stream.
 template <class T>
 requires requires(T made) { made.native_handle(); }
 std::string in_words(const result<T>& got) {
   return got ? "fd " + std::to_string(got->native_handle()) : got.error().message();
 }
 
-/// The same words, with ", then cancelled" when an interruption is pending, which is thrown here.
+/// The same words, with ", then cancelled" when an interruption is pending, which is consumed.
 inline task<std::string> with_what_is_pending(std::string words) {
   try {
     co_await yield();

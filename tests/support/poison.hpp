@@ -1,4 +1,4 @@
-// What AddressSanitizer knows of memory: whether a test that looks for poison can see any.
+// What AddressSanitizer knows about memory, and whether a test can query it.
 #pragma once
 
 #include <ringlet/detail/sanitizers.hpp>

@@ -1,4 +1,4 @@
-// Seccomp filters and limits for the process that asks for them.
+// Seccomp filters and limits for the calling process.
 #include "support/restrictions.hpp"
 
 #include <grp.h>

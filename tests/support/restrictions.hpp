@@ -1,4 +1,4 @@
-// What can be taken from a process, and not be given back: for a forked child.
+// Restrictions that a process cannot undo: for a forked child.
 #pragma once
 
 #include <sys/resource.h>
@@ -13,11 +13,11 @@ void deny(int call, int error, int second_argument = -1);
 /// From here on the system call ends this process, by SIGSYS.
 void forbid(int call);
 
-/// Makes this process one of an unprivileged user of its own that may lock that much memory. Other
-/// processes do not count, because the kernel counts per user. Needs root.
+/// Gives this process its own unprivileged user, which may lock that much memory. Other processes
+/// do not count, because the kernel counts per user. Needs root.
 void limit_locked_memory(rlim_t bytes);
 
-/// Whether this kernel counts rings as locked memory at all: some versions did not. Needs root.
+/// Whether this kernel counts rings as locked memory: some versions did not. Needs root.
 bool counts_rings();
 
 }  // namespace ringlet::test

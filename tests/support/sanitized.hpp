@@ -1,5 +1,5 @@
-// How the tests are built: whether a sanitizer slows the program down and takes the address space,
-// so that some counts are smaller, and what the compiler keeps of alignments.
+// How the tests are built: whether a sanitizer slows the program down and reserves the address
+// space, so that some counts are smaller, and which alignments the compiler honours.
 #pragma once
 
 #include <cstddef>
@@ -24,9 +24,9 @@ inline constexpr bool sanitized = true;
 inline constexpr bool sanitized = false;
 #endif
 
-// The greatest alignment that is honoured. Without optimisation clang makes frames whose size does
-// not tell it; under AddressSanitizer all begin at multiples of 64, and the temporaries of g++ lie
-// on a fake stack that misses 4096.
+// The greatest alignment that is honoured. Without optimisation clang creates frames whose size
+// does not tell their alignment; under AddressSanitizer all frames begin at multiples of 64, and
+// the temporaries of g++ lie on a fake stack that misses 4096.
 #if defined(RINGLET_TEST_ADDRESS_SANITIZER)
 inline constexpr std::size_t alignment_held = 64;
 #elif defined(__clang__) && !defined(__OPTIMIZE__)

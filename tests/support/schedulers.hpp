@@ -1,4 +1,4 @@
-// Running the task of a test on one scheduler, and on two at once.
+// Runs the task of a test on one scheduler, and on two at once.
 #pragma once
 
 #include <ringlet/descriptor_limit.hpp>
@@ -18,7 +18,7 @@
 
 namespace ringlet::test {
 
-/// A case that hangs says what it waits for, and ends the program.
+/// A case that hangs prints what it waits for, and ends the program.
 inline task<> watchdog() {
   constexpr std::chrono::seconds patience(100);
   co_await sleep(patience);
@@ -26,7 +26,7 @@ inline task<> watchdog() {
   std::abort();
 }
 
-// Many connections at once take more descriptors than the usual soft limit of 1,024 allows.
+// Many connections at once need more descriptors than the usual soft limit of 1,024.
 template <std::invocable F>
 task<> watched(F& body) {
   raise_descriptor_limit();
@@ -35,13 +35,13 @@ task<> watched(F& body) {
   watch.request_kill();
 }
 
-/// Runs the task that `body()` makes on a scheduler of this thread.
+/// Runs the task that `body()` returns on a scheduler of this thread.
 template <std::invocable F>
 void on_one_scheduler(F body, const options& settings = {}) {
   run(watched(body), settings);
 }
 
-/// The same on two threads at once, a scheduler each; rethrows what one of them threw.
+/// The same on two threads at once, with a scheduler each; rethrows what one of them threw.
 template <std::invocable F>
 void on_two_schedulers(F body, const options& settings = {}) {
   std::array<std::exception_ptr, 2> errors;
@@ -60,7 +60,7 @@ void on_two_schedulers(F body, const options& settings = {}) {
   }
 }
 
-/// First the one, then the other: what holds for a scheduler holds beside another one.
+/// First on one scheduler, then on two: both must give the same results.
 template <std::invocable F>
 void on_schedulers(F body, const options& settings = {}) {
   on_one_scheduler(body, settings);

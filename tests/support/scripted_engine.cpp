@@ -1,4 +1,4 @@
-// The book-keeping of the scripted engine, and the sentences with which it ends a wrong test.
+// The book-keeping of the scripted engine, and the messages with which it aborts a wrong test.
 #include "support/scripted_engine.hpp"
 
 #include <ringlet/detail/sanitizers.hpp>
@@ -15,14 +15,14 @@ namespace ringlet::test {
 using namespace extend;
 namespace {
 
-// A script that takes that many steps in a row without a completion goes round in circles.
+// A script that takes that many steps in a row without a completion is stuck in a loop.
 constexpr std::size_t idle_rounds_max = 100'000;
 
 }  // namespace
 
 scripted_engine::scripted_engine(std::uint32_t buffer_count, std::uint32_t buffer_size) {
   statistics_.engine = "scripted";
-  // Starting and cancelling must not allocate, when a test takes the memory away.
+  // Starting and cancelling must not allocate while a test makes allocations fail.
   constexpr std::size_t records_before_growth = 1000;
   log_.reserve(records_before_growth);
   waiting_.reserve(records_before_growth);
@@ -132,7 +132,7 @@ void scripted_engine::start(operation& op) noexcept {
 void scripted_engine::cancel(operation& op) noexcept {
   if (!mark_cancelled(op)) return;
   note(request_record::kind::cancel, op);
-  // Already completed, and only not yet delivered? Then there is nothing left to cancel.
+  // An operation that has completed and is not yet delivered cannot be cancelled any longer.
   if (std::find(waiting_.begin(), waiting_.end(), &op) != waiting_.end()) {
     due_cancellations_.push_back(&op);
   }

@@ -35,14 +35,15 @@
 namespace ringlet::test {
 using namespace extend;
 
-/// What a completion may carry beside its result.
+/// What a completion may carry besides its result.
 struct extras {
   std::int32_t buffer = completion::no_buffer;
   bool more = false;
   bool nonempty = false;
 };
 
-/// What the engine was asked to do. The operation may be gone: only its fields at that moment.
+/// What the engine was asked to do. The operation may be destroyed: these are its fields at the
+/// time of the request.
 struct request_record {
   enum class kind : std::uint8_t { start, cancel, call };
   kind what;
@@ -59,15 +60,16 @@ class scripted_engine final : public engine {
   explicit scripted_engine(std::uint32_t buffer_count = 4, std::uint32_t buffer_size = 64);
   ~scripted_engine() override;
 
-  /// Completes an operation that is in flight: the next wait() delivers it. In the order of calls.
+  /// Completes an operation that is in flight: the next wait() delivers it. Completions are
+  /// delivered in the order of these calls.
   void complete(operation& op, std::int32_t result, extras more = {});
-  /// Completes a receive, recv or read with those bytes, through a lent buffer for a receive. With
-  /// no buffer free the result is -ENOBUFS, as the kernel's. No bytes are the end of the stream.
-  /// A multishot one lives on, but for the end, the lack of a buffer, and when it has brought as
-  /// many bytes as its limit says.
+  /// Completes a receive, recv or read with those bytes, through a lent buffer for a receive.
+  /// Without a free buffer the result is -ENOBUFS, as in the kernel. No bytes are the end of the
+  /// stream. A multishot receive stays in flight, except at the end of the stream, without a
+  /// buffer, and when it has delivered as many bytes as its limit allows.
   void deliver(operation& op, std::string_view bytes, bool nonempty = false);
-  /// Takes the free buffer that is longest free, as the kernel does; for complete(), or to let the
-  /// pool run dry. Aborts the test when there is none.
+  /// Takes the buffer that has been free longest, as the kernel does; for complete(), or to empty
+  /// the pool. Aborts the test when there is none.
   std::int32_t take_buffer();
 
   /// The operations in flight that the test has not finally completed, oldest first.
@@ -75,10 +77,10 @@ class scripted_engine final : public engine {
   bool is_waiting(opcode code, std::int32_t fd = any_fd) const noexcept;
   /// The oldest of that kind (on that descriptor). Aborts the test when there is none.
   operation& oldest(opcode code, std::int32_t fd = any_fd);
-  /// The latest that was started and waits still. Aborts the test when there is none.
+  /// The most recently started one in flight. Aborts the test when there is none.
   operation& last_started();
 
-  /// Everything that was asked for, in order, and how often.
+  /// Everything that was requested, in order, and the counts.
   const std::vector<request_record>& log() const noexcept { return log_; }
   std::size_t started(opcode code, std::int32_t fd = any_fd) const noexcept;
   std::size_t cancelled(opcode code, std::int32_t fd = any_fd) const noexcept;
@@ -86,7 +88,7 @@ class scripted_engine final : public engine {
   std::size_t closes(std::int32_t fd) const noexcept { return called(opcode::close, fd); }
 
   /// While true, cancellations are recorded and not answered: the test completes the operation.
-  /// Set back to false, those that are still due are answered at the next wait().
+  /// When it is set back to false, pending cancellations are answered at the next wait().
   void hold_cancellations(bool hold) noexcept { holding_ = hold; }
   /// How call() answers from now on.
   void answer(opcode code, std::int32_t result);
@@ -95,19 +97,19 @@ class scripted_engine final : public engine {
   /// Called after each start; it may complete the operation.
   std::function<void(operation&)> on_start;
   /// The next step of the script, called when there is nothing to deliver and wait() would sleep.
-  /// False when there is no step left: then the clock moves on.
+  /// Returns false when there is no step left: then the clock moves on.
   std::function<bool()> on_idle;
 
-  /// The jobs whose calls have not begun; and those that have begun, and not ended.
+  /// The jobs whose calls have not begun; and those that have begun and not ended.
   std::size_t jobs_queued() const noexcept { return jobs_queued_.size(); }
   std::size_t jobs_begun() const noexcept { return jobs_begun_.size(); }
-  /// A worker takes the oldest job: it can be withdrawn no more. Aborts the test when there is
-  /// none.
+  /// A worker takes the oldest job, which can then no longer be withdrawn. Aborts the test when
+  /// there is none.
   void begin_job();
-  /// The oldest call that has begun is made, on this thread, and its answer posted. Aborts the test
+  /// Makes the oldest call that has begun, on this thread, and posts its answer. Aborts the test
   /// when there is none.
   void end_job();
-  /// From now on submit() throws that error; none takes it back.
+  /// From now on submit() throws that error. This cannot be undone.
   void refuse_jobs(std::error_code why) noexcept { jobs_refused_ = why; }
 
   void advance(steady_ns by) noexcept { now_ += by; }
@@ -142,7 +144,7 @@ class scripted_engine final : public engine {
   [[noreturn]] void fail(const std::string& sentence) const;
 
   std::vector<operation*> waiting_;
-  std::map<const operation*, std::size_t> delivered_;  // bytes of receives that have a limit
+  std::map<const operation*, std::size_t> delivered_;  // bytes left of receives with a limit
   std::vector<operation*> due_cancellations_;
   std::deque<completion> ready_;
   std::deque<std::int32_t> free_buffers_;

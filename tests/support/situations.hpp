@@ -1,5 +1,5 @@
-// One situation per kind of operation: something that it has to wait for, on real descriptors or
-// played by the scripted engine.
+// One situation per kind of operation: something that the operation has to wait for, on real
+// descriptors or simulated by the scripted engine.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -24,19 +24,19 @@
 namespace ringlet::test {
 using namespace extend;
 
-/// An operation that waits until make_ready(), and what it must have done then.
+/// An operation that waits until make_ready(), and the effect that it must then have had.
 struct situation {
   explicit situation(opcode kind) : op(kind) {}
   virtual ~situation() = default;
   /// Lets the operation complete.
   virtual void make_ready() = 0;
-  /// Checks that it has succeeded, and what it did.
+  /// Checks that it has succeeded, and its effect.
   virtual void check_success(extend::engine& engine) = 0;
 
   watched op;
 };
 
-/// Has one end that is given to the operation and one that is the test's.
+/// A pair of descriptors: the operation uses one end, the test the other.
 struct paired : situation {
   paired(opcode kind, fd_pair ends) : situation(kind), pair(std::move(ends)) {}
   fd_pair pair;
@@ -69,7 +69,7 @@ struct receiving : paired {
   }
 };
 
-/// send or write of three bytes into something that is full.
+/// send or write of three bytes into a full socket or pipe.
 struct writing : paired {
   writing(opcode kind, fd_pair ends) : paired(kind, std::move(ends)) {
     fill(pair.far);
@@ -84,7 +84,7 @@ struct writing : paired {
   }
 };
 
-/// sendmsg of two pieces into a socket that is full.
+/// sendmsg of two pieces into a full socket.
 struct sending_message : writing {
   sending_message() : writing(opcode::send_message, socket_pair()) {
     message.msg_iov = pieces.data();
@@ -156,7 +156,8 @@ struct connecting : situation {
   sockaddr_un address{};
 };
 
-/// Any of them on the scripted engine. What is ready before the start completes at the start.
+/// Any of them on the scripted engine. An operation that is ready before its start completes at the
+/// start.
 struct played : situation {
   played(scripted_engine& world, opcode kind, std::int32_t result)
       : situation(kind), engine_(world), result_(result) {
@@ -241,8 +242,8 @@ inline void for_each_real_situation(const std::function<void(situation&)>& body)
   }
 }
 
-/// Calls `body` with a new situation of each kind for that engine; with real descriptors once as
-/// they are and once kept.
+/// Calls `body` with a new situation of each kind for that engine; real descriptors both
+/// unregistered and registered.
 inline void for_each_situation(extend::engine& engine,
                                const std::function<void(situation&)>& body) {
   if (auto* const world = dynamic_cast<scripted_engine*>(&engine)) {

@@ -1,4 +1,4 @@
-// Making, filling and draining descriptors.
+// Creates, fills and drains descriptors.
 #include "support/sockets.hpp"
 
 #include <fcntl.h>
@@ -25,8 +25,8 @@ sockaddr* as_sockaddr(const sockaddr_in& address) {
   return reinterpret_cast<sockaddr*>(const_cast<sockaddr_in*>(&address));
 }
 
-// Whether a read or write of this descriptor would not wait. Descriptors here are blocking ones, as
-// most are that the engine gets.
+// Whether a read or write of this descriptor would not wait. The descriptors here are blocking,
+// like most that an engine gets.
 bool is_ready(const unique_fd& fd, short events) {
   pollfd asked{fd.get(), events, 0};
   return ::poll(&asked, 1, 0) == 1;
@@ -117,7 +117,7 @@ std::size_t fill(const unique_fd& fd) {
 }
 
 std::size_t count_open_descriptors() {
-  // By asking for each: opening /proc/self/fd would need a descriptor itself.
+  // Queries each number: opening /proc/self/fd would need a descriptor itself.
   constexpr int numbers = 1024;
   std::size_t count = 0;
   for (int fd = 0; fd < numbers; ++fd) count += ::fcntl(fd, F_GETFD) >= 0 ? 1 : 0;

@@ -1,4 +1,4 @@
-// Descriptors for tests, made with plain system calls: the library is what is to be tested.
+// Descriptors for tests, made with plain system calls, because the library itself is under test.
 #pragma once
 
 #include <ringlet/unique_fd.hpp>
@@ -11,7 +11,7 @@
 
 namespace ringlet::test {
 
-/// Two connected ends. What is written to `far` can be read from `near`.
+/// Two connected ends. Bytes written to `far` can be read from `near`.
 struct fd_pair {
   unique_fd near;
   unique_fd far;
@@ -21,7 +21,8 @@ struct fd_pair {
 fd_pair socket_pair();
 /// The reading and the writing end of a pipe.
 fd_pair pipe_pair();
-/// A raw terminal: the program's side and the keyboard and screen. Both can be read and written.
+/// A raw terminal: the program's side, and the side of the keyboard and screen. Both can be read
+/// and written.
 fd_pair terminal_pair();
 /// A TCP listener on a free port of the loopback device, and where it is.
 struct loopback_listener {
@@ -31,14 +32,14 @@ struct loopback_listener {
 };
 /// A connected TCP pair over the loopback device.
 fd_pair tcp_pair();
-/// A socket that is connected to the listener, or is about to be.
+/// A socket that is connected to the listener, or will be shortly.
 unique_fd connect_to(const loopback_listener& listener);
 
-/// Writes all of it, which must fit.
+/// Writes all the bytes, which must fit.
 void put(const unique_fd& fd, std::string_view text);
-/// Everything that can be read without waiting.
+/// Reads everything that can be read without waiting.
 std::string drain(const unique_fd& fd);
-/// Writes until nothing more fits; returns how many bytes that were.
+/// Writes until nothing more fits; returns the number of bytes.
 std::size_t fill(const unique_fd& fd);
 
 /// How many descriptors this process has open, of the first 1,024.

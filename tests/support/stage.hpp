@@ -1,5 +1,5 @@
 // A stage: a stream and a standard stream on a scripted engine, and the calls that can be made on
-// them, so that one test can go through all calls in one phase of their life.
+// them, so that one test can cover all calls in one phase of their life.
 #pragma once
 
 #include <ringlet/run.hpp>
@@ -28,13 +28,13 @@ using namespace extend;
 inline constexpr int stream_fd = 7;
 inline constexpr int standard_fd = 8;
 
-/// Everything that can happen now has happened when it returns: what was completed is delivered,
-/// fibers that waited for it have reached their next wait.
+/// Returns when everything that can happen now has happened: completions are delivered, and the
+/// fibers that waited for them have reached their next wait.
 inline task<> settle() {
   for (int round = 0; round < 4; ++round) co_await sleep(std::chrono::nanoseconds(0));
 }
 
-/// A listener that ringlet has made itself, with that number. (One that is adopted accepts one
+/// A listener that ringlet created itself, with that number. (An adopted listener accepts one
 /// connection at a time.) Needs a scheduler on `engine`.
 inline tcp_listener listener_on(scripted_engine& engine, int fd) {
   engine.answer(opcode::open_socket, fd);
@@ -57,8 +57,8 @@ task<> on_new_stage(scripted_engine& engine, F& body) {
   co_await body(made);
 }
 
-/// Runs the task that `body(stage&)` makes.
-// Awaits it in another fiber than the main one, whose kill would end all fibers.
+/// Runs the task that `body(stage&)` returns. Awaits it in a fiber other than the main one, whose
+/// kill would end all fibers.
 inline task<> beside_main(task<> body) { co_await spawn(std::move(body)).get(); }
 
 template <class F>
@@ -68,7 +68,7 @@ void on_stage(F body) {
                  std::source_location::current());
 }
 
-/// One of the calls for bytes; each asks for "abc", and is content with three bytes.
+/// One of the calls for bytes; each asks for "abc", and is satisfied with three bytes.
 struct byte_call {
   std::string_view name;
   opcode code;
@@ -82,8 +82,8 @@ struct byte_call {
     return code == opcode::read || code == opcode::write ? standard_fd : stream_fd;
   }
   bool on_tcp() const noexcept { return fd() == stream_fd; }
-  /// What is in flight for the call: its own operation; for a read, the request of an earlier
-  /// receive() where there is one.
+  /// The operation in flight for the call: its own; or, for a read, the request of an earlier
+  /// receive() if there is one.
   opcode engine_code(const stage& s) const {
     const bool borrows = code == opcode::recv && s.engine.is_waiting(opcode::receive, fd());
     return borrows ? opcode::receive : code;
@@ -95,7 +95,7 @@ struct byte_call {
     if (is_read()) return s.engine.deliver(in_flight(s), text);
     s.engine.complete(in_flight(s), static_cast<std::int32_t>(text.size()));
   }
-  /// The next call finds its success at once: it has arrived already, or comes with the start.
+  /// The next call succeeds at once: the bytes have arrived already, or come with the start.
   void succeed_at_once(stage& s) const {
     if (is_in_flight(s)) return complete(s);
     s.engine.on_start = [this, &s](operation&) { complete(s); };

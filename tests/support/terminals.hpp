@@ -1,4 +1,4 @@
-// Whether tests can have terminals. Apart from sockets.hpp, which knows no doctest.
+// Whether tests can open terminals. Separate from sockets.hpp, which does not use doctest.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -10,7 +10,7 @@
 
 namespace ringlet::test {
 
-/// Whether no terminal can be made here. Then it says that what needs one is skipped, and why.
+/// Whether no terminal can be opened here. If so, it prints that the case is skipped, and why.
 inline bool lacks_terminals() {
   try {
     terminal_pair();

@@ -1,4 +1,4 @@
-// watched: an operation that remembers what was dispatched to it.
+// watched: an operation that records what was dispatched to it.
 #pragma once
 
 #include <ringlet/extend/engine.hpp>
@@ -37,7 +37,7 @@ struct watched : operation {
   }
 };
 
-/// Waits once and dispatches what came; returns how many completions that were.
+/// Waits once and dispatches the completions; returns how many there were.
 inline std::size_t turn(extend::engine& engine, steady_ns deadline = 0, std::size_t batch = 256) {
   std::vector<completion> out(batch);
   const std::size_t count = engine.wait(deadline, out);

@@ -32,7 +32,7 @@ namespace ringlet {
 ///
 /// Ends when the body returns. begin() or ++ throws the exception of the body, which also ends the
 /// generator. Single pass: calling begin() again continues after the last element, so a second loop
-/// resumes where one left by break stopped. After the end, begin() returns end().
+/// resumes where a loop that was left by break stopped. After the end, begin() returns end().
 ///
 /// Broken rules abort: ++ at the end, or ++ inside the body that it would resume. The frame comes
 /// from the pool of the thread. See elements_of for generators that yield from other generators,

@@ -77,9 +77,9 @@ class [[nodiscard]] task {
 };
 
 /// A task that borrows arguments which may be temporaries, such as that of with_group(f). Await it
-/// in the expression that makes it: `co_await` of a variable does not compile. To keep one on
-/// purpose, because all its arguments live longer, await it with `co_await std::move(call)`, or
-/// store it as a task<T>. Otherwise it is a task.
+/// in the expression that makes it: `co_await` of a variable does not compile. If all its arguments
+/// live longer, it may be kept: await it with `co_await std::move(call)`, or store it as a task<T>.
+/// In all other respects it is a task.
 template <class T>
 class [[nodiscard]] borrowing_task : public task<T> {
  public:

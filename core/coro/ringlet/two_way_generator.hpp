@@ -105,7 +105,7 @@ class [[nodiscard]] two_way_generator {
   /// body threw.
   R result() requires(!std::is_void_v<R>) { return promise().take_result(); }
 
-  /// For elements_of: gives the frame away.
+  /// For elements_of: releases the frame.
   promise_type* release() noexcept {
     promise();
     return promise_.release();

@@ -20,8 +20,8 @@ struct engine_options {
   /// Completion queue entries: how many completions fit between two waits before the kernel has to
   /// allocate. A power of two, at least submission_entries.
   std::uint32_t completion_entries = 8192;
-  /// Buffers to lend for receive(), a power of two up to 32,768. They are recycled first in, first
-  /// out: more than fit into the L2 cache cost speed and buy tolerance for bursts.
+  /// Buffers to lend for receive(), a power of two up to 32,768. io_uring recycles them first in,
+  /// first out: more than fit into the L2 cache cost speed and buy tolerance for bursts.
   std::uint32_t buffer_count = 128;
   /// Bytes per buffer: the most that one receive() returns. Memory is taken only for pages that
   /// were ever filled.

@@ -1,4 +1,4 @@
-// address: the address of a socket: an IPv4 or IPv6 address and a port.
+// address: a socket address, which is an IPv4 or IPv6 address and a port.
 #pragma once
 
 #include <netinet/in.h>
@@ -17,15 +17,14 @@ class address {
   /// 0.0.0.0:0.
   address() noexcept;
 
-  /// Reads "192.0.2.1:9090" or "[2001:db8::1]:9090"; an IPv6 zone follows a percent sign, by name
+  /// Parses "192.0.2.1:9090" or "[2001:db8::1]:9090"; an IPv6 zone follows a percent sign, by name
   /// or number: "[fe80::1%eth0]:9090". Numeric only: names are not looked up.
-  /// Errors  std::errc::invalid_argument, with a message that says what is wrong in `text`.
+  /// Errors  std::errc::invalid_argument, with a message that says what is wrong with `text`.
   static address parse(std::string_view text);
   /// The same for a separate address and port; `host` has no brackets.
   static address parse(std::string_view host, std::uint16_t port);
 
-  /// The IPv4 addresses 127.0.0.1 (loopback) and 0.0.0.0, which stands for all addresses of this
-  /// host (any).
+  /// The IPv4 addresses 127.0.0.1 (loopback) and 0.0.0.0 (any: all addresses of this host).
   static address loopback(std::uint16_t port) noexcept;
   static address any(std::uint16_t port) noexcept;
 
@@ -47,7 +46,7 @@ class address {
   sockaddr* data() noexcept { return &storage_.any; }
   const sockaddr* data() const noexcept { return &storage_.any; }
   socklen_t size() const noexcept { return is_ipv6() ? sizeof(sockaddr_in6) : sizeof(sockaddr_in); }
-  /// How many bytes a system call may write to data().
+  /// The number of bytes that a system call may write to data().
   static constexpr socklen_t capacity = sizeof(sockaddr_in6);
 
  private:

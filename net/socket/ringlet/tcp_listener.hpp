@@ -14,13 +14,13 @@ namespace ringlet {
 
 /// Options of tcp_listener::bind().
 struct listen_options {
-  /// How many connections the system keeps until they are accepted; the system has a limit of its
-  /// own (net.core.somaxconn).
+  /// How many connections the system holds until they are accepted. The system also has its own
+  /// limit (net.core.somaxconn).
   int backlog = 4096;
-  /// SO_REUSEPORT: several listeners share the port, and the system spreads connections over them.
-  /// All of them must set it.
+  /// SO_REUSEPORT: several listeners share the port, and the system distributes connections among
+  /// them. All of them must set it.
   bool reuse_port = false;
-  /// SO_REUSEADDR: bind even while connections of an earlier listener linger.
+  /// SO_REUSEADDR: bind even if connections of an earlier listener still exist.
   bool reuse_address = true;
   /// IPV6_V6ONLY: an IPv6 listener accepts no IPv4 connections.
   bool ipv6_only = false;
@@ -28,15 +28,16 @@ struct listen_options {
 
 /// Accepts TCP connections. Movable; destroying it closes it.
 ///
-/// When descriptors or memory run out (EMFILE, ENFILE, ENOBUFS, ENOMEM, std::bad_alloc), accept()
-/// keeps waiting. It tries again when ringlet has closed a descriptor, and otherwise after 10 ms,
-/// doubled each time up to 1 s. The first time, it prints a line to standard error. Until then
-/// connections wait in the backlog. A connection that failed before it was accepted is skipped.
+/// When descriptors, memory or epoll watches run out (EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC,
+/// std::bad_alloc), accept() keeps waiting and connections stay in the backlog. It tries again when
+/// ringlet closes a descriptor, or else after 10 ms, doubled each time up to 1 s. The first
+/// shortage of a listener prints a line to standard error. A connection that failed before it was
+/// accepted is skipped.
 ///
 /// Sharing: a listening socket may also be open in other threads and processes. Closing it here
 /// does not close it there, and the system chooses which of them accepts a connection.
 ///
-/// Thread: that of the scheduler it was made on.
+/// Thread: the thread of the scheduler on which it was created.
 class tcp_listener {
  public:
   /// Listens on "host:port"; port 0 picks a free port (see local_address()). Numeric, see
@@ -45,24 +46,24 @@ class tcp_listener {
   static tcp_listener bind(std::string_view host_and_port, const listen_options& options = {});
   static tcp_listener bind(const address& where, const listen_options& options = {});
   /// Takes over a listening socket, for instance from a service manager. Other threads and
-  /// processes may listen on it, too, each through a duplicate of its own (dup(2)). So this
-  /// listener accepts one connection at a time, and only while a fiber waits for one; an idle
-  /// listener gets the next. That costs some throughput: if each thread can have a socket of its
-  /// own, prefer bind() with reuse_port. On epoll the socket becomes non-blocking for everything
-  /// that shares it.
+  /// processes may listen on it, too, each through its own duplicate (dup(2)). So this listener
+  /// accepts one connection at a time, and only while a fiber waits for one; an idle listener
+  /// elsewhere gets the next. That costs some throughput: if each thread can have its own socket,
+  /// prefer bind() with reuse_port. On epoll the socket becomes non-blocking for every thread and
+  /// process that shares it.
   explicit tcp_listener(unique_fd fd);
 
   /// Waits for the next connection. Several fibers may wait; they are served in arrival order.
-  /// Errors        errc::closed if the listener is closed; timed_out. Permanent errors of the
-  /// system (EPERM and EACCES of a security policy, EINVAL of a socket that does not listen, ...);
-  /// each further call tries once more.
+  /// Errors        errc::closed if the listener is closed. errc::timed_out. Permanent system errors
+  /// (EPERM or EACCES from a security policy, EINVAL if the socket does not listen, ...); every
+  /// further call tries again.
   /// Cancellation  No connection is lost.
   extend::accept_wait accept(time_limit timeout = forever) {
     return extend::accept_wait(checked(), timeout);
   }
 
-  /// Stops listening. Waiting fibers get errc::closed. Connections that the system has accepted but
-  /// no fiber has taken are closed, then the descriptor is. Idempotent.
+  /// Stops listening. Waiting fibers get errc::closed. Closes accepted connections that no fiber
+  /// has taken, then the descriptor. Idempotent.
   extend::close_listener_wait close() noexcept;
 
   address local_address() const;

@@ -24,71 +24,71 @@ namespace ringlet {
 
 /// A connected TCP socket: from tcp_listener::accept() or connect(). TCP_NODELAY is on.
 ///
-/// True of every call, and not repeated there:
+/// These rules apply to every call:
 ///
 ///   Overlap       One read and one write may be in flight at the same time. A second read during a
 ///                 read, or a second write during a write, is the caller's bug and aborts.
 ///   Lifetime      Memory is borrowed until the co_await returns. The stream may be moved, closed
 ///                 and destroyed at any time. Calls in flight end with errc::closed when it is
 ///                 closed or destroyed.
-///   Errors        std::system_error with the errno of the system, or as_result(). The peer
+///   Errors        std::system_error with the system's errno, or as_result(). The peer has
 ///                 disconnected: connection_reset, broken_pipe, timed_out (keepalive,
-///                 TCP_USER_TIMEOUT). Closed on this side: errc::closed. The limit passed:
+///                 TCP_USER_TIMEOUT). Closed on this side: errc::closed. Timeout:
 ///                 errc::timed_out.
 ///   Cancellation  read_some() and receive() lose nothing: call again. write_all() and read_exact()
-///                 may be cut short in the middle. Their direction is then unusable: further calls
-///                 there fail with errc::partial_transfer, and bytes_read() or bytes_written()
-///                 tells how far the call got. The limit counts as a cancellation.
-///   Thread        That of the scheduler it was made on.
+///                 may be cut short in the middle. That direction is then unusable: further calls
+///                 fail with errc::partial_transfer, and bytes_read() or bytes_written() tells how
+///                 far the call got. A timeout counts as a cancellation.
+///   Thread        The thread of the scheduler on which the stream was created.
 ///
 /// Signals: a write to a disconnected peer never raises SIGPIPE.
 /// See tcp(7), recv(2), send(2).
 class tcp_stream {
  public:
-  /// No connection; every call except close() and abort() aborts the program.
+  /// A stream without a connection: every call except close() and abort() aborts the program.
   tcp_stream() noexcept = default;
-  /// Takes over a connected stream socket that has no other user. Throws std::bad_alloc.
+  /// Takes over a connected stream socket that nothing else uses. Throws std::bad_alloc.
   explicit tcp_stream(unique_fd fd);
 
   /// Connects to `peer`. `co_await tcp_stream::connect(address::parse("127.0.0.1:9090"), 5s)`.
-  /// Errors        connection_refused, also if the system has connected the socket to itself, which
-  ///               may happen if no process listens on a port of the ephemeral range;
+  /// Errors        connection_refused, also if the system connected the socket to itself, which can
+  ///               happen if no process listens on a port of the ephemeral range;
   ///               network_unreachable, no descriptors (EMFILE), ...
-  /// Cancellation  The attempt is given up and its socket closed.
+  /// Cancellation  Abandons the attempt and closes its socket.
   static extend::connect_wait connect(const address& peer, time_limit timeout = forever);
 
   explicit operator bool() const noexcept { return state_ != nullptr; }
 
-  /// Waits for bytes and lends them, at most options.sizes.buffer_size. At the end of the stream
-  /// every call returns an empty buffer. A waiting connection holds no memory for received bytes.
-  /// Bytes that arrive between two calls are kept in a few buffers: 5, or what one burst fills.
-  /// After that the system keeps them, and TCP slows the peer down.
+  /// Waits for bytes and lends them in a buffer, at most options.sizes.buffer_size bytes. At the
+  /// end of the stream every call returns an empty buffer. A waiting connection holds no memory for
+  /// received bytes. Bytes that arrive between two calls are kept in a few buffers: 5, or as many
+  /// as one burst fills. Beyond that they stay in the system, and TCP slows the peer down.
   extend::receive_wait receive(const time_limit& timeout = forever) {
     return extend::receive_wait(checked(), timeout);
   }
 
-  /// Waits until receive() or read_some() would not wait: for bytes, the end of the stream or an
-  /// error. Takes nothing. False if the limit passed first. Unlike those calls, it can be part of a
-  /// select(). (It ignores what a reader has buffered.)
+  /// Waits until receive() or read_some() would return immediately: for bytes, the end of the
+  /// stream or an error. Takes nothing. Returns false on timeout. Unlike those calls, readable()
+  /// can be part of a select(). (It does not see bytes that a reader has buffered.)
   extend::readable_wait readable(const time_limit& timeout = forever) {
     return extend::readable_wait(checked(), timeout);
   }
 
-  /// Waits for bytes and puts them at the front of `memory`, which must not be empty. Returns how
-  /// many, at least 1. At the end of the stream every call returns 0.
+  /// Waits for bytes and stores them at the front of `memory`, which must not be empty. Returns
+  /// their number, at least 1. At the end of the stream every call returns 0.
   extend::read_some_wait read_some(std::span<std::byte> memory,
                                    const time_limit& timeout = forever) {
     return extend::read_some_wait(checked(), extend::opcode::recv, memory, timeout);
   }
 
-  /// Fills `memory`. errc::end_of_stream if the stream ends before: the bytes that arrived are at
+  /// Fills `memory`. errc::end_of_stream if the stream ends first: the bytes that arrived are at
   /// the front, and bytes_read() tells how many.
   extend::read_exact_wait read_exact(std::span<std::byte> memory,
                                      const time_limit& timeout = forever) {
     return extend::read_exact_wait(checked(), extend::opcode::recv, memory, timeout);
   }
 
-  /// Writes all bytes, in as many steps as necessary. They have then reached the system, but not
+  /// Writes all bytes, in as many steps as necessary. When it returns, the system has them, but not
   /// necessarily the peer.
   extend::write_all_wait write_all(std::span<const std::byte> bytes,
                                    const time_limit& timeout = forever) {
@@ -106,22 +106,23 @@ class tcp_stream {
     return extend::gather_wait(checked(), parts, timeout);
   }
 
-  /// Tells the peer that no more will be written; reading still works. Does not wait.
+  /// Ends the write direction: the peer sees the end of the stream. Reading still works. Does not
+  /// wait.
   /// Errors        not_connected if the connection is over: the peer has reset it, and written
-  /// bytes may be lost, or both sides had ended it. errc::closed.
+  /// bytes may be lost, or both sides have ended it. errc::closed.
   void shutdown_write();
   /// Ends the connection: calls in flight end with errc::closed, then the descriptor is closed.
-  /// Bytes written before still reach the peer, unless it has sent bytes that were not read: then
+  /// Bytes already written still reach the peer, unless it has sent bytes that were not read: then
   /// TCP resets the connection. Idempotent; only the first call waits. The destructor does the same
   /// without waiting, and closes immediately, so that the descriptor number can be reused: this
-  /// takes the system about 10 microseconds per stream. To drop thousands, await close() of each,
-  /// so that other fibers run in between.
+  /// takes the system about 10 microseconds per stream. To drop thousands of streams, await close()
+  /// of each, so that other fibers run in between.
   close_wait close() noexcept { return close_wait(state_.get()); }
   /// Ends the connection immediately, with a reset: the peer's calls fail with connection_reset,
   /// and bytes that it has not received yet are dropped. Calls in flight here end with errc::closed
   /// (a call that has already succeeded delivers its result), then the descriptor is closed. Does
   /// not wait, so destructors and callbacks may call it. During a close(), it turns the close into
-  /// a reset; afterwards, or without a connection, it does nothing.
+  /// a reset; after a close, or without a connection, it does nothing.
   void abort() noexcept {
     if (state_) state_->abort();
   }
@@ -132,20 +133,20 @@ class tcp_stream {
 
   /// TCP_NODELAY: send small writes immediately. On by default.
   void set_no_delay(bool on);
-  /// SO_KEEPALIVE with a first probe after `idle`; zero switches it off.
+  /// SO_KEEPALIVE with the first probe after `idle`; zero turns it off.
   void set_keep_alive(std::chrono::seconds idle);
   /// SO_RCVBUF and SO_SNDBUF: the sizes of the system's buffers in bytes. The system doubles the
-  /// value and has limits of its own (socket(7)).
+  /// value and has its own limits (socket(7)).
   void set_receive_buffer(int bytes);
   void set_send_buffer(int bytes);
   /// SO_LINGER with timeout 0: close() resets the connection and drops unsent data. Off by default.
   void set_reset_on_close(bool on);
 
-  /// Bytes that went through read and write calls so far.
+  /// Bytes read and written by this stream's calls so far.
   std::uint64_t bytes_read() const noexcept { return checked().count(extend::direction::read); }
   std::uint64_t bytes_written() const noexcept { return checked().count(extend::direction::write); }
 
-  /// The descriptor, for system calls that are not wrapped here, or -1 once closed. The stream
+  /// The descriptor, for system calls that ringlet does not wrap, or -1 once closed. The stream
   /// keeps ownership. Do not read from it after a receive(): a receive request may still be in
   /// flight and take the next bytes.
   int native_handle() const noexcept { return state_ ? state_->fd() : -1; }

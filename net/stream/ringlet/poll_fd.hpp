@@ -7,12 +7,12 @@
 
 namespace ringlet {
 
-/// Waits until `fd` is ready for one of `events`, as poll(2): `co_await poll_fd(fd, POLLIN, 5s)`.
-/// Returns the events that are ready: those of `events`, and POLLERR, POLLHUP or POLLNVAL as the
-/// system reports them, requested or not; never 0. For descriptors that another library reads and
-/// writes: a line editor, a database client. poll_fd() reads and writes nothing, leaves O_NONBLOCK
-/// unchanged, and the library still owns the descriptor. Readiness can be stale by the time the
-/// library acts. It must handle EAGAIN; a blocking descriptor may therefore block the thread.
+/// Waits until `fd` is ready for one of `events`, like poll(2): `co_await poll_fd(fd, POLLIN, 5s)`.
+/// Returns the events that are ready, never 0: those in `events`, and POLLERR, POLLHUP or POLLNVAL
+/// whether requested or not. For descriptors that another library reads and writes: a line editor,
+/// a database client. poll_fd() reads and writes nothing and leaves O_NONBLOCK unchanged; the
+/// library keeps ownership. Readiness can be stale by the time the library acts. The library must
+/// handle EAGAIN; a blocking descriptor may therefore block the thread.
 ///
 /// Events        POLLIN, POLLOUT, POLLPRI, POLLRDHUP and similar, or 0 for errors only. Every call
 ///               reports what is ready (level-triggered). Files and directories, which epoll cannot
@@ -22,15 +22,16 @@ namespace ringlet {
 ///               anything else.
 /// Cancellation  Loses nothing.
 /// Overlap       Any number of fibers may wait for one descriptor; each is resumed.
-/// select()      It can be a part. When another part is taken, the select() returns in the next
-///               turn, as soon as nothing waits for `fd` any more.
+/// select()      poll_fd() can be one of its calls. If another call is taken, the select() returns
+///               in the next turn, once the poll of `fd` has ended.
 /// Closing       Do not close `fd` while a fiber waits: the wait may then not end. (io_uring keeps
 ///               waiting for the old descriptor. epoll reports nothing more for it, nor for a new
-///               descriptor with the same number while the wait lasts.) End the wait first, by a
-///               kill or a limit.
-/// Streams       For a ringlet stream, poll_fd() reports what the system knows. Unlike readable(),
-///               it does not see bytes that ringlet has received and the program has not taken.
-/// Signals       SIGINT and SIGTERM are run_main()'s. Receive other signals, such as SIGHUP and
+///               descriptor with the same number while the wait lasts.) End the wait first, with a
+///               kill or a timeout.
+/// Streams       For a ringlet stream, poll_fd() reports the state of the socket. Unlike
+///               readable(), it does not see bytes that ringlet has received and the program has
+///               not taken.
+/// Signals       run_main() handles SIGINT and SIGTERM. Receive other signals, such as SIGHUP and
 ///               SIGUSR1, through a signalfd. Block them at the beginning of main(), before the
 ///               first thread is started, so that all threads block them:
 ///
@@ -42,8 +43,8 @@ namespace ringlet {
 ///                   ...
 ///                   for (;;) {
 ///                     co_await poll_fd(signals.get(), POLLIN);
-///                     signalfd_siginfo came;
-///                     while (read(signals.get(), &came, sizeof came) == sizeof came) reload();
+///                     signalfd_siginfo info;
+///                     while (read(signals.get(), &info, sizeof info) == sizeof info) reload();
 ///                   }
 inline extend::poll_fd_wait poll_fd(int fd, short events,
                                     const time_limit& timeout = forever) noexcept {

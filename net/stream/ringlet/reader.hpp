@@ -41,15 +41,15 @@ class standard_stream;
 ///   reader in(stream);
 ///   while (const auto line = co_await in.read_line()) use(*line);
 ///
-/// True of every call, and not repeated there:
+/// These rules apply to every call:
 ///
 ///   Views         A call returns a view of text or any other bytes. It stays valid until the next
-///                 call on the reader, except consume(). The view is of the buffer that the stream
-///                 lent, if the whole piece lies in one buffer; otherwise of the reader's own
+///                 call on the reader, except consume(). It refers to the buffer that the stream
+///                 lent if the whole piece lies in one buffer, otherwise to the reader's own
 ///                 memory.
-///   Limit         A piece has at most limit() bytes, without its delimiter. A longer piece fails
-///                 with errc::too_long as soon as that many bytes have arrived. Later calls discard
-///                 the rest of an overlong line or delimited piece, up to and including its
+///   Limit         A piece has at most limit() bytes, not counting its delimiter. A longer piece
+///                 fails with errc::too_long as soon as that many bytes have arrived. Later calls
+///                 discard the rest of an overlong line or delimited piece, up to and including its
 ///                 delimiter, and return what follows it. So a server can report the error and
 ///                 continue.
 ///   Memory        While nothing is buffered, only the reader itself; for a standard stream also
@@ -57,26 +57,25 @@ class standard_stream;
 ///                 bytes so far, in memory that grows by doubling and is freed when the piece is
 ///                 consumed. Never more than the limit, the delimiter and one lent buffer; while
 ///                 growing, also half the limit.
-///   Overlap       A call during another call that waits is the caller's bug and aborts. So does a
-///                 call that has to wait while a read of the stream itself is in flight.
-///   Errors        Those of the stream, as std::system_error or as_result(); closed on this side:
-///                 errc::closed. not_enough_memory: no byte is lost; call again. Bytes that were
-///                 buffered before an error can still be read.
+///   Overlap       Starting a call while another one waits is the caller's bug and aborts. So does
+///                 a call that has to wait while a read of the stream itself is in flight.
+///   Errors        The errors of the stream, as std::system_error or from as_result(). errc::closed
+///                 if the stream is closed on this side. not_enough_memory: no byte is lost; call
+///                 again. Bytes that were buffered before an error can still be read.
 ///   Cancellation  Every call is cancel-safe: bytes that have arrived stay in the reader, and
-///                 calling again continues where it stopped. The `time_limit` of a call counts as a
-///                 cancellation.
-///   End           Calls are first served from what is buffered. When nothing is left, every call
-///                 reports the end; a terminal continues after each Ctrl-D.
+///                 calling again continues where it stopped. A timeout counts as a cancellation.
+///   End           Calls use buffered bytes first. When none are left, every call reports the end.
+///                 A terminal continues after each Ctrl-D.
 ///   Lifetime      Borrows the stream, which may be moved and closed but must outlive the reader.
-///   Thread        That of the scheduler of the stream.
+///   Thread        The thread of the stream's scheduler.
 ///
-/// A reader takes more from the stream than it returns: as long as bytes may be buffered, read from
-/// the reader only.
+/// A reader takes more from the stream than it returns: while bytes may be buffered, read only from
+/// the reader.
 class reader {
  public:
   static constexpr std::size_t default_limit = 64 * 1024;
 
-  /// `limit`: bytes, at least 1. `stream` is one that receives, such as a tcp_stream.
+  /// `limit`: bytes, at least 1. `stream` is a stream that can receive, such as a tcp_stream.
   template <class Stream>
   requires requires(Stream& stream) { extend::descriptor_access::of(stream); }
   explicit reader(Stream& stream, std::size_t limit = default_limit)
@@ -87,38 +86,40 @@ class reader {
   reader& operator=(const reader&) = delete;
   ~reader();
 
-  /// The next line, without the LF or CR LF that ends it; nothing at the end of the stream. Bytes
-  /// after the last LF are a line, too. A CR counts against the limit.
+  /// Returns the next line, without the LF or CR LF that ends it; nothing at the end of the stream.
+  /// Bytes after the last LF are a line, too. The CR counts towards the limit.
   extend::read_line_wait read_line(const time_limit& timeout = forever);
-  /// The next line if all of it has already arrived. Never waits, and never reads from a standard
-  /// stream: there it only uses what an earlier call has read. Also returns nothing if the next
-  /// call would find the end, an error, or a line that is too long; read_line() reports which.
+  /// Returns the next line if all of it has already arrived. Never waits, and never reads from a
+  /// standard stream: it only uses bytes that an earlier call has read. Also returns nothing if the
+  /// end, an error or an overlong line comes next; read_line() tells which.
   std::optional<std::string_view> try_read_line() noexcept;
 
-  /// The bytes before the next `delimiter`, which must not be empty and is discarded; nothing at
-  /// the end of the stream. errc::end_of_stream if the stream ends with bytes after the last
-  /// delimiter; they stay in the reader. `delimiter` is borrowed until the co_await returns.
+  /// Returns the bytes before the next `delimiter`, which must not be empty, and discards the
+  /// delimiter; returns nothing at the end of the stream. errc::end_of_stream if the stream ends
+  /// with bytes after the last delimiter; they stay in the reader. `delimiter` is borrowed until
+  /// the co_await returns.
   extend::read_until_wait read_until(std::string_view delimiter,
                                      const time_limit& timeout = forever);
 
-  /// The next `count` bytes, 0 to limit(). errc::end_of_stream if the stream ends before; the bytes
-  /// that arrived stay in the reader. With errc::too_long nothing is taken or discarded.
+  /// Returns the next `count` bytes, 0 to limit(). errc::end_of_stream if the stream ends first;
+  /// the bytes that arrived stay in the reader. errc::too_long takes and discards nothing.
   extend::read_exact_view_wait read_exact(std::size_t count, const time_limit& timeout = forever);
 
-  /// Copies bytes to the front of `memory`, which must not be empty: buffered bytes, or else the
-  /// next ones to arrive. Returns how many, at least 1; or 0 at the end of the stream. So a
-  /// protocol can continue with raw bytes, and can read more than the limit.
+  /// Copies buffered bytes, or else the next bytes to arrive, to the front of `memory`, which must
+  /// not be empty. Returns their number, at least 1; 0 at the end of the stream. For protocols that
+  /// switch to raw bytes or need to read more than the limit.
   extend::read_copy_wait read_some(std::span<std::byte> memory,
                                    const time_limit& timeout = forever);
 
-  /// Waits until `count` bytes are buffered, at most limit(), and returns a view of them and of
-  /// everything contiguous with them. Takes nothing. The view has fewer than `count` bytes if the
-  /// stream ends before; an empty view is the end.
+  /// Waits until `count` bytes (at most limit()) are buffered, and returns a view of them and of
+  /// everything contiguous with them. Consumes nothing. The view has fewer than `count` bytes if
+  /// the stream ends first; an empty view means the end.
   extend::peek_wait peek(std::size_t count, const time_limit& timeout = forever);
-  /// The bytes that have already arrived, or the first part if they lie in two pieces. Never waits.
+  /// Returns the bytes that have already arrived; only the first part if they lie in two places.
+  /// Never waits.
   std::string_view peek() noexcept;
-  /// Discards the first `count` bytes of what peek() returned; more is the caller's bug and aborts.
-  /// The view stays valid.
+  /// Discards the first `count` buffered bytes. Discarding more than are buffered is the caller's
+  /// bug and aborts. Views stay valid.
   void consume(std::size_t count) noexcept;
 
   std::size_t limit() const noexcept { return limit_; }
@@ -132,13 +133,13 @@ class reader {
   template <bool Consumes>
   friend class extend::view_wait;
 
-  // Exists only while a piece is incomplete: most readers, most of the time, have none.
+  // Exists only while a piece is incomplete, so most readers have none most of the time.
   struct unfinished {
     std::vector<char> bytes;
-    std::size_t taken = 0;    // how many of them are consumed
+    std::size_t taken = 0;    // bytes that are consumed
     std::string searched;     // the delimiter that `scanned` and `skipping` refer to
-    std::size_t scanned = 0;  // how many buffered bytes it does not begin in
-    bool skipping = false;    // bytes up to and including it are discarded
+    std::size_t scanned = 0;  // buffered bytes in which the delimiter does not begin
+    bool skipping = false;    // whether bytes through the delimiter are being discarded
   };
 
   // Unconsumed bytes lie in two places: first in begun_, then in fresh_.
@@ -170,12 +171,12 @@ class reader {
   bool finish_skipping() noexcept;
 
   extend::descriptor* from_;
-  std::unique_ptr<extend::file_request> file_;  // of a stream that lends no buffers
+  std::unique_ptr<extend::file_request> file_;  // only for a stream that does not lend buffers
   std::size_t limit_;
-  std::string_view fresh_;  // in lent_ or file_
+  std::string_view fresh_;  // into lent_ or file_
   buffer lent_;
   std::unique_ptr<unfinished> begun_;
-  bool ended_ = false;  // the stream has ended, after what is buffered
+  bool ended_ = false;  // the stream ends after the buffered bytes
   bool waiting_ = false;
 };
 
@@ -183,7 +184,7 @@ class reader {
 
 namespace ringlet::extend {
 
-/// The base of the waits of a reader: waits until a delimiter or a number of bytes is buffered.
+/// The base of a reader's waits: waits until a delimiter or a number of bytes is buffered.
 class reader_wait : public claiming_wait<direction::read, wait_base>, private arrival_waiter {
  public:
   template <class Promise>
@@ -198,27 +199,27 @@ class reader_wait : public claiming_wait<direction::read, wait_base>, private ar
   ~reader_wait() = default;
 
   virtual const wait_type& kind() const noexcept = 0;
-  /// Sets what the wait is for: a delimiter, or a number of bytes.
+  /// Sets what to wait for: a delimiter, or a number of bytes.
   void want(std::string_view delimiter) noexcept {
     delimiter_ = delimiter.data();
     count_ = delimiter.size();
   }
   void want(std::size_t count) noexcept { count_ = count; }
 
-  /// First in take(): the reason why there is nothing to take, or 0. Throws if it was an
-  /// interruption.
+  /// take() calls this first. Returns the error of the call, or 0. Throws if the fiber was
+  /// interrupted.
   std::error_code failure();
   bool is_whole() const noexcept { return state_ == state::whole; }
-  /// Next in take(): whether the stream ended before the wanted bytes had arrived.
+  /// Whether the stream ended before the wanted bytes arrived.
   bool has_ended() const noexcept { return state_ == state::ended; }
-  /// How many bytes were wanted, or lie before the delimiter.
+  /// The number of bytes that were wanted, or that lie before the delimiter.
   std::size_t count() const noexcept { return count_; }
-  /// The first bytes of what is buffered, in one piece.
+  /// A contiguous view of the first buffered bytes.
   result<std::string_view> view(std::size_t bytes) noexcept;
-  /// For take() at the end: the stream's end has been reported.
+  /// Called by take() when it reports the end of the stream.
   void tell_end() noexcept { in_.ended_ = false; }
 
-  /// Lets the next call begin, when take() ends.
+  /// A scope guard for take(): allows the next call once take() returns.
   class ending {
    public:
     explicit ending(reader_wait& wait) noexcept : wait_(wait) {}
@@ -249,11 +250,11 @@ class reader_wait : public claiming_wait<direction::read, wait_base>, private ar
   void on_close() noexcept override { fiber_->cancel_wait(cancel_reason::closed); }
   void go_on(bool done) noexcept;
 
-  // Until it is whole.
+  // Valid until the piece is whole; see count_.
   std::string_view delimiter() const noexcept { return {delimiter_, count_}; }
 
   const char* delimiter_ = nullptr;  // null: a number of bytes is wanted
-  std::size_t count_ = 0;            // that number, or the size of the delimiter; then see count()
+  std::size_t count_ = 0;            // the number of bytes; for a delimiter, its size: see count()
   std::int32_t answer_ = 0;
   state state_ = state::missing;
 };
@@ -288,7 +289,7 @@ class [[nodiscard]] read_until_wait final : public reader_wait {
   std::size_t delimiter_size_;
 };
 
-/// See reader::read_exact(), which consumes what it returns, and reader::peek().
+/// See reader::read_exact(), which consumes the bytes that it returns, and reader::peek().
 template <bool Consumes>
 class [[nodiscard]] view_wait final : public reader_wait {
  public:

@@ -10,10 +10,10 @@
 
 namespace ringlet {
 
-/// A descriptor that the program was started with. Fibers wait for it as for a socket, under the
-/// rules of tcp_stream. The descriptor stays open when the object is destroyed, and O_NONBLOCK is
-/// never set on it, because other processes share it. Writing to a pipe without a reader raises
-/// SIGPIPE, as usual.
+/// A descriptor that the program was started with. Fibers wait for it as they do for a socket, and
+/// the rules of tcp_stream apply. The descriptor stays open when the object is destroyed, and
+/// O_NONBLOCK is never set on it, because other processes share it. Writing to a pipe without a
+/// reader raises SIGPIPE, as usual.
 class standard_stream {
  public:
   /// See standard_input() and standard_output().
@@ -43,7 +43,7 @@ class standard_stream {
   extend::descriptor::owner state_;
 };
 
-/// Descriptor 0. Make one object and keep it: two objects would not know of each other's reads.
+/// Descriptor 0. Create one object and keep it: two objects do not know of each other's reads.
 inline standard_stream standard_input() { return standard_stream(0); }
 /// Descriptor 1.
 inline standard_stream standard_output() { return standard_stream(1); }

@@ -73,7 +73,7 @@ class fiber_local {
 template <class T>
 class context_var {
  public:
-  /// `otherwise` is the value where none was set.
+  /// `otherwise` is the value if none was set.
   explicit context_var(T otherwise = T()) : otherwise_(std::move(otherwise)) {}
   context_var(const context_var&) = delete;
   context_var& operator=(const context_var&) = delete;

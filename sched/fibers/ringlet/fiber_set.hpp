@@ -20,7 +20,7 @@
 
 namespace ringlet {
 
-/// A set of fibers; a fiber that ends leaves the set. The group owns nothing: when it is destroyed,
+/// A set of fibers; a fiber that ends leaves the set. The set owns nothing: when it is destroyed,
 /// its fibers keep running. For fibers that must not outlive a call, use with_group().
 /// Thread: that of the scheduler of its fibers. Adding, removing or killing members on another
 /// thread aborts.
@@ -82,17 +82,17 @@ class fiber_set : public detail::spawns_calls<fiber_set>, public detail::spawns_
   member_owner make_member();
   /// Makes `fiber` a member; does nothing if it has ended. Precondition: it is not a member.
   void enroll(member_owner added, extend::fiber_base& fiber) noexcept;
-  /// Aborts on any thread but the one on which the group was used first.
+  /// Aborts on any thread but that of the set's scheduler; see affinity.
   void check_thread() noexcept;
   void add(extend::fiber_base& added);
   bool contains(const extend::fiber_base& asked) const noexcept { return find(asked) != nullptr; }
-  /// Called when a member has ended, was removed, or will not come.
+  /// Called when a member has ended or was removed, or when an expected one will not come.
   virtual void on_left() noexcept;
 
-  /// Members that are still to come; join() waits for them, too.
+  /// How many members are expected; join() waits for them, too.
   std::size_t expected() const noexcept { return expected_; }
   void expect_one() noexcept { ++expected_; }
-  /// An expected member has come, or is about to.
+  /// An expected member was added, or is about to be.
   void one_has_come() noexcept { --expected_; }
   /// An expected member will not come: treated as if it had left.
   void one_will_not_come() noexcept {

@@ -50,7 +50,7 @@ struct switch_event {
   std::uint64_t fiber;  // its id
   std::uint64_t from;   // greenlet_handle<T>::id()
   std::uint64_t to;
-  /// The co_await that switched; line 0 when the greenlet has ended.
+  /// The co_await that switched; line 0 if the greenlet has ended.
   std::source_location where;
 };
 
@@ -158,12 +158,12 @@ class greenlet_handle {
 template <class T = void>
 class greenlet_ref : public greenlet_handle<T> {
  public:
-  /// None.
+  /// No greenlet.
   greenlet_ref() noexcept = default;
   explicit greenlet_ref(detail::greenlet_base& to) noexcept : greenlet_handle<T>(&to) {
     to.add_reference();
   }
-  /// The same greenlet as that.
+  /// Refers to the same greenlet.
   greenlet_ref(const greenlet_handle<T>& other) noexcept : greenlet_handle<T>(other.base_) {
     if (this->base_ != nullptr) this->base_->add_reference();
   }

@@ -17,7 +17,7 @@ struct join_options {
   /// Return as soon as this many have ended.
   std::size_t count = all;
   /// Throw the first failure, in the order in which fibers end, as soon as it occurs; the other
-  /// fibers keep running. Counts as observing that failure.
+  /// fibers keep running. That error then counts as handled.
   bool raise = false;
 };
 

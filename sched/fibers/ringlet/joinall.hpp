@@ -22,7 +22,7 @@ namespace ringlet {
 /// limit for the whole call may follow: `co_await joinall(a, b, 5s)`.
 ///
 /// Returns false if the limit passed first; fibers that have not ended keep running. Errors of the
-/// fibers are not thrown and do not count as observed. Cancellation loses nothing.
+/// fibers are not thrown and stay unhandled. Cancellation loses nothing.
 template <class First, class... More>
 requires(detail::fiber_or_limit<More>&&...) task<bool> joinall(const fiber<First>& first,
                                                                const More&... more) {
@@ -51,7 +51,7 @@ task<bool> joinall(const Fibers& fibers, join_options options) {
 }
 
 /// Waits until `count` of the fibers have ended, and returns which: their places in `fibers`, in
-/// the order in which they ended. Fibers that had ended before come first. Fewer than `count` when
+/// the order in which they ended. Fibers that had ended before come first. Fewer than `count` if
 /// the timeout passed first.
 template <fiber_range Fibers>
 task<std::vector<std::size_t>> wait_some(const Fibers& fibers, std::size_t count,

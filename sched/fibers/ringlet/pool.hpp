@@ -218,7 +218,7 @@ class pool : private fiber_set, public detail::pool_calls<pool> {
   std::size_t size_;
   std::source_location where_;
   extend::wait_list waiting_;
-  extend::intrusive_list<slot, slot_tag> slots_;  // those that are reserved
+  extend::intrusive_list<slot, slot_tag> slots_;  // the reserved ones
   bool closed_ = false;
   // The promise of wait_available(): a slot is kept for the fiber with this id until the turn ends
   // or another fiber asks. 0 if there is no offer.
@@ -413,8 +413,8 @@ async_generator<fiber<pool::value_of<F, Items>>> pool::each(Items items, F f, bo
   std::optional<std::ranges::iterator_t<Items>> at;
   bool has_more = true;
   for (;;) {
-    // The first call is worth waiting for a slot, the other calls only help. The range is asked for
-    // the next item no sooner than that is wanted.
+    // Only the first call waits for a slot; further calls use slots that are free. The next item is
+    // taken from the range only when there is a call to make.
     while (has_more && (ahead.empty() || (ahead.size() < size_ && free() != 0))) {
       if (at) {
         ++*at;

@@ -36,7 +36,7 @@ template <class... Waits>
 requires(sizeof...(Waits) > 0 && !(selectable<Waits> && ...)) auto select(Waits&&...) {
   static_assert(!(std::is_lvalue_reference_v<Waits> || ...),
                 "select() takes waits in the expression that makes them: write std::move(wait) for "
-                "one that is kept on purpose");
+                "a wait that you keep");
   static_assert((std::is_lvalue_reference_v<Waits> || ...),
                 "select() takes only waits that take nothing before they are over: for a stream, "
                 "select readable() and call receive() afterwards; for a task, spawn it and select "

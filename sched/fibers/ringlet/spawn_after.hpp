@@ -85,7 +85,7 @@ template <class F, class... Args>
 concept makes_no_periodic_task =
     !repeatable<F, Args...> && std::invocable<std::decay_t<F>&, std::decay_t<Args>&...>;
 
-/// Says what is wrong with such a call.
+/// Explains at compile time what is wrong with such a call.
 template <class F, class... Args>
 constexpr void explain_wrong_period() {
   static_assert(!makes_no_periodic_task<F, Args...>,
@@ -131,7 +131,7 @@ auto spawn_every(const spawn_time&, F&&, Args&&...) {
   detail::explain_wrong_period<F, Args...>();
   return fiber<>();
 }
-/// A point in time is no period.
+/// A point in time is not a period.
 template <class F, class... Args>
 fiber<> spawn_every(std::chrono::steady_clock::time_point, F&&, Args&&...) = delete;
 

@@ -64,7 +64,7 @@ enum class group_failure : std::uint8_t {
   /// The failure cancels the rest, and with_group() throws it.
   cancel_all,
   /// The rest continue. The failure is reported, with the fiber's name, like any unhandled
-  /// failure; see options::on_unhandled_error. For independent fibers, such as those of a server's
+  /// error; see options::on_unhandled_error. For independent fibers, such as those of a server's
   /// connections.
   report,
 };
@@ -136,7 +136,7 @@ class task_group : public detail::open_group,
   };
 
   bool has_failed() const noexcept { return failed_count_ != 0 || body_error_ != nullptr; }
-  /// Throws a group_error if anything has failed. Afterwards all failures count as observed.
+  /// Throws a group_error if anything has failed. Afterwards all errors count as handled.
   void throw_errors();
 
  private:

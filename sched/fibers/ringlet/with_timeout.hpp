@@ -65,8 +65,8 @@ inline bool is_from(const std::exception_ptr& error, const deadline_scope& deadl
 
 /// Awaits the call and returns its value, or true if the call has none and R is bool. If the limit
 /// passes first, it returns the value of `late`, or fails with it if that is an exception. (Most
-/// functions below use this coroutine and make none of their own. It throws nothing itself: limits
-/// pass by the thousand, and unwinding would cost more than everything else.)
+/// functions below call this coroutine instead of being coroutines. It does not throw: limits pass
+/// by the thousand, and unwinding would cost more than everything else.)
 template <class R, class T, class Late>
 task<R> within(time_limit timeout, task<T> call, Late late) {
   std::exception_ptr error;

@@ -53,9 +53,9 @@ class fiber {
   explicit operator bool() const noexcept { return state_ != nullptr; }
   friend bool operator==(const fiber& a, const fiber& b) noexcept { return a.state_ == b.state_; }
 
-  /// Waits until the fiber has ended, in any way. Its error is neither thrown nor counted as
-  /// observed. Returns false if the limit passed first. A fiber that joins itself aborts: the wait
-  /// could never end.
+  /// Waits until the fiber has ended, in any way. Its error is not thrown, and stays unhandled.
+  /// Returns false if the limit passed first. A fiber that joins itself aborts: the wait could
+  /// never end.
   extend::join_wait join(time_limit timeout = forever) const noexcept {
     return extend::join_wait(checked(), timeout);
   }
@@ -94,7 +94,7 @@ class fiber {
   /// called at the end of this turn. One exception stops endless respawning: `f` is not called for
   /// a fiber that was refused because its scope was cancelled, if the callback of another such
   /// fiber spawned it. shutting_down() tells a callback whether the run is ending. An exception
-  /// that `f` throws is reported like an unhandled failure of a fiber, and the other callbacks are
+  /// that `f` throws is reported like an unhandled error of a fiber, and the other callbacks are
   /// still called. Aborts after the scheduler has ended.
   template <class F>
   callback_id on_done(F&& f) const;
@@ -104,7 +104,7 @@ class fiber {
   bool done() const noexcept { return checked().done(); }
   /// How the fiber ended, or pending.
   outcome result() const noexcept { return checked().result(); }
-  /// The exception that ended the fiber, or null. Counts as observing the failure.
+  /// The exception that ended the fiber, or null. The error then counts as handled.
   std::exception_ptr error() const noexcept { return checked().error(); }
   /// The value that the task returned. Aborts unless result() is outcome::value.
   decltype(auto) value() const noexcept {
@@ -242,7 +242,7 @@ auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, G&& g,
                                  std::forward<G>(g)),
                where);
 }
-// With seven arguments and more the place that is recorded is this one.
+// With seven or more arguments, the recorded call site is this function.
 template <class F, class A, class B, class C, class D, class E, class G, class H, class... More>
 requires spawnable<F, A, B, C, D, E, G, H, More...>
 auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, G&& g, H&& h, More&&... more) {

@@ -15,10 +15,11 @@
 
 namespace ringlet {
 
-/// A failure of a fiber that was not observed before the last handle was dropped.
+/// An error of a fiber that was not handled before the last handle was dropped. get(), error() and
+/// joinall() with `raise`, for instance, handle an error.
 struct unhandled_error {
   std::uint64_t id;
-  std::string_view name;  // empty when it has none
+  std::string_view name;  // empty if it has none
   std::exception_ptr error;
   /// Where the fiber was spawned; line 0 if there is no such place, as for posted work.
   std::source_location spawned_at = {};
@@ -41,10 +42,10 @@ struct options {
   /// left are listed on standard error, and shields end. At twice this time, the program ends. See
   /// run_main().
   std::chrono::nanoseconds shutdown_timeout = std::chrono::seconds(5);
-  /// Called on the scheduler's thread for each unhandled failure; must not throw. The default
-  /// prints at most 10 lines a second to standard error, with the place of the spawn and the known
-  /// await sites. When the second is over, at the latest when run() ends, it prints the number of
-  /// failures that it left out. It does not print disconnected peers (is_disconnect()).
+  /// Called on the scheduler's thread for each unhandled error; must not throw. The default prints
+  /// at most 10 lines a second to standard error, with the place of the spawn and the known await
+  /// sites. When the second is over, at the latest when run() ends, it prints the number of errors
+  /// that it left out. It does not print disconnected peers (is_disconnect()).
   std::function<void(const unhandled_error&)> on_unhandled_error = {};
   /// How many functions may wait in the scheduler's mailbox. At this number,
   /// scheduler_handle::post() refuses more until some have run. The library's own messages are

@@ -1,14 +1,18 @@
-// run and run_main: run a program's first fiber, and with it all others.
+// run and run_main: run a program's first fiber, and all fibers that it starts.
+//
+// run() makes a scheduler on this thread, runs a task as its first fiber, and returns the value of
+// the task when all fibers have ended. run_main() does this for main(): it also handles SIGINT and
+// SIGTERM, and returns the exit code of the program.
 //
 // fork(): a child of a process that runs or has run schedulers may call exec(), _exit() and exit(),
 // and run() for a scheduler of its own, even if the parent called fork() inside run(). The child
-// may close or destroy the parent's objects; this closes the child's copy of a descriptor, and the
-// peer does not notice. Any other use of the parent's scheduler, streams, fibers, events, queues
-// and scheduler_handles aborts with a message. So in the child, a fiber that called fork() can
-// neither wait nor return. SIGINT and SIGTERM do in the child what they did before run_main().
-// blocking() starts new workers there. The parent is not affected. As in any process with threads,
-// locks that another thread held at the fork stay locked in the child: where possible, fork before
-// the first run(), or call exec() immediately. ringlet does not detect vfork(), posix_spawn() and
+// may close or destroy the parent's objects: this closes only the child's copy of a descriptor, and
+// the peer does not notice. Any other use of the parent's scheduler, streams, fibers, events,
+// queues and scheduler_handles aborts with a message. So a fiber that called fork() can neither
+// wait nor return in the child. There SIGINT and SIGTERM do what they did before run_main(), and
+// blocking() starts new workers. The parent is not affected. As in any process with threads, locks
+// that another thread held at the fork stay locked in the child: where possible, fork before the
+// first run(), or call exec() immediately. ringlet does not detect vfork(), posix_spawn() and
 // clone(): their children must call exec().
 #pragma once
 

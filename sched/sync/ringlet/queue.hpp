@@ -1,4 +1,4 @@
-// queue: items handed from fibers to fibers, first in, first out, as gevent's Queue.
+// queue: items handed from fibers to fibers, first in, first out, like gevent's Queue.
 #pragma once
 
 #include <ringlet/detail/item_chunks.hpp>
@@ -48,7 +48,7 @@ struct weightless {
 template <class T, class Weigh = weightless>
 class queue : public detail::queue_base {
   static_assert(std::is_nothrow_move_constructible_v<T>,
-                "items are handed over where nothing may be thrown");
+                "items are handed over where no exception may be thrown");
 
  public:
   using value_type = T;

@@ -11,14 +11,14 @@
 namespace ringlet {
 
 /// Calls `f()` on a worker thread, and returns its value or rethrows its exception. The other
-/// fibers of this thread keep running. At most 16 calls run at once in a
-/// process; further calls wait in line. `f` must not use this thread's scheduler, and must not
-/// return a task or another awaitable.
+/// fibers of this thread keep running. At most 16 calls run at once in a process; further calls
+/// wait in line. `f` must not use this thread's scheduler, and must not return a task or another
+/// awaitable.
 ///
 /// Signals: workers block all signals except SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT and
 /// SIGSYS, so a crash in `f` reaches the program's handler.
 /// End of the program: run() returns when the calls of its fibers have ended. exit(), and a return
-/// from main(), does not wait for calls of other threads: their `f` then runs while static objects
+/// from main(), do not wait for calls of other threads: their `f` then runs while static objects
 /// are destroyed, and is cut off when the process ends.
 /// fork(): the workers stay with the parent. See run.hpp.
 /// Errors: the exception of `f`; std::system_error if there is no worker thread and none can be

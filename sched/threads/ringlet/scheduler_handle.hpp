@@ -56,7 +56,7 @@ class scheduler_handle {
   /// Queues `f()` and wakes the scheduler if it sleeps. If the mailbox is full or the scheduler has
   /// ended, `f` is not queued, and the result tells which; a full mailbox leaves `f` unchanged. A
   /// scheduler that ends before `f` has run drops it. An exception that leaves `f` is reported like
-  /// an unhandled failure of a fiber. Throws std::bad_alloc.
+  /// an unhandled error of a fiber. Throws std::bad_alloc.
   template <std::invocable F>
   post_result post(F&& f) const {
     static_assert(!detail::is_unawaited<std::invoke_result_t<std::decay_t<F>&>>,

@@ -1,4 +1,4 @@
-// What RINGLET_ASSERT does with a rule that is kept, and with one that is broken.
+// RINGLET_ASSERT: conditions that hold, and conditions that do not.
 #include <ringlet/extend/assert.hpp>
 
 #include <doctest/doctest.h>
@@ -11,20 +11,20 @@ using namespace ringlet::test;
 
 TEST_SUITE_BEGIN("assert");
 
-TEST_CASE("a rule that holds costs only its check, which runs once") {
+TEST_CASE("RINGLET_ASSERT evaluates its condition once, and does nothing else when it holds") {
   int checks = 0;
   RINGLET_ASSERT(++checks == 1, "the first check");
   CHECK(checks == 1);
 }
 
-TEST_CASE("a broken rule aborts with its sentence") {
+TEST_CASE("RINGLET_ASSERT aborts with its message when the condition is false") {
   CHECK(aborts_with("two and two are five", [] {
     int two = 2;
     RINGLET_ASSERT(two + two == 5, "two and two are five");
   }));
 }
 
-TEST_CASE("a broken rule reports its file and line") {
+TEST_CASE("RINGLET_ASSERT reports the file and line of the broken rule") {
   const std::string place = std::string(__FILE__) + ":" + std::to_string(__LINE__ + 1);
   CHECK(aborts_with(place, [] { RINGLET_ASSERT(false, "never"); }));
 }

@@ -1,4 +1,4 @@
-// ringlet's own error codes, how they compare with those of the system, and how they are thrown.
+// ringlet's error codes: comparison with system codes, and the exceptions that carry them.
 #include <ringlet/detail/throw_invalid.hpp>
 #include <ringlet/error.hpp>
 
@@ -21,7 +21,7 @@ constexpr errc all_codes[] = {errc::closed,        errc::partial_transfer, errc:
 
 }  // namespace
 
-TEST_CASE("every code has a category and a sentence of its own, and is an error") {
+TEST_CASE("every code has ringlet's category and its own message, and counts as an error") {
   std::set<std::string> sentences;
   for (const errc code : all_codes) {
     const std::error_code error = code;
@@ -34,11 +34,11 @@ TEST_CASE("every code has a category and a sentence of its own, and is an error"
   CHECK(sentences.size() == std::size(all_codes));
 }
 
-TEST_CASE("a number that is no code is reported as unknown") {
+TEST_CASE("a number without a code is reported as unknown") {
   CHECK(std::error_code(99, ringlet_category()).message() == "unknown ringlet error");
 }
 
-TEST_CASE("timed_out is std::errc::timed_out, and no other code is") {
+TEST_CASE("only timed_out equals std::errc::timed_out") {
   for (const errc code : all_codes) {
     CHECK((std::error_code(code) == std::errc::timed_out) == (code == errc::timed_out));
   }
@@ -52,7 +52,7 @@ TEST_CASE("a code equals only itself") {
   }
 }
 
-TEST_CASE("a kernel code is not mistaken for one of ringlet") {
+TEST_CASE("a kernel code does not equal a ringlet code with the same number") {
   for (const errc code : all_codes) {
     CHECK(std::error_code(code) != system_error_code(-static_cast<int>(code)));
   }
@@ -73,7 +73,7 @@ TEST_CASE("throw_error throws a system_error with the code and the name of the c
   }
 }
 
-TEST_CASE("EINVAL is thrown with a reason instead of the text of the system") {
+TEST_CASE("EINVAL is thrown with a reason instead of the system's text") {
   for (const std::error_code code :
        {system_error_code(-EINVAL), std::make_error_code(std::errc::invalid_argument)}) {
     try {
@@ -104,7 +104,7 @@ TEST_CASE("the reason for EINVAL is not given for other errors") {
   CHECK_THROWS_AS(detail::throw_error(errc::timed_out, "connect", "no"), timed_out);
 }
 
-TEST_CASE("a passed limit is thrown as timed_out, which is a system_error") {
+TEST_CASE("an expired limit is thrown as timed_out, which is a system_error") {
   CHECK_THROWS_AS(throw_error(errc::timed_out, "receive"), timed_out);
   try {
     throw_error(errc::timed_out, "receive");

@@ -1,4 +1,4 @@
-// The order of an intrusive list, leaving from its middle, and what may not die in it.
+// intrusive_list: order, removal from the middle, and which destructions abort.
 #include <ringlet/extend/intrusive_list.hpp>
 
 #include <doctest/doctest.h>

@@ -1,6 +1,7 @@
-// The library's own lines on standard error do not end the program when no process reads them.
+// Lines that the library prints on standard error do not end the program when no process reads
+// them.
 //
-// Method: a child whose standard error is a pipe without a reader.
+// Method: a child process whose standard error is a pipe without a reader.
 #include <ringlet/detail/report.hpp>
 
 #include <doctest/doctest.h>
@@ -27,13 +28,13 @@ bool sigpipe_is_pending() {
 
 TEST_SUITE_BEGIN("report");
 
-TEST_CASE("a line is printed as fprintf would print it") {
+TEST_CASE("report() formats a line like fprintf") {
   const child_end end = run_in_child([] { detail::report("%d of %s\n", 3, "four"); });
   CHECK(end.status == 0);
   CHECK(end.errors == "3 of four\n");
 }
 
-TEST_CASE("a line that no process reads is lost, and nothing else") {
+TEST_CASE("a line that no process reads is lost, and the program continues") {
   const child_end end = run_in_child([] {
     lose_the_reader_of_errors();
     errno = EDOM;

@@ -1,4 +1,4 @@
-// What result<T> tells of a value and of an error, and what it refuses to tell.
+// result<T>: reading a value or an error, and aborting when the other one is asked for.
 #include <ringlet/result.hpp>
 
 #include <doctest/doctest.h>
@@ -44,7 +44,7 @@ TEST_CASE("a result with an error is false and can be read") {
   CHECK(answer.error() == errc::closed);
 }
 
-TEST_CASE("value() throws the error, as the type that fits it") {
+TEST_CASE("value() throws the error as the exception type that fits it") {
   result<int> refused = system_error_code(-ECONNREFUSED);
   CHECK_THROWS_AS(refused.value(), std::system_error);
   result<int> late = make_error_code(errc::timed_out);
@@ -101,7 +101,7 @@ TEST_CASE("a result<void> is success or an error") {
   CHECK_THROWS_AS(failed.value(), std::system_error);
 }
 
-TEST_CASE("a result<void> also refuses to be read for what it does not hold") {
+TEST_CASE("a result<void> aborts when it is read for what it does not hold") {
   CHECK(aborts_with("the error of a result was read although it holds a value", [] {
     const result<void> fine;
     static_cast<void>(fine.error());

@@ -1,6 +1,7 @@
 // unique_fd: one owner, one close.
 //
-// Method: the ends of a pipe, asked after with fcntl(2). One thread, so a closed number stays free.
+// Method: the ends of a pipe, checked with fcntl(2). The test has one thread, so a closed number
+// stays free.
 #include <ringlet/unique_fd.hpp>
 
 #include <doctest/doctest.h>
@@ -81,7 +82,7 @@ TEST_CASE("assigning a unique_fd to itself changes nothing") {
   CHECK(is_open(fd));
 }
 
-TEST_CASE("a released descriptor is the caller's to close") {
+TEST_CASE("a released descriptor is left for the caller to close") {
   const int fd = open_one();
   {
     unique_fd owner(fd);

@@ -1,6 +1,6 @@
-// Types that ask for an unusual alignment, wherever a coroutine keeps them: arguments, locals,
-// results, and what is yielded. No compiler tells a promise what its frame asks for; this pins that
-// the size of the frame says enough.
+// Types with unusual alignment wherever a coroutine stores them: arguments, locals, results and
+// yielded values. No compiler passes the alignment of a frame to its promise; these tests pin that
+// the frame's size is enough to derive it.
 #include <ringlet/async_generator.hpp>
 #include <ringlet/generator.hpp>
 #include <ringlet/task.hpp>
@@ -21,9 +21,8 @@ using namespace ringlet::test;
 
 namespace {
 
-// With a copy constructor of its own, because clang before version 22 keeps a parameter of a type
-// that has none at a place of the wrong alignment, where an optimiser spares the copy into the
-// frame (LLVM issue 159571).
+// The copy constructor is user-provided because clang before version 22 misaligns a parameter of a
+// trivially copyable type when the optimiser elides its copy into the frame (LLVM issue 159571).
 template <std::size_t A, std::size_t Size = A>
 struct alignas(A) aligned {
   aligned() = default;
@@ -56,7 +55,7 @@ task<> call(counts& seen) {
   seen.note(second.right());
 }
 
-// In a frame that the pool leaves to the system.
+// This frame is larger than the pool serves.
 template <class T>
 task<> call_in_large_frame(counts& seen) {
   aligned<16, 40'000> filling;
@@ -110,7 +109,7 @@ task<> take_all(counts& seen) {
 template <class T>
 void check() {
   counts seen;
-  // Several at once, so that they do not all begin at the best places.
+  // Several frames at once, so that not all of them happen to be aligned.
   for (int i = 0; i < 5; ++i) {
     std::vector<task<T>> unstarted;
     for (int k = 0; k < i; ++k) unstarted.push_back(make<T>(T(), seen));

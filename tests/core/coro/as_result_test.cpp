@@ -1,4 +1,4 @@
-// as_result: system errors as values, everything else as before.
+// as_result turns system errors into values and leaves everything else as it is.
 #include <ringlet/as_result.hpp>
 
 #include <doctest/doctest.h>
@@ -19,7 +19,7 @@ TEST_SUITE_BEGIN("as_result");
 
 namespace {
 
-// A wait of the library in small: take() is its outcome, await_resume() throws the error.
+// A minimal library wait: take() is its outcome, await_resume() throws the error.
 class quiet_call {
  public:
   explicit quiet_call(result<int> outcome) : outcome_(outcome) {}
@@ -75,7 +75,7 @@ TEST_CASE("as_result returns the value of a call") {
   CHECK(*outcome == 7);
 }
 
-TEST_CASE("as_result returns the error of a call, and nothing is thrown on the way") {
+TEST_CASE("as_result returns the error of a call without throwing") {
   quiet_call::throwing_calls = 0;
   const auto outcome = run_alone([]() -> task<result<int>> {
     co_return co_await as_result(quiet_call(make_error_code(errc::closed)));
@@ -84,7 +84,7 @@ TEST_CASE("as_result returns the error of a call, and nothing is thrown on the w
   CHECK(quiet_call::throwing_calls == 0);
 }
 
-TEST_CASE("without as_result the same call throws") {
+TEST_CASE("the same call throws without as_result") {
   CHECK_THROWS_AS(run_alone([]() -> task<int> {
                     co_return co_await quiet_call(make_error_code(errc::closed));
                   }()),

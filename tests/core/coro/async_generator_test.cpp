@@ -1,7 +1,7 @@
-// async_generator<Y>: what next() gives, its part in the chain of calls, how it ends, what aborts.
+// async_generator<Y>: what next() returns, its place in the await chain, how it ends, what aborts.
 //
-// Method: bare contexts and waits that end when the test says so (support/chain.hpp). That calls of
-// next() do not let the stack grow is in stack_growth_test.cpp.
+// Method: bare contexts and waits that end when the test says so (support/chain.hpp).
+// stack_growth_test.cpp shows that calls of next() do not grow the stack.
 #include <ringlet/as_result.hpp>
 #include <ringlet/async_generator.hpp>
 #include <ringlet/error.hpp>
@@ -62,7 +62,7 @@ task<std::vector<int>> all_of(async_generator<int>&& values) {
 }  // namespace
 
 // row: GN-07
-TEST_CASE("next returns each value, then nothing at every call") {
+TEST_CASE("next returns each value, then an empty optional at every call") {
   run_alone([]() -> task<> {
     auto values = count_to(2);
     const auto first = co_await values.next();
@@ -90,7 +90,7 @@ TEST_CASE("the body waits like any call of its consumer, and other contexts run"
   CHECK(order == "a1b1a2b2");
 }
 
-TEST_CASE("values that are ready arrive without a turn of another context") {
+TEST_CASE("ready values arrive without giving other contexts a turn") {
   ready_queue queue;
   std::string order;
   const auto consume = [](std::string& text, char name) -> task<> {
@@ -153,7 +153,7 @@ TEST_CASE(
   CHECK(lives.alive() == 0);
 }
 
-TEST_CASE("a yielded lvalue is copied, and the body keeps its own") {
+TEST_CASE("a yielded lvalue is copied, and the body's own object is unchanged") {
   life_count lives;
   run_alone([](life_count& of) -> task<> {
     auto values = [](life_count& all) -> async_generator<counted> {
@@ -237,7 +237,7 @@ task<> consumer() {
 
 }  // namespace
 
-TEST_CASE("the chain of a wait in a generator leads through the generator to its consumer") {
+TEST_CASE("the await chain of a wait in a generator leads through the generator to its consumer") {
   ready_queue queue;
   chain<> one(queue, consumer());
   run_ready(queue);
@@ -295,7 +295,7 @@ TEST_CASE("an interrupted next ends the generator") {
   CHECK(log == "unwound ");
 }
 
-TEST_CASE("a kill between two values is delivered at the next wait, in the generator or outside") {
+TEST_CASE("a kill between two values is thrown at the next wait, in the generator or outside") {
   ready_queue queue;
   std::vector<int> seen;
   chain<> one(queue, [](std::vector<int>& to) -> task<> {
@@ -388,7 +388,8 @@ TEST_CASE("an async_generator dropped at a co_yield destroys its locals and argu
   }(lives));
 }
 
-TEST_CASE("an async_generator that is never asked does not run, and destroys its arguments") {
+TEST_CASE(
+    "an async_generator that is never asked for a value does not run, and destroys its arguments") {
   life_count lives;
   {
     const auto unused = [](counted) -> async_generator<int> {

@@ -1,10 +1,10 @@
-// Coroutine defects of the compilers that ringlet is built with, each as a program that counts.
+// Coroutine defects of the compilers that ringlet supports, each as a program that counts lives.
 //
 // g++ 12 destroys some temporaries of a co_await expression twice (GCC bugs 100611, 101976, 99576),
-// copies awaiters that it gets by reference (104872), and lowers conditions that contain a co_await
-// in its own way (106188); clang has skipped destructors (63818) and elided frames that were still
-// in use (59723). What is written below is what ringlet and the programs in its README do; what
-// they avoid because it breaks is in sched/fibers/coroutine_forms_test.cpp.
+// copies awaiters that it gets by reference (104872), and miscompiles conditions that contain a
+// co_await (106188); clang has skipped destructors (63818) and elided frames that were still in use
+// (59723). The forms below are used by ringlet and by the programs in its README;
+// sched/fibers/coroutine_forms_test.cpp has the forms that both avoid.
 //
 // Method: every value counts its lives and holds memory, so a double or missing destruction shows
 // in the counts and to AddressSanitizer. Each program runs once without and once with a wait in it.
@@ -34,7 +34,7 @@ TEST_SUITE_BEGIN("compiler traps");
 
 namespace {
 
-// Gives `count` values, then an empty one; waits before each when told to.
+// Returns `count` values, then an empty one; waits before each one if `waits` is set.
 class source {
  public:
   source(life_count& lives, int count, bool waits) : lives_(lives), left_(count), waits_(waits) {}
@@ -60,7 +60,7 @@ class source {
   bool waits_;
 };
 
-// Runs the body with a source, with and without waits, and checks that all values have died.
+// Runs the body with a source, with and without waits, and checks that all values were destroyed.
 template <class Body>
 void with_source(int count, Body body) {
   for (const bool waits : {false, true}) {
@@ -92,7 +92,7 @@ TEST_CASE("while (auto value = co_await ...) creates and destroys each value onc
   });
 }
 
-TEST_CASE("while (buffer data = co_await ...) ends each lease once, and none early") {
+TEST_CASE("while (buffer data = co_await ...) ends each lease exactly once, and never early") {
   scripted_engine engine(2);
   run_alone([](scripted_engine& lender) -> task<> {
     const auto receive = [](scripted_engine& from, int& left) -> task<buffer> {
@@ -251,8 +251,8 @@ TEST_CASE("locals on both sides of a wait are destroyed in reverse order") {
 
 namespace {
 
-// An awaiter that knows its own address, as those of the library do: the operation in it is what
-// the kernel answers.
+// An awaiter that knows its own address, as the library's do: the kernel refers to its operation by
+// address.
 struct immovable_wait {
   explicit immovable_wait(life_count& of, int value) : held(of, value) {}
   immovable_wait(const immovable_wait&) = delete;
@@ -310,7 +310,7 @@ TEST_CASE("parameters of a coroutine are moved into its frame once, and destroye
   CHECK(lives.alive() == 0);
 }
 
-TEST_CASE("a frame stays alive when its task is handed on and run by another function") {
+TEST_CASE("a frame stays alive when its task is passed on and run by another function") {
   life_count lives;
   {
     ready_queue queue;
@@ -337,9 +337,10 @@ task<> waits_in_conditions_only() {
 }  // namespace
 
 TEST_CASE(
-    "a coroutine that awaits in conditions only, and has no variable, works or says why not") {
+    "a coroutine with co_await only in conditions, and no variable, works or aborts with a "
+    "remedy") {
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
-  // Its frame is wrong: it would hang or crash.
+  // The frame is miscompiled: running the coroutine would hang or crash.
   CHECK(aborts_with("name the awaited value first",
                     [] { const task<> call = waits_in_conditions_only(); }));
 #else

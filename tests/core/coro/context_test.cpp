@@ -1,7 +1,7 @@
-// Interruptions: which is delivered, when, how often, and in which order; scopes; the budget; and
+// Interruptions: which one is thrown, when, how often, and in which order; scopes; the budget; and
 // the ready queue.
 //
-// Method: bare contexts and a loop (support/chain.hpp), so every step is the test's.
+// Method: bare contexts and a loop (support/chain.hpp), so the test controls every step.
 #include <ringlet/extend/context.hpp>
 
 #include <doctest/doctest.h>
@@ -26,7 +26,7 @@ TEST_SUITE_BEGIN("context");
 
 namespace {
 
-// What a wait of the chains below ended with.
+// How a wait of the chains below ended.
 using story = std::vector<std::string>;
 
 task<> wait_and_tell(story& told) {
@@ -48,7 +48,7 @@ std::exception_ptr error(const char* text) {
   return std::make_exception_ptr(std::runtime_error(text));
 }
 
-// Ends all waits of a chain that are left.
+// Ends all remaining waits of a chain.
 template <class T>
 void finish(ready_queue& queue, chain<T>& one) {
   run_ready(queue);
@@ -73,7 +73,7 @@ TEST_CASE("a kill ends the current wait with cancelled") {
   CHECK(one.done());
 }
 
-TEST_CASE("a kill that finds no wait is delivered at the next wait") {
+TEST_CASE("a kill that finds no wait is thrown at the next wait") {
   ready_queue queue;
   story told;
   chain<> one(queue, tell_waits(told, 1));
@@ -83,7 +83,7 @@ TEST_CASE("a kill that finds no wait is delivered at the next wait") {
   CHECK(told == story{"cancelled"});
 }
 
-TEST_CASE("a kill is delivered only once") {
+TEST_CASE("a kill is thrown only once") {
   ready_queue queue;
   story told;
   chain<> one(queue, tell_waits(told, 3));
@@ -106,7 +106,7 @@ TEST_CASE("two kills throw twice") {
   CHECK(told == story{"cancelled", "cancelled", "value"});
 }
 
-TEST_CASE("the cancelled of a kill is from no scope") {
+TEST_CASE("the cancelled of a kill names no scope") {
   ready_queue queue;
   chain<> one(queue, []() -> task<> { co_await manual_wait(); }());
   run_ready(queue);
@@ -135,7 +135,7 @@ TEST_CASE("a given exception is thrown at the wait, once") {
   CHECK(told == story{"given", "value"});
 }
 
-TEST_CASE("kills and given exceptions are thrown in the order of the requests") {
+TEST_CASE("kills and given exceptions are thrown in the order in which they were requested") {
   const std::vector<story> orders = {{"cancelled", "first", "second"},
                                      {"first", "cancelled", "second"},
                                      {"first", "second", "cancelled"},
@@ -155,7 +155,7 @@ TEST_CASE("kills and given exceptions are thrown in the order of the requests") 
   }
 }
 
-TEST_CASE("a given exception that was never delivered is destroyed with its context") {
+TEST_CASE("a given exception that was never thrown is destroyed with its context") {
   ready_queue queue;
   story told;
   chain<> one(queue, tell_waits(told, 0));
@@ -165,7 +165,8 @@ TEST_CASE("a given exception that was never delivered is destroyed with its cont
   CHECK(one.done());
 }
 
-TEST_CASE("success wins: a wait that had succeeded returns, and the kill stays for the next one") {
+TEST_CASE(
+    "success wins: a wait that has succeeded returns, and the kill is thrown at the next one") {
   ready_queue queue;
   story told;
   chain<> one(queue, tell_waits(told, 2));
@@ -176,7 +177,7 @@ TEST_CASE("success wins: a wait that had succeeded returns, and the kill stays f
   CHECK(told == story{"value", "cancelled"});
 }
 
-TEST_CASE("the current wait is known while it lasts, with its place and start time") {
+TEST_CASE("the current wait is known while it lasts, with its await site and start time") {
   ready_queue queue;
   queue.set_turn_time(42);
   story told;
@@ -200,7 +201,7 @@ TEST_SUITE_BEGIN("scope");
 
 namespace {
 
-// Waits inside a scope, `count` times, and tells each; then once more outside.
+// Waits `count` times inside a scope and notes each outcome, then waits once outside.
 task<> wait_inside(story& told, std::optional<scope>& region, context& me, int count) {
   region.emplace(me);
   for (int i = 0; i < count; ++i) co_await wait_and_tell(told);
@@ -209,7 +210,7 @@ task<> wait_inside(story& told, std::optional<scope>& region, context& me, int c
   co_await wait_and_tell(told);
 }
 
-// A chain whose root gets to know its own context.
+// A chain whose root stores its own context.
 template <class Body>
 struct scoped_chain {
   explicit scoped_chain(Body body) : one(queue, run(body, *this)) {}
@@ -220,7 +221,7 @@ struct scoped_chain {
 
 }  // namespace
 
-TEST_CASE("a cancelled scope ends every wait inside, however often, and none outside") {
+TEST_CASE("a cancelled scope ends every wait inside it, however many, and none outside") {
   story told;
   std::optional<scope> region;
   scoped_chain chained([&](context& me) { return wait_inside(told, region, me, 3); });
@@ -231,7 +232,7 @@ TEST_CASE("a cancelled scope ends every wait inside, however often, and none out
   CHECK(told == story{"cancelled", "cancelled", "cancelled", "outside", "value"});
 }
 
-TEST_CASE("a scope cancelled before a wait begins ends that wait, too") {
+TEST_CASE("a scope that is cancelled before a wait begins ends that wait, too") {
   story told;
   scoped_chain chained([&](context& me) -> task<> {
     scope region(me);
@@ -259,7 +260,7 @@ TEST_CASE("the exception names the scope that was cancelled") {
   finish(chained.queue, chained.one);
 }
 
-TEST_CASE("the outermost of several cancelled scopes is named: inner ones do not swallow it") {
+TEST_CASE("the outermost of several cancelled scopes is named, so inner scopes do not swallow it") {
   for (const bool inner_first : {true, false}) {
     scoped_chain chained([inner_first](context& me) -> task<> {
       scope outer(me);
@@ -293,7 +294,7 @@ TEST_CASE("when only the inner scope is cancelled, waits outside of it continue"
   CHECK(told == story{"cancelled", "value"});
 }
 
-TEST_CASE("a kill comes before a cancelled scope, and does not use up its cancellation") {
+TEST_CASE("a kill is thrown before a scope's cancellation, which is still thrown afterwards") {
   scoped_chain chained([](context& me) -> task<> {
     scope region(me);
     region.cancel();

@@ -1,6 +1,6 @@
-// elements_of: generators and two_way_generators that yield from others.
+// elements_of: generators and two_way_generators that yield from other generators.
 //
-// How deep nests may be is in stack_growth_test.cpp.
+// stack_growth_test.cpp tests how deep they may nest.
 #include <ringlet/elements_of.hpp>
 #include <ringlet/generator.hpp>
 #include <ringlet/two_way_generator.hpp>
@@ -33,7 +33,7 @@ std::unique_ptr<tree> leaf(std::string name) {
   return std::make_unique<tree>(tree{std::move(name), nullptr, nullptr});
 }
 
-// In order.
+// An in-order traversal.
 generator<const std::string&> names(const tree* root) {
   if (root == nullptr) co_return;
   co_yield elements_of(names(root->left.get()));
@@ -45,7 +45,7 @@ generator<int> count_to(int last) {
   for (int i = 1; i <= last; ++i) co_yield i;
 }
 
-// Yields its depth, then from a call that is one deeper.
+// Yields its depth, then the elements of a call that is one level deeper.
 generator<int> down(int depth, int deepest, counted held) {
   co_yield depth;
   if (depth == deepest) co_return;
@@ -73,7 +73,7 @@ TEST_CASE("a generator yields all elements of other generators, in their order")
 }
 
 // row: GN-05
-TEST_CASE("the elements are those of the inner generator, not copies") {
+TEST_CASE("the elements are the inner generator's own objects, not copies") {
   const tree root{"only", nullptr, nullptr};
   const auto around = [](const tree* of) -> generator<const std::string&> {
     co_yield elements_of(names(of));
@@ -99,7 +99,7 @@ TEST_CASE("the co_yield returns what the inner generator returned") {
 }
 
 // row: GN-05
-TEST_CASE("inner generators that yield nothing disappear") {
+TEST_CASE("inner generators that yield nothing add no elements") {
   const auto outer = []() -> generator<int> {
     for (int i = 0; i < 3; ++i) co_yield elements_of(count_to(0));
     co_yield elements_of(count_to(1));
@@ -147,7 +147,7 @@ TEST_CASE("an inner generator that has already begun continues after its current
 }
 
 // row: GN-05
-TEST_CASE("a nest that has already begun joins another one as it is") {
+TEST_CASE("a nest that has already begun can be joined to another generator") {
   life_count lives;
   {
     auto nest = down(1, 4, counted(lives, 7));
@@ -232,7 +232,7 @@ talk two_sums(std::string& log) {
   log = std::to_string(first) + "+" + std::to_string(second);
 }
 
-// Catches what is thrown in, and answers with its name; ends when it is closed.
+// Catches what is thrown in and yields its name; ends when it is closed.
 two_way_generator<std::string, int, int> name_errors(std::string& log) {
   for (std::string answer = "ready";;) {
     try {
@@ -261,7 +261,7 @@ talk around_errors(std::string& log) {
 }  // namespace
 
 // row: GN-05
-TEST_CASE("a value sent to a two_way_generator arrives in the one that it yields from") {
+TEST_CASE("a value sent to a two_way_generator arrives in the inner one that it yields from") {
   std::string log;
   auto sums = two_sums(log);
   CHECK(sums.start() == "a0");
@@ -274,7 +274,8 @@ TEST_CASE("a value sent to a two_way_generator arrives in the one that it yields
 }
 
 // row: GN-05
-TEST_CASE("an exception thrown into a two_way_generator arrives in the one that it yields from") {
+TEST_CASE(
+    "an exception thrown into a two_way_generator arrives in the inner one that it yields from") {
   std::string log;
   auto errors = around_errors(log);
   CHECK(errors.start() == "ready");
@@ -371,7 +372,7 @@ TEST_CASE("yielding from an empty generator or a started two_way_generator abort
   }));
 }
 
-TEST_CASE("reading the result of a part that threw before aborts and says so") {
+TEST_CASE("reading the result of an inner generator that threw aborts and says so") {
   CHECK(aborts_with("a generator that threw or was closed has no result", [] {
     const auto around = []() -> generator<int> {
       auto inner = []() -> generator<int, int> {

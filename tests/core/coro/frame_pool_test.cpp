@@ -1,7 +1,7 @@
-// The sizes of the frame pool, which thread gets a freed block, and what becomes of blocks when
-// threads end. How much memory the process takes and gives back: frame_store_test.
+// The sizes of the frame pool, which thread gets a freed block, and what happens to blocks when
+// threads end. frame_store_test.cpp tests how much memory the process takes and returns.
 //
-// That nothing leaks and nothing is freed twice is for the sanitizers to see, in every case below.
+// The sanitizers check in every case that nothing leaks and nothing is freed twice.
 #include <ringlet/detail/frame_pool.hpp>
 
 #include <doctest/doctest.h>
@@ -184,7 +184,7 @@ TEST_CASE("a thread that never allocated can free a block") {
 
 namespace {
 
-// Dies after the pool of its thread has closed, because it was made before the pool opened.
+// Is destroyed after the pool of its thread has closed, because it was created before the pool.
 struct late_user {
   void* held = nullptr;
   ~late_user() {
@@ -206,7 +206,7 @@ TEST_CASE("frames destroyed while their thread is ending are freed, and new ones
   }).join();
 }
 
-// Skipped without AddressSanitizer: nothing else can tell.
+// Skipped without AddressSanitizer, which alone detects this.
 TEST_CASE("a free block may not be touched" * doctest::skip(!sees_poison)) {
   for (const std::size_t size : {std::size_t{1}, std::size_t{100}, frame_pool::pooled_max}) {
     const std::size_t whole = frame_pool::size_of(frame_pool::class_of(size));

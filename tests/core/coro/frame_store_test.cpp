@@ -1,7 +1,7 @@
-// How much memory the frame pool takes and gives back: with blocks that are made on one thread and
-// freed on another, with changing sizes, after a burst, with threads that end, and after fork().
+// How much memory the frame pool takes and returns: with blocks allocated on one thread and freed
+// on another, with changing sizes, after a burst, when threads end, and after fork().
 //
-// Method: the totals of the pool itself, which AddressSanitizer's own blocks count in, too.
+// Method: the pool's own totals, which include AddressSanitizer's blocks.
 #include <ringlet/detail/frame_pool.hpp>
 
 #include <doctest/doctest.h>
@@ -32,7 +32,7 @@ namespace {
 
 constexpr std::int64_t forever = std::numeric_limits<std::int64_t>::max();
 constexpr std::int64_t second = 1'000'000'000;
-// What is never given back, and slabs that are in use in part.
+// Memory that is never returned, and slabs that are partly in use.
 constexpr std::size_t slack = 2 * 1024 * 1024;
 
 std::size_t resident() { return frames.totals().resident; }
@@ -71,8 +71,8 @@ class many_blocks {
   std::vector<void*> blocks_;
 };
 
-// Sleeps as a scheduler does which has nothing to do: until it need not wake up any more. Returns
-// how often it was awake before, sleeps of no length not counted.
+// Sleeps like an idle scheduler until no further wake-up is needed. Returns how many times it woke,
+// not counting sleeps of zero length.
 int sleep_idly(std::int64_t& now) {
   for (int woken = 0;; ++woken) {
     std::int64_t time_limit = frames.before_sleep(now, forever);
@@ -84,7 +84,7 @@ int sleep_idly(std::int64_t& now) {
   }
 }
 
-// What is resident when all that may go back has gone.
+// What stays resident after all memory that can be returned has been returned.
 std::size_t settled() {
   std::int64_t now = 7 * second;
   sleep_idly(now);
@@ -95,7 +95,7 @@ std::size_t settled() {
 
 TEST_SUITE_BEGIN("frame store");
 
-TEST_CASE("the blocks that a thread has taken are counted, cached ones included") {
+TEST_CASE("the blocks that a thread has taken are counted, including cached ones") {
   constexpr std::size_t size = 1024;
   constexpr std::size_t count = 10;
   frames.hand_over();
@@ -148,7 +148,7 @@ TEST_CASE("blocks allocated on one thread and freed on another are reused") {
   CHECK(most - before <= count * 512 + slack);
 }
 
-TEST_CASE("memory that served one size can serve every other") {
+TEST_CASE("memory that served one size can serve every other size") {
   constexpr std::size_t bytes = 16 * 1024 * 1024;
   settled();
   many_blocks(bytes / 480, 480);
@@ -160,9 +160,9 @@ TEST_CASE("memory that served one size can serve every other") {
   }
 }
 
-// Several threads make and free blocks of several sizes, and take them from one another. The bound
-// is of what was in use at once of each size, because a size keeps that much while it is in use.
-TEST_CASE("a random program takes no more memory than was in use at once") {
+// Several threads allocate and free blocks of several sizes and take them from one another. The
+// bound is the peak use of each size, because a size keeps its memory while it is in use.
+TEST_CASE("a random program takes no more memory than its peak use") {
   constexpr std::array<std::size_t, 5> sizes{96, 200, 470, 1'500, 9'000};
   constexpr std::size_t slots = 4'000, threads = 3;
   constexpr std::uint64_t seed = 20'261'130;
@@ -178,8 +178,7 @@ TEST_CASE("a random program takes no more memory than was in use at once") {
   const auto work = [&](std::size_t number) {
     random_numbers random(seed + number);
     for (int step = 0; step < steps; ++step) {
-      // The same slot always has the same size. More of them are full in some phases than in
-      // others.
+      // A slot always has the same size. Some phases fill more slots than others.
       const bool growing = step / 10'000 % 2 == 0;
       const std::size_t at = random.below(slots);
       const std::size_t size = sizes[at % sizes.size()];
@@ -215,7 +214,7 @@ TEST_CASE("a random program takes no more memory than was in use at once") {
   CHECK(most_resident <= before + 2 * most_in_use + kept + slack);
 }
 
-TEST_CASE("after a burst memory goes back within a second of sleep, and the sleeper wakes once") {
+TEST_CASE("memory returns to the system within a second of sleep after a burst, with one wake-up") {
   std::int64_t now = 7 * second;
   const std::size_t before = settled();
   const std::size_t mapped_before = frames.totals().mapped;
@@ -230,12 +229,12 @@ TEST_CASE("after a burst memory goes back within a second of sleep, and the slee
   CHECK(now - slept_at <= second);
   CHECK(resident() <= before + slack);
   CHECK(frames.totals().mapped <= mapped_before + 2 * slack);
-  // It need not wake up again, even if it has used a little of its memory since.
+  // No further wake-up is needed, even if the thread has used a little of its memory since.
   for (int i = 0; i < 3; ++i) frames.deallocate(frames.allocate(400), 400);
   CHECK(sleep_idly(now) == 0);
 }
 
-TEST_CASE("a sleep before memory goes back ends at that time, or earlier when the sleeper asks") {
+TEST_CASE("a sleep ends when memory is due to return, or earlier when the sleeper asks") {
   std::int64_t now = 7 * second;
   settled();
   many_blocks(5'000, 400);
@@ -248,7 +247,7 @@ TEST_CASE("a sleep before memory goes back ends at that time, or earlier when th
   CHECK(sleep_idly(now) == 0);
 }
 
-TEST_CASE("blocks in use stay unchanged while memory goes back") {
+TEST_CASE("blocks in use stay unchanged while memory returns to the system") {
   std::vector<unsigned char*> kept;
   {
     std::vector<void*> burst;
@@ -270,13 +269,13 @@ TEST_CASE("blocks in use stay unchanged while memory goes back") {
   }
 }
 
-TEST_CASE("the blocks that a thread freed go back when it ends") {
+TEST_CASE("the blocks that a thread freed return when it ends") {
   const std::size_t before = settled();
   std::thread([] { many_blocks(50'000, 400); }).join();
   CHECK(resident() <= before + slack);
 }
 
-TEST_CASE("when memory has run out a cached block is returned, and no other") {
+TEST_CASE("allocate returns only cached blocks when memory has run out") {
   void* const here = frames.allocate(3'000);
   frames.deallocate(here, 3'000);
   std::vector<void*> rest;
@@ -301,8 +300,8 @@ TEST_CASE("when memory has run out a cached block is returned, and no other") {
   frames.deallocate(frames.allocate(3'000), 3'000);
 }
 
-// AddressSanitizer's own allocator is not ready for this: its locks stay taken in the child.
-TEST_CASE("the child of a fork can use the pool, whatever other threads were doing" *
+// AddressSanitizer's allocator does not support this: its locks stay held in the child.
+TEST_CASE("a forked child can use the pool, whatever other threads were doing" *
           doctest::skip(sees_poison)) {
   std::atomic<bool> stop = false;
   std::vector<std::thread> others;

@@ -1,6 +1,6 @@
-// generator<Y, R>: the range, what comes out of it, how it ends, and what aborts.
+// generator<Y, R>: the range, the values, how it ends, and what aborts.
 //
-// Generators that yield from others are in elements_of_test.cpp, how deep in stack_growth_test.cpp.
+// elements_of_test.cpp has generators that yield from others; stack_growth_test.cpp tests depth.
 #include <ringlet/detail/frame_pool.hpp>
 #include <ringlet/generator.hpp>
 #include <ringlet/task.hpp>
@@ -62,7 +62,7 @@ constexpr bool names_await_transform = !requires {
 };
 using generator_base = detail::yielding_promise<int>;
 
-// Where the free lists of this thread begin.
+// The start of this thread's free lists.
 std::array<const void*, detail::frame_pool::classes> free_blocks() {
   std::array<const void*, detail::frame_pool::classes> heads;
   std::copy(std::begin(detail::frames_here.free), std::end(detail::frames_here.free),
@@ -109,7 +109,7 @@ TEST_CASE("the standard library's views and algorithms accept a generator") {
 }
 
 // row: GN-01
-TEST_CASE("the body runs when the next value is requested, and no further") {
+TEST_CASE("the body runs when the next value is requested, and only as far as that value") {
   std::string order;
   auto letters = [](std::string& text) -> generator<char> {
     text += '(';
@@ -165,7 +165,7 @@ TEST_CASE("a result may be a reference, or a value that can only be moved") {
   CHECK(*own.result() == 7);
 }
 
-TEST_CASE("a loop continues where an earlier loop was left by break") {
+TEST_CASE("a loop continues where an earlier loop broke off") {
   auto numbers = count_to(5);
   for (const int value : numbers) {
     if (value == 2) break;
@@ -192,7 +192,7 @@ TEST_CASE("assigning destroys the generator that was held before") {
   CHECK(all_of(numbers) == std::vector{1, 2});
 }
 
-TEST_CASE("the frame of a generator comes from the pool and goes back to it") {
+TEST_CASE("the frame of a generator is allocated from the pool and freed to it") {
   static_cast<void>(all_of(count_to(1)));
   const auto before = free_blocks();
   {
@@ -231,7 +231,7 @@ TEST_SUITE_END();
 
 TEST_SUITE_BEGIN("generator: values");
 
-TEST_CASE("a yielded rvalue comes out as the same object, neither copied nor moved on the way") {
+TEST_CASE("a yielded rvalue arrives as the same object, neither copied nor moved") {
   life_count lives;
   auto values = [](life_count& of) -> generator<counted> {
     for (int i = 0; i < 3; ++i) co_yield counted(of, i);
@@ -245,7 +245,7 @@ TEST_CASE("a yielded rvalue comes out as the same object, neither copied nor mov
   CHECK(lives.alive() == 0);
 }
 
-TEST_CASE("a yielded lvalue is copied once, and the body's own stays as it was") {
+TEST_CASE("a yielded lvalue is copied once, and the body's own object is unchanged") {
   life_count lives;
   {
     auto values = [](life_count& of) -> generator<counted> {
@@ -266,7 +266,7 @@ TEST_CASE("a yielded lvalue is copied once, and the body's own stays as it was")
   CHECK(lives.alive() == 0);
 }
 
-TEST_CASE("a loop can take a yielded value that can only be moved") {
+TEST_CASE("a loop can move from a yielded value that can only be moved") {
   auto values = []() -> generator<std::unique_ptr<int>> {
     co_yield std::make_unique<int>(1);
     auto second = std::make_unique<int>(2);
@@ -279,7 +279,7 @@ TEST_CASE("a loop can take a yielded value that can only be moved") {
   CHECK(*all.at(1) == 2);
 }
 
-TEST_CASE("references come out as the body's own objects") {
+TEST_CASE("a yielded reference refers to the body's own object") {
   std::vector<std::string> words{"one", "two"};
   const auto each = [](std::vector<std::string>& from) -> generator<std::string&> {
     for (std::string& word : from) co_yield word;
@@ -310,7 +310,7 @@ TEST_CASE("a value is constructed from the operand of co_yield") {
   CHECK(text == "a rather long text, so that it is on the heapxxx");
 }
 
-TEST_CASE("an exception from the copy is thrown in the body") {
+TEST_CASE("an exception from copying a yielded value is thrown in the body") {
   struct fragile {
     fragile() = default;
     fragile(const fragile&) { throw std::runtime_error("made of glass"); }
@@ -345,7 +345,7 @@ TEST_CASE("a generator dropped at a co_yield destroys its locals and arguments")
   CHECK(lives.alive() == 0);
 }
 
-TEST_CASE("a yielded value is destroyed with the generator when that is dropped") {
+TEST_CASE("a yielded value is destroyed with its generator") {
   life_count lives;
   {
     auto values = [](life_count& of) -> generator<counted> {
@@ -362,7 +362,7 @@ TEST_CASE("a yielded value is destroyed with the generator when that is dropped"
   CHECK(lives.alive() == 0);
 }
 
-TEST_CASE("a generator that is never asked does not run, and destroys its arguments") {
+TEST_CASE("a generator that is never asked for a value does not run, and destroys its arguments") {
   life_count lives;
   bool ran = false;
   {
@@ -435,7 +435,7 @@ TEST_CASE("destroying a generator in its own body aborts and says so") {
   }));
 }
 
-TEST_CASE("going past the end, and reading there, abort and say so") {
+TEST_CASE("incrementing or reading an iterator past the end aborts and says so") {
   CHECK(aborts_with("a generator was resumed after its end", [] {
     auto numbers = count_to(0);
     ++numbers.begin();

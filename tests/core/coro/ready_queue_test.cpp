@@ -31,7 +31,7 @@ task<> ready_waits(std::string& text, char letter, int count) {
   }
 }
 
-// The same, with every wait in a call of its own.
+// The same, with every wait in a nested call.
 task<> one_ready_wait() { co_await ready_now(); }
 task<> ready_waits_in_calls(std::string& text, char letter, int count) {
   for (int i = 0; i < count; ++i) {
@@ -84,7 +84,7 @@ TEST_CASE("pop_first removes a context without resuming it") {
   CHECK(text == "ba");
 }
 
-TEST_CASE("after 128 waits that need not suspend other contexts get their turn") {
+TEST_CASE("other contexts get a turn after 128 waits that need not suspend") {
   ready_queue queue;
   std::string text;
   chain<> greedy(queue, ready_waits(text, 'g', 400));
@@ -115,9 +115,10 @@ TEST_CASE("a new resumption has a new budget") {
   run_ready(queue);
 }
 
-// Cutting a chain that has used up its part of the stack is no new turn. Without optimisation and
-// under sanitizers that happens about every hundred calls, and used to renew the budget forever.
-TEST_CASE("calls in between do not extend the budget, however deep the stack is cut") {
+// Unwinding a chain that has used up its part of the stack does not start a new turn. Without
+// optimisation and under sanitizers that happens about every hundred calls, and used to renew the
+// budget forever.
+TEST_CASE("nested calls do not extend the budget, however often the stack is unwound") {
   ready_queue queue;
   std::string text;
   chain<> greedy(queue, ready_waits_in_calls(text, 'g', 400));

@@ -1,9 +1,9 @@
-// Calls may nest and return to any depth and in any number; the stack grows by 64 KiB at most. Of
-// generators that nest it does not grow at all.
+// Calls may nest and return to any depth and any number of times; the stack grows by 64 KiB at
+// most. Nested generators do not grow the stack at all.
 //
-// Method: every coroutine here notes how far the stack has grown below the loop. g++ makes a tail
-// call of a transfer only when it optimises, so this file is compiled once more for each of the
-// programs test_stack_*, with other flags than the library has, as users do.
+// Method: every coroutine here records how far the stack has grown below the loop. g++ turns a
+// transfer into a tail call only when it optimises, so this file is also compiled for each of the
+// programs test_stack_*, with flags that differ from the library's, as users do.
 #include <ringlet/async_generator.hpp>
 #include <ringlet/generator.hpp>
 #include <ringlet/task.hpp>
@@ -26,13 +26,13 @@ TEST_SUITE_BEGIN("stack growth");
 
 namespace {
 
-// Sanitizers cost tenfold in time and in memory.
+// Sanitizers cost a factor of ten in time and in memory.
 constexpr int many = sanitized ? 100'000 : 1'000'000;
-// A few nanoseconds each when optimised, half a second all in all.
+// A few nanoseconds each when optimised, half a second in total.
 constexpr int switches = sanitized ? 200'000 : 10'000'000;
 
-// Beyond the 64 KiB: the frames that lead from the loop to the first coroutine, and those of the
-// last one, which finds that it is too far.
+// Added to the 64 KiB: the frames from the loop to the first coroutine, and those of the last
+// coroutine, which finds the limit exceeded.
 constexpr std::size_t margin = 8 * 1024;
 constexpr std::size_t growth_max = ready_queue::stack_growth_max + margin;
 
@@ -102,7 +102,7 @@ task<> call_and_yield(int count) {
   }
 }
 
-// Yields the depth on the way down at the deepest only, and on the way up everywhere.
+// Yields the depth only at the deepest level on the way down, and at every level on the way up.
 generator<int> nest(int levels) {
   note_stack();
   if (levels == 0) co_yield 0;
@@ -132,7 +132,7 @@ task<std::int64_t> sum_of_ready_values(int count) {
   co_return sum;
 }
 
-// Passes on what the one below yields.
+// Yields the values of the generator below.
 async_generator<int> relay(int levels) {
   note_stack();
   if (levels == 0) {
@@ -148,7 +148,7 @@ async_generator<int> relay(int levels) {
 
 }  // namespace
 
-TEST_CASE("a million calls that return at once do not let the stack grow") {
+TEST_CASE("a million calls that return at once do not grow the stack") {
   std::int64_t sum = 0;
   const std::size_t growth =
       growth_of([](std::int64_t& to) -> task<> { to = co_await sum_of_calls(many); }(sum));
@@ -164,7 +164,7 @@ TEST_CASE("a call may be a million calls deep, and returns through all of them")
   CHECK(growth <= growth_max);
 }
 
-TEST_CASE("a million calls with a wait at the bottom return on an empty stack") {
+TEST_CASE("a million nested calls with a wait at the bottom return on an empty stack") {
   int levels = 0;
   const std::size_t growth =
       growth_of([](int& to) -> task<> { to = co_await depth_around_a_wait(many); }(levels));
@@ -179,7 +179,7 @@ TEST_CASE("an exception passes through ten thousand calls") {
   CHECK(base - lowest <= growth_max);
 }
 
-TEST_CASE("ten million switches between two contexts do not let the stack grow") {
+TEST_CASE("ten million switches between two contexts do not grow the stack") {
   ready_queue queue;
   chain<> ping(queue, yield_often(switches / 2));
   chain<> pong(queue, yield_often(switches / 2));
@@ -191,7 +191,7 @@ TEST_CASE("ten million switches between two contexts do not let the stack grow")
   CHECK(base - lowest <= margin);
 }
 
-TEST_CASE("a million switches with a call in each do not let the stack grow") {
+TEST_CASE("a million switches with a call in each do not grow the stack") {
   ready_queue queue;
   chain<> ping(queue, call_and_yield(many / 2));
   chain<> pong(queue, call_and_yield(many / 2));
@@ -203,7 +203,7 @@ TEST_CASE("a million switches with a call in each do not let the stack grow") {
   CHECK(base - lowest <= margin);
 }
 
-TEST_CASE("generators nested a hundred thousand deep begin, yield all values, and can be dropped") {
+TEST_CASE("generators nested a hundred thousand deep can begin, yield all values and be dropped") {
   constexpr int levels = 100'000;
   lowest = UINTPTR_MAX;
   const auto base = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
@@ -218,7 +218,7 @@ TEST_CASE("generators nested a hundred thousand deep begin, yield all values, an
   CHECK(base - lowest <= margin);
 }
 
-TEST_CASE("a million ready values of an async_generator do not let the stack grow") {
+TEST_CASE("a million ready values of an async_generator do not grow the stack") {
   std::int64_t sum = 0;
   const std::size_t growth =
       growth_of([](std::int64_t& to) -> task<> { to = co_await sum_of_ready_values(many); }(sum));
@@ -236,7 +236,7 @@ TEST_CASE("values pass through ten thousand async_generators") {
   CHECK(growth <= growth_max);
 }
 
-TEST_CASE("a chain that is cut continues before any other context runs") {
+TEST_CASE("a chain that was unwound continues before any other context runs") {
   ready_queue queue;
   std::string order;
   const auto body = [](std::string& text, char letter) -> task<> {

@@ -1,6 +1,6 @@
-// task<T>: what a call gives back, when it runs, how its errors travel, and what aborts.
+// task<T>: what a call returns, when it runs, how its errors propagate, and what aborts.
 //
-// How deep and how often calls may nest is in stack_growth_test.cpp.
+// stack_growth_test.cpp tests how deep and how often calls may nest.
 #include <ringlet/task.hpp>
 
 #include <doctest/doctest.h>
@@ -58,7 +58,7 @@ TEST_CASE("a task<void> runs to its end") {
   CHECK(ran);
 }
 
-TEST_CASE("a value that can only be moved comes out moved") {
+TEST_CASE("a task returns a value that can only be moved") {
   auto made = run_alone([]() -> task<std::unique_ptr<int>> {
     co_return co_await []() -> task<std::unique_ptr<int>> { co_return std::make_unique<int>(7); }();
   }());
@@ -73,7 +73,7 @@ TEST_CASE("a return value is constructed from the operand of co_return") {
   CHECK(run_alone([]() -> task<std::string> { co_return "abc"; }()) == "abc");
 }
 
-TEST_CASE("a reference comes out as the same object") {
+TEST_CASE("a task returns a reference to the same object") {
   int target = 7;
   const auto refer = [](int& to) -> task<int&> { co_return to; };
   int& found = run_alone([](auto call, int& to) -> task<int&> {
@@ -85,7 +85,7 @@ TEST_CASE("a reference comes out as the same object") {
   CHECK(target == 8);
 }
 
-TEST_CASE("a value is destroyed once, wherever it was kept") {
+TEST_CASE("a value is destroyed once, wherever it was stored") {
   life_count lives;
   run_alone([](life_count& counts) -> task<> {
     const auto make = [](life_count& of) -> task<counted> { co_return counted(of, 7); };
@@ -169,7 +169,7 @@ TEST_CASE("assigning destroys the task that was held before, without running it"
   CHECK(ran);
 }
 
-TEST_CASE("awaiting a task that ends at once does not yield, awaiting one that waits does") {
+TEST_CASE("awaiting a task that ends at once does not yield, and awaiting one that waits does") {
   ready_queue queue;
   std::string order;
   const auto body = [](std::string& text, char letter, bool waits) -> task<> {
@@ -306,7 +306,7 @@ task<> outer_call() {
 
 }  // namespace
 
-TEST_CASE("a suspended chain shows each caller, and the line on which each one awaits") {
+TEST_CASE("a suspended chain shows each caller, and the line on which each caller awaits") {
   ready_queue queue;
   chain<> one(queue, outer_call());
   run_ready(queue);

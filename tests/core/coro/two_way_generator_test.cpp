@@ -1,6 +1,6 @@
 // two_way_generator<Y, S, R>: start, send, throw_into and close, how it ends, and what aborts.
 //
-// Two-way generators that yield from others are in elements_of_test.cpp.
+// elements_of_test.cpp has two_way_generators that yield from others.
 #include <ringlet/generator.hpp>
 #include <ringlet/two_way_generator.hpp>
 
@@ -41,7 +41,7 @@ two_way_generator<int, int, std::string> add_until_zero() {
   co_return std::to_string(sum) + " in all";
 }
 
-// Answers every exception by its text.
+// Answers every exception with its text.
 two_way_generator<std::string, int> catcher() {
   for (std::string answer = "ready";;) {
     try {
@@ -78,8 +78,7 @@ TEST_CASE("the body runs when it is started, not before") {
 }
 
 // row: GN-02
-TEST_CASE(
-    "a two_way_generator whose body has ended answers with nothing, then and at every later call") {
+TEST_CASE("a two_way_generator whose body has ended returns nothing, at every later call") {
   auto sum = add_until_zero();
   CHECK(sum.start() == 0);
   CHECK(sum.send(3) == 3);
@@ -111,7 +110,7 @@ TEST_CASE("values that are sent and yielded are destroyed once") {
     auto echo = [](life_count& of) -> two_way_generator<counted, counted> {
       counted kept(of, 0);
       for (;;) {
-        // An lvalue is copied, and stays the body's own.
+        // An lvalue is copied, and the body's own object is unchanged.
         counted next = co_yield kept;
         CHECK(kept.value() != -1);
         kept = std::move(next);
@@ -151,7 +150,7 @@ TEST_CASE(
 }
 
 // row: GN-03
-TEST_CASE("an exception thrown in is thrown at the co_yield") {
+TEST_CASE("throw_into throws its exception at the co_yield") {
   auto errors = catcher();
   errors.start();
   CHECK(errors.throw_into(std::runtime_error("first")) == "first");
@@ -160,7 +159,7 @@ TEST_CASE("an exception thrown in is thrown at the co_yield") {
 }
 
 // row: GN-03
-TEST_CASE("an exception that the body does not catch comes back, and ends the two_way_generator") {
+TEST_CASE("an exception that the body does not catch is rethrown to the caller and ends the body") {
   auto errors = catcher();
   errors.start();
   CHECK_THROWS_AS(errors.throw_into(7), int);
@@ -171,7 +170,8 @@ TEST_CASE("an exception that the body does not catch comes back, and ends the tw
 
 // row: GN-03
 TEST_CASE(
-    "an exception thrown into an unstarted two_way_generator comes back, and the body never runs") {
+    "an exception thrown into an unstarted two_way_generator is rethrown, and the body never "
+    "runs") {
   bool ran = false;
   auto call = [](bool& flag) -> two_way_generator<int, int> {
     flag = true;
@@ -185,7 +185,7 @@ TEST_CASE(
 }
 
 // row: GN-03
-TEST_CASE("a body that returns when an exception is thrown in answers with nothing") {
+TEST_CASE("throw_into returns nothing when the body returns") {
   auto call = []() -> two_way_generator<int, int, int> {
     try {
       co_yield 1;
@@ -200,7 +200,7 @@ TEST_CASE("a body that returns when an exception is thrown in answers with nothi
 }
 
 // row: GN-04
-TEST_CASE("close ends the body at its co_yield, and handlers of errors do not see it") {
+TEST_CASE("close ends the body at its co_yield without passing through handlers of errors") {
   life_count lives;
   bool caught = false;
   auto call = [](life_count& of, bool& flag) -> two_way_generator<int, int> {
@@ -249,7 +249,7 @@ TEST_CASE("a two_way_generator that is closed before its start never runs") {
 }
 
 // row: GN-04
-TEST_CASE("a body may return a result in answer to close") {
+TEST_CASE("a body may return a result when it is closed") {
   auto sum = []() -> two_way_generator<void, int, int> {
     int total = 0;
     try {
@@ -266,7 +266,7 @@ TEST_CASE("a body may return a result in answer to close") {
 }
 
 // row: GN-04
-TEST_CASE("any other exception that a body throws in answer to close comes out") {
+TEST_CASE("close rethrows any other exception of the body") {
   auto call = []() -> two_way_generator<int, int> {
     try {
       co_yield 1;
@@ -281,7 +281,7 @@ TEST_CASE("any other exception that a body throws in answer to close comes out")
 }
 
 // row: GN-04
-TEST_CASE("a two_way_generator that is dropped destroys its locals, without an exception") {
+TEST_CASE("dropping a two_way_generator destroys its locals without an exception") {
   life_count lives;
   bool caught = false;
   {
@@ -319,7 +319,7 @@ TEST_CASE("a consumer takes what a producer sends, and answers") {
 }
 
 // row: GN-07
-TEST_CASE("a consumer that yields nothing says whether it takes more") {
+TEST_CASE("a consumer that yields nothing tells the producer whether it takes more") {
   std::vector<int> taken;
   auto take_two = [](std::vector<int>& to) -> two_way_generator<void, int> {
     to.push_back(co_yield {});
@@ -376,7 +376,7 @@ TEST_CASE("assigning destroys the two_way_generator that was held before") {
   CHECK(call.start() == 0);
 }
 
-// The rest of the proof is in generator_test.cpp.
+// generator_test.cpp has the rest of the proof.
 TEST_CASE("co_await in a two_way_generator does not compile") {
   CHECK(std::is_base_of_v<detail::nest_node, two_way_generator<int, int>::promise_type>);
 }
@@ -426,7 +426,7 @@ TEST_CASE("a body that yields after close aborts and says so") {
 }
 
 // row: GN-06
-TEST_CASE("any call in the body of the two_way_generator that it is to resume aborts and says so") {
+TEST_CASE("resuming a two_way_generator from its own body aborts and says so, whatever the call") {
   using self_call = void (*)(two_way_generator<int, int>&);
   for (const self_call call :
        {self_call([](two_way_generator<int, int>& self) { self.send(1); }),

@@ -1,8 +1,8 @@
-// The workers for calls without asynchronous form: where jobs run, in which order, how many at
-// once, and which can be taken back.
+// The worker threads for calls without an asynchronous form: where jobs run, in which order, how
+// many at once, and which can be withdrawn.
 //
-// Method: jobs that wait in a gate until the test opens it, so that "all workers are busy" and "has
-// not begun" are facts and not guesses.
+// Method: jobs wait at a gate until the test opens it, so "all workers are busy" and "has not
+// begun" are facts, not guesses.
 #include <ringlet/detail/blocking_pool.hpp>
 
 #include <doctest/doctest.h>
@@ -37,7 +37,7 @@ TEST_SUITE_BEGIN("blocking_pool");
 
 namespace {
 
-// Jobs stand in it until it lets them pass.
+// Jobs wait here until the gate lets them pass.
 class gate {
  public:
   void enter() {
@@ -48,7 +48,7 @@ class gate {
     --passes_;
     --inside_;
   }
-  /// Lets `count` of those inside, or still to come, pass.
+  /// Lets `count` jobs pass, whether they wait here already or come later.
   void open(int count) {
     const std::lock_guard lock(mutex_);
     passes_ += count;
@@ -66,16 +66,16 @@ class gate {
   int passes_ = 0;
 };
 
-// What the jobs of one case share.
+// State that the jobs of one case share.
 struct yard {
   std::unique_ptr<extend::engine> used = make_engine(engine_kind::automatic);
   gate door;
   std::mutex mutex;
-  std::string begun;  // names in the order in which the calls were made
+  std::string begun;  // names in the order of the calls
   std::set<std::thread::id> threads;
   int answered = 0;
 
-  /// Takes turns until that many answers have come.
+  /// Takes turns until that many answers have arrived.
   void wait_for_answers(int count) {
     while (answered < count) {
       turn(*used, never);
@@ -171,7 +171,7 @@ TEST_CASE("waiting jobs begin in the order of their submission") {
   shared.wait_for_answers(workers + 6);
 }
 
-TEST_CASE("a job that has not begun can be withdrawn, one that has begun cannot") {
+TEST_CASE("a job can be withdrawn until it has begun") {
   blocking_pool pool;
   yard shared;
   std::deque<job> busy;
@@ -207,7 +207,7 @@ TEST_CASE("a withdrawn job can be submitted again") {
   CHECK(shared.begun == std::string(workers, '.') + "a");
 }
 
-TEST_CASE("a pool that ends makes the calls that it has accepted") {
+TEST_CASE("a pool makes all accepted calls before it ends") {
   yard shared;
   std::deque<job> jobs;
   {
@@ -223,7 +223,7 @@ TEST_CASE("a pool that ends makes the calls that it has accepted") {
   CHECK(shared.answered == workers + 2);
 }
 
-TEST_CASE("workers leave all signals to the program's threads") {
+TEST_CASE("workers block all signals, which go to the program's threads") {
   struct masked : blocking_job {
     sigset_t mask;
     std::atomic<bool> answered = false;
@@ -250,15 +250,15 @@ TEST_CASE("workers leave all signals to the program's threads") {
     CHECK(::sigismember(&one.mask, signal) == 1);
     CHECK(::sigismember(&after, signal) == ::sigismember(&before, signal));
   }
-  // But for those that say what the call itself has done wrong.
+  // Except the signals that report a fault of the call itself.
   for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS}) {
     CHECK(::sigismember(&one.mask, fault) == 0);
     CHECK(::sigismember(&after, fault) == ::sigismember(&before, fault));
   }
 }
 
-// A sanitizer has a handler of its own, and ThreadSanitizer's children can start no threads.
-TEST_CASE("a crash in a call reaches the program's handler" * doctest::skip(sanitized)) {
+// A sanitizer installs its own handler, and children under ThreadSanitizer cannot start threads.
+TEST_CASE("a crash in a blocking call reaches the program's handler" * doctest::skip(sanitized)) {
   const child_end end = run_in_child([] {
     std::signal(SIGSEGV, [](int) { ::_exit(42); });
     yard shared;
@@ -276,7 +276,7 @@ TEST_CASE("the pool of the process serves threads that run after main has return
           doctest::skip(sanitized)) {
   const child_end end = run_in_child([] {
     static std::atomic<int> calls = 0;
-    // What exit() does first, and what runs last: a static object that is older than the pool.
+    // Stands for a static object that is older than the pool, which exit() destroys last.
     std::atexit([] {
       const int before = calls;
       while (calls < before + 100) std::this_thread::yield();
@@ -314,7 +314,7 @@ TEST_CASE("a child of fork() has its own pool" * doctest::skip(sanitized)) {
   yard shared;
   job one(shared, 'a', true);
   blocking_pool::instance().submit(one);
-  shared.door.wait_for(1);  // a worker that the child does not have is in a call
+  shared.door.wait_for(1);  // the child lacks the worker that makes this call
   const child_end end = run_in_child([] {
     yard own;
     job other(own, 'b', false);
@@ -345,9 +345,9 @@ TEST_CASE("several engines share the pool of the process, and each gets its own 
   CHECK(right == 200);
 }
 
-// Skipped under sanitizers, which need a thread of their own, and unless root, which alone can
+// Skipped under sanitizers, which need their own thread, and without root, which is needed to
 // become a user without processes.
-TEST_CASE("submit throws and takes nothing when no thread can be started" *
+TEST_CASE("submit throws and accepts nothing when no thread can be started" *
           doctest::skip(sanitized || ::geteuid() != 0)) {
   const child_end end = run_in_child([] {
     yard shared;

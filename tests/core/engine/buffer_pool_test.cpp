@@ -1,7 +1,7 @@
-// The memory behind buffers: where it is, how it is counted, when it may be touched, and how long
+// The memory behind buffers: where it lies, how it is counted, when it may be touched, and how long
 // it lives.
 //
-// Method: the pool of a scripted engine; what may be touched is asked from AddressSanitizer.
+// Method: the pool of a scripted engine; AddressSanitizer tells what may be touched.
 #include <ringlet/extend/buffer_pool.hpp>
 
 #include <doctest/doctest.h>
@@ -44,7 +44,7 @@ TEST_CASE("buffers lie side by side and do not overlap") {
   }
 }
 
-TEST_CASE("a lease shows the buffer with its number, as far as that was filled") {
+TEST_CASE("a lease shows the filled part of its buffer, and the buffer's number") {
   scripted_engine engine(buffer_count, buffer_size);
   const std::int32_t id = engine.take_buffer();
   const buffer lease = engine.buffers().lend(id, 5);
@@ -52,7 +52,7 @@ TEST_CASE("a lease shows the buffer with its number, as far as that was filled")
   CHECK(lease.size() == 5);
 }
 
-TEST_CASE("a lease of no bytes is false, and its buffer still comes back") {
+TEST_CASE("a lease of no bytes is false, and its buffer is still returned") {
   scripted_engine engine(buffer_count, buffer_size);
   {
     const buffer lease = engine.buffers().lend(engine.take_buffer(), 0);
@@ -63,7 +63,7 @@ TEST_CASE("a lease of no bytes is false, and its buffer still comes back") {
   CHECK(engine.buffers_free() == buffer_count);
 }
 
-TEST_CASE("a buffer goes back to the engine under its own number") {
+TEST_CASE("a buffer returns to the engine under its own number") {
   scripted_engine engine(buffer_count, buffer_size);
   const std::int32_t first = engine.take_buffer();
   const std::int32_t second = engine.take_buffer();
@@ -91,7 +91,7 @@ TEST_CASE("an empty pool lends newly allocated memory, which never goes to the e
   CHECK(engine.buffers_free() == buffer_count);
 }
 
-TEST_CASE("unused private memory is freed without a lease") {
+TEST_CASE("private memory that was not leased is freed") {
   scripted_engine engine(buffer_count, buffer_size);
   engine.buffers().free_private(engine.buffers().allocate_private());
   CHECK(engine.buffers().on_lease() == 0);
@@ -117,7 +117,7 @@ TEST_CASE("leases of both kinds outlive the engine and keep their bytes") {
 
 namespace {
 
-// Whether something is mapped there.
+// Whether a mapping exists there.
 bool is_mapped(const void* place) {
   const auto page = static_cast<std::uintptr_t>(::getpagesize());
   auto* const begin =
@@ -149,8 +149,8 @@ TEST_CASE(
   }
 }
 
-// Skipped under sanitizers: they have a heap of their own, and report what leaks at the end.
-TEST_CASE("private memory is freed with its lease, without one, and after its engine" *
+// Skipped under sanitizers, which have their own heap and report leaks at the end.
+TEST_CASE("private memory is freed with its lease, without a lease, and after its engine" *
           doctest::skip(sanitized)) {
   constexpr std::uint32_t large = 1 << 20;
   constexpr int times = 20;
@@ -173,8 +173,8 @@ TEST_CASE("a pool that does not fit into the address space throws bad_alloc") {
   CHECK_THROWS_AS(scripted_engine(most, most), std::bad_alloc);
 }
 
-// Skipped without AddressSanitizer: nothing else can tell.
-TEST_CASE("only the filled part of a lease may be touched, and nothing of other buffers" *
+// Skipped without AddressSanitizer, which alone detects this.
+TEST_CASE("only the filled part of a lease may be touched, and no byte of other buffers" *
           doctest::skip(!sees_poison)) {
   scripted_engine engine(buffer_count, buffer_size);
   buffer_pool& pool = engine.buffers();

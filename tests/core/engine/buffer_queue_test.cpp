@@ -1,8 +1,7 @@
-// What waits in a buffer_queue comes out in order, in parts or whole, and every buffer goes back to
-// the engine once.
+// buffer_queue: buffers leave in order, in parts or whole, and each returns to the engine once.
 //
-// Method: the pool of a scripted engine, which aborts the test when a buffer is given back twice;
-// what may be touched is asked from AddressSanitizer.
+// Method: the pool of a scripted engine, which aborts the test when a buffer is returned twice;
+// AddressSanitizer tells what may be touched.
 #include <ringlet/detail/sanitizers.hpp>
 #include <ringlet/extend/buffer_queue.hpp>
 
@@ -30,7 +29,7 @@ namespace {
 constexpr std::uint32_t buffer_count = 4;
 constexpr std::uint32_t buffer_size = 64;
 
-// A pool, a queue, and what the tests do with both.
+// A pool, a queue, and the steps that the tests take with both.
 struct filled_queue {
   scripted_engine engine{buffer_count, buffer_size};
   buffer_pool& pool = engine.buffers();
@@ -115,7 +114,7 @@ TEST_CASE("a queue keeps the order while buffers come and go") {
   CHECK(f.engine.buffers_free() == buffer_count);
 }
 
-TEST_CASE("a popped buffer is lent as far as it was filled, and comes back") {
+TEST_CASE("a popped buffer is lent up to its filled length, and is returned") {
   filled_queue f;
   const std::int32_t id = f.push("abcde");
   CHECK(f.pool.on_lease() == 0);
@@ -164,7 +163,7 @@ TEST_CASE("emptied buffers are returned at once and only once, and the rest are 
   CHECK(f.copy(1) == "a");
   CHECK(f.engine.buffers_free() == 1);
   CHECK(f.queue.size() == 3);
-  // To the end of the first one, exactly.
+  // Exactly to the end of the first buffer.
   CHECK(f.copy(1) == "b");
   CHECK(f.engine.buffers_free() == 2);
   CHECK(f.queue.size() == 2);
@@ -186,7 +185,7 @@ TEST_CASE("copying into an empty span takes nothing") {
   CHECK(f.copy(2) == "ab");
 }
 
-TEST_CASE("a partly copied buffer is lent with its rest, and the next one whole") {
+TEST_CASE("a partly copied buffer lends its rest, and the next buffer is whole") {
   filled_queue f;
   const std::int32_t first = f.push("abcde");
   f.push("fg");
@@ -226,7 +225,7 @@ TEST_CASE("a partly read buffer begins at its first byte when it is filled again
 
 // Clearing
 
-TEST_CASE("clear returns all buffers, partly read ones included, and the queue works on") {
+TEST_CASE("clear returns all buffers, including partly read ones, and the queue stays usable") {
   filled_queue f;
   f.push("ab");
   f.push("cd");
@@ -264,12 +263,12 @@ TEST_CASE("taking from an empty queue aborts and says so") {
   }));
 }
 
-// Skipped without AddressSanitizer: nothing else can tell.
+// Skipped without AddressSanitizer, which alone detects this.
 TEST_CASE("queued buffers may not be touched, nor may the read part of a popped one" *
           doctest::skip(!sees_poison)) {
   filled_queue f;
   constexpr std::size_t whole = buffer_count * buffer_size;
-  const std::int32_t id = f.push("01234567abc");  // AddressSanitizer sees steps of eight
+  const std::int32_t id = f.push("01234567abc");  // AddressSanitizer works in steps of eight bytes
   CHECK(count_poisoned(f.pool.at(0), whole) == whole);
   CHECK(f.copy(8) == "01234567");
   CHECK(count_poisoned(f.pool.at(0), whole) == whole);

@@ -1,6 +1,6 @@
-// A buffer as its holder sees it: bytes that stay until the lease ends, which is once.
+// buffer: the bytes stay until the lease ends, which happens once.
 //
-// Method: the pool of a scripted engine, which aborts when a buffer comes back twice.
+// Method: the pool of a scripted engine, which aborts when a buffer is returned twice.
 #include <ringlet/buffer.hpp>
 
 #include <doctest/doctest.h>
@@ -22,7 +22,7 @@ TEST_SUITE_BEGIN("buffer");
 
 namespace {
 
-// Lends a buffer with that text, through an operation, as an engine does.
+// Lends a buffer with that text through an operation, as an engine does.
 buffer lend(scripted_engine& engine, std::string_view words) {
   static std::int32_t id;
   static std::uint32_t filled;
@@ -50,7 +50,7 @@ TEST_CASE("a buffer that was never filled is empty and false") {
   CHECK(none.bytes().empty());
 }
 
-TEST_CASE("a lent buffer shows its bytes in every form") {
+TEST_CASE("a lent buffer exposes its bytes in every form") {
   scripted_engine engine;
   buffer data = lend(engine, "abc");
   CHECK(data);

@@ -1,7 +1,7 @@
-// Buffers that engines lend: lending, running dry, coming back, and which memory may be touched.
+// Buffers that engines lend: lending, running out, returning, and which memory may be touched.
 //
-// Method: a ring with four small buffers and a socket pair; what may be touched is asked from
-// AddressSanitizer.
+// Method: a ring with four small buffers and a socket pair; AddressSanitizer tells what may be
+// touched.
 #include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>
@@ -41,7 +41,7 @@ constexpr engine_options small{.submission_entries = 8,
                                .buffer_count = buffer_count,
                                .buffer_size = buffer_size};
 
-// The lease that the last completion of a receive brought.
+// The lease from the last completion of a receive.
 buffer take(extend::engine& engine, const watched& op) {
   const completion& last = op.seen.back();
   if (last.buffer == completion::no_buffer) return {};
@@ -72,7 +72,7 @@ TEST_CASE("a receive lends what has arrived, up to the size of a buffer, in orde
   });
 }
 
-TEST_CASE("a receive that ends with a reset or the end of the stream keeps no buffer") {
+TEST_CASE("a receive that ends with a reset or at the end of the stream keeps no buffer") {
   for_each_kernel_engine([](const engine_maker& make) {
     for (const bool multishot : {false, true}) {
       for (const bool reset : {true, false}) {
@@ -111,7 +111,7 @@ TEST_CASE("a waiting receive holds no buffer, and a cancelled one has used none"
   });
 }
 
-TEST_CASE("with no buffer left a receive ends with ENOBUFS, takes nothing, and is counted") {
+TEST_CASE("a receive without a free buffer ends with ENOBUFS, takes nothing, and is counted") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make(small);
     const fd_pair pair = socket_pair();
@@ -140,9 +140,9 @@ TEST_CASE("with no buffer left a receive ends with ENOBUFS, takes nothing, and i
   });
 }
 
-// What streams do that wait for bytes while there are no buffers. Whatever is known of the
-// descriptor, the next turn must not end the wait again, or they would never sleep.
-TEST_CASE("with no buffer left, a receive that polls first waits for bytes before it fails") {
+// Streams do this when they wait for bytes and no buffer is free. Whatever the engine knows of the
+// descriptor, the next turn must not end the wait again, or the stream would never sleep.
+TEST_CASE("a receive that polls first and finds no buffer waits for bytes before it fails") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make(small);
     const fd_pair pair = tcp_pair();
@@ -152,7 +152,7 @@ TEST_CASE("with no buffer left, a receive that polls first waits for bytes befor
       watched op(opcode::receive, pair.near.get());
       engine->start(op);
       turn(*engine);
-      // It fills the buffer, so nothing tells that there is no more.
+      // The message fills the buffer, so nothing shows that there is no more.
       put(pair.far, pattern(buffer_size));
       finish(*engine, op);
       held.push_back(take(*engine, op));
@@ -253,8 +253,8 @@ TEST_SUITE_END();
 
 TEST_SUITE_BEGIN("conformance: memory that the kernel owns");
 
-// Skipped without AddressSanitizer: nothing else can tell.
-TEST_CASE("buffers that are not on lease may not be touched" * doctest::skip(!sees_poison)) {
+// Skipped without AddressSanitizer, which alone detects this.
+TEST_CASE("buffers that are not leased may not be touched" * doctest::skip(!sees_poison)) {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make(small);
     const fd_pair pair = socket_pair();
@@ -271,7 +271,7 @@ TEST_CASE("buffers that are not on lease may not be touched" * doctest::skip(!se
   });
 }
 
-// Skipped without AddressSanitizer: nothing else can tell.
+// Skipped without AddressSanitizer, which alone detects this.
 TEST_CASE("memory may not be touched from the start of a read to its completion" *
           doctest::skip(!sees_poison)) {
   for_each_kernel_engine([](const engine_maker& make) {
@@ -294,7 +294,7 @@ TEST_CASE("memory may not be touched from the start of a read to its completion"
   });
 }
 
-// Skipped without AddressSanitizer: nothing else can tell.
+// Skipped without AddressSanitizer, which alone detects this.
 TEST_CASE("memory that the kernel only reads may be read" * doctest::skip(!sees_poison)) {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make(small);

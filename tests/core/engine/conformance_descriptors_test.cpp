@@ -1,8 +1,8 @@
-// What engines know of descriptors between two operations, and must forget: edges between reads,
-// writers that are drained in steps, numbers that are closed and used again, files that live on.
+// What engines remember about descriptors between two operations, and must forget: edges between
+// reads, writers that are drained in steps, closed and reused numbers, files that live on.
 //
-// Method: every case runs on descriptors that are kept and on ones that are not
-// (engine::register_fd()), because an engine that watches edges treats them differently.
+// Method: every case runs on descriptors that are registered and on ones that are not
+// (engine::register_fd()), because an edge-triggered engine treats them differently.
 #include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>
@@ -44,14 +44,14 @@ class reader {
     engine_.start(op);
     return *this;
   }
-  // What came, or the error in words.
+  // The bytes, or the error in words.
   std::string finish() {
     test::finish(engine_, op);
     if (op.answer < 0) return "error " + std::to_string(-op.answer);
     return std::string(text(memory_, static_cast<std::size_t>(op.answer)));
   }
   std::string read() { return start().finish(); }
-  // `size` bytes, in as many reads as it takes.
+  // Reads `size` bytes, in as many reads as needed.
   std::string read_exactly(std::size_t size) {
     std::string all;
     while (all.size() < size) {
@@ -82,7 +82,7 @@ constexpr kind_of_pair socket_kinds[] = {{"Unix", &socket_pair}, {"TCP", &tcp_pa
 constexpr kind_of_pair all_kinds[] = {
     {"Unix", &socket_pair}, {"TCP", &tcp_pair}, {"pipe", &pipe_pair}};
 
-// With `near` kept and not kept, on each kind of descriptor.
+// With `near` registered and not registered, on each kind of descriptor.
 void for_each_pair(std::span<const kind_of_pair> kinds, const case_body& body) {
   for_each_kernel_engine([&](const engine_maker& make) {
     const auto engine = make();
@@ -100,13 +100,13 @@ void for_each_pair(std::span<const kind_of_pair> kinds, const case_body& body) {
   });
 }
 
-// Waits until the other end's bytes, or its end, are there.
+// Waits until the peer's bytes, or the end of its stream, have arrived.
 void wait_readable(const unique_fd& fd, short events = POLLIN) {
   pollfd asked{fd.get(), events, 0};
   REQUIRE(::poll(&asked, 1, -1) == 1);
 }
 
-// Gives a file another number, which is free.
+// Duplicates a file to another free number.
 void move_to(unique_fd& fd, int number) {
   if (fd.get() == number) return;
   REQUIRE(::dup3(fd.get(), number, O_CLOEXEC) == number);
@@ -186,7 +186,7 @@ TEST_CASE("bytes that arrive while no read waits, with turns between, wake the n
   });
 }
 
-TEST_CASE("after a read that found less than it asked for, the next read waits and is woken") {
+TEST_CASE("a read after a short read waits and is woken") {
   for_each_pair(all_kinds, [](extend::engine& engine, fd_pair& pair) {
     reader in(engine, pair.near.get(), read_of(pair.near));
     in.start();
@@ -203,7 +203,7 @@ TEST_CASE("after a read that found less than it asked for, the next read waits a
   });
 }
 
-TEST_CASE("a read that was filled is followed by one that finds the rest") {
+TEST_CASE("a read after a full read finds the rest") {
   for_each_pair(all_kinds, [](extend::engine& engine, fd_pair& pair) {
     reader in(engine, pair.near.get(), read_of(pair.near));
     const std::string sent = pattern(1000);
@@ -216,7 +216,7 @@ TEST_CASE("a read that was filled is followed by one that finds the rest") {
   });
 }
 
-TEST_CASE("an end directly after the last bytes is read, whenever it arrives") {
+TEST_CASE("an end of stream directly after the last bytes is read, whenever it arrives") {
   for_each_pair(all_kinds, [](extend::engine& engine, fd_pair& pair) {
     reader in(engine, pair.near.get(), read_of(pair.near));
     in.start();
@@ -232,7 +232,7 @@ TEST_CASE("an end directly after the last bytes is read, whenever it arrives") {
 }
 
 TEST_CASE(
-    "bytes and the end that arrive together while a read waits are read one after the other") {
+    "bytes and an end of stream that arrive together during a read are read one after the other") {
   for_each_pair(socket_kinds, [](extend::engine& engine, fd_pair& pair) {
     reader in(engine, pair.near.get());
     in.start();
@@ -243,14 +243,15 @@ TEST_CASE(
     CHECK(in.finish() == "last");
     turn(engine);
     CHECK(in.read().empty());
-    // The other direction lives on.
+    // The other direction still works.
     put(pair.near, "answer");
     wait_readable(pair.far);
     CHECK(drain(pair.far) == "answer");
   });
 }
 
-TEST_CASE("an end that arrives between the turn that saw the bytes and the next read is seen") {
+TEST_CASE(
+    "an end of stream that arrives between the turn that saw the bytes and the next read is seen") {
   for_each_pair(socket_kinds, [](extend::engine& engine, fd_pair& pair) {
     reader in(engine, pair.near.get());
     in.start();
@@ -265,8 +266,8 @@ TEST_CASE("an end that arrives between the turn that saw the bytes and the next 
   });
 }
 
-// The receive stops at the mark, and finds less than it asked for; what lies behind is there.
-TEST_CASE("bytes after urgent data are read without waiting for more") {
+// The receive stops at the mark and returns fewer bytes; more bytes follow the mark.
+TEST_CASE("bytes behind urgent data are read without waiting for more") {
   for_each_pair(std::span(socket_kinds).last(1), [](extend::engine& engine, fd_pair& pair) {
     reader in(engine, pair.near.get());
     in.start();
@@ -298,8 +299,8 @@ TEST_CASE("peeked bytes are read without waiting for more") {
   });
 }
 
-// A receive from a Unix socket stops where a descriptor was passed.
-TEST_CASE("bytes after a passed descriptor are read without waiting for more") {
+// A receive on a Unix socket stops where a descriptor was passed.
+TEST_CASE("bytes behind a passed descriptor are read without waiting for more") {
   for_each_pair(std::span(socket_kinds).first(1), [](extend::engine& engine, fd_pair& pair) {
     reader in(engine, pair.near.get());
     in.start();
@@ -327,7 +328,7 @@ TEST_CASE("a reset wakes the reader and the writer, and both get the error") {
     CHECK(out.in_flight());
     close_by_reset(pair.far);
     finish_all(engine);
-    // The error of the socket is reported once, to the first operation that asks.
+    // The socket's error is reported once, to the first operation that asks.
     const bool reader_told = in.op.answer == -ECONNRESET && out.answer == -EPIPE;
     const bool writer_told = in.op.answer == 0 && out.answer == -ECONNRESET;
     CHECK((reader_told || writer_told));
@@ -376,7 +377,7 @@ TEST_CASE("a writer that is drained in several steps writes everything in order"
       engine.start(out);
       while (out.in_flight()) {
         if (turn(engine) == 0) {
-          // A little at a time: not enough to make it writable, then enough.
+          // A little at a time: first too little to make the socket writable, then enough.
           std::array<char, 5000> piece;
           const ssize_t count = ::recv(pair.far.get(), piece.data(), piece.size(), MSG_DONTWAIT);
           if (count > 0) got.append(piece.data(), static_cast<std::size_t>(count));
@@ -449,10 +450,10 @@ TEST_CASE("cancelling the reader leaves the writer waiting, and the reverse") {
   });
 }
 
-TEST_CASE("two reads and a poll for room on one descriptor all get what they wait for") {
+TEST_CASE("two reads and a poll for output on one descriptor all complete") {
   for_each_pair(socket_kinds, [](extend::engine& engine, fd_pair& pair) {
     reader one(engine, pair.near.get()), two(engine, pair.near.get());
-    // Not a poll for input: whether that is told of bytes that a read has taken is unspecified.
+    // Not a poll for input: whether such a poll reports bytes that a read has taken is unspecified.
     watched out(opcode::poll, pair.near.get());
     out.poll.events = POLLOUT;
     engine.start(out);
@@ -471,7 +472,7 @@ TEST_CASE("two reads and a poll for room on one descriptor all get what they wai
   });
 }
 
-TEST_CASE("a poll that finds nothing keeps no operation from reading or writing") {
+TEST_CASE("a poll that finds nothing does not block a read or a write") {
   for_each_pair(socket_kinds, [](extend::engine& engine, fd_pair& pair) {
     constexpr int turns_max = 10;
     for (const int events : {POLLIN, POLLRDHUP, POLLPRI}) {
@@ -552,7 +553,8 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "a descriptor that is not kept may be closed, and its number reused for another kind of file") {
+    "a descriptor that is not registered may be closed, and its number reused for another kind of "
+    "file") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     constexpr int number = 200;
@@ -572,7 +574,8 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "closing a kept number forgets its file, although the file lives on under another number") {
+    "closing a registered number forgets its file, although the file stays open under another "
+    "number") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     for (const bool by_call : {true, false}) {
@@ -624,7 +627,7 @@ TEST_CASE("two descriptors of one file can both be waited for") {
 }
 
 TEST_CASE(
-    "a descriptor that a forked child still holds is closed and forgotten in the parent alone") {
+    "a descriptor that a forked child still holds is closed and forgotten in the parent only") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     fd_pair pair = socket_pair();
@@ -637,7 +640,7 @@ TEST_CASE(
     REQUIRE(::pipe2(stop.data(), O_CLOEXEC) == 0);
     const pid_t child = ::fork();
     if (child == 0) {
-      // Holds what it has inherited until it is told to go.
+      // Holds the inherited descriptors until it is told to exit.
       ::close(stop[1]);
       char none;
       ::_exit(::read(stop[0], &none, 1) == 0 ? 0 : 1);
@@ -652,7 +655,7 @@ TEST_CASE(
     engine->register_fd(number);
     in.start();
     turn(*engine);
-    put(pair.far, "the child's");  // the file is open still
+    put(pair.far, "the child's");  // the file is still open
     turn(*engine);
     CHECK(in.op.in_flight());
     const std::uint64_t calls = engine->statistics().system_calls;
@@ -668,15 +671,15 @@ TEST_CASE(
   });
 }
 
-// Takes turns until the operation is done, but not without end.
+// Takes turns until the operation is done, up to a limit.
 bool is_soon_done(extend::engine& engine, const operation& op) {
   const steady_ns limit = engine.now() + 10'000'000'000;
   while (op.in_flight() && engine.now() < limit) turn(engine, limit);
   return !op.in_flight();
 }
 
-// What io_uring polls is the file, which lives on; epoll has lost it.
-TEST_CASE("a number that its owner has closed during a poll serves the next owner") {
+// io_uring polls the file, which lives on; epoll has dropped it.
+TEST_CASE("a number that its owner closed during a poll serves the next owner") {
   for_each_kernel_engine([](const engine_maker& make) {
     for (const bool kept : {true, false}) {
       CAPTURE(kept);
@@ -688,7 +691,7 @@ TEST_CASE("a number that its owner has closed during a poll serves the next owne
       orphan.poll.events = POLLIN;
       engine->start(orphan);
       turn(*engine);
-      REQUIRE(::dup2(second.near.get(), number) == number);  // closes it, and uses it again
+      REQUIRE(::dup2(second.near.get(), number) == number);  // closes it, and reuses it
       if (kept) engine->register_fd(number);
       watched next(opcode::poll, number);
       next.poll.events = POLLIN;
@@ -707,7 +710,7 @@ TEST_CASE("a number that its owner has closed during a poll serves the next owne
   });
 }
 
-TEST_CASE("a poll continues when the owner of its descriptor keeps it") {
+TEST_CASE("a poll continues when the owner of its descriptor registers it") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     const fd_pair pair = socket_pair();
@@ -725,7 +728,7 @@ TEST_CASE("a poll continues when the owner of its descriptor keeps it") {
   });
 }
 
-TEST_CASE("a forgotten descriptor works as if it had never been kept") {
+TEST_CASE("a forgotten descriptor works as if it had never been registered") {
   for_each_pair(socket_kinds, [](extend::engine& engine, fd_pair& pair) {
     reader in(engine, pair.near.get());
     engine.register_fd(pair.near.get());

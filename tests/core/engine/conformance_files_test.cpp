@@ -1,8 +1,8 @@
-// read and write of what is no socket: regular files, devices, pipes, terminals; and that no engine
-// changes the mode of a descriptor that others share.
+// read and write on everything except sockets: regular files, devices, pipes and terminals. No
+// engine changes the mode of a descriptor that others share.
 //
 // Method: calls that could block the engine's thread run in a child with an alarm. Terminals pass
-// bytes on at their own time, so cases wait for them with poll(2).
+// bytes on with a delay, so cases wait for them with poll(2).
 #include <ringlet/detail/blocking_pool.hpp>
 #include <ringlet/extend/engine.hpp>
 
@@ -75,7 +75,7 @@ std::string read_one(extend::engine& engine, const unique_fd& from) {
 
 bool waits(const unique_fd& fd) { return (::fcntl(fd.get(), F_GETFL) & O_NONBLOCK) == 0; }
 
-// Everything that comes out of a terminal until `size` bytes are there.
+// Reads from a terminal until `size` bytes have arrived.
 std::string read_blocking(const unique_fd& fd, std::size_t size) {
   std::string all;
   std::array<char, 4096> piece;
@@ -87,7 +87,7 @@ std::string read_blocking(const unique_fd& fd, std::size_t size) {
   return all;
 }
 
-// Runs it in a child that an alarm ends if it blocks.
+// Runs the body in a child, which an alarm ends if it blocks.
 bool ends_in_time(const std::function<void()>& body) {
   constexpr unsigned seconds = 8;
   const child_end end = run_in_child([&] {
@@ -173,7 +173,7 @@ TEST_CASE("a write at an offset beyond 4 GiB goes to that offset") {
   });
 }
 
-TEST_CASE("the end of a file is 0 bytes at every read, until there is more to read") {
+TEST_CASE("a read at the end of a file returns 0 bytes each time, until there is more to read") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     const unique_fd file = temporary_file();
@@ -224,9 +224,9 @@ TEST_CASE("a cancelled file operation has either happened or not, and ends once"
   });
 }
 
-TEST_CASE("on epoll a cancellation that comes after a worker's call does not replace its result") {
+TEST_CASE("a cancellation after a worker's call does not replace its result on epoll") {
   const auto engine = make_epoll_engine();
-  // This one knows neither poll(2) nor a read that does not wait: a worker makes it.
+  // This device supports neither poll(2) nor non-blocking reads, so a worker makes the call.
   const unique_fd file(::open("/proc/self/status", O_RDONLY | O_CLOEXEC));
   REQUIRE(file);
   std::array<std::byte, 5> memory{};
@@ -242,7 +242,7 @@ TEST_CASE("on epoll a cancellation that comes after a worker's call does not rep
   CHECK(text(memory) == "Name:");
 }
 
-// All workers are busy until the test says so.
+// All workers are busy until the test releases them.
 class busy_workers {
  public:
   explicit busy_workers(extend::engine& engine) {
@@ -279,7 +279,7 @@ class busy_workers {
   std::size_t finished_ = 0;
 };
 
-TEST_CASE("on epoll a file read that no worker has begun is cancelled at once") {
+TEST_CASE("a file read that no worker has begun is cancelled at once on epoll") {
   const auto engine = make_epoll_engine();
   busy_workers workers(*engine);
   const unique_fd file(::open("/proc/self/status", O_RDONLY | O_CLOEXEC));
@@ -309,7 +309,7 @@ TEST_CASE("a descriptor that cannot be read or written reports the error of the 
   });
 }
 
-TEST_CASE("a poll of a file for input or room is ready at once, and any other poll is refused") {
+TEST_CASE("a poll of a file for input or output is ready at once, and any other poll is refused") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     const unique_fd file = temporary_file();
@@ -336,7 +336,7 @@ TEST_CASE("devices that are always ready answer as they should") {
   });
 }
 
-TEST_CASE("a pipe whose last writer closes ends the waiting read and all later ones") {
+TEST_CASE("a pipe ends the waiting read and all later ones when its last writer closes") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     for (const bool kept : {false, true}) {
@@ -355,7 +355,7 @@ TEST_CASE("a pipe whose last writer closes ends the waiting read and all later o
   });
 }
 
-TEST_CASE("a full pipe accepts what is written as it is drained, in order") {
+TEST_CASE("a full pipe accepts bytes as it is drained, in order") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     for (const bool kept : {false, true}) {
@@ -419,7 +419,7 @@ TEST_CASE("a read of a terminal ends when a line is typed, and takes nothing whe
   });
 }
 
-TEST_CASE("bytes written to a terminal come out of it") {
+TEST_CASE("bytes written to a terminal can be read from its other side") {
   if (lacks_terminals()) return;
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
@@ -438,7 +438,7 @@ TEST_CASE("bytes written to a terminal come out of it") {
 
 namespace {
 
-// Writes lines to a terminal that is full, and reads a little of it at each turn.
+// Writes lines to a full terminal, and reads a little of it at each turn.
 void write_to_full_terminal(extend::engine& engine, bool raw, std::string_view line) {
   const fd_pair terminal = terminal_pair();
   if (!raw) {
@@ -483,8 +483,8 @@ void write_to_full_terminal(extend::engine& engine, bool raw, std::string_view l
 
 }  // namespace
 
-// Terminals count the room that they have in pages and characters, and spend it on both.
-TEST_CASE("a full terminal makes the writer wait, and not the engine") {
+// Terminals account for their room in pages and in characters, and use up both.
+TEST_CASE("a full terminal makes the writer wait, but not the engine") {
   if (lacks_terminals()) return;
   for_each_kernel_engine([](const engine_maker& make) {
     if (make.is_rung()) return;
@@ -507,7 +507,7 @@ TEST_CASE("a write to a full terminal can be cancelled") {
     const fd_pair terminal = terminal_pair();
     watched op(opcode::write, terminal.near.get(), bytes("abc"));
     std::size_t starts = 0;
-    // A terminal passes on what it has at its own time, and then has room again.
+    // A terminal passes its bytes on with a delay, and then has room again.
     do {
       finish(*engine, op);
       fill(terminal.near);
@@ -522,8 +522,8 @@ TEST_CASE("a write to a full terminal can be cancelled") {
   });
 }
 
-// The kernel's worker that makes the call may be just about to hand it over to a poll: then it has
-// been told to stop, and waits all the same.
+// The kernel worker that makes the call may be about to hand it over to a poll: in that case it was
+// told to stop, and still waits.
 TEST_CASE("a write to a full terminal can be cancelled while it is being started") {
   if (lacks_terminals()) return;
   for_each_kernel_engine([](const engine_maker& make) {
@@ -637,7 +637,7 @@ TEST_CASE("a socket is blocking again after a connect, successful, refused or ca
   });
 }
 
-// The backlog of the listener is full, so the loopback device answers nothing.
+// The listener's backlog is full, so the loopback device answers nothing.
 TEST_CASE("a connect in progress waits, can be cancelled, and leaves the socket blocking") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
@@ -649,7 +649,7 @@ TEST_CASE("a connect in progress waits, can be cancelled, and leaves the socket 
     unique_fd fd;
     std::vector<unique_fd> others;
     do {
-      // How many fit a backlog of 0 is up to the system.
+      // The system decides how many connections fit a backlog of 0.
       others.push_back(std::move(fd));
       fd = unique_fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
       op.fd = fd.get();

@@ -1,7 +1,7 @@
 // Operations that complete repeatedly: what they report, how they end, what they leave behind.
 //
-// Method: no test may rely on `more`: an engine may end a multishot operation at any completion,
-// and then it is started again.
+// Method: no test relies on `more`: an engine may end a multishot operation at any completion, and
+// the test then starts it again.
 #include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>
@@ -43,7 +43,7 @@ struct stream_of_buffers {
   stream_of_buffers(extend::engine& from, int fd) : op(opcode::receive, fd), engine(from) {
     op.multishot = true;
   }
-  // The next completion: the bytes, or the error. Starts the operation when it has ended.
+  // The next completion: the bytes, or the error. Restarts the operation if it has ended.
   std::string next() {
     while (taken == op.seen.size()) {
       if (!op.in_flight()) engine.start(op);
@@ -68,8 +68,8 @@ struct stream_of_buffers {
   std::vector<buffer> kept;
 };
 
-// Calls `body` with each engine on a kernel, and with what arrives on a connection that is kept
-// there or not, and the connection's far end.
+// Calls `body` with each kernel engine, a receive on a connection that is registered or not, and
+// the far end of the connection.
 void for_each_connection(
     const std::function<void(engine&, stream_of_buffers&, const unique_fd& far)>& body) {
   for_each_kernel_engine([&](const engine_maker& make) {
@@ -157,7 +157,7 @@ TEST_CASE("a multishot poll reports each event until it is cancelled") {
   });
 }
 
-// More than an engine takes in one turn, and than there is room for.
+// More connections than an engine takes in one turn, and than there is room for.
 TEST_CASE("a hundred simultaneous connections are all accepted, however small the batch") {
   for_each_kernel_engine([](const engine_maker& make) {
     for (const std::size_t batch : {1U, 256U}) {
@@ -227,7 +227,7 @@ TEST_CASE("a multishot receive lends what arrives, message by message, until the
 }
 
 TEST_CASE(
-    "a multishot receive that runs dry ends with ENOBUFS, and continues when buffers are back") {
+    "a multishot receive without buffers ends with ENOBUFS, and continues when buffers return") {
   for_each_connection([](extend::engine& engine, stream_of_buffers& in, const unique_fd& far) {
     in.keeps = true;
     const std::string sent = pattern(buffer_count * buffer_size + 100);
@@ -238,7 +238,7 @@ TEST_CASE(
     CHECK(came == "error " + std::to_string(ENOBUFS));
     CHECK_FALSE(in.op.in_flight());
     CHECK(engine.buffers_free() == 0);
-    // Dry still, with bytes waiting.
+    // Still no buffer, although bytes are waiting.
     CHECK(in.next() == came);
     in.kept.clear();
     in.keeps = false;
@@ -250,7 +250,7 @@ TEST_CASE(
   });
 }
 
-TEST_CASE("a multishot receive with a limit ends with the buffer that reaches it, at the latest") {
+TEST_CASE("a multishot receive with a limit ends no later than with the buffer that reaches it") {
   for_each_connection([](extend::engine& engine, stream_of_buffers& in, const unique_fd& far) {
     const std::string sent = pattern(10 * buffer_size - 3);
     put(far, sent);
@@ -304,7 +304,7 @@ TEST_CASE("a multishot receive that is cancelled midway loses nothing") {
 
 namespace {
 
-// Gives up at its first completion.
+// Cancels at its first completion.
 class impatient : public operation {
  public:
   impatient(extend::engine& engine, int from)
@@ -325,8 +325,7 @@ class impatient : public operation {
 
 }  // namespace
 
-TEST_CASE(
-    "an operation may be cancelled while its final completion is on its way, then destroyed") {
+TEST_CASE("an operation may be cancelled while its final completion is pending, then destroyed") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     for (int round = 0; round < 3; ++round) {
@@ -336,7 +335,7 @@ TEST_CASE(
       ::shutdown(pair.far.get(), SHUT_WR);
       engine->start(op);
       finish(*engine, op);
-      // Two, but for an engine that ends it at the first one.
+      // Two, except for an engine that ends it at the first one.
       CHECK(op.completions >= 1);
       CHECK(op.completions <= 2);
       CHECK(op.answer == (op.completions == 1 ? 3 : 0));

@@ -1,8 +1,8 @@
 // Every kind of operation on every engine, in every phase of its life.
 //
-// Method: for each kind a situation in which it has to wait (support/situations.hpp), on each
-// engine (support/engines.hpp); the phases are forced by the order of start, turn, make_ready and
-// cancel. That a cancelled operation has taken nothing is shown by starting it again: then it finds
+// Method: for each kind, a situation in which it has to wait (support/situations.hpp), on each
+// engine (support/engines.hpp); the order of start, turn, make_ready and cancel forces the phases.
+// To show that a cancelled operation took nothing, the test starts it again, and it finds
 // everything.
 #include <ringlet/extend/engine.hpp>
 
@@ -59,7 +59,8 @@ TEST_CASE("an operation that cannot complete yet completes when it can") {
   });
 }
 
-TEST_CASE("an operation cancelled before the kernel has it ends with ECANCELED and takes nothing") {
+TEST_CASE(
+    "an operation that is cancelled before submission ends with ECANCELED and takes nothing") {
   for_each_engine([](const engine_maker& make) {
     const auto engine = make();
     for_each_situation(*engine, [&](situation& one) {
@@ -77,7 +78,7 @@ TEST_CASE("an operation cancelled before the kernel has it ends with ECANCELED a
   });
 }
 
-TEST_CASE("an operation cancelled in the kernel ends with ECANCELED and takes nothing") {
+TEST_CASE("an operation that is cancelled in the kernel ends with ECANCELED and takes nothing") {
   for_each_engine([](const engine_maker& make) {
     const auto engine = make();
     for_each_situation(*engine, [&](situation& one) {
@@ -98,7 +99,8 @@ TEST_CASE("an operation cancelled in the kernel ends with ECANCELED and takes no
 }
 
 TEST_CASE(
-    "success wins: an operation completed in the kernel when it is cancelled delivers its result") {
+    "success wins: an operation that had completed in the kernel when cancelled delivers its "
+    "result") {
   for_each_engine([](const engine_maker& make) {
     const auto engine = make();
     for_each_situation(*engine, [&](situation& one) {
@@ -107,7 +109,7 @@ TEST_CASE(
       one.make_ready();
       engine->start(before);
       engine->start(one.op);
-      // Room for one completion: that of the other operation.
+      // Room for one completion, which the other operation takes.
       CHECK(turn(*engine, 0, 1) == 1);
       CHECK(before.done());
       CHECK(one.op.in_flight());
@@ -138,7 +140,7 @@ TEST_CASE("a race of success and cancellation has one winner, and loses nothing"
   });
 }
 
-TEST_CASE("a cancellation does not reach the next start of the same operation") {
+TEST_CASE("a cancellation does not affect the next start of the same operation") {
   for_each_engine([](const engine_maker& make) {
     const auto engine = make();
     for_each_situation(*engine, [&](situation& one) {
@@ -148,7 +150,7 @@ TEST_CASE("a cancellation does not reach the next start of the same operation") 
       engine->start(before);
       engine->start(one.op);
       CHECK(turn(*engine, 0, 1) == 1);
-      engine->cancel(one.op);  // on its way to the kernel while the operation is found done
+      engine->cancel(one.op);  // pending in the kernel when the operation turns out to be done
       turn(*engine, 0, 1);
       REQUIRE(one.op.done());
       one.check_success(*engine);
@@ -179,7 +181,7 @@ TEST_SUITE_END();
 
 TEST_SUITE_BEGIN("conformance: errors");
 
-TEST_CASE("a descriptor that is not open is an error of the completion, not of the start") {
+TEST_CASE("a closed descriptor is reported by the completion, not by the start") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     for (const opcode code : {opcode::recv, opcode::receive, opcode::send, opcode::read,
@@ -248,7 +250,7 @@ TEST_CASE("sending to a peer that has gone is EPIPE and raises no SIGPIPE") {
   });
 }
 
-TEST_CASE("the end of the stream is 0 for every call that reads") {
+TEST_CASE("every call that reads returns 0 at the end of the stream") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     fd_pair pair = socket_pair();
@@ -291,7 +293,7 @@ TEST_SUITE_END();
 
 TEST_SUITE_BEGIN("conformance: what operations can be told");
 
-TEST_CASE("recv takes what has arrived, no more than it has room for, and flags of recv(2)") {
+TEST_CASE("recv returns what has arrived, up to its size, and supports the flags of recv(2)") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     const fd_pair pair = socket_pair();

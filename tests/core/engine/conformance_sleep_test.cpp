@@ -1,8 +1,8 @@
 // How engines sleep, and what ends their sleep: completions, deadlines, signals, wake-ups and
 // posted work.
 //
-// Method: no case waits for time to pass, but for the two that test a deadline of a millisecond.
-// Where threads meet, every order of their steps must end the same way.
+// Method: no case waits for time to pass, except the two that test a deadline of a millisecond.
+// Where threads race, every order of their steps must end the same way.
 #include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>
@@ -38,7 +38,7 @@ void wake_signalled(int) {
   if (signalled != nullptr) signalled->wake();
 }
 
-// Handles SIGUSR1 while it lives; sleeping system calls are not restarted.
+// Handles SIGUSR1 during its lifetime; sleeping system calls are not restarted.
 class signal_handler {
  public:
   explicit signal_handler(void (*handler)(int)) {
@@ -53,7 +53,7 @@ class signal_handler {
 };
 
 // Sleeps until the limit. A sleep may end early, because the kernel also interrupts threads, such
-// as those that have just closed a ring; but it may not do so repeatedly.
+// as those that have just closed a ring; it may not do so repeatedly.
 void sleep_until(extend::engine& engine, steady_ns limit) {
   constexpr int turns_max = 10;
   int turns = 0;
@@ -74,14 +74,14 @@ TEST_CASE("an engine does not sleep when the limit has passed") {
   });
 }
 
-TEST_CASE("without completions an engine sleeps until the limit, and not less") {
+TEST_CASE("an engine without completions sleeps until the limit, and not less") {
   for_each_engine([](const engine_maker& make) {
     const auto engine = make();
     sleep_until(*engine, engine->now() + millisecond);
   });
 }
 
-TEST_CASE("with operations in flight an engine sleeps until the limit all the same") {
+TEST_CASE("an engine with operations in flight sleeps until the limit") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     const fd_pair unix = socket_pair(), tcp = tcp_pair(), pipe = pipe_pair();
@@ -131,7 +131,7 @@ TEST_CASE("a completion ends the sleep, however distant the limit") {
   });
 }
 
-TEST_CASE("a wake before the sleep is not lost, and wakes once") {
+TEST_CASE("a wake before the sleep is not lost, and ends one sleep") {
   for_each_engine([](const engine_maker& make) {
     const auto engine = make();
     engine->wake();
@@ -148,7 +148,7 @@ TEST_CASE("waking an engine that does not sleep costs no system call") {
     CHECK(calls(*engine) == before);
     CHECK(turn(*engine, never) == 0);
     CHECK(engine->statistics().wakes == 0);
-    // Nor does one after a sleep.
+    // A wake after a sleep costs none, either.
     sleep_until(*engine, engine->now() + millisecond);
     engine->wake();
     CHECK(turn(*engine, never) == 0);
@@ -192,7 +192,7 @@ TEST_CASE("a signal ends a sleep early") {
     const auto engine = make();
     std::atomic<bool> returned = false;
     const pthread_t sleeper = ::pthread_self();
-    // Again and again: a signal that comes before the sleep does not end it.
+    // Repeatedly, because a signal that arrives before the sleep does not end it.
     std::thread other([&] {
       while (!returned) {
         ::pthread_kill(sleeper, SIGUSR1);
@@ -205,7 +205,7 @@ TEST_CASE("a signal ends a sleep early") {
   });
 }
 
-TEST_CASE("posted work ends a sleep, posted before it or during it") {
+TEST_CASE("posted work ends a sleep, whether posted before or during it") {
   for_each_kernel_engine([](const engine_maker& make) {
     struct work : posted_work {
       std::atomic<bool> ran = false;
@@ -226,7 +226,7 @@ TEST_CASE("posted work ends a sleep, posted before it or during it") {
 
 namespace {
 
-// Two threads, each with an engine, that wake each other in turn: a wake that is lost is a hang.
+// Two threads, each with an engine, that wake each other in turn: a lost wake is a hang.
 struct player {
   std::unique_ptr<extend::engine> engine;
   std::atomic<extend::engine*> published = nullptr;
@@ -253,8 +253,8 @@ struct player {
 
 }  // namespace
 
-// Two seconds an engine: what is tested is a window of a few instructions. The rungs of uring
-// differ in nothing that matters here.
+// Two seconds per engine, because the window is a few instructions wide. The fallback levels of
+// uring do not differ here.
 TEST_CASE("a hundred thousand wakes between two threads are not lost") {
   for_each_kernel_engine([](const engine_maker& make) {
     const int rounds = make.is_rung() ? 1000 : sanitized ? 10'000 : 100'000;
@@ -273,7 +273,7 @@ TEST_SUITE_BEGIN("conformance: posted work");
 
 namespace {
 
-// Counts for each thread that posts whether its work runs in the order of its posts.
+// Counts, for each posting thread, whether its work runs in the order of its posts.
 struct numbered : posted_work {
   int number = 0;
   int* expected = nullptr;
@@ -319,9 +319,9 @@ TEST_CASE("a hundred thousand posts from four threads all run, each thread's in 
   });
 }
 
-// The poster used to look at the engine once more after the work could have run. The window is
-// small, which is why there are many rounds.
-TEST_CASE("an engine may end as soon as the posted work has run") {
+// The poster used to access the engine once more after the work could have run. The window is
+// small, hence the many rounds.
+TEST_CASE("an engine may be destroyed as soon as the posted work has run") {
   struct flagged : posted_work {
     std::atomic<bool> ran = false;
   };
@@ -345,7 +345,7 @@ TEST_CASE("an engine may end as soon as the posted work has run") {
   });
 }
 
-TEST_CASE("completions and posted work do not hold each other up") {
+TEST_CASE("completions and posted work do not delay each other") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     const fd_pair pair = socket_pair();

@@ -1,8 +1,8 @@
-// Operations, cancellations and peers in random order, against a model.
+// Operations, cancellations and peers in random order, compared with a model.
 //
-// Model: each direction of a connection is a stream of bytes that follow from their position. So
-// each reader can tell whether its bytes are the next ones: nothing is lost, duplicated or out of
-// order. And each start of an operation is answered by one final completion.
+// Model: each direction of a connection is a stream of bytes that follow from their position, so
+// each reader can check that its bytes are the next ones: nothing is lost, duplicated or out of
+// order. And each start of an operation is answered by exactly one final completion.
 #include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>
@@ -58,7 +58,7 @@ class byte_stream {
   std::size_t wrong_ = 0;
 };
 
-// An operation that counts its starts and final completions, and tells its owner of each.
+// An operation that counts its starts and final completions, and reports each to its owner.
 template <class Owner>
 struct told_operation : operation {
   using listener = void (Owner::*)(const completion&);
@@ -81,7 +81,7 @@ struct told_operation : operation {
 
 constexpr std::size_t memory_size = 3000;
 
-// One connection: the near end is the engine's, the far end is driven by plain calls.
+// One connection: the engine drives the near end, plain calls drive the far end.
 class storm_connection {
  public:
   storm_connection(extend::engine& engine, random_numbers& chance)
@@ -118,7 +118,7 @@ class storm_connection {
         return far_reads();
     }
   }
-  // Ends what is in flight, and reads what is left.
+  // Cancels everything in flight, and reads the rest.
   void cancel() {
     engine_.cancel(reading_);
     engine_.cancel(writing_);
@@ -233,7 +233,7 @@ void storm(extend::engine& engine, std::uint64_t seed) {
     all[chance.below(connections)]->step();
     if (chance.once_in(3)) turn(engine, 0, batches[chance.below(batches.size())]);
     if (chance.once_in(300)) {
-      // An old number for a new connection.
+      // Reuses an old number for a new connection.
       std::unique_ptr<storm_connection>& one = all[chance.below(connections)];
       one->cancel();
       while (one->in_flight()) turn(engine, never);
@@ -249,7 +249,7 @@ void storm(extend::engine& engine, std::uint64_t seed) {
 
 }  // namespace
 
-TEST_CASE("in any order of events, no byte is lost or duplicated, and each start ends once") {
+TEST_CASE("random operations lose and duplicate no byte, and complete each start once") {
   for_each_kernel_engine([](const engine_maker& make) {
     const std::uint64_t seeds = make.is_rung() || sanitized ? 8 : 40;
     const auto engine = make(

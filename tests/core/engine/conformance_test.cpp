@@ -1,10 +1,10 @@
-// What every engine keeps whatever it carries: batches, shutting down, the count of what is in
-// flight, thousands of operations, calls that are answered at once.
+// What every engine guarantees for all operations: batches, shutting down, the count of operations
+// in flight, thousands of operations, and calls that are answered at once.
 //
 // The other subjects: conformance_operations_test.cpp (every operation in every phase),
-// conformance_descriptors_test.cpp (closing, and edges), conformance_files_test.cpp (files,
-// pipes, terminals), conformance_multishot_test.cpp, conformance_buffers_test.cpp,
-// conformance_sleep_test.cpp, conformance_storm_test.cpp (a model and chance).
+// conformance_descriptors_test.cpp (closing, and edges), conformance_files_test.cpp (files, pipes,
+// terminals), conformance_multishot_test.cpp, conformance_buffers_test.cpp,
+// conformance_sleep_test.cpp, conformance_storm_test.cpp (random operations and a model).
 #include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>
@@ -57,7 +57,7 @@ TEST_CASE("the clock is steady") {
   });
 }
 
-TEST_CASE("a call is answered at once, with the answer of the system") {
+TEST_CASE("a direct call returns the system's answer at once") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     watched call(opcode::open_socket);
@@ -74,7 +74,7 @@ TEST_CASE("a call is answered at once, with the answer of the system") {
   });
 }
 
-TEST_CASE("a receive that does not wait takes what is there, and leaves a waiting one alone") {
+TEST_CASE("receive_now takes what has arrived, and leaves a waiting receive alone") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     const fd_pair pair = tcp_pair();
@@ -111,7 +111,7 @@ TEST_SUITE_END();
 
 TEST_SUITE_BEGIN("conformance: batches");
 
-TEST_CASE("a wait takes out no more than there is room for, and loses nothing") {
+TEST_CASE("a wait takes no more completions than there is room for, and loses none") {
   for_each_kernel_engine([](const engine_maker& make) {
     for (const std::size_t batch : {1U, 2U, 7U}) {
       const auto engine = make();
@@ -129,7 +129,7 @@ TEST_CASE("a wait takes out no more than there is room for, and loses nothing") 
   });
 }
 
-TEST_CASE("with room for one completion everything that is ready arrives, one at a time") {
+TEST_CASE("waits with room for one completion deliver everything that is ready, one at a time") {
   for_each_kernel_engine([](const engine_maker& make) {
     constexpr std::size_t count = 40;
     const auto engine = make();
@@ -185,7 +185,7 @@ TEST_CASE("each of thousands of reads in flight gets its own bytes") {
     for (std::size_t i = 0; i < count; ++i) {
       pairs.push_back(socket_pair());
       if (i % 2 == 0) engine->register_fd(pairs[i].near.get());
-      // Several on one descriptor: each byte goes to one of them.
+      // Several reads on one descriptor: each byte goes to one of them.
       for (std::size_t round = 0; round < rounds; ++round) {
         std::uint32_t& place = memory[i * rounds + round];
         engine->start(ops.emplace_back(opcode::recv, pairs[i].near.get(),
@@ -216,7 +216,7 @@ TEST_SUITE_BEGIN("conformance: the end of an engine");
 
 namespace {
 
-// How many descriptors a program would get that this one executes.
+// How many descriptors a program would inherit that this one executes.
 std::size_t count_passed_on() {
   std::size_t count = 0;
   for (int fd = 0; fd < 1024; ++fd) count += ::fcntl(fd, F_GETFD) == 0 ? 1 : 0;
@@ -225,7 +225,7 @@ std::size_t count_passed_on() {
 
 }  // namespace
 
-TEST_CASE("an engine leaves no descriptor behind, and passes none on to programs") {
+TEST_CASE("an engine leaves no descriptor open, and passes none on to executed programs") {
   for_each_kernel_engine([](const engine_maker& make) {
     const std::size_t before = count_open_descriptors();
     const std::size_t passed_on = count_passed_on();
@@ -241,7 +241,7 @@ TEST_CASE("an engine leaves no descriptor behind, and passes none on to programs
   });
 }
 
-TEST_CASE("everything in flight can be cancelled and drained, and then the engine may go") {
+TEST_CASE("an engine can be destroyed after everything in flight was cancelled and drained") {
   for_each_engine([](const engine_maker& make) {
     const std::size_t before = count_open_descriptors();
     {
@@ -284,7 +284,7 @@ TEST_CASE("thousands of cancellations all take effect, before a turn and after i
   });
 }
 
-TEST_CASE("an engine that ends while operations are in flight aborts and says so") {
+TEST_CASE("an engine that is destroyed while operations are in flight aborts and says so") {
   for_each_kernel_engine([](const engine_maker& make) {
     CHECK(aborts_with("an engine ended while operations were in flight", [&] {
       const fd_pair pair = socket_pair();

@@ -41,7 +41,7 @@ std::int32_t call(extend::engine& engine, opcode code, int fd) {
   return answer_of(engine, op);
 }
 
-// With a value as its memory.
+// Answers a call whose memory is `value`.
 template <class T>
 std::int32_t call_with(extend::engine& engine, opcode code, int fd, T& value) {
   watched op(code, fd, std::as_writable_bytes(std::span(&value, 1)));
@@ -89,7 +89,7 @@ sockaddr_in loopback() {
 
 }  // namespace
 
-TEST_CASE("a listener is created, named and given options without a completion") {
+TEST_CASE("direct calls create, name and configure a listener without a completion") {
   const auto engine = make_engine(engine_kind::automatic);
   const unique_fd fd(open_socket(*engine, AF_INET));
   REQUIRE(fd);
@@ -109,7 +109,7 @@ TEST_CASE("a listener is created, named and given options without a completion")
   CHECK(engine->in_flight() == 0);
 }
 
-TEST_CASE("both ends of a connection have addresses") {
+TEST_CASE("direct calls return the addresses of both ends of a connection") {
   const auto engine = make_engine(engine_kind::automatic);
   const fd_pair pair = tcp_pair();
   sockaddr_in local{}, peer{};
@@ -121,7 +121,7 @@ TEST_CASE("both ends of a connection have addresses") {
                     TCP_NODELAY) == 0);
 }
 
-TEST_CASE("receive_now takes what is there, and does not wait on a blocking socket") {
+TEST_CASE("receive_now takes what has arrived, and does not wait on a blocking socket") {
   const auto engine = make_engine(engine_kind::automatic);
   fd_pair pair = socket_pair();
   std::array<char, 16> memory{};
@@ -155,7 +155,7 @@ TEST_CASE("a direct shutdown ends one side") {
   CHECK(drain(pair.near) == "x");
 }
 
-TEST_CASE("a direct close frees the number") {
+TEST_CASE("a direct close frees the descriptor number") {
   const auto engine = make_engine(engine_kind::automatic);
   fd_pair pair = socket_pair();
   const int fd = pair.near.release();
@@ -192,7 +192,7 @@ TEST_CASE("each direct call is counted as a system call") {
   CHECK(engine->statistics().system_calls == before + 2);
 }
 
-TEST_CASE("a direct call of an operation that takes time is refused and says so") {
+TEST_CASE("a direct call with an opcode that can wait is refused and says so") {
   CHECK(aborts_with("an operation that takes time was made as a direct call", [] {
     const auto engine = make_engine(engine_kind::automatic);
     call(*engine, opcode::recv, -1);

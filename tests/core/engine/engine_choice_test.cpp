@@ -1,8 +1,8 @@
-// Which engine make_engine() makes: what the caller names, then what the environment names, then
-// the best one that works, with one line that says why it is not io_uring.
+// Which engine make_engine() creates: the one that the caller names, then the one that the
+// environment names, then the best that works, with one line that says why it is not io_uring.
 //
-// Method: each choice is made in a forked child that has an environment of its own, and limits and
-// filters that cannot be taken back. It prints the names of its engines, or the error.
+// Method: each choice is made in a forked child with its own environment, and limits and filters
+// that cannot be undone. The child prints the names of its engines, or the error.
 #include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>
@@ -53,7 +53,7 @@ void set(const char* name, const char* value) {
   }
 }
 
-// Makes an engine and uses it; prints its name, or the error.
+// Creates an engine and uses it; prints its name, or the error.
 void report_engine(engine_kind kind) {
   try {
     const std::unique_ptr<extend::engine> made = make_engine(kind);
@@ -94,7 +94,7 @@ bool contains(const std::string& text, std::string_view part) {
 }
 auto lines(const std::string& text) { return std::count(text.begin(), text.end(), '\n'); }
 
-// One line that says why, and then the engine that took over.
+// One line that gives the reason, then the engine that is used instead.
 bool says_once_and_goes_on(const std::string& text) {
   return lines(text) == 2 && starts_with(text, "ringlet: io_uring is not available: ") &&
          ends_with(text, std::string(what_silences) + epoll_made);
@@ -104,20 +104,20 @@ bool says_once_and_goes_on(const std::string& text) {
 
 TEST_SUITE_BEGIN("engine choice");
 
-TEST_CASE("epoll is used without a message when the caller or the environment asks for it") {
+TEST_CASE("epoll is used without a message when the caller or the environment requests it") {
   CHECK(choose(engine_kind::epoll, {}) == epoll_made);
   CHECK(choose(engine_kind::automatic, {.engine = "epoll"}) == epoll_made);
   CHECK(choose(engine_kind::epoll, {}, deny_rings) == epoll_made);
   CHECK(choose(engine_kind::automatic, {.engine = "epoll"}, deny_rings) == epoll_made);
 }
 
-TEST_CASE("the caller's choice overrides the environment, which then is not even read") {
+TEST_CASE("the caller's choice overrides the environment, which is not even read") {
   CHECK(choose(engine_kind::epoll, {.engine = "uring"}, deny_rings) == epoll_made);
   CHECK(choose(engine_kind::epoll, {.engine = "nonsense", .disable = "nonsense"}) == epoll_made);
   CHECK(starts_with(choose(engine_kind::uring, {.engine = "epoll"}, deny_rings), "errno 1: "));
 }
 
-TEST_CASE("where io_uring is refused epoll is used, and one line says why") {
+TEST_CASE("epoll is used where io_uring is refused, and one line says why") {
   for (const char* engine : {static_cast<const char*>(nullptr), ""}) {
     const std::string text = choose(engine_kind::automatic, {.engine = engine}, deny_rings);
     INFO(text);
@@ -126,7 +126,7 @@ TEST_CASE("where io_uring is refused epoll is used, and one line says why") {
   }
 }
 
-TEST_CASE("a caller that asks for io_uring where it is refused gets the reason, and no epoll") {
+TEST_CASE("a caller that requests io_uring where it is refused gets the reason, and no epoll") {
   for (const auto& [kind, engine] :
        {std::pair(engine_kind::uring, ""), std::pair(engine_kind::automatic, "uring")}) {
     const std::string text = choose(kind, {.engine = engine}, deny_rings);
@@ -137,13 +137,13 @@ TEST_CASE("a caller that asks for io_uring where it is refused gets the reason, 
   }
 }
 
-TEST_CASE("the line is printed once, however many engines and threads there are") {
+TEST_CASE("the fallback line is printed once, for any number of engines and threads") {
   const child_end end = run_in_child([] {
     set("RINGLET_ENGINE", nullptr);
     set("RINGLET_DISABLE", nullptr);
     deny_rings();
     for (int i = 0; i < 3; ++i) report_engine(engine_kind::automatic);
-    if (sanitized) return;  // under ThreadSanitizer a forked child can start no threads
+    if (sanitized) return;  // under ThreadSanitizer a forked child cannot start threads
     std::vector<std::thread> threads;
     for (int i = 0; i < 2; ++i) threads.emplace_back(report_engine, engine_kind::automatic);
     for (std::thread& one : threads) one.join();
@@ -161,7 +161,7 @@ TEST_CASE("an unknown engine name is an error that lists both engines") {
         "invalid: RINGLET_ENGINE is 'kqueue'; it must be uring or epoll\n");
 }
 
-TEST_CASE("an unknown feature name is an error that lists all features, wherever it stands") {
+TEST_CASE("an unknown feature name is an error that lists all features, at any place in the list") {
   for (const char* list :
        {"nonsense", "no_iowait,nonsense", "nonsense,buffer_ring", ",nonsense,"}) {
     const std::string text = choose(engine_kind::automatic, {.disable = list});
@@ -173,7 +173,7 @@ TEST_CASE("an unknown feature name is an error that lists all features, wherever
   }
 }
 
-TEST_CASE("without a required feature epoll is used, and the line names that feature") {
+TEST_CASE("epoll is used without a required feature, and the line names that feature") {
   for (const std::string name :
        {"single_issuer", "defer_taskrun", "buffer_ring", "multishot_accept", "multishot_poll"}) {
     const std::string text = choose(engine_kind::automatic, {.disable = name.c_str()});
@@ -186,7 +186,7 @@ TEST_CASE("without a required feature epoll is used, and the line names that fea
   }
 }
 
-TEST_CASE("with no epoll watch left the error names the sysctl, not a disk") {
+TEST_CASE("the error names the sysctl, not a disk, when no epoll watch is left") {
   const child_end none = run_in_child([] {
     deny(SYS_epoll_ctl, ENOSPC);
     try {
@@ -215,7 +215,8 @@ TEST_CASE("with no epoll watch left the error names the sysctl, not a disk") {
         "fs.epoll.max_user_watches\n");
 }
 
-TEST_CASE("with no descriptor left the choice fails: epoll would hide it, then fail as well") {
+TEST_CASE(
+    "make_engine fails when no descriptor is left, instead of hiding that and failing in epoll") {
   for (const int error : {EMFILE, ENFILE}) {
     const std::string text =
         choose(engine_kind::automatic, {}, [error] { deny(SYS_io_uring_setup, error); });
@@ -226,7 +227,7 @@ TEST_CASE("with no descriptor left the choice fails: epoll would hide it, then f
   }
 }
 
-TEST_CASE("with no memory to lock even the smallest ring is refused, and epoll takes over" *
+TEST_CASE("epoll takes over when even the smallest ring is refused for lack of locked memory" *
           doctest::skip(::geteuid() != 0)) {
   if (!counts_rings()) {
     MESSAGE("skipped: this kernel does not count rings as locked memory");
@@ -254,12 +255,12 @@ TEST_CASE("io_uring is used without a message where it works") {
   }
 }
 
-TEST_CASE("an optional feature is left out, and its name is not among those in use") {
+TEST_CASE("an optional feature that is missing is not among those in use") {
   for (const auto& [name, shown] :
        {std::pair("multishot_receive", ", multishot receive"),
         std::pair("limited_receive", ", limited receive"),
         std::pair("registered_ring", ", registered ring"), std::pair("no_iowait", ", no iowait")}) {
-    // What this kernel does not have is not in use anyway.
+    // Features that this kernel lacks are not in use anyway.
     std::string expected = choose(engine_kind::automatic, {});
     if (const auto at = expected.find(shown); at != std::string::npos) {
       expected.erase(at, std::string_view(shown).size());
@@ -269,14 +270,14 @@ TEST_CASE("an optional feature is left out, and its name is not among those in u
   }
 }
 
-TEST_CASE("a list switches off all features that it names") {
+TEST_CASE("a list of features switches off all that it names") {
   const std::string text =
       choose(engine_kind::uring,
              {.disable = "no_iowait,registered_ring,limited_receive,multishot_receive"});
   CHECK(text == "made uring (512 submissions, 8192 completions, 128 buffers)\n");
 }
 
-TEST_CASE("where only a smaller ring is allowed it is used without a message" *
+TEST_CASE("a smaller ring is used without a message where only that is allowed" *
           doctest::skip(::geteuid() != 0)) {
   if (!counts_rings()) {
     MESSAGE("skipped: this kernel does not count rings as locked memory");
@@ -304,7 +305,7 @@ TEST_CASE("features newer than the set-up flags are not assumed where they canno
   CHECK_FALSE(contains(end.errors, "limited receive"));
 }
 
-// The trial needs a socket pair, and nothing behind it does.
+// The probe needs a socket pair, and nothing after it does.
 TEST_CASE("the kernel's features are probed once in a process") {
   const child_end end = run_in_child([] {
     set("RINGLET_DISABLE", nullptr);

@@ -1,5 +1,5 @@
-// Options that no engine can be built with: refused alike by all, before the kernel is asked, with
-// the name of the option, its value and its range.
+// Option values that no engine supports: every engine refuses them in the same way, before it asks
+// the kernel, with the option's name, value and range.
 #include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>
@@ -49,7 +49,7 @@ const bad_option bad_options[] = {
      "the engine option buffer_size is 3221225472; it must be from 1 to 1073741824"},
 };
 
-// What the call throws; empty when it throws nothing.
+// The message that the call throws; empty when it throws nothing.
 template <class F>
 std::string refusal(F call) {
   try {
@@ -70,7 +70,7 @@ TEST_CASE("every engine refuses an option out of its range, with name, value and
   }
 }
 
-TEST_CASE("every engine accepts options at the ends of their ranges") {
+TEST_CASE("every engine accepts options at both ends of their ranges") {
   for_each_kernel_engine([](const engine_maker& make) {
     if (make.is_rung()) return;
     const engine_options least{

@@ -1,7 +1,7 @@
-// What all engines have in common: posted work, wake-ups, and the count of what is in flight.
+// What all engines have in common: posted work, wake-ups, and the count of operations in flight.
 //
-// Method: a scripted engine, because one thread is enough. Where threads meet, and what engines do
-// with the kernel, is in conformance_*_test.cpp.
+// Method: a scripted engine, because one thread is enough. conformance_*_test.cpp tests several
+// threads, and what engines do with the kernel.
 #include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>
@@ -34,7 +34,7 @@ struct letter : posted_work {
 
 }  // namespace
 
-TEST_CASE("posted work runs first in, first out, when the engine's thread asks for it") {
+TEST_CASE("posted work runs first in, first out, when the engine's thread calls run_posted") {
   scripted_engine engine;
   std::string text;
   letter a(text, 'a'), b(text, 'b'), c(text, 'c');
@@ -61,7 +61,7 @@ TEST_CASE("posted work may be posted again as soon as it has run") {
   CHECK(text == "aaa");
 }
 
-TEST_CASE("work posted by work runs the next time") {
+TEST_CASE("work posted by posted work runs at the next call of run_posted") {
   scripted_engine engine;
   struct chained : posted_work {
     ringlet::extend::engine* owner = nullptr;
@@ -83,7 +83,7 @@ TEST_CASE("work posted by work runs the next time") {
   CHECK(text == "b");
 }
 
-TEST_CASE("run_posted runs no more than asked, and the rest before anything posted later") {
+TEST_CASE("run_posted runs no more than requested, and the rest before anything posted later") {
   scripted_engine engine;
   std::string text;
   letter a(text, 'a'), b(text, 'b'), c(text, 'c'), d(text, 'd');
@@ -107,12 +107,12 @@ TEST_CASE("a sleep does not begin while posted work has not run") {
   engine.post(a);
   engine.post(b);
   CHECK(engine.run_posted(1) == 1);
-  // It would end the test otherwise: nothing else could end this sleep.
+  // Otherwise the test would end here: nothing else could end this sleep.
   CHECK(turn(engine, never) == 0);
   CHECK(engine.run_posted() == 1);
 }
 
-TEST_CASE("posted work may end its own life when it runs") {
+TEST_CASE("posted work may destroy itself when it runs") {
   struct suicidal : posted_work {
     explicit suicidal(int& to) : count(to) {
       run = [](posted_work& self) noexcept {
@@ -135,7 +135,7 @@ TEST_CASE("a sleep does not begin while posted work or a wake-up is pending") {
   std::string text;
   letter a(text, 'a');
   engine.post(a);
-  // It would end the test otherwise: nothing else could end this sleep.
+  // Otherwise the test would end here: nothing else could end this sleep.
   CHECK(turn(engine, never) == 0);
   engine.run_posted();
   engine.wake();
@@ -144,7 +144,7 @@ TEST_CASE("a sleep does not begin while posted work or a wake-up is pending") {
   CHECK(engine.notifications() == 0);
 }
 
-TEST_CASE("a sleep is woken by one signal, however many wakes and posts there are") {
+TEST_CASE("a sleep is woken by one signal, for any number of wakes and posts") {
   scripted_engine engine;
   std::string text;
   letter a(text, 'a'), b(text, 'b');

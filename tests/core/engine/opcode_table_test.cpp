@@ -1,7 +1,7 @@
-// The table of opcodes: whether its rows say what the engines do.
+// The table of opcodes: whether its rows match what the engines do.
 //
-// Method: the compiler checks that each opcode has its row; here each row is compared with what its
-// functions do.
+// Method: the compiler checks that each opcode has its row; these tests compare each row with what
+// its functions do.
 #include "opcode_table.hpp"
 
 #include <doctest/doctest.h>
@@ -27,7 +27,7 @@ namespace {
 
 io_uring_sqe entry_of(const detail::opcode_row& row, const operation& op) {
   io_uring_sqe entry;
-  std::memset(&entry, 0xff, sizeof entry);  // what an earlier request has left
+  std::memset(&entry, 0xff, sizeof entry);  // left over from an earlier request
   row.fill(entry, op, uring_features{});
   return entry;
 }
@@ -38,7 +38,7 @@ bool equal(const io_uring_sqe& one, const io_uring_sqe& other) {
 
 }  // namespace
 
-TEST_CASE("every opcode has a name of its own, and what is no opcode has none") {
+TEST_CASE("every opcode has a unique name, and other numbers have none") {
   std::set<std::string_view> names;
   for (const detail::opcode_row& row : detail::opcode_table) {
     CHECK(detail::find_row(row.code) == &row);
@@ -57,7 +57,7 @@ TEST_CASE("the opcodes that may be started come first, and each of the rest may 
   }
 }
 
-TEST_CASE("an entry says multishot and poll_first for those opcodes whose rows say so") {
+TEST_CASE("an entry is multishot or poll_first for exactly the opcodes whose rows say so") {
   for (const detail::opcode_row& row : detail::opcode_table) {
     if (!row.may_start()) continue;
     CAPTURE(row.name);
@@ -73,7 +73,7 @@ TEST_CASE("an entry says multishot and poll_first for those opcodes whose rows s
   }
 }
 
-TEST_CASE("an entry names the memory of those opcodes whose rows have some") {
+TEST_CASE("an entry names the memory of exactly the opcodes whose rows have some") {
   for (const detail::opcode_row& row : detail::opcode_table) {
     if (!row.may_start()) continue;
     CAPTURE(row.name);
@@ -85,7 +85,8 @@ TEST_CASE("an entry names the memory of those opcodes whose rows have some") {
   }
 }
 
-TEST_CASE("what may be started tells epoll what it waits for, and how it is made there") {
+TEST_CASE(
+    "a row tells epoll what to wait for and how to make the call, unless the engine makes it") {
   for (const detail::opcode_row& row : detail::opcode_table) {
     if (!row.may_start()) continue;
     CAPTURE(row.name);
@@ -95,7 +96,7 @@ TEST_CASE("what may be started tells epoll what it waits for, and how it is made
   }
 }
 
-TEST_CASE("a new operation transfers without flags, at the position of its descriptor") {
+TEST_CASE("a new operation transfers without flags, at the descriptor's current position") {
   for (const detail::opcode_row& row : detail::opcode_table) {
     CAPTURE(row.name);
     watched op(opcode::nop);

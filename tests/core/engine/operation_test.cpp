@@ -1,4 +1,4 @@
-// The rules of the life of an operation, step by step on a scripted engine.
+// The life of an operation, step by step on a scripted engine.
 #include <ringlet/extend/operation.hpp>
 
 #include <doctest/doctest.h>
@@ -89,7 +89,7 @@ TEST_CASE("the handler of an operation may start it again") {
   CHECK(op.completions == 2);
 }
 
-TEST_CASE("a cancellation is a request: the operation stays in flight until it has completed") {
+TEST_CASE("a cancelled operation stays in flight until it has completed") {
   scripted_engine engine;
   watched op;
   engine.start(op);
@@ -120,7 +120,7 @@ TEST_CASE(
   CHECK(after.seen.size() == 1);
 }
 
-TEST_CASE("cancelling twice sends one request, and cancelling what is not in flight sends none") {
+TEST_CASE("cancelling twice sends one request, and cancelling an idle operation sends none") {
   scripted_engine engine;
   watched op;
   engine.cancel(op);
@@ -135,7 +135,7 @@ TEST_CASE("cancelling twice sends one request, and cancelling what is not in fli
   CHECK(turn(engine) == 0);
 }
 
-TEST_CASE("a new start forgets the last start's cancellation") {
+TEST_CASE("a new start forgets the previous start's cancellation") {
   scripted_engine engine;
   watched op;
   engine.start(op);

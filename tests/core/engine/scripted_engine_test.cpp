@@ -1,4 +1,4 @@
-// The scripted engine keeps its promises, and ends tests that break the rules of operations.
+// The scripted engine keeps its promises, and aborts tests that break the rules of operations.
 #include "support/scripted_engine.hpp"
 
 #include <doctest/doctest.h>
@@ -51,7 +51,8 @@ TEST_CASE("the scripted engine records requests, by kind and by descriptor") {
   CHECK_FALSE(engine.is_waiting(opcode::recv));
 }
 
-TEST_CASE("cancellations are answered at the next wait, or when the test allows it") {
+TEST_CASE(
+    "the scripted engine answers cancellations at the next wait, or when the test allows it") {
   scripted_engine engine;
   watched held(opcode::recv), faster(opcode::recv);
   engine.hold_cancellations(true);
@@ -68,7 +69,9 @@ TEST_CASE("cancellations are answered at the next wait, or when the test allows 
   CHECK(faster.answer == 7);
 }
 
-TEST_CASE("bytes are delivered into the reader's memory or a lent buffer, until none is left") {
+TEST_CASE(
+    "the scripted engine delivers bytes into the reader's memory or a lent buffer, until none is "
+    "left") {
   scripted_engine engine(1, 8);
   std::array<std::byte, 8> memory{};
   watched recv(opcode::recv, 3, std::span<std::byte>(memory)), receive(opcode::receive, 3);
@@ -92,7 +95,7 @@ TEST_CASE("bytes are delivered into the reader's memory or a lent buffer, until 
   CHECK(receive.answer == 0);
 }
 
-TEST_CASE("calls succeed unless the table says otherwise") {
+TEST_CASE("the scripted engine answers calls with success unless the test says otherwise") {
   scripted_engine engine;
   watched open(opcode::open_socket), listen(opcode::listen, 1000);
   open.socket.protocol = 1;
@@ -105,7 +108,7 @@ TEST_CASE("calls succeed unless the table says otherwise") {
   CHECK(engine.call(open) == -1);
 }
 
-TEST_CASE("the clock stands still except for deadlines that nothing else ends") {
+TEST_CASE("the scripted engine's clock moves only to deadlines that nothing else ends") {
   scripted_engine engine;
   const steady_ns begin = engine.now();
   watched op;
@@ -119,7 +122,7 @@ TEST_CASE("the clock stands still except for deadlines that nothing else ends") 
   CHECK(engine.now() == begin + 150);
 }
 
-TEST_CASE("the script's next step runs when nothing else is left to do") {
+TEST_CASE("the scripted engine runs the script's next step when nothing else is left to do") {
   scripted_engine engine;
   watched op;
   engine.start(op);
@@ -139,7 +142,7 @@ TEST_CASE("the script's next step runs when nothing else is left to do") {
   CHECK(steps == "iis");
 }
 
-TEST_CASE("the scripted engine ends a test that would hang, and lists what is in flight") {
+TEST_CASE("the scripted engine aborts a test that would hang, and lists what is in flight") {
   CHECK(aborts_with(
       "nothing is left to happen, and wait() would sleep forever; in flight: recv(fd 7)", [] {
         scripted_engine engine;
@@ -149,7 +152,7 @@ TEST_CASE("the scripted engine ends a test that would hang, and lists what is in
       }));
 }
 
-TEST_CASE("the scripted engine ends a test that breaks the rules of operations") {
+TEST_CASE("the scripted engine aborts a test that breaks the rules of operations") {
   CHECK(aborts_with("an operation was started as multishot that completes only once", [] {
     scripted_engine engine;
     watched op(opcode::send, 7);

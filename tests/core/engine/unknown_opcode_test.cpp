@@ -1,4 +1,4 @@
-// An operation that an engine does not know ends the program: it must not look like a success.
+// An operation with an unknown opcode ends the program: it must not look like a success.
 #include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>
@@ -32,7 +32,7 @@ TEST_CASE("every engine aborts when an operation with an unknown opcode is start
   });
 }
 
-TEST_CASE("every engine aborts when an operation that is answered at once is started") {
+TEST_CASE("every engine aborts when an operation with the opcode of a direct call is started") {
   for_each_engine([](const engine_maker& make) {
     for (const opcode code : {opcode::open_socket, opcode::shutdown, opcode::close}) {
       CHECK(aborts_with("an operation that is answered at once was started", [&] {
@@ -44,7 +44,7 @@ TEST_CASE("every engine aborts when an operation that is answered at once is sta
   });
 }
 
-TEST_CASE("every engine aborts when a call has an unknown opcode, or one that takes time") {
+TEST_CASE("every engine aborts when a direct call has an unknown opcode, or one that can wait") {
   for_each_engine([](const engine_maker& make) {
     CHECK(aborts_with("a call was made that", [&] { make()->call(lasting(unknown)); }));
     for (const opcode code : {opcode::nop, opcode::accept, opcode::write}) {

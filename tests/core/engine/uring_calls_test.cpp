@@ -1,5 +1,5 @@
-// What the uring engine asks the kernel for: nothing, when there is nothing to do; and what it
-// tells more exactly than others. Its contract is tested in conformance_*_test.cpp.
+// The system calls of the uring engine: none when there is nothing to do; and the details that only
+// this engine reports. conformance_*_test.cpp tests its contract.
 #include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>
@@ -27,7 +27,7 @@ std::uint64_t calls(const extend::engine& engine) { return engine.statistics().s
 
 }  // namespace
 
-TEST_CASE("with nothing to submit and nothing to reap uring makes no system call") {
+TEST_CASE("uring makes no system call when there is nothing to submit or to reap") {
   const auto engine = make_uring_engine();
   const fd_pair pair = socket_pair();
   std::array<std::byte, 1> memory{};
@@ -45,7 +45,7 @@ TEST_CASE("with nothing to submit and nothing to reap uring makes no system call
   finish(*engine, op);
 }
 
-TEST_CASE("one turn submits and reaps with one system call, and counts it") {
+TEST_CASE("uring submits and reaps in one system call per turn, and counts it") {
   const auto engine = make_uring_engine();
   std::array<watched, 5> ops;
   const std::uint64_t before = calls(*engine);
@@ -58,7 +58,7 @@ TEST_CASE("one turn submits and reaps with one system call, and counts it") {
   for (watched& op : ops) CHECK(op.done());
 }
 
-TEST_CASE("the batch limits what a wait takes out, and the rest costs no further system call") {
+TEST_CASE("the batch size limits what a wait returns, and the rest costs no further system call") {
   const auto engine = make_uring_engine();
   std::array<watched, 5> ops;
   for (watched& op : ops) engine->start(op);
@@ -69,7 +69,7 @@ TEST_CASE("the batch limits what a wait takes out, and the rest costs no further
   CHECK(calls(*engine) == before);
 }
 
-TEST_CASE("a TCP socket that had more data reports it, and one that had none does not") {
+TEST_CASE("a TCP socket with more data is reported as such, and one without is not") {
   const auto engine = make_uring_engine();
   const fd_pair pair = tcp_pair();
   put(pair.far, "abcdef");
@@ -86,8 +86,8 @@ TEST_CASE("a TCP socket that had more data reports it, and one that had none doe
   }
 }
 
-// As large as a level 2 cache allows, and all of it in use: the kernel takes them in turn.
-TEST_CASE("buffers are used first in, first out") {
+// As large as a level 2 cache allows, and fully used: the kernel takes the buffers in turn.
+TEST_CASE("uring uses buffers first in, first out") {
   constexpr std::uint32_t count = 4;
   const auto engine = make_uring_engine({.submission_entries = 8,
                                          .completion_entries = 16,
@@ -104,9 +104,9 @@ TEST_CASE("buffers are used first in, first out") {
   }
 }
 
-TEST_CASE("the threads that the kernel starts for a ring are limited to 16 of each kind") {
+TEST_CASE("the kernel's worker threads are limited to 16 of each kind per ring") {
   const auto engine = make_uring_engine();
-  unsigned workers[2] = {0, 0};  // asks
+  unsigned workers[2] = {0, 0};  // queries the limit
   io_uring& ring = static_cast<uring_engine&>(*engine).ring();
   REQUIRE(io_uring_register_iowq_max_workers(&ring, workers) == 0);
   CHECK(workers[0] == 16);

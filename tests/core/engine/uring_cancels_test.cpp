@@ -1,8 +1,8 @@
-// Cancellations on a ring: each is asked for until its operation is over, and only those are asked
-// for again that have to be.
+// Cancellations on a ring: each is repeated until its operation is over, and only those that missed
+// are repeated.
 //
-// Method: first the book-keeping alone, with a clock of the test's; then an engine whose requests
-// and answers are counted and changed on their way (support/faulty_enter.hpp).
+// Method: first the book-keeping alone, with the test's clock; then an engine whose requests and
+// answers are counted and changed on their way (support/faulty_enter.hpp).
 #include "uring_cancels.hpp"
 
 #include <doctest/doctest.h>
@@ -29,7 +29,7 @@ using namespace ringlet::test;
 
 namespace {
 
-// Takes out what is to be asked for now, in order, as an engine with room does.
+// Takes the cancellations that are due now, in order, as an engine with room does.
 std::vector<const operation*> ask(uring_cancels& cancels) {
   std::vector<const operation*> asked;
   while (operation* const op = cancels.first_waiting()) {
@@ -61,7 +61,7 @@ TEST_CASE("a cancellation that was not reported as missed is not repeated") {
   end({&first, &second});
 }
 
-TEST_CASE("only the cancellation that missed is repeated, once all completions were taken out") {
+TEST_CASE("only the cancellation that missed is repeated, after all completions were reaped") {
   uring_cancels cancels;
   std::deque<watched> ops(2000);
   for (watched& op : ops) cancels.sent(op);
@@ -124,7 +124,7 @@ TEST_CASE(
   end({&op, &other});
 }
 
-TEST_CASE("once an operation on a worker is over, the next pause is short again") {
+TEST_CASE("the next pause is short again once an operation on a worker is over") {
   uring_cancels cancels;
   watched op;
   cancels.sent(op);
@@ -142,7 +142,7 @@ TEST_CASE("once an operation on a worker is over, the next pause is short again"
   end({&op});
 }
 
-TEST_CASE("several operations that were told to stop share the earliest time") {
+TEST_CASE("several cancelled operations on workers share the earliest deadline") {
   uring_cancels cancels;
   watched first, second;
   cancels.sent(first);
@@ -157,8 +157,8 @@ TEST_CASE("several operations that were told to stop share the earliest time") {
 
 namespace {
 
-// An engine whose cancellations are counted; the first `misled` of them look for something that is
-// not there. What the kernel answers then is replaced by `answer`.
+// An engine whose cancellations are counted; the first `misled` of them name an operation that does
+// not exist, and `answer` replaces the kernel's answer.
 class misled_engine {
  public:
   explicit misled_engine(int misled = 0, std::int32_t answer = -ENOENT)
@@ -201,7 +201,7 @@ class misled_engine {
                             [this] { replace_answers(); }};
 };
 
-// Receives on one socket that never gets anything.
+// Receives on a socket that never gets any data.
 struct waiting_receives {
   explicit waiting_receives(extend::engine& engine, std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) {
@@ -216,8 +216,8 @@ struct waiting_receives {
 
 }  // namespace
 
-// The kernel completes some twenty of them a turn; it used to be asked for all that were left.
-TEST_CASE("a cancellation that misses is repeated alone, while a thousand are in flight") {
+// The kernel completes some twenty of them per turn; all remaining ones used to be cancelled again.
+TEST_CASE("a cancellation that misses is repeated alone, even with a thousand in flight") {
   misled_engine engine(1);
   waiting_receives receives(*engine, 1000);
   for (watched& op : receives.ops) engine->cancel(op);
@@ -226,7 +226,8 @@ TEST_CASE("a cancellation that misses is repeated alone, while a thousand are in
   for (const watched& op : receives.ops) CHECK(op.answer == -ECANCELED);
 }
 
-TEST_CASE("a cancellation that finds its operation is not answered, and counts as no completion") {
+TEST_CASE(
+    "a cancellation that finds its operation has no answer, and is not counted as a completion") {
   misled_engine engine;
   waiting_receives receives(*engine, 10);
   for (watched& op : receives.ops) engine->cancel(op);

@@ -1,5 +1,5 @@
 // The uring engine when room runs out: full queues, an overflowing completion queue, a kernel
-// without memory, and sleeps that end in an error. Nothing is lost, and no operation waits forever.
+// without memory, and sleeps that fail. Nothing is lost, and no operation waits forever.
 //
 // Method: rings of the smallest sizes, and an io_uring_enter(2) that fails on command
 // (support/faulty_enter.hpp).
@@ -40,7 +40,7 @@ std::unique_ptr<extend::engine> make_small_engine() {
       {.submission_entries = 8, .completion_entries = 16, .buffer_count = 8, .buffer_size = 64});
 }
 
-// Operations that note the order in which they were completed.
+// Operations that record the order of their completions.
 struct ordered : operation {
   explicit ordered(std::vector<ordered*>& order) : operation(opcode::nop, &note), done_(&order) {}
   ordered(std::vector<ordered*>& order, int descriptor) : ordered(order) {
@@ -102,7 +102,7 @@ TEST_CASE("connections that overflow the completion queue are all accepted") {
   for (int i = 0; i < count; ++i) clients.push_back(connect_to(listener));
   std::size_t looked_at = 0;
   while (servers.size() < count) {
-    if (!op.in_flight()) engine->start(op);  // the kernel may end it when it finds no room
+    if (!op.in_flight()) engine->start(op);  // the kernel may end it for lack of room
     turn(*engine, never, 3);
     for (; looked_at < op.seen.size(); ++looked_at) {
       REQUIRE(op.seen[looked_at].result >= 0);
@@ -114,8 +114,8 @@ TEST_CASE("connections that overflow the completion queue are all accepted") {
   CHECK(servers.size() == count);
 }
 
-// Ten milliseconds: five thousand polls are armed and taken back.
-TEST_CASE("a cancel is never dropped: 5,000 in flight, 8 submissions, 16 completions") {
+// Ten milliseconds: five thousand polls are armed and cancelled.
+TEST_CASE("a cancel is never dropped with 5,000 in flight, 8 submissions and 16 completions") {
   const auto engine = make_small_engine();
   const fd_pair pair = socket_pair();
   for (const bool in_kernel : {true, false}) {
@@ -149,15 +149,15 @@ TEST_SUITE_BEGIN("uring: a kernel without memory");
 
 namespace {
 
-// Refuses what hands over requests without looking for completions: what the engine does when the
-// submission queue is full in the middle of a turn.
+// Refuses enters that submit without reaping: the engine makes them when the submission queue is
+// full in the middle of a turn.
 int refuse_bursts(const enter_call& call) {
   return (call.flags & IORING_ENTER_GETEVENTS) == 0 ? -EAGAIN : 0;
 }
 
 }  // namespace
 
-TEST_CASE("operations that find no room wait for it, and keep their order") {
+TEST_CASE("operations without room wait for it, and keep their order") {
   const auto engine = make_small_engine();
   const faulty_enter faults(refuse_bursts);
   std::vector<ordered*> done;
@@ -168,7 +168,7 @@ TEST_CASE("operations that find no room wait for it, and keep their order") {
   CHECK(faults.calls() > 0);
 }
 
-TEST_CASE("no operation overtakes those that wait for room when there is room again") {
+TEST_CASE("a new operation does not overtake those that waited for room") {
   const auto engine = make_small_engine();
   std::vector<ordered*> done;
   std::deque<ordered> ops;
@@ -200,7 +200,7 @@ TEST_CASE("an operation cancelled while it waited for room never reaches the ker
   }
 }
 
-// It used to sleep with the cancellation still in its list, forever.
+// The engine used to sleep forever with the cancellation still in its list.
 TEST_CASE("a cancellation that finds no room does not wait for another completion") {
   const auto engine = make_small_engine();
   const fd_pair pair = socket_pair();
@@ -220,7 +220,7 @@ TEST_CASE("a cancellation that finds no room does not wait for another completio
   finish_all(*engine);
 }
 
-TEST_CASE("an operation that completed while its cancellation waited for room is left alone") {
+TEST_CASE("an operation that completes while its cancellation waits for room is left alone") {
   const auto engine = make_small_engine();
   const fd_pair pair = socket_pair();
   std::vector<ordered*> done;
@@ -295,7 +295,7 @@ TEST_CASE("an engine can be destroyed while signals arrive") {
   CHECK(calls > 3);
 }
 
-TEST_CASE("a uring engine that ends while operations are in flight aborts and says so") {
+TEST_CASE("a uring engine that is destroyed while operations are in flight aborts and says so") {
   CHECK(aborts_with("an engine ended while operations were in flight", [] {
     const fd_pair pair = socket_pair();
     std::array<std::byte, 1> memory{};

@@ -1,8 +1,8 @@
-// When io_uring is refused: what is named, what is proposed, and that a smaller ring is tried where
-// only memory was refused.
+// When io_uring is refused: the reason, the remedy, and the smaller ring that is tried where only
+// memory was refused.
 //
-// Method: what cannot be taken back (a seccomp filter, a limit, another user) happens in a forked
-// child, which prints the sentence that it got. Its descriptors are counted before and after.
+// Method: steps that cannot be undone (a seccomp filter, a limit, another user) happen in a forked
+// child, which prints the message that it got. Its descriptors are counted before and after.
 #include "uring_refusal.hpp"
 
 #include <ringlet/extend/engine.hpp>
@@ -45,7 +45,7 @@ bool contains(const std::string& text, const char* part) {
   return text.find(part) != std::string::npos;
 }
 
-// Makes an engine and uses it; prints its name or the error. Then whether descriptors were left.
+// Creates an engine and uses it; prints its name or the error, and then whether descriptors leaked.
 void report_engine(const engine_options& options = {}) {
   const std::size_t before = count_open_descriptors();
   try {
@@ -60,7 +60,7 @@ void report_engine(const engine_options& options = {}) {
   if (count_open_descriptors() != before) std::fprintf(stderr, "descriptors were left open\n");
 }
 
-// What report_engine() prints in a process that `restrict` has restricted.
+// The output of report_engine() in a process that `restrict` has restricted.
 std::string report_under(const std::function<void()>& restrict) {
   const child_end end = run_in_child([&] {
     restrict();
@@ -71,8 +71,8 @@ std::string report_under(const std::function<void()>& restrict) {
   return end.errors;
 }
 
-// UndefinedBehaviorSanitizer makes a pipe to look at the type of an object when it is new to it; it
-// has to be shown this one while there are descriptors.
+// UndefinedBehaviorSanitizer opens a pipe the first time that it checks an object's type, so it has
+// to see this object while there are descriptors.
 void show_exception_to_sanitizer() {
   try {
     throw uring_refused(EMFILE, "");
@@ -90,7 +90,7 @@ bool has_sysctl_switch() {
 
 }  // namespace
 
-TEST_CASE("every errno of io_uring_setup gets a sentence with the call and the remedy") {
+TEST_CASE("every errno of io_uring_setup has a message with the call and the remedy") {
   CHECK(contains(explain_uring_refusal("io_uring_setup", ENOSYS), "6.1"));
   CHECK(contains(explain_uring_refusal("io_uring_setup", EINVAL), "6.1"));
   CHECK(contains(explain_uring_refusal("io_uring_setup", ENOMEM), "ulimit -l"));
@@ -124,7 +124,7 @@ TEST_CASE("the sysctl that disables io_uring is named, with its value and the on
   CHECK_FALSE(contains(explain("0\n"), "sysctl"));
 }
 
-TEST_CASE("without a filter or a sysctl the message mentions neither") {
+TEST_CASE("the message mentions neither a filter nor a sysctl where there is none") {
   const bool filtered = ::prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != 0;
   CHECK(contains(explain_uring_refusal("io_uring_setup", ENOSYS), "seccomp") == filtered);
   if (filtered || has_sysctl_switch()) return;
@@ -137,7 +137,7 @@ TEST_CASE("a seccomp filter that denies io_uring is named, with the calls to all
   if (has_sysctl_switch()) return;
   CHECK(contains(text, "seccomp"));
   CHECK(contains(text, "io_uring_setup, io_uring_enter and io_uring_register"));
-  // The errno is explained, and not said again behind what to do.
+  // The errno is explained once, and not repeated after the remedy.
   CHECK(contains(text, "seccomp=PROFILE.json)\n"));
 }
 
@@ -146,7 +146,7 @@ TEST_CASE("a seccomp filter that hides io_uring is not mistaken for an old kerne
   CHECK(contains(text, "a seccomp filter hides it"));
 }
 
-TEST_CASE("a filter that allows the set-up and denies the use is found at once") {
+TEST_CASE("a filter that allows the set-up and denies the use is detected at once") {
   const std::string text = report_under([] { deny(SYS_io_uring_enter, EPERM); });
   CHECK(contains(text, "errno 1: io_uring is not available: io_uring_enter failed"));
 }
@@ -158,15 +158,14 @@ TEST_CASE("a kernel without buffer rings is reported as too old") {
   CHECK(contains(text, "6.1"));
 }
 
-TEST_CASE("a kernel that cannot register the ring descriptor gets an engine without it") {
+TEST_CASE("a kernel that cannot register the ring descriptor gets an engine without that feature") {
   const std::string text =
       report_under([] { deny(SYS_io_uring_register, EINVAL, IORING_REGISTER_RING_FDS); });
   CHECK(contains(text, "made uring"));
   CHECK_FALSE(contains(text, "registered ring"));
 }
 
-TEST_CASE(
-    "the error names the descriptor limit when the wake-up descriptor or the ring gets none") {
+TEST_CASE("the error names the descriptor limit when there is none for the wake-up or the ring") {
   for (const bool for_wakeup : {true, false}) {
     const std::string text = report_under([for_wakeup] {
       show_exception_to_sanitizer();
@@ -184,8 +183,8 @@ TEST_CASE(
   }
 }
 
-// With some left the ring is made, and what is tried with sockets fails.
-TEST_CASE("too few descriptors are not mistaken for an old kernel") {
+// With a few descriptors left the ring is created, and the probes that need sockets fail.
+TEST_CASE("a shortage of descriptors is not mistaken for an old kernel") {
   for (rlim_t left = 0; left < 6; ++left) {
     CAPTURE(left);
     const std::string text = report_under([left] {
@@ -212,7 +211,7 @@ namespace {
 
 constexpr rlim_t kibibyte = 1024;
 
-// Of the default sizes; counted by the function below.
+// Rings of the default sizes; counted by the function below.
 std::atomic<int> full_rings_tried = 0;
 
 // Only root can become another user.
@@ -220,7 +219,7 @@ const bool cannot_change_user = ::geteuid() != 0;
 
 }  // namespace
 
-// The linker takes this one instead of liburing's.
+// The linker takes this function instead of liburing's.
 extern "C" int io_uring_queue_init_params(unsigned entries, io_uring* ring,
                                           io_uring_params* params) {
   using setup = int (*)(unsigned, io_uring*, io_uring_params*);
@@ -230,7 +229,7 @@ extern "C" int io_uring_queue_init_params(unsigned entries, io_uring* ring,
   return make(entries, ring, params);
 }
 
-TEST_CASE("with no memory to lock even the smallest ring is refused, and the limit is named" *
+TEST_CASE("the limit is named when it refuses even the smallest ring" *
           doctest::skip(cannot_change_user)) {
   if (!counts_rings()) {
     MESSAGE("skipped: this kernel does not count rings as locked memory");
@@ -241,10 +240,10 @@ TEST_CASE("with no memory to lock even the smallest ring is refused, and the lim
   CHECK(contains(text, "even the smallest ring was refused; the limit on locked memory is 0 KiB"));
 }
 
-// A ring that was given up because of its buffers is still counted for a while. The smaller ones
-// behind it used to be refused for that. On a busy machine that can take longer than the engine
-// waits: then another process tries again, for another user.
-TEST_CASE("a limit that fits a smaller ring gives a smaller ring, whatever the limit is" *
+// A ring that was given up because of its buffers is still accounted for a while, and the smaller
+// rings tried next used to be refused for that. On a busy machine that can take longer than the
+// engine waits: then another process tries again, as another user.
+TEST_CASE("a limit on locked memory gives the ring that fits it" *
           doctest::skip(cannot_change_user)) {
   if (!counts_rings()) {
     MESSAGE("skipped: this kernel does not count rings as locked memory");
@@ -267,7 +266,7 @@ TEST_CASE("a limit that fits a smaller ring gives a smaller ring, whatever the l
   CHECK(made_before);
 }
 
-// Each run used to wait for 200 ms, in case the full sizes fit.
+// Each run used to wait for 200 ms in case the full sizes fit.
 TEST_CASE("the sizes that fit under a limit are determined once in a process" *
           doctest::skip(cannot_change_user)) {
   if (!counts_rings()) {
@@ -290,8 +289,8 @@ TEST_CASE("a limit that fits the full sizes gives the full sizes" *
   CHECK(contains(text, "made uring (512 submissions, 8192 completions, 128 buffers"));
 }
 
-// Skipped under sanitizers: they need terabytes of address space themselves.
-TEST_CASE("buffers that do not fit into the address space become fewer" *
+// Skipped under sanitizers, which need terabytes of address space themselves.
+TEST_CASE("an engine has fewer buffers when they do not fit into the address space" *
           doctest::skip(sanitized)) {
   for (const rlim_t room : {64 * kibibyte, 512 * kibibyte, 1024 * kibibyte, 65'536 * kibibyte}) {
     const std::string text = report_under([room] {

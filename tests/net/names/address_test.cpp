@@ -1,5 +1,5 @@
-// What address promises: that it reads what it prints, says what is wrong with what it cannot read,
-// and that its order is that of the numbers.
+// address: parsing what it prints, saying what is wrong with text that it cannot parse, and
+// ordering by the numbers.
 #include <ringlet/address.hpp>
 
 #include <doctest/doctest.h>
@@ -19,7 +19,7 @@ using namespace ringlet;
 
 namespace {
 
-// What is said about a text that is no address; empty when it is one.
+// The message for text that is not an address; empty for an address.
 std::string complaint(std::string_view text) {
   try {
     address::parse(text);
@@ -38,7 +38,7 @@ bool contains(std::string_view text, std::string_view part) {
 
 TEST_SUITE_BEGIN("address");
 
-TEST_CASE("an address that is parsed prints as it was written") {
+TEST_CASE("an address prints as the text that it was parsed from") {
   for (const std::string_view text : {
            "0.0.0.0:0",
            "127.0.0.1:9090",
@@ -57,7 +57,7 @@ TEST_CASE("an address that is parsed prints as it was written") {
   }
 }
 
-TEST_CASE("other spellings of an address are parsed, and printed in the usual one") {
+TEST_CASE("an address in another spelling is parsed, and prints in the canonical one") {
   CHECK(address::parse("[0:0:0:0:0:0:0:1]:1").to_string() == "[::1]:1");
   CHECK(address::parse("[2001:DB8::A]:1").to_string() == "[2001:db8::a]:1");
   CHECK(address::parse("127.0.0.1:0080").port() == 80);
@@ -80,13 +80,13 @@ TEST_CASE("an address has a family, a host and a port") {
   CHECK(address::capacity >= v6.size());
 }
 
-TEST_CASE("the named addresses, such as loopback, are what their names say") {
+TEST_CASE("the named addresses, such as loopback, match their names") {
   CHECK(address().to_string() == "0.0.0.0:0");
   CHECK(address::loopback(80).to_string() == "127.0.0.1:80");
   CHECK(address::any(80).to_string() == "0.0.0.0:80");
 }
 
-TEST_CASE("the system reads from an address what the address says") {
+TEST_CASE("the system reads the same values from an address") {
   const address v4 = address::parse("192.0.2.7:258");
   sockaddr_in raw{};
   std::copy_n(reinterpret_cast<const char*>(v4.data()), sizeof raw, reinterpret_cast<char*>(&raw));
@@ -94,7 +94,7 @@ TEST_CASE("the system reads from an address what the address says") {
   CHECK(ntohl(raw.sin_addr.s_addr) == 0xC0000207U);
 }
 
-TEST_CASE("a zone is a number or the name of an interface, and is printed by name") {
+TEST_CASE("a zone is a number or the name of an interface, and prints as a name") {
   const unsigned loopback = ::if_nametoindex("lo");
   REQUIRE(loopback != 0);
   const address by_name = address::parse("[fe80::1%lo]:9090");
@@ -105,7 +105,7 @@ TEST_CASE("a zone is a number or the name of an interface, and is printed by nam
   CHECK(address::parse("[fe80::1%987654321]:9090").to_string() == "[fe80::1%987654321]:9090");
 }
 
-TEST_CASE("text that is no address is refused with a sentence that says why and quotes it") {
+TEST_CASE("text that is not an address is refused with a message that says why and quotes it") {
   struct refusal {
     std::string_view text;
     std::string_view why;
@@ -138,7 +138,7 @@ TEST_CASE("text that is no address is refused with a sentence that says why and 
   }
 }
 
-TEST_CASE("a name is refused, because names are not looked up") {
+TEST_CASE("a host name is refused, because ringlet does not look names up") {
   for (const std::string_view text :
        {"localhost:80", "example.org:80", ":80", "1.2.3:80", "1.2.3.4.5:80", "256.0.0.1:80",
         "127.0.0.01:80", " 127.0.0.1:80", "127.0.0.1%lo:80", "[::g]:80", "[::1::2]:80"}) {
@@ -155,7 +155,7 @@ TEST_CASE("a zone that no interface has is refused") {
   }
 }
 
-TEST_CASE("a host with a zero byte inside is refused, not cut off there") {
+TEST_CASE("a host with a zero byte inside is refused, not truncated") {
   using namespace std::string_view_literals;
   for (const std::string_view text : {"127.0.0.1\0.example.org:80"sv, "127.0.0.1:80\0"sv,
                                       "[::1\0x]:80"sv, "[fe80::1%lo\0x]:80"sv}) {
@@ -190,7 +190,7 @@ TEST_CASE("a copy equals what it was copied from") {
   CHECK(copy.to_string() == "10.0.0.1:80");
 }
 
-TEST_CASE("an IPv4-mapped IPv6 address is unmapped to IPv4, any other address stays as it is") {
+TEST_CASE("an IPv4-mapped IPv6 address is unmapped to IPv4, and any other address is unchanged") {
   CHECK(address::parse("[::ffff:192.0.2.1]:9090").unmapped() == address::parse("192.0.2.1:9090"));
   for (const char* other : {"[2001:db8::1]:9090", "[::1]:1", "[::192.0.2.1]:1", "192.0.2.1:9090"}) {
     CHECK(address::parse(other).unmapped() == address::parse(other));

@@ -1,7 +1,7 @@
-// What abort() promises: the connection is reset at once, the calls in flight end with closed, and
-// the number is closed once, after the last of them.
+// abort(): the connection is reset at once, the calls in flight end with closed, and the number is
+// closed once, after the last call.
 //
-// Method: on a scripted engine in every phase; real sockets show what the peer sees.
+// Method: every phase on a scripted engine; real sockets show what the peer sees.
 #include <ringlet/tcp_stream.hpp>
 
 #include <doctest/doctest.h>
@@ -29,7 +29,7 @@ namespace {
 
 constexpr std::string_view closed = "closed on this side";
 
-// Counts the times that a reset on close is asked for.
+// Counts the requests for a reset on close.
 void count_resets(scripted_engine& engine, int& resets) {
   engine.answer(opcode::set_option, [&resets](operation& op) {
     if (op.option.level != SOL_SOCKET || op.option.name != SO_LINGER) return 0;
@@ -39,7 +39,7 @@ void count_resets(scripted_engine& engine, int& resets) {
   });
 }
 
-// What the peer's next read comes to: 0 for the end, or the errno.
+// The result of the peer's next read: 0 at the end of the stream, or the errno.
 int end_seen_by(const unique_fd& raw) {
   char byte = 0;
   const ssize_t count = ::recv(raw.get(), &byte, 1, 0);
@@ -50,7 +50,7 @@ int end_seen_by(const unique_fd& raw) {
 
 TEST_SUITE_BEGIN("abort");
 
-TEST_CASE("an idle stream is closed at once, with a reset and no shutdown") {
+TEST_CASE("abort() closes an idle stream at once, with a reset and no shutdown") {
   on_stage([](stage& s) -> task<> {
     int resets = 0;
     count_resets(s.engine, resets);
@@ -64,7 +64,7 @@ TEST_CASE("an idle stream is closed at once, with a reset and no shutdown") {
   });
 }
 
-TEST_CASE("the calls in flight end with closed, and the number is closed after the last of them") {
+TEST_CASE("calls in flight end with closed, and abort() closes the number after the last one") {
   for (const byte_call& call : byte_calls) {
     if (!call.on_tcp()) continue;
     CAPTURE(call.name);
@@ -90,7 +90,7 @@ TEST_CASE("the calls in flight end with closed, and the number is closed after t
   }
 }
 
-TEST_CASE("a call whose answer had arrived when the stream is aborted delivers it") {
+TEST_CASE("a call that had completed when the stream was aborted delivers its result") {
   for (const byte_call& call : byte_calls) {
     if (!call.on_tcp()) continue;
     CAPTURE(call.name);
@@ -107,7 +107,7 @@ TEST_CASE("a call whose answer had arrived when the stream is aborted delivers i
   }
 }
 
-TEST_CASE("abort() makes a close in progress end with a reset, and does nothing after one") {
+TEST_CASE("abort() makes a close in progress end with a reset, and does nothing after a close") {
   on_stage([](stage& s) -> task<> {
     int resets = 0;
     count_resets(s.engine, resets);
@@ -130,7 +130,7 @@ TEST_CASE("abort() makes a close in progress end with a reset, and does nothing 
   });
 }
 
-TEST_CASE("the peer of an aborted stream sees a reset, whichever call waits here") {
+TEST_CASE("the peer of an aborted stream sees a reset, whichever call waits at this end") {
   on_one_scheduler([]() -> task<> {
     for (const bool reading : {false, true}) {
       for (const bool writing : {false, true}) {
@@ -156,7 +156,7 @@ TEST_CASE("the peer of an aborted stream sees a reset, whichever call waits here
         CHECK(wrote == closed);
         CHECK_FALSE(is_open(number));
         int seen = 1;
-        while (seen == 1) seen = end_seen_by(pair.raw);  // what had been sent before
+        while (seen == 1) seen = end_seen_by(pair.raw);  // sent before the abort
         CHECK(seen == ECONNRESET);
       }
     }

@@ -1,5 +1,5 @@
-// What a listener does when descriptors run out: it waits, tries again when ringlet has closed one
-// or some time has passed, says so once, and loses no connection.
+// A listener without descriptors: it waits, tries again when ringlet has closed one or some time
+// has passed, reports the shortage once, and loses no connection.
 //
 // Method: first on a scripted engine with virtual time; then on the real one in a child process
 // with a low RLIMIT_NOFILE.
@@ -41,7 +41,7 @@ std::size_t occurrences(std::string_view text, std::string_view part) {
   return count;
 }
 
-// When the accepts were started that `error` answered, in milliseconds from the first one.
+// When the accepts that `error` answered were started, in milliseconds from the first one.
 struct starts {
   explicit starts(scripted_engine& used) : engine(used) {}
   scripted_engine& engine;
@@ -61,7 +61,7 @@ task<std::string> outcome_of_accept(tcp_listener& listener) {
   return outcome_of([&listener] { return listener.accept(); });
 }
 
-// What the tests below do to a listener is said on standard error, once: not in their output.
+// A child process, because the listener reports the shortage on standard error.
 template <class F>
 child_end on_scripted_engine_in_child(F body) {
   return run_in_child([&] {
@@ -92,7 +92,7 @@ task<> run_out_and_close(scripted_engine& engine) {
 TEST_SUITE_BEGIN("accept back-off");
 
 TEST_CASE(
-    "with no descriptor left an accept is tried again after 10 ms, doubled each time up to 1 s") {
+    "an accept without a descriptor is tried again after 10 ms, doubled each time up to 1 s") {
   for (const int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC}) {
     CAPTURE(error);
     const auto body = [error](scripted_engine& engine) -> task<> {
@@ -105,20 +105,20 @@ TEST_CASE(
       RINGLET_ASSERT(
           (tried.times == std::vector<steady_ns>{0, 10, 30, 70, 150, 310, 630, 1270, 2270, 3270}),
           "the accepts were not started when they should have been");
-      RINGLET_ASSERT(!fiber.done(), "accept() told of the shortage");
-      // A success starts all over.
+      RINGLET_ASSERT(!fiber.done(), "accept() reported the shortage");
+      // A success resets the delay.
       engine.on_start = {};
       co_await sleep(1s);
       engine.complete(engine.oldest(opcode::accept), fresh_fd(), {.more = true});
       const std::string words = co_await fiber.get();
-      RINGLET_ASSERT(words.starts_with("fd "), "the accept did not go on");
+      RINGLET_ASSERT(words.starts_with("fd "), "the accept did not continue");
       tried.times.clear();
       tried.fail_all();
       const steady_ns again = (engine.now() - scripted_engine::start_time) / millisecond;
       engine.complete(engine.oldest(opcode::accept), -EMFILE);
       co_await sleep(35ms);
       RINGLET_ASSERT((tried.times == std::vector<steady_ns>{again + 10, again + 30}),
-                     "the back-off did not begin anew");
+                     "the back-off did not restart");
     };
     const child_end end = on_scripted_engine_in_child(body);
     CHECK(end.status == 0);
@@ -131,7 +131,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("closing a stream lets the listener try again at once") {
+TEST_CASE("closing a stream makes the listener try again at once") {
   const child_end end = on_scripted_engine_in_child(&run_out_and_close);
   CHECK(end.status == 0);
   if (end.status != 0) MESSAGE(end.errors);
@@ -139,13 +139,13 @@ TEST_CASE("closing a stream lets the listener try again at once") {
 
 namespace {
 
-// A listener that lacks a descriptor, and a fiber that accepts from it.
+// A listener without a descriptor, and a fiber that accepts from it.
 struct starved_listener {
   tcp_listener listener{unique_fd(fresh_fd())};
   fiber<std::string> accepting = spawn(outcome_of_accept(listener));
 };
 
-// Lets the next accepts fail, and whatever is started after that wait.
+// Creates `count` listeners whose accepts fail with EMFILE, so that they back off.
 task<> starve(scripted_engine& engine, std::size_t count, std::vector<starved_listener>& all) {
   engine.on_start = [&engine](operation& op) {
     if (op.code == opcode::accept) engine.complete(op, -EMFILE);
@@ -176,7 +176,7 @@ task<> close_in_every_way(scripted_engine& engine) {
 
   std::size_t before = engine.started(opcode::accept);
   { const unique_fd gone(fresh_fd()); }
-  RINGLET_ASSERT(tries(engine, before) == 1, "a unique_fd closed, and no listener was told");
+  RINGLET_ASSERT(tries(engine, before) == 1, "a unique_fd closed, and no listener was notified");
 
   before = engine.started(opcode::accept);
   engine.answer(opcode::open_socket, [](operation&) { return fresh_fd(); });
@@ -185,7 +185,7 @@ task<> close_in_every_way(scripted_engine& engine) {
   co_await settle();
   engine.complete(engine.oldest(opcode::connect), -ECONNREFUSED);
   co_await refused.join();
-  RINGLET_ASSERT(tries(engine, before) == 1, "a connect failed, and no listener was told");
+  RINGLET_ASSERT(tries(engine, before) == 1, "a connect failed, and no listener was notified");
 
   before = engine.started(opcode::accept);
   const auto killed =
@@ -193,28 +193,29 @@ task<> close_in_every_way(scripted_engine& engine) {
   co_await settle();
   killed.request_kill();
   co_await killed.join();
-  RINGLET_ASSERT(tries(engine, before) == 1, "a connect was given up, and no listener was told");
+  RINGLET_ASSERT(tries(engine, before) == 1,
+                 "a connect was given up, and no listener was notified");
 
   before = engine.started(opcode::accept);
   { const tcp_stream gone{unique_fd(fresh_fd())}; }
-  RINGLET_ASSERT(tries(engine, before) == 1, "a stream closed, and no listener was told");
+  RINGLET_ASSERT(tries(engine, before) == 1, "a stream closed, and no listener was notified");
 
   before = engine.started(opcode::accept);
   co_await crowded.close();
   RINGLET_ASSERT(tries(engine, before) == staged + 1,
-                 "a listener closed 65 descriptors, and did not tell as many listeners");
+                 "a listener closed 65 descriptors, and did not notify as many listeners");
   for (auto& one : all) one.accepting.request_kill();
 }
 
 }  // namespace
 
-TEST_CASE("every close of a descriptor lets one waiting listener try again") {
+TEST_CASE("each close of a descriptor makes one waiting listener try again") {
   const child_end end = on_scripted_engine_in_child(&close_in_every_way);
   CHECK(end.status == 0);
   if (end.status != 0) MESSAGE(end.errors);
 }
 
-TEST_CASE("each shortage is named together with what ends it") {
+TEST_CASE("each shortage is reported together with what ends it") {
   for (const int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC}) {
     CAPTURE(error);
     const auto body = [error](scripted_engine& engine) -> task<> {
@@ -236,13 +237,14 @@ TEST_CASE("each shortage is named together with what ends it") {
 
 namespace {
 
-// No memory for a stream as long as it lives.
+// During its lifetime there is no memory for a stream.
 struct no_memory {
   empty_frame_pool no_blocks{sizeof(descriptor)};
   out_of_memory shortage;
 };
 
-// Its completion takes the memory away, or gives it back: between those of other operations.
+// Its completion makes allocations fail, or succeed again, between the completions of other
+// operations.
 struct memory_switch : operation {
   explicit memory_switch(std::optional<no_memory>& switched)
       : operation(opcode::nop,
@@ -287,7 +289,7 @@ task<> accept_without_memory(scripted_engine& engine, bool staged) {
     engine.complete(on, 0);
     co_await settle();
   }
-  RINGLET_ASSERT(!accepting.done(), "accept() told of the shortage, or there was none");
+  RINGLET_ASSERT(!accepting.done(), "accept() reported the shortage, or there was none");
   co_await settle();
   RINGLET_ASSERT(!engine.is_waiting(opcode::accept), "connections are still accepted");
   co_await sleep(11ms);
@@ -298,8 +300,8 @@ task<> accept_without_memory(scripted_engine& engine, bool staged) {
 
 }  // namespace
 
-// Sanitizers keep their own operator new, which cannot be made to fail.
-TEST_CASE("without memory for a stream its connection waits, and is handed out next" *
+// Sanitizers use their own operator new, which cannot be made to fail.
+TEST_CASE("a connection without memory for its stream waits, and is returned next" *
           doctest::skip(!allocations_are_counted())) {
   for (const bool staged : {false, true}) {
     CAPTURE(staged);
@@ -311,7 +313,7 @@ TEST_CASE("without memory for a stream its connection waits, and is handed out n
   }
 }
 
-TEST_CASE("a listener that backs off can be closed, destroyed and left behind") {
+TEST_CASE("a listener that backs off can be closed, destroyed, or outlive its run") {
   for (const int way : {0, 1, 2}) {
     CAPTURE(way);
     const auto body = [way](scripted_engine& engine) -> task<> {
@@ -324,7 +326,7 @@ TEST_CASE("a listener that backs off can be closed, destroyed and left behind") 
       if (way == 1) listener.reset();
       if (way == 2) co_return;
       const std::string words = co_await fiber.get();
-      RINGLET_ASSERT(words == "closed on this side", "accept() was not told of the close");
+      RINGLET_ASSERT(words == "closed on this side", "accept() did not report the close");
       const std::size_t tries = tried.times.size();
       co_await sleep(5s);
       RINGLET_ASSERT(tried.times.size() == tries, "a closed listener was tried again");
@@ -340,7 +342,7 @@ namespace {
 constexpr std::size_t clients_count = 40;
 constexpr int descriptors_left = 5;
 
-// Clients are there before the limit is low; then each stream that is closed lets one more in.
+// Clients connect before the limit is lowered; then each stream that is closed lets one more in.
 task<> accept_with_few_descriptors() {
   auto listener = tcp_listener::bind("127.0.0.1:0");
   std::vector<unique_fd> clients;
@@ -375,10 +377,10 @@ task<> accept_with_few_descriptors() {
 
 }  // namespace
 
-TEST_CASE("a server that has run out of descriptors continues with each one that it closes") {
+TEST_CASE("a server without descriptors continues with each one that it closes") {
   const child_end end = run_in_child([] {
-    // UndefinedBehaviorSanitizer opens a pipe when it meets a class for the first time, which is
-    // too late without descriptors: so everything happens once before.
+    // UndefinedBehaviorSanitizer opens a pipe when it first checks a class, which fails without
+    // descriptors: so the whole sequence runs once beforehand.
     scripted_engine engine;
     detail::run_on(engine, run_out_and_close(engine), {}, std::source_location::current());
     on_one_scheduler(&accept_with_few_descriptors);

@@ -1,7 +1,7 @@
-// What accept() promises in every phase of its life, on a scripted engine: no connection is lost,
-// the fiber that waits longest is served first, and the listener is armed only while there is room.
+// accept() in every phase of its life, on a scripted engine: no connection is lost, the fiber that
+// waits longest is served first, and the listener is armed only while there is room.
 //
-// Method: accepted "connections" are real descriptors of /dev/null, so that a forgotten one shows.
+// Method: accepted "connections" are real descriptors of /dev/null, so that a leaked one shows.
 #include <ringlet/tcp_listener.hpp>
 
 #include <doctest/doctest.h>
@@ -35,7 +35,7 @@ int fresh_fd() {
   return fd;
 }
 
-// A listener on a scripted engine, which closes what is a stream's.
+// A listener on a scripted engine that closes the descriptors of its streams.
 struct hall {
   explicit hall(scripted_engine& used) : engine(used) {
     engine.answer(opcode::close, [](operation& op) { return ::close(op.fd); });
@@ -47,13 +47,14 @@ struct hall {
 
   operation& armed() { return engine.oldest(opcode::accept); }
   bool is_armed() const { return engine.is_waiting(opcode::accept); }
-  // A connection comes, and the accept stays armed.
+  // A connection arrives, and the accept stays armed.
   int connect() {
     const int fd = fresh_fd();
     engine.complete(armed(), fd, {.more = true});
     return fd;
   }
-  // Of a fiber that accepts one and keeps it for the test: its number is not used again.
+  // The number of a connection that a fiber accepts and keeps for the test, so that it is not
+  // reused.
   fiber<std::string> accepting(time_limit timeout = forever) {
     return spawn(accept_one(*this, timeout));
   }
@@ -73,7 +74,7 @@ task<> in_new_hall(scripted_engine& engine, F& body, int& listening_fd) {
   co_await body(made);
 }
 
-// Runs the task that `body(hall&)` makes.
+// Runs the task that `body(hall&)` returns.
 template <class F>
 void in_hall(F body) {
   scripted_engine engine;
@@ -81,7 +82,7 @@ void in_hall(F body) {
   const auto main = [](task<> inner) -> task<> { co_await spawn(std::move(inner)).get(); };
   detail::run_on(engine, main(in_new_hall(engine, body, listening_fd)), {},
                  std::source_location::current());
-  CHECK(engine.called(opcode::shutdown, listening_fd) == 0);  // others may share it
+  CHECK(engine.called(opcode::shutdown, listening_fd) == 0);  // other fibers may share it
   CHECK(engine.closes(listening_fd) == 1);
 }
 
@@ -139,14 +140,14 @@ TEST_CASE("an accept that the system ended is armed again") {
     const auto first = h.accepting();
     co_await settle();
     const int fd = fresh_fd();
-    h.engine.complete(h.armed(), fd);  // the last of this request, as when its queue is full
+    h.engine.complete(h.armed(), fd);  // the last of this request
     const std::string words = co_await first.get();
     CHECK(words == stream_of(fd));
     CHECK(h.engine.started(opcode::accept) == 2);
   });
 }
 
-TEST_CASE("connections that no fiber has asked for wait, in their order") {
+TEST_CASE("connections that no fiber has asked for wait in order") {
   in_hall([](hall& h) -> task<> {
     const auto first = h.accepting();
     co_await settle();
@@ -155,7 +156,7 @@ TEST_CASE("connections that no fiber has asked for wait, in their order") {
     std::string words = co_await first.get();
     CHECK(words == stream_of(made[0]));
     for (int i = 1; i < 5; ++i) {
-      const auto next = h.accepting(0s);  // the limit has passed, but it need not wait
+      const auto next = h.accepting(0s);  // the limit has passed, but the call need not wait
       words = co_await next.get();
       CHECK(words == stream_of(made[static_cast<std::size_t>(i)]));
     }
@@ -163,7 +164,7 @@ TEST_CASE("connections that no fiber has asked for wait, in their order") {
   });
 }
 
-TEST_CASE("with 64 unrequested connections the accept is cancelled, and with 31 armed again") {
+TEST_CASE("the accept is cancelled at 64 unrequested connections, and armed again at 31") {
   in_hall([](hall& h) -> task<> {
     const auto first = h.accepting();
     co_await settle();
@@ -176,7 +177,7 @@ TEST_CASE("with 64 unrequested connections the accept is cancelled, and with 31 
       co_await settle();
     }
     CHECK(h.engine.cancelled(opcode::accept) == 1);
-    h.connect();  // comes before the cancellation does
+    h.connect();  // arrives before the cancellation
     h.engine.hold_cancellations(false);
     co_await settle();
     CHECK_FALSE(h.is_armed());
@@ -197,7 +198,7 @@ TEST_CASE("with 64 unrequested connections the accept is cancelled, and with 31 
 
 TEST_CASE("no connection is lost when the fiber that waits for it is killed") {
   in_hall([](hall& h) -> task<> {
-    // It has come, and has not been delivered: the next one gets it.
+    // It has arrived and has not been delivered: the next fiber gets it.
     const auto early = h.accepting();
     co_await settle();
     const int a = h.connect();
@@ -216,7 +217,7 @@ TEST_CASE("no connection is lost when the fiber that waits for it is killed") {
     words = co_await late.get();
     CHECK(words == stream_of(b) + ", then cancelled");
 
-    // It comes afterwards.
+    // It arrives afterwards.
     const auto before = h.accepting();
     co_await settle();
     before.request_kill();
@@ -230,7 +231,7 @@ TEST_CASE("no connection is lost when the fiber that waits for it is killed") {
   });
 }
 
-TEST_CASE("no connection is lost when the limit passes as it arrives") {
+TEST_CASE("no connection is lost when the limit passes as one arrives") {
   in_hall([](hall& h) -> task<> {
     const auto both = h.accepting(5ms);
     co_await settle();
@@ -246,7 +247,7 @@ TEST_CASE("no connection is lost when the limit passes as it arrives") {
   });
 }
 
-TEST_CASE("a fiber that was killed before it accepts takes nothing") {
+TEST_CASE("a fiber that is killed before it accepts takes no connection") {
   in_hall([](hall& h) -> task<> {
     const auto first = h.accepting();
     co_await settle();
@@ -261,7 +262,7 @@ TEST_CASE("a fiber that was killed before it accepts takes nothing") {
   });
 }
 
-TEST_CASE("when the run ends accepts are cancelled, and waiting connections are closed") {
+TEST_CASE("accepts are cancelled and waiting connections closed when the run ends") {
   scripted_engine engine;
   std::string words;
   int listening = -1;
@@ -322,7 +323,7 @@ TEST_CASE("closing ends waiting accepts with closed at once, and the descriptor 
   });
 }
 
-TEST_CASE("a fiber that is killed when its listener was closed is told of the kill") {
+TEST_CASE("a fiber that is killed after its listener was closed throws cancelled, not closed") {
   in_hall([](hall& h) -> task<> {
     const auto waiting = h.accepting();
     co_await settle();
@@ -348,7 +349,7 @@ TEST_CASE("closing closes the connections that no fiber has asked for, delivered
   });
 }
 
-TEST_CASE("a connection that was delivered when the listener is closed belongs to its fiber") {
+TEST_CASE("a connection that was delivered before the listener is closed belongs to its fiber") {
   in_hall([](hall& h) -> task<> {
     const auto first = h.accepting();
     co_await settle();
@@ -378,7 +379,7 @@ TEST_CASE("destroying a listener ends waiting accepts and closes unrequested con
   });
 }
 
-TEST_CASE("destroying a listener that no fiber waits on, or that is being closed, is fine") {
+TEST_CASE("a listener that no fiber waits on, or that is being closed, may be destroyed") {
   in_hall([](hall& h) -> task<> {
     h.listener.reset();
     CHECK_FALSE(is_open(h.listening_fd));
@@ -413,7 +414,7 @@ TEST_CASE("a moved listener keeps its waiting accepts") {
 
 // Errors
 
-TEST_CASE("a connection that failed before it was accepted is passed over") {
+TEST_CASE("a connection that failed before it was accepted is skipped") {
   in_hall([](hall& h) -> task<> {
     const auto first = h.accepting();
     for (const int error : {ECONNABORTED, ECONNRESET, EPROTO, ENOPROTOOPT, ENETDOWN, ENETUNREACH,
@@ -429,8 +430,7 @@ TEST_CASE("a connection that failed before it was accepted is passed over") {
   });
 }
 
-TEST_CASE(
-    "when the listener itself is unusable every accept is told, and none is retried unasked") {
+TEST_CASE("an unusable listener fails every accept, and retries none without a call") {
   for (const int error : {EINVAL, EBADF, ENOTSOCK, EOPNOTSUPP, EPERM, EACCES, ENOSYS, EIO}) {
     in_hall([error](hall& h) -> task<> {
       h.engine.on_start = [&h, error](operation& op) {
@@ -451,7 +451,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("a waiting accept is no deadlock") {
+TEST_CASE("a waiting accept does not count as a deadlock") {
   in_hall([](hall& h) -> task<> {
     bool asked = false;
     int made = -1;

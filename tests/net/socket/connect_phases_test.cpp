@@ -1,6 +1,6 @@
-// What connect() promises in every phase of its life, on a scripted engine.
+// connect() in every phase of its life, on a scripted engine.
 //
-// Method: the sockets are real descriptors of /dev/null, so that a forgotten one shows.
+// Method: the sockets are real descriptors of /dev/null, so that a leaked one shows.
 #include <ringlet/dump.hpp>
 #include <ringlet/tcp_stream.hpp>
 
@@ -26,7 +26,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// Where connects go, and the sockets that they opened.
+// The address that connects use, and the sockets that they opened.
 struct town {
   explicit town(scripted_engine& used) : engine(used) {
     engine.answer(opcode::open_socket, [this](operation& op) {
@@ -35,7 +35,7 @@ struct town {
       return sockets.back();
     });
     engine.answer(opcode::close, [](operation& op) { return ::close(op.fd); });
-    // Own ends of another port than the peer's.
+    // The local end has another port than the peer.
     engine.answer(opcode::local_name, [](operation& op) {
       static_cast<sockaddr_in*>(op.data)->sin_port = htons(50'000);
       return 0;
@@ -65,7 +65,7 @@ task<> in_new_town(scripted_engine& engine, F& body) {
   for (const int socket : made.sockets) CHECK_FALSE(is_open(socket));
 }
 
-// Runs the task that `body(town&)` makes. In the end no socket may be left.
+// Runs the task that `body(town&)` returns. No socket may be left at the end.
 template <class F>
 void in_town(F body) {
   scripted_engine engine;
@@ -101,7 +101,7 @@ TEST_CASE("a connected stream sends small writes at once") {
   }
 }
 
-TEST_CASE("an attempt that fails says why, and its socket is closed") {
+TEST_CASE("an attempt that fails reports why, and its socket is closed") {
   for (const int error : {ECONNREFUSED, ENETUNREACH, EHOSTUNREACH, ETIMEDOUT, EADDRNOTAVAIL}) {
     in_town([error](town& t) -> task<> {
       const auto fiber = t.connecting();
@@ -128,7 +128,7 @@ TEST_CASE("an exception from connect names the peer") {
   });
 }
 
-TEST_CASE("without a descriptor there is no attempt") {
+TEST_CASE("connect without a free descriptor makes no attempt") {
   in_town([](town& t) -> task<> {
     t.engine.answer(opcode::open_socket, -EMFILE);
     const std::string words = co_await t.connecting().get();
@@ -137,7 +137,7 @@ TEST_CASE("without a descriptor there is no attempt") {
   });
 }
 
-TEST_CASE("when the limit passes the attempt is given up, after the system has let go of it") {
+TEST_CASE("an attempt ends at its limit, once the system has released it") {
   in_town([](town& t) -> task<> {
     t.engine.hold_cancellations(true);
     const auto fiber = t.connecting(5ms);
@@ -153,7 +153,7 @@ TEST_CASE("when the limit passes the attempt is given up, after the system has l
   });
 }
 
-TEST_CASE("a killed fiber gives its attempt up, and one killed before opens no socket") {
+TEST_CASE("a killed fiber abandons its attempt, and a fiber killed earlier opens no socket") {
   in_town([](town& t) -> task<> {
     const auto fiber = t.connecting();
     co_await settle();
@@ -168,7 +168,7 @@ TEST_CASE("a killed fiber gives its attempt up, and one killed before opens no s
   });
 }
 
-TEST_CASE("an attempt that had succeeded when its fiber was killed is a connection") {
+TEST_CASE("an attempt that had succeeded when its fiber was killed returns its connection") {
   in_town([](town& t) -> task<> {
     const auto undelivered = t.connecting();
     co_await settle();
@@ -187,7 +187,7 @@ TEST_CASE("an attempt that had succeeded when its fiber was killed is a connecti
   });
 }
 
-TEST_CASE("an attempt that failed after its limit says why; after a kill it is cancelled") {
+TEST_CASE("an attempt that fails after its limit reports why, and after a kill it is cancelled") {
   in_town([](town& t) -> task<> {
     t.engine.hold_cancellations(true);
     const auto late = t.connecting(5ms);
@@ -207,7 +207,7 @@ TEST_CASE("an attempt that failed after its limit says why; after a kill it is c
   });
 }
 
-TEST_CASE("a socket that has connected to itself counts as refused, and is closed") {
+TEST_CASE("a socket that has connected to itself is refused and closed") {
   for (const std::string_view own : {"127.0.0.1:4242", "127.0.0.1:4243", "127.0.0.2:4242"}) {
     CAPTURE(own);
     in_town([own](town& t) -> task<> {
@@ -227,7 +227,7 @@ TEST_CASE("a socket that has connected to itself counts as refused, and is close
   }
 }
 
-TEST_CASE("as_result throws nothing, whatever fails after the connection is made") {
+TEST_CASE("as_result of connect never throws, whatever fails after the connection is made") {
   in_town([](town& t) -> task<> {
     t.engine.answer(opcode::set_option, -ENOPROTOOPT);
     t.engine.on_start = [&](operation& op) { t.engine.complete(op, 0); };
@@ -242,7 +242,7 @@ TEST_CASE("as_result throws nothing, whatever fails after the connection is made
   });
 }
 
-TEST_CASE("when the run ends an attempt is given up") {
+TEST_CASE("an attempt is abandoned when the run ends") {
   scripted_engine engine;
   std::string words;
   const auto main = [&]() -> task<> {

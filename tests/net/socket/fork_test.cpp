@@ -1,7 +1,7 @@
-// fork() in a server: the child cannot touch what the parent has in flight, and dropping what it
-// has inherited tells no peer anything.
+// fork() in a server: the child cannot touch the parent's operations in flight, and dropping what
+// it has inherited is invisible to the peers.
 //
-// Method: the parent keeps connections busy while, and after, a child does the forbidden thing, or
+// Method: the parent keeps connections busy while, and after, a child makes a forbidden call or
 // destroys everything; each byte is checked.
 #include <ringlet/as_result.hpp>
 #include <ringlet/run.hpp>
@@ -64,13 +64,13 @@ struct traffic {
   }
 };
 
-// Forks with traffic under way; the child does `in_child`.
+// Forks with traffic in flight; the child calls `in_child`.
 child_end fork_in_traffic(const std::function<task<>(traffic&)>& in_child) {
   child_end end;
   on_one_scheduler([&]() -> task<> {
     traffic all;
     co_await all.begin();
-    co_await all.clients.front().write_all("abcdef");  // on its way in the moment of the fork
+    co_await all.clients.front().write_all("abcdef");  // in flight when the process forks
     forked_child child;
     if (child.is_here()) {
       co_await in_child(all);
@@ -101,7 +101,7 @@ bool was_refused(const child_end& end) {
 
 TEST_SUITE_BEGIN("fork_net");
 
-TEST_CASE("streams and listeners of the parent abort a child that uses them") {
+TEST_CASE("a child that uses the parent's streams and listeners aborts") {
   CHECK(was_refused(
       fork_in_traffic([](traffic& all) -> task<> { co_await all.clients.front().receive(); })));
   CHECK(was_refused(fork_in_traffic(
@@ -114,7 +114,7 @@ TEST_CASE("streams and listeners of the parent abort a child that uses them") {
       fork_in_traffic([](traffic& all) -> task<> { co_await all.listener->accept(); })));
 }
 
-TEST_CASE("a child that connects in the parent's fiber is stopped before it asks the kernel") {
+TEST_CASE("a child that connects in the parent's fiber aborts before it calls the kernel") {
   CHECK(was_refused(fork_in_traffic([](traffic& all) -> task<> {
     const address where = all.listener->local_address();
     co_await tcp_stream::connect(where);
@@ -125,8 +125,7 @@ TEST_CASE("a child that connects in the parent's fiber is stopped before it asks
   })));
 }
 
-TEST_CASE(
-    "the parent's streams and listeners are destroyed in the child without the peers' notice") {
+TEST_CASE("destroying the parent's streams and listeners in the child is invisible to the peers") {
   const child_end end = fork_in_traffic([](traffic& all) -> task<> {
     all.clients.clear();
     all.listener.reset();
@@ -136,7 +135,7 @@ TEST_CASE(
   CHECK(end.errors.empty());
 }
 
-TEST_CASE("a child forked in a server can serve on a scheduler of its own") {
+TEST_CASE("a child forked in a server can serve on its own scheduler") {
   const child_end end = fork_in_traffic([](traffic&) -> task<> {
     const auto serve = []() -> task<int> {
       traffic own;

@@ -1,7 +1,7 @@
-// What ringlet says where the system says "Invalid argument": what was invalid.
+// Where the system reports "Invalid argument", ringlet reports which argument.
 //
-// Method: real calls that the system refuses with EINVAL; where there is none for a call, a
-// scripted engine that answers so.
+// Method: real calls that the system refuses with EINVAL; where a call has none, a scripted engine
+// that answers with it.
 #include <ringlet/poll_fd.hpp>
 #include <ringlet/standard_streams.hpp>
 #include <ringlet/tcp_listener.hpp>
@@ -32,7 +32,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// The sentence of an error, which must be EINVAL.
+// The message of an error, which must be EINVAL.
 std::string sentence(const std::system_error& error) {
   CHECK(error.code() == std::errc::invalid_argument);
   CHECK(std::string_view(error.what()).find("Invalid argument") == std::string_view::npos);
@@ -63,13 +63,13 @@ task<std::string> said_by_wait(Make make) {
 
 TEST_SUITE_BEGIN("invalid_argument");
 
-TEST_CASE("a read or write that the system refuses with EINVAL blames the kind of descriptor") {
+TEST_CASE("a read or write that fails with EINVAL names the kind of descriptor") {
   on_stage([](stage& s) -> task<> {
     s.engine.on_start = [&](operation& op) { s.engine.complete(op, -EINVAL); };
     const std::string unreadable =
-        ": the descriptor is of a kind that cannot be read, or not into so small a buffer";
+        ": this kind of descriptor cannot be read, or needs a larger buffer";
     const std::string unwritable =
-        ": the descriptor is of a kind that cannot be written to, or not with these bytes";
+        ": this kind of descriptor cannot be written to, or does not accept these bytes";
     std::string said = co_await said_by_wait([&] { return s.stream.receive(); });
     CHECK(said == "receive" + unreadable);
     said = co_await said_by_wait([&] { return s.stream.read_some(s.memory); });
@@ -86,8 +86,7 @@ TEST_CASE("a read or write that the system refuses with EINVAL blames the kind o
   });
 }
 
-TEST_CASE(
-    "reading few bytes of an eventfd, or writing few to it, says that it takes no such call") {
+TEST_CASE("a read or write that is too short for an eventfd also names the kind of descriptor") {
   on_schedulers([]() -> task<> {
     const unique_fd event(::eventfd(1, EFD_CLOEXEC));
     REQUIRE(event);
@@ -100,7 +99,7 @@ TEST_CASE(
   });
 }
 
-TEST_CASE("accepting from a socket that does not listen says so") {
+TEST_CASE("accepting from a socket that does not listen reports that") {
   on_schedulers([]() -> task<> {
     tcp_listener listener(unique_fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)));
     const std::string said = co_await said_by_wait([&] { return listener.accept(); });
@@ -108,7 +107,7 @@ TEST_CASE("accepting from a socket that does not listen says so") {
   });
 }
 
-TEST_CASE("a link-local address without its interface is reported to connect and to bind") {
+TEST_CASE("connect and bind report a link-local address without its interface") {
   on_schedulers([]() -> task<> {
     const address target = address::parse("[fe80::1]:9");
     const std::string reason =
@@ -119,7 +118,7 @@ TEST_CASE("a link-local address without its interface is reported to connect and
   });
 }
 
-TEST_CASE("any other address that the system refuses is quoted") {
+TEST_CASE("connect and bind quote any other address that the system refuses") {
   on_stage([](stage& s) -> task<> {
     s.engine.on_start = [&](operation& op) { s.engine.complete(op, -EINVAL); };
     const std::string said =
@@ -128,7 +127,7 @@ TEST_CASE("any other address that the system refuses is quoted") {
   });
 }
 
-TEST_CASE("a socket option that is out of range is named with its value") {
+TEST_CASE("a socket option that is out of range is reported with its value") {
   on_schedulers([]() -> task<> {
     const auto listener = tcp_listener::bind("127.0.0.1:0");
     auto stream = co_await tcp_stream::connect(listener.local_address());
@@ -137,24 +136,24 @@ TEST_CASE("a socket option that is out of range is named with its value") {
   });
 }
 
-TEST_CASE("a poll for events that cannot come ends with the reason") {
+TEST_CASE("a poll for events that cannot occur ends with the reason") {
   on_schedulers([]() -> task<> {
     const unique_fd directory(::open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     const std::string said =
         co_await said_by_wait([&] { return poll_fd(directory.get(), POLLPRI); });
     CHECK(said == "poll_fd of fd " + std::to_string(directory.get()) +
-                      " for events 2: none of them can come");
+                      " for events 2: this descriptor never reports these events");
   });
 }
 
-TEST_CASE("text that is no address ends with the reason") {
+TEST_CASE("parsing text that is not an address ends with the reason") {
   CHECK(
       said_by([] { address::parse("localhost:1"); }) ==
       "\"localhost\" is not an address: neither IPv4 nor IPv6; names are not looked up, so give a "
       "numeric address");
 }
 
-TEST_CASE("a result that holds EINVAL throws it with a reason") {
+TEST_CASE("value() of a result that holds EINVAL throws it with a reason") {
   CHECK(said_by([] { result<int>(std::make_error_code(std::errc::invalid_argument)).value(); }) ==
         "result: an argument is out of range, or the descriptor is of another kind");
 }

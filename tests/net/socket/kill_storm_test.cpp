@@ -1,13 +1,13 @@
 // A storm of random kills over fibers that accept, connect, read, write, sleep and join: whatever
 // phase a kill meets, no descriptor is leaked, no fiber is left, every kill is thrown exactly once,
-// no connection is lost, and no byte is lost or duplicated where only calls were killed that
-// promise it.
+// and no connection is lost. No byte is lost or duplicated as long as only calls that promise it
+// were killed.
 //
 // Method: a population of victims, each of which repeats one kind of call, catches what it is
 // killed with and continues; partners that are never killed hold the other ends and check every
-// byte by its place. A killer draws victims, and now and then lets some other fibers run, so that
-// kills come before, during and after everything. The numbers are the same in every run; the order
-// in which the kernel completes things is not.
+// byte by its position. A killer picks victims, and now and then lets some other fibers run, so
+// that kills come before, during and after everything. The random numbers are the same in every
+// run; the order in which the kernel completes operations is not.
 #include <ringlet/as_result.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/tcp_listener.hpp>
@@ -59,12 +59,12 @@ struct victim {
   }
 };
 
-// Where clients connect to.
+// Where clients connect.
 struct door {
   door() : listener(tcp_listener::bind("127.0.0.1:0")) {}
 
   tcp_listener listener;
-  std::vector<int> seen = {};  // how often each client was
+  std::vector<int> seen = {};  // how many times each client was seen
   std::uint64_t connects = 0;
 
   address somewhere() {
@@ -73,16 +73,16 @@ struct door {
   }
 };
 
-// A stream that is given up when a call was cut short, and then made anew by a fiber of its own.
+// A stream that is dropped when a call was interrupted, and then reconnected by its own fiber.
 struct renewable {
   tcp_listener listener = tcp_listener::bind("127.0.0.1:0");
   tcp_stream stream = {};
   fiber<> partner = {};
   fiber<> renewing = {};
-  std::uint64_t received = 0;  // by the partner, in the end
+  std::uint64_t received = 0;  // by the partner, at the end
 };
 
-// What all share. Checks are counted and looked at in the end: a storm makes millions.
+// State that all fibers share. Checks are counted and evaluated at the end: a storm makes millions.
 struct storm {
   explicit storm(std::uint64_t seed) : random(seed) {}
 
@@ -96,7 +96,7 @@ struct storm {
   std::vector<fiber<>> partners = {};
   std::vector<std::unique_ptr<renewable>> renewables = {};
   std::uint64_t wrong_bytes = 0;
-  std::uint64_t surprises = 0;  // what nothing here should have caused
+  std::uint64_t surprises = 0;  // errors that nothing here should have caused
   std::uint64_t cuts = 0;
   std::uint64_t refusals = 0;
 
@@ -118,7 +118,7 @@ struct storm {
   }
 };
 
-// Makes calls until the storm is over; `call` makes one, and tells whether it succeeded.
+// Makes calls until the storm is over; `call` makes one, and returns whether it succeeded.
 template <class Call>
 task<> be_a_victim(victim& v, Call call) {
   while (!v.all.over) {
@@ -166,8 +166,8 @@ task<bool> join_somebody(victim& v) {
 
 // Reading with calls that lose nothing: every byte must be seen once.
 
-// Ends only after its reader: an engine tries a cancelled read for the last time, and success wins,
-// so a reader killed at the end of the storm would now and then be told the end of the stream.
+// Ends only after its reader: an engine retries a cancelled read once, and success wins, so a
+// reader killed at the end of the storm would sometimes see the end of the stream.
 task<> write_without_end(storm& all, tcp_stream stream) {
   random_numbers random(all.random.next());
   std::uint64_t place = 0;
@@ -180,7 +180,7 @@ task<> write_without_end(storm& all, tcp_stream stream) {
   }
 }
 
-// Keeps its place by itself, to compare it with the stream's.
+// Counts its position independently, to compare it with the stream's.
 struct read_stream {
   tcp_stream stream;
   std::uint64_t place = 0;
@@ -221,10 +221,10 @@ task<> add_reader(storm& all) {
   });
 }
 
-// Compound calls: cut short, they poison their direction, and the count tells how far they came.
-// Then a fiber that is not killed makes a new connection.
+// Compound calls: when interrupted, they make their direction unusable, and the count tells how far
+// they came. A fiber that is not killed then makes a new connection.
 
-// False while there is no connection; made by `renew`, which a kill does not stop.
+// False while there is no connection; set by `renew`, which a kill does not stop.
 task<bool> has_connection(victim& v, renewable& one, task<> (*renew)(storm&, renewable&)) {
   if (one.stream) co_return true;
   if (!one.renewing) one.renewing = spawn(renew, std::ref(v.all), std::ref(one));
@@ -233,7 +233,7 @@ task<bool> has_connection(victim& v, renewable& one, task<> (*renew)(storm&, ren
   co_return false;
 }
 
-// A call that is made after a cut must be refused.
+// A call after an interrupted one must be refused.
 template <class Result>
 void count_cut(storm& all, const Result& refused) {
   ++all.cuts;
@@ -288,7 +288,7 @@ task<> renew_for_writing(storm& all, renewable& one) {
   one.stream = std::move(pair.near);
 }
 
-// When a write was cut: what the peer gets must be what the count says.
+// After an interrupted write the peer must receive as many bytes as the count says.
 task<> compare_counts(storm& all, renewable& one, tcp_stream cut) {
   const std::uint64_t written = cut.bytes_written();
   co_await cut.close();
@@ -323,7 +323,7 @@ task<bool> write_all_or_cut(victim& v, renewable& one) {
   co_return false;
 }
 
-// Connecting and accepting: what a client says must reach exactly one accepting fiber.
+// Connecting and accepting: a client's number must reach exactly one accepting fiber.
 
 task<> take_the_number(storm& all, tcp_stream stream) {
   std::array<std::byte, 4> number{};
@@ -381,7 +381,7 @@ task<> accept_all(storm& all, tcp_listener& listener, Take take) {
   }
 }
 
-// The weather
+// The storm
 
 task<> rain_kills(storm& all) {
   for (int sent = 0; sent < kills_per_storm; ++sent) {
@@ -410,10 +410,10 @@ task<> raise_storm(storm& all) {
     add_victim(all, [&one = new_renewable(all)](victim& v) { return write_all_or_cut(v, one); });
     all.partners.push_back(spawn(&bring_numbers, std::ref(all)));
   }
-  co_await yield();  // all have begun: a fiber that is killed before it begins never does
+  co_await yield();  // all have begun, because a fiber that is killed before it begins never begins
 }
 
-// Lets every fiber come to an end: the victims, then those that wait for them.
+// Lets every fiber end: the victims first, then those that wait for them.
 task<> calm_storm(storm& all) {
   all.over = true;
   for (const auto& v : all.victims) v->kill();

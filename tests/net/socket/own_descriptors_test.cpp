@@ -1,6 +1,6 @@
-// The descriptors that the library makes: closed by exec, and never one of the standard ones.
+// The library's own descriptors: closed by exec, and never one of the standard ones.
 //
-// Method: a child process without standard descriptors, and a look into /proc/self/fd.
+// Method: a child process without standard descriptors, which reads /proc/self/fd.
 #include <ringlet/tcp_listener.hpp>
 
 #include <doctest/doctest.h>
@@ -27,11 +27,11 @@ std::set<int> descriptors() {
   for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
     found.insert(std::stoi(entry.path().filename().string()));
   }
-  std::erase_if(found, [](int fd) { return !is_open(fd); });  // the one that was read by
+  std::erase_if(found, [](int fd) { return !is_open(fd); });  // used by the iteration
   return found;
 }
 
-// What only a library would open.
+// Descriptors that only a library would open.
 bool is_of_a_library(int fd) {
   struct stat about {};
   if (::fstat(fd, &about) != 0) return false;
@@ -45,7 +45,7 @@ bool is_of_a_library(int fd) {
 
 TEST_SUITE_BEGIN("own descriptors");
 
-TEST_CASE("every descriptor of the library is closed by exec") {
+TEST_CASE("exec closes every descriptor of the library") {
   const std::set<int> before = descriptors();
   on_one_scheduler([&]() -> task<> {
     auto listener = tcp_listener::bind("127.0.0.1:0");

@@ -1,7 +1,7 @@
-// What holds under pressure: large transfers through small socket buffers, many connections, many
+// Streams under pressure: large transfers through small socket buffers, many connections, many
 // limits that pass at the same instant in a tiny ring, peers that do not read.
 //
-// Method: real connections; every byte that is sent is known by its place in the stream.
+// Method: real connections; every byte follows from its position in the stream.
 #include <ringlet/joinall.hpp>
 #include <ringlet/tcp_listener.hpp>
 #include <ringlet/tcp_stream.hpp>
@@ -43,8 +43,8 @@ std::size_t pairs_allowed(std::size_t wanted) {
   return std::min<std::size_t>(wanted, (limit.rlim_cur - 100) / 2);
 }
 
-// Threads that the kernel has started because a request was not done in time. One that an earlier
-// test has caused lives on for some seconds.
+// Threads that the kernel has started because a request did not complete in time. A thread from
+// an earlier test lives on for some seconds.
 std::set<std::string> kernel_workers() {
   std::set<std::string> ids;
   for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
@@ -60,7 +60,8 @@ bool has_new_worker(const std::set<std::string>& before) {
   return !std::ranges::includes(before, now);
 }
 
-// Reads and checks the stream to its end, in pieces of odd sizes, and lets others run in between.
+// Reads and checks the stream to its end, in pieces of odd sizes, and lets other fibers run in
+// between.
 task<std::uint64_t> check_all_of(tcp_stream& stream) {
   std::vector<std::byte> memory(5000);
   random_numbers random(1);
@@ -89,7 +90,7 @@ task<connection> connected_with_small_buffers() {
 
 TEST_SUITE_BEGIN("pressure");
 
-TEST_CASE("a large write through small socket buffers is complete and in order") {
+TEST_CASE("a large write through small socket buffers arrives complete and in order") {
   on_schedulers([]() -> task<> {
     const auto workers = kernel_workers();
     auto [near, far] = co_await connected_with_small_buffers();
@@ -105,9 +106,9 @@ TEST_CASE("a large write through small socket buffers is complete and in order")
   });
 }
 
-// As one request it would be woken some 500 times, and the kernel moves what is woken 128 times to
-// a thread of its own. What is asked for is looked at in write_requests_test.cpp.
-TEST_CASE("a large part is sent like a large write, and not on a kernel thread") {
+// As one request it would be woken some 500 times, and the kernel moves a request to its own thread
+// after 128 wake-ups. write_requests_test.cpp checks the requests.
+TEST_CASE("a large part is sent like a large write, not on a kernel thread") {
   on_schedulers([]() -> task<> {
     const auto workers = kernel_workers();
     auto [near, far] = co_await connected_with_small_buffers();
@@ -124,7 +125,7 @@ TEST_CASE("a large part is sent like a large write, and not on a kernel thread")
   });
 }
 
-TEST_CASE("a large write in many parts is complete and in order") {
+TEST_CASE("a large write in many parts arrives complete and in order") {
   on_schedulers([]() -> task<> {
     auto [near, far] = co_await connected_with_small_buffers();
     const auto reading = spawn(check_all_of(far));
@@ -216,7 +217,7 @@ TEST_CASE("a thousand connections are served at once") {
   });
 }
 
-TEST_CASE("5,000 limits pass at the same instant in a tiny ring, and no stream loses a byte") {
+TEST_CASE("no stream loses a byte when 5,000 limits pass at the same instant in a tiny ring") {
   options settings;
   settings.sizes.submission_entries = 8;
   settings.sizes.completion_entries = 16;
@@ -246,7 +247,7 @@ TEST_CASE("5,000 limits pass at the same instant in a tiny ring, and no stream l
   on_one_scheduler(body, settings);
 }
 
-TEST_CASE("a peer that never reads holds up only its own connection, in bounded memory") {
+TEST_CASE("a peer that never reads delays only its own connection, in bounded memory") {
   on_schedulers([]() -> task<> {
     auto [stalled, silent] = co_await connected_with_small_buffers();
     const auto all = bytes_from(0, 16 << 20);
@@ -268,7 +269,7 @@ TEST_CASE("a peer that never reads holds up only its own connection, in bounded 
     CHECK(stalled.bytes_written() >= before);
     words = co_await outcome_of([&stalled] { return stalled.write_all("more"); });
     CHECK(words.find("cut short") != std::string::npos);
-    // What the count says is what the peer gets.
+    // The peer receives as many bytes as the count says.
     const std::uint64_t written = stalled.bytes_written();
     stalled.shutdown_write();
     const std::uint64_t received = co_await check_all_of(silent);
@@ -280,7 +281,7 @@ TEST_CASE("a peer that never reads holds up only its own connection, in bounded 
   });
 }
 
-TEST_CASE("a write whose limit passes while the peer does not read is cut short and counted") {
+TEST_CASE("a write whose limit passes while the peer does not read ends early and is counted") {
   on_schedulers([]() -> task<> {
     auto [near, far] = co_await connected_with_small_buffers();
     const auto all = bytes_from(0, 8 << 20);

@@ -1,7 +1,7 @@
-// accept() as one of several of a select(): no connection is lost when it is not the one.
+// accept() as a case of select(): no connection is lost when another case is taken.
 //
-// Method: the scripted engine's accept is completed by hand, with real descriptors of /dev/null, so
-// that a forgotten one shows.
+// Method: the test completes the scripted engine's accept, with real descriptors of /dev/null, so
+// that a leaked one shows.
 #include <ringlet/deadlock.hpp>
 #include <ringlet/event.hpp>
 #include <ringlet/queue.hpp>
@@ -28,7 +28,7 @@ using namespace ringlet::test;
 using namespace std::chrono_literals;
 
 static_assert(selectable<accept_wait>);
-// These would have filled memory of the caller, or made something on the way.
+// Completion here would have filled the caller's memory, or created something on the way.
 static_assert(!selectable<decltype(std::declval<tcp_stream&>().read_some({}))>);
 static_assert(!selectable<decltype(std::declval<tcp_stream&>().receive())>);
 static_assert(!selectable<decltype(std::declval<tcp_listener&>().close())>);
@@ -37,7 +37,7 @@ namespace {
 
 int fresh_fd() { return ::open("/dev/null", O_RDONLY | O_CLOEXEC); }
 
-// A listener, a queue and an event, of which a fiber takes one.
+// A listener, a queue and an event, from which a fiber takes one.
 struct porch {
   explicit porch(scripted_engine& used) : engine(used) {
     engine.answer(opcode::close, [](operation& op) { return ::close(op.fd); });
@@ -86,7 +86,7 @@ void on_porch(F body) {
 TEST_SUITE_BEGIN("select accept");
 
 // row: JN-04
-TEST_CASE("a connection that comes first is taken") {
+TEST_CASE("select() takes a connection that arrives first") {
   on_porch([](porch& p) -> task<> {
     const auto chooser = p.choosing();
     co_await settle();
@@ -99,7 +99,7 @@ TEST_CASE("a connection that comes first is taken") {
 }
 
 // row: JN-04
-TEST_CASE("a connection that comes after another case was taken is kept for the next accept") {
+TEST_CASE("a connection that arrives after another case was taken is kept for the next accept") {
   on_porch([](porch& p) -> task<> {
     const auto chooser = p.choosing();
     co_await settle();
@@ -135,7 +135,7 @@ TEST_CASE("a connection that comes after another case was taken is kept for the 
 }
 
 // row: JN-04
-TEST_CASE("a connection passes over selects that took something else, in line with accept") {
+TEST_CASE("a connection skips selects that took another case, and is served in line with accept") {
   on_porch([](porch& p) -> task<> {
     const auto first = p.choosing();
     const auto second = spawn([](porch& at) -> task<int> {
@@ -156,7 +156,7 @@ TEST_CASE("a connection passes over selects that took something else, in line wi
 }
 
 // row: JN-04
-TEST_CASE("the limit of accept and the end of its listener count as cases that are taken") {
+TEST_CASE("select() takes accept's case when its limit passes or its listener is closed") {
   on_porch([](porch& p) -> task<> {
     const auto late = p.choosing(5ms);
     std::string words = co_await late.get();
@@ -175,7 +175,7 @@ TEST_CASE("the limit of accept and the end of its listener count as cases that a
 }
 
 // rows: JN-04 W42
-TEST_CASE("a select is no deadlock while a connection may come, and is one afterwards") {
+TEST_CASE("a select() is no deadlock while a connection may arrive, and is one afterwards") {
   const auto body = [](porch& p) -> task<> {
     const auto chooser = p.choosing();
     int idle_turns = 0;
@@ -188,7 +188,7 @@ TEST_CASE("a select is no deadlock while a connection may come, and is one after
     const std::string words = co_await chooser.get();
     CHECK(words.find("fd ") == 0);
     CHECK(idle_turns == 1);
-    co_await select(p.items.pop(), p.door.wait());  // the listener keeps no deadlock away now
+    co_await select(p.items.pop(), p.door.wait());  // the listener no longer prevents a deadlock
   };
   CHECK_THROWS_AS(on_porch(body), deadlock);
 }

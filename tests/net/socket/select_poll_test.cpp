@@ -1,8 +1,8 @@
-// poll_fd() as one of several of a select(): which case wins, and that nothing waits for the
-// descriptor any more when the select() returns.
+// poll_fd() as a case of select(): which case wins, and that nothing waits for the descriptor any
+// longer when select() returns.
 //
-// Method: the phases of its life on a scripted engine, which is told when a cancellation is
-// answered; then real pipes, whose other end the test holds.
+// Method: each phase on a scripted engine, which answers cancellations on command; then real pipes,
+// whose other end the test holds.
 #include <ringlet/as_result.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/event.hpp>
@@ -38,8 +38,8 @@ namespace {
 constexpr int foreign_fd = 9;
 constexpr int other_fd = 10;
 
-// What select() took of a poll and a pop: "ready 1", "item 7", the message of the error, or
-// "cancelled"; with ", then cancelled" as outcome_of.
+// What select() took from a poll and a pop: "ready 1", "item 7", the message of the error, or
+// "cancelled"; with ", then cancelled" as in outcome_of.
 task<std::string> choose(int fd, queue<int>& items, time_limit limit_of_poll = forever,
                          time_limit limit_of_pop = forever) {
   std::string words;
@@ -66,7 +66,8 @@ operation& polled(stage& s) { return s.engine.oldest(opcode::poll, foreign_fd); 
 TEST_SUITE_BEGIN("select poll_fd");
 
 // row: JN-04
-TEST_CASE("a ready descriptor is taken at once, without a request, and the first in order wins") {
+TEST_CASE(
+    "select() takes a ready descriptor at once, without a request, and the first in order wins") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     s.engine.answer(opcode::poll, POLLIN | POLLHUP);
@@ -85,7 +86,8 @@ TEST_CASE("a ready descriptor is taken at once, without a request, and the first
 }
 
 // row: JN-04
-TEST_CASE("a descriptor that becomes ready first is taken, and the other cases lose nothing") {
+TEST_CASE(
+    "select() takes a descriptor that becomes ready first, and the other cases lose nothing") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     const auto chooser = spawn(choose(foreign_fd, items));
@@ -102,7 +104,7 @@ TEST_CASE("a descriptor that becomes ready first is taken, and the other cases l
 }
 
 // row: JN-04
-TEST_CASE("a system error is the case taken, and comes out as it is") {
+TEST_CASE("a system error is the case taken, and is returned unchanged") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     const auto chooser = spawn(choose(foreign_fd, items));
@@ -122,8 +124,9 @@ TEST_CASE("a system error is the case taken, and comes out as it is") {
 }
 
 // row: JN-04
-TEST_CASE("when another case is taken, select() returns after the poll has ended") {
-  // By its cancellation, with success, and as polls end that would be tried again otherwise.
+TEST_CASE("select() returns only after its poll has ended when another case is taken") {
+  // The poll ends by its cancellation, with success, and in ways that would otherwise make it
+  // retry.
   for (const int answer : {-ECANCELED, POLLIN, -ENOMEM, -EINTR, -EAGAIN, -EINVAL}) {
     CAPTURE(answer);
     on_stage([answer](stage& s) -> task<> {
@@ -145,7 +148,8 @@ TEST_CASE("when another case is taken, select() returns after the poll has ended
 }
 
 // row: JN-04
-TEST_CASE("a poll that is given up in the turn in which it was started is waited for, too") {
+TEST_CASE(
+    "select() also waits for the end of a poll that lost in the turn in which it was started") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     const auto chooser = spawn(choose(foreign_fd, items));
@@ -161,12 +165,12 @@ TEST_CASE("a poll that is given up in the turn in which it was started is waited
 }
 
 // row: JN-04
-TEST_CASE("of a descriptor and an item in one turn the one that comes first is taken") {
+TEST_CASE("select() takes whichever comes first of a descriptor and an item in one turn") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     auto chooser = spawn(choose(foreign_fd, items));
     co_await settle();
-    s.engine.complete(polled(s), POLLIN);  // is delivered at the end of the turn
+    s.engine.complete(polled(s), POLLIN);  // delivered at the end of the turn
     CHECK(items.try_push(7));
     std::string words = co_await chooser.get();
     CHECK(words == "item 7");
@@ -182,7 +186,7 @@ TEST_CASE("of a descriptor and an item in one turn the one that comes first is t
 }
 
 // row: JN-04
-TEST_CASE("a poll that was interrupted by a signal continues as a case of the select()") {
+TEST_CASE("a poll that was interrupted by a signal continues as a case of select()") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     const auto chooser = spawn(choose(foreign_fd, items));
@@ -199,7 +203,7 @@ TEST_CASE("a poll that was interrupted by a signal continues as a case of the se
 }
 
 // row: JN-04
-TEST_CASE("of two polls one is taken, and select() waits for the end of the other one") {
+TEST_CASE("select() takes one of two polls, and waits for the end of the other") {
   on_stage([](stage& s) -> task<> {
     s.engine.hold_cancellations(true);
     const auto both = [](int a, int b) -> task<std::size_t> {
@@ -226,12 +230,12 @@ TEST_CASE("of two polls one is taken, and select() waits for the end of the othe
 // Limits
 
 // row: JN-04
-TEST_CASE("the limit of a poll ends the select() when the poll has ended: success wins") {
+TEST_CASE("the limit of a poll ends select() when the poll has ended: success wins") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     s.engine.hold_cancellations(true);
     const auto chooser = spawn(choose(foreign_fd, items, 5ms, 6ms));
-    co_await sleep(9ms);  // the other limit, too, has passed by now
+    co_await sleep(9ms);  // the other limit has passed as well by now
     CHECK(s.engine.cancelled(opcode::poll) == 1);
     CHECK_FALSE(chooser.done());
     CHECK(items.try_push(7));
@@ -250,7 +254,7 @@ TEST_CASE("the limit of a poll ends the select() when the poll has ended: succes
 }
 
 // row: JN-04
-TEST_CASE("when the limit of another case passes, that case is taken") {
+TEST_CASE("select() takes the case whose limit passes while a poll waits") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     std::string words = co_await choose(foreign_fd, items, 6ms, 5ms);
@@ -270,7 +274,7 @@ TEST_CASE("when the limit of another case passes, that case is taken") {
 }
 
 // rows: W7 JN-04
-TEST_CASE("a limit around the select() ends the poll, too") {
+TEST_CASE("a limit around select() also ends its poll") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     CHECK_THROWS_AS(
@@ -285,7 +289,7 @@ TEST_CASE("a limit around the select() ends the poll, too") {
 // Kills
 
 // row: JN-04
-TEST_CASE("a fiber killed before its select() begins asks nothing of the descriptor") {
+TEST_CASE("a fiber that is killed before its select() begins does not poll the descriptor") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     current().kill();
@@ -296,7 +300,7 @@ TEST_CASE("a fiber killed before its select() begins asks nothing of the descrip
 }
 
 // row: JN-04
-TEST_CASE("a kill ends the select() when the poll has ended, and takes nothing") {
+TEST_CASE("a kill ends select() when its poll has ended, and takes nothing") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     s.engine.hold_cancellations(true);
@@ -315,7 +319,7 @@ TEST_CASE("a kill ends the select() when the poll has ended, and takes nothing")
 }
 
 // row: JN-04
-TEST_CASE("a kill that comes after a case was taken comes with the next wait") {
+TEST_CASE("a kill after a case was taken is thrown at the next wait") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     const auto ready = spawn(choose(foreign_fd, items));
@@ -342,7 +346,8 @@ TEST_CASE("a kill that comes after a case was taken comes with the next wait") {
 
 // row: JN-04
 TEST_CASE(
-    "until the poll has ended other waited-for objects may go, and a dump shows what is left") {
+    "other objects of a select() may be destroyed until its poll has ended, and dump shows the "
+    "rest") {
   on_stage([](stage& s) -> task<> {
     std::optional<queue<int>> items(std::in_place);
     s.engine.hold_cancellations(true);
@@ -362,7 +367,7 @@ TEST_CASE(
 // Real descriptors
 
 // row: JN-04
-TEST_CASE("a loop over a pipe, a queue and a stop takes all that comes, and ends") {
+TEST_CASE("a loop over a pipe, a queue and a stop takes everything that arrives, and ends") {
   on_schedulers([]() -> task<> {
     const fd_pair pipe = pipe_pair();
     queue<int> items;
@@ -395,7 +400,7 @@ TEST_CASE("a loop over a pipe, a queue and a stop takes all that comes, and ends
 
 // row: JN-04
 TEST_CASE("a descriptor may be closed when its select() has taken another case") {
-  // On one thread: another one would reuse the number.
+  // On one thread, because another thread would reuse the number.
   on_one_scheduler([]() -> task<> {
     for (int i = 0; i < 3; ++i) {
       fd_pair pipe = pipe_pair();

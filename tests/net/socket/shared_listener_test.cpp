@@ -1,8 +1,8 @@
-// A listener that was adopted, and that other threads or processes may share: it takes a connection
-// only for a fiber that waits for one, and one at a time.
+// An adopted listener, which other threads or processes may share: it accepts a connection only for
+// a fiber that waits for one, and one at a time.
 //
-// Method: a scripted engine that tells how it was asked; then two engines on duplicates of one
-// socket, whose turns the test takes by hand.
+// Method: a scripted engine that records its requests; then two engines on duplicates of one
+// socket, whose turns the test takes.
 #include <ringlet/as_result.hpp>
 #include <ringlet/extend/engine.hpp>
 #include <ringlet/select.hpp>
@@ -29,7 +29,7 @@ using namespace ringlet::test;
 
 namespace {
 
-// A number that is no descriptor: the scripted engine closes none.
+// Not a real descriptor: the scripted engine closes none.
 int fresh_fd() {
   static int last = 100'000;
   return ++last;
@@ -65,7 +65,7 @@ TEST_CASE("an adopted listener accepts one connection for each waiting fiber") {
   });
 }
 
-TEST_CASE("an adopted listener takes nothing when the last fiber has given up") {
+TEST_CASE("an adopted listener takes no connection when the last fiber has given up") {
   on_stage([](stage& s) -> task<> {
     tcp_listener listener{unique_fd(fresh_fd())};
     const auto first = spawn(accept_one(listener));
@@ -77,7 +77,7 @@ TEST_CASE("an adopted listener takes nothing when the last fiber has given up") 
     co_await settle();
     CHECK_FALSE(is_accepting(s));
     CHECK(s.engine.cancelled(opcode::accept) == 1);
-    // As a part of a select() that took something else.
+    // As a case of a select() that took another one.
     const auto chosen = co_await select(listener.accept(), sleep(std::chrono::nanoseconds(1)));
     CHECK(chosen.index() == 1);
     co_await settle();
@@ -85,7 +85,7 @@ TEST_CASE("an adopted listener takes nothing when the last fiber has given up") 
   });
 }
 
-TEST_CASE("a connection that came as the last fiber gave up goes to the next accept") {
+TEST_CASE("a connection that arrives as the last fiber gives up goes to the next accept") {
   on_stage([](stage& s) -> task<> {
     tcp_listener listener{unique_fd(fresh_fd())};
     const auto first = spawn(accept_one(listener));
@@ -100,7 +100,7 @@ TEST_CASE("a connection that came as the last fiber gave up goes to the next acc
   });
 }
 
-TEST_CASE("a listener made by ringlet accepts many connections with one request") {
+TEST_CASE("a listener created by ringlet accepts many connections with one request") {
   on_stage([](stage& s) -> task<> {
     tcp_listener listener = listener_on(s.engine, fresh_fd());
     const auto first = spawn(accept_one(listener));
@@ -111,8 +111,8 @@ TEST_CASE("a listener made by ringlet accepts many connections with one request"
   });
 }
 
-// An accept that is woken for a connection and does not take it keeps it from the other ones.
-TEST_CASE("single accepts of two engines share a listener: each gets a connection, none is lost") {
+// An accept that is woken for a connection and does not take it keeps it from the others.
+TEST_CASE("single accepts of two engines on one listener get a connection each, and lose none") {
   for_each_kernel_engine([](const engine_maker& make) {
     if (make.is_rung()) return;
     const std::array engines{make(), make()};
@@ -132,7 +132,7 @@ TEST_CASE("single accepts of two engines share a listener: each gets a connectio
       REQUIRE(first.answer >= 0);
       REQUIRE(second.answer >= 0);
       const unique_fd accepted[] = {unique_fd(first.answer), unique_fd(second.answer)};
-      // Neither accepts now: a third one waits for the next accept.
+      // Neither accepts now: a third connection waits for the next accept.
       const unique_fd three = connect_to(listener);
       CHECK(turn(*engines[0]) == 0);
       watched third(opcode::accept, shares[1].get());
@@ -144,7 +144,7 @@ TEST_CASE("single accepts of two engines share a listener: each gets a connectio
   });
 }
 
-TEST_CASE("of two single accepts on a listener one gets the only connection") {
+TEST_CASE("one of two single accepts on a listener gets the only connection") {
   for_each_kernel_engine([](const engine_maker& make) {
     if (make.is_rung()) return;
     const std::array engines{make(), make()};

@@ -1,7 +1,7 @@
-// What tcp_listener promises, on real ports of this host, and beside another scheduler.
+// tcp_listener on real ports of this host, alone and beside another scheduler.
 //
-// Method: port 0 everywhere; clients are connected by hand with blocking calls, which the system
-// answers, so that it is known when a connection is there.
+// Method: port 0 everywhere; clients connect with blocking calls, which the system answers, so that
+// the test knows when a connection exists.
 #include <ringlet/joinall.hpp>
 #include <ringlet/tcp_listener.hpp>
 
@@ -40,7 +40,7 @@ namespace {
 
 constexpr std::string_view closed = "closed on this side";
 
-// What binding throws; empty when it succeeds.
+// The message that binding throws; empty when it succeeds.
 std::string complaint(const address& where, const listen_options& options = {}) {
   try {
     const auto listener = tcp_listener::bind(where, options);
@@ -54,7 +54,7 @@ fiber<std::string> accepting(tcp_listener& listener, time_limit timeout = foreve
   return spawn(outcome_of([&listener, timeout] { return listener.accept(timeout); }));
 }
 
-// Whether the peer of a raw client has ended the connection, properly or not.
+// Whether the peer of a raw client has ended the connection, with a FIN or a reset.
 bool was_hung_up(const unique_fd& client) {
   char byte = 0;
   return ::recv(client.get(), &byte, 1, 0) <= 0;
@@ -67,7 +67,8 @@ std::uint16_t local_port(const unique_fd& socket) {
   return name.port();
 }
 
-// Accepts as many as there are clients; they must come in the order of their connecting.
+// Accepts as many connections as there are clients; they must arrive in the order in which they
+// connected.
 task<> accept_all(tcp_listener& listener, const std::vector<unique_fd>& clients,
                   std::vector<tcp_stream>& accepted) {
   while (accepted.size() < clients.size()) accepted.push_back(co_await listener.accept());
@@ -76,12 +77,12 @@ task<> accept_all(tcp_listener& listener, const std::vector<unique_fd>& clients,
   }
 }
 
-// A few turns: what the system has to say by now has been heard.
+// A few turns, in which the engine sees everything that the system has to report.
 task<> settled() {
   for (int turn = 0; turn < 10; ++turn) co_await sleep(0s);
 }
 
-// A listening socket that ringlet did not make.
+// A listening socket that was not created by ringlet.
 unique_fd raw_listener() {
   unique_fd made(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const address any_port = address::loopback(0);
@@ -94,7 +95,7 @@ unique_fd raw_listener() {
 
 TEST_SUITE_BEGIN("tcp_listener");
 
-TEST_CASE("port 0 takes a free port, and the listener says which") {
+TEST_CASE("port 0 binds a free port, and the listener returns which") {
   on_schedulers([]() -> task<> {
     auto first = tcp_listener::bind("127.0.0.1:0");
     auto second = tcp_listener::bind("127.0.0.1:0");
@@ -106,7 +107,7 @@ TEST_CASE("port 0 takes a free port, and the listener says which") {
   });
 }
 
-TEST_CASE("a port in use is refused with a sentence that names it") {
+TEST_CASE("a port in use is refused with a message that names it") {
   on_schedulers([]() -> task<> {
     const auto listener = tcp_listener::bind("127.0.0.1:0");
     const address taken = listener.local_address();
@@ -124,7 +125,7 @@ TEST_CASE("a port in use is refused with a sentence that names it") {
   });
 }
 
-TEST_CASE("a foreign address is refused, and so is text that is no address") {
+TEST_CASE("a foreign address is refused, and so is text that is not an address") {
   on_schedulers([]() -> task<> {
     CHECK(complaint(address::parse("198.51.100.1:0")) ==
           "cannot listen on 198.51.100.1:0: Cannot assign requested address");
@@ -133,7 +134,7 @@ TEST_CASE("a foreign address is refused, and so is text that is no address") {
   });
 }
 
-TEST_CASE("a bind that fails leaves no descriptor behind") {
+TEST_CASE("a bind that fails leaks no descriptor") {
   on_one_scheduler([]() -> task<> {
     const auto listener = tcp_listener::bind("127.0.0.1:0");
     const std::size_t before = open_descriptors();
@@ -159,7 +160,7 @@ TEST_CASE("a port is free again when its listener is closed, although connection
   });
 }
 
-TEST_CASE("close alone is no deadlock, although only the system can end it") {
+TEST_CASE("close alone does not count as a deadlock, although only the system can end it") {
   on_schedulers([]() -> task<> {
     auto listener = tcp_listener::bind("127.0.0.1:0");
     const auto waiting = accepting(listener);
@@ -170,7 +171,7 @@ TEST_CASE("close alone is no deadlock, although only the system can end it") {
   });
 }
 
-TEST_CASE("with reuse_port several listeners share a port, and each connection is accepted once") {
+TEST_CASE("several listeners share a port with reuse_port, and each connection is accepted once") {
   on_schedulers([]() -> task<> {
     auto first = tcp_listener::bind("127.0.0.1:0", {.reuse_port = true});
     auto second = tcp_listener::bind(first.local_address(), {.reuse_port = true});
@@ -186,7 +187,7 @@ TEST_CASE("with reuse_port several listeners share a port, and each connection i
     const auto b = spawn(serve, std::ref(second), std::ref(counts[1]));
     for (int i = 0; i < 50; ++i) {
       auto client = co_await tcp_stream::connect(first.local_address());
-      const buffer nothing = co_await client.receive();  // until it was accepted and dropped
+      const buffer nothing = co_await client.receive();  // until accepted and dropped
     }
     co_await first.close();
     co_await second.close();
@@ -195,7 +196,7 @@ TEST_CASE("with reuse_port several listeners share a port, and each connection i
   });
 }
 
-TEST_CASE("an IPv6 listener takes IPv4 connections unless it was told not to") {
+TEST_CASE("an IPv6 listener accepts IPv4 connections unless the options forbid it") {
   on_schedulers([]() -> task<> {
     const address four_in_six = address::parse("[::ffff:127.0.0.1]:0");
     auto both = tcp_listener::bind(four_in_six);
@@ -208,7 +209,7 @@ TEST_CASE("an IPv6 listener takes IPv4 connections unless it was told not to") {
   });
 }
 
-TEST_CASE("two connections in one batch are told apart by their peers") {
+TEST_CASE("two connections in one batch are distinguished by their peers") {
   on_schedulers([]() -> task<> {
     auto listener = tcp_listener::bind("127.0.0.1:0");
     auto first = co_await tcp_stream::connect(listener.local_address());
@@ -235,7 +236,7 @@ TEST_CASE("accepted connections send small writes at once, even on an adopted li
   });
 }
 
-TEST_CASE("accept on a socket that does not listen fails, and nothing spins") {
+TEST_CASE("accept on a socket that does not listen fails, and the listener does not spin") {
   on_schedulers([]() -> task<> {
     tcp_listener listener(unique_fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)));
     const std::string words = co_await accepting(listener).get();
@@ -249,7 +250,7 @@ TEST_CASE("accept on a socket that does not listen fails, and nothing spins") {
 
 // Closing
 
-TEST_CASE("connections accepted by the system but not handed out are closed") {
+TEST_CASE("connections that the system accepted and no fiber took are closed") {
   on_schedulers([]() -> task<> {
     auto listener = tcp_listener::bind("127.0.0.1:0");
     std::vector<unique_fd> clients;
@@ -262,7 +263,7 @@ TEST_CASE("connections accepted by the system but not handed out are closed") {
   });
 }
 
-TEST_CASE("a listener leaves no descriptor behind, however it ends") {
+TEST_CASE("a listener leaks no descriptor, however it ends") {
   const std::size_t before = open_descriptors();
   for (const int way : {0, 1, 2}) {
     CAPTURE(way);
@@ -298,7 +299,7 @@ TEST_CASE("a listener that outlives its run closes its socket when it is destroy
   CHECK_FALSE(is_open(fd));
 }
 
-TEST_CASE("a listener used after its scheduler has ended says so") {
+TEST_CASE("using a listener after its scheduler has ended aborts and says so") {
   const auto leave = [](std::optional<tcp_listener>& left) {
     on_one_scheduler([&]() -> task<> {
       left.emplace(tcp_listener::bind("127.0.0.1:0"));
@@ -317,7 +318,8 @@ TEST_CASE("a listener used after its scheduler has ended says so") {
                     [&] { left->local_address(); }));
 }
 
-TEST_CASE("closing is not shutting down: a duplicate in another process still accepts") {
+TEST_CASE(
+    "closing a listener does not shut it down: a duplicate in another process still accepts") {
   on_one_scheduler([]() -> task<> {
     for (const bool destroyed : {false, true}) {
       CAPTURE(destroyed);
@@ -348,7 +350,7 @@ TEST_CASE("closing is not shutting down: a duplicate in another process still ac
 
 // Staging
 
-TEST_CASE("unrequested connections stay with the system, except for some 64") {
+TEST_CASE("unrequested connections stay with the system, except for at most 64") {
   on_one_scheduler([]() -> task<> {
     auto listener = tcp_listener::bind("127.0.0.1:0");
     std::vector<unique_fd> clients;
@@ -368,7 +370,7 @@ TEST_CASE("unrequested connections stay with the system, except for some 64") {
 }
 
 TEST_CASE(
-    "no connection of a burst that the system hands over whole is lost, even by a tiny ring") {
+    "a burst of connections that the system delivers at once loses none, even in a tiny ring") {
   options settings;
   settings.sizes.submission_entries = 8;
   settings.sizes.completion_entries = 16;
@@ -387,7 +389,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("a thousand waiting fibers are served, each once") {
+TEST_CASE("a thousand waiting fibers get one connection each") {
   on_schedulers([]() -> task<> {
     auto listener = tcp_listener::bind("127.0.0.1:0");
     constexpr std::size_t count = 1000;

@@ -1,7 +1,7 @@
-// What tcp_stream promises, on real connections of this host, and beside another scheduler.
+// tcp_stream on real connections of this host, alone and beside another scheduler.
 //
 // Method: each case opens its own connections. Waiting is forced by leaving data unsent, never by
-// sleeping; what is exact in its phase is in stream_waits_test.cpp.
+// sleeping; stream_waits_test.cpp tests exact phases.
 #include <ringlet/joinall.hpp>
 #include <ringlet/tcp_stream.hpp>
 
@@ -43,14 +43,14 @@ fiber<std::string> receiving(tcp_stream& stream, time_limit timeout = forever) {
   return spawn(outcome_of([&stream, timeout] { return stream.receive(timeout); }));
 }
 
-// All that comes until the end of the stream.
+// Reads until the end of the stream.
 task<std::string> all_of(tcp_stream& stream) {
   std::string all;
   while (const buffer piece = co_await stream.receive()) all += piece.text();
   co_return all;
 }
 
-// What recv(2) says on the other side, which waits for it.
+// The result of recv(2) on the other side, which waits for it.
 std::string raw_receive(const unique_fd& raw) {
   std::array<char, 64> memory;
   const ssize_t count = ::recv(raw.get(), memory.data(), memory.size(), 0);
@@ -62,7 +62,7 @@ std::string raw_receive(const unique_fd& raw) {
 
 TEST_SUITE_BEGIN("tcp_stream");
 
-TEST_CASE("every call that reads gets what every call that writes has sent") {
+TEST_CASE("every reading call receives what every writing call sends") {
   on_schedulers([]() -> task<> {
     auto [near, far] = co_await connected_pair();
     std::array<std::byte, 16> memory{};
@@ -104,7 +104,7 @@ TEST_CASE("a read returns what has arrived, and waits for the first byte only") 
   });
 }
 
-TEST_CASE("a connection has two addresses, and they are each other's peer") {
+TEST_CASE("the two addresses of a connection match those of its peer, swapped") {
   on_schedulers([]() -> task<> {
     auto [near, far] = co_await connected_pair();
     CHECK(near.local_address() == far.peer_address());
@@ -114,7 +114,7 @@ TEST_CASE("a connection has two addresses, and they are each other's peer") {
   });
 }
 
-TEST_CASE("options are set as their names say, and small writes are sent at once") {
+TEST_CASE("stream options have the documented effect, and small writes are sent at once") {
   on_schedulers([]() -> task<> {
     auto [near, far] = co_await connected_pair();
     CHECK(option_of(near, IPPROTO_TCP, TCP_NODELAY) != 0);
@@ -138,7 +138,7 @@ TEST_CASE("options are set as their names say, and small writes are sent at once
   });
 }
 
-TEST_CASE("a closed stream has no addresses and no options, and says so with an error") {
+TEST_CASE("a closed stream reports an error when its addresses or options are used") {
   on_schedulers([]() -> task<> {
     auto [near, far] = co_await connected_pair();
     co_await near.close();
@@ -157,14 +157,14 @@ TEST_CASE("a closed stream has no addresses and no options, and says so with an 
   });
 }
 
-TEST_CASE("with a limit that has passed a call on a connection succeeds at once, or times out") {
+TEST_CASE("a call whose limit has passed succeeds at once or times out") {
   on_schedulers([]() -> task<> {
     auto listener = tcp_listener::bind("127.0.0.1:0");
     for (const time_limit passed : {time_limit(0s), time_limit::at(1)}) {
       auto near = co_await tcp_stream::connect(listener.local_address(), passed);
       auto far = co_await listener.accept();
       std::array<std::byte, 3> memory{};
-      // In both cases of the hint whether the socket was emptied last time.
+      // For both values of the hint that tells whether the socket was emptied last time.
       for (int round = 0; round < 3; ++round) {
         const auto receive = [&] { return far.receive(passed); };
         const auto read_some = [&] { return far.read_some(memory, passed); };
@@ -190,14 +190,14 @@ TEST_CASE("with a limit that has passed a call on a connection succeeds at once,
 
 // The end of a stream
 
-TEST_CASE("either end can be shut down first, and the other one continues") {
+TEST_CASE("either end can be shut down first, and the other end continues") {
   on_schedulers([]() -> task<> {
     auto [near, far] = co_await connected_pair();
     co_await near.write_all("question");
     near.shutdown_write();
     const std::string asked = co_await all_of(far);
     CHECK(asked == "question");
-    // Again and again.
+    // At every call.
     std::array<std::byte, 4> memory{};
     for (int i = 0; i < 3; ++i) {
       const std::size_t count = co_await far.read_some(memory);
@@ -231,7 +231,7 @@ TEST_CASE("shutting down a connection that the peer has reset is an error") {
   });
 }
 
-TEST_CASE("read_exact says that the stream has ended, and keeps the bytes that came") {
+TEST_CASE("read_exact reports the end of the stream, and keeps the bytes that arrived") {
   on_schedulers([]() -> task<> {
     auto [near, far] = co_await connected_pair();
     std::array<std::byte, 8> memory{};
@@ -245,7 +245,7 @@ TEST_CASE("read_exact says that the stream has ended, and keeps the bytes that c
   });
 }
 
-TEST_CASE("closing is seen by the peer at once, although a read was pending here") {
+TEST_CASE("the peer sees a close at once, although a read was pending here") {
   on_schedulers([]() -> task<> {
     auto [near, raw] = co_await half_raw_pair();
     const auto reading = receiving(near);
@@ -257,7 +257,7 @@ TEST_CASE("closing is seen by the peer at once, although a read was pending here
   });
 }
 
-TEST_CASE("destroying is seen by the peer at once, although a read is pending here") {
+TEST_CASE("the peer sees a destruction at once, although a read is pending here") {
   on_schedulers([]() -> task<> {
     auto [near, raw] = co_await half_raw_pair();
     const int fd = near.native_handle();
@@ -277,7 +277,7 @@ TEST_CASE("a read or a write begun in the same turn as the close ends with close
     for (const bool destroyed : {true, false}) {
       auto [near, far] = co_await connected_through(listener);
       std::array<std::byte, 4> memory{};
-      const std::string large(8 << 20, 'x');  // more than the system takes at once
+      const std::string large(8 << 20, 'x');  // more than the system accepts at once
       const auto reading = spawn(outcome_of([&near, &memory] { return near.read_some(memory); }));
       const auto writing = spawn(outcome_of([&near, &large] { return near.write_all(large); }));
       co_await yield();  // begun, and not yet in the kernel
@@ -315,7 +315,7 @@ TEST_CASE("closing with unread bytes ends the connection both ways") {
   });
 }
 
-TEST_CASE("with reset-on-close the peer reads an error and not the end") {
+TEST_CASE("the peer reads an error, not the end of the stream, with reset-on-close") {
   on_schedulers([]() -> task<> {
     auto [near, raw] = co_await half_raw_pair();
     near.set_reset_on_close(true);
@@ -357,7 +357,7 @@ TEST_CASE("a peer that resets the connection ends a read with connection_reset")
   });
 }
 
-TEST_CASE("writing to a peer that has gone is an error, and no signal") {
+TEST_CASE("writing to a disconnected peer is an error and raises no signal") {
   const auto body = []() -> task<> {
     auto [near, raw] = co_await half_raw_pair();
     raw.reset();
@@ -382,7 +382,7 @@ TEST_CASE("writing to a peer that has gone is an error, and no signal") {
 
 // The number
 
-TEST_CASE("a number that is reused at once is not touched by the close that freed it") {
+TEST_CASE("the close that freed a number does not touch the stream that reuses it at once") {
   on_schedulers([]() -> task<> {
     for (int round = 0; round < 20; ++round) {
       auto [near, raw] = co_await half_raw_pair();
@@ -393,8 +393,8 @@ TEST_CASE("a number that is reused at once is not touched by the close that free
       } else {
         near = tcp_stream();
       }
-      // A descriptor opened now may get the number, and anything still to come for the old one
-      // must leave it alone.
+      // A descriptor opened now may get the number, and nothing that still arrives for the old one
+      // may touch it.
       std::vector<connection> fresh;
       for (int i = 0; i < 3; ++i) fresh.push_back(co_await connected_pair());
       for (auto& pair : fresh) co_await pair.near.write_all("mine");
@@ -409,7 +409,7 @@ TEST_CASE("a number that is reused at once is not touched by the close that free
   });
 }
 
-TEST_CASE("the number is not given back while a read of it is in flight") {
+TEST_CASE("a number is not freed while a read of it is in flight") {
   on_schedulers([]() -> task<> {
     auto [near, raw] = co_await half_raw_pair();
     const int fd = near.native_handle();
@@ -439,7 +439,7 @@ TEST_CASE("connections work over IPv6") {
 
 TEST_CASE("connecting to a port where no socket listens is refused") {
   on_schedulers([]() -> task<> {
-    // Taken, so that no other process begins to listen there.
+    // Occupied, so that no other process begins to listen there.
     const unique_fd taken(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     address nobody = address::loopback(0);
     REQUIRE(::bind(taken.get(), nobody.data(), nobody.size()) == 0);
@@ -451,8 +451,8 @@ TEST_CASE("connecting to a port where no socket listens is refused") {
   });
 }
 
-TEST_CASE("an attempt that is not answered is given up at its limit, and its socket closed") {
-  // A full backlog of a listener that never accepts answers no further attempt.
+TEST_CASE("an attempt that is not answered ends at its limit, and its socket is closed") {
+  // A listener with a full backlog that never accepts does not answer further attempts.
   on_one_scheduler([]() -> task<> {
     auto listener = tcp_listener::bind("127.0.0.1:0", {.backlog = 0});
     const address full = listener.local_address();
@@ -479,7 +479,7 @@ TEST_CASE("an attempt that is not answered is given up at its limit, and its soc
   });
 }
 
-TEST_CASE("an error is thrown without as_result, and the fiber that awaits it continues") {
+TEST_CASE("an error is thrown without as_result, and the fiber that awaits the call continues") {
   on_schedulers([]() -> task<> {
     auto [near, far] = co_await connected_pair();
     co_await far.close();
@@ -494,7 +494,7 @@ TEST_CASE("an error is thrown without as_result, and the fiber that awaits it co
   });
 }
 
-TEST_CASE("while a fiber closes hundreds of streams, other fibers get their turn") {
+TEST_CASE("other fibers get their turn while one closes hundreds of streams") {
   on_schedulers([]() -> task<> {
     constexpr int count = 2 * ready_queue::budget + 44;
     auto listener = tcp_listener::bind("127.0.0.1:0");

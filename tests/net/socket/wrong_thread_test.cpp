@@ -1,5 +1,5 @@
 // Streams, listeners and lent buffers used on the thread of another scheduler: the program ends
-// with a sentence that names both.
+// with a message that names both.
 //
 // Method: as in sched/scheduler/wrong_thread_test.cpp.
 #include <ringlet/run.hpp>
@@ -29,8 +29,8 @@ options named(const char* name) {
   return settings;
 }
 
-// Whether that, done to a connected stream on another thread than its scheduler's, ends the program
-// with the rule and both names.
+// Whether the action, applied to a connected stream on a thread other than its scheduler's, ends
+// the program with that rule and both names.
 template <class F>
 bool is_refused(std::string_view rule, F misuse) {
   const child_end end = run_in_child([&] {
@@ -55,7 +55,7 @@ bool is_refused(std::string_view rule, F misuse) {
 
 }  // namespace
 
-// Under ThreadSanitizer a forked child can start no threads.
+// Under ThreadSanitizer a forked child cannot start threads.
 TEST_SUITE_BEGIN("wrong_thread_net" * doctest::skip(sanitized));
 
 TEST_CASE("using, closing or destroying a stream on another thread aborts") {
@@ -75,9 +75,9 @@ TEST_CASE("using, closing or destroying a stream on another thread aborts") {
     co_return;
   }));
   CHECK(is_refused(
-      "a stream was closed or destroyed on another thread than that of its scheduler",
+      "a stream was closed or destroyed on a thread that is not its scheduler's",
       [](tcp_stream& stream, tcp_listener&, buffer&) -> task<> { co_await stream.close(); }));
-  CHECK(is_refused("a stream was closed or destroyed on another thread than that of its scheduler",
+  CHECK(is_refused("a stream was closed or destroyed on a thread that is not its scheduler's",
                    [](tcp_stream& stream, tcp_listener&, buffer&) -> task<> {
                      const tcp_stream dropped = std::move(stream);
                      co_return;
@@ -94,7 +94,7 @@ TEST_CASE("using, closing or destroying a listener on another thread aborts") {
     static_cast<void>(co_await listener.accept());
   }));
   CHECK(is_refused(
-      "a listener was closed or destroyed on another thread than that of its scheduler",
+      "a listener was closed or destroyed on a thread that is not its scheduler's",
       [](tcp_stream&, tcp_listener& listener, buffer&) -> task<> { co_await listener.close(); }));
 }
 

@@ -1,10 +1,10 @@
-// What happens to bytes that arrive while no call reads: the request of a receive() outlives the
-// call, what it brings is kept in order for the calls to come, and nothing of it is lost,
-// duplicated or leaked when calls are killed, requests end and streams are closed.
+// Bytes that arrive while no call reads: the request of a receive() outlives the call, its bytes
+// are kept in order for later calls, and nothing is lost, duplicated or leaked when calls are
+// killed, requests end and streams are closed.
 //
 // Method: as in stream_waits_test.cpp, on a scripted engine. Each case first makes one receive(),
-// whose request is then in flight without a caller; what it brings is delivered by hand. The cases
-// at the end use real sockets.
+// whose request is then in flight without a caller; the test delivers its bytes. The cases at the
+// end use real sockets.
 #include <ringlet/as_result.hpp>
 #include <ringlet/deadlock.hpp>
 #include <ringlet/extend/descriptor.hpp>
@@ -44,7 +44,7 @@ namespace {
 constexpr std::string_view closed = "closed on this side";
 constexpr std::string_view partial_transfer =
     "an earlier call in this direction was cut short; the position in the stream is lost";
-// More than a queue of arrivals may hold before its request is cancelled.
+// More arrivals than a queue may hold before its request is cancelled.
 constexpr std::uint32_t many_buffers = 16;
 
 template <class F>
@@ -53,14 +53,14 @@ void on_wide_stage(F body) {
   detail::run_on(engine, on_new_stage(engine, body), {}, std::source_location::current());
 }
 
-// The request that the stream has in flight.
+// The stream's request in flight.
 operation& request(stage& s) { return s.engine.oldest(opcode::receive); }
 bool has_request(const stage& s) { return s.engine.is_waiting(opcode::receive); }
 std::size_t requests(const stage& s) { return s.engine.started(opcode::receive); }
 std::size_t cancellations(const stage& s) { return s.engine.cancelled(opcode::receive); }
 std::size_t own_reads(const stage& s) { return s.engine.started(opcode::recv); }
 
-// Arrivals that come in one batch at the next wait.
+// Arrivals that are delivered in one batch at the next wait.
 void deliver(stage& s, std::initializer_list<std::string_view> texts) {
   for (const std::string_view text : texts) s.engine.deliver(request(s), text);
 }
@@ -107,8 +107,7 @@ task<> end_stream(stage& s, bool destroy) {
   }
 }
 
-// Whether a wait for nothing after `body(stage)` is a deadlock, because nothing is left that could
-// end a wait from outside.
+// Whether an endless wait after `body(stage)` is a deadlock, because no external wait is left.
 template <class F>
 bool ends_in_deadlock(F body) {
   try {
@@ -124,7 +123,7 @@ bool ends_in_deadlock(F body) {
 
 bool is_tcp_read(const byte_call& call) { return call.is_read() && call.on_tcp(); }
 
-// Runs `body(stage, call)` for receive, read_some and read_exact, which are content with three
+// Runs `body(stage, call)` for receive, read_some and read_exact, which are satisfied with three
 // bytes, each on a new stage where a request is in flight without a caller.
 template <class F>
 void for_each_read(F body) {
@@ -138,7 +137,7 @@ void for_each_read(F body) {
   }
 }
 
-// The call once more; whether it works, and takes exactly what comes then.
+// Makes the call again; true if it works, and takes exactly the bytes that arrive then.
 task<bool> works_again(stage& s, const byte_call& call) {
   s.memory = {};
   const std::uint64_t before = s.stream.bytes_read();
@@ -158,7 +157,7 @@ TEST_SUITE_BEGIN("arrivals");
 
 // In order
 
-TEST_CASE("bytes that arrive between two calls are kept, and come in order") {
+TEST_CASE("bytes that arrive between two calls are kept, and delivered in order") {
   on_stage([](stage& s) -> task<> {
     co_await begin_receiving(s);
     deliver(s, {"ab"});
@@ -178,7 +177,7 @@ TEST_CASE("bytes that arrive between two calls are kept, and come in order") {
   });
 }
 
-TEST_CASE("of several arrivals in one batch the first ends the call, and the rest are kept") {
+TEST_CASE("the first of several arrivals in one batch ends the call, and the rest are kept") {
   for_each_read([](stage& s, const byte_call& call) -> task<> {
     const auto fiber = spawn(call.outcome(s, forever));
     co_await settle();
@@ -197,7 +196,7 @@ TEST_CASE("of several arrivals in one batch the first ends the call, and the res
   });
 }
 
-TEST_CASE("read_some takes what has arrived: a part of a buffer, and across buffers") {
+TEST_CASE("read_some takes what has arrived, from a part of a buffer or across buffers") {
   on_stage([](stage& s) -> task<> {
     co_await begin_receiving(s);
     deliver(s, {"abcd", "ef", "ghi"});
@@ -208,7 +207,7 @@ TEST_CASE("read_some takes what has arrived: a part of a buffer, and across buff
     got = co_await some(s, 4);
     CHECK(got == "defg");
     CHECK(s.engine.buffers_free() == 3);
-    // Content with less than it has room for.
+    // Satisfied with fewer bytes than it has room for.
     got = co_await some(s, 100);
     CHECK(got == "hi");
     CHECK(s.engine.buffers_free() == 4);
@@ -239,7 +238,7 @@ TEST_CASE("read_exact takes what has arrived, and receive() lends the rest of th
   });
 }
 
-TEST_CASE("a call waits for the request that is in flight, and starts no other") {
+TEST_CASE("a call waits for the request in flight, and starts no other") {
   for_each_read([](stage& s, const byte_call& call) -> task<> {
     for (int round = 0; round < 3; ++round) {
       const auto fiber = spawn(call.outcome(s, forever));
@@ -256,7 +255,7 @@ TEST_CASE("a call waits for the request that is in flight, and starts no other")
   });
 }
 
-TEST_CASE("read_exact waits for as many arrivals as it needs, and leaves what is too much") {
+TEST_CASE("read_exact waits for as many arrivals as it needs, and leaves the rest") {
   on_stage([](stage& s) -> task<> {
     co_await begin_receiving(s);
     deliver(s, {"ab"});
@@ -335,7 +334,7 @@ TEST_CASE("a read starts its own operation only when no request is in flight") {
   });
 }
 
-TEST_CASE("read_exact takes what has arrived, and asks the system for the rest") {
+TEST_CASE("read_exact takes what has arrived, and requests the rest from the system") {
   on_stage([](stage& s) -> task<> {
     co_await begin_receiving(s);
     deliver(s, {"ab"});
@@ -353,7 +352,7 @@ TEST_CASE("read_exact takes what has arrived, and asks the system for the rest")
   });
 }
 
-TEST_CASE("a read whose request ends without bytes continues with an operation of its own") {
+TEST_CASE("a read whose request ends without bytes continues with its own operation") {
   for (const int error : {ENOBUFS, EAGAIN, EINTR, ECANCELED}) {
     CAPTURE(error);
     for_each_read([error](stage& s, const byte_call& call) -> task<> {
@@ -398,7 +397,7 @@ TEST_CASE("a request that failed while no call waited is started again by the ne
 // The end
 
 TEST_CASE(
-    "the end and errors are reported once, after all bytes, and then the system is asked again") {
+    "errors and the end of the stream are reported once, after all bytes, then requested again") {
   for (const int error : {0, ECONNRESET, ETIMEDOUT, EIO}) {
     CAPTURE(error);
     for_each_read([error](stage& s, const byte_call& call) -> task<> {
@@ -428,7 +427,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("an end that comes while a call waits is reported to it, and not again") {
+TEST_CASE("an end of stream that arrives while a call waits is reported to that call only") {
   for (const int error : {0, ECONNRESET}) {
     CAPTURE(error);
     for_each_read([error](stage& s, const byte_call& call) -> task<> {
@@ -443,7 +442,8 @@ TEST_CASE("an end that comes while a call waits is reported to it, and not again
   }
 }
 
-TEST_CASE("an end in one batch with bytes comes after them, even for a waiting call") {
+TEST_CASE(
+    "an end of stream in one batch with bytes is reported after them, even to a waiting call") {
   for_each_read([](stage& s, const byte_call& call) -> task<> {
     const auto fiber = spawn(call.outcome(s, forever));
     co_await settle();
@@ -457,7 +457,7 @@ TEST_CASE("an end in one batch with bytes comes after them, even for a waiting c
   });
 }
 
-TEST_CASE("read_exact that meets the end keeps the bytes before it, and the count tells how many") {
+TEST_CASE("read_exact keeps the bytes before the end of the stream, and the count tells how many") {
   for (const bool waits : {false, true}) {
     for (const int error : {0, ECONNRESET}) {
       CAPTURE(waits);
@@ -474,7 +474,7 @@ TEST_CASE("read_exact that meets the end keeps the bytes before it, and the coun
         CHECK(words == (error == 0 ? "unexpected end of stream" : "Connection reset by peer"));
         CHECK(text(s.memory, 2) == "ab");
         CHECK(s.stream.bytes_read() == 5);
-        // No cut: nothing else will come.
+        // Not an interruption: no more bytes will come.
         const bool works = co_await works_again(s, byte_calls[1]);
         CHECK(works);
       });
@@ -482,7 +482,8 @@ TEST_CASE("read_exact that meets the end keeps the bytes before it, and the coun
   }
 }
 
-TEST_CASE("read_exact that is filled by the last bytes leaves the end to the next call") {
+TEST_CASE(
+    "read_exact that is filled by the last bytes leaves the end of the stream to the next call") {
   on_stage([](stage& s) -> task<> {
     co_await begin_receiving(s);
     deliver(s, {"ab", "c"});
@@ -498,7 +499,7 @@ TEST_CASE("read_exact that is filled by the last bytes leaves the end to the nex
 
 // A peer that sends faster than it is read
 
-TEST_CASE("when more than four buffers wait the request is cancelled once, and nothing is lost") {
+TEST_CASE("more than four waiting buffers cancel the request once, and nothing is lost") {
   on_wide_stage([](stage& s) -> task<> {
     co_await begin_receiving(s);
     for (const std::string_view one : {"0", "1", "2", "3"}) {
@@ -510,7 +511,7 @@ TEST_CASE("when more than four buffers wait the request is cancelled once, and n
     deliver(s, {"4"});
     co_await settle();
     CHECK(cancellations(s) == 1);
-    // What the kernel delivers before it sees the cancellation.
+    // Bytes that the kernel delivers before it sees the cancellation.
     deliver(s, {"5", "6"});
     co_await settle();
     s.engine.hold_cancellations(false);
@@ -527,7 +528,7 @@ TEST_CASE("when more than four buffers wait the request is cancelled once, and n
   });
 }
 
-TEST_CASE("when few buffers are left a second waiting buffer cancels the request") {
+TEST_CASE("a second waiting buffer cancels the request when few buffers are left") {
   on_wide_stage([](stage& s) -> task<> {
     co_await begin_receiving(s);
     std::vector<std::int32_t> in_use;
@@ -545,7 +546,8 @@ TEST_CASE("when few buffers are left a second waiting buffer cancels the request
 }
 
 TEST_CASE(
-    "after a flood the request is for one buffer, and after a drained answer for many again") {
+    "the next request after a flood is for one buffer, and after an emptied socket for many "
+    "again") {
   on_wide_stage([](stage& s) -> task<> {
     co_await begin_receiving(s);
     CHECK(request(s).multishot);
@@ -574,7 +576,7 @@ TEST_CASE(
   });
 }
 
-TEST_CASE("a call that comes while a flooded request is being cancelled outlives its end") {
+TEST_CASE("a call that begins while a flooded request is being cancelled continues after its end") {
   for (const byte_call& call : byte_calls) {
     if (!is_tcp_read(call)) continue;
     CAPTURE(call.name);
@@ -615,7 +617,7 @@ TEST_CASE("a call that keeps up with its peer never has its request cancelled") 
 
 // Kills and limits
 
-TEST_CASE("a call that is killed or timed out asks its request to end, and ends after it") {
+TEST_CASE("a call that is killed or timed out cancels its request, and ends after it") {
   for (const bool killed : {true, false}) {
     CAPTURE(killed);
     for_each_read([killed](stage& s, const byte_call& call) -> task<> {
@@ -638,7 +640,7 @@ TEST_CASE("a call that is killed or timed out asks its request to end, and ends 
   }
 }
 
-TEST_CASE("a call that is asked to end while bytes arrive has them: success wins") {
+TEST_CASE("a cancelled call delivers bytes that arrive before its end: success wins") {
   for (const bool killed : {true, false}) {
     CAPTURE(killed);
     for_each_read([killed](stage& s, const byte_call& call) -> task<> {
@@ -647,7 +649,7 @@ TEST_CASE("a call that is asked to end while bytes arrive has them: success wins
       co_await settle();
       if (killed) fiber.request_kill();
       co_await sleep(6ms);
-      // One for the call, one that comes behind it.
+      // One kill for the call, one for the next wait.
       deliver(s, {"abc", "def"});
       const std::string words = co_await fiber.get();
       CHECK(words == std::string(call.success) + (killed ? ", then cancelled" : ""));
@@ -676,7 +678,7 @@ TEST_CASE("a call that is killed after its bytes were delivered succeeds") {
     const auto delivered = spawn(call.outcome(s, forever));
     co_await settle();
     deliver(s, {"abc"});
-    co_await sleep(0s);  // the fiber waits for its turn to run
+    co_await sleep(0s);  // the fiber is queued to run
     delivered.request_kill();
     const std::string words = co_await delivered.get();
     CHECK(words == std::string(call.success) + ", then cancelled");
@@ -685,7 +687,9 @@ TEST_CASE("a call that is killed after its bytes were delivered succeeds") {
   });
 }
 
-TEST_CASE("a killed call whose request ends with an error is cancelled, and the next one is told") {
+TEST_CASE(
+    "a killed call whose request ends with an error is cancelled, and the next call reports the "
+    "error") {
   for_each_read([](stage& s, const byte_call& call) -> task<> {
     s.engine.hold_cancellations(true);
     const auto fails = spawn(call.outcome(s, forever));
@@ -720,7 +724,7 @@ TEST_CASE("a killed call whose request fails starts no other") {
   }
 }
 
-TEST_CASE("of a kill and a limit the kill is reported, and two kills are thrown at two calls") {
+TEST_CASE("a kill is reported before a limit, and two kills are thrown at two calls") {
   for_each_read([](stage& s, const byte_call& call) -> task<> {
     s.engine.hold_cancellations(true);
     const auto both = spawn(call.outcome(s, 5ms));
@@ -740,8 +744,8 @@ TEST_CASE("of a kill and a limit the kill is reported, and two kills are thrown 
   });
 }
 
-TEST_CASE("a killed reader makes room for the next one before its request has ended") {
-  // The second one waits for the same request, which ends without bytes: it makes another.
+TEST_CASE("a new read may begin before the request of a killed one has ended") {
+  // The second call waits for the same request, which ends without bytes, so it makes another.
   for_each_read([](stage& s, const byte_call& call) -> task<> {
     s.engine.hold_cancellations(true);
     const auto fiber = spawn(call.outcome(s, forever));
@@ -807,7 +811,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("a stream whose read was cut short gives back what arrives when it is closed") {
+TEST_CASE("a stream with an interrupted read_exact returns later arrivals when it is closed") {
   on_stage([](stage& s) -> task<> {
     co_await begin_receiving(s);
     deliver(s, {"ab"});
@@ -825,7 +829,7 @@ TEST_CASE("a stream whose read was cut short gives back what arrives when it is 
   });
 }
 
-TEST_CASE("a call with a limit that has passed takes what has arrived") {
+TEST_CASE("a call whose limit has passed takes what has arrived") {
   for_each_read([](stage& s, const byte_call& call) -> task<> {
     const time_limit long_ago = time_limit::at(1);
     deliver(s, {"abc", "def"});
@@ -844,7 +848,7 @@ TEST_CASE("a call with a limit that has passed takes what has arrived") {
   });
 }
 
-TEST_CASE("a limit of a call that was served from arrivals disarms itself") {
+TEST_CASE("a call that was served from arrivals disarms its limit") {
   for_each_read([](stage& s, const byte_call& call) -> task<> {
     const auto fiber = spawn(call.outcome(s, 5ms));
     co_await settle();
@@ -862,7 +866,8 @@ TEST_CASE("a limit of a call that was served from arrivals disarms itself") {
 
 // Closing
 
-TEST_CASE("close gives back what has arrived, and the number after the request has ended") {
+TEST_CASE(
+    "close returns arrived buffers at once, and frees the number after the request has ended") {
   for (const bool destroyed : {false, true}) {
     CAPTURE(destroyed);
     on_stage([=](stage& s) -> task<> {
@@ -886,7 +891,7 @@ TEST_CASE("close gives back what has arrived, and the number after the request h
       CHECK(s.engine.closes(stream_fd) == 0);
       if (!destroyed) CHECK_FALSE(closing.done());
 
-      // No call gets what comes in now.
+      // No call gets the bytes that arrive now.
       deliver(s, {"i", "j"});
       co_await settle();
       CHECK(s.engine.buffers_free() == 4);
@@ -924,7 +929,7 @@ TEST_CASE("a request that ends by itself after the close closes the number") {
   }
 }
 
-TEST_CASE("a stream whose request has ended is closed at once, with what has arrived") {
+TEST_CASE("a stream whose request has ended is closed at once, and returns its arrived buffers") {
   on_stage([](stage& s) -> task<> {
     co_await begin_receiving(s);
     deliver(s, {"ab"});
@@ -1006,7 +1011,7 @@ TEST_CASE(
   });
 }
 
-TEST_CASE("an end that no call has taken is not reported after the close") {
+TEST_CASE("an end of stream that no call has taken is not reported after the close") {
   for_each_read([](stage& s, const byte_call& call) -> task<> {
     deliver(s, {"abc"});
     s.engine.complete(request(s), -ECONNRESET);
@@ -1045,12 +1050,12 @@ TEST_CASE("a write in flight and the request both end before the number is close
 
 // Beyond the run
 
-TEST_CASE("a stream that outlives its run gives back what has arrived, and ends its request") {
+TEST_CASE("a stream that outlives its run returns its arrived buffers, and ends its request") {
   for (const bool request_lives : {true, false}) {
     CAPTURE(request_lives);
     tcp_stream left;
     scripted_engine engine;
-    // A real one: after the run nothing closes it in play.
+    // A real descriptor: after the run no scripted engine closes it.
     unique_fd number(::open("/dev/null", O_RDONLY | O_CLOEXEC));
     const int fd = number.get();
     const auto body = [&]() -> task<> {
@@ -1062,7 +1067,7 @@ TEST_CASE("a stream that outlives its run gives back what has arrived, and ends 
       co_await settle();
       const std::string got = co_await some(s, 1);
       CHECK(got == "a");
-      if (request_lives) deliver(s, {"def"});  // comes when the run is over
+      if (request_lives) deliver(s, {"def"});  // arrives when the run is over
       left = std::move(s.stream);
     };
     detail::run_on(engine, body(), {}, std::source_location::current());
@@ -1099,7 +1104,7 @@ TEST_CASE("a second read while one waits for arrivals aborts and says so") {
 
 // Deadlocks
 
-TEST_CASE("a request that no call waits for does not hide a deadlock") {
+TEST_CASE("a request without a waiting call does not hide a deadlock") {
   CHECK(ends_in_deadlock([](stage& s) -> task<> {
     co_await begin_receiving(s);
     deliver(s, {"abc"});
@@ -1108,7 +1113,7 @@ TEST_CASE("a request that no call waits for does not hide a deadlock") {
   }));
 }
 
-TEST_CASE("a wait for arrivals is no deadlock, and leaves no trace when it has ended") {
+TEST_CASE("a wait for arrivals does not count as a deadlock, and leaves no external wait behind") {
   for (const byte_call& call : byte_calls) {
     if (!is_tcp_read(call)) continue;
     CAPTURE(call.name);
@@ -1131,7 +1136,7 @@ TEST_CASE("a wait for arrivals is no deadlock, and leaves no trace when it has e
   }
 }
 
-TEST_CASE("a close that waits for the request is no deadlock, and leaves no trace") {
+TEST_CASE("a close that waits for the request does not count as a deadlock, and leaves no trace") {
   CHECK(ends_in_deadlock([](stage& s) -> task<> {
     co_await begin_receiving(s);
     s.engine.hold_cancellations(true);
@@ -1152,7 +1157,7 @@ TEST_CASE("a close that waits for the request is no deadlock, and leaves no trac
 
 namespace {
 
-// A call of a random kind and size, and the reader's place in the stream.
+// A call of random kind and size, and the reader's position in the stream.
 struct random_reader {
   enum class kind : std::uint8_t { receive, read_some, read_exact };
 
@@ -1183,16 +1188,16 @@ struct random_reader {
     }
   }
   fiber<> begin() {
-    // Mostly receive(): its request is what this is about.
+    // Mostly receive(), because its request is under test.
     last = random.once_in(2) ? kind::receive : static_cast<kind>(random.below(3));
-    // A read_exact that is cut short would be the end.
+    // A read_exact that is interrupted would make the stream unusable.
     const time_limit timeout =
         last != kind::read_exact && random.once_in(4) ? time_limit(1ms) : forever;
     return spawn(call(timeout));
   }
 };
 
-// Lets the engine deliver the next bytes to whatever is in flight.
+// Makes the engine deliver the next bytes to the operation in flight.
 void deliver_some(stage& s, random_numbers& random, std::uint64_t& sent) {
   const bool through_request = has_request(s);
   if (!through_request && !s.engine.is_waiting(opcode::recv)) return;
@@ -1231,7 +1236,7 @@ task<> random_steps(stage& s, random_numbers& random, random_reader& reader, std
 
 }  // namespace
 
-TEST_CASE("in any order of arrivals, calls, kills and ends, no byte is lost or duplicated") {
+TEST_CASE("random orders of arrivals, calls, kills and ends lose and duplicate no byte") {
   for (std::uint64_t seed = 1; seed <= 100; ++seed) {
     CAPTURE(seed);
     on_wide_stage([seed](stage& s) -> task<> {
@@ -1240,7 +1245,7 @@ TEST_CASE("in any order of arrivals, calls, kills and ends, no byte is lost or d
       std::uint64_t sent = 0;
       co_await random_steps(s, random, reader, sent);
       co_await settle();
-      // What is left has arrived, or has been lost.
+      // The rest has arrived, or has been lost.
       while (reader.place < sent && reader.right) {
         const auto rest = co_await as_result(s.stream.receive(0s));
         if (!rest) break;
@@ -1265,7 +1270,7 @@ options with_eight_buffers() {
   return settings;
 }
 
-// What is in flight is a request of `to` without a caller.
+// The request in flight belongs to `to` and has no caller.
 task<> begin_receiving_really(tcp_stream& from, tcp_stream& to) {
   co_await from.write_all("1st");
   const buffer first = co_await to.receive();
@@ -1294,7 +1299,7 @@ task<std::string> read_all(tcp_stream& from, std::size_t size, bool mixed) {
   co_return got;
 }
 
-// A fiber that writes `size` bytes by their place, then shuts down.
+// A fiber that writes `size` bytes that follow from their position, then shuts down.
 task<> write_bulk(tcp_stream& to, std::size_t size) {
   constexpr std::size_t step = 200'000;
   for (std::size_t place = 0; place < size; place += step) {
@@ -1330,7 +1335,7 @@ TEST_CASE("200 small messages that arrived before any read are read in order") {
   }
 }
 
-TEST_CASE("32 MiB pass through eight buffers byte by byte as they were sent, then the end") {
+TEST_CASE("32 MiB pass through eight buffers byte for byte, followed by the end of the stream") {
   const auto body = []() -> task<> {
     constexpr std::size_t size = 32 * 1024 * 1024;
     auto [near, far] = co_await connected_pair();
@@ -1352,7 +1357,7 @@ TEST_CASE("32 MiB pass through eight buffers byte by byte as they were sent, the
   on_one_scheduler(body, with_eight_buffers());
 }
 
-TEST_CASE("streams that are closed or destroyed with a request in flight give their number back") {
+TEST_CASE("streams that are closed or destroyed with a request in flight free their number") {
   const auto body = []() -> task<> {
     auto listener = tcp_listener::bind("127.0.0.1:0");
     const std::uint32_t free_before = current_scheduler().engine().buffers_free();
@@ -1374,7 +1379,8 @@ TEST_CASE("streams that are closed or destroyed with a request in flight give th
   on_one_scheduler(body);
 }
 
-TEST_CASE("a stream with a request and arrivals outlives its run, and is closed when it goes") {
+TEST_CASE(
+    "a stream with a request and arrivals may outlive its run, and closes when it is destroyed") {
   tcp_stream left;
   unique_fd raw;
   const auto body = [&]() -> task<> {

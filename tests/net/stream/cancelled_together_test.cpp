@@ -1,9 +1,9 @@
-// Fibers that are cancelled together with their peers: whether the end of the peer or the
-// cancellation comes first depends on the engine, so a call that has taken nothing tells of the
-// cancellation, on all engines; what the system tells only once is kept for the next call.
+// Fibers that are cancelled together with their peers. The engine decides whether the end of the
+// peer or the cancellation comes first, so on all engines a call that has taken nothing reports the
+// cancellation; what the system reports only once is kept for the next call.
 //
 // Method: on a scripted engine the answer comes after the cancellation; on the real one all fibers
-// of both ends are killed in one go, those that own the peers first.
+// of both ends are killed together, the owners of the peers first.
 #include <ringlet/poll_fd.hpp>
 #include <ringlet/reader.hpp>
 #include <ringlet/tcp_listener.hpp>
@@ -43,7 +43,7 @@ task<std::string> outcome_of_line(reader& in) {
 
 TEST_SUITE_BEGIN("cancelled together");
 
-TEST_CASE("a call whose end or error comes after its fiber was killed is cancelled") {
+TEST_CASE("a call is cancelled when its fiber was killed before the end or error came") {
   for (const byte_call& call : byte_calls) {
     for (const int answer : {0, -ECONNRESET, -EPIPE}) {
       CAPTURE(call.name);
@@ -62,7 +62,7 @@ TEST_CASE("a call whose end or error comes after its fiber was killed is cancell
   }
 }
 
-TEST_CASE("a call whose limit had passed is told of the end or the error") {
+TEST_CASE("a call whose limit had passed reports the end of the stream or the error") {
   for (const byte_call& call : byte_calls) {
     CAPTURE(call.name);
     on_stage([&](stage& s) -> task<> {
@@ -98,7 +98,7 @@ TEST_CASE("an error that a cancelled read has not reported is reported by the ne
   }
 }
 
-TEST_CASE("a compound call that had begun when it was cancelled leaves its direction unusable") {
+TEST_CASE("a compound call that is cancelled after it has begun makes its direction unusable") {
   for (const byte_call& call : byte_calls) {
     if (call.name.find("exact") == call.name.npos && call.is_read()) continue;
     CAPTURE(call.name);
@@ -140,7 +140,7 @@ TEST_CASE("a reader that is cancelled as the stream ends or fails loses neither"
   }
 }
 
-TEST_CASE("a poll takes nothing: after a kill it is cancelled, whatever it has found") {
+TEST_CASE("a killed poll is cancelled, whatever it has found") {
   for (const int answer : {POLLIN, POLLIN | POLLHUP, -EBADF}) {
     CAPTURE(answer);
     on_stage([answer](stage& s) -> task<> {
@@ -225,7 +225,7 @@ TEST_CASE("fibers that are killed together with the owners of their peers are ca
   });
 }
 
-TEST_CASE("a fiber that accepts and is killed as its listener goes is cancelled") {
+TEST_CASE("a fiber that accepts is cancelled when it is killed together with its listener") {
   on_schedulers([]() -> task<> {
     auto listener = std::make_shared<tcp_listener>(tcp_listener::bind("127.0.0.1:0"));
     const auto accepting =

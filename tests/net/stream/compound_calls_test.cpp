@@ -1,6 +1,5 @@
-// What read_exact() and write_all() promise: all bytes in as many steps as it takes, and when they
-// are cut short in the middle, that their direction is closed to further calls and the count tells
-// how far they came.
+// read_exact() and write_all(): all bytes in as many steps as needed; when they are interrupted
+// midway, their direction is closed to further calls and the count tells how far they came.
 //
 // Method: as in stream_waits_test.cpp, on a scripted engine.
 #include <ringlet/extend/stream_waits.hpp>
@@ -43,7 +42,7 @@ std::uint64_t count_of(const stage& s, const byte_call& call) {
   return call.is_read() ? s.stream.bytes_read() : s.stream.bytes_written();
 }
 
-// Whether calls in that direction are refused from now on, and those in the other one work.
+// Whether calls in that direction are refused from now on, and those in the other direction work.
 task<> check_partial_transfer(stage& s, const byte_call& cut) {
   for (const byte_call& call : byte_calls) {
     if (call.on_tcp() != cut.on_tcp()) continue;
@@ -89,7 +88,7 @@ TEST_CASE("bytes that arrive or leave one at a time add up") {
   });
 }
 
-TEST_CASE("a call that is killed midway cuts its direction short, and counts how far it came") {
+TEST_CASE("a call that is killed midway makes its direction unusable, and counts how far it came") {
   for_each_compound_call([](stage& s, const byte_call& call) -> task<> {
     const auto fiber = co_await begun(s, call, forever);
     fiber.request_kill();
@@ -100,7 +99,7 @@ TEST_CASE("a call that is killed midway cuts its direction short, and counts how
   });
 }
 
-TEST_CASE("a limit that passes midway cuts short, too") {
+TEST_CASE("a call whose limit passes midway makes its direction unusable, too") {
   for_each_compound_call([](stage& s, const byte_call& call) -> task<> {
     const auto fiber = co_await begun(s, call, 5ms);
     co_await sleep(6ms);
@@ -111,7 +110,7 @@ TEST_CASE("a limit that passes midway cuts short, too") {
   });
 }
 
-TEST_CASE("a first step that succeeds in part after the kill is a cut") {
+TEST_CASE("a kill interrupts a call whose first step then succeeds in part") {
   for_each_compound_call([](stage& s, const byte_call& call) -> task<> {
     s.engine.hold_cancellations(true);
     const auto fiber = spawn(call.outcome(s, forever));
@@ -128,7 +127,7 @@ TEST_CASE("a first step that succeeds in part after the kill is a cut") {
   });
 }
 
-TEST_CASE("a last step that succeeds after the kill completes the call") {
+TEST_CASE("a killed call completes when its last step succeeds") {
   for_each_compound_call([](stage& s, const byte_call& call) -> task<> {
     const auto fiber = co_await begun(s, call, forever);
     s.engine.hold_cancellations(true);
@@ -143,7 +142,7 @@ TEST_CASE("a last step that succeeds after the kill completes the call") {
   });
 }
 
-TEST_CASE("a step that asks to be tried again after the kill is a cut") {
+TEST_CASE("a kill interrupts a call whose step asks for a retry") {
   for_each_compound_call([](stage& s, const byte_call& call) -> task<> {
     const auto fiber = co_await begun(s, call, forever);
     s.engine.hold_cancellations(true);
@@ -157,7 +156,7 @@ TEST_CASE("a step that asks to be tried again after the kill is a cut") {
   });
 }
 
-TEST_CASE("a call in which no byte has moved cuts nothing short") {
+TEST_CASE("an interrupted call that has moved no byte leaves its direction usable") {
   for_each_compound_call([](stage& s, const byte_call& call) -> task<> {
     const auto fiber = spawn(call.outcome(s, 5ms));
     co_await settle();
@@ -173,7 +172,7 @@ TEST_CASE("a call in which no byte has moved cuts nothing short") {
   });
 }
 
-TEST_CASE("the limit is for the whole call, not for each of its steps") {
+TEST_CASE("the limit covers the whole call, not each of its steps") {
   for_each_compound_call([](stage& s, const byte_call& call) -> task<> {
     const steady_ns start = s.engine.now();
     const auto fiber = spawn(call.outcome(s, 10ms));
@@ -187,7 +186,7 @@ TEST_CASE("the limit is for the whole call, not for each of its steps") {
   });
 }
 
-TEST_CASE("an error midway comes out, and is no cut") {
+TEST_CASE("an error midway is returned and leaves the direction usable") {
   for_each_compound_call([](stage& s, const byte_call& call) -> task<> {
     const auto fiber = co_await begun(s, call, forever);
     call.fail(s, ECONNRESET);
@@ -200,7 +199,7 @@ TEST_CASE("an error midway comes out, and is no cut") {
   });
 }
 
-TEST_CASE("a stream that is closed midway through a call ends it with closed") {
+TEST_CASE("a call ends with closed when its stream is closed midway") {
   for_each_compound_call([](stage& s, const byte_call& call) -> task<> {
     if (!call.on_tcp()) co_return;
     const auto fiber = co_await begun(s, call, forever);
@@ -212,7 +211,7 @@ TEST_CASE("a stream that is closed midway through a call ends it with closed") {
   });
 }
 
-TEST_CASE("a stream that is destroyed between two steps ends the call with closed") {
+TEST_CASE("a call ends with closed when its stream is destroyed between two steps") {
   for_each_compound_call([](stage& s, const byte_call& call) -> task<> {
     if (!call.on_tcp()) co_return;
     const auto fiber = spawn(call.outcome(s, forever));
@@ -225,7 +224,7 @@ TEST_CASE("a stream that is destroyed between two steps ends the call with close
   });
 }
 
-TEST_CASE("reading or writing nothing is done at once, even on a closed stream") {
+TEST_CASE("reading or writing zero bytes completes at once, even on a closed stream") {
   on_stage([](stage& s) -> task<> {
     const auto check = [&]() -> task<> {
       std::string words = co_await outcome_of([&] { return s.stream.read_exact({}); });
@@ -250,7 +249,7 @@ TEST_CASE("reading or writing nothing is done at once, even on a closed stream")
   });
 }
 
-TEST_CASE("a loop that writes nothing lets other fibers run") {
+TEST_CASE("a loop that writes zero bytes lets other fibers run") {
   on_stage([](stage& s) -> task<> {
     bool other_ran = false;
     const auto other = [&]() -> task<> {
@@ -266,7 +265,7 @@ TEST_CASE("a loop that writes nothing lets other fibers run") {
 
 // read_exact
 
-TEST_CASE("a stream that ends early ends read_exact, which keeps the bytes before the end") {
+TEST_CASE("read_exact keeps the bytes before an early end of the stream") {
   for (const byte_call& call : byte_calls) {
     if (!is_compound(call) || !call.is_read()) continue;
     CAPTURE(call.name);
@@ -300,7 +299,7 @@ TEST_CASE("the end of the stream is a value for all other reads, every time") {
 
 // write_all
 
-TEST_CASE("a descriptor that takes nothing does not hold write_all forever") {
+TEST_CASE("a descriptor that accepts no bytes does not hold write_all forever") {
   for (const byte_call& call : byte_calls) {
     if (call.is_read()) continue;
     CAPTURE(call.name);
@@ -331,7 +330,7 @@ TEST_CASE("write_all continues where the last step stopped, and sends at most 25
   });
 }
 
-TEST_CASE("parts are sent in order, at most IOV_MAX at once, and no empty one") {
+TEST_CASE("write_all sends parts in order, at most IOV_MAX at once, and no empty one") {
   on_stage([](stage& s) -> task<> {
     const std::string all = pattern(10'000);
     std::vector<std::span<const std::byte>> parts;
@@ -362,7 +361,7 @@ TEST_CASE("parts are sent in order, at most IOV_MAX at once, and no empty one") 
   });
 }
 
-TEST_CASE("the list of parts is copied: only the bytes must stay alive") {
+TEST_CASE("write_all copies the list of parts: only the bytes must stay alive") {
   on_stage([](stage& s) -> task<> {
     std::vector<std::span<const std::byte>> parts{bytes("ab"), bytes("c")};
     const auto writing = [&]() -> task<> {

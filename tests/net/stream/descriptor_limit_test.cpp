@@ -1,4 +1,4 @@
-// What raise_descriptor_limit() promises, in child processes, since a limit cannot be taken back.
+// raise_descriptor_limit(), in child processes, because a limit cannot be restored.
 #include <ringlet/descriptor_limit.hpp>
 #include <ringlet/extend/assert.hpp>
 
@@ -27,7 +27,7 @@ TEST_CASE("raising the descriptor limit sets the soft limit to the hard one, and
   const child_end end = run_in_child([] {
     const rlimit low{64, 128};
     RINGLET_ASSERT(::setrlimit(RLIMIT_NOFILE, &low) == 0, "the limit cannot be lowered");
-    RINGLET_ASSERT(raise_descriptor_limit() == 128, "the new limit was not told");
+    RINGLET_ASSERT(raise_descriptor_limit() == 128, "the new limit was not returned");
     RINGLET_ASSERT(limits().rlim_cur == 128, "the soft limit was not raised");
     RINGLET_ASSERT(limits().rlim_max == 128, "the hard limit was changed");
     RINGLET_ASSERT(raise_descriptor_limit() == 128, "twice is not the same as once");
@@ -36,11 +36,11 @@ TEST_CASE("raising the descriptor limit sets the soft limit to the hard one, and
   CHECK(end.errors == "");
 }
 
-TEST_CASE("only the call raises the descriptor limit") {
+TEST_CASE("only raise_descriptor_limit() raises the descriptor limit") {
   const rlimit before = limits();
   const child_end end = run_in_child([&] {
     RINGLET_ASSERT(limits().rlim_cur == before.rlim_cur, "a child has other limits");
-    RINGLET_ASSERT(raise_descriptor_limit() == before.rlim_max, "the hard limit was not told");
+    RINGLET_ASSERT(raise_descriptor_limit() == before.rlim_max, "the hard limit was not returned");
   });
   CHECK(end.status == 0);
   CHECK(limits().rlim_cur == before.rlim_cur);

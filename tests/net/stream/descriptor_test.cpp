@@ -1,5 +1,5 @@
-// What closing and destroying a stream promise in every phase of the calls on it: the calls end
-// with errc::closed, and the number is closed once, after the last of them.
+// Closing and destroying a stream in every phase of the calls on it: the calls end with
+// errc::closed, and the number is closed once, after the last of them.
 //
 // Method: as in stream_waits_test.cpp, on a scripted engine; the cases at the end use real
 // descriptors.
@@ -45,7 +45,7 @@ task<std::string> outcome_of_close(stage& s) {
   return outcome_of([&s] { return s.stream.close(); });
 }
 
-// Where the log says that this was asked for; npos when it does not.
+// The position of that request in the log; npos when it is missing.
 std::size_t place_in_log(const scripted_engine& engine, request_record::kind what, opcode code) {
   for (std::size_t i = 0; i < engine.log().size(); ++i) {
     if (engine.log()[i].what == what && engine.log()[i].code == code) return i;
@@ -77,7 +77,7 @@ TEST_CASE("an idle stream is shut down, then closed, at once") {
   });
 }
 
-TEST_CASE("closing twice closes once") {
+TEST_CASE("closing a stream twice closes its number once") {
   on_stage([](stage& s) -> task<> {
     co_await s.stream.close();
     const std::string words = co_await outcome_of_close(s);
@@ -102,14 +102,14 @@ TEST_CASE("closing a stream that was never open or was moved from does nothing")
 }
 
 // rows: W32 HB-10
-TEST_CASE("a call in flight ends with closed, and only then is the number given back") {
+TEST_CASE("a call in flight ends with closed, and only then is the number freed") {
   for_each_tcp_call([](stage& s, const byte_call& call) -> task<> {
     s.engine.hold_cancellations(true);
     const auto fiber = spawn(call.outcome(s, forever));
     co_await settle();
     const auto closing = spawn(outcome_of_close(s));
     co_await settle();
-    // The peer is told at once, but the number stays ours.
+    // The peer sees the close at once, but the number stays ours.
     CHECK(s.engine.called(opcode::shutdown, stream_fd) == 1);
     CHECK(s.engine.cancelled(call.code) == 1);
     CHECK(s.engine.closes(stream_fd) == 0);
@@ -140,9 +140,9 @@ TEST_CASE("a read and a write in flight both end with closed") {
   });
 }
 
-TEST_CASE("a call ended by our own shutdown reports closed, and not the peer's end") {
+TEST_CASE("a call that our own shutdown ended reports closed, not the peer's end of stream") {
   // shutdown(2) comes before the cancellation: the system may answer the operation with the end of
-  // the stream, or a broken pipe, first.
+  // the stream or a broken pipe first.
   for_each_tcp_call([](stage& s, const byte_call& call) -> task<> {
     s.engine.hold_cancellations(true);
     const auto fiber = spawn(call.outcome(s, forever));
@@ -157,7 +157,7 @@ TEST_CASE("a call ended by our own shutdown reports closed, and not the peer's e
   });
 }
 
-TEST_CASE("a call that had timed out or was killed says so, although the stream is closed then") {
+TEST_CASE("a call that timed out or was killed before the close reports that, not closed") {
   for (const bool killed : {true, false}) {
     for_each_tcp_call([killed](stage& s, const byte_call& call) -> task<> {
       s.engine.hold_cancellations(true);
@@ -188,7 +188,7 @@ TEST_CASE("a call that had succeeded when the stream was closed succeeds") {
     const auto delivered = spawn(call.outcome(s, forever));
     co_await settle();
     call.complete(s);
-    co_await sleep(0s);  // the fiber waits for its turn to run
+    co_await sleep(0s);  // the fiber is queued to run
     co_await s.stream.close();
     CHECK(s.engine.closes(stream_fd) == 1);
     const std::string words = co_await delivered.get();
@@ -196,19 +196,19 @@ TEST_CASE("a call that had succeeded when the stream was closed succeeds") {
   });
 }
 
-TEST_CASE("the peer's end that came before the close is reported as such") {
+TEST_CASE("the peer's end of stream that came before the close is reported as such") {
   on_stage([](stage& s) -> task<> {
     const auto reading = spawn(outcome_of_read_some(s, forever));
     co_await settle();
     s.engine.complete(s.engine.oldest(opcode::recv), 0);
-    co_await sleep(0s);  // delivered; the fiber waits for its turn to run
+    co_await sleep(0s);  // delivered; the fiber is queued to run
     co_await s.stream.close();
     const std::string words = co_await reading.get();
     CHECK(words == "0 bytes");
   });
 }
 
-TEST_CASE("calls on a closed stream fail with closed, and start nothing") {
+TEST_CASE("calls on a closed stream fail with closed, and start no operation") {
   for_each_tcp_call([](stage& s, const byte_call& call) -> task<> {
     co_await s.stream.close();
     const std::string words = co_await call.outcome(s, forever);
@@ -220,8 +220,7 @@ TEST_CASE("calls on a closed stream fail with closed, and start nothing") {
   });
 }
 
-TEST_CASE(
-    "destroying a stream ends a call in flight with closed, and closes the number afterwards") {
+TEST_CASE("destroying a stream ends a call in flight with closed, and then closes the number") {
   for_each_tcp_call([](stage& s, const byte_call& call) -> task<> {
     s.engine.hold_cancellations(true);
     const auto fiber = spawn(call.outcome(s, forever));
@@ -238,7 +237,7 @@ TEST_CASE(
   });
 }
 
-TEST_CASE("destroying a stream whose call has succeeded takes nothing from the call") {
+TEST_CASE("destroying a stream does not affect a call that has succeeded") {
   for_each_tcp_call([](stage& s, const byte_call& call) -> task<> {
     const auto fiber = spawn(call.outcome(s, forever));
     co_await settle();
@@ -291,7 +290,7 @@ TEST_CASE("a killed fiber begins no close, and a close that has begun is complet
   });
 }
 
-TEST_CASE("a moved stream keeps the call that is in flight on it") {
+TEST_CASE("a moved stream keeps its call in flight") {
   for_each_tcp_call([](stage& s, const byte_call& call) -> task<> {
     const auto fiber = spawn(call.outcome(s, forever));
     co_await settle();
@@ -305,9 +304,9 @@ TEST_CASE("a moved stream keeps the call that is in flight on it") {
   });
 }
 
-TEST_CASE("a loop over refused calls lets other fibers run, and may lose its stream then") {
-  // After 128 waits that need not suspend a fiber yields; here another fiber destroys the stream
-  // then.
+TEST_CASE("a loop over refused calls lets other fibers run, which may destroy its stream") {
+  // A fiber yields after 128 waits that need not suspend; here another fiber then destroys the
+  // stream.
   for_each_tcp_call([](stage& s, const byte_call& call) -> task<> {
     co_await s.stream.close();
     bool others_ran = false;
@@ -333,7 +332,7 @@ TEST_CASE("a loop over refused calls lets other fibers run, and may lose its str
   });
 }
 
-// What belongs to others
+// Descriptors with other owners
 
 TEST_CASE("a borrowed descriptor is neither shut down nor closed") {
   for (const byte_call& call : byte_calls) {
@@ -382,9 +381,9 @@ TEST_CASE("a released number is not closed") {
   });
 }
 
-// After the end, and elsewhere
+// After the run, and outside of it
 
-TEST_CASE("a stream may outlive its scheduler, and is closed when it is destroyed") {
+TEST_CASE("a stream may outlive its scheduler, and closes when it is destroyed") {
   tcp_stream left;
   unique_fd raw;
   const auto body = [&]() -> task<> {
@@ -485,7 +484,7 @@ TEST_CASE("using a stream without a connection aborts and says so") {
   }));
 }
 
-TEST_CASE("making a stream outside of run aborts and says so") {
+TEST_CASE("creating a stream outside of run aborts and says so") {
   CHECK(aborts_with("a call that needs a scheduler was made outside of run()",
                     [] { const tcp_stream made(unique_fd(1)); }));
 }

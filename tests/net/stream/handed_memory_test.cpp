@@ -1,5 +1,5 @@
-// Memory that a read or write hands to the kernel, which AddressSanitizer does not see use it: the
-// program ends where the call begins if that memory may not be used.
+// Memory that a read or write passes to the kernel, whose accesses AddressSanitizer does not see:
+// the program aborts where the call begins if that memory may not be used.
 //
 // Method: blocks that were freed before the co_await, in a child process on each real engine; and
 // on the scripted engine a block that is freed between two requests of one call.
@@ -31,8 +31,8 @@ namespace {
 
 constexpr std::size_t block_size = 64;
 
-// The bytes of a block that is freed already. Its address goes through a volatile number, or g++
-// sees what it is, and refuses to compile.
+// The bytes of a freed block. Its address goes through a volatile number, or g++ would detect the
+// use and refuse to compile.
 std::span<std::byte> freed_block() {
   auto block = std::make_unique<std::byte[]>(block_size);
   const volatile auto address = reinterpret_cast<std::uintptr_t>(block.get());
@@ -51,7 +51,7 @@ bool names_rule_and_place(const child_end& end) {
   return false;
 }
 
-// Whether that call on a connected stream and a standard stream ends the program, on each engine.
+// Whether that call on a connected stream and a standard stream aborts the program, on each engine.
 template <class F>
 void check_refused(F call) {
   for_each_kernel_engine([&](const engine_maker& make) {
@@ -73,7 +73,7 @@ void check_refused(F call) {
 
 TEST_SUITE_BEGIN("handed memory" * doctest::skip(!sees_poison));
 
-TEST_CASE("a freed block that is written aborts where write_all is awaited") {
+TEST_CASE("writing from a freed block aborts where write_all is awaited") {
   check_refused([](tcp_stream& stream, standard_stream&) -> task<> {
     const auto gone = freed_block();
     co_await stream.write_all(gone);
@@ -87,21 +87,21 @@ TEST_CASE("one freed part of several aborts where write_all is awaited") {
   });
 }
 
-TEST_CASE("a freed block that is to be filled aborts where read_some is awaited") {
+TEST_CASE("reading into a freed block aborts where read_some is awaited") {
   check_refused([](tcp_stream& stream, standard_stream&) -> task<> {
     const auto gone = freed_block();
     co_await stream.read_some(gone);
   });
 }
 
-TEST_CASE("a freed block that is to be filled aborts where read_exact is awaited") {
+TEST_CASE("reading into a freed block aborts where read_exact is awaited") {
   check_refused([](tcp_stream& stream, standard_stream&) -> task<> {
     const auto gone = freed_block();
     co_await stream.read_exact(gone);
   });
 }
 
-TEST_CASE("a freed block aborts on standard streams, too") {
+TEST_CASE("using a freed block aborts on standard streams, too") {
   check_refused([](tcp_stream&, standard_stream& file) -> task<> {
     const auto gone = freed_block();
     co_await file.write_all(gone);
@@ -112,7 +112,7 @@ TEST_CASE("a freed block aborts on standard streams, too") {
   });
 }
 
-TEST_CASE("memory that another read is filling aborts where it is handed over again") {
+TEST_CASE("memory that another read is filling aborts the call that uses it again") {
   check_refused([](tcp_stream& stream, standard_stream& file) -> task<> {
     static std::array<std::byte, block_size> memory;
     const auto first = spawn([](tcp_stream& from) -> task<> { co_await from.read_exact(memory); },
@@ -122,7 +122,7 @@ TEST_CASE("memory that another read is filling aborts where it is handed over ag
   });
 }
 
-TEST_CASE("a block that is freed between two requests of one call aborts, and names its fiber") {
+TEST_CASE("a block that is freed between two requests of one call aborts and names the fiber") {
   CHECK(names_rule_and_place(run_in_child([] {
     on_stage([](stage& s) -> task<> {
       auto block = std::make_unique<std::array<std::byte, block_size>>();

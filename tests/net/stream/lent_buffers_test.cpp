@@ -1,8 +1,8 @@
-// What receive() promises about the memory that it lends: running dry is normal, it never fails and
-// never spins, and a lease may outlive the stream and the run.
+// The memory that receive() lends: running out of buffers is normal, a receive neither fails nor
+// spins then, and a lease may outlive the stream and the run.
 //
-// Method: a scripted engine for the phases, with one buffer of 64 bytes; then the real one with
-// two buffers and 500 connections that all talk.
+// Method: a scripted engine for the phases, with one buffer of 64 bytes; then the real one with two
+// buffers and 500 connections that are all active.
 #include <ringlet/as_result.hpp>
 #include <ringlet/joinall.hpp>
 
@@ -61,7 +61,7 @@ options with_two_buffers() {
 
 TEST_SUITE_BEGIN("lent buffers");
 
-TEST_CASE("when all buffers are out, a receive gets what has arrived in memory of its own") {
+TEST_CASE("a receive gets what has arrived in its own memory when all buffers are out") {
   with_one_buffer([](stage& s) -> task<> {
     const buffer only = co_await the_only_buffer(s);
     CHECK(s.engine.buffers_free() == 0);
@@ -76,7 +76,7 @@ TEST_CASE("when all buffers are out, a receive gets what has arrived in memory o
   });
 }
 
-TEST_CASE("when all buffers are out and nothing has arrived, the request waits without one") {
+TEST_CASE("a request waits without a buffer when all are out and nothing has arrived") {
   with_one_buffer([](stage& s) -> task<> {
     buffer only = co_await the_only_buffer(s);
     const auto fiber = spawn(outcome_of_receive(s, forever));
@@ -95,7 +95,7 @@ TEST_CASE("when all buffers are out and nothing has arrived, the request waits w
   });
 }
 
-TEST_CASE("the end of the stream and errors are reported although all buffers are out") {
+TEST_CASE("errors and the end of the stream are reported although all buffers are out") {
   for (const int error : {0, ECONNRESET, ETIMEDOUT}) {
     with_one_buffer([error](stage& s) -> task<> {
       const buffer only = co_await the_only_buffer(s);
@@ -134,14 +134,14 @@ TEST_CASE("a stream that is closed while all buffers are out ends its receive wi
     co_await settle();
     const auto closing = spawn(outcome_of([&s] { return s.stream.close(); }));
     co_await settle();
-    s.engine.answer(opcode::receive_now, 0);  // what our own shutdown looks like
+    s.engine.answer(opcode::receive_now, 0);  // the effect of our own shutdown
     s.engine.complete(s.engine.oldest(opcode::receive), -ENOBUFS);
     const std::string words = co_await fiber.get();
     CHECK(words == "closed on this side");
   });
 }
 
-TEST_CASE("a buffer goes back when it is reset, assigned to or destroyed, and only once") {
+TEST_CASE("a buffer returns when it is reset, assigned to or destroyed, and only once") {
   with_one_buffer([](stage& s) -> task<> {
     buffer lent = co_await the_only_buffer(s);
     buffer moved = std::move(lent);
@@ -160,7 +160,7 @@ TEST_CASE("a buffer goes back when it is reset, assigned to or destroyed, and on
   });
 }
 
-TEST_CASE("a socket that was emptied is not tried before it is readable, any other one is") {
+TEST_CASE("a socket that was emptied is tried only once it is readable, any other one at once") {
   on_stage([](stage& s) -> task<> {
     for (const byte_call& call : byte_calls) {
       if (call.code != opcode::receive && call.name != "read_some") continue;
@@ -183,7 +183,7 @@ TEST_CASE("a socket that was emptied is not tried before it is readable, any oth
   });
 }
 
-TEST_CASE("a lease outlives its stream and its run, from the pool or not") {
+TEST_CASE("a lease outlives its stream and its run, whether from the pool or not") {
   std::vector<buffer> kept;
   const auto body = [&]() -> task<> {
     auto [near, far] = co_await connected_pair();
@@ -223,7 +223,7 @@ task<> talk(tcp_stream stream, std::size_t number) {
   CHECK_FALSE(end);
 }
 
-// Keeps each lease until the next one has come.
+// Keeps each lease until the next one arrives.
 task<> echo_holding(tcp_stream stream) {
   buffer last;
   while (buffer data = co_await stream.receive()) {
@@ -234,7 +234,7 @@ task<> echo_holding(tcp_stream stream) {
 
 }  // namespace
 
-TEST_CASE("two buffers serve 500 connections that hold theirs, without a failure or spinning") {
+TEST_CASE("two buffers serve 500 connections that hold theirs, without failing or spinning") {
   const auto body = []() -> task<> {
     auto listener = tcp_listener::bind("127.0.0.1:0");
     std::vector<fiber<>> all;
@@ -247,7 +247,7 @@ TEST_CASE("two buffers serve 500 connections that hold theirs, without a failure
     for (const auto& one : all) CHECK(one.result() == outcome::value);
     const engine_statistics done = statistics();
     CHECK(done.buffers_dry > 0);
-    // A receive costs at most two enters and a recv(2) of its own; nothing is done needlessly.
+    // A receive costs at most two enters and one recv(2); no call is redundant.
     const std::uint64_t receives = 2 * talkers * (rounds + 1);
     CHECK(done.system_calls < 4 * receives + 10 * talkers);
     CHECK(done.completions < 6 * receives + 10 * talkers);
@@ -255,7 +255,7 @@ TEST_CASE("two buffers serve 500 connections that hold theirs, without a failure
   on_schedulers(body, with_two_buffers());
 }
 
-TEST_CASE("with all buffers out, silent connections cost nothing") {
+TEST_CASE("silent connections cost nothing when all buffers are out") {
   const auto body = []() -> task<> {
     auto listener = tcp_listener::bind("127.0.0.1:0");
     auto [near, far] = co_await connected_through(listener);
@@ -278,7 +278,8 @@ TEST_CASE("with all buffers out, silent connections cost nothing") {
       co_await far.write_all("x");
       co_await near.read_exact(byte);
     }
-    // Each wait of this fiber takes up to two calls; the first round looks at the silent ones.
+    // Each wait of this fiber takes up to two calls; the first round includes the silent
+    // connections.
     CHECK(statistics().system_calls - before < 4 * 100 + 3 * 100);
     for (auto& one : silent) co_await one.far.write_all("now");
     for (auto& one : waiting) {

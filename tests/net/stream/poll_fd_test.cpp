@@ -1,7 +1,7 @@
-// What poll_fd promises on descriptors of every kind that some other library may own.
+// poll_fd on descriptors of every kind that another library may own.
 //
-// Method: the phases of its life on a scripted engine; then real pipes, sockets and files, whose
-// other end the test holds.
+// Method: each phase on a scripted engine; then real pipes, sockets and files, whose other end the
+// test holds.
 #include <ringlet/as_result.hpp>
 #include <ringlet/poll_fd.hpp>
 #include <ringlet/run.hpp>
@@ -79,7 +79,8 @@ std::vector<fd_pair (*)()> makers() {
 
 TEST_SUITE_BEGIN("poll_fd");
 
-TEST_CASE("a poll asks for the events it was given, and returns those that the system reports") {
+TEST_CASE(
+    "a poll requests the events that it was given, and returns those that the system reports") {
   on_stage([](stage& s) -> task<> {
     const auto fiber = spawn(outcome_of_poll(foreign_fd, POLLIN | POLLPRI));
     co_await settle();
@@ -89,7 +90,7 @@ TEST_CASE("a poll asks for the events it was given, and returns those that the s
     s.engine.complete(polled(s), POLLIN | POLLHUP);
     const std::string words = co_await fiber.get();
     CHECK(words == "in hup");
-    CHECK(s.engine.log().size() == 1);  // nothing else was asked of the descriptor
+    CHECK(s.engine.log().size() == 1);  // no other request was made for the descriptor
   });
 }
 
@@ -109,7 +110,7 @@ TEST_CASE("a poll that was interrupted by a signal is tried again") {
   }
 }
 
-TEST_CASE("an error of the system comes out as it is, and names the call when it is thrown") {
+TEST_CASE("a system error is returned unchanged, and names the call when it is thrown") {
   on_stage([](stage& s) -> task<> {
     s.engine.on_start = [&](operation& op) { s.engine.complete(op, -ENOMEM); };
     const std::string words = co_await outcome_of_poll(foreign_fd, POLLIN);
@@ -124,7 +125,7 @@ TEST_CASE("an error of the system comes out as it is, and names the call when it
   });
 }
 
-TEST_CASE("when the limit passes timed_out is thrown, and only after the operation has ended") {
+TEST_CASE("a poll throws timed_out when its limit passes, after the operation has ended") {
   on_stage([](stage& s) -> task<> {
     s.engine.hold_cancellations(true);
     const auto fiber = spawn(outcome_of_poll(foreign_fd, POLLIN, 5ms));
@@ -145,7 +146,7 @@ TEST_CASE("when the limit passes timed_out is thrown, and only after the operati
   });
 }
 
-TEST_CASE("a poll with a limit that has passed says what is ready at once") {
+TEST_CASE("a poll whose limit has passed returns what is ready at once") {
   on_stage([](stage& s) -> task<> {
     s.engine.on_start = [&](operation& op) { s.engine.complete(op, POLLIN); };
     const std::string words = co_await outcome_of_poll(foreign_fd, POLLIN, 0s);
@@ -153,7 +154,7 @@ TEST_CASE("a poll with a limit that has passed says what is ready at once") {
   });
 }
 
-TEST_CASE("a killed poll ends before it starts, while it waits, or when it has succeeded") {
+TEST_CASE("a killed poll ends before its start, during its wait, or after its success") {
   on_stage([](stage& s) -> task<> {
     current().kill();
     std::string words = co_await outcome_of_poll(foreign_fd, POLLIN);
@@ -225,7 +226,7 @@ TEST_CASE("a poll that is killed or timed out takes nothing") {
   }
 }
 
-TEST_CASE("a poll for room waits until there is some") {
+TEST_CASE("a poll for output waits until there is room") {
   on_schedulers([]() -> task<> {
     const fd_pair pair = pipe_pair();
     std::string words = co_await outcome_of_poll(pair.far.get(), POLLOUT);
@@ -240,7 +241,7 @@ TEST_CASE("a poll for room waits until there is some") {
   });
 }
 
-TEST_CASE("a peer that disconnects is reported, requested or not") {
+TEST_CASE("a poll reports a peer that disconnects, whether requested or not") {
   on_schedulers([]() -> task<> {
     fd_pair pipe = pipe_pair();
     const auto for_bytes = spawn(outcome_of_poll(pipe.near.get(), POLLIN));
@@ -288,7 +289,7 @@ TEST_CASE("all fibers that poll one descriptor are woken") {
   }
 }
 
-TEST_CASE("a file and a directory are always ready to be read and written") {
+TEST_CASE("files and directories are always ready for reading and writing") {
   on_schedulers([]() -> task<> {
     std::string path = "/tmp/ringlet-test-XXXXXX";
     const unique_fd file(::mkostemp(path.data(), O_CLOEXEC));
@@ -309,7 +310,7 @@ TEST_CASE("a file and a directory are always ready to be read and written") {
 }
 
 TEST_CASE("a descriptor that is not open is an error") {
-  // On one thread: another one would reuse the number.
+  // On one thread, because another thread would reuse the number.
   on_one_scheduler([]() -> task<> {
     const int closed = [] {
       const fd_pair pair = pipe_pair();
@@ -323,7 +324,7 @@ TEST_CASE("a descriptor that is not open is an error") {
   });
 }
 
-TEST_CASE("a kill ends a poll whose descriptor was closed under it, against the rule") {
+TEST_CASE("a kill ends a poll whose descriptor was closed against the rules") {
   on_schedulers([]() -> task<> {
     fd_pair pair = pipe_pair();
     const auto fiber = spawn(outcome_of_poll(pair.near.get(), POLLIN));
@@ -335,7 +336,7 @@ TEST_CASE("a kill ends a poll whose descriptor was closed under it, against the 
   });
 }
 
-TEST_CASE("O_NONBLOCK stays as it is, set or not") {
+TEST_CASE("a poll leaves O_NONBLOCK unchanged, set or not") {
   for (const int flag : {0, O_NONBLOCK}) {
     for (const auto make : makers()) {
       on_schedulers([make, flag]() -> task<> {
@@ -364,7 +365,7 @@ TEST_CASE("a run ends although a poll waits, and leaves the descriptor open") {
   CHECK(is_open(pair.near.get()));
 }
 
-TEST_CASE("a signalfd reports SIGHUP and SIGUSR1 to a fiber, as the header shows") {
+TEST_CASE("a signalfd reports SIGHUP and SIGUSR1 to a fiber, as in the header's example") {
   const child_end end = run_in_child([] {
     const auto main = []() -> task<> {
       sigset_t wanted;

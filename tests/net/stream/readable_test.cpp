@@ -1,6 +1,6 @@
-// readable(): waiting for bytes without taking them, alone and as one of several of a select().
+// readable(): waiting for bytes without taking them, alone and as a case of select().
 //
-// Method: the phases of its life on a scripted engine; then real connections.
+// Method: each phase on a scripted engine; then real connections.
 #include <ringlet/as_result.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/event.hpp>
@@ -48,7 +48,7 @@ task<std::string> outcome_of_readable(tcp_stream& from, time_limit timeout = for
   co_return co_await with_what_is_pending(words);
 }
 
-// The same of a select() with a queue, which may return "item 7".
+// The same for a select() with a queue, which may return "item 7".
 task<std::string> choose(tcp_stream& from, queue<int>& items, time_limit timeout = forever) {
   std::string words;
   try {
@@ -89,7 +89,7 @@ TEST_CASE("readable waits until there are bytes, takes none, and reports them ea
   });
 }
 
-TEST_CASE("readable reports the end of the stream, or an error, which the read then reports") {
+TEST_CASE("readable reports an error or the end of the stream, which the read then reports again") {
   on_stage([](stage& s) -> task<> {
     const auto before_end = spawn(outcome_of_readable(s.stream));
     co_await settle();
@@ -108,7 +108,7 @@ TEST_CASE("readable reports the end of the stream, or an error, which the read t
   });
 }
 
-TEST_CASE("a request that ended without bytes is made again") {
+TEST_CASE("readable repeats a request that ended without bytes") {
   on_stage([](stage& s) -> task<> {
     const auto waiting = spawn(outcome_of_readable(s.stream));
     for (const int error : {EINTR, EAGAIN, ECANCELED}) {
@@ -123,7 +123,7 @@ TEST_CASE("a request that ended without bytes is made again") {
   });
 }
 
-TEST_CASE("without a free buffer readable asks the system whether there is something") {
+TEST_CASE("readable without a free buffer polls the system for bytes") {
   on_stage([](stage& s) -> task<> {
     const auto waiting = spawn(outcome_of_readable(s.stream));
     co_await settle();
@@ -139,7 +139,7 @@ TEST_CASE("without a free buffer readable asks the system whether there is somet
   });
 }
 
-TEST_CASE("a limit that passes loses nothing, and the request is there for the next call") {
+TEST_CASE("a limit that passes loses nothing, and the request remains for the next call") {
   on_stage([](stage& s) -> task<> {
     std::string words = co_await outcome_of_readable(s.stream, 5ms);
     CHECK(words == "late");
@@ -153,7 +153,7 @@ TEST_CASE("a limit that passes loses nothing, and the request is there for the n
   });
 }
 
-TEST_CASE("a killed readable ends before it starts, while it waits, or with its success") {
+TEST_CASE("a killed readable ends before its start, during its wait, or with its success") {
   on_stage([](stage& s) -> task<> {
     current().kill();
     std::string words = co_await outcome_of_readable(s.stream);
@@ -176,7 +176,7 @@ TEST_CASE("a killed readable ends before it starts, while it waits, or with its 
   });
 }
 
-TEST_CASE("closing ends a readable, and the number is closed when the request has ended") {
+TEST_CASE("closing a stream ends readable, and the number is closed after the request has ended") {
   on_stage([](stage& s) -> task<> {
     s.engine.hold_cancellations(true);
     const auto waiting = spawn(outcome_of_readable(s.stream, 1h));
@@ -194,7 +194,7 @@ TEST_CASE("closing ends a readable, and the number is closed when the request ha
   });
 }
 
-TEST_CASE("readable is a read: a second one at the same time aborts and says so") {
+TEST_CASE("a second readable or read at the same time aborts and says so") {
   CHECK(aborts_with("a second read was begun while one was in flight on the same stream", [] {
     on_stage([](stage& s) -> task<> {
       spawn(outcome_of_readable(s.stream));
@@ -207,7 +207,7 @@ TEST_CASE("readable is a read: a second one at the same time aborts and says so"
 // As a part of a select()
 
 // row: JN-04
-TEST_CASE("readable is taken when bytes come first, and the bytes are still there") {
+TEST_CASE("select() takes readable when bytes come first, and leaves the bytes in place") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     const auto chooser = spawn(choose(s.stream, items));
@@ -258,7 +258,7 @@ TEST_CASE("bytes that arrive after another case was taken are kept for the next 
 }
 
 // row: JN-04
-TEST_CASE("the limit of readable and the end of its stream count as cases that are taken") {
+TEST_CASE("select() takes readable when its limit passes or its stream is closed") {
   on_stage([](stage& s) -> task<> {
     queue<int> items;
     std::string words = co_await choose(s.stream, items, 5ms);
@@ -271,7 +271,7 @@ TEST_CASE("the limit of readable and the end of its stream count as cases that a
       words = co_await choose(s.stream, items);
       CHECK(words == "closed on this side");
     }
-    SUBCASE("closed when bytes were on their way") {
+    SUBCASE("closed while bytes were arriving") {
       s.engine.deliver(request(s), "abc");
       co_await s.stream.close();
     }
@@ -286,7 +286,7 @@ TEST_CASE("the limit of readable and the end of its stream count as cases that a
 }
 
 // row: JN-04
-TEST_CASE("the end of a stream ends its own case, and not the one whose limit passes first") {
+TEST_CASE("the end of a stream ends its own case, not the one whose limit passes first") {
   on_stage([](stage& s) -> task<> {
     const auto chooser = spawn(
         [](tcp_stream& from) -> task<> { co_await select(sleep(1h), from.readable()); }(s.stream));
@@ -299,7 +299,7 @@ TEST_CASE("the end of a stream ends its own case, and not the one whose limit pa
 }
 
 // row: JN-04
-TEST_CASE("a case that was given up before it waited has given its stream back") {
+TEST_CASE("a case that was given up before it waited has released its stream") {
   on_stage([](stage& s) -> task<> {
     event door;
     door.set();

@@ -1,5 +1,5 @@
-// What the tests of reader share: where it reads from, its calls with their outcome in words, and a
-// simple model on a string that says what must come of them.
+// What the tests of reader share: its source, its calls with their outcome in words, and a simple
+// model on a string that predicts each outcome.
 #pragma once
 
 #include <ringlet/reader.hpp>
@@ -22,7 +22,7 @@ using namespace extend;
 inline constexpr const char* too_long = "the message exceeds the size limit";
 inline constexpr const char* too_short = "unexpected end of stream";
 
-/// Where a reader reads from: what is in flight while it waits.
+/// The source of a reader: the operation in flight while it waits.
 struct source {
   std::string_view name;
   opcode code;
@@ -30,9 +30,9 @@ struct source {
 
   operation& in_flight(stage& s) const { return s.engine.oldest(code, fd); }
   bool is_waited_for(const stage& s) const { return s.engine.is_waiting(code, fd); }
-  /// "" is the end.
+  /// "" is the end of the stream.
   void bring(stage& s, std::string_view bytes) const { s.engine.deliver(in_flight(s), bytes); }
-  /// As soon as it is asked for; after that the end, at every call.
+  /// Delivers the bytes on request; after that the end of the stream, at every call.
   void bring_and_end(stage& s, std::string bytes) const {
     s.engine.on_start = [this, &s, bytes, brought = false](operation&) mutable {
       if (!std::exchange(brought, true)) bring(s, bytes);
@@ -57,7 +57,7 @@ inline task<std::string> exact_of(reader& in, std::size_t count, time_limit time
 inline task<std::string> peek_of(reader& in, std::size_t count, time_limit timeout = forever) {
   return outcome_of([&in, count, timeout] { return in.peek(count, timeout); });
 }
-/// What read_some() brings, in quotes; nothing in them is the end.
+/// The bytes that read_some() returns, in quotes; empty quotes are the end of the stream.
 inline task<std::string> some_of(reader& in, std::size_t room, time_limit timeout = forever) {
   std::string memory(room, '?');
   const auto words = co_await outcome_of([&in, &memory, timeout] {
@@ -68,7 +68,7 @@ inline task<std::string> some_of(reader& in, std::size_t room, time_limit timeou
   co_return "'" + memory.substr(0, std::stoul(words)) + "'" + words.substr(size + 6);
 }
 
-/// What is left of the text, and what each call must bring.
+/// The rest of the text, and what each call must return.
 struct reader_model {
   std::string_view left;
   std::size_t limit;

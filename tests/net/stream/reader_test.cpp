@@ -1,9 +1,8 @@
-// What a reader promises: whole pieces however the bytes come, a limit, and that no call that was
-// cut short loses a byte.
+// reader: whole pieces however the bytes arrive, a limit, and no byte lost by an interrupted call.
 //
 // Method: a scripted engine delivers the bytes in chosen portions, mostly one byte at a time, to a
-// reader of a connection and to one of a standard stream; a simple model on a string says what must
-// come of random calls, portions and cancellations. Real sockets and pipes at the end.
+// reader of a connection and to one of a standard stream; a simple model on a string predicts the
+// results of random calls, portions and cancellations. Real sockets and pipes at the end.
 #include <ringlet/dump.hpp>
 #include <ringlet/reader.hpp>
 #include <ringlet/with_timeout.hpp>
@@ -61,7 +60,7 @@ void for_each_source(F body) {
   for_each_source(reader::default_limit, body);
 }
 
-// One of the calls that wait. All but read_some take "abcd\r\n", no less and no more.
+// One of the calls that wait. All except read_some take exactly "abcd\r\n".
 struct reader_call {
   std::string_view name;
   std::string_view success;
@@ -100,7 +99,7 @@ void for_each_call(F body) {
   }
 }
 
-// The call once more, on a reader that holds the first `had` bytes of the piece: whether it works.
+// Makes the call again on a reader that holds the first `had` bytes of the piece; true if it works.
 task<bool> works_again(stage& s, reader& in, const source& from, const reader_call& call,
                        std::size_t had) {
   const auto again = spawn(call.outcome(in, forever));
@@ -136,7 +135,7 @@ TEST_CASE("a loop over the lines ends with the stream, without an exception") {
   });
 }
 
-TEST_CASE("the bytes after the last LF are a line, a CR included, and then comes the end") {
+TEST_CASE("the bytes after the last LF are a line, a CR included, followed by the end") {
   for_each_source([](stage& s, reader& in, const source& from) -> task<> {
     from.bring_and_end(s, "a\nb\r");
     for (const char* expected : {"'a'", "'b\r'", "end", "end"}) {
@@ -177,7 +176,7 @@ TEST_CASE("a delimiter that overlaps with itself is found where it first ends") 
   }
 }
 
-TEST_CASE("a stream that ends before the delimiter says so, and the bytes before it stay") {
+TEST_CASE("read_until reports a stream that ends before the delimiter, and the bytes stay") {
   for_each_source([](stage& s, reader& in, const source& from) -> task<> {
     from.bring_and_end(s, "ab\r");
     for (int i = 0; i < 2; ++i) {
@@ -189,7 +188,7 @@ TEST_CASE("a stream that ends before the delimiter says so, and the bytes before
   });
 }
 
-TEST_CASE("read_exact takes the given number of bytes, whatever they are, and none for 0") {
+TEST_CASE("read_exact takes the given number of bytes, and none for 0") {
   for_each_source([](stage& s, reader& in, const source& from) -> task<> {
     from.bring_and_end(s, "ab\ncdef");
     std::string words = co_await exact_of(in, 0);
@@ -208,7 +207,7 @@ TEST_CASE("read_exact takes the given number of bytes, whatever they are, and no
   });
 }
 
-TEST_CASE("peek shows buffered bytes and takes nothing, and returns fewer than asked at the end") {
+TEST_CASE("peek shows buffered bytes and takes none, and returns fewer than requested at the end") {
   for_each_source([](stage& s, reader& in, const source& from) -> task<> {
     CHECK(in.peek().empty());
     from.bring_and_end(s, "abcd");
@@ -230,7 +229,7 @@ TEST_CASE("peek shows buffered bytes and takes nothing, and returns fewer than a
   });
 }
 
-TEST_CASE("raw bytes after lines are read without losing what was buffered") {
+TEST_CASE("raw bytes after lines are read without losing buffered bytes") {
   for_each_source([](stage& s, reader& in, const source& from) -> task<> {
     const auto fiber = spawn(line_of(in));
     co_await settle();
@@ -252,7 +251,7 @@ TEST_CASE("raw bytes after lines are read without losing what was buffered") {
   });
 }
 
-TEST_CASE("read_some takes from both places where bytes may lie") {
+TEST_CASE("read_some takes bytes from both of the reader's buffers") {
   for_each_source([](stage& s, reader& in, const source& from) -> task<> {
     const auto fiber = spawn(peek_of(in, 4));
     co_await settle();
@@ -267,7 +266,7 @@ TEST_CASE("read_some takes from both places where bytes may lie") {
   });
 }
 
-TEST_CASE("an emptied buffer goes back with the next call, even for a closed stream") {
+TEST_CASE("an emptied buffer returns at the next call, even for a closed stream") {
   on_stage([](stage& s) -> task<> {
     reader in(s.stream);
     s.engine.on_start = [&](operation&) { sources[0].bring(s, "one\n"); };
@@ -283,7 +282,7 @@ TEST_CASE("an emptied buffer goes back with the next call, even for a closed str
 
 // Portions
 
-TEST_CASE("a piece that arrives byte by byte comes out whole, and holds no buffer until then") {
+TEST_CASE("a piece that arrives byte by byte is returned whole, and holds no buffer until then") {
   for_each_call([](stage& s, reader& in, const source& from, const reader_call& call) -> task<> {
     const auto fiber = spawn(call.outcome(in, forever));
     co_await settle();
@@ -300,7 +299,7 @@ TEST_CASE("a piece that arrives byte by byte comes out whole, and holds no buffe
   });
 }
 
-TEST_CASE("a piece that lies in one lent buffer is not copied, and the buffer goes back after it") {
+TEST_CASE("a piece in one lent buffer is not copied, and the buffer returns after it") {
   on_stage([](stage& s) -> task<> {
     reader in(s.stream);
     s.engine.on_start = [&](operation&) { sources[0].bring(s, "one\ntwo\n"); };
@@ -321,7 +320,7 @@ TEST_CASE("a piece that lies in one lent buffer is not copied, and the buffer go
   });
 }
 
-TEST_CASE("while a fiber waits for the rest of a line, other fibers can have all buffers") {
+TEST_CASE("other fibers can use all buffers while one waits for the rest of a line") {
   for_each_source([](stage& s, reader& in, const source& from) -> task<> {
     const auto fiber = spawn(line_of(in));
     co_await settle();
@@ -337,7 +336,7 @@ TEST_CASE("while a fiber waits for the rest of a line, other fibers can have all
   });
 }
 
-TEST_CASE("when all buffers are out a line arrives in memory of its own") {
+TEST_CASE("a line arrives in its own memory when all buffers are out") {
   for (const std::string_view tail : {"o\n", ""}) {
     scripted_engine engine(1);
     auto body = [tail](stage& s) -> task<> {
@@ -410,7 +409,7 @@ TEST_CASE("try_read_line takes whole lines that have arrived, and never waits") 
   });
 }
 
-TEST_CASE("try_read_line and peek take no more from the system than they need") {
+TEST_CASE("try_read_line and peek read no more from the system than they need") {
   on_stage([](stage& s) -> task<> {
     reader in(s.stream, 8);
     s.engine.on_start = [&](operation&) { sources[0].bring(s, "one\n"); };
@@ -424,7 +423,7 @@ TEST_CASE("try_read_line and peek take no more from the system than they need") 
   });
 }
 
-TEST_CASE("a buffered line costs no allocation, and after 128 of them other fibers have a turn") {
+TEST_CASE("a buffered line costs no allocation, and other fibers get a turn after 128 of them") {
   on_stage([](stage& s) -> task<> {
     reader in(s.stream);
     s.engine.on_start = [&](operation&) {
@@ -447,7 +446,7 @@ TEST_CASE("a buffered line costs no allocation, and after 128 of them other fibe
 
 // The limit
 
-TEST_CASE("a piece as long as the limit is fine, and one byte more is an error, reported at once") {
+TEST_CASE("a piece as long as the limit is returned, and one byte more is an error at once") {
   for (const std::string_view delimiter : {"\n", "\r\n", "end"}) {
     for_each_source(4, [delimiter](stage& s, reader& in, const source& from) -> task<> {
       CHECK(in.limit() == 4);
@@ -471,7 +470,7 @@ TEST_CASE("a piece as long as the limit is fine, and one byte more is an error, 
   }
 }
 
-TEST_CASE("whether a line is too long does not depend on the portions in which it arrives") {
+TEST_CASE("the portions in which a line arrives do not decide whether it is too long") {
   for_each_source(4, [](stage& s, reader& in, const source& from) -> task<> {
     from.bring_and_end(s, "12345\nabcd\n1234\r\nabc\r\n12345");
     for (const char* expected : {too_long, "'abcd'", too_long, "'abc'", too_long, "end"}) {
@@ -481,7 +480,7 @@ TEST_CASE("whether a line is too long does not depend on the portions in which i
   });
 }
 
-TEST_CASE("the rest of a line that is too long is dropped by whichever call comes next") {
+TEST_CASE("the next call drops the rest of a line that is too long, whichever call it is") {
   const auto after_too_long = [](auto next, std::string_view expected) {
     for (const std::string_view delimiter : {"\n", "\r\n"}) {
       for_each_source(4, [&](stage& s, reader& in, const source& from) -> task<> {
@@ -513,7 +512,7 @@ TEST_CASE("the rest of a line that is too long is dropped by whichever call come
   after_too_long([](reader& in) { return some_of(in, 9); }, "'ok\n'");
 }
 
-TEST_CASE("the end of the stream also ends what is dropped") {
+TEST_CASE("the end of the stream also ends the part that is dropped") {
   for (const std::string_view delimiter : {"\n", "\r\n"}) {
     for_each_source(4, [&](stage& s, reader& in, const source& from) -> task<> {
       auto fiber = spawn(until_of(in, delimiter));
@@ -532,7 +531,7 @@ TEST_CASE("the end of the stream also ends what is dropped") {
   }
 }
 
-TEST_CASE("a count that is too large is an error, and takes nothing") {
+TEST_CASE("a count that is too large is an error, and takes no bytes") {
   for_each_source(4, [](stage& s, reader& in, const source& from) -> task<> {
     std::string words = co_await exact_of(in, 5);
     CHECK(words == too_long);
@@ -586,7 +585,7 @@ TEST_CASE("too_long is thrown as a system_error that names the call") {
 
 // Errors
 
-TEST_CASE("a system error comes out as it is, the bytes before it stay, and so does the reader") {
+TEST_CASE("a system error is returned unchanged, and the reader keeps its bytes and stays usable") {
   for_each_call([](stage& s, reader& in, const source& from, const reader_call& call) -> task<> {
     const auto fiber = spawn(call.outcome(in, forever));
     co_await settle();
@@ -601,7 +600,7 @@ TEST_CASE("a system error comes out as it is, the bytes before it stay, and so d
   });
 }
 
-TEST_CASE("an error that arrives between two calls is reported by the next one that has to wait") {
+TEST_CASE("an error between two calls is reported by the next one that has to wait") {
   on_stage([](stage& s) -> task<> {
     reader in(s.stream);
     s.engine.on_start = [&](operation&) { sources[0].bring(s, "one\ntwo\n"); };
@@ -627,7 +626,7 @@ TEST_CASE("a wait that a signal interrupted, or that found nothing, continues") 
             co_await settle();
             CHECK_FALSE(fiber.done());
             if (from.code == opcode::receive || error == EINTR) continue;
-            // A read(2) would fail again at once: the descriptor is polled. The read tells its
+            // A read(2) would fail again at once, so the descriptor is polled. The read reports its
             // error.
             operation& poll = s.engine.oldest(opcode::poll, standard_fd);
             CHECK(poll.poll.events == POLLIN);
@@ -641,7 +640,7 @@ TEST_CASE("a wait that a signal interrupted, or that found nothing, continues") 
   }
 }
 
-TEST_CASE("closing the stream ends the waiting call, and what had arrived can still be read") {
+TEST_CASE("closing the stream ends the waiting call, and leaves the arrived bytes readable") {
   for_each_call([](stage& s, reader& in, const source& from, const reader_call& call) -> task<> {
     if (from.fd != stream_fd) co_return;
     const auto fiber = spawn(call.outcome(in, forever));
@@ -660,13 +659,13 @@ TEST_CASE("closing the stream ends the waiting call, and what had arrived can st
   });
 }
 
-TEST_CASE("a reader loses its place when a direct call of its stream is cut short") {
+TEST_CASE("a reader becomes unusable when a direct call on its stream is interrupted") {
   on_stage([](stage& s) -> task<> {
     reader in(s.stream);
     s.engine.on_start = [&](operation&) { sources[0].bring(s, "one\n"); };
     std::string words = co_await line_of(in);
     CHECK(words == "'one'");
-    // The request of that line stays, for the next read.
+    // The request of that line remains for the next read.
     const auto fiber = spawn(outcome_of_read_exact(s, 5ms));
     co_await settle();
     sources[0].bring(s, "x");
@@ -739,7 +738,7 @@ TEST_CASE("a call that is killed, timed out or given up after any byte loses non
         co_await fiber.join();
         CHECK(s.engine.cancelled(from.code) == before + 1);
         if (had + 1 == piece.size()) break;
-        // One byte, which may come while no call waits.
+        // One byte, which may arrive while no call waits.
         const auto next = spawn(call.outcome(in, forever));
         co_await settle();
         from.bring(s, piece.substr(had, 1));
@@ -756,7 +755,7 @@ TEST_CASE("a call that is killed, timed out or given up after any byte loses non
   }
 }
 
-TEST_CASE("a call ends after its operation has, and what the operation brought then is kept") {
+TEST_CASE("a call ends after its operation, whose bytes are kept") {
   for_each_call([](stage& s, reader& in, const source& from, const reader_call& call) -> task<> {
     s.engine.hold_cancellations(true);
     const auto killed = spawn(call.outcome(in, 5ms));
@@ -776,7 +775,7 @@ TEST_CASE("a call ends after its operation has, and what the operation brought t
     s.engine.complete(from.in_flight(s), -EIO);
     words = co_await fails.get();
     CHECK(words == "cancelled");
-    if (from.fd == stream_fd) {  // a socket tells of an error once, a file each time
+    if (from.fd == stream_fd) {  // a socket reports an error once, a file each time
       words = co_await spawn(call.outcome(in, forever)).get();
       CHECK(words == "Input/output error");
     }
@@ -823,7 +822,7 @@ TEST_CASE("success wins: a call whose piece had arrived when it was killed retur
     undelivered.request_kill();
     std::string words = co_await undelivered.get();
     CHECK(words == both);
-    // It has been delivered, and the fiber waits for its turn to run.
+    // It has been delivered, and the fiber is queued to run.
     const auto delivered = spawn(call.outcome(in, forever));
     co_await settle();
     from.bring(s, piece);
@@ -831,7 +830,7 @@ TEST_CASE("success wins: a call whose piece had arrived when it was killed retur
     delivered.request_kill();
     words = co_await delivered.get();
     CHECK(words == both);
-    // It comes although it was cancelled.
+    // It arrives although it was cancelled.
     s.engine.hold_cancellations(true);
     const auto late = spawn(call.outcome(in, 5ms));
     co_await sleep(6ms);
@@ -842,7 +841,7 @@ TEST_CASE("success wins: a call whose piece had arrived when it was killed retur
   });
 }
 
-TEST_CASE("a call with a limit that has passed succeeds if it can at once") {
+TEST_CASE("a call whose limit has passed succeeds if it need not wait") {
   for_each_call([](stage& s, reader& in, const source& from, const reader_call& call) -> task<> {
     std::string words = co_await call.outcome(in, 0s);
     CHECK(words == "timed out");
@@ -853,7 +852,7 @@ TEST_CASE("a call with a limit that has passed succeeds if it can at once") {
   });
 }
 
-TEST_CASE("a limit that passed is thrown as timed_out, and names the call") {
+TEST_CASE("a limit that passes is thrown as timed_out, and names the call") {
   for_each_source([](stage&, reader& in, const source&) -> task<> {
     std::string said;
     try {
@@ -865,7 +864,7 @@ TEST_CASE("a limit that passed is thrown as timed_out, and names the call") {
   });
 }
 
-TEST_CASE("a dump says what a call waits for") {
+TEST_CASE("dump shows what a call waits for") {
   for_each_source([](stage&, reader& in, const source& from) -> task<> {
     const auto fiber = spawn(line_of(in));
     co_await settle();
@@ -894,7 +893,7 @@ std::string random_text(random_numbers& chance) {
   return made;
 }
 
-// Brings the text in random portions whenever it is asked for, or cuts the call short instead.
+// Delivers the text in random portions on request, or interrupts the call instead.
 task<> bring_randomly(stage& s, const source& from, std::string_view text, random_numbers& chance) {
   for (;;) {
     co_await settle();
@@ -910,7 +909,7 @@ task<> bring_randomly(stage& s, const source& from, std::string_view text, rando
   }
 }
 
-// Repeats the call until it is not cut short.
+// Repeats the call until it is not interrupted.
 template <class Call>
 task<std::string> insistently(Call call) {
   for (;;) {
@@ -958,7 +957,7 @@ task<> compare_with_model(stage& s, reader& in, const source& from, random_numbe
 
 }  // namespace
 
-TEST_CASE("random calls, portions and cancellations bring what a simple model says") {
+TEST_CASE("random calls, portions and cancellations return what a simple model predicts") {
   for (std::uint64_t seed = 1; seed <= 150; ++seed) {
     CAPTURE(seed);
     random_numbers chance(seed);
@@ -972,7 +971,7 @@ TEST_CASE("random calls, portions and cancellations bring what a simple model sa
 
 namespace {
 
-// Writes the text in small portions, so that lines are split everywhere.
+// Writes the text in small portions, so that lines are split at every position.
 task<> write_in_portions(tcp_stream& to, std::string_view text, std::size_t portion) {
   while (!text.empty()) {
     co_await to.write_all(text.substr(0, portion));
@@ -983,7 +982,7 @@ task<> write_in_portions(tcp_stream& to, std::string_view text, std::size_t port
 
 }  // namespace
 
-TEST_CASE("over a connection lines arrive as they were written, however they were split") {
+TEST_CASE("lines arrive over a connection as they were written, however they were split") {
   std::string text;
   for (int i = 0; i < 3000; ++i) text += pattern(static_cast<std::size_t>(i % 97)) + "\r\n";
   for (const std::size_t portion : {7u, 1000u, 65536u, 1u << 20}) {
@@ -1000,7 +999,7 @@ TEST_CASE("over a connection lines arrive as they were written, however they wer
   }
 }
 
-TEST_CASE("a line of 8 MiB takes no more memory than the limit and one buffer") {
+TEST_CASE("a line of 8 MiB needs no more memory than the limit and one buffer") {
   if (!allocations_are_counted()) {
     MESSAGE("skipped: sanitizers have an allocator of their own");
     return;
@@ -1034,7 +1033,7 @@ TEST_CASE("a line of 8 MiB takes no more memory than the limit and one buffer") 
   });
 }
 
-TEST_CASE("a pipe is read in lines, and a terminal continues after its end") {
+TEST_CASE("a pipe is read in lines, and a terminal continues after its end of file") {
   on_schedulers([]() -> task<> {
     fd_pair pipe = pipe_pair();
     standard_stream stream(pipe.near.get());
@@ -1062,7 +1061,7 @@ TEST_CASE("a pipe is read in lines, and a terminal continues after its end") {
       from.bring(s, "");
       std::string words = co_await fiber.get();
       CHECK(words == "'half'");
-      // Each way to be told of the end tells it once.
+      // Each way to detect the end detects it once.
       if (i == 0) {
         words = co_await line_of(in);
         CHECK(words == "end");
@@ -1142,8 +1141,7 @@ TEST_CASE("a call while another one waits aborts and says so") {
   }));
 }
 
-TEST_CASE(
-    "a limit of 0, an empty delimiter, an empty span and too large a count abort and say so") {
+TEST_CASE("a limit of 0, an empty delimiter or span, or too large a count aborts and says so") {
   const auto misused = [](auto misuse) {
     on_stage([&](stage& s) -> task<> {
       reader in(s.stream);

@@ -1,8 +1,8 @@
-// How a stream asks for bytes: one request for many buffers while the peer waits for answers, for a
-// few in bulk, and one request a call on sockets that are no TCP sockets.
+// How a stream requests bytes: one request for many buffers while the peer waits for answers, one
+// for a few buffers in bulk, and one request per call on sockets other than TCP.
 //
-// Method: as in arrivals_test.cpp, on a scripted engine that tells how it was asked; then with real
-// sockets, for what the kernel makes of it.
+// Method: as in arrivals_test.cpp, on a scripted engine that records its requests; then with real
+// sockets, for the kernel's part.
 #include <ringlet/as_result.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/tcp_listener.hpp>
@@ -36,7 +36,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// Has SO_DOMAIN answered with `domain`.
+// Answers SO_DOMAIN with `domain`.
 void answer_family(scripted_engine& engine, int domain) {
   engine.answer(opcode::get_option, [domain](operation& op) {
     CHECK(op.option.level == SOL_SOCKET);
@@ -46,7 +46,7 @@ void answer_family(scripted_engine& engine, int domain) {
   });
 }
 
-// Whether the next receive() of the stage's stream makes a request that stays.
+// Whether the next receive() of the stage's stream makes a lasting request.
 task<bool> asks_to_stay(stage& s, std::string_view answer = "abc") {
   const auto reading = spawn(outcome_of_receive(s, forever));
   co_await settle();
@@ -62,7 +62,8 @@ task<bool> asks_to_stay(stage& s, std::string_view answer = "abc") {
 TEST_SUITE_BEGIN("receive mode");
 
 TEST_CASE(
-    "an adopted socket is asked once for its family; only IPv4 and IPv6 get a lasting request") {
+    "an adopted socket is asked once for its family, and only IPv4 and IPv6 get a lasting "
+    "request") {
   for (const int domain : {AF_INET, AF_INET6, AF_UNIX, AF_VSOCK}) {
     CAPTURE(domain);
     on_stage([&](stage& s) -> task<> {
@@ -85,7 +86,7 @@ TEST_CASE("a descriptor of unknown kind gets one request per call") {
   });
 }
 
-TEST_CASE("a connection that ringlet has made or accepted itself is not asked for its family") {
+TEST_CASE("a connection that ringlet created or accepted itself is not asked for its family") {
   on_stage([](stage& s) -> task<> {
     auto listener = tcp_listener::bind("127.0.0.1:0");
     const auto accepting = [&]() -> task<> { s.stream = co_await listener.accept(); };
@@ -105,7 +106,7 @@ TEST_CASE("a connection that ringlet has made or accepted itself is not asked fo
   });
 }
 
-TEST_CASE("one full buffer signals bulk, which is over when 16 smaller ones have arrived") {
+TEST_CASE("one full buffer starts bulk mode, which ends when 16 smaller ones have arrived") {
   on_stage([](stage& s) -> task<> {
     const std::string full(s.engine.buffers().size(), 'x');
     const std::string smaller(full.size() - 1, 'x');
@@ -115,7 +116,7 @@ TEST_CASE("one full buffer signals bulk, which is over when 16 smaller ones have
       CHECK(s.engine.is_waiting(opcode::receive));
       s.engine.deliver(s.engine.oldest(opcode::receive), full);
       co_await settle();
-      // It was cancelled although a fiber may read all the time.
+      // It was cancelled although a fiber may read at any time.
       CHECK_FALSE(s.engine.is_waiting(opcode::receive));
       { const buffer taken = co_await s.stream.receive(); }
       for (int i = 0; i < 15; ++i) {
@@ -156,7 +157,7 @@ TEST_CASE("a full buffer ends a lasting request even while a fiber waits for the
 
 namespace {
 
-// A fiber that receives `count` times. `s.stream` is in bulk already, or will be.
+// A fiber that receives `count` times. `s.stream` is in bulk mode already, or will be.
 fiber<> receive_times(tcp_stream& from, int count) {
   const auto reads = [](tcp_stream& stream, int times) -> task<> {
     for (int i = 0; i < times; ++i) co_await stream.receive();
@@ -168,11 +169,12 @@ constexpr std::int32_t another_fd = stream_fd + 50;
 
 }  // namespace
 
-TEST_CASE("a request in bulk brings four buffers while half of the pool is enough for that") {
+TEST_CASE(
+    "a request in bulk mode asks for four buffers while half of the pool is enough for that") {
   struct sharing {
     std::uint32_t buffers;
-    std::uint32_t alone;   // buffers that a request of one connection brings
-    std::uint32_t of_two;  // and of two
+    std::uint32_t alone;   // buffers that a request of one connection delivers
+    std::uint32_t of_two;  // and of two connections
   };
   for (const sharing& shares : {sharing{64, 4, 4}, sharing{16, 4, 4}, sharing{15, 4, 1},
                                 sharing{8, 4, 1}, sharing{7, 1, 1}, sharing{1, 1, 1}}) {
@@ -196,7 +198,7 @@ TEST_CASE("a request in bulk brings four buffers while half of the pool is enoug
         const std::size_t cancelled = engine.cancelled(opcode::receive);
         for (std::uint32_t i = 0; i < share; ++i) engine.deliver(asked, full);
         co_await settle();
-        // It has brought its share, and nothing had to be cancelled for that.
+        // It has delivered its share, and nothing had to be cancelled for that.
         CHECK_FALSE(engine.is_waiting(opcode::receive, fd));
         CHECK(engine.cancelled(opcode::receive) == cancelled);
         for (std::uint32_t i = 1; i < share; ++i) co_await stream.receive();
@@ -210,7 +212,7 @@ TEST_CASE("a request in bulk brings four buffers while half of the pool is enoug
         co_await check_share(s.stream, stream_fd, shares.of_two);
         co_await check_share(second, another_fd, shares.of_two);
       }
-      // The second has gone, and its share with it.
+      // The second stream is closed, and its share is free.
       co_await check_share(s.stream, stream_fd, shares.alone);
     };
     detail::run_on(engine, beside_main(on_new_stage(engine, body)), {},
@@ -218,7 +220,7 @@ TEST_CASE("a request in bulk brings four buffers while half of the pool is enoug
   }
 }
 
-TEST_CASE("a full buffer signals bulk even where all buffers of the engine were out") {
+TEST_CASE("a full buffer starts bulk mode even when all buffers of the engine were out") {
   on_stage([](stage& s) -> task<> {
     std::vector<std::int32_t> taken;
     while (s.engine.buffers_free() != 0) taken.push_back(s.engine.take_buffer());
@@ -237,7 +239,7 @@ namespace {
 constexpr std::size_t one_buffer = 1024;
 constexpr std::size_t bulk = 32;  // buffers of each sender
 
-// Waits until the system has brought it: it is late on a machine that is busy.
+// Waits until the system has delivered it, which can be late on a busy machine.
 void await_bytes(const tcp_stream& stream, std::size_t bytes) {
   int there = 0;
   while (static_cast<std::size_t>(there) < bytes) {
@@ -245,7 +247,7 @@ void await_bytes(const tcp_stream& stream, std::size_t bytes) {
   }
 }
 
-// Bulk senders to one scheduler each, and one that sends a byte and wants it seen soon.
+// Bulk senders, a connection each, and one that sends a byte and expects it to be seen soon.
 struct crowd {
   std::vector<half_raw_connection> senders;
   half_raw_connection ping;
@@ -271,8 +273,8 @@ task<> receive_ping(crowd& all) {
 
 }  // namespace
 
-// Each sender fills one buffer first. That empties its socket, so a request that stays would be the
-// next one; it would take in all the rest at once, one connection after the other.
+// Each sender fills one buffer first. That empties its socket, so the next request would be a
+// lasting one, which would take in all the rest at once, one connection after the other.
 TEST_CASE("equal bulk senders get equal shares, and a ping is seen between their buffers") {
   for (const std::size_t senders : {2U, 10U, 100U}) {
     CAPTURE(senders);
@@ -304,8 +306,8 @@ TEST_CASE("equal bulk senders get equal shares, and a ping is seen between their
   }
 }
 
-// With a request that stays, Linux 6.18 tells of the bytes and never of the end.
-TEST_CASE("the end of a Unix stream arrives, although an earlier wait ended in vain") {
+// Linux 6.18 reports the bytes to a lasting request, and never the end of the stream.
+TEST_CASE("the end of a Unix stream arrives, although an earlier wait ended without bytes") {
   on_one_scheduler([]() -> task<> {
     fd_pair pair = socket_pair();
     tcp_stream stream(std::move(pair.near));

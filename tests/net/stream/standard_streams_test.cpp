@@ -1,7 +1,6 @@
-// What standard_stream promises on pipes, files, terminals and sockets that the program did not
-// make.
+// standard_stream on pipes, files, terminals and sockets that the program did not create.
 //
-// Method: each case makes its own descriptors; where it must be 0 and 1, in a child process.
+// Method: each case creates its own descriptors; where they must be 0 and 1, in a child process.
 #include <ringlet/standard_streams.hpp>
 
 #include <doctest/doctest.h>
@@ -34,7 +33,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// Two descriptors: what is written to the second is read from the first.
+// Two descriptors: bytes written to the second are read from the first.
 struct channel {
   unique_fd out;
   unique_fd in;
@@ -56,7 +55,7 @@ channel new_socket_pair() {
   return {unique_fd(ends[0]), unique_fd(ends[1])};
 }
 
-// A terminal that reads lines: `out` is the program's side, `in` the keyboard and the screen.
+// A terminal in line mode: `out` is the program's side, `in` the keyboard and the screen.
 channel new_terminal() {
   unique_fd master(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
   REQUIRE(master);
@@ -103,7 +102,7 @@ std::uint64_t system_calls() { return current_scheduler().engine().statistics().
 
 TEST_SUITE_BEGIN("standard_streams");
 
-TEST_CASE("a read waits for bytes, whatever they come from") {
+TEST_CASE("a read waits for bytes on every kind of descriptor") {
   for (const auto make : makers()) {
     on_schedulers([make]() -> task<> {
       const channel one = make();
@@ -119,7 +118,7 @@ TEST_CASE("a read waits for bytes, whatever they come from") {
   }
 }
 
-TEST_CASE("a read that is killed or timed out takes nothing: the next one has it all") {
+TEST_CASE("a read that is killed or timed out takes nothing: the next one returns all bytes") {
   for (const auto make : makers()) {
     on_schedulers([make]() -> task<> {
       const channel one = make();
@@ -138,7 +137,7 @@ TEST_CASE("a read that is killed or timed out takes nothing: the next one has it
   }
 }
 
-TEST_CASE("the end of a pipe is 0 bytes, at every read") {
+TEST_CASE("a read at the end of a pipe returns 0 bytes each time") {
   on_schedulers([]() -> task<> {
     channel one = new_pipe();
     one.write("last");
@@ -155,7 +154,7 @@ TEST_CASE("the end of a pipe is 0 bytes, at every read") {
   });
 }
 
-TEST_CASE("Ctrl-D on a terminal is the end, and a line typed afterwards is read") {
+TEST_CASE("Ctrl-D on a terminal is the end of the stream, and a line typed afterwards is read") {
   if (lacks_terminals()) return;
   on_schedulers([]() -> task<> {
     const channel terminal = new_terminal();
@@ -171,7 +170,7 @@ TEST_CASE("Ctrl-D on a terminal is the end, and a line typed afterwards is read"
   });
 }
 
-TEST_CASE("bytes written to a terminal are on the screen") {
+TEST_CASE("bytes written to a terminal appear on its screen") {
   if (lacks_terminals()) return;
   on_schedulers([]() -> task<> {
     const channel terminal = new_terminal();
@@ -188,7 +187,7 @@ TEST_CASE("bytes written to a terminal are on the screen") {
   });
 }
 
-TEST_CASE("a file is written and read at its position, and its end is 0 bytes") {
+TEST_CASE("a file is read and written at its position, and a read at its end returns 0 bytes") {
   on_schedulers([]() -> task<> {
     const unique_fd file = new_file();
     standard_stream stream(file.get());
@@ -227,7 +226,7 @@ TEST_CASE("a full pipe makes the writer wait, and everything arrives in order") 
   });
 }
 
-TEST_CASE("a system error comes out as it is") {
+TEST_CASE("a system error is returned unchanged") {
   on_schedulers([]() -> task<> {
     const unique_fd full(::open("/dev/full", O_RDWR | O_CLOEXEC));
     standard_stream writer(full.get());
@@ -240,7 +239,7 @@ TEST_CASE("a system error comes out as it is") {
   });
 }
 
-TEST_CASE("a descriptor stays open and as it was, O_NONBLOCK set or not") {
+TEST_CASE("a standard stream leaves its descriptor open and O_NONBLOCK as it was") {
   for (const auto make : makers()) {
     on_schedulers([make]() -> task<> {
       for (const int flag : {0, O_NONBLOCK}) {
@@ -262,7 +261,7 @@ TEST_CASE("a descriptor stays open and as it was, O_NONBLOCK set or not") {
   }
 }
 
-TEST_CASE("with O_NONBLOCK already set, reads and writes wait all the same") {
+TEST_CASE("reads and writes wait even when O_NONBLOCK is already set") {
   for (const auto make : makers()) {
     on_schedulers([make]() -> task<> {
       const channel one = make();
@@ -297,8 +296,7 @@ TEST_CASE("with O_NONBLOCK already set, reads and writes wait all the same") {
   });
 }
 
-TEST_CASE(
-    "a stream that is destroyed while a read is pending ends it with closed, and stays open") {
+TEST_CASE("destroying a stream ends a pending read with closed, and leaves the descriptor open") {
   for (const auto make : makers()) {
     on_schedulers([make]() -> task<> {
       const channel one = make();
@@ -332,7 +330,7 @@ TEST_CASE("a run ends although a read is pending") {
 
 namespace {
 
-// Puts the ends in the places of standard input and output, in a child process.
+// Installs the ends as standard input and output, in a child process.
 void become_standard(const unique_fd& input, const unique_fd& output) {
   ::dup2(input.get(), STDIN_FILENO);
   ::dup2(output.get(), STDOUT_FILENO);
@@ -367,7 +365,7 @@ TEST_CASE("standard input and output are descriptors 0 and 1") {
   CHECK(std::string_view(got.data()) == "from standard input to standard output");
 }
 
-TEST_CASE("a process whose output is not read ends in order: by SIGPIPE, or by the error") {
+TEST_CASE("a process whose output is not read ends by SIGPIPE, or in order by the error") {
   for (const bool ignored : {false, true}) {
     CAPTURE(ignored);
     channel questions = new_pipe();

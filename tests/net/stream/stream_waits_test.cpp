@@ -1,8 +1,8 @@
-// What the calls for bytes promise in every phase of their life, on a scripted engine.
+// The calls for bytes in every phase of their life, on a scripted engine.
 //
-// Method: each case goes through all calls, from receive() to the writes of standard output. The
-// call runs in a fiber of its own; the case completes its operation, kills it, closes the stream,
-// and compares what the call came to with a sentence. Time is virtual. See stage.hpp.
+// Method: each case covers all calls, from receive() to the writes of standard output. The call
+// runs in its own fiber; the case completes its operation, kills it or closes the stream, and
+// compares the outcome with a string. Time is virtual. See stage.hpp.
 #include <ringlet/extend/stream_waits.hpp>
 #include <ringlet/with_timeout.hpp>
 
@@ -53,7 +53,7 @@ task<std::string> thrown_by(Make make) {
   co_return "nothing";
 }
 
-// The call once more; whether it works.
+// Makes the call again; true if it works.
 task<bool> works_again(stage& s, const byte_call& call) {
   const auto again = spawn(call.outcome(s, forever));
   co_await settle();
@@ -79,7 +79,7 @@ TEST_CASE("a call succeeds when its operation does, at once or later") {
     call.succeed_at_once(s);
     const std::string at_once = co_await call.outcome(s, forever);
     CHECK(at_once == call.success);
-    // The request of a receive() stays.
+    // The request of a receive() remains in flight.
     CHECK(s.engine.started(call.code) == (call.code == opcode::receive ? 1 : 2));
     CHECK(s.engine.cancelled(call.code) == 0);
   });
@@ -100,7 +100,7 @@ TEST_CASE("the bytes that were read are at the front of the memory, or in the bu
   });
 }
 
-TEST_CASE("a system error comes out as it is, and the direction stays usable") {
+TEST_CASE("a system error is returned unchanged, and the direction stays usable") {
   for_each_call([](stage& s, const byte_call& call) -> task<> {
     for (const int error : {ECONNRESET, ETIMEDOUT, EPIPE, ENOMEM, EIO}) {
       const auto fiber = spawn(call.outcome(s, forever));
@@ -153,12 +153,12 @@ TEST_CASE("a call that found nothing is tried again when there is something, and
       call.fail(s, EAGAIN);
       co_await settle();
       CHECK_FALSE(fiber.done());
-      // A read(2) or write(2) would fail again at once: the descriptor is polled.
+      // A read(2) or write(2) would fail again at once, so the descriptor is polled.
       if (call.on_tcp()) continue;
       CHECK_FALSE(call.is_in_flight(s));
       operation& poll = s.engine.oldest(opcode::poll, standard_fd);
       CHECK(poll.poll.events == (call.is_read() ? POLLIN : POLLOUT));
-      // Also when that fails: the call itself tells what is wrong.
+      // Also when the poll fails: the call itself reports what is wrong.
       s.engine.complete(poll, round == 1 ? -EIO : poll.poll.events);
       co_await settle();
       CHECK_FALSE(fiber.done());
@@ -187,7 +187,7 @@ TEST_CASE("a call that is killed or timed out while its descriptor is polled tak
       std::string words = co_await fiber.get();
       CHECK(words == (killed ? "cancelled" : "timed out"));
 
-      // It becomes ready as the fiber is killed.
+      // The descriptor becomes ready as the fiber is killed.
       s.engine.hold_cancellations(true);
       const auto late = spawn(call.outcome(s, forever));
       co_await settle();
@@ -206,7 +206,7 @@ TEST_CASE("a call that is killed or timed out while its descriptor is polled tak
 
 // The limit
 
-TEST_CASE("when the limit passes the call ends, and only after its operation") {
+TEST_CASE("a call whose limit passes ends after its operation") {
   for_each_call([](stage& s, const byte_call& call) -> task<> {
     s.engine.hold_cancellations(true);
     const auto fiber = spawn(call.outcome(s, 5ms));
@@ -235,7 +235,7 @@ TEST_CASE("a call that succeeds in time disarms its limit") {
   });
 }
 
-TEST_CASE("success wins over the limit, when both come together or the success comes last") {
+TEST_CASE("success wins over the limit when both come together or the success comes last") {
   for_each_call([](stage& s, const byte_call& call) -> task<> {
     const auto both = spawn(call.outcome(s, 5ms));
     co_await settle();
@@ -255,13 +255,13 @@ TEST_CASE("success wins over the limit, when both come together or the success c
   });
 }
 
-TEST_CASE("a stream's call with a limit that has passed succeeds if it can at once") {
+TEST_CASE("a stream's call whose limit has passed succeeds if it need not wait") {
   for_each_call([](stage& s, const byte_call& call) -> task<> {
     s.engine.on_start = [&](operation&) { call.complete(s); };
     std::string words = co_await call.outcome(s, 0s);
     CHECK(words == call.success);
     const time_limit long_ago = time_limit::at(1);
-    if (s.engine.is_waiting(call.code)) call.complete(s);  // a receive lives on, so none is started
+    if (s.engine.is_waiting(call.code)) call.complete(s);  // a receive is in flight already
     words = co_await call.outcome(s, long_ago);
     CHECK(words == call.success);
     s.engine.on_start = {};
@@ -274,7 +274,7 @@ TEST_CASE("a stream's call with a limit that has passed succeeds if it can at on
   });
 }
 
-TEST_CASE("a limit that passed is thrown as timed_out") {
+TEST_CASE("a limit that passes is thrown as timed_out") {
   on_stage([](stage& s) -> task<> {
     bool thrown = false;
     try {
@@ -290,7 +290,7 @@ TEST_CASE("a limit that passed is thrown as timed_out") {
 
 // Kills
 
-TEST_CASE("a fiber that was killed before its call starts nothing") {
+TEST_CASE("a fiber that was killed before its call starts no operation") {
   for_each_call([](stage& s, const byte_call& call) -> task<> {
     current().kill();
     const std::string words = co_await call.outcome(s, forever);
@@ -301,7 +301,7 @@ TEST_CASE("a fiber that was killed before its call starts nothing") {
   });
 }
 
-TEST_CASE("a killed call ends after its operation has, and takes nothing") {
+TEST_CASE("a killed call ends after its operation, and takes nothing") {
   for_each_call([](stage& s, const byte_call& call) -> task<> {
     s.engine.hold_cancellations(true);
     const auto fiber = spawn(call.outcome(s, forever));
@@ -328,7 +328,7 @@ TEST_CASE("a call that is killed after its operation has completed succeeds") {
     std::string words = co_await undelivered.get();
     CHECK(words == std::string(call.success) + ", then cancelled");
 
-    // It has been delivered, and the fiber waits for its turn to run.
+    // It has been delivered, and the fiber is queued to run.
     const auto delivered = spawn(call.outcome(s, forever));
     co_await settle();
     call.complete(s);
@@ -339,7 +339,7 @@ TEST_CASE("a call that is killed after its operation has completed succeeds") {
   });
 }
 
-TEST_CASE("an operation that completes although it was cancelled delivers what it has") {
+TEST_CASE("an operation that completes although it was cancelled delivers its result") {
   for_each_call([](stage& s, const byte_call& call) -> task<> {
     s.engine.hold_cancellations(true);
     const auto succeeds = spawn(call.outcome(s, forever));
@@ -356,7 +356,7 @@ TEST_CASE("an operation that completes although it was cancelled delivers what i
     co_await settle();
     call.fail(s, ECONNRESET);
     words = co_await fails.get();
-    CHECK(words == "cancelled");  // it has nothing
+    CHECK(words == "cancelled");  // it delivers nothing
   });
 }
 
@@ -388,7 +388,7 @@ TEST_CASE("two kills are thrown at two calls") {
   });
 }
 
-TEST_CASE("of a kill and a limit the kill is reported, whichever came first") {
+TEST_CASE("a kill is reported before a limit, whichever came first") {
   for (const bool kill_first : {true, false}) {
     for_each_call([kill_first](stage& s, const byte_call& call) -> task<> {
       s.engine.hold_cancellations(true);
@@ -404,7 +404,7 @@ TEST_CASE("of a kill and a limit the kill is reported, whichever came first") {
   }
 }
 
-TEST_CASE("a fiber can be killed with an exception of the killer's choice") {
+TEST_CASE("a fiber can be killed with a chosen exception") {
   for_each_call([](stage& s, const byte_call& call) -> task<> {
     const auto fiber = spawn(call.outcome(s, forever));
     co_await settle();
@@ -448,13 +448,13 @@ TEST_CASE("with_timeout around a plain call ends it with timed_out") {
   });
 }
 
-TEST_CASE("when the run ends a call in flight is cancelled") {
+TEST_CASE("a call in flight is cancelled when the run ends") {
   for (const byte_call& call : byte_calls) {
     CAPTURE(call.name);
     scripted_engine engine;
     std::string words;
     const auto main = [&]() -> task<> {
-      // Owned by the fiber: the stage must live as long as the call.
+      // Owned by the fiber, because the stage must outlive the call.
       const auto make = [&]() -> task<> {
         stage s(engine);
         words = co_await call.outcome(s, forever);

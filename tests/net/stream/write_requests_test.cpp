@@ -1,7 +1,8 @@
-// What a write asks the kernel for: pieces of a limited size, in order, whatever is taken of each.
+// What a write requests from the kernel: pieces of limited size, in order, however much of each is
+// accepted.
 //
-// Method: a scripted engine that takes as much of a request as it likes. The kernel moves a request
-// that it has woken 128 times to a thread of its own; one that is small enough is over before.
+// Method: a scripted engine that accepts as much of a request as it likes. The kernel moves a
+// request to its own thread after 128 wake-ups; a small request is complete before that.
 #include <ringlet/standard_streams.hpp>
 #include <ringlet/tcp_stream.hpp>
 
@@ -30,7 +31,7 @@ namespace {
 
 constexpr std::size_t request_max = 256 * 1024;
 
-// What a request of any kind asks to have written.
+// The bytes that a request of any kind asks to write.
 std::vector<std::span<const std::byte>> pieces_of(const operation& op) {
   if (op.code != opcode::send_message) {
     return {{static_cast<const std::byte*>(op.data), op.length}};
@@ -44,7 +45,7 @@ std::vector<std::span<const std::byte>> pieces_of(const operation& op) {
   return pieces;
 }
 
-// Takes some or all of each request, at random, and keeps it.
+// Accepts some or all of each request, at random, and records it.
 struct taker {
   taker(stage& on, std::uint64_t seed) : engine(on.engine), chance(seed) {
     engine.on_start = [this](operation& op) { take(op); };
@@ -75,7 +76,7 @@ struct taker {
 
 TEST_SUITE_BEGIN("write requests");
 
-TEST_CASE("a write of one span asks for at most 256 KiB, and for all of it in order") {
+TEST_CASE("a write of one span requests at most 256 KiB at a time, and all of it in order") {
   const std::string all = pattern(3 * request_max + 77);
   on_stage([&](stage& s) -> task<> {
     for (const bool standard : {false, true}) {
@@ -91,7 +92,7 @@ TEST_CASE("a write of one span asks for at most 256 KiB, and for all of it in or
   });
 }
 
-TEST_CASE("a write of several spans asks for at most 256 KiB, and for all of it in order") {
+TEST_CASE("a write of several spans requests at most 256 KiB at a time, and all of it in order") {
   const std::string all = pattern(4 * request_max);
   on_stage([&](stage& s) -> task<> {
     for (std::uint64_t seed = 1; seed <= 50; ++seed) {

@@ -1,4 +1,4 @@
-// any_fiber: the handle that a fiber gets of itself, and gives away.
+// any_fiber: the handle that a fiber gets of itself and passes on.
 #include <ringlet/any_fiber.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>
@@ -47,7 +47,7 @@ TEST_CASE("current_fiber() returns a handle of the running fiber") {
   });
 }
 
-TEST_CASE("a fiber is killed through the handle that it gave to other fibers") {
+TEST_CASE("a fiber can be killed through the handle that it gave to other fibers") {
   run_scripted([](scripted_engine&) -> task<> {
     any_fiber self;
     const fiber<std::string> first = spawn(tell_and_sleep, std::ref(self));

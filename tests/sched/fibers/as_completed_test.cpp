@@ -1,6 +1,6 @@
-// as_completed: a loop over fibers in the order of their ends.
+// as_completed: a loop over fibers in the order in which they end.
 //
-// Method: as in ended_fibers_test.cpp, which has the cases about the wait itself.
+// Method: as in ended_fibers_test.cpp, which tests the wait itself.
 #include <ringlet/as_completed.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/run.hpp>
@@ -48,7 +48,7 @@ task<std::string> places_of(async_generator<std::size_t> ends) {
 TEST_SUITE_BEGIN("as_completed");
 
 // row: JN-03
-TEST_CASE("as_completed yields each place as its fiber ends, and ends with the last") {
+TEST_CASE("as_completed yields each index when its fiber ends, and ends with the last fiber") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({3, 1, 2});
@@ -82,7 +82,7 @@ TEST_CASE("a slow loop over as_completed misses no fiber") {
 }
 
 // rows: W48 JN-03
-TEST_CASE("fibers that had already ended come first in their order, and duplicates come twice") {
+TEST_CASE("fibers that had already ended come first in list order, and duplicates come twice") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     auto fibers = sleepers({3, 1, 5});
@@ -114,7 +114,8 @@ TEST_CASE("as_completed accepts any range of handles, copies it, and keeps the f
 }
 
 // rows: W12 JN-03
-TEST_CASE("one limit counts for all fibers from the first next on, and the rest continue") {
+TEST_CASE(
+    "one limit covers all fibers from the first next() on, and the remaining fibers continue") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({4, 12, 8});
@@ -133,7 +134,7 @@ TEST_CASE("one limit counts for all fibers from the first next on, and the rest 
 }
 
 // rows: W49 JN-03
-TEST_CASE("an as_completed that is given up early leaves nothing behind, and the fibers continue") {
+TEST_CASE("an as_completed that is dropped early leaves nothing behind, and its fibers continue") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({1, 2, 3});
@@ -149,7 +150,7 @@ TEST_CASE("an as_completed that is given up early leaves nothing behind, and the
 }
 
 // row: JN-03
-TEST_CASE("failures are ends, and the loop decides what to make of them") {
+TEST_CASE("as_completed yields failed fibers, and the loop decides what to do about them") {
   scripted_engine engine;
   const auto fail = []() -> task<int> {
     throw std::runtime_error("expected");
@@ -171,7 +172,7 @@ TEST_CASE("failures are ends, and the loop decides what to make of them") {
 }
 
 // row: JN-03
-TEST_CASE("a kill or a limit in next passes through, ends the loop, and leaves nothing behind") {
+TEST_CASE("a kill or a limit in next() passes through, ends the loop, and leaves nothing behind") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({5, 6});

@@ -1,9 +1,9 @@
-// Forms of expressions with co_await, each right with every compiler but g++ before 13. Which of
-// them that gets wrong is pinned here, too; the README says how to write them instead.
+// Forms of expressions with co_await that every compiler except g++ before 13 gets right. The forms
+// that g++ 12 gets wrong are pinned here, too; the README says how to write them instead.
 //
 // Method: each form runs in a child, twice, with strings on the heap, so that a temporary that is
-// destroyed twice ends the child. What a wrong form does under a sanitizer, which finds something
-// else first, is left to chance: it is not run there.
+// destroyed twice ends the child. Under a sanitizer, which finds other errors first, a miscompiled
+// form has no defined result, so it does not run there.
 #include <ringlet/as_result.hpp>
 #include <ringlet/queue.hpp>
 #include <ringlet/run.hpp>
@@ -44,7 +44,7 @@ namespace {
 
 const std::string L = "a long string that does not fit the small buffer";
 
-// Conditions that never hold, in a way that no compiler knows.
+// Conditions that never hold, in a way that no compiler detects.
 void expect(bool holds) {
   if (!holds) throw std::logic_error("a form has given a wrong value");
 }
@@ -461,7 +461,7 @@ task<> twice(task<> (*body)(int)) {
 
 bool runs(const form& one) {
   const child_end end = run_in_child([&one] {
-    std::signal(SIGSEGV, SIG_DFL);  // doctest's handlers would report it
+    std::signal(SIGSEGV, SIG_DFL);  // doctest's handlers would report the signal
     std::signal(SIGABRT, SIG_DFL);
     run(twice(one.body));
   });
@@ -470,7 +470,7 @@ bool runs(const form& one) {
 
 }  // namespace
 
-TEST_CASE("forms of expressions with co_await do what they say") {
+TEST_CASE("expressions with co_await give the right results") {
   for (const form& one : forms) {
     if (RINGLET_OLD_COMPILER && one.is_wrong_before_gcc13) continue;
     CAPTURE(one.name);
@@ -478,7 +478,7 @@ TEST_CASE("forms of expressions with co_await do what they say") {
   }
 }
 
-TEST_CASE("g++ before 13 gets these forms wrong, as the README says") {
+TEST_CASE("g++ before 13 miscompiles these forms, as the README says") {
 #if RINGLET_OLD_COMPILER
   if (sanitized) return;
   for (const form& one : forms) {

@@ -12,7 +12,7 @@
 
 namespace ringlet {
 
-/// Thread: that of the fibers that wait for it.
+/// Thread: the one of the fibers that wait for the countdown.
 class countdown {
  public:
   explicit countdown(std::size_t count) noexcept : left_(count) {}
@@ -30,7 +30,8 @@ class countdown {
   }
 
   class zero_wait;
-  /// Waits until it is zero: true; false when the limit passed first. Cancellation loses nothing.
+  /// Waits until the countdown is zero. Returns true, or false when the limit passed first.
+  /// Cancellation loses nothing.
   zero_wait wait(time_limit timeout = forever) noexcept;
 
  private:

@@ -1,9 +1,9 @@
 // ended_fibers: which of several fibers have ended, in which order, and what a wait for the next
-// one may not lose.
+// one must not lose.
 //
 // Method: fibers that end at a known time of the scripted engine's clock; the order is compared as
-// a string of places. In fibers that are killed no co_await stands inside of a CHECK, which would
-// swallow what is thrown.
+// a string of indices. Fibers that are killed have no co_await inside a CHECK, which would swallow
+// the exception.
 #include <ringlet/as_result.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/extend/ended_fibers.hpp>
@@ -49,7 +49,7 @@ std::vector<fiber_base*> targets_of(const std::vector<fiber<>>& fibers) {
   return targets;
 }
 
-// The places of all that ended before the limit, as in "201".
+// The indices of all fibers that ended before the limit, as in "201".
 task<std::string> rest_of(ended_fibers& ends, time_limit timeout = forever) {
   const time_limit deadline = time_limit::at(timeout.resolve(current_scheduler().now()));
   std::string places;
@@ -62,7 +62,7 @@ task<std::string> rest_of(ended_fibers& ends, time_limit timeout = forever) {
 TEST_SUITE_BEGIN("ended_fibers");
 
 // row: JN-02
-TEST_CASE("ended_fibers returns places in the order of the ends, then nothing at once") {
+TEST_CASE("ended_fibers returns indices in the order in which fibers end, then nothing at once") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({3, 1, 2});
@@ -91,7 +91,7 @@ TEST_CASE("fibers that had ended before come first, in the order of the list") {
 }
 
 // row: JN-02
-TEST_CASE("in a list of no fibers there is nothing to wait for") {
+TEST_CASE("ended_fibers of an empty list returns nothing at once") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     ended_fibers ends({});
@@ -102,7 +102,7 @@ TEST_CASE("in a list of no fibers there is nothing to wait for") {
 }
 
 // row: W48
-TEST_CASE("a fiber that is named twice is returned twice") {
+TEST_CASE("a fiber that is listed twice is returned twice") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto fibers = sleepers({2, 1});
@@ -115,7 +115,7 @@ TEST_CASE("a fiber that is named twice is returned twice") {
   run_on(engine, main());
 }
 
-TEST_CASE("failures and kills are ends, and do not count as looked at") {
+TEST_CASE("ended_fibers returns failed and killed fibers, and their errors stay unhandled") {
   scripted_engine engine;
   int reported = 0;
   options settings;
@@ -134,7 +134,7 @@ TEST_CASE("failures and kills are ends, and do not count as looked at") {
   CHECK(reported == 1);
 }
 
-TEST_CASE("ends that come while no fiber waits are kept in order") {
+TEST_CASE("fibers that end while no fiber waits are kept in order") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({3, 2, 1, 4});
@@ -165,7 +165,7 @@ TEST_CASE("a wait whose limit passes returns nothing, and the next wait continue
 TEST_CASE("success wins: an end in the turn of the limit is returned") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
-    // It yields once more than the wait takes to be told of its limit.
+    // Yields once more than the wait needs to see its limit.
     const auto slow = spawn([]() -> task<> { co_await sleep(1ms); });
     co_await yield();
     std::vector<fiber_base*> targets = {&slow.state()};
@@ -177,7 +177,7 @@ TEST_CASE("success wins: an end in the turn of the limit is returned") {
 }
 
 // row: JN-03
-TEST_CASE("a killed wait loses nothing: the next wait returns what the killed one would have") {
+TEST_CASE("a killed wait loses nothing: the next wait returns the same fiber") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({2, 4});
@@ -241,7 +241,7 @@ TEST_CASE("every next is a checkpoint, even when it has something to return") {
 }
 
 // row: W7
-TEST_CASE("a limit around the wait is not mistaken for its own") {
+TEST_CASE("ended_fibers does not mistake a limit around the wait for its own") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({5});
@@ -259,7 +259,7 @@ TEST_CASE("a limit around the wait is not mistaken for its own") {
 }
 
 // row: JN-03
-TEST_CASE("ended_fibers that are given up early leave nothing behind, and the fibers continue") {
+TEST_CASE("ended_fibers that is dropped early leaves nothing behind, and its fibers continue") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({1, 2, 3});
@@ -298,7 +298,7 @@ TEST_CASE("dump says how many of the awaited fibers have not ended") {
   CHECK(text.find("fiber 5: join one of 2 fibers, for 0.002 s\n") != text.npos);
 }
 
-TEST_CASE("waiting for oneself, twice at once or for another scheduler's fibers aborts") {
+TEST_CASE("waiting for oneself, waiting twice at once, or for another scheduler's fibers aborts") {
   CHECK(aborts_with("a fiber joins itself", [] {
     scripted_engine engine;
     const auto main = []() -> task<> {
@@ -323,7 +323,7 @@ TEST_CASE("waiting for oneself, twice at once or for another scheduler's fibers 
   }));
 }
 
-TEST_CASE("once it is made, ended_fibers does not allocate for waits, ends and kills") {
+TEST_CASE("ended_fibers does not allocate for waits, ends and kills after its construction") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({1, 2, 3, 4, 5});

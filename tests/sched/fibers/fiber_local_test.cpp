@@ -1,6 +1,6 @@
 // fiber_local and context_var: which fiber sees which value, and for how long.
 //
-// Method: the scripted engine's clock moves only when everything sleeps.
+// Method: the scripted engine's clock moves only when every fiber sleeps.
 #include <ringlet/fiber_local.hpp>
 #include <ringlet/fiber_set.hpp>
 #include <ringlet/pool.hpp>
@@ -81,7 +81,7 @@ TEST_CASE("new fibers begin with values of their own, however they are created")
   });
 }
 
-TEST_CASE("a value begins as what its maker returns, when a fiber uses it first") {
+TEST_CASE("a value is initialised by its maker at its first use in a fiber") {
   run_scripted([](scripted_engine&) -> task<> {
     int made = 0;
     const fiber_local<std::string> name([&] { return "number " + std::to_string(++made); });
@@ -109,7 +109,7 @@ TEST_CASE("a maker may use other variables of the fiber") {
   });
 }
 
-TEST_CASE("a maker that throws leaves nothing behind, and is called again") {
+TEST_CASE("a maker that throws leaves no value, and is called again") {
   run_scripted([](scripted_engine&) -> task<> {
     int calls = 0;
     const fiber_local<int> fussy([&]() -> int {
@@ -123,8 +123,7 @@ TEST_CASE("a maker that throws leaves nothing behind, and is called again") {
 }
 
 // row: LO-01
-TEST_CASE(
-    "values are destroyed at the end of their fiber, before joins and callbacks see that end") {
+TEST_CASE("values are destroyed at the end of their fiber, before its joins and callbacks run") {
   life_count lives;
   run_scripted([&](scripted_engine&) -> task<> {
     const fiber_local<counted> value([&] { return counted(lives, 3); });
@@ -152,14 +151,15 @@ TEST_CASE(
   CHECK(lives.alive() == 0);
 }
 
-TEST_CASE("values outlive the variable, and a new variable does not see those of an old one") {
+TEST_CASE(
+    "values outlive their variable, and a new variable does not see the values of an old one") {
   life_count lives;
   run_scripted([&](scripted_engine&) -> task<> {
     std::optional<fiber_local<counted>> first(std::in_place, [&] { return counted(lives, 1); });
     CHECK((*first)->value() == 1);
     first.reset();
     CHECK(lives.alive() == 1);
-    first.emplace([&] { return counted(lives, 2); });  // in the same place
+    first.emplace([&] { return counted(lives, 2); });  // at the same address
     CHECK((*first)->value() == 2);
     CHECK(lives.alive() == 2);
     co_return;
@@ -167,7 +167,7 @@ TEST_CASE("values outlive the variable, and a new variable does not see those of
   CHECK(lives.alive() == 0);
 }
 
-TEST_CASE("references to values stay valid while other values are made") {
+TEST_CASE("references to values stay valid while other values are created") {
   run_scripted([](scripted_engine&) -> task<> {
     std::vector<std::unique_ptr<fiber_local<int>>> many;
     for (int i = 0; i < 100; ++i) many.push_back(std::make_unique<fiber_local<int>>());
@@ -230,7 +230,7 @@ TEST_CASE("a setting holds until it is destroyed, and settings nest") {
 }
 
 // row: LO-02
-TEST_CASE("a setting ends with an exception, and with a kill") {
+TEST_CASE("a setting is undone by an exception, and by a kill") {
   run_scripted([](scripted_engine&) -> task<> {
     const auto fail_inside = []() -> task<> {
       const auto one = request.set(1);
@@ -274,7 +274,7 @@ TEST_CASE("a new fiber sees its spawner's settings, and keeps them") {
 }
 
 // row: W46
-TEST_CASE("grandchildren inherit settings, and a child's settings are not seen by its spawner") {
+TEST_CASE("grandchildren inherit settings, and a child's settings do not affect its spawner") {
   run_scripted([](scripted_engine&) -> task<> {
     const auto one = request.set(1);
     const auto child = []() -> task<std::vector<int>> {
@@ -298,7 +298,7 @@ TEST_CASE("grandchildren inherit settings, and a child's settings are not seen b
 }
 
 // row: W46
-TEST_CASE("fibers of groups, of pools and of when_all inherit from the fiber that spawns them") {
+TEST_CASE("fibers of groups, pools and when_all inherit from the fiber that spawns them") {
   run_scripted([](scripted_engine&) -> task<> {
     const auto one = request.set(1);
     const auto body = [](task_group& group) -> task<> {

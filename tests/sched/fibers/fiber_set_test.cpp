@@ -1,7 +1,7 @@
-// group: members come and go by themselves, and are joined or killed together.
+// fiber_set: members join and leave by themselves, and are joined or killed together.
 //
-// Method: the scripted engine's clock moves only when everything sleeps. In fibers that are killed
-// no co_await stands inside of a CHECK.
+// Method: the scripted engine's clock moves only when every fiber sleeps. Fibers that are killed
+// have no co_await inside a CHECK.
 #include <ringlet/dump.hpp>
 #include <ringlet/fiber_set.hpp>
 #include <ringlet/run.hpp>
@@ -70,7 +70,7 @@ TEST_CASE("spawned fibers are members until they end") {
 }
 
 // row: PO-01
-TEST_CASE("a fiber is added once, and not at all when it has ended") {
+TEST_CASE("add adds a fiber once, and ignores one that has ended") {
   run_scripted([](scripted_engine&) -> task<> {
     fiber_set all;
     const fiber<> a = spawn(sleep_for, 1ms);
@@ -86,7 +86,7 @@ TEST_CASE("a fiber is added once, and not at all when it has ended") {
 }
 
 // row: PO-01
-TEST_CASE("a discarded fiber continues, and is no longer waited for") {
+TEST_CASE("a discarded fiber continues, and join no longer waits for it") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     fiber_set all;
@@ -111,7 +111,7 @@ TEST_CASE("a discarded fiber continues, and is no longer waited for") {
   });
 }
 
-TEST_CASE("a fiber may be a member of several groups") {
+TEST_CASE("a fiber may be a member of several fiber_sets") {
   run_scripted([](scripted_engine&) -> task<> {
     fiber_set one, other;
     const fiber<> shared = one.spawn(sleep_for, 1ms);
@@ -121,7 +121,7 @@ TEST_CASE("a fiber may be a member of several groups") {
   });
 }
 
-TEST_CASE("a group that is destroyed leaves its fibers alone") {
+TEST_CASE("destroying a fiber_set does not affect its fibers") {
   run_scripted([](scripted_engine&) -> task<> {
     std::optional<fiber_set> all(std::in_place);
     const fiber<> a = all->spawn(sleep_for, 1ms);
@@ -132,7 +132,7 @@ TEST_CASE("a group that is destroyed leaves its fibers alone") {
   });
 }
 
-TEST_CASE("a group keeps no fiber that has ended, whose failure is reported then") {
+TEST_CASE("a fiber_set keeps no fiber that has ended, whose failure is reported then") {
   std::vector<std::string> reports;
   run_scripted(
       [&](scripted_engine&) -> task<> {
@@ -182,7 +182,7 @@ TEST_CASE("join waits until no member is left, including members added while it 
 }
 
 // row: W24
-TEST_CASE("join ends when the group was empty once, even if fibers were added since") {
+TEST_CASE("join ends when the fiber_set was empty once, even if fibers were added since") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     fiber_set all;
@@ -195,7 +195,7 @@ TEST_CASE("join ends when the group was empty once, even if fibers were added si
   });
 }
 
-TEST_CASE("join is true at once on an empty group, and false when its limit passes") {
+TEST_CASE("join is true at once on an empty fiber_set, and false when its limit passes") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     fiber_set all;
@@ -230,7 +230,7 @@ TEST_CASE("several joins wait in order, and end when the last member ends or is 
       co_await yield();
       CHECK_FALSE(member.done());
     }
-    SUBCASE("the group is cleared") {
+    SUBCASE("the fiber_set is cleared") {
       co_await yield();
       all.clear();
       co_await yield();
@@ -269,7 +269,7 @@ TEST_CASE("join does not throw errors of members, and is a checkpoint") {
 // kill
 
 // row: PO-01
-TEST_CASE("kill ends all members, and those that have not begun never run") {
+TEST_CASE("kill ends all members, and members that have not begun never run") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     fiber_set all;
@@ -337,7 +337,7 @@ TEST_CASE("kill also ends members that are added while it waits") {
     CHECK_FALSE(ran);
     CHECK(log == "x");
     CHECK(outside.result() == outcome::value);
-    const fiber<> later = all.spawn(sleep_for, 1ms);  // the killing is over
+    const fiber<> later = all.spawn(sleep_for, 1ms);  // the kill is over
     CHECK(co_await all.join());
     CHECK(later.result() == outcome::value);
     CHECK(engine.now() == begin + 1'000'000);
@@ -363,15 +363,14 @@ TEST_CASE("kill with an exception also ends members that are added while it wait
     CHECK(text_of(member.error()) == "given");
     CHECK(text_of(unstarted.error()) == "given");
     CHECK(text_of(late.error()) == "given");
-    // Of the exception nothing is left for the next killing.
+    // The exception does not affect the next kill.
     const fiber<> other = all.spawn(sleep_for, 1h);
     CHECK(co_await all.kill());
     CHECK(other.result() == outcome::cancelled);
   });
 }
 
-TEST_CASE(
-    "kill is true at once on an empty group, and false, not an error, when its limit passes") {
+TEST_CASE("kill is true at once on an empty fiber_set, and false when its limit passes") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     fiber_set all;
@@ -390,7 +389,7 @@ TEST_CASE(
   });
 }
 
-TEST_CASE("a member that kills its group is killed itself, at once") {
+TEST_CASE("a member that kills its fiber_set is killed itself, at once") {
   run_scripted([](scripted_engine&) -> task<> {
     fiber_set all;
     std::string log;
@@ -411,7 +410,7 @@ TEST_CASE("a member that kills its group is killed itself, at once") {
   });
 }
 
-TEST_CASE("a fiber that kills a group can be killed, and the members end all the same") {
+TEST_CASE("a fiber that kills a fiber_set can be killed, and the members still end") {
   run_scripted([](scripted_engine&) -> task<> {
     fiber_set all;
     std::string log;
@@ -425,7 +424,7 @@ TEST_CASE("a fiber that kills a group can be killed, and the members end all the
     co_await killer.kill();
     CHECK(killer.result() == outcome::cancelled);
     CHECK_FALSE(stubborn.done());
-    const fiber<> later = all.spawn(sleep_for, 1ms);  // no fiber kills any more
+    const fiber<> later = all.spawn(sleep_for, 1ms);  // no fiber is killing any longer
     CHECK(co_await all.join());
     CHECK(log == "x");
     CHECK(later.result() == outcome::value);
@@ -453,9 +452,9 @@ TEST_CASE("members are killed in the order in which they were added") {
   });
 }
 
-// The rest
+// Dump, allocation and misuse
 
-TEST_CASE("the dump says which fiber waits for the end of a fiber_set, and of how many fibers") {
+TEST_CASE("dump shows which fiber waits for a fiber_set, and for how many fibers") {
   run_scripted([](scripted_engine&) -> task<> {
     fiber_set all;
     all.spawn(sleep_for, 1ms);
@@ -467,10 +466,10 @@ TEST_CASE("the dump says which fiber waits for the end of a fiber_set, and of ho
   });
 }
 
-TEST_CASE("the end of a member, a kill and waking a join do not allocate") {
+TEST_CASE("the end of a member, a kill, and waking a join do not allocate") {
   run_scripted([](scripted_engine&) -> task<> {
     fiber_set all;
-    for (int round = 0; round < 2; ++round) {  // the first one fills the pool of frames
+    for (int round = 0; round < 2; ++round) {  // the first run fills the frame pool
       for (int i = 0; i < 20; ++i) all.spawn(sleep_for, 1h);
       const fiber<bool> joiner = spawn([&]() -> task<bool> { co_return co_await all.join(1h); });
       co_await yield();
@@ -480,7 +479,8 @@ TEST_CASE("the end of a member, a kill and waking a join do not allocate") {
       co_await std::move(killing);
       CHECK(co_await joiner.get());
     }
-    // What is thrown at the members is from the heap; a member that returns takes nothing.
+    // The exceptions thrown at the members are allocated on the heap; a member that returns
+    // allocates nothing.
     const fiber<> quick = all.spawn(sleep_for, 1ms);
     const fiber<bool> joiner = spawn([&]() -> task<bool> { co_return co_await all.join(1h); });
     co_await yield();
@@ -492,7 +492,7 @@ TEST_CASE("the end of a member, a kill and waking a join do not allocate") {
   });
 }
 
-TEST_CASE("destroying a group while a fiber joins it aborts") {
+TEST_CASE("destroying a fiber_set while a fiber joins it aborts") {
   CHECK(aborts_with("a fiber_set was destroyed while a fiber joined it", [] {
     run_scripted([](scripted_engine&) -> task<> {
       std::optional<fiber_set> all(std::in_place);
@@ -505,7 +505,7 @@ TEST_CASE("destroying a group while a fiber joins it aborts") {
 }
 
 TEST_CASE("adding a fiber of another thread aborts") {
-  if (sanitized) return;  // under ThreadSanitizer a forked child can start no threads
+  if (sanitized) return;  // under ThreadSanitizer a forked child cannot start threads
   CHECK(aborts_with("a fiber of another thread's scheduler was added to a fiber_set", [] {
     run_scripted([](scripted_engine&) -> task<> {
       const fiber<> mine = spawn(sleep_for, 1h);

@@ -14,7 +14,7 @@
 namespace ringlet::test {
 using namespace extend;
 
-/// Runs the task that `main` makes on a scripted engine.
+/// Runs the task that `main` returns on a scripted engine.
 template <class F>
 void in_fiber(F&& main) {
   scripted_engine engine;
@@ -23,7 +23,7 @@ void in_fiber(F&& main) {
 
 inline task<int> plus_one(int n) { co_return n + 1; }
 
-// Sends back what it is sent, forever.
+// Sends back what it receives, forever.
 inline task<int> echo(int n) {
   for (;;) n = co_await greenlet<int>::main().switch_to(n);
 }
@@ -35,14 +35,14 @@ inline task<int> fail_with(std::string what, int) {
 
 inline task<int> send_to_main(int n) { co_return co_await greenlet<int>::main().switch_to(n); }
 
-// What awaiting it ended with, in a word: a number, or the message of the exception.
+// The outcome of awaiting the switch, in a word: a number, or the message of the exception.
 template <class Wait>
 task<std::string> told(Wait&& wait) {
   try {
     const int value = co_await std::forward<Wait>(wait);
     co_return std::to_string(value);
   } catch (const std::system_error& error) {
-    co_return error.code() == errc::fiber_cancelled ? "exited" : "another error";
+    co_return error.code() == errc::fiber_cancelled ? "fiber_cancelled" : "another error";
   } catch (const std::exception& error) {
     co_return error.what();
   } catch (const greenlet_exit&) {

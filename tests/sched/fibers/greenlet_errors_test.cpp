@@ -1,4 +1,4 @@
-// greenlet<T>: where exceptions go, thrown into a greenlet or out of it, and greenlet_exit.
+// greenlet<T>: how exceptions propagate, thrown into a greenlet or out of it, and greenlet_exit.
 #include <ringlet/as_result.hpp>
 #include <ringlet/greenlet.hpp>
 
@@ -55,7 +55,7 @@ TEST_CASE("an exception skips parents that have ended, and ends those that have 
 }
 
 // row: GR-04
-TEST_CASE("a body that cannot even be called fails in the same way") {
+TEST_CASE("a body that throws before its coroutine begins fails in the same way") {
   in_fiber([]() -> task<> {
     const auto refuse = [](int n) -> task<int> {
       if (n == 1) throw std::runtime_error("no task was made");
@@ -68,12 +68,12 @@ TEST_CASE("a body that cannot even be called fails in the same way") {
 }
 
 // row: GR-05
-TEST_CASE("greenlet_exit is no failure: the parent's switch ends with errc::fiber_cancelled") {
+TEST_CASE("greenlet_exit is not a failure: the parent's switch ends with errc::fiber_cancelled") {
   in_fiber([]() -> task<> {
     const greenlet<int> asked(echo);
     co_await asked.switch_to(1);
     const std::string what = co_await told(asked.throw_into(greenlet_exit()));
-    CHECK(what == "exited");
+    CHECK(what == "fiber_cancelled");
     CHECK(asked.state() == greenlet_state::finished);
 
     const greenlet<int> leaving([](int) -> task<int> {
@@ -86,14 +86,14 @@ TEST_CASE("greenlet_exit is no failure: the parent's switch ends with errc::fibe
   });
 }
 
-TEST_CASE("an exception that a greenlet leaves to its parent is thrown no more than once" *
+TEST_CASE("an exception that a greenlet passes to its parent is thrown only once there" *
           doctest::skip(!counts_throws)) {
   in_fiber([]() -> task<> {
     const greenlet<int> unstarted(echo);
     std::uint64_t before = throws_so_far();
-    const result<int> exited = co_await as_result(unstarted.throw_into(greenlet_exit()));
+    const result<int> left = co_await as_result(unstarted.throw_into(greenlet_exit()));
     const std::uint64_t for_exit = throws_so_far() - before;
-    CHECK(exited.error() == errc::fiber_cancelled);
+    CHECK(left.error() == errc::fiber_cancelled);
     CHECK(for_exit == 0);
     const greenlet<int> second(echo);
     before = throws_so_far();
@@ -144,7 +144,7 @@ TEST_CASE("an exception is thrown where the greenlet is suspended, and the green
     const greenlet<int> patient([](int n) -> task<int> {
       std::string what = "nothing";
       try {
-        co_await send_to_main(n);  // from a call below
+        co_await send_to_main(n);  // from a nested call
       } catch (const std::runtime_error& error) {
         what = error.what();
       }
@@ -193,7 +193,7 @@ TEST_CASE("an exception thrown into a greenlet that has not begun ends it withou
     CHECK(lives.alive() == 0);
     const greenlet<int> asked(body, counted(lives));
     const std::string left = co_await told(asked.throw_into());
-    CHECK(left == "exited");
+    CHECK(left == "fiber_cancelled");
     CHECK(asked.state() == greenlet_state::finished);
     CHECK_FALSE(ran);
   });
@@ -207,7 +207,7 @@ TEST_CASE("an exception thrown into an ended greenlet goes to the nearest living
     const std::string what = co_await told(finished.throw_into(std::logic_error("too late")));
     CHECK(what == "too late");
     const std::string left = co_await told(finished.throw_into());
-    CHECK(left == "exited");
+    CHECK(left == "fiber_cancelled");
   });
 }
 

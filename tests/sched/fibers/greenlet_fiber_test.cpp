@@ -1,4 +1,4 @@
-// greenlet<T> and the fiber it is in: waits, kills, limits, other fibers, other threads.
+// greenlet<T> and its fiber: waits, kills, limits, other fibers, other threads.
 #include <ringlet/dump.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/greenlet.hpp>
@@ -66,7 +66,7 @@ TEST_CASE("a greenlet that waits suspends its fiber, and other fibers run") {
   CHECK(log == "other main");
 }
 
-TEST_CASE("a fiber that leaves a greenlet behind in which it has waited returns its own value") {
+TEST_CASE("a fiber that abandons a greenlet in which it has waited returns its own value") {
   in_fiber([]() -> task<> {
     const auto one = spawn([]() -> task<int> {
       const greenlet<int> sleeper([](int n) -> task<int> {
@@ -98,7 +98,8 @@ TEST_CASE("a dump shows the calls of the greenlet, and below them those of the f
   const std::string about = text.substr(begin);
   std::size_t calls = 0;
   for (std::size_t at = 0; (at = about.find("\n    at ", at)) != about.npos; ++at) ++calls;
-  // sleep_in_call, the body; below_main, the root of the fiber. The driver is the library's.
+  // sleep_in_call and the body are in the greenlet; below_main is the root of the fiber. The driver
+  // belongs to the library.
   CHECK(calls == 4);
   CHECK(about.find("sleep_in_call(") != about.npos);
   CHECK(about.find("greenlet_driver.hpp") == about.npos);
@@ -146,7 +147,7 @@ TEST_CASE("a kill ends the greenlet in which its fiber waits, then its parents, 
   CHECK(lives.alive() == 0);
 }
 
-TEST_CASE("a switch is not a wait: a pending kill comes at the next wait") {
+TEST_CASE("a switch is not a wait: a pending kill is thrown at the next wait") {
   in_fiber([]() -> task<> {
     const auto killed = spawn([]() -> task<> {
       const greenlet<int> other(echo);
@@ -194,7 +195,7 @@ TEST_CASE("a limit inside a greenlet applies to that greenlet only, even while o
     };
     const greenlet<int> other(limited, std::ref(log));
     co_await other.switch_to(1);
-    co_await sleep(20ms);  // its limit passes during this sleep, and is not ours
+    co_await sleep(20ms);  // its limit, not ours, passes during this sleep
     const auto in_new_scope = [](const greenlet<int>& to) -> task<int> {
       co_return co_await to.switch_to(2);
     };
@@ -320,14 +321,14 @@ TEST_CASE("a switch to another fiber's greenlet aborts and names the broken rule
   }));
 }
 
-// Under ThreadSanitizer no thread can be started in a fork.
+// Under ThreadSanitizer a forked child cannot start threads.
 #ifdef RINGLET_TEST_THREAD_SANITIZER
 constexpr bool forks_have_threads = false;
 #else
 constexpr bool forks_have_threads = true;
 #endif
 // row: GR-14
-TEST_CASE("another thread may not use a greenlet" * doctest::skip(!forks_have_threads)) {
+TEST_CASE("using a greenlet on another thread aborts" * doctest::skip(!forks_have_threads)) {
   CHECK(aborts_with("a greenlet was switched to on a thread that is not its fiber's", [] {
     in_fiber([]() -> task<> {
       const greenlet<int> mine(echo);

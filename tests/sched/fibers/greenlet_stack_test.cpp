@@ -1,8 +1,8 @@
-// Greenlets may switch as often, end as often, and from as deep as they like; the stack grows by
-// 64 KiB at most.
+// Greenlets may switch and end any number of times, and from any depth; the stack grows by 64 KiB
+// at most.
 //
-// Method: as in core/coro/stack_growth_test.cpp, whose reasons hold here. This file is compiled
-// once more for each of the programs test_switch_*, with other flags than the library has.
+// Method: as in core/coro/stack_growth_test.cpp, for the same reasons. This file is also compiled
+// for each of the programs test_switch_*, with flags that differ from the library's.
 #include <ringlet/greenlet.hpp>
 
 #include <doctest/doctest.h>
@@ -37,7 +37,7 @@ std::uintptr_t highest;
   highest = std::max(highest, here);
 }
 
-// Runs it in a fiber and returns how far the stack grew while it ran.
+// Runs the task in a fiber and returns how far the stack grew meanwhile.
 std::size_t growth_of(task<> main) {
   lowest = UINTPTR_MAX;
   highest = 0;
@@ -68,7 +68,7 @@ task<int> switch_from(int levels) {
 
 }  // namespace
 
-TEST_CASE("a million switches do not let the stack grow") {
+TEST_CASE("a million switches do not grow the stack") {
   std::int64_t sum = 0;
   const std::size_t growth = growth_of([](std::int64_t& to) -> task<> {
     const greenlet<int> other(echo);
@@ -81,7 +81,7 @@ TEST_CASE("a million switches do not let the stack grow") {
   CHECK(growth <= growth_max);
 }
 
-TEST_CASE("a million switches to oneself do not let the stack grow") {
+TEST_CASE("a million switches to oneself do not grow the stack") {
   const std::size_t growth = growth_of([]() -> task<> {
     for (int i = 0; i < many; ++i) {
       note_stack();
@@ -92,7 +92,7 @@ TEST_CASE("a million switches to oneself do not let the stack grow") {
   CHECK(growth <= growth_max);
 }
 
-TEST_CASE("a switch from a million calls deep, and the way back, do not let the stack grow") {
+TEST_CASE("a switch from a million calls deep, and the way back, do not grow the stack") {
   int levels = 0;
   const std::size_t growth = growth_of([](int& to) -> task<> {
     const greenlet<int> deep(switch_from);
@@ -104,7 +104,7 @@ TEST_CASE("a switch from a million calls deep, and the way back, do not let the 
   CHECK(growth <= growth_max);
 }
 
-TEST_CASE("a hundred thousand greenlets that begin and end do not let the stack grow") {
+TEST_CASE("a hundred thousand greenlets that begin and end do not grow the stack") {
   int count = 0;
   const std::size_t growth = growth_of([](int& to) -> task<> {
     for (int i = 0; i < many / 10; ++i) {
@@ -116,7 +116,7 @@ TEST_CASE("a hundred thousand greenlets that begin and end do not let the stack 
   CHECK(growth <= growth_max);
 }
 
-TEST_CASE("a chain of parents, each begun by the end of its child, does not let the stack grow") {
+TEST_CASE("a chain of parents, each begun by the end of its child, does not grow the stack") {
   int count = 0;
   const std::size_t growth = growth_of([](int& to) -> task<> {
     std::vector<greenlet<int>> all;  // each one the parent of the one before

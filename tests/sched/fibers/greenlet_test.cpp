@@ -1,7 +1,7 @@
-// greenlet<T>: where a switch leads, what comes back, and when a greenlet begins and ends.
+// greenlet<T>: where a switch leads, what it returns, and when a greenlet begins and ends.
 //
-// Exceptions are in greenlet_errors_test.cpp; waits, kills and other fibers in
-// greenlet_fiber_test.cpp.
+// greenlet_errors_test.cpp tests exceptions; greenlet_fiber_test.cpp tests waits, kills and other
+// fibers.
 #include <ringlet/greenlet.hpp>
 
 #include <doctest/doctest.h>
@@ -25,7 +25,7 @@ using namespace ringlet::test;
 TEST_SUITE_BEGIN("greenlet");
 
 // row: GR-01
-TEST_CASE("creating a greenlet runs nothing, and its parent is the greenlet that runs") {
+TEST_CASE("creating a greenlet runs no code, and its parent is the running greenlet") {
   in_fiber([]() -> task<> {
     bool ran = false;
     const greenlet<int> outer([&ran](int n) -> task<int> {
@@ -57,7 +57,7 @@ TEST_CASE("a greenlet keeps its callable and arguments until its body has ended"
     CHECK(first == 1001);
     const int all = co_await adder.switch_to(5000);
     CHECK(all == 6123);
-    CHECK(lives.alive() == 1);  // what this scope has
+    CHECK(lives.alive() == 1);  // the objects of this scope
   });
   CHECK(lives.alive() == 0);
 }
@@ -89,7 +89,7 @@ TEST_CASE("a greenlet whose construction throws leaves nothing behind") {
 }
 
 // row: GR-02
-TEST_CASE("the first value begins the body, and its switches return the later ones") {
+TEST_CASE("the first switch begins the body, and later values are returned by its own switches") {
   std::string log;
   in_fiber([&]() -> task<> {
     const greenlet<int> other([&log](int n) -> task<int> {
@@ -108,7 +108,7 @@ TEST_CASE("the first value begins the body, and its switches return the later on
 }
 
 // row: W39
-TEST_CASE("a switch returns the value that is sent to its caller next") {
+TEST_CASE("a switch returns the value that is next sent to its caller") {
   in_fiber([]() -> task<> {
     const greenlet<std::string> third([](std::string text) -> task<std::string> {
       for (;;) text = co_await greenlet<std::string>::main().switch_to("third has " + text);
@@ -204,7 +204,7 @@ TEST_CASE("a value is constructed from any type that converts to it") {
 }
 
 // row: GR-03
-TEST_CASE("the parent's switch returns what the body returns") {
+TEST_CASE("the parent's switch returns the body's return value") {
   in_fiber([]() -> task<> {
     const greenlet<int> once(plus_one);
     const int back = co_await once.switch_to(41);
@@ -214,12 +214,12 @@ TEST_CASE("the parent's switch returns what the body returns") {
 }
 
 // row: GR-03
-TEST_CASE("the body's value goes to the parent, whichever greenlet switched last") {
+TEST_CASE("the body's return value goes to the parent, whichever greenlet switched last") {
   in_fiber([]() -> task<> {
     greenlet_ref<int> target;
     const greenlet<int> child(plus_one);
     const greenlet<int> other([&child](int n) -> task<int> {
-      co_return co_await child.switch_to(n);  // the child's parent is the main one
+      co_return co_await child.switch_to(n);  // the main greenlet is the child's parent
     });
     const int back = co_await other.switch_to(1);
     CHECK(back == 2);
@@ -361,7 +361,7 @@ TEST_CASE("the state tells whether a greenlet has begun, runs, is suspended or h
 }
 
 // rows: W41 GR-13
-TEST_CASE("destroying the owner destroys the calls, innermost first, and throws nothing") {
+TEST_CASE("destroying the owner destroys the calls, innermost first, without an exception") {
   std::string log;
   struct note {
     std::string* to;
@@ -393,7 +393,7 @@ TEST_CASE("destroying the owner destroys the calls, innermost first, and throws 
     }
     CHECK(log == "abc");
     CHECK(left.state() == greenlet_state::finished);
-    const int back = co_await left.switch_to(5);  // as to every one that has ended
+    const int back = co_await left.switch_to(5);  // as in every greenlet that has ended
     CHECK(back == 5);
   });
 }
@@ -418,7 +418,7 @@ TEST_CASE("owned greenlets may own others, and owners and parents may be destroy
   in_fiber([]() -> task<> {
     const auto own_one = [](int n) -> task<int> {
       const greenlet<int> inner(echo);
-      co_await inner.switch_to(n);  // to the main one
+      co_await inner.switch_to(n);  // to the main greenlet
       co_return 0;
     };
     std::optional<greenlet<int>> outer;
@@ -469,7 +469,7 @@ TEST_CASE("a running greenlet cannot be destroyed") {
 }
 
 // row: GR-16
-TEST_CASE("the hook sees every switch, and setting a hook returns the previous one") {
+TEST_CASE("the hook is called at every switch, and set_hook returns the previous hook") {
   static std::vector<switch_event> events;
   static int line_of_switch = 0;
   events.clear();
@@ -480,7 +480,7 @@ TEST_CASE("the hook sees every switch, and setting a hook returns the previous o
     CHECK(was_none);
     line_of_switch = __LINE__ + 1;
     co_await other.switch_to(1);
-    co_await greenlet<int>::current().switch_to(1);  // no switch
+    co_await greenlet<int>::current().switch_to(1);  // not a switch
     const std::string what = co_await told(failing.switch_to(1));
     const std::string left = co_await told(other.throw_into());
     const bool was_ours = set_switch_hook(nullptr) == hook;
@@ -501,7 +501,7 @@ TEST_CASE("the hook sees every switch, and setting a hook returns the previous o
 }
 
 // row: GR-21
-TEST_CASE("the hook cannot switch: a coroutine as hook does not compile") {
+TEST_CASE("a coroutine as hook does not compile") {
   using coroutine_hook = task<> (*)(const switch_event&) noexcept;
   CHECK(std::is_invocable_v<decltype(set_switch_hook)&, switch_hook>);
   CHECK_FALSE(std::is_invocable_v<decltype(set_switch_hook)&, coroutine_hook>);
@@ -509,7 +509,7 @@ TEST_CASE("the hook cannot switch: a coroutine as hook does not compile") {
 
 namespace {
 
-// A tree's numbers in order, sent from whatever depth.
+// The numbers of a tree in order, sent from any depth.
 struct node {
   int number;
   const node* left = nullptr;
@@ -552,7 +552,7 @@ TEST_CASE("a greenlet can switch from any depth of calls, even inside another gr
   CHECK(log == "2 4 6 8 10 ");
 }
 
-TEST_CASE("greenlets of different types may switch to each other where the types meet") {
+TEST_CASE("greenlets of different types may switch to each other where their value types match") {
   in_fiber([]() -> task<> {
     const greenlet<std::string> words([](std::string word) -> task<std::string> {
       const greenlet<int> lengths([](int n) -> task<int> {
@@ -584,7 +584,7 @@ TEST_CASE("sending to a greenlet that waits for another type aborts") {
     in_fiber([]() -> task<> {
       const greenlet<int> number(plus_one);
       const greenlet<> nothing([&number]() -> task<> { co_await number.switch_to(1); });
-      co_await nothing.switch_to();  // the number comes here
+      co_await nothing.switch_to();  // the number arrives here
     });
   }));
 }
@@ -600,7 +600,7 @@ TEST_CASE("an owner can be moved but not copied, and a reference can be copied a
   CHECK_FALSE(greenlet_ref<int>());
   in_fiber([]() -> task<> {
     greenlet<int> first(echo);
-    const greenlet_ref<int> borrowed = std::move(first);  // does not take it
+    const greenlet_ref<int> borrowed = std::move(first);  // does not accept it
     CHECK(borrowed == first);
     const greenlet<int> second = std::move(first);
     CHECK(borrowed == second);

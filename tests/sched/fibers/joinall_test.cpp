@@ -112,7 +112,7 @@ TEST_CASE("joinall of an empty range is true at once") {
   run_on(engine, main());
 }
 
-TEST_CASE("joinall may be given the same fiber more than once") {
+TEST_CASE("joinall accepts the same fiber more than once") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto a = spawn(sleep_for, 1ms);
@@ -128,7 +128,7 @@ TEST_CASE("one limit covers all fibers of a joinall together, and the rest conti
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const steady_ns begin = engine.now();
-    // Each ends less than the limit after the one before.
+    // Each ends less than the limit after the previous one.
     const auto a = spawn(sleep_for, 4ms);
     const auto b = spawn(sleep_for, 8ms);
     const auto c = spawn(sleep_for, 12ms);
@@ -156,7 +156,7 @@ TEST_CASE("the limit of joinall counts from the co_await, not from the call") {
   run_on(engine, main());
 }
 
-TEST_CASE("joinall with a limit that has passed says whether all fibers have ended") {
+TEST_CASE("joinall whose limit has passed returns whether all fibers have ended") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const steady_ns begin = engine.now();
@@ -182,7 +182,7 @@ TEST_CASE("the limit of joinall may be a point in time") {
   run_on(engine, main());
 }
 
-TEST_CASE("failures and kills count as ends, and joinall does not throw them") {
+TEST_CASE("joinall treats failures and kills as ends, and does not throw them") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto bad = spawn(fail);
@@ -236,7 +236,7 @@ TEST_CASE("joinall with a count is true when that many fibers have ended, and th
 }
 
 // row: JN-01
-TEST_CASE("a count of zero is true at once, and a count of more than all means all") {
+TEST_CASE("a count of zero is true at once, and a count above the number of fibers means all") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({5, 1});
@@ -255,7 +255,7 @@ TEST_CASE("a count of zero is true at once, and a count of more than all means a
 }
 
 // rows: W12 JN-01
-TEST_CASE("one limit covers all fibers of a counted joinall, which tells whether enough ended") {
+TEST_CASE("one limit covers all fibers of a counted joinall, which returns whether enough ended") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({4, 8, 12});
@@ -272,7 +272,7 @@ TEST_CASE("one limit covers all fibers of a counted joinall, which tells whether
 }
 
 // rows: W12 JN-02
-TEST_CASE("wait returns the places in the order of the ends, and the remaining fibers continue") {
+TEST_CASE("wait_some returns indices in the order of the ends, and the remaining fibers continue") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({9, 2, 6, 1});
@@ -289,7 +289,7 @@ TEST_CASE("wait returns the places in the order of the ends, and the remaining f
 }
 
 // row: JN-02
-TEST_CASE("the limit of wait counts from the co_await, and may be a point in time") {
+TEST_CASE("the limit of wait_some counts from the co_await, and may be a point in time") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto fibers = sleepers({8, 20});
@@ -307,7 +307,7 @@ TEST_CASE("the limit of wait counts from the co_await, and may be a point in tim
 }
 
 // row: W48
-TEST_CASE("a fiber that is named twice counts twice") {
+TEST_CASE("a fiber that is listed twice counts twice") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     auto fibers = sleepers({2, 1});
@@ -327,7 +327,8 @@ TEST_CASE("a fiber that is named twice counts twice") {
 // With their errors
 
 // rows: W13 JN-01
-TEST_CASE("raise throws the first failure at once, and the remaining fibers continue") {
+TEST_CASE(
+    "joinall with raise throws the first failure at once, and the remaining fibers continue") {
   scripted_engine engine;
   std::string reported;
   options settings;
@@ -356,7 +357,7 @@ TEST_CASE("raise throws the first failure at once, and the remaining fibers cont
 }
 
 // rows: W13 JN-01
-TEST_CASE("raise looks at no more fibers than joinall counts") {
+TEST_CASE("joinall with raise handles no more errors than it counts fibers") {
   scripted_engine engine;
   options settings;
   settings.on_unhandled_error = [](const unhandled_error&) {};
@@ -373,7 +374,7 @@ TEST_CASE("raise looks at no more fibers than joinall counts") {
 }
 
 // rows: W2 W13
-TEST_CASE("raise throws nothing for a killed fiber, which has not failed") {
+TEST_CASE("joinall with raise throws nothing for a killed fiber, which has not failed") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     auto fibers = sleepers({5, 1});
@@ -474,7 +475,7 @@ TEST_CASE("success wins: an end that came together with the kill is not lost") {
 }
 
 // row: W7
-TEST_CASE("a limit around joinall is not mistaken for its own") {
+TEST_CASE("joinall does not mistake a limit around it for its own") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto fibers = sleepers({10});
@@ -490,7 +491,7 @@ TEST_CASE("a limit around joinall is not mistaken for its own") {
 // killall
 
 // row: JN-06
-TEST_CASE("killall ends all fibers, begun or not, in their order, and waits") {
+TEST_CASE("killall ends all fibers, begun or not, in list order, and waits") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -546,12 +547,12 @@ TEST_CASE("killall lets no fiber begin, although the first to be killed waits") 
     CHECK(co_await killall(fibers));
   };
   run_on(engine, main());
-  // The one that had not begun was queued before the first was woken by its kill.
+  // The fiber that had not begun was queued before the first was woken by its kill.
   CHECK(log == "never began cleanup end ");
 }
 
 // rows: W5 JN-06
-TEST_CASE("the limit of killall does not throw: killall returns false, and survivors continue") {
+TEST_CASE("killall returns false when its limit passes, and survivors continue") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto stubborn = []() -> task<> {
@@ -575,7 +576,7 @@ TEST_CASE("the limit of killall does not throw: killall returns false, and survi
 }
 
 // rows: JN-06 GL-09
-TEST_CASE("killall with an exception ends each fiber with it, begun or not") {
+TEST_CASE("killall with an exception ends each fiber with that exception, begun or not") {
   scripted_engine engine;
   std::string log;
   options settings;
@@ -611,7 +612,7 @@ TEST_CASE("killall with an exception ends each fiber with it, begun or not") {
 }
 
 // row: JN-06
-TEST_CASE("a killed killall has killed all the same") {
+TEST_CASE("a killed killall has still killed all its fibers") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto stubborn = []() -> task<> {
@@ -635,7 +636,7 @@ TEST_CASE("a killed killall has killed all the same") {
 }
 
 // row: JN-06
-TEST_CASE("a fiber that names itself in a killall ends there, and the other fibers end, too") {
+TEST_CASE("a fiber that lists itself in a killall ends there, and the other fibers end, too") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     std::vector<fiber<>> fibers = sleepers({1000});
@@ -681,7 +682,7 @@ TEST_CASE("joining oneself in a list, and joining empty handles, abort") {
 
 // Memory
 
-TEST_CASE("once joinall waits, ends, kills and limits do not allocate") {
+TEST_CASE("a waiting joinall does not allocate for ends, kills and limits") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto round = [](bool counted) -> task<> {

@@ -40,13 +40,13 @@ task<int> square(int number) {
   co_return number* number;
 }
 
-// No coroutine: throws before there is a task.
+// Not a coroutine: throws before there is a task.
 task<int> refuse_two(int number) {
   if (number == 2) throw std::runtime_error("refused");
   return square(number);
 }
 
-// Throws when it is copied, if the test says so.
+// Throws when it is copied, if the test asks for it.
 struct fragile {
   fragile() = default;
   fragile(const fragile& other) : number(other.number), breaks(other.breaks) {
@@ -62,7 +62,7 @@ task<int> fail_even(int number) {
   co_return number;
 }
 
-// Items that are counted as they are taken: a view whose iterators do so.
+// A view whose iterators count the items as they are taken.
 auto counted_items(int& taken, int count) {
   return std::views::iota(1, count + 1) | std::views::transform([&taken](int number) {
            ++taken;
@@ -70,7 +70,7 @@ auto counted_items(int& taken, int count) {
          });
 }
 
-// What the iteration returns, in words, until its end.
+// The results of the iteration in words, until its end.
 template <class T>
 task<std::string> words_of(async_generator<fiber<T>>& results) {
   std::string words;
@@ -79,7 +79,7 @@ task<std::string> words_of(async_generator<fiber<T>>& results) {
     if (one->result() == outcome::value) {
       words += std::to_string(one->value()) + " ";
     } else {
-      words += one->result() == outcome::error ? text_of(one->error()) + " " : "exited ";
+      words += one->result() == outcome::error ? text_of(one->error()) + " " : "cancelled ";
     }
   }
   co_return words;
@@ -129,7 +129,7 @@ TEST_CASE("map accepts any forward range, and functions that return any type") {
   });
 }
 
-TEST_CASE("items may share what cannot be copied") {
+TEST_CASE("items that cannot be copied may be shared") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(2);
     std::vector<std::shared_ptr<std::unique_ptr<int>>> items;
@@ -179,7 +179,7 @@ TEST_CASE("items, function and values are destroyed once each") {
 }
 
 // row: W27
-TEST_CASE("map throws the exception of the first item that failed, when all calls are made") {
+TEST_CASE("map throws the exception of the first item that failed, after all calls have ended") {
   std::vector<std::string> reports;
   run_scripted(
       [](scripted_engine&) -> task<> {
@@ -213,7 +213,7 @@ TEST_CASE("an exception from the function before there is a task is the error of
   });
 }
 
-TEST_CASE("an item that cannot be copied gives its slot back, and ends the map and the iteration") {
+TEST_CASE("an item that cannot be copied frees its slot, and ends the map and the iteration") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(2);
     std::vector<fragile> items(3);
@@ -246,12 +246,12 @@ TEST_CASE("a killed call makes map throw errc::fiber_cancelled") {
       co_return number;
     };
     const std::vector items = {1, 2, 3};
-    CHECK(co_await outcome_of(workers.map(items, call)) == "exited");
+    CHECK(co_await outcome_of(workers.map(items, call)) == "fiber_cancelled");
   });
 }
 
 // row: W25
-TEST_CASE("an interruption of map's caller ends the calls first, and no further call begins") {
+TEST_CASE("an interruption of map's caller first ends its calls, and no further call begins") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     pool workers(2);
@@ -274,7 +274,7 @@ TEST_CASE("an interruption of map's caller ends the calls first, and no further 
       co_await caller.kill();
       CHECK(log == "bbcceecancelled");
     }
-    SUBCASE("by a kill with an exception, which comes out as it is") {
+    SUBCASE("by a kill with an exception, which is rethrown unchanged") {
       co_await sleep(1ms);
       co_await caller.kill(std::make_exception_ptr(std::runtime_error("given")));
       CHECK(log == "bbcceegiven");
@@ -297,7 +297,7 @@ TEST_CASE("a limit around map ends its calls") {
 }
 
 // row: PO-04
-TEST_CASE("closing the pool ends a map with errc::closed, and an imap likewise") {
+TEST_CASE("closing the pool ends a map and an imap with errc::closed") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
     const std::vector items = {5, 6};
@@ -358,7 +358,7 @@ task<int> unbox(std::unique_ptr<int> box) {
 
 }  // namespace
 
-TEST_CASE("ranges that can be read once, such as generators, are read as slots are free") {
+TEST_CASE("single-pass ranges, such as generators, are read as slots become free") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(2);
     int read = 0;
@@ -369,11 +369,11 @@ TEST_CASE("ranges that can be read once, such as generators, are read as slots a
     CHECK(read == 0);
     const auto first = co_await ordered.next();
     CHECK(first->value() == 1);
-    CHECK(read == 2);  // no more than the calls that are made
+    CHECK(read == 2);  // no more than the calls in progress
     CHECK(co_await words_of(ordered) == "4 9 16 25 ");
     auto unordered = workers.imap_unordered(numbers(read, 0, 0), square);
     CHECK(co_await words_of(unordered) == "");
-    // Items that cannot be copied: those of a generator, and those of a container that is given.
+    // Items that cannot be copied: from a generator, and from a container that is passed.
     const std::vector<int> unboxed = co_await workers.map(boxes(3), unbox);
     CHECK(unboxed == std::vector{1, 2, 3});
     auto each = workers.imap(boxes(3), unbox);
@@ -386,8 +386,7 @@ TEST_CASE("ranges that can be read once, such as generators, are read as slots a
   });
 }
 
-TEST_CASE(
-    "an exception of the range ends map and imap, whose calls are ended, and no slot is lost") {
+TEST_CASE("an exception from the range ends map and imap and their calls, and no slot is lost") {
   run_scripted([](scripted_engine& engine) -> task<> {
     pool workers(3);
     int read = 0;
@@ -422,7 +421,7 @@ TEST_CASE("imap returns fibers that have ended, in the order of the items") {
     pool workers(2);
     auto results = workers.imap(std::vector{3, 1, 2}, square);
     CHECK(co_await words_of(results) == "9 1 4 ");
-    CHECK(engine.now() == begin + 5'000'000);  // no more than two are ahead of the iteration
+    CHECK(engine.now() == begin + 5'000'000);  // at most two are ahead of the iteration
     const auto end = co_await results.next();
     CHECK_FALSE(end);
     auto none = workers.imap(std::vector<int>(), square);
@@ -444,7 +443,7 @@ TEST_CASE("imap_unordered returns fibers in the order in which they end") {
 }
 
 // row: PO-03
-TEST_CASE("imap_unordered keeps the order of the ends that came while no fiber waited") {
+TEST_CASE("imap_unordered keeps the order of fibers that end while no fiber waits") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(4);
     auto results = workers.imap_unordered(std::vector{1, 9, 5, 7, 2}, square);
@@ -455,7 +454,7 @@ TEST_CASE("imap_unordered keeps the order of the ends that came while no fiber w
   });
 }
 
-TEST_CASE("the dump says that an imap waits for one of its calls, and for how many there are") {
+TEST_CASE("dump shows that an imap waits for one of its calls, and how many there are") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(2);
     const auto read = [&](bool in_order) -> task<> {
@@ -492,7 +491,7 @@ TEST_CASE("a failed item does not end the iteration") {
 }
 
 // row: PO-03
-TEST_CASE("imap takes items only as they are requested, and as slots are free") {
+TEST_CASE("imap takes items only as they are requested, and as slots become free") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(2);
     int taken = 0;
@@ -512,7 +511,8 @@ TEST_CASE("imap takes items only as they are requested, and as slots are free") 
     const auto second = co_await results.next();
     CHECK(second->value() == 2);
     CHECK(taken == 3);
-    // While there is something to return, no wait is made for a slot that another fiber has.
+    // While there is a result to return, the iteration does not wait for a slot that another fiber
+    // has.
     const fiber<> other = co_await workers.spawn(sleep_for, 1h);
     const fiber<> another = co_await workers.spawn(sleep_for, 1h);
     const auto third = co_await results.next();
@@ -524,7 +524,7 @@ TEST_CASE("imap takes items only as they are requested, and as slots are free") 
   });
 }
 
-TEST_CASE("imap of a pool of size 0 waits for a slot that never comes") {
+TEST_CASE("imap of a pool of size 0 waits forever for a slot") {
   run_scripted([](scripted_engine&) -> task<> {
     pool none(0);
     auto results = none.imap(std::vector{1}, square);
@@ -540,7 +540,7 @@ TEST_CASE("imap of a pool of size 0 waits for a slot that never comes") {
 }
 
 // row: PO-03
-TEST_CASE("an imap that is given up kills the calls that run") {
+TEST_CASE("an imap that is dropped kills its running calls") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     pool workers(3);
@@ -559,7 +559,7 @@ TEST_CASE("an imap that is given up kills the calls that run") {
       const auto first = co_await results.next();
       CHECK(first->value() == 1);
     }
-    SUBCASE("never asked") { auto results = workers.imap(std::vector{1, 2}, call); }
+    SUBCASE("never asked for a value") { auto results = workers.imap(std::vector{1, 2}, call); }
     SUBCASE("unordered") {
       auto results = workers.imap_unordered(std::vector{100, 200, 1, 300}, call);
       const auto first = co_await results.next();
@@ -592,7 +592,7 @@ TEST_CASE("a call that is killed alone is one result of the iteration") {
       co_return number;
     };
     auto results = workers.imap(std::vector{1, 2, 3}, call);
-    CHECK(co_await words_of(results) == "1 exited 3 ");
+    CHECK(co_await words_of(results) == "1 cancelled 3 ");
   });
 }
 

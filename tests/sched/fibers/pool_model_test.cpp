@@ -1,9 +1,10 @@
-// pool: random programs beside a model that holds the same slots, line and members in plain words.
+// pool: random programs compared with a model that keeps the same slots, line and members in plain
+// data structures.
 //
-// Method: fibers do random things with a pool, are killed and have limits; each thing is told to
-// the model in the same moment, and every outcome and count is compared with what the model says.
-// Since the scripted clock moves only when everything sleeps, a number gives the same program each
-// time: it is printed on failure, and RINGLET_TEST_SEED runs that program alone.
+// Method: fibers use a pool at random, are killed and have limits; each step is reported to the
+// model at the same instant, and every outcome and count is compared with the model's. The scripted
+// clock moves only when every fiber sleeps, so a seed reproduces its program: it is printed on
+// failure, and RINGLET_TEST_SEED runs that program alone.
 #include <ringlet/detail/frame_pool.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/pool.hpp>
@@ -38,7 +39,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// How often the programs have come to what matters: so that they cannot miss it unnoticed.
+// How many times the programs have reached each case that matters, so that no case is missed
+// unnoticed.
 struct coverage {
   std::size_t steps = 0;
   int handed_over = 0, offers = 0, offers_used = 0, offers_passed_on = 0, refused_by_offer = 0;
@@ -48,7 +50,7 @@ struct coverage {
 };
 coverage seen;
 
-// One fiber that uses the pool, one thing after the other.
+// A fiber that uses the pool, one step after the other.
 struct user {
   enum class request : std::uint8_t { none, in_line, granted, closed };
   fiber<> who;
@@ -59,18 +61,18 @@ struct user {
 
 struct model;
 
-// The end of an offer comes with the end of the turn.
+// An offer ends with its turn.
 struct turn_end : done_watcher {
   explicit turn_end(model& of) noexcept;
   model* told;
 };
 
-// What is promised, as simply as it can be said.
+// The promises, in the simplest form.
 struct model {
   model(scripted_engine& made_by, std::size_t capacity) : engine(&made_by), size(capacity) {}
   ~model() { offer_end.unlink(); }
 
-  // Those whose limit has passed have left the line: no fiber has run since.
+  // Fibers whose limit has passed have left the line: no fiber has run since.
   void drop_late() {
     std::erase_if(line, [this](user* each) {
       const bool is_late = each->deadline <= engine->now();
@@ -90,7 +92,7 @@ struct model {
       ++taken;
     }
   }
-  // A fiber that asks and was not told of a slot ends that.
+  // A fiber that asks withdraws an offer to another fiber.
   bool try_take(const user* asking) {
     drop_late();
     if (closed) return false;
@@ -171,8 +173,8 @@ turn_end::turn_end(model& of) noexcept
       }),
       told(&of) {}
 
-// Lives in the frame of a fiber that has a slot, or is to have one: it dies in the moment of the
-// fiber's end, just before the pool learns of that.
+// Lives in the frame of a fiber that has a slot, or will get one: destroyed when the fiber ends,
+// just before the pool sees that.
 struct job_token {
   struct links {
     bool has_slot = false;
@@ -221,7 +223,7 @@ class program {
   const std::string& broken() const { return broken_; }
 
  private:
-  // Compares, and remembers what was wrong first: a CHECK for each would take most of the time.
+  // Compares, and records the first difference: a CHECK for each would take most of the time.
   void expect(bool holds, const char* rule) {
     if (!holds && broken_.empty()) broken_ = rule;
   }
@@ -236,7 +238,7 @@ class program {
 
   std::chrono::nanoseconds some_time() { return 1us * (1 + random_.below(20)); }
 
-  // What a fiber with a slot does.
+  // The steps of a fiber with a slot.
   task<int> job(job_token token, std::shared_ptr<bool> may_begin) {
     expect(*may_begin, "a call begins whose spawn has failed");
     expect(!slots_.is_over, "a call begins after close() and join()");
@@ -249,7 +251,7 @@ class program {
     if (kind == 4) throw std::runtime_error("of the job");
     co_return token.name;
   }
-  // No coroutine: one in eight throws before there is a task.
+  // Not a coroutine: one in eight throws before there is a task.
   task<int> refusing_job(job_token token) {
     if (random_.once_in(8)) throw std::runtime_error("refused");
     return job(std::move(token), std::make_shared<bool>(true));
@@ -284,7 +286,7 @@ class program {
     if (random_.once_in(4)) made->on_done([this] { between_fibers(); });
   }
 
-  // Right after a slot was handed on, before the fiber that has it now continues.
+  // Right after a slot was passed on, before its new owner continues.
   void between_fibers() {
     ++seen.steps;
     compare(nullptr);
@@ -323,13 +325,13 @@ class program {
     one.who.request_kill();
   }
 
-  // The things that a user does.
+  // The steps of a user
 
-  // After the wait for a slot: it must be what the model says.
+  // After the wait for a slot: the outcome must be the model's.
   void got_slot(const user& by) {
     expect(by.state == user::request::granted, "a slot was given out of turn");
   }
-  // Runs a call, and checks how it ends early.
+  // Makes a call, and checks how it ends early.
   task<> checked(user& by, task<> call) {
     bool was_interrupted = true;
     try {
@@ -465,8 +467,8 @@ class program {
   }
   bool deadline_has_passed(const user& by) const { return by.deadline <= engine_.now(); }
 
-  // The items of a map: asked whether there are more, the map waits for a slot next; an item is
-  // read when it has one.
+  // The items of a map: when asked whether there are more, the map waits for a slot next; it reads
+  // an item when it has one.
   struct items {
     struct iterator {
       using iterator_concept = std::input_iterator_tag;
@@ -506,7 +508,8 @@ class program {
     std::vector<int>* ends;
     int at = 0;
   };
-  // Of up to eight, where one may break the range. The ends of their calls outlive the map.
+  // A map of up to eight items, at one of which the range may throw. The ends of their calls
+  // outlive the map.
   items some_items(user& by) {
     ends_.push_back(std::make_unique<std::vector<int>>());
     const int count = static_cast<int>(random_.below(8));
@@ -638,7 +641,7 @@ class program {
     if (kind == 1) co_await yield();
   }
 
-  // In a pool of size 0 every fiber that waits does so until it is closed.
+  // Fibers that wait in a pool of size 0 do so until it is closed.
   task<> end() {
     if (random_.once_in(2) && slots_.size != 0) {
       co_await sleep(50us);
@@ -651,7 +654,7 @@ class program {
     compare(nullptr);
     for (const auto& each : users_) co_await each->who.join();
     pool_.reset();
-    co_await sleep(1ms);  // for what lives on, and for what must not begin
+    co_await sleep(1ms);  // for fibers that live on, and for calls that must not begin
     for (const fiber<int>& each : jobs_) {
       expect(each.done(), "a call of the pool lives on");
       (void)each.error();
@@ -690,7 +693,7 @@ void run_program(std::uint64_t seed) {
 TEST_SUITE_BEGIN("pool model");
 
 // rows: PO-01 PO-02 PO-03 PO-04
-TEST_CASE("a pool does what the model says in random programs") {
+TEST_CASE("a pool behaves as the model predicts in random programs") {
   if (const char* const seed = std::getenv("RINGLET_TEST_SEED")) {
     run_program(std::strtoull(seed, nullptr, 0));
     return;

@@ -1,7 +1,7 @@
-// pool: how many at once, whose turn it is, and that no place is lost.
+// pool: how many fibers run at once, in which order they get slots, and that no slot is lost.
 //
-// Method: the scripted engine's clock moves only when everything sleeps. In fibers that are killed
-// no co_await stands inside of a CHECK. The maps over a pool have a file of their own.
+// Method: the scripted engine's clock moves only when every fiber sleeps. Fibers that are killed
+// have no co_await inside a CHECK. pool_map_test.cpp tests the maps over a pool.
 #include <ringlet/as_result.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/event.hpp>
@@ -41,7 +41,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// No coroutine: throws before there is a task.
+// Not a coroutine: throws before there is a task.
 task<> refuse() { throw std::runtime_error("refused"); }
 
 task<bool> available(pool& workers) { co_return co_await workers.wait_available(1h); }
@@ -50,10 +50,10 @@ task<bool> available(pool& workers) { co_return co_await workers.wait_available(
 
 TEST_SUITE_BEGIN("pool");
 
-// Places
+// Slots
 
 // row: PO-02
-TEST_CASE("no more than size() fibers run at once, and all get their turn") {
+TEST_CASE("at most size() fibers of a pool run at once, and all get their turn") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     pool workers(3);
@@ -124,7 +124,7 @@ TEST_CASE("a slot is free as soon as its fiber ends") {
   });
 }
 
-TEST_CASE("the slot of a fiber that fails, is killed, or never begins is given back") {
+TEST_CASE("the slot of a fiber that fails, is killed, or never begins is freed") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
     const fiber<> failing = co_await workers.spawn(fail_after, 0ms, "expected");
@@ -141,7 +141,7 @@ TEST_CASE("the slot of a fiber that fails, is killed, or never begins is given b
   });
 }
 
-TEST_CASE("the slot of a call that throws before there is a fiber is given back") {
+TEST_CASE("the slot of a call that throws before there is a fiber is freed") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
     CHECK_THROWS_WITH(workers.try_spawn(refuse), "refused");
@@ -155,7 +155,7 @@ TEST_CASE("the slot of a call that throws before there is a fiber is given back"
 }
 
 // row: PO-02
-TEST_CASE("slots go to waiting fibers first come, first served, and no later fiber barges in") {
+TEST_CASE("waiting fibers get slots in arrival order, and no later fiber overtakes them") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
     std::string log;
@@ -167,7 +167,7 @@ TEST_CASE("slots go to waiting fibers first come, first served, and no later fib
     std::vector<fiber<>> spawners;
     const auto spawner = [&](char name) -> task<> { co_await workers.spawn(work, name); };
     for (const char name : {'b', 'c', 'd'}) spawners.push_back(spawn(spawner, name));
-    // Runs right after the end of the first one, before the one that was chosen.
+    // Runs right after the first fiber has ended, before the one that was chosen.
     bool barged = true;
     std::size_t free = 9;
     const fiber<> barger = spawn([&]() -> task<> {
@@ -184,7 +184,7 @@ TEST_CASE("slots go to waiting fibers first come, first served, and no later fib
   });
 }
 
-TEST_CASE("a slot that was handed over is not available before its new owner has run") {
+TEST_CASE("a slot that was passed on is not available before its new owner has run") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
     bool barged = true;
@@ -197,7 +197,7 @@ TEST_CASE("a slot that was handed over is not available before its new owner has
   });
 }
 
-TEST_CASE("a spawner killed while it waits spawns nothing, and passes its turn on") {
+TEST_CASE("a spawner that is killed while it waits spawns nothing, and passes its slot on") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     pool workers(1);
@@ -213,11 +213,11 @@ TEST_CASE("a spawner killed while it waits spawns nothing, and passes its turn o
       co_await yield();
       b.request_kill();
     }
-    SUBCASE("as the slot is handed over") {
+    SUBCASE("as the slot is passed on") {
       first.on_done([&] { b.request_kill(); });  // behind the pool's own: b was chosen already
       co_await first.join();
       co_await b.join();
-      CHECK(b.result() == outcome::value);  // success wins: it had its place
+      CHECK(b.result() == outcome::value);  // success wins: it had its slot
       co_await c.join();
       CHECK(log == "abc");
       co_return;
@@ -364,7 +364,7 @@ TEST_CASE("wait_available waits in line for a slot, and does not take it") {
 }
 
 // rows: PO-02 JN-04
-TEST_CASE("a select waits for a slot in line, beside other things, and does not take it") {
+TEST_CASE("a select() waits in line for a slot, beside other cases, and does not take it") {
   run_scripted([](scripted_engine& engine) -> task<> {
     std::optional<pool> workers(std::in_place, 1);
     queue<int> items;
@@ -392,7 +392,7 @@ TEST_CASE("a select waits for a slot in line, beside other things, and does not 
       CHECK(log == "place item ");
       CHECK(engine.now() == scripted_engine::start_time + 2'000'000);
     }
-    SUBCASE("a slot comes: it is kept until the fiber continues, then handed to the next") {
+    SUBCASE("a slot is offered: it is kept until the fiber continues, then passed to the next") {
       const fiber<> chooser = spawn(choose, forever);
       const auto next = spawn([&]() -> task<> { co_await workers->spawn(sleep_for, 0ms); });
       busy.on_done([&] {
@@ -430,7 +430,7 @@ TEST_CASE("a select waits for a slot in line, beside other things, and does not 
   });
 }
 
-TEST_CASE("a kill ends wait_available, whatever exception it brings") {
+TEST_CASE("a kill ends wait_available, whatever exception it throws") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
     const fiber<> busy = co_await workers.spawn(sleep_for, 1h);
@@ -451,7 +451,7 @@ TEST_CASE("a kill ends wait_available, whatever exception it brings") {
   });
 }
 
-TEST_CASE("a fiber that was told of a slot gets it when it asks at once, in turn with the rest") {
+TEST_CASE("a fiber that was offered a slot gets it when it asks at once, in order with the rest") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
     std::string log;
@@ -470,7 +470,7 @@ TEST_CASE("a fiber that was told of a slot gets it when it asks at once, in turn
   });
 }
 
-TEST_CASE("a slot that a fiber was told of is kept for it until the turn ends, then handed on") {
+TEST_CASE("an offered slot is kept for its fiber until the turn ends, then passed on") {
   run_scripted([](scripted_engine& engine) -> task<> {
     pool workers(1);
     std::string log;
@@ -486,7 +486,7 @@ TEST_CASE("a slot that a fiber was told of is kept for it until the turn ends, t
     };
     const fiber<> idle = spawn(told);
     const fiber<> in_line = spawn([&]() -> task<> { co_await workers.spawn(work, 'n'); });
-    SUBCASE("a fiber that comes later in the same turn gets nothing") {
+    SUBCASE("a fiber that comes later in the same turn gets no slot") {
       const fiber<> barger = spawn([&]() -> task<> {
         co_await idle.join();
         CHECK(workers.free() == 0);
@@ -497,7 +497,7 @@ TEST_CASE("a slot that a fiber was told of is kept for it until the turn ends, t
       co_await workers.join();
       CHECK(log == "tnl");
     }
-    SUBCASE("the fiber turns to something else") {
+    SUBCASE("the fiber does something else") {
       co_await in_line.join();
       co_await workers.join();
       CHECK(log == "tn");
@@ -527,7 +527,7 @@ TEST_CASE("a slot that a fiber was told of is kept for it until the turn ends, t
 // reserve
 
 // row: PO-02
-TEST_CASE("a reserved slot can be spawned in once, and is given back when it is dropped") {
+TEST_CASE("a reserved slot can be spawned in once, and is freed when it is dropped") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(2);
     {
@@ -568,7 +568,7 @@ TEST_CASE("a reserved slot can be spawned in once, and is given back when it is 
   });
 }
 
-TEST_CASE("reserve has a limit, and loses nothing as one of several cases of a select") {
+TEST_CASE("reserve accepts a limit, and loses no slot as one of several cases of a select()") {
   run_scripted([](scripted_engine& engine) -> task<> {
     pool workers(1);
     queue<int> items;
@@ -625,7 +625,7 @@ TEST_CASE("spawn_within spawns nothing when no slot is free in time") {
 }
 
 // row: PO-02
-TEST_CASE("a living fiber is added when there is a slot for it, and keeps it to its end") {
+TEST_CASE("a living fiber is added once there is a slot for it, and keeps the slot to its end") {
   run_scripted([](scripted_engine& engine) -> task<> {
     pool workers(1);
     const fiber<> busy = co_await workers.spawn(sleep_for, 2ms);
@@ -661,7 +661,7 @@ TEST_CASE("a living fiber is added when there is a slot for it, and keeps it to 
 // close
 
 // row: PO-04
-TEST_CASE("after close no fiber gets a slot, and running fibers continue") {
+TEST_CASE("close keeps all further fibers from getting a slot, and running fibers continue") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     pool workers(1);
@@ -693,7 +693,7 @@ TEST_CASE("after close no fiber gets a slot, and running fibers continue") {
 }
 
 // row: PO-04
-TEST_CASE("a fiber that was handed a slot before the close keeps it") {
+TEST_CASE("a fiber that got a slot before the close keeps it") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
     const fiber<> first = co_await workers.spawn(sleep_for, 1ms);
@@ -706,7 +706,7 @@ TEST_CASE("a fiber that was handed a slot before the close keeps it") {
 }
 
 // row: PO-04
-TEST_CASE("after close and join nothing of the pool runs or begins") {
+TEST_CASE("no fiber of a pool runs or begins after close and join") {
   run_scripted([](scripted_engine&) -> task<> {
     std::optional<pool> workers(std::in_place, 1);
     event go;
@@ -720,9 +720,9 @@ TEST_CASE("after close and join nothing of the pool runs or begins") {
     co_await workers->spawn(job, 'a');
     const fiber<> waiting = spawn([&]() -> task<> { co_await workers->spawn(job, 'b'); });
     co_await yield();
-    SUBCASE("a fiber was handed its slot, and has not continued") {
+    SUBCASE("a fiber was given its slot, and has not continued") {
       const fiber<> shutdown = spawn([&]() -> task<> {
-        // Behind `waiting` in line: it was handed the slot in this moment.
+        // Behind `waiting` in line: it was just given the slot.
         co_await workers->wait_available();
       });
       go.set();
@@ -744,7 +744,7 @@ TEST_CASE("after close and join nothing of the pool runs or begins") {
       CHECK(log == "aabbcc");
       CHECK(holder.done());
     }
-    SUBCASE("a slot is reserved and given back") {
+    SUBCASE("a slot is reserved and freed") {
       const fiber<> holder = spawn([&]() -> task<> {
         const pool::slot taken = co_await workers->reserve();
         co_await sleep(5ms);
@@ -761,7 +761,7 @@ TEST_CASE("after close and join nothing of the pool runs or begins") {
     workers.reset();
     co_await sleep(1h);
     CHECK(log == before);
-    CHECK(log.size() % 2 == 0);  // what began has ended
+    CHECK(log.size() % 2 == 0);  // everything that began has ended
     co_await waiting.join();
   });
 }
@@ -792,7 +792,7 @@ TEST_CASE("kill ends running fibers, and those that waiters spawn while it waits
   });
 }
 
-TEST_CASE("a pool that is destroyed leaves its fibers alone") {
+TEST_CASE("destroying a pool does not affect its fibers") {
   run_scripted([](scripted_engine&) -> task<> {
     std::optional<pool> workers(std::in_place, 2);
     const fiber<> running = co_await workers->spawn(sleep_for, 1ms);
@@ -805,7 +805,7 @@ TEST_CASE("a pool that is destroyed leaves its fibers alone") {
   });
 }
 
-TEST_CASE("a pool that is destroyed while a fiber waits for a slot aborts") {
+TEST_CASE("destroying a pool while a fiber waits for a slot aborts") {
   CHECK(aborts_with("a pool was destroyed while a fiber waited for a slot in it", [] {
     run_scripted([](scripted_engine&) -> task<> {
       std::optional<pool> workers(std::in_place, 0);
@@ -816,7 +816,7 @@ TEST_CASE("a pool that is destroyed while a fiber waits for a slot aborts") {
   }));
 }
 
-TEST_CASE("a pool that is destroyed while a slot is reserved or was handed over aborts") {
+TEST_CASE("destroying a pool while a slot is reserved or was just passed on aborts") {
   const auto destroys = [](bool handed_over) {
     run_scripted([&](scripted_engine&) -> task<> {
       std::optional<pool> workers(std::in_place, 1);
@@ -886,7 +886,7 @@ TEST_CASE("apply waits for a slot, and returns or throws what the call does") {
 }
 
 // row: W26
-TEST_CASE("apply from a fiber of the same pool makes the call itself, however deep") {
+TEST_CASE("apply from a fiber of the same pool makes the call itself, at any depth") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1), others(1);
     const std::function<task<int>(int)> depth = [&](int left) -> task<int> {
@@ -896,7 +896,7 @@ TEST_CASE("apply from a fiber of the same pool makes the call itself, however de
       co_return rest + 1;
     };
     CHECK(co_await workers.apply(depth, 20) == 20);
-    // A fiber of another pool does not count as one of this pool.
+    // A fiber of another pool does not count as a fiber of this pool.
     const auto crossing = [&]() -> task<std::uint64_t> {
       const std::uint64_t id =
           co_await others.apply([]() -> task<std::uint64_t> { co_return current().id(); });
@@ -909,7 +909,7 @@ TEST_CASE("apply from a fiber of the same pool makes the call itself, however de
   });
 }
 
-TEST_CASE("when the caller of apply is killed, its call continues and keeps its slot to the end") {
+TEST_CASE("the call of apply continues when its caller is killed, and keeps its slot to the end") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
     bool ended = false;
@@ -926,9 +926,9 @@ TEST_CASE("when the caller of apply is killed, its call continues and keeps its 
   });
 }
 
-// The rest
+// Dump, spawn site, reports and allocation
 
-TEST_CASE("the dump says which fiber waits for a slot, and how full the pool is") {
+TEST_CASE("dump shows which fiber waits for a slot, and how full the pool is") {
   run_scripted([](scripted_engine&) -> task<> {
     const auto here = std::source_location::current();
     pool workers(2);
@@ -949,7 +949,7 @@ TEST_CASE("the dump says which fiber waits for a slot, and how full the pool is"
   });
 }
 
-TEST_CASE("the spawn site of a pool's fiber is the call that spawned it, whichever call it is") {
+TEST_CASE("the spawn site of a pool's fiber is the call that spawned it, whichever call that is") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
     const auto line = [](const auto& made) { return made.state().spawned_at().line(); };
@@ -985,7 +985,7 @@ TEST_CASE("the spawn site of a pool's fiber is the call that spawned it, whichev
   });
 }
 
-TEST_CASE("a failure in a pool is reported with its awaits, however its fiber was spawned") {
+TEST_CASE("a failure in a pool is reported with its await chain, however its fiber was spawned") {
   const auto failing = []() -> task<int> {
     co_await yield();
     throw std::runtime_error("deep");
@@ -1020,7 +1020,7 @@ TEST_CASE("a failure in a pool is reported with its awaits, however its fiber wa
   CHECK(awaits == std::vector<std::size_t>{3, 3, 2, 3, 3, 3, 3});
 }
 
-TEST_CASE("handing over a slot, closing and a killed waiter do not allocate") {
+TEST_CASE("passing on a slot, closing, and a killed waiter do not allocate") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(1);
     std::size_t before = 0, after = 0;
@@ -1050,11 +1050,11 @@ TEST_CASE("handing over a slot, closing and a killed waiter do not allocate") {
   });
 }
 
-TEST_CASE("a spawn in a pool allocates nothing beyond the fiber, which is pooled") {
+TEST_CASE("a spawn in a pool allocates only the fiber, which is pooled") {
   run_scripted([](scripted_engine&) -> task<> {
     pool workers(100);
     std::size_t before = 0;
-    for (int round = 0; round < 2; ++round) {  // the first one fills the pool of frames
+    for (int round = 0; round < 2; ++round) {  // the first one fills the frame pool
       before = allocations();
       for (int i = 0; i < 300; ++i) co_await workers.spawn(sleep_for, 1ms);
       CHECK(co_await workers.join());

@@ -1,7 +1,7 @@
-// select: pushes that are given up let others in, but no other of the same select().
+// select: pushes that lose let other pushes in, but no other push of the same select().
 //
-// Method: a queue with a limit of weight, in which a heavy item waits before a light one: when the
-// heavy one goes, the light one has room.
+// Method: a queue with a weight limit, in which a heavy item waits before a light one: when the
+// heavy one leaves, the light one has room.
 #include <ringlet/event.hpp>
 #include <ringlet/queue.hpp>
 #include <ringlet/run.hpp>
@@ -29,7 +29,7 @@ namespace {
 
 using weighed = queue<int, itself>;
 
-// 5 of 10, so that 9 has to wait, and 1 only behind it.
+// 5 of 10, so that 9 has to wait, and 1 waits only behind it.
 struct half_full : weighed {
   half_full() : weighed(unlimited, 10) { try_push(5); }
   ~half_full() { close_now(); }
@@ -76,7 +76,7 @@ TEST_CASE("a heavy push that loses does not let in a light one of the same selec
     const fiber<> chooser = spawn([&]() -> task<> {
       const auto taken = co_await select(items.push(9), items.push(1), door.wait());
       log += "took " + std::to_string(taken.index()) + " ";
-      co_await sleep(1h);  // a second waking would end this
+      co_await sleep(1h);  // a second wake-up would end this
       log += "not here ";
     });
     co_await yield();
@@ -100,7 +100,7 @@ TEST_CASE("a heavy push that loses does not let in a light one of the same selec
 }
 
 // rows: W22 JN-04
-TEST_CASE("a select that is let in by another lets in the next") {
+TEST_CASE("a select() that another one lets in lets in the next") {
   run_scripted([](scripted_engine&) -> task<> {
     half_full left, right;
     event door;
@@ -153,7 +153,7 @@ TEST_CASE("selects that let each other in, in a long chain, need no deep stack")
 }
 
 // rows: QU-03 JN-04
-TEST_CASE("pushes of a select that close ends let in no push behind them") {
+TEST_CASE("closing a queue ends the pushes of a select() and lets in none behind them") {
   run_scripted([](scripted_engine&) -> task<> {
     half_full items;
     const auto choose = [&]() -> task<> { co_await select(items.push(9), items.push(8)); };
@@ -170,7 +170,7 @@ TEST_CASE("pushes of a select that close ends let in no push behind them") {
 }
 
 // rows: W22 JN-04
-TEST_CASE("in a storm of selects every item is in exactly one place") {
+TEST_CASE("every item is in exactly one place in a storm of selects") {
   for (std::uint64_t seed = 1; seed <= 12; ++seed) {
     CAPTURE(seed);
     run_scripted([seed](scripted_engine&) -> task<> {

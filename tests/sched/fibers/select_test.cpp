@@ -1,7 +1,8 @@
-// select: which call is taken, and that the rest are as if they had never been made.
+// select: which case is taken, and that the other cases have no effect.
 //
-// Method: after each select() the event, queue or group of a loser is destroyed, which aborts if it
-// had left something there. The scripted engine's clock moves only when everything sleeps.
+// Method: after each select() the event, queue or group of a losing case is destroyed, which aborts
+// if the case had left anything there. The scripted engine's clock moves only when every fiber
+// sleeps.
 #include <ringlet/as_result.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/event.hpp>
@@ -40,7 +41,7 @@ static_assert(selectable<get_wait<int, true>>);
 static_assert(selectable<fiber_set::empty_wait>);
 static_assert(selectable<pool::available_wait>);
 static_assert(selectable<sleep_wait>);
-// What acts before it waits, or fills memory of the caller, or has no place to take it from.
+// These act before they wait, fill the caller's memory, are tasks, or are lvalues.
 static_assert(!selectable<kill_wait>);
 static_assert(!selectable<yield_wait>);
 static_assert(!selectable<probe_wait>);
@@ -49,7 +50,7 @@ static_assert(!selectable<event::waiting&>);
 
 namespace {
 
-// One of each kind of wait. `give` lets one of them be over.
+// One wait of each kind. `give` completes one of them.
 struct fair {
   static constexpr std::size_t kinds = 8;
 
@@ -64,7 +65,7 @@ struct fair {
   fiber<> member;
   std::unique_ptr<int> sent = std::make_unique<int>(2);
   const int copied = 3;
-  std::optional<std::size_t> popped;  // what came out of `out` or `copies`
+  std::optional<std::size_t> popped;  // the value from `out` or `copies`
 
   fair() {
     joined = spawn([](event& end) -> task<> { co_await end.wait(); }(end_of_joined));
@@ -95,7 +96,7 @@ struct fair {
     if (kind == 6) end_of_member.set();
   }
 
-  // What must have become of it.
+  // Checks the effect that the case must have had.
   void check_losers(std::size_t winner) {
     CHECK((sent == nullptr) == (winner == 2));
     CHECK(out.peek() == nullptr);
@@ -136,7 +137,7 @@ constexpr const char* words_of_kind[fair::kinds] = {"set",    "1", "done",     "
 TEST_SUITE_BEGIN("select");
 
 // row: JN-04
-TEST_CASE("each kind of wait can be the one that is taken, and one of those that are not") {
+TEST_CASE("each kind of wait can be the case that is taken, or one that is not") {
   for (std::size_t kind = 0; kind < fair::kinds; ++kind) {
     CAPTURE(kind);
     run_scripted([kind](scripted_engine& engine) -> task<> {
@@ -161,7 +162,7 @@ TEST_CASE("each kind of wait can be the one that is taken, and one of those that
 }
 
 // row: JN-04
-TEST_CASE("a call that need not wait is taken at once, and of several the first in the list") {
+TEST_CASE("a case that need not wait is taken at once, and the first in the list wins") {
   for (std::size_t kind = 0; kind + 1 < fair::kinds; ++kind) {
     if (kind == 2 || kind == 3) continue;  // no fiber pops from these yet
     CAPTURE(kind);
@@ -205,7 +206,7 @@ TEST_CASE("a push is taken at once when a fiber pops, or there is room") {
 }
 
 // row: JN-04
-TEST_CASE("of several calls that come in one tick the first is taken, and the rest are kept") {
+TEST_CASE("the first of several cases that complete in one turn is taken, and the rest are kept") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> a, b;
     std::string log;
@@ -228,7 +229,7 @@ TEST_CASE("of several calls that come in one tick the first is taken, and the re
 // Limits
 
 // row: JN-04
-TEST_CASE("the limit that passes first ends select(), as it ends the call that has it") {
+TEST_CASE("the case whose limit passes first ends select(), as the limit ends the plain call") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     event door;
@@ -259,7 +260,7 @@ TEST_CASE("the limit that passes first ends select(), as it ends the call that h
 }
 
 // rows: W10 JN-04
-TEST_CASE("a limit of 0 takes what is there, and only that") {
+TEST_CASE("a limit of 0 takes a case only if it need not wait") {
   run_scripted([](scripted_engine& engine) -> task<> {
     queue<int> items;
     auto taken = co_await select(items.pop(), sleep(0s));
@@ -275,7 +276,7 @@ TEST_CASE("a limit of 0 takes what is there, and only that") {
 }
 
 // row: JN-04
-TEST_CASE("success wins: what comes in the tick in which a limit is due is taken") {
+TEST_CASE("success wins: a case that completes in the turn in which a limit is due is taken") {
   run_scripted([](scripted_engine& engine) -> task<> {
     queue<int> items;
     std::string log;
@@ -292,7 +293,7 @@ TEST_CASE("success wins: what comes in the tick in which a limit is due is taken
 }
 
 // rows: W7 JN-04
-TEST_CASE("a limit around select() that passes takes nothing") {
+TEST_CASE("a limit around select() that passes takes no case") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items, full(1);
     CHECK(full.try_push(1));
@@ -369,7 +370,7 @@ TEST_CASE("a pending kill is thrown although a case is ready") {
 }
 
 // row: JN-04
-TEST_CASE("an exception that a fiber is killed with is thrown by its select()") {
+TEST_CASE("select() throws the exception with which its fiber is killed") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items;
     event door;
@@ -381,10 +382,10 @@ TEST_CASE("an exception that a fiber is killed with is thrown by its select()") 
   });
 }
 
-// Errors of the one that is taken
+// Errors of the case that is taken
 
 // row: JN-04
-TEST_CASE("a closed queue is taken, and says that it is closed") {
+TEST_CASE("a case on a closed queue is taken, and reports that the queue is closed") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items(0), other(0);
     const auto choose = [&]() -> task<> { co_await select(other.pop(), items.pop()); };
@@ -432,7 +433,7 @@ TEST_CASE("select() returns a copy of a fiber's value, which other fibers can st
   });
 }
 
-// Whose turn it is
+// Order
 
 // rows: QU-01 JN-04
 TEST_CASE("a select() waits in line with fibers that pop without one") {
@@ -482,7 +483,7 @@ TEST_CASE("a select() that both pushes to and pops from a queue never serves its
 }
 
 // row: JN-04
-TEST_CASE("a fiber, event or queue that is given twice is taken once") {
+TEST_CASE("a fiber, event or queue that is listed twice is taken once") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     queue<int> items;
@@ -504,7 +505,7 @@ TEST_CASE("a fiber, event or queue that is given twice is taken once") {
   });
 }
 
-// What others see of it
+// Dump, deadlock and fairness
 
 // row: JN-04
 TEST_CASE("dump shows everything that a select() waits for") {
@@ -542,7 +543,7 @@ TEST_CASE("a select() whose cases can never come is a deadlock") {
 }
 
 // row: JN-04
-TEST_CASE("a loop of selects that are ready lets other fibers run") {
+TEST_CASE("a loop of ready selects lets other fibers run") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     queue<int> items;

@@ -1,8 +1,8 @@
-// shield: what it holds back, for how long, and what becomes of it afterwards.
+// shield: what it holds back, for how long, and what happens to it afterwards.
 //
-// Method: a fiber notes what its waits end with, and when, in milliseconds of the scripted engine's
-// clock; the main one kills it, or limits around it pass. In fibers that are killed no co_await
-// stands inside of a CHECK, which would swallow what is thrown.
+// Method: a fiber notes the outcome of its waits, and when they end, in milliseconds of the
+// scripted engine's clock; the main fiber kills it, or limits around it pass. Fibers that are
+// killed have no co_await inside a CHECK, which would swallow the exception.
 #include <ringlet/deadlock.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/joinall.hpp>
@@ -37,7 +37,7 @@ std::exception_ptr error_of(const char* sentence) {
   return std::make_exception_ptr(std::runtime_error(sentence));
 }
 
-// Notes in one string how calls end, and when.
+// Notes the outcome of calls, and when they end, in one string.
 class notes {
  public:
   explicit notes(scripted_engine& engine) : engine_(&engine) {}
@@ -47,7 +47,7 @@ class notes {
     text_ += std::string(word) + "@" + std::to_string(since / 1'000'000) + " ";
   }
 
-  // Notes `name` and the end of that call, which it swallows.
+  // Notes `name` and the outcome of that call, which it swallows.
   task<> end_of(std::string name, task<> call) {
     try {
       co_await call;
@@ -59,7 +59,7 @@ class notes {
     add(name);
   }
 
-  // Sleeps that long and notes the end of it, which it swallows.
+  // Sleeps that long and notes the outcome, which it swallows.
   task<> sleep_for(std::string name, std::chrono::milliseconds time) {
     return end_of(std::move(name), plain_sleep(time));
   }
@@ -82,7 +82,7 @@ task<std::unique_ptr<int>> make_number() {
 
 TEST_SUITE_BEGIN("shield");
 
-TEST_CASE("a shield returns what the call returns, and lets its errors pass") {
+TEST_CASE("a shield returns the call's value, and passes its errors through") {
   scripted_engine engine;
   int target = 0;
   const auto fail = []() -> task<int> {
@@ -104,7 +104,7 @@ TEST_CASE("a shield returns what the call returns, and lets its errors pass") {
 // Kills
 
 // row: GL-08
-TEST_CASE("a kill is held back, and ends the first wait behind the shield") {
+TEST_CASE("a kill is held back, and ends the first wait after the shield") {
   scripted_engine engine;
   notes log(engine);
   const auto guarded = [&]() -> task<> {
@@ -156,7 +156,7 @@ TEST_CASE("a shield whose call has ended holds nothing back") {
   CHECK(log.text() == "inside@1 behind cancelled@2 ");
 }
 
-TEST_CASE("success wins: a fiber that needs no wait behind the shield is not killed") {
+TEST_CASE("success wins: a fiber that needs no wait after the shield is not killed") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto target = spawn([&]() -> task<int> {
@@ -172,7 +172,7 @@ TEST_CASE("success wins: a fiber that needs no wait behind the shield is not kil
 }
 
 // rows: W4 GL-08
-TEST_CASE("several kills are thrown once each behind the shield, in their order") {
+TEST_CASE("several kills are thrown once each after the shield, in order") {
   scripted_engine engine;
   notes log(engine);
   const auto main = [&]() -> task<> {
@@ -241,7 +241,8 @@ TEST_CASE("the cleanup of a killed fiber can be shielded against the next kill")
 
 // Its own limit
 
-TEST_CASE("when the limit of the shield passes, what was held back ends the wait inside") {
+TEST_CASE(
+    "an interruption that was held back ends the wait inside when the shield's limit passes") {
   scripted_engine engine;
   notes log(engine);
   const auto guarded = [&]() -> task<> {
@@ -276,7 +277,7 @@ TEST_CASE("when the limit of the shield passes, what was held back ends the wait
   run_on(engine, main());
 }
 
-TEST_CASE("a limit that has passed holds back for this turn only") {
+TEST_CASE("a shield whose limit has passed holds back for this turn only") {
   scripted_engine engine;
   notes log(engine);
   const auto main = [&]() -> task<> {
@@ -330,7 +331,7 @@ TEST_CASE("the limit counts from the co_await, and may be a point in time") {
 // Limits around it and inside
 
 // row: TM-03
-TEST_CASE("a limit around the shield is held back, and ends the first wait behind it") {
+TEST_CASE("a limit around the shield is held back, and ends the first wait after it") {
   scripted_engine engine;
   notes log(engine);
   const auto call = [&]() -> task<> {
@@ -350,7 +351,8 @@ TEST_CASE("a limit around the shield is held back, and ends the first wait behin
 }
 
 // row: TM-03
-TEST_CASE("a limit around the shield that passed in vain is no limit: success wins") {
+TEST_CASE(
+    "a limit around the shield that passes without a later wait has no effect: success wins") {
   scripted_engine engine;
   notes log(engine);
   const auto main = [&]() -> task<> {
@@ -372,7 +374,8 @@ TEST_CASE("a limit around the shield that passed in vain is no limit: success wi
 }
 
 // row: TM-03
-TEST_CASE("when the shield's limit passes, the limit around it ends every wait inside") {
+TEST_CASE(
+    "a limit around the shield ends every wait inside once the shield's own limit has passed") {
   scripted_engine engine;
   notes log(engine);
   const auto guarded = [&]() -> task<> {
@@ -413,7 +416,8 @@ TEST_CASE("limits inside the shield work as usual, even while an interruption is
         "call@5 outside cancelled@5 outside@6 ");
 }
 
-TEST_CASE("behind the shield kills come before limits, which still hold for the waits after them") {
+TEST_CASE(
+    "kills are thrown before limits after the shield, and the limits still hold for later waits") {
   scripted_engine engine;
   notes log(engine);
   const auto call = [&]() -> task<> {
@@ -439,8 +443,7 @@ TEST_CASE("behind the shield kills come before limits, which still hold for the 
         "call with_timeout: timed out@5 outside@6 ");
 }
 
-TEST_CASE(
-    "a kill behind the shield passes through the limit that had passed: it is not timed_out") {
+TEST_CASE("a kill after the shield passes through the expired limit without becoming timed_out") {
   scripted_engine engine;
   notes log(engine);
   const auto call = [&]() -> task<> {
@@ -462,7 +465,7 @@ TEST_CASE(
 
 // Shields in shields
 
-TEST_CASE("when an inner shield ends, the outer one still holds back what it has") {
+TEST_CASE("the outer shield still holds back its interruptions when an inner one ends") {
   scripted_engine engine;
   notes log(engine);
   const auto guarded = [&]() -> task<> {
@@ -482,7 +485,7 @@ TEST_CASE("when an inner shield ends, the outer one still holds back what it has
   CHECK(log.text() == "inner@2 between@4 behind cancelled@4 ");
 }
 
-TEST_CASE("each of several nested shields holds until its own limit: the later one counts") {
+TEST_CASE("each of several nested shields holds until its own limit, so the later limit counts") {
   scripted_engine engine;
   notes log(engine);
   const auto nested = [&](std::chrono::milliseconds outer, std::chrono::milliseconds inner) {
@@ -546,7 +549,7 @@ TEST_CASE("a limit between two shields ends the wait that follows the inner one"
 
 // Groups
 
-TEST_CASE("a group that gives up waits for what its members shield") {
+TEST_CASE("a group that is cancelled waits for what its members shield") {
   scripted_engine engine;
   notes log(engine);
   const auto main = [&]() -> task<> {
@@ -593,23 +596,23 @@ TEST_CASE("shields hold beyond the end of the main task, for options.shutdown_ti
     };
     run_on(engine, main(), {.shutdown_timeout = 10ms});
   };
-  SUBCASE("the call ends before") {
+  SUBCASE("the call ends earlier") {
     run_with(5ms, 1h);
     CHECK(log.text() == "inside@5 behind cancelled@5 ");
   }
-  SUBCASE("the shield's own limit passes before") {
+  SUBCASE("the shield's own limit passes earlier") {
     run_with(1000ms, 5ms);
     CHECK(log.text() == "inside cancelled@5 behind cancelled@5 ");
   }
-  SUBCASE("the shutdown timeout passes before") {
+  SUBCASE("the shutdown timeout passes earlier") {
     run_with(1000ms, 2000ms);
     CHECK(log.text() == "inside cancelled@10 behind cancelled@10 ");
   }
 }
 
 TEST_CASE(
-    "a shield that begins in the shutdown timeout holds until that is over, and later ones do "
-    "not") {
+    "a shield that begins in the shutdown timeout holds until its end, and later shields do not "
+    "hold") {
   scripted_engine engine;
   notes log(engine);
   const auto main = [&]() -> task<> {
@@ -627,7 +630,8 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "a shielded wait that nothing can end is not waited for until the shutdown timeout is over") {
+    "the scheduler does not wait until the shutdown timeout for a shielded wait that nothing can "
+    "end") {
   scripted_engine engine;
   notes log(engine);
   const auto main = [&]() -> task<> {
@@ -641,8 +645,7 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "a fiber that outlives the shutdown timeout in its clean-up, behind its shield, ends the "
-    "program") {
+    "a fiber that outlives the shutdown timeout cleaning up after its shield ends the program") {
   CHECK(aborts_with("did not end within", [] {
     scripted_engine engine;
     const auto main = []() -> task<> {
@@ -685,7 +688,7 @@ TEST_CASE("a deadlock inside the main fiber's shield is reported once") {
   CHECK(log.text() == "deadlock@0 inside@1 behind@2 ");
 }
 
-TEST_CASE("a shield allocates nothing beyond its frame, which is pooled") {
+TEST_CASE("a shield allocates only its frame, which is pooled") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     co_await shield(1ms, notes::plain_sleep(0ms));
@@ -701,7 +704,7 @@ TEST_CASE("a shield allocates nothing beyond its frame, which is pooled") {
       }
       if (!thrown) throw std::runtime_error("the kill got lost");
     }
-    // The runtime takes the memory of exceptions from malloc, which is not counted.
+    // The runtime allocates exceptions with malloc, which is not counted.
     CHECK(allocations() == before);
   };
   run_on(engine, main());

@@ -1,7 +1,7 @@
 // spawn_after and spawn_every: when fibers that were spawned for later begin, and on which grid.
 //
-// Method: the scripted engine's clock moves only when everything sleeps, or when a test moves it as
-// a long computation would. Times are noted in milliseconds since the beginning.
+// Method: the scripted engine's clock moves only when every fiber sleeps, or when a test moves it
+// to simulate a long computation. Times are noted in milliseconds since the beginning.
 #include <ringlet/dump.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/run.hpp>
@@ -33,7 +33,7 @@ namespace {
 
 constexpr steady_ns millisecond = 1'000'000;
 
-// The milliseconds since the engine's beginning, and a blank.
+// The milliseconds since the engine's creation, and a blank.
 std::string time_of(scripted_engine& engine) {
   return std::to_string((engine.now() - scripted_engine::start_time) / millisecond) + " ";
 }
@@ -63,7 +63,7 @@ TEST_SUITE_BEGIN("spawn_after");
 // spawn_after
 
 // row: GL-02
-TEST_CASE("spawn_after calls its function when the time has passed, counted from the call") {
+TEST_CASE("spawn_after calls its function after the given time, counted from the call") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -103,7 +103,7 @@ TEST_CASE(
 }
 
 // row: GL-02
-TEST_CASE("fibers of the same time begin in the order of their spawning") {
+TEST_CASE("fibers that are due at the same time begin in spawn order") {
   scripted_engine engine;
   std::string log;
   const auto note = [&log](char name) -> task<> {
@@ -121,7 +121,7 @@ TEST_CASE("fibers of the same time begin in the order of their spawning") {
 }
 
 // row: GL-02
-TEST_CASE("the fiber of spawn_after has what the task returns, and its failure") {
+TEST_CASE("the fiber of spawn_after has the task's value, or its failure") {
   scripted_engine engine;
   const auto add = [](std::unique_ptr<int> a, int b) -> task<std::unique_ptr<int>> {
     co_await yield();
@@ -168,7 +168,7 @@ TEST_CASE("a capturing lambda and arguments live until the call has ended") {
 }
 
 // rows: W3 GL-02
-TEST_CASE("a fiber killed before its time never calls, and ends at once") {
+TEST_CASE("a fiber that is killed before its time never calls its function, and ends at once") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -192,7 +192,7 @@ TEST_CASE("a fiber killed before its time never calls, and ends at once") {
     CHECK(not_begun.result() == outcome::cancelled);
     CHECK(asleep.result() == outcome::cancelled);
     CHECK_THROWS_WITH(co_await given.get(), "given");
-    CHECK(life.use_count() == 2);  // that of body
+    CHECK(life.use_count() == 2);  // the body's
     co_await sleep(5ms);
   };
   run_on(engine, main());
@@ -200,7 +200,7 @@ TEST_CASE("a fiber killed before its time never calls, and ends at once") {
 }
 
 // row: GL-02
-TEST_CASE("a fiber spawned for later ends with the main task, and does not hold it up") {
+TEST_CASE("a fiber spawned for later ends with the main task, and does not delay its end") {
   scripted_engine engine;
   std::string log;
   fiber<> later;
@@ -215,7 +215,7 @@ TEST_CASE("a fiber spawned for later ends with the main task, and does not hold 
 }
 
 // row: GL-02
-TEST_CASE("the time may be forever, until a kill") {
+TEST_CASE("a fiber that is spawned after forever waits until it is killed") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -229,7 +229,7 @@ TEST_CASE("the time may be forever, until a kill") {
 }
 
 // rows: GL-13 GL-14
-TEST_CASE("the spawn site of spawn_after is recorded, and dumps say that the fiber sleeps") {
+TEST_CASE("the spawn site of spawn_after is recorded, and dump shows that the fiber sleeps") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto body = [](int) -> task<> { co_return; };
@@ -255,7 +255,7 @@ TEST_CASE("the spawn site of spawn_after is recorded, and dumps say that the fib
 // spawn_every
 
 // row: GL-02
-TEST_CASE("spawn_every calls once a period, for the first time after one period") {
+TEST_CASE("spawn_every calls once per period, for the first time after one period") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -284,11 +284,11 @@ TEST_CASE("the periods of spawn_every count from the call, whenever the fiber be
 }
 
 // row: GL-02
-TEST_CASE("calls that take time do not shift the grid, and missed ticks are left out") {
+TEST_CASE("slow calls do not shift the grid, and missed ticks are skipped") {
   scripted_engine engine;
   std::string log;
   int calls = 0;
-  // How long each call takes, in milliseconds.
+  // The duration of each call, in milliseconds.
   const auto run_calls = [&](std::vector<int> lengths, std::chrono::milliseconds end,
                              auto pass_time) {
     const auto main = [&]() -> task<> {
@@ -358,7 +358,7 @@ TEST_CASE("the same copies of function and arguments serve all calls") {
 }
 
 // row: GL-02
-TEST_CASE("a failure ends spawn_every, and is the fiber's") {
+TEST_CASE("a failure ends spawn_every, and becomes the fiber's error") {
   scripted_engine engine;
   int calls = 0;
   const auto main = [&]() -> task<> {
@@ -449,7 +449,7 @@ TEST_CASE("a call that catches its kill is followed by the next one") {
 }
 
 // row: GL-02
-TEST_CASE("an endless period never comes, and the longest finite one does not overflow") {
+TEST_CASE("an infinite period never elapses, and the longest finite one does not overflow") {
   for (const spawn_time period :
        {spawn_time(std::chrono::hours::max()), spawn_time(std::chrono::nanoseconds::max()),
         spawn_time(std::chrono::nanoseconds(4'500'000'000'000'000'000))}) {
@@ -475,7 +475,7 @@ TEST_CASE("a period that is not above zero aborts at the call") {
     const auto main = [&]() -> task<> {
       const auto nothing = []() -> task<> { co_return; };
       spawn_every(period, nothing);
-      std::abort();  // without the sentence
+      std::abort();  // without the message
       co_return;
     };
     run_on(engine, main());

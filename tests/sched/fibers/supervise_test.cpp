@@ -1,6 +1,6 @@
-// supervise: when a failed call is made again, after which pause, and when it is given up.
+// supervise: when a failed call is repeated, after which pause, and when it is given up.
 //
-// Method: the scripted engine's clock moves only when everything sleeps, so pauses are exact.
+// Method: the scripted engine's clock moves only when every fiber sleeps, so pauses are exact.
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>
 #include <ringlet/supervise.hpp>
@@ -26,12 +26,12 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// Notes the time of each call, in milliseconds since its making, and fails.
+// Notes the time of each call, in milliseconds since the object's creation, and fails.
 class failing_call {
  public:
   explicit failing_call(scripted_engine& engine) : engine_(engine), begin_(engine.now()) {}
 
-  // How long each call takes; the last one counts for all further calls.
+  // The duration of each call; the last one holds for all further calls.
   std::vector<std::chrono::milliseconds> durations = {0ms};
   // This many calls fail, then one succeeds.
   std::size_t failures = 1'000'000;
@@ -93,7 +93,7 @@ TEST_CASE("a call that fails is repeated after pauses that double up to the long
       silent());
 }
 
-TEST_CASE("no pause is longer than the longest, the first one included") {
+TEST_CASE("no pause exceeds the longest, the first one included") {
   run_scripted(
       [](scripted_engine& engine) -> task<> {
         failing_call call(engine);
@@ -106,7 +106,7 @@ TEST_CASE("no pause is longer than the longest, the first one included") {
       silent());
 }
 
-TEST_CASE("without a pause other fibers still get their turn, and a kill takes effect") {
+TEST_CASE("other fibers get their turn without a pause, and a kill takes effect") {
   run_scripted(
       [](scripted_engine& engine) -> task<> {
         failing_call call(engine);
@@ -122,7 +122,7 @@ TEST_CASE("without a pause other fibers still get their turn, and a kill takes e
       silent());
 }
 
-TEST_CASE("after restarts_max restarts within the time the next failure is passed on") {
+TEST_CASE("the next failure after restarts_max restarts within the window is thrown") {
   run_scripted(
       [](scripted_engine& engine) -> task<> {
         failing_call call(engine);
@@ -137,13 +137,13 @@ TEST_CASE("after restarts_max restarts within the time the next failure is passe
       silent());
 }
 
-TEST_CASE("restarts are counted within a window that moves") {
+TEST_CASE("restarts are counted within a moving window") {
   run_scripted(
       [](scripted_engine& engine) -> task<> {
         failing_call call(engine);
         call.durations = {20ms};
         call.failures = 10;
-        // A failure each 30 ms: at most two restarts are younger than 60 ms.
+        // A failure every 30 ms: at most two restarts are less than 60 ms old.
         restart_options options{
             .restarts_max = 2, .per = 60ms, .pause_first = 10ms, .pause_max = 10ms};
         CHECK(co_await supervise(std::ref(call), options) == 10);
@@ -156,7 +156,7 @@ TEST_CASE("restarts are counted within a window that moves") {
       silent());
 }
 
-TEST_CASE("a call that ran well for the time of the window starts afresh: pause and count") {
+TEST_CASE("a call that ran well for the length of the window resets pause and count") {
   run_scripted(
       [](scripted_engine& engine) -> task<> {
         failing_call call(engine);
@@ -171,7 +171,7 @@ TEST_CASE("a call that ran well for the time of the window starts afresh: pause 
       silent());
 }
 
-TEST_CASE("failures that a restart follows are reported, the one that is thrown is not") {
+TEST_CASE("failures that a restart follows are reported, and the one that is thrown is not") {
   std::vector<std::string> reports;
   run_scripted(
       [](scripted_engine& engine) -> task<> {
@@ -183,7 +183,7 @@ TEST_CASE("failures that a restart follows are reported, the one that is thrown 
   CHECK(reports == std::vector<std::string>{"failure 1", "failure 2"});
 }
 
-TEST_CASE("a report says whose call has failed") {
+TEST_CASE("a report names the fiber whose call has failed") {
   std::uint64_t id = 0;
   std::string name;
   options settings;
@@ -204,7 +204,7 @@ TEST_CASE("a report says whose call has failed") {
   CHECK(name == "sensor");
 }
 
-TEST_CASE("a report says the pause, how many restarts there were, and how many there may be") {
+TEST_CASE("a report has the pause, the number of restarts, and the maximum") {
   std::vector<std::string> said;
   options settings;
   settings.on_unhandled_error = [&](const unhandled_error& failure) {
@@ -227,7 +227,7 @@ TEST_CASE("a report says the pause, how many restarts there were, and how many t
                                          "again in 100 ms (3 of 4)", "again in 1.5 s (1 of 5)"});
 }
 
-TEST_CASE("a report has the awaits of its own failure, and none of an earlier one") {
+TEST_CASE("a report has the await chain of its own failure, not of an earlier one") {
   std::vector<std::size_t> awaits;
   options settings;
   settings.on_unhandled_error = [&](const unhandled_error& failure) {
@@ -247,7 +247,7 @@ TEST_CASE("a report has the awaits of its own failure, and none of an earlier on
   CHECK(awaits == std::vector<std::size_t>{1, 0, 1});
 }
 
-TEST_CASE("kills and scopes around supervise are no failures, in the call or in the pause") {
+TEST_CASE("kills and scopes around supervise are not failures, in the call or in the pause") {
   std::vector<std::string> reports;
   run_scripted(
       [](scripted_engine& engine) -> task<> {
@@ -255,7 +255,7 @@ TEST_CASE("kills and scopes around supervise are no failures, in the call or in 
         slow.durations = {10ms};
         const restart_options options{
             .restarts_max = 5, .per = 1min, .pause_first = 10ms, .pause_max = 10ms};
-        // Fails at 10, and would again at 30.
+        // Fails at 10, and would fail again at 30.
         CHECK(co_await outcome_of(with_timeout(5ms, supervise(std::ref(slow), options))) ==
               "timed out");
         CHECK(slow.times.size() == 1);
@@ -280,7 +280,7 @@ TEST_CASE("kills and scopes around supervise are no failures, in the call or in 
 }
 
 TEST_CASE(
-    "an exception that the fiber is killed with is a failure of the call, but not in a pause") {
+    "an exception that the fiber is killed with is a failure of the call, but not of a pause") {
   run_scripted(
       [](scripted_engine& engine) -> task<> {
         failing_call slow(engine);
@@ -301,7 +301,7 @@ TEST_CASE(
       silent());
 }
 
-TEST_CASE("a limit inside the call is a failure of the call") {
+TEST_CASE("a limit that passes inside the call is a failure of the call") {
   run_scripted(
       [](scripted_engine& engine) -> task<> {
         int calls = 0;
@@ -318,7 +318,7 @@ TEST_CASE("a limit inside the call is a failure of the call") {
       silent());
 }
 
-TEST_CASE("exceptions before there is a task, and any that are no std::exception, are failures") {
+TEST_CASE("exceptions from before the task, and any type of exception, are failures") {
   run_scripted(
       [](scripted_engine&) -> task<> {
         int calls = 0;

@@ -1,6 +1,7 @@
-// with_group: what ends it early, from inside and from outside, and that nothing stays alive.
+// with_group: what ends it early, from inside and from outside, and that no fiber stays alive.
 //
-// Method: as in task_group_test.cpp. Last, trees of groups in which every fiber acts at random.
+// Method: as in task_group_test.cpp. At the end, trees of groups in which every fiber acts at
+// random.
 #include <ringlet/run.hpp>
 #include <ringlet/shield.hpp>
 #include <ringlet/sleep.hpp>
@@ -30,7 +31,7 @@ TEST_SUITE_BEGIN("task_group cancel");
 
 // cancel()
 
-TEST_CASE("cancel from the body ends all fibers, and is no error") {
+TEST_CASE("cancel from the body ends all fibers, and is not an error") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     std::string log;
@@ -131,7 +132,7 @@ TEST_CASE("a fiber spawned into a cancelled group never begins") {
   });
 }
 
-TEST_CASE("a group waits for fibers that swallow their cancellation, however long") {
+TEST_CASE("a group waits for fibers that swallow their cancellation, however long they take") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     std::string log;
@@ -149,7 +150,7 @@ TEST_CASE("a group waits for fibers that swallow their cancellation, however lon
   });
 }
 
-TEST_CASE("a fiber in a shield is left alone until the shield ends, or its time has come") {
+TEST_CASE("a fiber in a shield is left alone until the shield ends, or its limit passes") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     std::string log;
@@ -173,7 +174,7 @@ TEST_CASE("a fiber in a shield is left alone until the shield ends, or its time 
 
 namespace {
 
-// Counts how often it is asked to end, and ends when the test says so.
+// Counts the requests to end, and ends when the test says so.
 class counting_wait : public wait_base {
  public:
   counting_wait() noexcept : wait_base(forever) {}
@@ -200,7 +201,7 @@ const wait_type counting_wait::type = make_type<counting_wait>("test");
 
 }  // namespace
 
-TEST_CASE("each wait is asked to end once, however many fibers fail") {
+TEST_CASE("each wait is cancelled once, however many fibers fail") {
   run_scripted([](scripted_engine&) -> task<> {
     counting_wait waiting;
     const auto body = [&](task_group& group) -> task<> {
@@ -220,10 +221,10 @@ TEST_CASE("each wait is asked to end once, however many fibers fail") {
   });
 }
 
-// What ends the caller
+// The caller is ended
 
 // row: PO-05
-TEST_CASE("a kill of the caller cancels the group, waits for it, and passes through") {
+TEST_CASE("a kill of the caller cancels the group, waits for its end, and passes through") {
   run_scripted([](scripted_engine& engine) -> task<> {
     std::string log;
     std::vector<fiber<>> children;
@@ -247,7 +248,7 @@ TEST_CASE("a kill of the caller cancels the group, waits for it, and passes thro
       });
       log += out;
       try {
-        co_await sleep(0s);  // the kill was delivered: one is thrown once
+        co_await sleep(0s);  // the kill was thrown already: once only
         log += ", once";
       } catch (const cancelled&) {
         log += ", twice";
@@ -261,7 +262,7 @@ TEST_CASE("a kill of the caller cancels the group, waits for it, and passes thro
   });
 }
 
-TEST_CASE("a kill that is pending when the group begins ends it at the body's first wait") {
+TEST_CASE("a kill that is pending when the group begins is thrown at the body's first wait") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;
     const fiber<> caller = spawn([&]() -> task<> {
@@ -289,13 +290,13 @@ TEST_CASE("a kill that is pending when the group begins ends it at the body's fi
   });
 }
 
-TEST_CASE("success wins: a kill that comes when all had succeeded stays pending") {
+TEST_CASE("success wins: a kill that comes after all have succeeded stays pending") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;
     fiber<> caller;
     const auto call = [&]() -> task<> {
       const auto body = [&](task_group& group) -> task<int> {
-        // Ends all, and kills the caller before that has run.
+        // Ends all, and kills the caller before it has run.
         const fiber<> last = group.spawn(sleep_for, 1ms);
         last.on_done([&] { caller.request_kill(); });
         co_return 4;
@@ -314,7 +315,7 @@ TEST_CASE("success wins: a kill that comes when all had succeeded stays pending"
     const auto quick = [&]() -> task<> {
       current().kill();
       const auto body = [](task_group&) -> task<int> { co_return 5; };
-      const int value = co_await with_group(body);  // has nothing to wait for
+      const int value = co_await with_group(body);  // need not wait
       log = std::to_string(value);
     };
     co_await spawn(quick).join();
@@ -350,7 +351,7 @@ TEST_CASE("a caller that is killed again while it waits for the end keeps waitin
 }
 
 TEST_CASE(
-    "an exception that the caller is killed with is the body's error, or comes out as it is") {
+    "an exception that the caller is killed with is the body's error, or is rethrown unchanged") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;
     std::chrono::nanoseconds body_time = 0s;
@@ -370,7 +371,7 @@ TEST_CASE(
   });
 }
 
-TEST_CASE("limits around a group pass through as timed_out, and inner ones do not swallow them") {
+TEST_CASE("limits around a group pass through as timed_out, and inner groups do not swallow them") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     fiber<> child;
@@ -391,7 +392,7 @@ TEST_CASE("limits around a group pass through as timed_out, and inner ones do no
   });
 }
 
-TEST_CASE("limits inside a group do not reach outside it") {
+TEST_CASE("limits inside a group do not affect calls outside it") {
   run_scripted([](scripted_engine&) -> task<> {
     const std::string out = co_await outcome_of_group([](task_group& group) -> task<> {
       group.spawn([]() -> task<> {
@@ -428,7 +429,7 @@ TEST_CASE("errors that a kill or a limit has displaced are reported") {
   CHECK(reports == std::vector<std::string>{"lost"});
 }
 
-TEST_CASE("when the main task ends, groups in other fibers unwind in order, inside out") {
+TEST_CASE("groups in other fibers unwind in order, inside out, when the main task ends") {
   std::string log;
   run_scripted([&](scripted_engine&) -> task<> {
     spawn([&]() -> task<> {
@@ -482,7 +483,7 @@ TEST_CASE("a shield around a group covers its fibers, too") {
   CHECK(log == "fiber done, caller done");
 }
 
-TEST_CASE("a shield around a group whose time has come lets the end of the program through") {
+TEST_CASE("a shield around a group lets the end of the program through once its limit has passed") {
   std::string log;
   run_scripted([&](scripted_engine&) -> task<> {
     spawn([&]() -> task<> {
@@ -567,7 +568,7 @@ TEST_CASE("the cancellation of an outer group passes through the inner ones") {
   });
 }
 
-TEST_CASE("a group in the body of another ends without it") {
+TEST_CASE("a group in the body of another ends without ending it") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;
     const std::string out = co_await outcome_of_group([&](task_group& outer) -> task<> {
@@ -585,7 +586,7 @@ TEST_CASE("a group in the body of another ends without it") {
   });
 }
 
-// Never a fiber alive
+// No fiber left alive
 
 TEST_CASE("with_group waits until the last operation of its fibers has really ended") {
   run_scripted([](scripted_engine& engine) -> task<> {
@@ -612,7 +613,7 @@ TEST_CASE("with_group waits until the last operation of its fibers has really en
 
 namespace {
 
-// A tree of groups in which every fiber does something at random, and counts itself while it lives.
+// A tree of groups in which every fiber acts at random, and counts itself during its lifetime.
 class random_groups {
  public:
   explicit random_groups(std::uint64_t seed) : random_(seed) {}

@@ -1,7 +1,7 @@
-// with_group: what it returns, which fibers a failure cancels, and what comes out.
+// with_group: its return value, which fibers a failure cancels, and what it throws.
 //
-// Method: the scripted engine's clock moves only when everything sleeps, so what is first is a
-// matter of numbers. In fibers that are cancelled no co_await stands inside of a CHECK.
+// Method: the scripted engine's clock moves only when every fiber sleeps, so numbers decide the
+// order. Fibers that are cancelled have no co_await inside a CHECK.
 #include <ringlet/dump.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/shield.hpp>
@@ -34,7 +34,7 @@ using namespace std::chrono_literals;
 
 TEST_SUITE_BEGIN("task_group");
 
-// All goes well
+// Success
 
 // rows: PO-05 GL-12
 TEST_CASE("with_group returns when its body and all its fibers have ended") {
@@ -63,7 +63,7 @@ TEST_CASE("with_group returns when its body and all its fibers have ended") {
 }
 
 // row: W1
-TEST_CASE("spawning in a group queues, in order, and the body continues") {
+TEST_CASE("spawning in a group queues the fibers in order, and the body continues") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;
     const auto note = [&](char name) -> task<> {
@@ -81,7 +81,7 @@ TEST_CASE("spawning in a group queues, in order, and the body continues") {
   });
 }
 
-TEST_CASE("a group without fibers is only its body, and ends without a turn") {
+TEST_CASE("a group without fibers runs its body only, and ends without a turn") {
   run_scripted([](scripted_engine& engine) -> task<> {
     bool other_ran = false;
     spawn([&]() -> task<> {
@@ -96,7 +96,7 @@ TEST_CASE("a group without fibers is only its body, and ends without a turn") {
   });
 }
 
-TEST_CASE("with_group returns what its body returned: values, move-only ones, references") {
+TEST_CASE("with_group returns the value of its body: values, move-only ones, references") {
   run_scripted([](scripted_engine&) -> task<> {
     static int target = 3;
     const auto number = [](task_group& group) -> task<int> {
@@ -146,7 +146,7 @@ TEST_CASE("the value of the body and its arguments are destroyed once") {
   CHECK(lives.alive() == 0);
 }
 
-TEST_CASE("fibers of a group may spawn into it, later than its body has returned") {
+TEST_CASE("fibers of a group may spawn into it, even after its body has returned") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     int ran = 0;
@@ -166,7 +166,7 @@ TEST_CASE("fibers of a group may spawn into it, later than its body has returned
   });
 }
 
-TEST_CASE("a fiber that is spawned as the group's last fiber ends is waited for, too") {
+TEST_CASE("with_group also waits for a fiber that is spawned as the last fiber ends") {
   // The caller is queued to run by then.
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
@@ -259,7 +259,7 @@ TEST_CASE("a failure cancels fibers that have not begun, and they never begin") 
 }
 
 // row: PO-05
-TEST_CASE("all errors are kept, in the order in which they came") {
+TEST_CASE("a group_error keeps all errors, in the order in which they occurred") {
   const auto fail_in_cleanup = [](const char* what) -> task<> {
     try {
       co_await sleep(1h);
@@ -283,7 +283,7 @@ TEST_CASE("all errors are kept, in the order in which they came") {
               throw std::runtime_error("body");
             }) == "group: body fiber");
     }
-    SUBCASE("the body's comes after those of its fibers, for which it was held") {
+    SUBCASE("the body's comes after those of its fibers, for which the body was held") {
       CHECK(co_await outcome_of_group([&](task_group& group) -> task<> {
               group.spawn(fail_in_cleanup, "last");
               group.spawn(fail_after, 1ms, "first");
@@ -301,7 +301,7 @@ TEST_CASE("all errors are kept, in the order in which they came") {
 }
 
 // row: W47
-TEST_CASE("a body that fails cancels its fibers, and they are waited for") {
+TEST_CASE("a body that fails cancels its fibers, and with_group waits for them") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     fiber<> child;
@@ -323,7 +323,7 @@ TEST_CASE("a body that fails cancels its fibers, and they are waited for") {
   });
 }
 
-TEST_CASE("a body that throws before its first wait, or is no coroutine, has failed") {
+TEST_CASE("a body that throws before its first wait, or is not a coroutine, has failed") {
   run_scripted([](scripted_engine&) -> task<> {
     const auto no_coroutine = [](task_group& group) -> task<> {
       group.spawn(sleep_for, 1h);
@@ -341,7 +341,7 @@ TEST_CASE("a body that throws before its first wait, or is no coroutine, has fai
   });
 }
 
-TEST_CASE("the text of a group_error has the number of errors, and what each of them says") {
+TEST_CASE("the message of a group_error has the number of errors, and the message of each") {
   const group_error one({std::make_exception_ptr(std::runtime_error("alone"))});
   CHECK(one.what() == std::string("1 failed in a group: alone"));
   const group_error several({std::make_exception_ptr(std::runtime_error("a")),
@@ -353,7 +353,7 @@ TEST_CASE("the text of a group_error has the number of errors, and what each of 
   CHECK(as_base.what() == std::string(several.what()));
 }
 
-TEST_CASE("errors that a group_error holds are not reported as well") {
+TEST_CASE("errors in a group_error are not reported separately") {
   std::vector<std::string> reports;
   run_scripted(
       [](scripted_engine&) -> task<> {
@@ -368,7 +368,7 @@ TEST_CASE("errors that a group_error holds are not reported as well") {
   CHECK(reports.empty());
 }
 
-TEST_CASE("a body that waits for the value of a failing fiber is cancelled: one error, not two") {
+TEST_CASE("a body that waits for the value of a failing fiber is cancelled, and adds no error") {
   run_scripted([](scripted_engine&) -> task<> {
     CHECK(co_await outcome_of_group([](task_group& group) -> task<> {
             const fiber<> failing = group.spawn(fail_after, 1ms, "once");
@@ -395,7 +395,7 @@ TEST_CASE("a killed fiber has not failed, and its siblings continue") {
   });
 }
 
-TEST_CASE("a fiber that is killed with an exception has failed with it") {
+TEST_CASE("a fiber that is killed with an exception has failed with that exception") {
   run_scripted([](scripted_engine&) -> task<> {
     CHECK(co_await outcome_of_group([](task_group& group) -> task<> {
             const fiber<> killed = group.spawn(sleep_for, 1h);
@@ -405,9 +405,9 @@ TEST_CASE("a fiber that is killed with an exception has failed with it") {
   });
 }
 
-// The rest
+// Dump, deadlock, allocation and misuse
 
-TEST_CASE("the dump says that a caller waits for the end of a group, and of how many fibers") {
+TEST_CASE("dump shows that a caller waits for the end of a group, and for how many fibers") {
   run_scripted([](scripted_engine&) -> task<> {
     const fiber<> caller = spawn([]() -> task<> {
       const auto body = [](task_group& group) -> task<> {
@@ -442,7 +442,7 @@ TEST_CASE("fibers of a group know their spawner and their spawn site") {
   });
 }
 
-TEST_CASE("a group whose fibers wait for each other is a deadlock, which ends it") {
+TEST_CASE("a group whose fibers wait for each other is a deadlock, which ends the group") {
   fiber<> one, other;
   const std::string out = deadlock_of([&](scripted_engine&) -> task<> {
     co_await in_group([&](task_group& group) -> task<> {
@@ -491,7 +491,7 @@ TEST_CASE("the end of a fiber of a group does not allocate, nor does waking the 
   });
 }
 
-TEST_CASE("giving up a group while fibers of it are alive aborts") {
+TEST_CASE("destroying a group's call while fibers of the group are alive aborts") {
   CHECK(aborts_with("a group ended while fibers of it were alive", [] {
     run_scripted([](scripted_engine&) -> task<> {
       task_group group;
@@ -502,7 +502,7 @@ TEST_CASE("giving up a group while fibers of it are alive aborts") {
 }
 
 TEST_CASE("spawning into a group on another thread aborts") {
-  if (sanitized) return;  // under ThreadSanitizer a forked child can start no threads
+  if (sanitized) return;  // under ThreadSanitizer a forked child cannot start threads
   CHECK(aborts_with("a fiber was spawned in a group of another thread's scheduler", [] {
     run_scripted([](scripted_engine&) -> task<> {
       const auto body = [](task_group& group) -> task<> {
@@ -515,7 +515,7 @@ TEST_CASE("spawning into a group on another thread aborts") {
 }
 
 TEST_CASE("using a group after its call has returned aborts") {
-  if (sanitized) return;  // AddressSanitizer is first
+  if (sanitized) return;  // AddressSanitizer detects it first
   const auto use = [](void (*wrong)(task_group&)) {
     return [wrong] {
       run_scripted([wrong](scripted_engine&) -> task<> {

@@ -1,10 +1,10 @@
-// The model beside which the teardown test runs its programs: fibers, groups, limits and shields in
-// plain words, and the reasons to end each call.
+// The model with which the teardown test compares its programs: fibers, groups, limits and shields
+// in plain data structures, and the reasons to end each call.
 //
-// Each reason is noted in the moment in which it arises. `may` says that a call may be cut short,
-// `must` that the next wait has to be. On the scripted clock the two differ only between the
-// failure of a fiber and its end, and for when_any(), whose first end only it sees; on a real clock
-// also at limits.
+// Each reason is recorded when it arises. `may` says that a call may be interrupted, `must` that
+// the next wait has to be. On the scripted clock the two differ only between the failure of a fiber
+// and its end, and for when_any(), because only when_any() sees its first end; on a real clock they
+// also differ at limits.
 #pragma once
 
 #include <ringlet/event.hpp>
@@ -30,7 +30,8 @@
 namespace ringlet::test {
 using namespace extend;
 
-// How often the programs have come to what matters: so that they cannot miss it unnoticed.
+// How many times the programs have reached each case that matters, so that no case is missed
+// unnoticed.
 struct coverage {
   std::size_t steps = 0, fibers = 0;
   int kills_thrown = 0, given_thrown = 0, scopes_thrown = 0, cut_with_members = 0, refused = 0;
@@ -40,7 +41,7 @@ struct coverage {
 inline coverage seen;
 inline int live_objects = 0;
 
-// A failure, with a number of its own.
+// A failure with its own number.
 struct fault : std::exception {
   explicit fault(std::size_t number) : id(number) {}
   const char* what() const noexcept override { return "fault"; }
@@ -58,7 +59,7 @@ inline void append_ids(const std::exception_ptr& error, std::vector<std::size_t>
   }
 }
 
-// In a handler: the numbers of what was caught.
+// In a handler: the numbers of the caught failures.
 inline std::vector<std::size_t> caught_ids() {
   std::vector<std::size_t> ids;
   append_ids(std::current_exception(), ids);
@@ -77,13 +78,13 @@ struct region {
   bool must_end = false;  // sticky
 };
 
-// What is lent to the fibers of a group.
+// Objects that are lent to the fibers of a group.
 struct lent {
   event door;
   queue<int> items{2};
 };
 
-// A group, or what when_all() and its kin make. As a region it is the body.
+// A group, or the equivalent in when_all() and similar calls. As a region it is the body.
 struct group_model : region {
   fiber_model* starter = nullptr;
   task_group* real = nullptr;
@@ -94,7 +95,7 @@ struct group_model : region {
   bool must_cancel = false;  // sticky
   bool has_locals = false;
   bool lost_locals = false;
-  bool ends_itself = false;  // the body has returned, or thrown of its own accord
+  bool ends_itself = false;  // the body has returned, or thrown by itself
   bool reports = false;      // group_failure::report, and the fibers that main is the starter of
   std::size_t parked_at = 0;
 };
@@ -112,20 +113,20 @@ struct fiber_model {
   std::deque<std::size_t> pending;   // kills that were not thrown
   ending end = ending::not_begun;
   bool unwinds_given = false;
-  bool left_shield = false;  // what the shield held back comes with the next wait
+  bool left_shield = false;  // what the shield held back is thrown at the next wait
   bool was_killed = false;
   bool in_greenlet = false;
   int in_families = 0;     // calls of when_all() and when_any()
-  std::size_t cut_at = 0;  // how many regions `cancelled` leaves as they are
+  std::size_t cut_at = 0;  // how many regions `cancelled` leaves unchanged
 };
 
 class teardown_model {
  public:
-  /// With a scripted engine the clock is exact; null on a real one.
+  /// The clock is exact on a scripted engine, which is null on a real one.
   explicit teardown_model(scripted_engine* scripted)
       : engine_(scripted), exact_(scripted != nullptr) {}
 
-  // After the run: how it ended, and whether all is accounted for.
+  // After the run: how it ended, and whether everything is accounted for.
   void check_end(int code, std::size_t thrown) {
     expect(main_ != nullptr, "the main task did not run");
     if (main_ != nullptr) {
@@ -164,7 +165,7 @@ class teardown_model {
     ~live() { --live_objects; }
   };
 
-  // Lives in the frame of a fiber's root: dies in the moment of its end, begun or not.
+  // Lives in the frame of a fiber's root: destroyed when the fiber ends, begun or not.
   struct token {
     token(teardown_model& made_by, fiber_model& its) : all(&made_by), fiber(&its) {
       ++its.member_of->alive;
@@ -222,7 +223,7 @@ class teardown_model {
     bool is_shared;
   };
 
-  // Compares, and remembers what was wrong first: a CHECK for each would take most of the time.
+  // Compares, and records the first difference: a CHECK for each would take most of the time.
   void expect(bool holds, const char* rule) {
     if (!holds && broken_.empty()) broken_ = rule;
   }
@@ -233,8 +234,8 @@ class teardown_model {
   }
   // The end of the run
 
-  // Whether the signal has killed the main task. It is looked at once in each turn, before the
-  // engine waits; the clock moves nowhere else.
+  // Whether the signal has killed the main task. The signal is checked once in each turn, before
+  // the engine waits, and the clock moves only there.
   bool signal_acts() const {
     if (signalled_ == never || engine_->waits() == waits_at_signal_) return false;
     return !latched_ || now() >= signalled_ + grace_.count();
@@ -244,13 +245,13 @@ class teardown_model {
     signal_noted_ = true;
     main_->pending.push_back(fiber_model::plain_kill);
   }
-  // Whether starters are held no longer.
+  // Whether starters are no longer held.
   bool released() const {
     steady_ns since = std::min(end_of_main_, main_killed_);
     if (signalled_ != never) since = std::min(since, signalled_ + (latched_ ? grace_.count() : 0));
     return since != never && now() >= since + grace_.count() / 2;
   }
-  // Whether shields hold no longer. A kill of the main task by the program ends none.
+  // Whether shields no longer hold. A kill of the main task by the program does not end them.
   bool shields_end() const {
     steady_ns since = end_of_main_;
     if (signalled_ != never) since = std::min(since, signalled_ + (latched_ ? grace_.count() : 0));
@@ -264,7 +265,7 @@ class teardown_model {
 
   // Reasons
 
-  // Whether a shield stands between what is at `from` and the innermost call.
+  // Whether a shield stands between the region at `from` and the innermost call.
   bool is_shielded(const fiber_model& f, std::size_t from) const {
     for (std::size_t i = from; i < f.stack.size(); ++i) {
       const region& r = *f.stack[i];
@@ -273,7 +274,7 @@ class teardown_model {
     }
     return false;
   }
-  // Notes which regions and groups may and must be ended by now.
+  // Records which regions and groups may and must be ended by now.
   void settle(fiber_model& f) {
     if (&f == main_) note_signal();
     const group_model* const around = f.member_of;
@@ -336,7 +337,7 @@ class teardown_model {
     }
   }
 
-  // What a wait of f threw
+  // The exception of f's wait
 
   void on_cancelled(fiber_model& f) {
     settle(f);
@@ -349,7 +350,7 @@ class teardown_model {
       }
       expect(f.pending.empty(), "cancelled, but killed with an error");
     }
-    // The outermost that has given up is what is thrown.
+    // The outermost cancelled scope is thrown.
     std::vector<std::size_t> candidates;
     bool certain = false;
     if (f.member_of != nullptr && f.member_of->may_cancel && !is_shielded(f, 0)) {
@@ -370,7 +371,7 @@ class teardown_model {
     note_cut(f, candidates.size() == 1 ? candidates.front() : std::size_t{unknown_cut});
   }
   static constexpr std::size_t unknown_cut = static_cast<std::size_t>(-1);
-  // Up to which region `cancelled` will unwind f.
+  // The region up to which `cancelled` will unwind f.
   void note_cut(fiber_model& f, std::size_t base) { f.cut_at = base; }
 
   void on_given(fiber_model& f, std::size_t id) {
@@ -383,13 +384,13 @@ class teardown_model {
     f.unwinds_given = true;
     expect_ended(f, 0);
   }
-  // In a handler that throws no more.
+  // In a handler that does not rethrow.
   void swallow(fiber_model& f) {
     for (const std::size_t id : caught_ids()) ++counts_[id];
     f.unwinds_given = false;
   }
 
-  // Between any two things that a fiber does.
+  // Between any two steps of a fiber.
   void check_alive(fiber_model& f) {
     const group_model* const g = f.member_of;
     if (g == nullptr || !g->has_locals || released()) return;
@@ -428,7 +429,7 @@ class teardown_model {
                "a value was lost");
         break;
       case ending::cut:
-        expect(how == outcome::cancelled, "a fiber that was cut short is not exited");
+        expect(how == outcome::cancelled, "a fiber that was interrupted is not cancelled");
         break;
       case ending::failed:
         expect(how == outcome::error, "the failure of a fiber is not its outcome");
@@ -476,7 +477,7 @@ class teardown_model {
     expect(g.alive == 0, "with_group returns while a fiber is alive");
     g.real = nullptr;
   }
-  // From the end of a body until that of its group.
+  // From the end of a body until the end of its group.
   struct region_of_end {
     region_of_end(teardown_model& made_by, fiber_model& f, group_model& g)
         : all(made_by), fiber(f), group(g) {}
@@ -507,13 +508,13 @@ class teardown_model {
   steady_ns signalled_ = never;
   steady_ns end_of_main_ = never;
   steady_ns main_killed_ = never;
-  group_model everything_;  // what main is the starter of
+  group_model everything_;  // the fibers that main is the starter of
   fiber_model* main_ = nullptr;
   std::vector<std::size_t> main_faults_;
   std::size_t main_rethrown_ = 0;
   std::vector<std::unique_ptr<fiber_model>> fibers_;
   std::vector<std::unique_ptr<group_model>> groups_;
-  std::vector<int> counts_ = {0};  // of each fault: how often it came out
+  std::vector<int> counts_ = {0};  // for each fault: how many times it was thrown
   std::vector<bool> given_ = {false};
   std::vector<bool> delivered_ = {false};
   std::string broken_;

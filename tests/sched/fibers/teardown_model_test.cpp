@@ -1,11 +1,11 @@
-// The end of fibers: random programs beside a model that knows which calls may be cut short, by
-// what, and what must have ended before.
+// The end of fibers: random programs compared with a model that knows which calls may be
+// interrupted, by what, and what must have ended before.
 //
 // Method: a program is a tree of fibers with groups, limits, shields and greenlets, in which kills,
-// cancellations, failures and a signal happen at random. Each is told to the model in the same
-// moment, and each end of a wait, a group and a fiber is compared with what the model says. A
-// number gives the same program each time: it is printed on failure, and RINGLET_TEST_SEED runs
-// that program alone. RINGLET_TEST_SCALE makes the normal run that many times longer.
+// cancellations, failures and a signal happen at random. Each is reported to the model at the same
+// instant, and each end of a wait, a group and a fiber is compared with the model's. A seed
+// reproduces its program: it is printed on failure, and RINGLET_TEST_SEED runs that program alone.
+// RINGLET_TEST_SCALE makes the normal run that many times longer.
 #include "teardown_model.hpp"
 
 #include <ringlet/event.hpp>
@@ -110,7 +110,7 @@ class program : public teardown_model {
     return std::chrono::microseconds(exact_ ? 1 + random_.below(20) : 0);
   }
 
-  // Every wait goes through here. `make` makes the wait.
+  // Every wait goes through here. `make` creates the wait.
   template <class Make>
   task<> wait(fiber_model& f, Make make) {
     f.left_shield = false;
@@ -203,7 +203,7 @@ class program : public teardown_model {
     return nullptr;
   }
 
-  // Things that fibers do
+  // The steps of fibers
 
   void kill_one(fiber_model& by) {
     fiber_model* target = some_fiber();
@@ -213,7 +213,8 @@ class program : public teardown_model {
       ++seen.starters_killed;
     }
     if (target == nullptr || (target == main_ && !random_.once_in(4))) return;
-    // Held no longer, when_all() may have been cut short before, which is seen when it returns.
+    // Once starters are no longer held, when_all() may have been interrupted earlier, which shows
+    // when it returns.
     if (target->in_families != 0 && released()) return;
     if (target->end != fiber_model::ending::alive &&
         target->end != fiber_model::ending::not_begun) {
@@ -254,7 +255,7 @@ class program : public teardown_model {
       co_await act(f, depth);
     }
   }
-  // Seldom while the main task is in a shield: the library prints a line then.
+  // Rarely while the main task is in a shield, because the library prints a line then.
   void raise() {
     if (is_shielded(*main_, 0) && !random_.once_in(64)) {
       signal_at_ = 1 + random_.below(20);
@@ -415,7 +416,7 @@ class program : public teardown_model {
     }
   }
 
-  // The call that is one body.
+  // The call with the single body.
   task<> body(group_model& g, fiber_model& f, std::size_t depth, bool patient) {
     const entered inside(*this, f, g);
     std::optional<lent> own;
@@ -617,7 +618,7 @@ class program : public teardown_model {
     const leaving mark{f};
     greenlet<> inner(line);
     co_await inner.switch_to();
-    // Errors of its own would leave the greenlet with fibers alive.
+    // Its own errors would leave the greenlet with fibers alive.
     co_await pause(f);
     co_await pause(f);
     g.real->cancel();
@@ -645,7 +646,7 @@ class program : public teardown_model {
   bool latches_ = false;
 };
 
-// doctest says nothing of the seed when an assertion of the library ends the program.
+// doctest does not print the seed when an assertion of the library ends the program.
 class seed_printed_on_abort {
  public:
   explicit seed_printed_on_abort(std::uint64_t seed)
@@ -695,7 +696,7 @@ std::uint64_t number_from(const char* variable, std::uint64_t otherwise) {
 
 TEST_SUITE_BEGIN("teardown model");
 
-TEST_CASE("fibers end as the model says, in random programs") {
+TEST_CASE("fibers end as the model predicts in random programs") {
   if (const std::uint64_t seed = number_from("RINGLET_TEST_SEED", 0)) {
     scripted_engine engine;
     run_program(seed, engine, &engine);
@@ -725,7 +726,7 @@ TEST_CASE("fibers end as the model says, in random programs") {
   CHECK(seen.starters_killed > 400 * tenths);
 }
 
-TEST_CASE("fibers end as the model says, on real engines, too") {
+TEST_CASE("fibers end as the model predicts on real engines") {
   if (number_from("RINGLET_TEST_SEED", 0) != 0) return;
   for_each_kernel_engine([](const engine_maker& make) {
     for (std::uint64_t seed = 1; seed <= 100; ++seed) {

@@ -1,6 +1,6 @@
-// when_all and when_any: values in order, which call ends the rest, and what becomes of losers.
+// when_all and when_any: values in order, which call ends the rest, and what happens to losers.
 //
-// Method: as for task_group; the scripted engine's clock moves only when everything sleeps.
+// Method: as for task_group; the scripted engine's clock moves only when every fiber sleeps.
 #include <ringlet/run.hpp>
 #include <ringlet/shield.hpp>
 #include <ringlet/sleep.hpp>
@@ -34,7 +34,7 @@ task<int> fail(std::chrono::nanoseconds time, const char* what) {
   co_return 0;
 }
 
-// Answers although it is asked to end.
+// Returns a value although it is cancelled.
 task<int> stubborn(int answer) {
   try {
     co_await sleep(1h);
@@ -85,7 +85,7 @@ TEST_CASE("when_all accepts one call, void calls, and one that returns a referen
   });
 }
 
-TEST_CASE("each call of when_all is a fiber, a child of the caller, and they begin in order") {
+TEST_CASE("each call of when_all is a fiber and a child of the caller, and they begin in order") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;
     const std::uint64_t caller = current().id();
@@ -103,7 +103,8 @@ TEST_CASE("each call of when_all is a fiber, a child of the caller, and they beg
   });
 }
 
-TEST_CASE("the first failure cancels the rest and is thrown at the end; later ones are reported") {
+TEST_CASE(
+    "when_all throws the first failure at the end, cancels the rest, and reports later failures") {
   std::vector<std::string> reports;
   run_scripted(
       [](scripted_engine& engine) -> task<> {
@@ -142,13 +143,13 @@ TEST_CASE(
       went_on = true;
     };
     const std::string out = co_await outcome_of(when_all(dying(), other()));
-    CHECK(out == "exited");
+    CHECK(out == "fiber_cancelled");
     CHECK(went_on);
     CHECK(engine.now() == begin + 2'000'000);
   });
 }
 
-TEST_CASE("an interruption of when_all's caller ends the calls first") {
+TEST_CASE("an interruption of when_all's caller first ends the calls") {
   std::string log;
   const auto call = [&](char name) -> task<> {
     try {
@@ -256,7 +257,7 @@ TEST_CASE("when_any returns which call was first, and cancels the rest") {
   });
 }
 
-TEST_CASE("when_any returns when all have ended, not before") {
+TEST_CASE("when_any returns when all calls have ended, not before") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     const auto slow = []() -> task<> { co_await shield(1h, sleep_for(5ms)); };
@@ -267,7 +268,7 @@ TEST_CASE("when_any returns when all have ended, not before") {
   });
 }
 
-TEST_CASE("when_any returns a loser that succeeded all the same") {
+TEST_CASE("when_any returns a loser that succeeded after all") {
   run_scripted([](scripted_engine&) -> task<> {
     const auto race = co_await when_any(stubborn(1), value_after(1ms, 2), stubborn(3));
     CHECK(race.index == 1);
@@ -277,7 +278,7 @@ TEST_CASE("when_any returns a loser that succeeded all the same") {
   });
 }
 
-TEST_CASE("of calls that end in the same turn the first in the queue is first, the other is kept") {
+TEST_CASE("when_any ranks calls that end in the same turn by the queue, and keeps the later one") {
   run_scripted([](scripted_engine&) -> task<> {
     const auto by_time = co_await when_any(value_after(1ms, 1), value_after(1ms, 2));
     CHECK(by_time.index == 0);
@@ -290,7 +291,7 @@ TEST_CASE("of calls that end in the same turn the first in the queue is first, t
   });
 }
 
-TEST_CASE("failures are outcomes: of the first, of losers, of all") {
+TEST_CASE("when_any returns failures as outcomes: of the first call, of losers, of all") {
   run_scripted([](scripted_engine&) -> task<> {
     const auto first = co_await when_any(stubborn(1), fail(1ms, "quick"));
     CHECK(first.index == 1);
@@ -304,7 +305,7 @@ TEST_CASE("failures are outcomes: of the first, of losers, of all") {
   });
 }
 
-TEST_CASE("failures in the outcome that were not looked at are reported, others are not") {
+TEST_CASE("unhandled failures in the outcome are reported, and handled ones are not") {
   std::vector<std::string> reports;
   run_scripted(
       [&](scripted_engine&) -> task<> {
@@ -318,7 +319,7 @@ TEST_CASE("failures in the outcome that were not looked at are reported, others 
       collecting(reports));
 }
 
-TEST_CASE("an interruption of when_any's caller ends the calls first") {
+TEST_CASE("an interruption of when_any's caller first ends the calls") {
   std::string log;
   const auto call = [&](char name) -> task<> {
     try {
@@ -336,14 +337,14 @@ TEST_CASE("an interruption of when_any's caller ends the calls first") {
       co_await caller.kill();
       CHECK(log == "abcancelled");
     }
-    SUBCASE("a kill with an exception, which comes out as it is") {
+    SUBCASE("a kill with an exception, which is rethrown unchanged") {
       const fiber<> caller =
           spawn([&]() -> task<> { log += co_await outcome_of(when_any(call('a'), call('b'))); });
       co_await sleep(1ms);
       co_await caller.kill(std::make_exception_ptr(std::runtime_error("given")));
       CHECK(log == "abgiven");
     }
-    SUBCASE("a kill when one call has won, and the other takes its time") {
+    SUBCASE("a kill when one call has won, and the other has not ended yet") {
       const fiber<> caller = spawn(
           [&]() -> task<> { log += co_await outcome_of(when_any(call('a'), sleep_for(1ms))); });
       co_await sleep(1500us);
@@ -357,7 +358,7 @@ TEST_CASE("an interruption of when_any's caller ends the calls first") {
   });
 }
 
-TEST_CASE("when_any of calls with limits: a limit that passes is an outcome like any other") {
+TEST_CASE("when_any returns a limit that passes in a call as an outcome like any other") {
   run_scripted([](scripted_engine&) -> task<> {
     const auto race =
         co_await when_any(with_timeout(1ms, sleep_for(1h)), with_timeout(2ms, sleep_for(1h)));

@@ -1,7 +1,7 @@
-// with_timeout: limits around calls, alone and nested, and what they must let pass.
+// with_timeout: limits around calls, alone and nested, and what passes through them.
 //
-// Method: the scripted engine's clock moves only when everything sleeps, so which comes first is a
-// matter of numbers.
+// Method: the scripted engine's clock moves only when every fiber sleeps, so numbers decide the
+// order.
 #include <ringlet/as_result.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/run.hpp>
@@ -42,7 +42,7 @@ task<int> answer_after(std::chrono::nanoseconds time) {
 
 task<> sleep_for(std::chrono::nanoseconds time) { co_await sleep(time); }
 
-// What came out of a call, as a word.
+// The outcome of a call, as a word.
 task<std::string> outcome_of(task<> call) {
   try {
     co_await call;
@@ -56,7 +56,7 @@ task<std::string> outcome_of(task<> call) {
   }
 }
 
-// Counts how often something of this type was made and destroyed.
+// Counts constructions and destructions of this type.
 struct counted {
   explicit counted(int& alive) : count(&alive) { ++*count; }
   counted(const counted& other) noexcept : count(other.count) { ++*count; }
@@ -70,7 +70,7 @@ struct counted {
 
 TEST_SUITE_BEGIN("with_timeout");
 
-TEST_CASE("a call that is fast enough returns its value") {
+TEST_CASE("a call that ends in time returns its value") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const steady_ns begin = engine.now();
@@ -82,7 +82,7 @@ TEST_CASE("a call that is fast enough returns its value") {
   run_on(engine, main());
 }
 
-TEST_CASE("a call that is too slow ends at the limit, as timed_out") {
+TEST_CASE("a call that is too slow ends at the limit with timed_out") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const steady_ns begin = engine.now();
@@ -157,7 +157,7 @@ TEST_CASE("errors of the call pass through") {
 
 // Nesting
 
-TEST_CASE("of nested limits the nearest wins, and each one throws for itself") {
+TEST_CASE("the nearest of nested limits wins, and each one throws for itself") {
   scripted_engine engine;
   std::string log;
   const auto inner = [&](time_limit timeout) -> task<> {
@@ -172,7 +172,7 @@ TEST_CASE("of nested limits the nearest wins, and each one throws for itself") {
       CHECK(log == "timed out inside, continued, done");
       CHECK(engine.now() == begin + 3'000'000);
     }
-    SUBCASE("the outer one, which the inner one does not swallow") {
+    SUBCASE("the outer one, which the inner limit does not swallow") {
       log += co_await outcome_of(with_timeout(2ms, inner(5ms)));
       CHECK(log == "cancelled inside, timed out");
       CHECK(engine.now() == begin + 2'000'000);
@@ -212,7 +212,7 @@ TEST_CASE("the outer limit still holds after the inner one has passed") {
   run_on(engine, main());
 }
 
-TEST_CASE("a kill passes through, whatever the limits around it") {
+TEST_CASE("a kill passes through any number of limits around it") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -247,10 +247,9 @@ TEST_CASE("limits of one fiber do not affect another that it spawns") {
   run_on(engine, main());
 }
 
-// What the call makes of it
+// How the call reacts
 
-TEST_CASE(
-    "a call that catches the interruption and waits again is interrupted again, however often") {
+TEST_CASE("a call that catches the interruption is interrupted again at each further wait") {
   scripted_engine engine;
   int caught = 0;
   const auto stubborn = [&]() -> task<> {
@@ -267,13 +266,13 @@ TEST_CASE(
     const steady_ns begin = engine.now();
     CHECK(co_await outcome_of(with_timeout(1ms, stubborn())) == "timed out");
     CHECK(engine.now() == begin + 1'000'000);
-    co_await sleep(1ms);  // outside, nothing is left of it
+    co_await sleep(1ms);  // outside, no trace is left
   };
   run_on(engine, main());
   CHECK(caught == 10);
 }
 
-TEST_CASE("success wins: a call that finishes although its time has come has finished") {
+TEST_CASE("success wins: a call that finishes although its limit has passed returns its value") {
   scripted_engine engine;
   const auto late = [&]() -> task<int> {
     try {
@@ -284,7 +283,7 @@ TEST_CASE("success wins: a call that finishes although its time has come has fin
   };
   const auto main = [&]() -> task<> {
     CHECK(co_await with_timeout(1ms, late()) == 5);
-    // It is due in the same turn as the limit, and was begun first.
+    // Due in the same turn as the limit, and begun first.
     const auto a = spawn(sleep_for, 1ms);
     co_await yield();
     CHECK(co_await outcome_of(with_timeout(1ms, sleep_for(1ms))) == "timed out");
@@ -293,7 +292,7 @@ TEST_CASE("success wins: a call that finishes although its time has come has fin
   run_on(engine, main());
 }
 
-TEST_CASE("a limit that has passed lets the call do what needs no waiting") {
+TEST_CASE("a call whose limit has passed can still do everything that needs no wait") {
   scripted_engine engine;
   const auto at_once = []() -> task<int> { co_return 3; };
   const auto main = [&]() -> task<> {
@@ -332,7 +331,7 @@ TEST_CASE("a duration counts from the co_await") {
   run_on(engine, main());
 }
 
-TEST_CASE("an operation inside a limit is waited for until it has really ended") {
+TEST_CASE("with_timeout waits until an operation inside has really ended") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     engine.hold_cancellations(true);
@@ -351,13 +350,13 @@ TEST_CASE("an operation inside a limit is waited for until it has really ended")
     engine.hold_cancellations(true);
     const auto lucky = spawn([&]() -> task<> { CHECK(co_await with_timeout(1ms, probe()) == 9); });
     co_await sleep(5ms);
-    engine.complete(engine.oldest(opcode::read), 9);  // it was faster than its cancellation
+    engine.complete(engine.oldest(opcode::read), 9);  // it ended before its cancellation
     co_await lucky.join();
   };
   run_on(engine, main());
 }
 
-// What g++ 12 gets wrong about temporaries, it must not get wrong here
+// Temporaries, which g++ 12 miscompiles elsewhere
 
 TEST_CASE("arguments and values are destroyed once each") {
   scripted_engine engine;
@@ -384,7 +383,7 @@ TEST_CASE("arguments and values are destroyed once each") {
   CHECK(alive == 0);
 }
 
-TEST_CASE("a limit allocates nothing beyond its frame, which is pooled") {
+TEST_CASE("a limit allocates only its frame, which is pooled") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     co_await with_timeout(1ms, sleep_for(0s));
@@ -399,7 +398,7 @@ TEST_CASE("a limit allocates nothing beyond its frame, which is pooled") {
 
 namespace {
 
-// Extends the limit it runs under after `first`, then sleeps for an hour.
+// Extends the limit around it after `first`, then sleeps for an hour.
 auto extend_after(std::chrono::milliseconds first, time_limit timeout, bool& extended) {
   return [first, timeout, &extended](deadline_scope& deadline) -> task<> {
     co_await sleep(first);
@@ -459,7 +458,7 @@ TEST_CASE("a limit may be extended many times, and begin with none") {
 }
 
 // row: TM-01
-TEST_CASE("after the limit has passed has_passed says so, and extend is too late") {
+TEST_CASE("has_passed is true after the limit has passed, and extend is too late") {
   scripted_engine engine;
   std::string log;
   const auto stubborn = [&](deadline_scope& deadline) -> task<> {
@@ -543,7 +542,7 @@ TEST_CASE("extending the inner limit does not move the outer one, and the revers
 }
 
 // row: TM-01
-TEST_CASE("with_timeout with a function returns what it returns, and passes errors on") {
+TEST_CASE("with_timeout of a function returns its value, and passes errors on") {
   scripted_engine engine;
   const auto make = [](deadline_scope&) -> task<std::unique_ptr<int>> {
     co_await yield();
@@ -582,7 +581,7 @@ TEST_CASE("with_timeout with a function returns what it returns, and passes erro
   run_on(engine, main());
 }
 
-TEST_CASE("a deadline_scope made by hand ends the waits inside, and has_passed says so") {
+TEST_CASE("a deadline_scope used directly ends the waits inside, and sets has_passed") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     std::string log;
@@ -601,7 +600,7 @@ TEST_CASE("a deadline_scope made by hand ends the waits inside, and has_passed s
   run_on(engine, main());
 }
 
-// Whose limit it was
+// Which limit it was
 
 namespace {
 
@@ -618,7 +617,7 @@ task<int> throw_timed_out_for_int() {
 }  // namespace
 
 // rows: W8 TM-04
-TEST_CASE("a timed_out that the call itself throws is not mistaken for that of the limit") {
+TEST_CASE("a timed_out that the call itself throws is not mistaken for the limit's") {
   scripted_engine engine;
   std::string log;
   const auto note = [&](task<> call) -> task<> {
@@ -641,7 +640,7 @@ TEST_CASE("a timed_out that the call itself throws is not mistaken for that of t
     co_await note(moving_on());
     co_await note(moving_on_with_int());
     co_await note(or_else());
-    // An inner limit that passes is an error of the call to the outer one.
+    // An inner limit that passes is an error of the call to the outer limit.
     CHECK_THROWS_AS(co_await move_on_after(1s, with_timeout(1ms, sleep_for(1h))), timed_out);
     CHECK_THROWS_AS(co_await timeout_or(1s, with_timeout(1ms, answer_after(1h)), 5), timed_out);
   };
@@ -650,7 +649,7 @@ TEST_CASE("a timed_out that the call itself throws is not mistaken for that of t
 }
 
 // row: W9
-TEST_CASE("timed_out derives from std::exception, and what ends the waits inside does not") {
+TEST_CASE("timed_out derives from std::exception, and the interruption of inner waits does not") {
   static_assert(std::is_base_of_v<std::system_error, timed_out>);
   scripted_engine engine;
   bool swallowed = false;
@@ -669,13 +668,13 @@ TEST_CASE("timed_out derives from std::exception, and what ends the waits inside
 }
 
 // row: W10
-TEST_CASE("no limit costs no timer, and a limit of zero ends the call's first wait") {
+TEST_CASE("with_timeout without a limit arms no timer, and a limit of zero ends the first wait") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
     const auto call = [&]() -> task<> {
       log += "called ";
-      co_await yield();  // needs no timer, and is over in this turn
+      co_await yield();  // needs no timer, and ends in this turn
       log += "yielded ";
       co_await sleep(0s);
       log += "not here ";
@@ -724,7 +723,7 @@ TEST_CASE("none of the forms swallows an outer limit, a kill, or a given excepti
         co_await killed.kill();
         CHECK(log == "cancelled ");
       }
-      SUBCASE("an exception that it is killed with") {
+      SUBCASE("an exception that the fiber is killed with") {
         const auto killed = spawn(note, form);
         co_await yield();
         co_await killed.kill(std::make_exception_ptr(std::runtime_error("given")));
@@ -736,7 +735,7 @@ TEST_CASE("none of the forms swallows an outer limit, a kill, or a given excepti
 }
 
 // rows: W8 TM-03
-TEST_CASE("when both limits have passed the outer one ends the call") {
+TEST_CASE("the outer one of two expired limits ends the call") {
   scripted_engine engine;
   std::string log;
   const auto clean_up_slowly = [&]() -> task<> {
@@ -762,7 +761,7 @@ TEST_CASE("when both limits have passed the outer one ends the call") {
 }
 
 // rows: W8 TM-03
-TEST_CASE("a kill in the turn in which the limit passes comes first") {
+TEST_CASE("a kill in the turn in which the limit passes is thrown first") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -771,7 +770,7 @@ TEST_CASE("a kill in the turn in which the limit passes comes first") {
       log += co_await outcome_of(sleep_for(1ms));
     });
     co_await sleep(1ms);
-    // The limit has not been noticed yet, or its fiber not been resumed: see the order of spawning.
+    // The limit has not been seen yet, or its fiber not been resumed: the spawn order decides.
     killed.request_kill();
     co_await killed.join();
   };
@@ -887,7 +886,7 @@ TEST_CASE("the alternative and the value of the call are destroyed once each") {
   run_on(engine, main());
 }
 
-TEST_CASE("limits that pass and extensions allocate nothing beyond pooled frames") {
+TEST_CASE("limits that pass and extensions allocate only pooled frames") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto extending = [](deadline_scope& deadline) -> task<> {
@@ -918,7 +917,7 @@ TEST_CASE("limits that pass and extensions allocate nothing beyond pooled frames
 }
 
 TEST_CASE("using a deadline_scope after its call has returned aborts") {
-  if (sanitized) return;  // AddressSanitizer is first
+  if (sanitized) return;  // AddressSanitizer detects it first
   const auto use = [](void (*wrong)(deadline_scope&)) {
     return [wrong] {
       const auto main = [wrong]() -> task<> {
@@ -941,9 +940,10 @@ TEST_CASE("using a deadline_scope after its call has returned aborts") {
   CHECK(aborts_with(rule, use([](deadline_scope& ended) { (void)ended.is_cancelled(); })));
 }
 
-// Unwinding is most of what a limit costs, and limits pass by the thousand.
-TEST_CASE("a limit that passes is thrown at the wait inside, at the caller, and nowhere between" *
-          doctest::skip(!counts_throws)) {
+// Unwinding is most of the cost of a limit, and limits pass by the thousand.
+TEST_CASE(
+    "a limit that passes is thrown at the wait inside and at the caller, and nowhere between" *
+    doctest::skip(!counts_throws)) {
   scripted_engine engine;
   std::vector<std::uint64_t> throws;
   run_on(engine, [](std::vector<std::uint64_t>& counts) -> task<> {
@@ -980,7 +980,7 @@ TEST_CASE("a limit that passes is thrown at the wait inside, at the caller, and 
   CHECK(throws == expected);
 }
 
-TEST_CASE("an error that passes through a limit is thrown once more, to the caller" *
+TEST_CASE("an error that passes through a limit is rethrown once, to the caller" *
           doctest::skip(!counts_throws)) {
   scripted_engine engine;
   std::uint64_t throws = 0;

@@ -1,5 +1,5 @@
-// The wait that docs/writing_a_wait.md makes keeps what all waits promise. tests/tidy.py compares
-// the page with countdown.hpp and with this file.
+// The wait in docs/writing_a_wait.md keeps the promises of all waits. tests/tidy.py compares the
+// page with countdown.hpp and with this file.
 #include <ringlet/as_result.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/fiber.hpp>

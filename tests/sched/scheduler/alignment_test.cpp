@@ -1,4 +1,4 @@
-// Types that ask for an unusual alignment, as values of fibers, items of queues, and arguments.
+// Types with unusual alignment as values of fibers, items of queues, and arguments.
 #include <ringlet/fiber.hpp>
 #include <ringlet/greenlet.hpp>
 #include <ringlet/queue.hpp>

@@ -1,6 +1,6 @@
 // async_generator in a fiber: its waits are the fiber's, with limits, kills and the dump.
 //
-// Method: the scripted engine's clock moves only when everything sleeps.
+// Method: the scripted engine's clock moves only when every fiber sleeps.
 #include <ringlet/async_generator.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/fiber.hpp>
@@ -33,7 +33,7 @@ async_generator<int> ticks(std::chrono::nanoseconds pause) {
 TEST_SUITE_BEGIN("async_generator: waits");
 
 // row: GN-07
-TEST_CASE("a generator's body that sleeps lets other fibers run, and its time passes with theirs") {
+TEST_CASE("a generator that sleeps lets other fibers run meanwhile") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     std::string log;
@@ -52,7 +52,7 @@ TEST_CASE("a generator's body that sleeps lets other fibers run, and its time pa
   run_on(engine, main());
 }
 
-TEST_CASE("a limit around next ends the generator, and surfaces as timed_out") {
+TEST_CASE("a limit around next ends the generator with timed_out") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     auto values = ticks(1s);
@@ -71,7 +71,7 @@ TEST_CASE("a limit around next ends the generator, and surfaces as timed_out") {
   run_on(engine, main());
 }
 
-TEST_CASE("the dump of a fiber leads through the generator that it waits in") {
+TEST_CASE("the dump of a fiber leads through the generator in which it waits") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto consumer = spawn([]() -> task<> {

@@ -1,7 +1,7 @@
-// deadlock: when it is thrown, what it says, and what keeps it away.
+// deadlock: when it is thrown, its message, and what prevents it.
 //
 // Method: on the scripted engine a scheduler that sleeps without a deadline aborts the test, so
-// each case would end at once if the deadlock were not seen.
+// each case would end at once if the deadlock were not detected.
 #include <ringlet/deadlock.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/joinall.hpp>
@@ -56,7 +56,7 @@ TEST_SUITE_BEGIN("deadlock");
 
 // row: HB-06
 TEST_CASE(
-    "when all fibers wait for each other, the main task is unwound last and run throws deadlock") {
+    "run throws deadlock and unwinds the main task last when all fibers wait for each other") {
   scripted_engine engine;
   embrace pair;
   bool unwound = false;
@@ -101,7 +101,7 @@ TEST_CASE("deadlock is a std::runtime_error that says which fiber waits for what
   CHECK_FALSE(contains(what, "joinall.hpp:"));
 }
 
-TEST_CASE("a main task that waits alone for something that cannot come is deadlocked") {
+TEST_CASE("a main task that waits alone for an event that nothing can set is deadlocked") {
   CHECK(deadlock_of(
             [](scripted_engine&) -> task<> { co_await sleep(std::chrono::hours::max()); }) != "");
   CHECK(deadlock_of([](scripted_engine&) -> task<> {
@@ -120,14 +120,14 @@ TEST_CASE("a deadlock that the main task outlives is reported") {
         } catch (const cancelled&) {  // and not rethrown
         }
         CHECK(pair.other.result() == outcome::cancelled);
-        co_await sleep(1h);  // the kill was delivered once
+        co_await sleep(1h);  // the kill was thrown once
       },
       collecting(reports));
   REQUIRE(reports.size() == 1);
   CHECK(contains(reports[0], "fiber 1: join fiber 2"));
 }
 
-// What keeps it away
+// What prevents a deadlock
 
 TEST_CASE("a sleeping fiber prevents a deadlock") {
   scripted_engine engine;
@@ -174,7 +174,9 @@ TEST_CASE("an operation in flight prevents a deadlock until it has ended") {
   CHECK(idle == 5);
 }
 
-TEST_CASE("a remote prevents a deadlock until the last one is dropped while the scheduler sleeps") {
+TEST_CASE(
+    "a scheduler_handle prevents a deadlock until the last one is dropped while the scheduler "
+    "sleeps") {
   scripted_engine engine;
   embrace pair;
   std::optional<scheduler_handle> first;
@@ -197,7 +199,7 @@ TEST_CASE("a remote prevents a deadlock until the last one is dropped while the 
   CHECK(engine.notifications() == 1);
 }
 
-TEST_CASE("a deadlock is thrown when the last remote is dropped on another thread") {
+TEST_CASE("dropping the last scheduler_handle on another thread makes run throw deadlock") {
   embrace pair;
   std::thread other;
   const auto main = [&]() -> task<> {
@@ -211,8 +213,8 @@ TEST_CASE("a deadlock is thrown when the last remote is dropped on another threa
   other.join();
 }
 
-TEST_CASE("work posted by a remote that is gone runs before a deadlock is found") {
-  // Regression: the handle was counted, what it had left behind was not.
+TEST_CASE("posted work runs before a deadlock is detected, even if its scheduler_handle is gone") {
+  // Regression: the handle was counted, but not the work that it had posted.
   scripted_engine engine;
   embrace pair;
   const auto main = [&]() -> task<> {
@@ -227,7 +229,7 @@ TEST_CASE("work posted by a remote that is gone runs before a deadlock is found"
   run_on(engine, main());
 }
 
-TEST_CASE("after the main task has ended there is no deadlock: the other fibers are asked to end") {
+TEST_CASE("other fibers are asked to end after the main task, without a deadlock") {
   scripted_engine engine;
   embrace pair;
   const auto main = [&]() -> task<> {
@@ -259,12 +261,12 @@ TEST_CASE("shields inside a group that the main task waits for do not prevent a 
   CHECK_THROWS_AS(run_on(engine, main()), deadlock);
 }
 
-TEST_CASE("a main task that waits for a fiber that nothing can wake aborts: it is a caller's bug") {
+TEST_CASE("a main task that waits for a fiber that nothing can wake aborts, as a caller's bug") {
   CHECK(aborts_with("nothing can wake", [] {
     scripted_engine engine;
     const auto main = [&]() -> task<> {
       const auto body = [](task_group& group) -> task<> {
-        group.spawn([]() -> task<> { co_await std::suspend_always(); });  // no wait of this library
+        group.spawn([]() -> task<> { co_await std::suspend_always(); });  // not a library wait
         co_return;
       };
       co_await with_group(body);

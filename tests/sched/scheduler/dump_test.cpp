@@ -1,7 +1,7 @@
 // dump: the text that answers "what is each fiber waiting for?".
 //
-// Method: fibers are brought into a state, and the lines about them are compared as a whole, but
-// for the names of files and functions, which compilers write differently. The scripted engine's
+// Method: fibers are brought into a state, and the lines about them are compared as a whole, except
+// for the names of files and functions, which compilers print differently. The scripted engine's
 // clock makes times exact.
 #include <ringlet/dump.hpp>
 #include <ringlet/joinall.hpp>
@@ -96,7 +96,8 @@ task<> go_deep(int depth) {
 
 TEST_SUITE_BEGIN("dump");
 
-TEST_CASE("the first line names the scheduler, its engine and how many fibers there are") {
+TEST_CASE(
+    "the first line of a dump has the scheduler's name, its engine and the number of fibers") {
   const auto first_line = [](options settings) {
     std::string text;
     const auto main = [&]() -> task<> {
@@ -131,7 +132,7 @@ TEST_CASE("the time of a wait counts from the start of its turn, and is never be
   run_on(engine, main());
 }
 
-TEST_CASE("each kind of wait says what it waits for and since when") {
+TEST_CASE("each kind of wait shows what it waits for and since when") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto sleeper = spawn([]() -> task<> { co_await sleep(1h); });
@@ -168,7 +169,7 @@ TEST_CASE("limits around a fiber's calls are shown with the time left") {
     spawn([=]() -> task<> { co_await with_timeout(20s, with_timeout(13s, sleeps())); });
     spawn([=]() -> task<> { co_await with_timeout(forever, sleeps()); });
     spawn([=]() -> task<> { co_await shield(14s, naps()); });
-    // A limit outside of a shield is held back.
+    // A limit outside a shield is held back.
     spawn([=]() -> task<> { co_await with_timeout(3s, shield(15s, naps())); });
     spawn([=]() -> task<> { co_await shield(20s, with_timeout(16s, naps())); });
     co_await sleep(1s);
@@ -204,7 +205,7 @@ TEST_CASE("a limit around a group is shown for its fibers, and for those of inne
       group.spawn([&]() -> task<> { co_await with_group(inner); });
       group.spawn([&]() -> task<> { co_await with_timeout(6s, sleeps()); });
       group.spawn([&]() -> task<> { co_await shield(5s, sleeps()); });
-      co_await with_timeout(3s, sleeps());  // a limit inside of the group
+      co_await with_timeout(3s, sleeps());  // a limit inside the group
     };
     spawn([&]() -> task<> { co_await with_timeout(10s, with_group(body)); });
     spawn([&]() -> task<> { co_await with_group(inner); });
@@ -226,7 +227,7 @@ TEST_CASE("a limit around a group is shown for its fibers, and for those of inne
   run_on(engine, main());
 }
 
-TEST_CASE("a running fiber is in a limit, too, and fibers with one and without are two entries") {
+TEST_CASE("a running fiber shows its limit, and fibers with and without a limit are two entries") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto shows = []() -> task<std::string> { co_return dump(); };
@@ -247,7 +248,7 @@ TEST_CASE("a running fiber is in a limit, too, and fibers with one and without a
   run_on(engine, main());
 }
 
-TEST_CASE("a woken fiber is shown as ready, and one that yields says so") {
+TEST_CASE("a woken fiber is shown as ready, and a yielding fiber as yielding") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto woken = spawn([]() -> task<> {
@@ -356,7 +357,7 @@ TEST_CASE("a function has the name that it has in the source, with every compile
   run_on(engine, main());
 }
 
-TEST_CASE("the running fiber and fibers that have not begun have no chain") {
+TEST_CASE("the running fiber and fibers that have not begun have no await chain") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto waiting = spawn(outermost_call);
@@ -368,21 +369,21 @@ TEST_CASE("the running fiber and fibers that have not begun have no chain") {
   run_on(engine, main());
 }
 
-TEST_CASE("waits inside of library calls show the caller, and not the library's headers") {
+TEST_CASE("waits inside library calls show the caller, not the library's headers") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto target = spawn([]() -> task<> { co_await sleep(1h); });
     const auto waiting = spawn([=]() -> task<> { co_await with_timeout(1h, joinall(target)); });
     co_await yield();
     const auto lines = about(3, dump());
-    REQUIRE(lines.size() == 3);  // without joinall, with_timeout, and what keeps the lambda
+    REQUIRE(lines.size() == 3);  // without joinall, with_timeout and the lambda's wrapper
     CHECK(contains(lines[0], "join fiber 2"));
     CHECK(contains(lines[2], "dump_test.cpp:"));
   };
   run_on(engine, main());
 }
 
-TEST_CASE("a dump leaves out the sources of every component of the library") {
+TEST_CASE("a dump omits the sources of every component of the library") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const std::vector<fiber<>> targets(1, spawn([]() -> task<> { co_await sleep(1h); }));
@@ -397,7 +398,7 @@ TEST_CASE("a dump leaves out the sources of every component of the library") {
   run_on(engine, main());
 }
 
-TEST_CASE("a chain that lies entirely in the library is shown as it is") {
+TEST_CASE("a chain that lies entirely in the library is shown unchanged") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto target = spawn([]() -> task<> { co_await sleep(1h); });
@@ -427,7 +428,7 @@ TEST_CASE("unnamed fibers that do the same are one entry with a count") {
   run_on(engine, main());
 }
 
-TEST_CASE("up to three fibers that wait for different things are listed apart, more are not") {
+TEST_CASE("up to three fibers that wait for different objects are listed apart, and more are not") {
   for (const int count : {3, 4}) {
     scripted_engine engine;
     const auto main = [&]() -> task<> {
@@ -442,7 +443,7 @@ TEST_CASE("up to three fibers that wait for different things are listed apart, m
   }
 }
 
-TEST_CASE("a hundred entries are printed unless more are requested") {
+TEST_CASE("a dump has a hundred entries unless more are requested") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     for (int i = 0; i < 150; ++i) {
@@ -466,7 +467,8 @@ TEST_CASE("a hundred entries are printed unless more are requested") {
   run_on(engine, main());
 }
 
-TEST_CASE("ringlet_dump prints to standard error what dump returns, or that there is nothing") {
+TEST_CASE(
+    "ringlet_dump prints what dump returns to standard error, or that there is no scheduler") {
   const child_end inside = run_in_child([] {
     const auto main = []() -> task<> {
       ringlet_dump();
@@ -519,7 +521,7 @@ TEST_CASE("a broken rule names the running fiber and its caller's await site") {
     CHECK(end.signal == SIGABRT);
     return end.errors;
   };
-  // The innermost call that was suspended and has not returned; never the library's.
+  // The innermost call that was suspended and has not returned; never a call of the library.
   const std::string nested = said(reader);
   CAPTURE(nested);
   CHECK(contains(nested, "two and two are five (in fiber 2 \"reader\", at "));
@@ -541,7 +543,7 @@ TEST_CASE("a broken rule outside of run names no fiber, even after a run") {
   CHECK_FALSE(contains(end.errors, "in fiber"));
 }
 
-TEST_CASE("chains of any depth are printed") {
+TEST_CASE("await chains of any depth are printed") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto deep = spawn(go_deep, 5000);

@@ -1,9 +1,8 @@
-// What every fiber has whatever its result is: callbacks at its end, kills that carry an exception,
-// the outcome.
+// What every fiber has, whatever its result type: callbacks at its end, kills that carry an
+// exception, the outcome.
 //
-// Method: callbacks and fibers note their steps in one string. What is reported as unhandled is
-// noted, too. In fibers that are killed no co_await stands inside of a CHECK, which would swallow
-// what is thrown.
+// Method: callbacks and fibers note their steps in one string, and unhandled failures are noted,
+// too. Fibers that are killed have no co_await inside a CHECK, which would swallow the exception.
 #include <ringlet/extend/fiber_base.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/run.hpp>
@@ -65,7 +64,7 @@ std::string sentence_of(const std::exception_ptr& error) {
   }
 }
 
-// Settings that note failures that were not looked at.
+// Options with a handler that notes unhandled failures.
 options noting(std::string& log) {
   options settings;
   settings.on_unhandled_error = [&log](const unhandled_error& failure) {
@@ -75,7 +74,7 @@ options noting(std::string& log) {
   return settings;
 }
 
-// Sleeps `count` times and notes what each of these throws.
+// Sleeps `count` times and notes the outcome of each sleep.
 task<> note_kills(std::string& log, int count) {
   for (int i = 0; i < count; ++i) {
     try {
@@ -96,7 +95,7 @@ TEST_SUITE_BEGIN("fiber_base");
 
 // on_done
 
-// Such callbacks do not compile: no fiber would await what they return.
+// Such callbacks do not compile, because no fiber would await their result.
 static_assert(detail::is_task<detail::answer_of_callback<task<> (*)(), int>>);
 static_assert(detail::is_task<detail::answer_of_callback<task<int> (*)(const fiber<int>&), int>>);
 static_assert(!detail::is_task<detail::answer_of_callback<void (*)(const fiber<int>&), int>>);
@@ -126,12 +125,12 @@ TEST_CASE("callbacks are called in the order of their registration, before any j
     co_await two.join();
   };
   run_on(engine, main());
-  // A join only queues its fiber, so callbacks that were registered later come first, too.
+  // A join only queues its fiber, so callbacks that were registered later also come first.
   CHECK(log == "end a b c join1 join2 ");
 }
 
 // row: GL-11
-TEST_CASE("a callback takes the handle or nothing, and sees how the fiber has ended") {
+TEST_CASE("a callback takes the handle or nothing, and sees the outcome of its fiber") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -145,17 +144,18 @@ TEST_CASE("a callback takes the handle or nothing, and sees how the fiber has en
     good.on_done([&](fiber<int> ended) { log += ended.done() ? "done " : "not done "; });
     bad.on_done([&](const fiber<>& ended) { log += sentence_of(ended.error()) + " "; });
     gone.on_done([&](const auto& ended) {
-      log += ended.result() == outcome::cancelled ? "exited" : "not exited";
+      log += ended.result() == outcome::cancelled ? "cancelled" : "not cancelled";
     });
     co_await yield();
     co_await gone.kill();
   };
   run_on(engine, main(), noting(log));
-  CHECK(log == "42 done expected exited");
+  CHECK(log == "42 done expected cancelled");
 }
 
 // row: GL-11
-TEST_CASE("a callback runs between fibers, as no fiber, once the ended fiber's frame is freed") {
+TEST_CASE(
+    "a callback runs between fibers, outside any fiber, once the ended fiber's frame is freed") {
   scripted_engine engine;
   std::uint64_t parent = 99;
   bool frame_is_gone = false;
@@ -175,7 +175,7 @@ TEST_CASE("a callback runs between fibers, as no fiber, once the ended fiber's f
 }
 
 // row: W43
-TEST_CASE("asking for the current fiber in a callback aborts") {
+TEST_CASE("current_fiber() in a callback aborts") {
   CHECK(aborts_with("current() was called outside of a fiber", [] {
     scripted_engine engine;
     const auto main = []() -> task<> {
@@ -200,7 +200,7 @@ TEST_CASE("a callback may spawn, and the new fiber begins behind those that are 
     };
     target.on_done([&] { born = spawn(note, "born "); });
     const auto ready = spawn(note, "ready ");
-    co_await target.join();  // registered later, so woken later than born was queued
+    co_await target.join();  // registered later, so woken after `born` was queued
     log += "joined ";
     co_await born.join();
   };
@@ -244,7 +244,7 @@ TEST_CASE("an exception in a callback is reported with the fiber's name, and the
 }
 
 // row: W17
-TEST_CASE("a removed callback is not called, and removal says so once") {
+TEST_CASE("a removed callback is not called, and only the first removal returns true") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -266,7 +266,7 @@ TEST_CASE("a removed callback is not called, and removal says so once") {
 }
 
 // row: W17
-TEST_CASE("removal finds its callback among joins") {
+TEST_CASE("removing a callback finds it among joins") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -285,7 +285,7 @@ TEST_CASE("removal finds its callback among joins") {
 }
 
 // row: W17
-TEST_CASE("removal takes effect even while callbacks are being called") {
+TEST_CASE("removing a callback takes effect even while callbacks are being called") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -311,7 +311,7 @@ TEST_CASE("removal takes effect even while callbacks are being called") {
 }
 
 // row: W17
-TEST_CASE("callbacks that are added while other callbacks run are called, too, once each") {
+TEST_CASE("callbacks that are added while other callbacks run are called once each") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -419,7 +419,8 @@ TEST_CASE("callbacks of ended fibers are called although no fiber is ready") {
     co_await target.join();
     const auto sleeper = spawn([]() -> task<> { co_await sleep(std::chrono::hours::max()); });
     co_await yield();
-    // What the first one adds is called, too, before the scheduler sleeps or finds a deadlock.
+    // A callback that the first one adds is also called before the scheduler sleeps or finds a
+    // deadlock.
     target.on_done([&, sleeper, target] {
       log += "called ";
       target.on_done([&, sleeper] {
@@ -434,7 +435,7 @@ TEST_CASE("callbacks of ended fibers are called although no fiber is ready") {
 }
 
 // row: GL-11
-TEST_CASE("a callback that comes with the end of the run is called, and may still spawn") {
+TEST_CASE("a callback that is called as the run ends may still spawn") {
   scripted_engine engine;
   std::string log;
   fiber<> born;
@@ -444,7 +445,7 @@ TEST_CASE("a callback that comes with the end of the run is called, and may stil
     target.on_done([&, target] {
       log += "called ";
       born = spawn(nothing);
-      // And so on: each of these comes one turn after the one before.
+      // And so on: each of these is called one turn after the previous one.
       target.on_done([&, target] {
         log += "again ";
         target.on_done([&, target] {
@@ -479,7 +480,7 @@ TEST_CASE("callbacks of the main fiber are called although no handle of it exist
 }
 
 // rows: GL-11 GL-16
-TEST_CASE("objects held by a callback are freed when it was called or removed") {
+TEST_CASE("objects held by a callback are freed after its call or removal") {
   scripted_engine engine;
   const auto called = std::make_shared<int>();
   const auto removed = std::make_shared<int>();
@@ -515,7 +516,7 @@ TEST_CASE("callbacks may be move-only, and keep a fiber that has no other handle
 }
 
 // rows: W14 GL-11
-TEST_CASE("a callback alone does not count as looking at a failure") {
+TEST_CASE("a callback alone does not count as handling a failure") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -550,7 +551,7 @@ TEST_CASE("on_done after the run, in another run or on another thread aborts") {
     };
     run_on(engine, main());
   }));
-  if (sanitized) return;  // under ThreadSanitizer a forked child can start no threads
+  if (sanitized) return;  // under ThreadSanitizer a forked child cannot start threads
   CHECK(aborts_with(sentence, [] {
     scripted_engine engine;
     const auto main = []() -> task<> {
@@ -563,7 +564,7 @@ TEST_CASE("on_done after the run, in another run or on another thread aborts") {
 }
 
 // rows: W3 GL-11
-TEST_CASE("joins and callbacks of a fiber killed before it began are served") {
+TEST_CASE("joins and callbacks of a fiber killed before it began are completed") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -572,7 +573,7 @@ TEST_CASE("joins and callbacks of a fiber killed before it began are served") {
       co_return;
     });
     target.on_done([&](const fiber<>& ended) {
-      log += ended.result() == outcome::cancelled ? "exited " : "not exited ";
+      log += ended.result() == outcome::cancelled ? "cancelled " : "not cancelled ";
     });
     const auto joining = spawn([&, target]() -> task<> {
       co_await target.join();
@@ -583,7 +584,7 @@ TEST_CASE("joins and callbacks of a fiber killed before it began are served") {
     co_await joining.join();
   };
   run_on(engine, main());
-  CHECK(log == "exited joined ");
+  CHECK(log == "cancelled joined ");
 }
 
 // Kills that carry an exception
@@ -614,7 +615,8 @@ TEST_CASE("a given exception is thrown at the wait, and is the fiber's error") {
 }
 
 // row: GL-08
-TEST_CASE("a given exception ends any kind of wait, and a ready fiber at its next wait") {
+TEST_CASE(
+    "a given exception ends any kind of wait, and is thrown in a ready fiber at its next wait") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -667,7 +669,7 @@ TEST_CASE("a fiber killed with an exception before it began ends with it and nev
 }
 
 // rows: W14 GL-08
-TEST_CASE("a given exception that is not looked at is reported, whether the fiber began or not") {
+TEST_CASE("an unhandled given exception is reported, whether the fiber began or not") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -684,7 +686,7 @@ TEST_CASE("a given exception that is not looked at is reported, whether the fibe
 }
 
 // row: GL-08
-TEST_CASE("the first kill decides for a fiber that has not begun") {
+TEST_CASE("the first kill determines the outcome of a fiber that has not begun") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto plain_first = spawn(nothing);
@@ -704,7 +706,7 @@ TEST_CASE("the first kill decides for a fiber that has not begun") {
 }
 
 // rows: W4 GL-08
-TEST_CASE("kills of both kinds are thrown once each, in the order in which they came") {
+TEST_CASE("kills of both kinds are thrown once each, in the order in which they were requested") {
   scripted_engine engine;
   std::string log;
   const auto kill_all = [](const fiber<>& target, std::string_view kinds) {
@@ -799,7 +801,7 @@ TEST_CASE("a fiber that kills itself may catch the exception and continue") {
 }
 
 // row: GL-08
-TEST_CASE("a self-kill in a shield is held back: kill() returns false, and the next wait ends") {
+TEST_CASE("a self-kill in a shield is held back: kill() returns false, and the next wait throws") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -828,7 +830,7 @@ TEST_CASE("a self-kill in a shield is held back: kill() returns false, and the n
 }
 
 // row: GL-08
-TEST_CASE("killing a fiber that has ended is true at once, and changes nothing") {
+TEST_CASE("killing a fiber that has ended returns true at once, and changes nothing") {
   scripted_engine engine;
   std::string log;
   fiber<int> good;
@@ -854,7 +856,8 @@ TEST_CASE("killing a fiber that has ended is true at once, and changes nothing")
 }
 
 // row: GL-09
-TEST_CASE("a null exception is a plain kill, and a given cancelled ends as exited, too") {
+TEST_CASE(
+    "killing with a null exception is a plain kill, and a given cancelled also ends as cancelled") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto with_null = spawn(sleep_long);
@@ -886,7 +889,7 @@ TEST_CASE("any type can be thrown into a fiber") {
 }
 
 // rows: W5 GL-08
-TEST_CASE("the limit of a kill does not throw: kill returns false, and the fiber continues") {
+TEST_CASE("kill returns false when its limit passes, and the fiber continues") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto stubborn = spawn([]() -> task<int> {
@@ -912,7 +915,7 @@ TEST_CASE("the limit of a kill does not throw: kill returns false, and the fiber
 }
 
 // row: GL-08
-TEST_CASE("a kill with a limit that has passed still kills, and says whether the fiber has ended") {
+TEST_CASE("a kill whose limit has passed still kills, and returns whether the fiber has ended") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto at_once = spawn(sleep_long);
@@ -934,7 +937,7 @@ TEST_CASE("a kill with a limit that has passed still kills, and says whether the
 }
 
 // row: GL-08
-TEST_CASE("a killed fiber kills no other fiber any more: every wait is a checkpoint") {
+TEST_CASE("a killed fiber does not get to kill another: every wait is a checkpoint") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto target = spawn(sleep_long);
@@ -995,7 +998,7 @@ TEST_CASE("success wins over a given exception, which the next wait throws") {
 }
 
 // row: GL-08
-TEST_CASE("a given exception passes through limits, and surfaces as itself") {
+TEST_CASE("a given exception passes through limits, and is rethrown unchanged") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto target =
@@ -1009,7 +1012,7 @@ TEST_CASE("a given exception passes through limits, and surfaces as itself") {
 
 // row: GL-08
 TEST_CASE("a kill with an exception on another thread aborts") {
-  if (sanitized) return;  // under ThreadSanitizer a forked child can start no threads
+  if (sanitized) return;  // under ThreadSanitizer a forked child cannot start threads
   CHECK(aborts_with("a fiber was killed on a thread that is not its scheduler's", [] {
     scripted_engine engine;
     const auto main = []() -> task<> {
@@ -1022,7 +1025,7 @@ TEST_CASE("a kill with an exception on another thread aborts") {
 }
 
 // row: GL-08
-TEST_CASE("exceptions that were never delivered are freed with their fiber") {
+TEST_CASE("exceptions that were never thrown are freed with their fiber") {
   scripted_engine engine;
   const auto life = std::make_shared<int>();
   struct holding : std::runtime_error {
@@ -1050,7 +1053,7 @@ TEST_CASE("exceptions that were never delivered are freed with their fiber") {
 
 // rows: W2 GL-05
 TEST_CASE(
-    "a killed fiber has no value: it is exited, without an error, and get throws "
+    "a killed fiber is cancelled, without a value or an error, and get throws "
     "errc::fiber_cancelled") {
   scripted_engine engine;
   const auto main = []() -> task<> {
@@ -1060,19 +1063,19 @@ TEST_CASE(
     CHECK(target.result() == outcome::cancelled);
     CHECK(target.done());
     CHECK(target.error() == nullptr);
-    bool exited = false;
+    bool thrown = false;
     try {
       co_await target.get();
     } catch (const std::system_error& error) {
-      exited = error.code() == errc::fiber_cancelled;
+      thrown = error.code() == errc::fiber_cancelled;
     }
-    CHECK(exited);
+    CHECK(thrown);
   };
   run_on(engine, main());
 }
 
 // row: GL-05
-TEST_CASE("the outcome tells what came last, not that the fiber was killed") {
+TEST_CASE("the outcome of a killed fiber is its last result, not the kill") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto caught = spawn([]() -> task<int> {
@@ -1095,7 +1098,7 @@ TEST_CASE("the outcome tells what came last, not that the fiber was killed") {
 }
 
 // row: GL-05
-TEST_CASE("the value of a fiber that has none cannot be read") {
+TEST_CASE("reading the value of a fiber that has none aborts") {
   const auto read = [](auto body) {
     scripted_engine engine;
     const auto main = [&]() -> task<> {
@@ -1118,9 +1121,9 @@ TEST_CASE("the value of a fiber that has none cannot be read") {
   }));
 }
 
-// What allocates, and what does not
+// Allocation
 
-TEST_CASE("kills, joins and ends do not allocate, and a given exception costs one small block") {
+TEST_CASE("kills, joins and ends do not allocate, except a small block for a given exception") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto round = [](bool counted) -> task<> {

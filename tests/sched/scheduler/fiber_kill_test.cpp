@@ -1,8 +1,8 @@
-// Kills: when they arrive, what they leave behind, and what they must not take away.
+// Kills: when they arrive, their effects, and what they must not take away.
 //
-// Method: one fiber waits, the main one kills it in each phase of that wait. On the scripted engine
-// the phases do not depend on time. In fibers that are killed no co_await stands inside of a CHECK,
-// which would swallow what is thrown.
+// Method: one fiber waits, and the main fiber kills it in each phase of that wait. On the scripted
+// engine the phases do not depend on time. Fibers that are killed have no co_await inside a CHECK,
+// which would swallow the exception.
 #include <ringlet/blocking.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/run.hpp>
@@ -32,10 +32,10 @@ namespace {
 
 task<> nothing() { co_return; }
 
-// A wait as a task, so that one case can be written for all of them.
+// A wait as a task, so that one case can cover all waits.
 using any_wait = std::function<task<>()>;
 
-// Notes how the wait ended, and then the next one.
+// Notes the outcome of the wait, and then of the next one.
 task<> wait_twice(std::string& log, any_wait wait) {
   for (int i = 0; i < 2; ++i) {
     try {
@@ -47,7 +47,7 @@ task<> wait_twice(std::string& log, any_wait wait) {
   }
 }
 
-// The waits that last until something is done about them.
+// The waits that last until the test ends them.
 struct long_wait {
   const char* name;
   any_wait wait;
@@ -123,7 +123,7 @@ TEST_CASE("two kills of a fiber that has not begun count as one") {
 
 // While it waits
 
-TEST_CASE("a kill ends every kind of wait at once, and the next wait is as if it had not come") {
+TEST_CASE("a kill ends every kind of wait at once, and the next wait is unaffected") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto sleeper = spawn(sleep_for_days);
@@ -147,7 +147,7 @@ TEST_CASE("a kill ends every kind of wait at once, and the next wait is as if it
   run_on(engine, main());
 }
 
-TEST_CASE("a kill is thrown at the yield that it meets") {
+TEST_CASE("a kill is thrown at a yield") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -187,9 +187,9 @@ TEST_CASE("a killed fiber unwinds its whole chain of calls, the innermost first"
   CHECK(log == "cba");
 }
 
-// When it has been woken already
+// After the wait was completed
 
-TEST_CASE("success wins: an operation that had completed when the kill came returns its answer") {
+TEST_CASE("success wins: an operation that had completed before the kill returns its result") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -236,7 +236,7 @@ TEST_CASE("success wins: a sleeper that is due and killed in the same turn has s
   CHECK(log == "done cancelled ");
 }
 
-TEST_CASE("success wins: join and get of a fiber that had ended when the kill came succeed") {
+TEST_CASE("success wins: join and get of a fiber that had ended before the kill succeed") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -302,7 +302,7 @@ TEST_CASE("killing a fiber that has ended does nothing, even after its run") {
   CHECK(ended.result() == outcome::value);
 }
 
-// What the fiber makes of it
+// How the fiber reacts
 
 TEST_CASE("each kill is thrown once: two kills, two throws") {
   scripted_engine engine;
@@ -451,7 +451,7 @@ TEST_CASE("awaiting a task is not a wait: a pending kill is not thrown there") {
   CHECK(log == "still here");
 }
 
-TEST_CASE("a fiber that waits for a kill can be killed, and its victim is killed all the same") {
+TEST_CASE("a fiber that waits for a kill can be killed, and its victim is still killed") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto stubborn = spawn([]() -> task<> {
@@ -472,7 +472,7 @@ TEST_CASE("a fiber that waits for a kill can be killed, and its victim is killed
   run_on(engine, main());
 }
 
-TEST_CASE("a kill from posted work, outside of any fiber, acts like any other") {
+TEST_CASE("a kill from posted work, outside any fiber, acts like any other") {
   const auto main = []() -> task<> {
     const auto killed = spawn([]() -> task<> { co_await sleep(1h); });
     co_await yield();
@@ -485,7 +485,7 @@ TEST_CASE("a kill from posted work, outside of any fiber, acts like any other") 
 }
 
 TEST_CASE("a kill on another thread aborts") {
-  if (sanitized) return;  // under ThreadSanitizer a forked child can start no threads
+  if (sanitized) return;  // under ThreadSanitizer a forked child cannot start threads
   CHECK(aborts_with("a fiber was killed on a thread that is not its scheduler's", [] {
     const auto main = []() -> task<> {
       const auto sleeper = spawn([]() -> task<> { co_await sleep(1h); });

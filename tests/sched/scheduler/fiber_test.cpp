@@ -1,7 +1,6 @@
-// Spawning, joining and getting: what becomes of a call that is given to the scheduler.
+// Spawning, joining and getting: what happens to a call that is passed to the scheduler.
 //
-// Method: fibers note their steps in a string, in the order in which they take them. Kills have a
-// file of their own, fiber_kill_test.cpp.
+// Method: fibers note their steps in a string, in order. fiber_kill_test.cpp tests kills.
 #include <ringlet/as_result.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/run.hpp>
@@ -75,7 +74,7 @@ TEST_CASE("spawn queues the fiber and does not run it") {
 }
 
 // row: GL-01
-TEST_CASE("spawned fibers begin in the order of their spawning, and take turns in it") {
+TEST_CASE("spawned fibers begin in spawn order, and take turns in that order") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -100,7 +99,7 @@ TEST_CASE("a fiber continues when its handle is dropped") {
   CHECK(log == "spawned main");
 }
 
-TEST_CASE("a capturing lambda lives inside the fiber that it is spawned in") {
+TEST_CASE("a capturing lambda lives inside the fiber in which it was spawned") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -118,7 +117,7 @@ TEST_CASE("a capturing lambda lives inside the fiber that it is spawned in") {
   CHECK(log == "kept");
 }
 
-TEST_CASE("arguments are kept, including those that the task takes by reference") {
+TEST_CASE("arguments are stored, including those that the task takes by reference") {
   scripted_engine engine;
   std::string log;
   const auto by_reference = [](const std::string& word, std::string& target) -> task<> {
@@ -138,7 +137,7 @@ TEST_CASE("arguments are kept, including those that the task takes by reference"
   CHECK(log == std::string(100, 'x'));
 }
 
-TEST_CASE("arguments may be move-only, and std::ref shares") {
+TEST_CASE("arguments may be move-only, and std::ref passes a reference") {
   scripted_engine engine;
   int shared = 0;
   const auto add = [](std::unique_ptr<int> number, int& sum) -> task<> {
@@ -186,7 +185,7 @@ TEST_CASE("arguments live until the fiber has ended, whatever happens to its han
   run_on(engine, main());
 }
 
-TEST_CASE("a failure before the task is made is a failure of the fiber") {
+TEST_CASE("a failure before the task exists is a failure of the fiber") {
   scripted_engine engine;
   const auto refuse = [](int) -> task<> { throw std::runtime_error("no task"); };
   const auto main = [&]() -> task<> {
@@ -196,8 +195,8 @@ TEST_CASE("a failure before the task is made is a failure of the fiber") {
   run_on(engine, main());
 }
 
-TEST_CASE("accept loops may spawn a value that comes from a wait") {
-  // Pinned because of what g++ 12 gets wrong about temporaries in co_await expressions.
+TEST_CASE("accept loops may spawn with a value that a wait returns") {
+  // Pinned because g++ 12 miscompiles some temporaries in co_await expressions.
   scripted_engine engine;
   const auto life = std::make_shared<int>();
   const auto serve = [](std::shared_ptr<int> peer) -> task<> {
@@ -216,7 +215,7 @@ TEST_CASE("accept loops may spawn a value that comes from a wait") {
   CHECK(life.use_count() == 1);
 }
 
-// What is recorded
+// Recorded data
 
 TEST_CASE("the spawn site is recorded for up to three arguments") {
   scripted_engine engine;
@@ -278,7 +277,7 @@ TEST_CASE("a fiber has no name until it is given one") {
 
 // join
 
-TEST_CASE("join on a fiber that has ended is true at once, every time") {
+TEST_CASE("join on a fiber that has ended returns true at once, every time") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto spawned = spawn(answer);
@@ -289,7 +288,7 @@ TEST_CASE("join on a fiber that has ended is true at once, every time") {
 }
 
 // rows: W6 GL-07
-TEST_CASE("join with a limit says whether the fiber has ended, and the fiber continues if not") {
+TEST_CASE("join with a limit returns whether the fiber has ended, and the fiber continues if not") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto sleeper = spawn([]() -> task<> { co_await sleep(10ms); });
@@ -383,7 +382,7 @@ TEST_CASE("get of an rvalue moves the value out") {
   run_on(engine, main());
 }
 
-TEST_CASE("moving the value out twice aborts, and so does looking at it afterwards") {
+TEST_CASE("moving the value out twice aborts, and so does reading it afterwards") {
   const auto get_twice = [](bool move_again) {
     return [move_again] {
       const auto main = [&]() -> task<> {
@@ -405,7 +404,7 @@ TEST_CASE("moving the value out twice aborts, and so does looking at it afterwar
 }
 
 // row: GL-06
-TEST_CASE("get rethrows what the task threw, each time") {
+TEST_CASE("get rethrows the task's exception, each time") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto failing = spawn(fail, "on purpose");
@@ -428,7 +427,7 @@ TEST_CASE("get with a limit throws timed_out, and the fiber continues") {
     CHECK_THROWS_AS(co_await fiber(slow).get(4ms), timed_out);
     CHECK(slow.result() == outcome::pending);
     CHECK(co_await slow.get(1h) == 5);
-    CHECK(co_await slow.get(0s) == 5);  // it has ended, so at once is soon enough
+    CHECK(co_await slow.get(0s) == 5);  // it has ended, so the limit cannot pass
   };
   run_on(engine, main());
 }
@@ -496,9 +495,9 @@ TEST_CASE("as_result of get is the value, or the system error that the task thre
   run_on(engine, main());
 }
 
-// How it ended
+// The outcome
 
-TEST_CASE("the outcome is pending, then value, error or exited") {
+TEST_CASE("the outcome is pending, then value, error or cancelled") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const auto good = spawn(answer);
@@ -607,7 +606,7 @@ TEST_CASE("a fiber of an earlier run can be joined and read in a later one") {
 }
 
 TEST_CASE("handles may be copied and dropped on other threads while the fiber ends") {
-  // For ThreadSanitizer and AddressSanitizer: the reference count is all that is shared.
+  // For ThreadSanitizer and AddressSanitizer: only the reference count is shared.
   const auto work = [](int number) -> task<std::string> {
     co_await yield();
     co_return std::string(50, static_cast<char>('a' + number % 26));
@@ -631,7 +630,7 @@ TEST_CASE("using an empty handle aborts") {
   CHECK(aborts_with("an empty fiber handle was used", [] { (void)fiber<>().done(); }));
 }
 
-TEST_CASE("spawning outside of run aborts, and so does asking for the current fiber") {
+TEST_CASE("spawning outside of run aborts, and so does current_fiber()") {
   constexpr auto outside = "a call that needs a scheduler was made outside of run()";
   CHECK(aborts_with(outside, [] { spawn(answer); }));
   CHECK(aborts_with(outside, [] { (void)current(); }));
@@ -713,7 +712,7 @@ TEST_CASE("a fiber that is killed before it begins destroys its arguments while 
       }
     };
     const auto take = [](spawner) -> task<> { co_return; };
-    spawn(answer);  // ends right before the other one is retired, with no handle left
+    spawn(answer);  // ends right before the other one is freed, with no handle left
     const auto killed = spawn(take, spawner(&parent));
     killed.request_kill();
     co_await killed.join();

@@ -1,7 +1,7 @@
 // fork(): what a child of a process with schedulers can do, and what it cannot do by accident.
 //
 // Method: a child reports by its exit status and standard error. Where a fiber of the parent has to
-// wait in the child, fork() is called in the coroutine itself.
+// wait in the child, the coroutine itself calls fork().
 #include <ringlet/blocking.hpp>
 #include <ringlet/event.hpp>
 #include <ringlet/greenlet.hpp>
@@ -50,7 +50,7 @@ task<int> five() {
   co_return 5;
 }
 
-// Forks in a fiber; the child does what `in_child` says and continues to its next wait.
+// Forks in a fiber; the child calls `in_child` and continues to its next wait.
 child_end fork_in_a_fiber(const std::function<task<>()>& in_child) {
   child_end end;
   const auto main = [&]() -> task<> {
@@ -62,7 +62,7 @@ child_end fork_in_a_fiber(const std::function<task<>()>& in_child) {
       ::_exit(0);
     }
     end = child.wait();
-    CHECK(co_await answer_of_a_worker() == 5);  // the parent notices nothing
+    CHECK(co_await answer_of_a_worker() == 5);  // the parent is not affected
     sleeper.request_kill();
   };
   run(main());
@@ -73,15 +73,15 @@ child_end fork_in_a_fiber(const std::function<task<>()>& in_child) {
 
 TEST_SUITE_BEGIN("fork");
 
-// Under ThreadSanitizer a child of a process with threads can start none.
-TEST_CASE("a child of a process that made blocking calls makes its own" *
+// Under ThreadSanitizer a child of a process with threads cannot start any.
+TEST_CASE("the child of a process that made blocking calls can make its own" *
           doctest::skip(sanitized)) {
   CHECK(run(answer_of_a_worker()) == 5);
   const child_end end = run_in_child([] { ::_exit(run(answer_of_a_worker())); });
   CHECK(end.status == 5);
 }
 
-TEST_CASE("a child of a process that made blocking calls can exit") {
+TEST_CASE("the child of a process that made blocking calls can exit") {
   CHECK(run(answer_of_a_worker()) == 5);
   const child_end end = run_in_child([] { std::exit(7); });
   CHECK(end.status == 7);
@@ -93,11 +93,11 @@ TEST_CASE("a child that was forked in a fiber can exit") {
     co_return;
   });
   CHECK(end.status == 7);
-  if (!sanitized) CHECK(end.errors.empty());  // LeakSanitizer tells of threads that were not there
+  if (!sanitized) CHECK(end.errors.empty());  // LeakSanitizer reports threads that did not exist
 }
 
 // row: HB-14
-TEST_CASE("a child that was forked in a fiber can run a scheduler of its own") {
+TEST_CASE("a child that was forked in a fiber can run its own scheduler") {
   const child_end end = fork_in_a_fiber([]() -> task<> {
     ::_exit(run(five()));
     co_return;
@@ -105,7 +105,7 @@ TEST_CASE("a child that was forked in a fiber can run a scheduler of its own") {
   CHECK(end.status == 5);
 }
 
-TEST_CASE("a child of a child can run a scheduler of its own" * doctest::skip(sanitized)) {
+TEST_CASE("a child of a child can run its own scheduler" * doctest::skip(sanitized)) {
   const child_end end = fork_in_a_fiber([]() -> task<> {
     const child_end inner = fork_in_a_fiber([]() -> task<> {
       ::_exit(run(five()));
@@ -116,7 +116,7 @@ TEST_CASE("a child of a child can run a scheduler of its own" * doctest::skip(sa
   CHECK(end.status == 5);
 }
 
-TEST_CASE("a fiber that waits in the child aborts it") {
+TEST_CASE("a fiber that waits in the child aborts the child") {
   event never_set;
   CHECK(was_refused(fork_in_a_fiber([]() -> task<> { co_await yield(); })));
   CHECK(was_refused(fork_in_a_fiber([]() -> task<> { co_await sleep(1h); })));
@@ -124,7 +124,7 @@ TEST_CASE("a fiber that waits in the child aborts it") {
   CHECK(was_refused(fork_in_a_fiber([&]() -> task<> { co_await never_set.wait(); })));
 }
 
-TEST_CASE("spawning and posting in the child abort it") {
+TEST_CASE("spawning and posting in the child abort the child") {
   CHECK(was_refused(fork_in_a_fiber([]() -> task<> {
     spawn(five());
     co_return;
@@ -133,7 +133,7 @@ TEST_CASE("spawning and posting in the child abort it") {
   const auto main = [&]() -> task<> {
     here.emplace();
     CHECK(was_refused(run_in_child([&] { here->post([] {}); })));
-    // Copying and dropping handles is no use of the scheduler.
+    // Copying and dropping handles is not a use of the scheduler.
     const child_end end = run_in_child([&] {
       const scheduler_handle copy = *here;
       here.reset();
@@ -145,7 +145,7 @@ TEST_CASE("spawning and posting in the child abort it") {
   run(main());
 }
 
-TEST_CASE("a fiber that returns in the child aborts it, and no other fiber runs there") {
+TEST_CASE("a fiber that returns in the child aborts the child, and no other fiber runs there") {
   bool ran = false;
   const auto main = [&]() -> task<> {
     std::optional<forked_child> child;
@@ -167,12 +167,12 @@ TEST_CASE("a fiber that returns in the child aborts it, and no other fiber runs 
   CHECK(ran);
 }
 
-TEST_CASE("a child that was forked between fibers aborts before a fiber runs in it") {
+TEST_CASE("a child that was forked between fibers aborts before it resumes a fiber") {
   std::optional<forked_child> child;
   const auto main = [&]() -> task<> {
     const auto ended = spawn([]() -> task<> { co_return; });
     ended.on_done([&] { child.emplace(); });
-    while (!child) co_await yield();  // ready, when its turn comes in the child
+    while (!child) co_await yield();  // ready, when it is resumed in the child
     if (child->is_here()) std::fprintf(stderr, "a fiber ran");
   };
   run(main());
@@ -197,7 +197,7 @@ TEST_CASE("a child that was forked in posted work aborts before more of it runs"
   CHECK(end.errors.find("more work ran") == std::string::npos);
 }
 
-TEST_CASE("waking a fiber of the parent in the child aborts it") {
+TEST_CASE("waking a fiber of the parent in the child aborts the child") {
   const auto main = []() -> task<> {
     event door;
     const auto waiter = spawn([&]() -> task<> { co_await door.wait(); });
@@ -210,7 +210,7 @@ TEST_CASE("waking a fiber of the parent in the child aborts it") {
   run(main());
 }
 
-TEST_CASE("objects of the parent are destroyed silently in the child, as exit() does it") {
+TEST_CASE("objects of the parent are destroyed silently in the child, as exit() does") {
   const auto main = []() -> task<> {
     auto door = std::make_unique<event>();
     auto items = std::make_unique<queue<int>>();
@@ -256,7 +256,7 @@ TEST_CASE("an event that belonged to the parent may be used by a scheduler of th
   run(main());
 }
 
-TEST_CASE("in a child the signals of run_main do what they did before") {
+TEST_CASE("the signals of run_main have their previous actions in a child") {
   child_end end;
   const auto main = [&]() -> task<> {
     end = run_in_child([] {

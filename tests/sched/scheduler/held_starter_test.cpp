@@ -1,9 +1,8 @@
-// A starter that something is about to unwind is resumed when the fibers that it started have
-// ended: with_group, its kin, groups within groups and in greenlets, and the main task.
+// A starter that is about to be unwound is resumed only after the fibers that it started have
+// ended: with_group and similar calls, groups within groups and in greenlets, and the main task.
 //
-// Method: the starter's locals note when they are destroyed, and each fiber notes its end, in one
-// log on a scripted clock. Fibers clean up in a shield, so that they end later than they are told
-// to.
+// Method: the starter's locals note their destruction, and each fiber notes its end, in one log on
+// a scripted clock. Fibers clean up in a shield, so that they end later than they are cancelled.
 #include <ringlet/as_result.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/event.hpp>
@@ -48,7 +47,7 @@ class local {
   std::string name_;
 };
 
-// Waits until it is told to end, and cleans up for 5 ms.
+// Waits until it is cancelled, and cleans up for 5 ms.
 task<> worker(std::string& log, std::string name) {
   const local end(log, std::move(name));
   try {
@@ -75,7 +74,7 @@ task<> wait_long(task_group&) { co_await sleep(1h); }
 
 TEST_SUITE_BEGIN("held starter");
 
-// What ends it
+// Reasons to end
 
 TEST_CASE("a kill ends the group's fibers before the body's locals are destroyed") {
   run_scripted([](scripted_engine& engine) -> task<> {
@@ -190,13 +189,13 @@ TEST_CASE("a starter that kills itself is held as well") {
   });
 }
 
-// Something that reaches further out, before the starter has run
+// A later interruption from further out, before the starter has run
 
-TEST_CASE("after a limit inside a body has passed, a kill does not resume the body early") {
+TEST_CASE("a kill does not resume a body early after a limit inside it has passed") {
   std::string log;
   run_scripted([&](scripted_engine&) -> task<> {
     fiber<> starter;
-    // Is woken in the same turn as the limit, and first.
+    // Woken in the same turn as the limit, and first.
     spawn([&]() -> task<> {
       co_await sleep(1ms);
       starter.request_kill();
@@ -211,7 +210,7 @@ TEST_CASE("after a limit inside a body has passed, a kill does not resume the bo
   CHECK(log == "one two local ");
 }
 
-TEST_CASE("after a limit inside a body has passed, cancel does not resume the body early") {
+TEST_CASE("cancel does not resume a body early after a limit inside it has passed") {
   std::string log;
   run_scripted([&](scripted_engine&) -> task<> {
     task_group* opened = nullptr;
@@ -228,14 +227,14 @@ TEST_CASE("after a limit inside a body has passed, cancel does not resume the bo
   CHECK(log == "one two local ");
 }
 
-TEST_CASE("a kill between the last fiber's end and its starter's turn holds the starter anew") {
+TEST_CASE("a kill between the last fiber's end and its starter's turn holds the starter again") {
   std::string log;
   run_scripted([&](scripted_engine&) -> task<> {
     const fiber<> starter = spawn([&]() -> task<> {
       const fiber_base& self = current();
       co_await in_group(body_with_local(log, [&](task_group&) -> task<> {
         const auto inner = [&](task_group& group) -> task<> {
-          // When it ends, the starter is woken; the kill comes before the starter runs.
+          // The starter is woken when it ends; the kill comes before the starter runs.
           group.spawn(sleep_for, 1h).on_done([&] { const_cast<fiber_base&>(self).kill(); });
           group.cancel();
           co_await sleep(0s);
@@ -248,7 +247,7 @@ TEST_CASE("a kill between the last fiber's end and its starter's turn holds the 
   CHECK(log == "one two local ");
 }
 
-// What its wait ends with
+// How its wait ends
 
 TEST_CASE("a join does not succeed because its fibers were cancelled with the starter") {
   run_scripted([](scripted_engine&) -> task<> {
@@ -265,7 +264,7 @@ TEST_CASE("a join does not succeed because its fibers were cancelled with the st
   });
 }
 
-TEST_CASE("a wait that had taken something delivers it, and the next wait throws") {
+TEST_CASE("a wait that had taken a value delivers it, and the next wait throws") {
   run_scripted([](scripted_engine& engine) -> task<> {
     std::string log;
     int taken = 0;
@@ -284,7 +283,7 @@ TEST_CASE("a wait that had taken something delivers it, and the next wait throws
   });
 }
 
-TEST_CASE("a starter that is ready when it is killed runs to its next wait first") {
+TEST_CASE("a starter that is ready when it is killed first runs to its next wait") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;
     event door;
@@ -304,7 +303,7 @@ TEST_CASE("a starter that is ready when it is killed runs to its next wait first
   });
 }
 
-TEST_CASE("a wait whose limit had passed says so, and the next wait throws") {
+TEST_CASE("a wait whose limit had passed reports that, and the next wait throws") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;
     queue<int> empty;
@@ -316,14 +315,14 @@ TEST_CASE("a wait whose limit had passed says so, and the next wait throws") {
         co_await yield();
       }));
     });
-    co_await sleep(1ms);  // is woken in the same turn, and first
+    co_await sleep(1ms);  // woken in the same turn, and first
     starter.request_kill();
     co_await starter.join();
     CHECK(log == "late one two local ");
   });
 }
 
-TEST_CASE("dump tells how many fibers a starter is held for") {
+TEST_CASE("dump shows how many fibers a starter is held for") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;
     const fiber<> starter =
@@ -338,7 +337,7 @@ TEST_CASE("dump tells how many fibers a starter is held for") {
 
 // Shields
 
-TEST_CASE("while the starter is in a shield its fibers keep working") {
+TEST_CASE("fibers keep working while their starter is in a shield") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;
     queue<int> items;
@@ -390,7 +389,7 @@ TEST_CASE("a group opened in a shield runs although its starter was killed") {
   });
 }
 
-TEST_CASE("a group of a shielded starter accepts fibers, and they see nothing from outside") {
+TEST_CASE("a group of a shielded starter accepts fibers, which no outer interruption reaches") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;
     const auto inner = [&](task_group& group) -> task<> {
@@ -417,7 +416,7 @@ TEST_CASE("a group of a shielded starter accepts fibers, and they see nothing fr
   });
 }
 
-TEST_CASE("a group opened where an interruption is pending starts no fiber") {
+TEST_CASE("a group opened while an interruption is pending starts no fiber") {
   run_scripted([](scripted_engine&) -> task<> {
     bool ran = false;
     const fiber<> starter = spawn([&]() -> task<> {
@@ -439,7 +438,7 @@ TEST_CASE("a group opened where an interruption is pending starts no fiber") {
   });
 }
 
-TEST_CASE("after a caught kill the group stays cancelled, and the body can wait") {
+TEST_CASE("a group stays cancelled after a caught kill, and the body can wait") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;
     const fiber<> starter = spawn([&]() -> task<> {
@@ -462,7 +461,7 @@ TEST_CASE("after a caught kill the group stays cancelled, and the body can wait"
   });
 }
 
-// Its kin
+// Similar calls
 
 TEST_CASE("when_all and pool::map end their calls before the caller's objects are destroyed") {
   run_scripted([](scripted_engine&) -> task<> {
@@ -483,7 +482,7 @@ TEST_CASE("when_all and pool::map end their calls before the caller's objects ar
       co_await sleep(1ms);
       co_await caller.kill();
     }
-    SUBCASE("map, with more items than places") {
+    SUBCASE("map, with more items than slots") {
       const fiber<> caller = spawn([&]() -> task<> {
         const local lent(log, "lent");
         pool places(2);
@@ -517,7 +516,7 @@ TEST_CASE("a group in a suspended greenlet ends with its fiber, before the fiber
   });
 }
 
-TEST_CASE("fibers that a cancelled tree of starters holds end from the leaves to the root") {
+TEST_CASE("fibers held by a cancelled tree of starters end from the leaves to the root") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;
     std::function<task<>(int)> grow = [&](int depth) -> task<> {
@@ -567,7 +566,7 @@ TEST_CASE("the body's error that a limit hides is reported") {
   CHECK(reports == std::vector<std::string>{"body"});
 }
 
-TEST_CASE("the exception of a kill comes out although a limit passes while the starter is held") {
+TEST_CASE("the exception of a kill is thrown although a limit passes while the starter is held") {
   std::vector<std::string> reports;
   run_scripted(
       [](scripted_engine&) -> task<> {
@@ -601,7 +600,7 @@ TEST_CASE("when_all throws the first failure and reports the rest") {
 
 // group_failure::report
 
-TEST_CASE("with group_failure::report a failed fiber is reported by name, and the rest continue") {
+TEST_CASE("a failed fiber is reported by name under group_failure::report, and the rest continue") {
   std::vector<std::string> reports;
   options settings;
   settings.on_unhandled_error = [&](const unhandled_error& failure) {
@@ -625,7 +624,8 @@ TEST_CASE("with group_failure::report a failed fiber is reported by name, and th
   CHECK(reports == std::vector<std::string>{"peer: reset"});
 }
 
-TEST_CASE("with group_failure::report the body's error ends the group, and comes out as it is") {
+TEST_CASE(
+    "the body's error ends the group under group_failure::report, and is rethrown unchanged") {
   run_scripted([](scripted_engine&) -> task<> {
     fiber<> one;
     const auto body = [&](task_group& group) -> task<> {
@@ -660,9 +660,9 @@ TEST_CASE("spawn_after and spawn_every in a group belong to it while they sleep"
   });
 }
 
-// What is destroyed under fibers that wait for it
+// Objects destroyed under fibers that wait for them
 
-TEST_CASE("an event or a queue unwound by an error ends its waits with closed, and is reported") {
+TEST_CASE("unwinding an event or queue by an error ends its waits with closed, and reports them") {
   std::vector<std::string> reports;
   std::string ends;
   std::string out;
@@ -683,7 +683,7 @@ TEST_CASE("an event or a queue unwound by an error ends its waits with closed, a
     out = error.what();
   }
   CHECK(out == "main failed");
-  CHECK(ends == "cancelled cancelled ");  // the end of the main task came before they ran
+  CHECK(ends == "cancelled cancelled ");  // the main task ended before they ran
   REQUIRE(reports.size() == 2);
   CHECK(reports[0].find("a queue was destroyed while a fiber waited") == 0);
   CHECK(reports[1].find("an event was destroyed while a fiber waited") == 0);
@@ -711,7 +711,7 @@ TEST_CASE("fibers that wait for a killed fiber's queue get closed") {
   CHECK(reports.size() == 1);
 }
 
-TEST_CASE("an event that is destroyed under its waiters by a return aborts and names the rule") {
+TEST_CASE("an event that a return destroys under its waiters aborts and names the rule") {
   CHECK(aborts_with("must outlive the fibers that use it", [] {
     run_scripted([](scripted_engine&) -> task<> {
       event door;

@@ -1,4 +1,4 @@
-// now: whose clock it reads.
+// now: which clock it reads.
 //
 // Method: the scripted engine's clock stands where no real one can be, a second after its zero.
 #include <ringlet/now.hpp>
@@ -44,7 +44,7 @@ TEST_CASE("now() is the time of the scheduler's engine") {
   run_on(engine, main());
 }
 
-TEST_CASE("now() reads the clock at once: time passes while a fiber computes") {
+TEST_CASE("now() reads the clock at each call: time passes while a fiber computes") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto begin = now();
@@ -55,7 +55,7 @@ TEST_CASE("now() reads the clock at once: time passes while a fiber computes") {
   run_on(engine, main());
 }
 
-TEST_CASE("outside of run, and on other threads, now() is the time of the steady clock") {
+TEST_CASE("now() is the steady clock's time outside of run and on other threads") {
   CHECK(is_real_time());
   scripted_engine engine;
   const auto main = []() -> task<> {
@@ -69,7 +69,7 @@ TEST_CASE("outside of run, and on other threads, now() is the time of the steady
   CHECK(is_real_time());
 }
 
-TEST_CASE("on a real engine now() is the time of the steady clock") {
+TEST_CASE("now() is the steady clock's time on a real engine") {
   const auto main = []() -> task<> {
     CHECK(is_real_time());
     co_return;

@@ -1,6 +1,6 @@
-// Waits for operations: what a limit, a kill, a close and the kernel's answer make of each other.
+// Waits for operations: how a limit, a kill, a close and the kernel's answer interact.
 //
-// Method: the scripted engine completes a read when the test says so, before or after it was asked
+// Method: the scripted engine completes a read when the test says so, before or after the request
 // to cancel it. Results are noted as words.
 #include <ringlet/as_result.hpp>
 #include <ringlet/extend/operation_wait.hpp>
@@ -24,7 +24,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// Waits for the operation and then yields, and notes what came of both.
+// Waits for the operation and then yields, and notes both outcomes.
 task<> note_outcome(std::string& log, time_limit timeout) {
   try {
     const result<std::int32_t> got = co_await as_result(probe(7, timeout));
@@ -49,7 +49,7 @@ struct waiting_fiber {
 
   operation& in_flight() { return engine.oldest(opcode::read); }
 
-  // Starts it, lets the script act, and gives the notes when it has ended.
+  // Starts it, runs the script, and returns the notes when it has ended.
   std::string after(std::function<task<>()> script, time_limit timeout = forever) {
     const auto main = [&]() -> task<> {
       waiting = spawn(note_outcome, std::ref(log), timeout);
@@ -99,7 +99,7 @@ TEST_SUITE_BEGIN("operation_wait");
 
 // The answer
 
-TEST_CASE("an operation's answer resumes the fiber") {
+TEST_CASE("an operation's result resumes the fiber") {
   waiting_fiber test;
   CHECK(test.after([&]() -> task<> {
     test.engine.complete(test.in_flight(), 5);
@@ -142,7 +142,7 @@ TEST_CASE("a thrown error names the call") {
 
 // Kills, by phase
 
-TEST_CASE("a kill before the start starts nothing") {
+TEST_CASE("a kill before the start starts no operation") {
   waiting_fiber test;
   const auto main = [&]() -> task<> {
     test.waiting = spawn([&]() -> task<> {
@@ -169,7 +169,7 @@ TEST_CASE("a kill in flight cancels the operation, and waits until it has ended"
   CHECK(test.log == "cancelled, free");
 }
 
-TEST_CASE("a kill in flight that comes too late waits: the answer wins") {
+TEST_CASE("a kill in flight that is too late waits: the result wins") {
   waiting_fiber test;
   CHECK(test.after([&]() -> task<> {
     test.engine.hold_cancellations(true);
@@ -179,7 +179,7 @@ TEST_CASE("a kill in flight that comes too late waits: the answer wins") {
   }) == "5, cancelled");
 }
 
-TEST_CASE("a kill after the completion, before its delivery, waits: the answer wins") {
+TEST_CASE("a kill after the completion and before its delivery waits: the result wins") {
   waiting_fiber test;
   CHECK(test.after([&]() -> task<> {
     test.engine.complete(test.in_flight(), 5);
@@ -210,7 +210,7 @@ TEST_CASE("two kills in flight cause one cancellation and two throws") {
 
 // Limits
 
-TEST_CASE("a limit cancels the operation, and surfaces as timed_out") {
+TEST_CASE("a limit cancels the operation, and the wait throws timed_out") {
   waiting_fiber test;
   test.after(
       [&]() -> task<> {
@@ -222,7 +222,7 @@ TEST_CASE("a limit cancels the operation, and surfaces as timed_out") {
   CHECK(test.log == "timed out, free");
 }
 
-TEST_CASE("an answer in time disarms the limit") {
+TEST_CASE("a result in time disarms the limit") {
   waiting_fiber test;
   test.after(
       [&]() -> task<> {
@@ -259,7 +259,7 @@ TEST_CASE("an operation that completes at once succeeds although its limit has p
   run_on(engine, main());
 }
 
-TEST_CASE("of a kill and a limit on the same operation the kill is thrown") {
+TEST_CASE("a kill on the same operation is thrown before a limit") {
   waiting_fiber test;
   SUBCASE("the limit first") {
     test.after(
@@ -289,7 +289,7 @@ TEST_CASE("a kill between the answer to a cancellation and the resumption is thr
   waiting_fiber test;
   test.after(
       [&]() -> task<> {
-        // The cancellation has been answered and delivered in this turn; then comes the kill. This
+        // The cancellation has been answered and delivered in this turn; then the kill comes. This
         // fiber is resumed first, because its operation was answered first.
         test.engine.hold_cancellations(true);
         test.engine.on_idle = [&] {
@@ -303,7 +303,7 @@ TEST_CASE("a kill between the answer to a cancellation and the resumption is thr
         test.waiting.request_kill();
       },
       2ms);
-  // Not timed_out: the operation brought nothing that could be lost, and a kill must not wait.
+  // Not timed_out: the operation took nothing that could be lost, and a kill must not wait.
   CHECK(test.log == "cancelled, free");
 }
 
@@ -342,7 +342,7 @@ TEST_CASE("a handler may start the operation again, and the wait continues") {
   run_on(engine, main());
 }
 
-TEST_CASE("a wait that was asked to end does not start its operation again") {
+TEST_CASE("a wait that was cancelled does not start its operation again") {
   scripted_engine engine;
   bool ended = false;
   const auto main = [&]() -> task<> {
@@ -365,7 +365,7 @@ TEST_CASE("a wait that was asked to end does not start its operation again") {
   CHECK(engine.started(opcode::read) == 1);
 }
 
-// Around it
+// Deadlock, the end of the run, and allocation
 
 TEST_CASE("a fiber that waits for an operation in flight is not deadlocked") {
   scripted_engine engine;
@@ -382,7 +382,7 @@ TEST_CASE("a fiber that waits for an operation in flight is not deadlocked") {
   CHECK(steps == 3);
 }
 
-TEST_CASE("operations that are in flight when the main task ends are cancelled and waited for") {
+TEST_CASE("operations in flight when the main task ends are cancelled and waited for") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -390,7 +390,7 @@ TEST_CASE("operations that are in flight when the main task ends are cancelled a
     co_await yield();
   };
   run_on(engine, main());
-  // Cancelled at every wait: the root scope has given up.
+  // Cancelled at every wait: the root scope is cancelled.
   CHECK(log == "cancelled, cancelled");
   CHECK(engine.in_flight() == 0);
 }
@@ -407,7 +407,7 @@ TEST_CASE("waiting for operations, cancelling and limits do not allocate") {
       co_await reader.join();
       co_return after - before;
     };
-    co_await kill_one();  // the engine of the test grows its lists
+    co_await kill_one();  // the test's engine grows its lists
     CHECK(co_await kill_one() == 0);
   };
   run_on(engine, main());

@@ -1,8 +1,8 @@
-// Options: what happens to failures that were not looked at, and where the other settings go. The
-// shutdown timeout is tested with the endings, in run_test.cpp.
+// Options: what happens to unhandled failures, and where the other settings go. run_test.cpp tests
+// the shutdown timeout, with the ends of a run.
 //
-// Method: a handler of the test notes failures. The default handler writes to standard error, so it
-// is watched in a child process, whose scripted clock decides what a second is.
+// Method: the test's handler notes failures. The default handler writes to standard error, so it
+// runs in a child process, whose scripted clock decides what a second is.
 #include <ringlet/deadlock.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/event.hpp>
@@ -99,10 +99,10 @@ std::size_t count(const std::string& text, const std::string& part) {
 
 TEST_SUITE_BEGIN("options");
 
-// Failures that were not looked at
+// Unhandled failures
 
 // row: HB-07
-TEST_CASE("a failure that was not looked at is handed over once, when the last handle is dropped") {
+TEST_CASE("an unhandled failure is passed to the handler once, when the last handle is dropped") {
   std::string log;
   scripted_engine engine;
   const auto main = [&]() -> task<> {
@@ -119,7 +119,7 @@ TEST_CASE("a failure that was not looked at is handed over once, when the last h
   CHECK(log == "2 bad: not seen;");
 }
 
-TEST_CASE("a failure without a handle is handed over at the fiber's end") {
+TEST_CASE("a failure without a handle is passed to the handler at the fiber's end") {
   std::string log;
   scripted_engine engine;
   const auto main = [&]() -> task<> {
@@ -130,7 +130,7 @@ TEST_CASE("a failure without a handle is handed over at the fiber's end") {
   run_on(engine, main(), noting(log));
 }
 
-TEST_CASE("a failure that was looked at is not handed over") {
+TEST_CASE("a handled failure is not passed to the handler") {
   std::string log;
   scripted_engine engine;
   const auto main = [&]() -> task<> {
@@ -150,7 +150,7 @@ TEST_CASE("a failure that was looked at is not handed over") {
   CHECK(log.empty());
 }
 
-TEST_CASE("a join and a get that timed out do not count as looking at a failure") {
+TEST_CASE("a join and a get that timed out do not count as handling a failure") {
   std::string log;
   scripted_engine engine;
   const auto main = [&]() -> task<> {
@@ -167,7 +167,7 @@ TEST_CASE("a join and a get that timed out do not count as looking at a failure"
   CHECK(log == "3 : late;2 : joined;");
 }
 
-TEST_CASE("values, kills and errors that run rethrows are not handed over as failures") {
+TEST_CASE("values, kills and errors that run rethrows are not passed to the handler") {
   std::string log;
   scripted_engine engine;
   const auto main = []() -> task<> {
@@ -183,7 +183,7 @@ TEST_CASE("values, kills and errors that run rethrows are not handed over as fai
   CHECK(log.empty());
 }
 
-TEST_CASE("failures that come while the run ends are handed over, too") {
+TEST_CASE("failures during the end of the run are passed to the handler, too") {
   std::string log;
   scripted_engine engine;
   const auto main = []() -> task<> {
@@ -203,7 +203,7 @@ TEST_CASE("failures that come while the run ends are handed over, too") {
 // The default handler
 
 // row: HB-07
-TEST_CASE("by default a sentence on standard error names the fiber and the error") {
+TEST_CASE("the default handler prints a line on standard error with the fiber and the error") {
   const std::string text = printed([]() -> task<> {
     const auto bad = spawn(fail, "no luck");
     bad.set_name("worker");
@@ -219,7 +219,7 @@ TEST_CASE("by default a sentence on standard error names the fiber and the error
         1);
 }
 
-TEST_CASE("by default no more than ten lines a second are printed, and the rest are counted") {
+TEST_CASE("the default handler prints at most ten lines a second, and counts the rest") {
   const std::string text = printed([]() -> task<> {
     co_await sleep_until(std::chrono::steady_clock::time_point(100s));
     for (int i = 0; i < 25; ++i) spawn(fail, "first second");
@@ -238,7 +238,7 @@ TEST_CASE("by default no more than ten lines a second are printed, and the rest 
   CHECK(count(text, "not printed") == 1);
 }
 
-TEST_CASE("by default a failure shows its spawn site, and its awaits innermost first") {
+TEST_CASE("the default handler shows a failure's spawn site, and its awaits innermost first") {
   std::uint32_t first = std::source_location::current().line();
   const auto failing = []() -> task<> {
     co_await yield();
@@ -287,8 +287,9 @@ TEST_CASE("an exception that was caught is not in the awaits of a later failure"
     co_await two.join();
   };
   run_on(engine, main(), settings);
-  // The newest handle goes first. The outermost await of each is in what keeps the lambda: before
-  // it are the two that the exception of `two` has left, and the one of `one`.
+  // The newest handle is dropped first. The outermost await of each failure is in the library's
+  // wrapper of the lambda: before it come the two awaits that the exception of `two` passed, and
+  // the one of `one`.
   CHECK(awaits == std::vector<std::size_t>{3, 2});
 }
 
@@ -326,7 +327,7 @@ TEST_CASE("a failure that no coroutine threw has no awaits, even after another f
       co_await yield();
       co_await killed.kill();
     }
-    // Where the killed one was, as far as the pool of frames gives the same memory again.
+    // At the killed fiber's address, as far as the frame pool returns the same memory.
     const fiber<> unstarted = spawn(sleep_for(1h));
     co_await unstarted.kill(std::make_exception_ptr(std::runtime_error("given")));
   };
@@ -334,7 +335,7 @@ TEST_CASE("a failure that no coroutine threw has no awaits, even after another f
   CHECK(reports == std::vector<std::string>{"3 0"});
 }
 
-TEST_CASE("a failure that a group hides is reported with its awaits, as every failure is") {
+TEST_CASE("a failure that a group hides is reported with its awaits, like every failure") {
   std::vector<std::uint32_t> lines;
   options settings;
   settings.on_unhandled_error = [&](const unhandled_error& failure) { note_lines(failure, lines); };
@@ -362,7 +363,7 @@ TEST_CASE("a failure that a group hides is reported with its awaits, as every fa
   CHECK(lines == std::vector<std::uint32_t>{first - 5, first - 5});
 }
 
-TEST_CASE("a failure is reported when there is no memory for its awaits" *
+TEST_CASE("a failure is reported even without memory for its awaits" *
           doctest::skip(!allocations_are_counted())) {
   std::vector<std::string> reports;
   options settings;
@@ -421,7 +422,8 @@ TEST_CASE("the spawn site is the place of the call, with up to six arguments") {
   CHECK(lines == std::vector<std::uint32_t>{first, first + 1, first + 2, first + 3});
 }
 
-TEST_CASE("the count of unprinted lines comes when the second is over, without another failure") {
+TEST_CASE(
+    "the count of unprinted lines is printed when the second is over, without another failure") {
   const std::string text = printed([]() -> task<> {
     co_await sleep_until(std::chrono::steady_clock::time_point(100s));
     for (int i = 0; i < 12; ++i) spawn(fail, "early");
@@ -433,7 +435,7 @@ TEST_CASE("the count of unprinted lines comes when the second is over, without a
   CHECK(count(text, "before;ringlet: 2 more failures of fibers were not printed\nafter;") == 1);
 }
 
-TEST_CASE("the count of unprinted lines comes when the run ends") {
+TEST_CASE("the count of unprinted lines is printed when the run ends") {
   const std::string text = printed([]() -> task<> {
     co_await sleep_until(std::chrono::steady_clock::time_point(100s));
     for (int i = 0; i < 12; ++i) spawn(fail, "early");
@@ -442,7 +444,7 @@ TEST_CASE("the count of unprinted lines comes when the run ends") {
   CHECK(text.ends_with("ringlet: 2 more failures of fibers were not printed\n"));
 }
 
-TEST_CASE("a count that is to be printed hides no deadlock") {
+TEST_CASE("a pending count of unprinted lines does not hide a deadlock") {
   scripted_engine engine;
   std::string text;
   const child_end end = run_in_child([&] {
@@ -463,7 +465,7 @@ TEST_CASE("a count that is to be printed hides no deadlock") {
   CHECK(count(end.errors, "2 more failures of fibers were not printed\n") == 1);
 }
 
-TEST_CASE("by default peers that went away are not worth a line") {
+TEST_CASE("the default handler prints no line for peers that disconnected") {
   const std::string text = printed([]() -> task<> {
     spawn(fail_by_code, std::errc::connection_reset);
     spawn(fail_by_code, std::errc::broken_pipe);
@@ -480,7 +482,7 @@ TEST_CASE("by default peers that went away are not worth a line") {
 }
 
 TEST_CASE("a failure whose handle is dropped after run, or on another thread, is printed") {
-  // Its scheduler's options may be gone by then.
+  // Its scheduler's options may be destroyed by then.
   std::string log;
   const auto drop = [&](bool on_thread) {
     return run_in_child([&, on_thread] {
@@ -497,7 +499,7 @@ TEST_CASE("a failure whose handle is dropped after run, or on another thread, is
   };
   CHECK(count(drop(false).errors, "ringlet: fiber 2 \"late\" failed: found late (spawned at ") ==
         1);
-  if (sanitized) return;  // under ThreadSanitizer a forked child can start no threads
+  if (sanitized) return;  // under ThreadSanitizer a forked child cannot start threads
   CHECK(count(drop(true).errors, "ringlet: fiber 2 \"late\" failed: found late (spawned at ") == 1);
 }
 
@@ -517,7 +519,7 @@ TEST_CASE("the sizes in the options reach the engine") {
   run(main(), settings);
 }
 
-TEST_CASE("the engine that the options name is used, whatever the environment says") {
+TEST_CASE("the engine named in the options is used, whatever the environment says") {
   const auto first_line = [](options settings, const char* named) {
     return run_in_child([&] {
       ::setenv("RINGLET_ENGINE", named, 1);
@@ -537,7 +539,7 @@ TEST_CASE("the engine that the options name is used, whatever the environment sa
         "RINGLET_ENGINE is 'nonsense'; it must be uring or epoll\n");
 }
 
-TEST_CASE("the defaults are safe: five seconds to shut down, a printing handler, no name") {
+TEST_CASE("the defaults are five seconds to shut down, a handler that prints, and no name") {
   const options settings;
   CHECK(settings.shutdown_timeout == 5s);
   CHECK_FALSE(settings.on_unhandled_error);

@@ -1,12 +1,11 @@
-// Which fiber runs when: the ordering model of gevent as interleavings, and where ringlet is
-// stricter.
+// Which fiber runs when: gevent's ordering model as interleavings, and where ringlet is stricter.
 //
-// The model: what is woken goes to the end of one run queue. A turn resumes at most 256 from its
-// head, then expires timers, then takes completions from the engine, then what other threads have
-// posted. So no fiber runs inside of the call that woke it.
+// The model: woken fibers go to the end of one run queue. A turn resumes at most 256 fibers from
+// its head, then expires timers, then takes completions from the engine, then runs work that other
+// threads have posted. So no fiber runs inside the call that woke it.
 //
 // Method: fibers note their steps in one string; the scripted engine decides what completes when.
-// What lists as *stricter* promises more than gevent does.
+// Cases marked *stricter* promise more than gevent does.
 #include <ringlet/fiber.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/run.hpp>
@@ -80,7 +79,8 @@ TEST_CASE("spawned fibers begin when the spawner waits, and take turns: 1A 2A 1B
 }
 
 // row: W1
-TEST_CASE("a body runs until it waits, and the fibers that it spawns come behind the queued ones") {
+TEST_CASE(
+    "a body runs until it waits, and the fibers that it spawns run behind those already queued") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -120,7 +120,7 @@ TEST_CASE("fibers that are added while the queue is drained run in the same drai
 // Death with links
 
 // row: W16
-TEST_CASE("when a fiber ends all its callbacks run at once, before any fiber (stricter)") {
+TEST_CASE("all callbacks of a fiber run at its end, before any other fiber (stricter)") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -142,8 +142,8 @@ TEST_CASE("when a fiber ends all its callbacks run at once, before any fiber (st
     co_await joinall(one, two, ready);
   };
   run_on(engine, main());
-  // gevent calls links in a callback queued at the death, and resumes a join inside of it. Here a
-  // join is queued at the death, in the order of registration, and calls no one out of turn.
+  // gevent calls links in a callback queued at the death, and resumes a join inside that callback.
+  // Here a join is queued at the death, in registration order, and resumes no fiber out of turn.
   CHECK(log == "ready1 ready2 end link1 link2 ready3 join1 join2 ready4 ");
 }
 
@@ -184,7 +184,7 @@ TEST_CASE("callbacks of several fibers that end in one drain run at each end") {
 }
 
 // row: W16
-TEST_CASE("a callback on an ended fiber runs asynchronously, behind what is ready now") {
+TEST_CASE("a callback on an ended fiber runs asynchronously, behind the fibers that are ready") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -199,7 +199,7 @@ TEST_CASE("a callback on an ended fiber runs asynchronously, behind what is read
   CHECK(log == "end main ready1 ready2 link ");
 }
 
-TEST_CASE("fibers that join, get and wait for some continue in the order of registration") {
+TEST_CASE("fibers that join, get and wait for some continue in registration order") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -235,7 +235,7 @@ TEST_CASE("fibers that join, get and wait for some continue in the order of regi
 
 // kill, killall
 
-TEST_CASE("a kill queues its target behind what is ready, and the killer is woken afterwards") {
+TEST_CASE("a kill queues its target behind the ready fibers, and the killer is woken afterwards") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -259,7 +259,7 @@ TEST_CASE("a kill queues its target behind what is ready, and the killer is woke
   CHECK(log == "ready1 cleanup ready2 end ready3 killer ");
 }
 
-TEST_CASE("killall throws in the order of the list, and each clean-up runs until it blocks") {
+TEST_CASE("killall throws in list order, and each clean-up runs until it waits") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -309,7 +309,7 @@ TEST_CASE("the order of kills is the order of the ends, whichever fiber began to
 }
 
 // row: GL-08
-TEST_CASE("of a wake-up and a kill the one that came first counts") {
+TEST_CASE("the first of a wake-up and a kill takes effect") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -345,7 +345,7 @@ TEST_CASE("of a wake-up and a kill the one that came first counts") {
 
 // Timers
 
-TEST_CASE("timers that are due together fire by their deadlines, then by their arming") {
+TEST_CASE("timers that are due together fire by deadline, then in the order of arming") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -373,7 +373,7 @@ TEST_CASE("sleep lasts at least its time from now on, not from the start of the 
   run_on(engine, main());
 }
 
-TEST_CASE("in one turn the waiters of completions run before those of timers") {
+TEST_CASE("the waiters of completions run before those of timers in one turn") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -434,7 +434,7 @@ TEST_CASE("yield goes through the run queue only, and sleep(0) waits for the nex
 }
 
 // rows: W11 HB-02
-TEST_CASE("fibers that only yield hold up timers and input for one turn (stricter)") {
+TEST_CASE("fibers that only yield delay timers and input by one turn (stricter)") {
   scripted_engine engine;
   int yields = 0;
   int at_timer = 0;
@@ -465,7 +465,7 @@ TEST_CASE("fibers that only yield hold up timers and input for one turn (stricte
     co_await joinall(one, two);
   };
   run_on(engine, main());
-  // One turn resumes 256 at most.
+  // One turn resumes at most 256 fibers.
   CHECK(at_input > 0);
   CHECK(at_input <= 256);
   CHECK(at_timer > 0);
@@ -473,7 +473,7 @@ TEST_CASE("fibers that only yield hold up timers and input for one turn (stricte
 }
 
 // row: HB-19
-TEST_CASE("a fiber whose waits are always ready lets other fibers run, too (stricter)") {
+TEST_CASE("a fiber whose waits are always ready lets other fibers run (stricter)") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -496,7 +496,7 @@ TEST_CASE("a fiber whose waits are always ready lets other fibers run, too (stri
 
 // Input and output, other threads
 
-TEST_CASE("waiters of completions run in the order of the completions, behind what is ready") {
+TEST_CASE("waiters of completions run in completion order, behind the ready fibers") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -516,7 +516,7 @@ TEST_CASE("waiters of completions run in the order of the completions, behind wh
 }
 
 // row: HB-12
-TEST_CASE("posted work runs in its order, once a turn, after completions") {
+TEST_CASE("posted work runs in order, once a turn, after completions") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -538,9 +538,9 @@ TEST_CASE("posted work runs in its order, once a turn, after completions") {
   CHECK(log == "ready1 ready2 post1 post2 io spawned spawned ");
 }
 
-// Being woken is not running
+// A woken fiber
 
-TEST_CASE("a woken fiber runs when the queue comes to it, never next, never inside the call") {
+TEST_CASE("a woken fiber runs in queue order, never next and never inside the call") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -570,7 +570,7 @@ TEST_CASE("a woken fiber runs when the queue comes to it, never next, never insi
 // The end of the run
 
 // rows: HB-01 HB-13
-TEST_CASE("when main ends the other fibers end in the order of their spawning") {
+TEST_CASE("the other fibers end in spawn order when main ends") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {

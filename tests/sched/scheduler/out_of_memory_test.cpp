@@ -1,9 +1,9 @@
-// What must work when there is no memory: cancelling, waking, limits, handing over, and ending. And
-// what may fail then: each of its allocations is made to fail, one in each round.
+// What must work without memory: cancelling, waking, limits, passing items and slots on, and
+// ending. And what may fail: each allocation fails in turn, one per round.
 //
-// Method: operator new throws while a fiber does all that, and until it has seen its effects. In
-// noexcept functions that would end the program. (Exceptions come from elsewhere: the runtime keeps
-// memory for them.) Under sanitizers operator new cannot fail, and nothing is shown here.
+// Method: operator new throws from before a fiber acts until it has seen the effects. In noexcept
+// functions that would end the program. (Exceptions do not use operator new: the runtime has memory
+// for them.) Under sanitizers operator new cannot fail, and these tests prove nothing.
 #include <ringlet/as_result.hpp>
 #include <ringlet/detail/frame_pool.hpp>
 #include <ringlet/event.hpp>
@@ -45,7 +45,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// Everything that fibers wait for here, and what has become of them.
+// Everything that fibers wait for here, and the outcomes.
 struct world {
   event door, never;
   queue<int> items, full{1}, closing, selected;
@@ -137,7 +137,7 @@ struct world {
   }
 };
 
-// Ends while others wait, and memory is gone.
+// Ends while others wait and there is no memory.
 task<> leave_others(world& left) {
   left.full.try_push(1);
   spawn(left.wait_for_door());
@@ -150,15 +150,15 @@ task<> leave_others(world& left) {
   left.shortage.emplace();
 }
 
-// Leaves a mark in `begun` if it runs, and a copy in its frame as long as that is there.
+// Sets `begun` if it runs, and its frame holds a copy during its lifetime.
 task<> keep(std::shared_ptr<int> begun) {
   ++*begun;
   co_return;
 }
 
-// Whether spawn(keep(...)), where it fails for want of memory, runs and keeps nothing then. Each
-// size of the frame pool in turn has no block left: one of them is that of the fiber, others are
-// those of what its group and its call need.
+// Whether spawn(keep(...)), when it fails for lack of memory, neither runs nor keeps anything. Each
+// size of the frame pool in turn has no free block: one of them is the fiber's, others are those
+// that its group and its call need.
 template <class Spawn>
 task<> fail_to_spawn(Spawn spawn) {
   const auto begun = std::make_shared<int>(0);
@@ -185,8 +185,9 @@ task<> fail_to_spawn(Spawn spawn) {
   CHECK(failures >= 2);
 }
 
-// Runs `call` with the first allocation failing, then with the second, and so on until it ends
-// without having met that one: it threw std::bad_alloc each time before. Returns how often.
+// Runs `call` with the first allocation failing, then with the second, and so on until `call` ends
+// without reaching the failing one: each time before, it threw std::bad_alloc. Returns the number
+// of rounds.
 int fail_one_after_the_other(auto&& call) {
   for (int number = 0;; ++number) {
     detail::frames.hand_over();  // or the pool would not have to allocate
@@ -204,7 +205,8 @@ int fail_one_after_the_other(auto&& call) {
   }
 }
 
-// The same for what makes a fiber: when it throws, its body never runs, and nothing of it is left.
+// The same for calls that create a fiber: when one throws, the body never runs, and nothing is left
+// of the fiber.
 task<> fail_to_make_a_fiber(auto&& make, int least) {
   const auto begun = std::make_shared<int>(0);
   int before = 0;
@@ -228,7 +230,7 @@ task<> fail_to_make_a_fiber(auto&& make, int least) {
   co_yield *kept;
 }
 
-// Waits for what never comes, without memory for a report.
+// Waits for an event that never comes, without memory for a report.
 task<> wait_for_nothing(event& never, std::optional<out_of_memory>& shortage, bool in_fiber) {
   const fiber<> other = spawn([](event& door) -> task<> { co_await door.wait(); }, std::ref(never));
   co_await yield();
@@ -251,12 +253,12 @@ TEST_CASE("cancelling, waking, limits and hand-overs need no memory") {
   all.check();
 }
 
-// The ring used to be left open when its name found no memory.
-TEST_CASE("an engine that lacks memory, for whatever part, leaves nothing behind") {
+// The ring used to be left open when there was no memory for its name.
+TEST_CASE("an engine that lacks memory for any part leaves nothing behind") {
   if (!allocations_are_counted()) return;
   for_each_kernel_engine([](const engine_maker& make) {
     if (make.is_rung()) return;
-    make();  // finds out what the kernel can do
+    make();  // probes the kernel's features
     const std::size_t before = count_open_descriptors();
     bool made = false;
     for (std::size_t first = 0; !made; ++first) {
@@ -288,7 +290,7 @@ TEST_CASE("ending a run with fibers left needs no memory") {
   CHECK(all.woken == 0);
 }
 
-TEST_CASE("a fiber that a group has no memory for never begins, and leaves nothing behind") {
+TEST_CASE("a fiber for which a group has no memory never begins, and leaves nothing behind") {
   if (!allocations_are_counted()) return;
   SUBCASE("of with_group()") {
     run_scripted([](scripted_engine&) -> task<> {
@@ -299,7 +301,7 @@ TEST_CASE("a fiber that a group has no memory for never begins, and leaves nothi
       co_await with_group(body);
     });
   }
-  SUBCASE("of a group as in gevent") {
+  SUBCASE("of a fiber_set") {
     run_scripted([](scripted_engine&) -> task<> {
       fiber_set all;
       co_await fail_to_spawn([&all](task<> call) { all.spawn(std::move(call)); });
@@ -329,7 +331,7 @@ TEST_CASE("a fiber that a group has no memory for never begins, and leaves nothi
       CHECK(all.free() == 1);
     });
   }
-  SUBCASE("of a group that is being killed with an exception") {
+  SUBCASE("of a fiber_set that is being killed with an exception") {
     run_scripted([](scripted_engine&) -> task<> {
       fiber_set all;
       const fiber<> stubborn = all.spawn([]() -> task<> {
@@ -356,7 +358,7 @@ TEST_CASE("a fiber that a group has no memory for never begins, and leaves nothi
   }
 }
 
-TEST_CASE("a spawn that fails throws, its body never runs, and nothing is left of it") {
+TEST_CASE("a spawn that fails throws, its body never runs, and nothing of it remains") {
   if (!allocations_are_counted()) return;
   run_scripted([](scripted_engine&) -> task<> {
     auto plain = [](const std::shared_ptr<int>& begun) { spawn(keep(begun)); };
@@ -400,7 +402,7 @@ TEST_CASE("calls of tasks and generators that find no memory throw, and keep no 
   });
 }
 
-TEST_CASE("with_group, when_all and similar calls that find no memory throw, and begin nothing") {
+TEST_CASE("with_group, when_all and similar calls that find no memory throw, and begin no fiber") {
   if (!allocations_are_counted()) return;
   run_scripted([](scripted_engine&) -> task<> {
     const auto kept = std::make_shared<int>(0);
@@ -441,7 +443,7 @@ TEST_CASE("with_group, when_all and similar calls that find no memory throw, and
   });
 }
 
-TEST_CASE("a callback, a name and a post that find no memory throw, and nothing is kept") {
+TEST_CASE("a callback, a name and a post that find no memory throw, and are not stored") {
   if (!allocations_are_counted()) return;
   run_scripted([](scripted_engine&) -> task<> {
     const auto kept = std::make_shared<int>(0);
@@ -464,7 +466,7 @@ TEST_CASE("a callback, a name and a post that find no memory throw, and nothing 
   });
 }
 
-TEST_CASE("a push that finds no memory throws, and leaves the queue and the item as they were") {
+TEST_CASE("a push that finds no memory throws, and leaves the queue and the item unchanged") {
   if (!allocations_are_counted()) return;
   queue<std::unique_ptr<int>> items;
   auto item = std::make_unique<int>(7);

@@ -1,7 +1,7 @@
-// run_main: exit codes, signals, and what is said on standard error.
+// run_main: exit codes, signals, and the messages on standard error.
 //
-// Method: each case is a process of its own, as users' programs are. Signals are raised by the
-// program itself, or by a child of it while it sleeps; both are seen whenever they arrive.
+// Method: each case is its own process, as users' programs are. The program raises signals itself,
+// or a child of it does while it sleeps; both are seen whenever they arrive.
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>
 
@@ -55,7 +55,7 @@ TEST_SUITE_BEGIN("run_main");
 
 // Exit codes
 
-TEST_CASE("a task<> that returns is exit code 0, and a task<int> returns its own") {
+TEST_CASE("a task<> that returns gives exit code 0, and a task<int> gives its own") {
   const auto nothing = []() -> task<> { co_return; };
   const auto three = []() -> task<int> { co_return 3; };
   CHECK(program(nothing).status == 0);
@@ -64,7 +64,7 @@ TEST_CASE("a task<> that returns is exit code 0, and a task<int> returns its own
   CHECK(end.errors.empty());
 }
 
-TEST_CASE("an uncaught error is one sentence on standard error and exit code 1") {
+TEST_CASE("an uncaught error prints one line on standard error and gives exit code 1") {
   const auto fail = []() -> task<> {
     throw std::runtime_error("no such luck");
     co_return;
@@ -98,7 +98,7 @@ TEST_CASE("a main task that kills itself is an error, not a signal") {
   CHECK(contains(end.errors, "killed"));
 }
 
-TEST_CASE("a deadlock is an error: the sentence lists which fiber waits for what, the code is 1") {
+TEST_CASE("a deadlock prints which fiber waits for what and gives exit code 1") {
   const auto main = []() -> task<> { co_await sleep(std::chrono::hours::max()); };
   const child_end end = program(main);
   CHECK(end.status == 1);
@@ -106,7 +106,7 @@ TEST_CASE("a deadlock is an error: the sentence lists which fiber waits for what
   CHECK(contains(end.errors, "fiber 1: sleep"));
 }
 
-TEST_CASE("fibers that refuse to end are listed, and the code is 70") {
+TEST_CASE("fibers that refuse to end are listed, and the exit code is 70") {
   // Takes 4 ms of real time.
   const auto main = []() -> task<> {
     const auto stubborn = spawn([]() -> task<> {
@@ -127,7 +127,7 @@ TEST_CASE("fibers that refuse to end are listed, and the code is 70") {
 
 // Signals
 
-TEST_CASE("SIGINT and SIGTERM kill the main task: 130 and 143, after its clean-up") {
+TEST_CASE("SIGINT and SIGTERM kill the main task, and give 130 and 143 after its clean-up") {
   for (const int number : {SIGINT, SIGTERM}) {
     const auto main = [number]() -> task<> {
       spawn([number]() -> task<> {
@@ -162,7 +162,7 @@ TEST_CASE("a signal wakes a program that sleeps") {
   }
 }
 
-TEST_CASE("a signal is not lost when the main task does not wait for a while") {
+TEST_CASE("a signal is not lost while the main task does not wait") {
   const auto main = []() -> task<> {
     ::raise(SIGTERM);
     say("still here");
@@ -174,7 +174,7 @@ TEST_CASE("a signal is not lost when the main task does not wait for a while") {
   CHECK(end.errors == "still here\n");
 }
 
-TEST_CASE("a main task may catch the kill and decide the code itself") {
+TEST_CASE("a main task may catch the kill and choose the exit code itself") {
   const auto main = []() -> task<int> {
     ::raise(SIGTERM);
     try {
@@ -187,7 +187,7 @@ TEST_CASE("a main task may catch the kill and decide the code itself") {
   CHECK(program(main).status == 7);
 }
 
-TEST_CASE("an error during the clean-up after a signal is an error: a sentence and code 1") {
+TEST_CASE("an error during the clean-up after a signal prints a line and gives exit code 1") {
   const auto main = []() -> task<> {
     ::raise(SIGTERM);
     try {
@@ -219,8 +219,7 @@ TEST_CASE("a second signal ends the process at once, with that signal's code") {
   CHECK(end.errors == "cleaning up\n");
 }
 
-TEST_CASE(
-    "a signal after the end of the main task changes nothing, and a second one ends the process") {
+TEST_CASE("a signal after the main task's end changes nothing, and a second one ends the process") {
   if (sanitized) return;  // ThreadSanitizer holds signals back in forked children
   const auto main_with = [](int signals) {
     return [signals]() -> task<int> {

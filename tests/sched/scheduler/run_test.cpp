@@ -1,7 +1,7 @@
-// run: what it returns and throws, how it ends, and that nothing is left when it has ended.
-// run_main has a file of its own, run_main_test.cpp.
+// run: what it returns and throws, how it ends, and that nothing is left afterwards.
+// run_main_test.cpp tests run_main.
 //
-// Method: the scripted engine wherever time plays a part. What must abort does so in a child.
+// Method: the scripted engine wherever time matters. Cases that must abort do so in a child.
 #include <ringlet/dump.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/shield.hpp>
@@ -41,7 +41,7 @@ struct noted_end {
   ~noted_end() { log += word; }
 };
 
-// Refuses to end: catches every cancellation, for as long as it is kept.
+// Refuses to end: catches every cancellation, as long as it is told to.
 task<> swallow_for_ever() {
   for (;;) {
     try {
@@ -63,9 +63,9 @@ bool contains(const std::string& text, const std::string& part) {
 
 TEST_SUITE_BEGIN("run");
 
-// What comes back
+// Results and errors
 
-TEST_CASE("run returns what the task returns, whatever its type") {
+TEST_CASE("run returns the task's value, whatever its type") {
   static int shared = 0;
   struct maker {
     static task<> nothing() { co_return; }
@@ -80,7 +80,7 @@ TEST_CASE("run returns what the task returns, whatever its type") {
   CHECK(run(maker::text()) == std::string(100, 'x'));
 }
 
-TEST_CASE("run rethrows what the task throws") {
+TEST_CASE("run rethrows the task's exception") {
   const auto main = []() -> task<int> {
     co_await yield();
     throw std::runtime_error("from inside");
@@ -105,14 +105,14 @@ TEST_CASE("a killed main task has no value: run throws errc::fiber_cancelled") {
   }
 }
 
-TEST_CASE("the task given to run is destroyed with it, including its arguments") {
+TEST_CASE("run destroys its task, including the arguments, before it returns") {
   const auto life = std::make_shared<int>();
   const auto hold = [](std::shared_ptr<int>) -> task<> { co_return; };
   run(hold(life));
   CHECK(life.use_count() == 1);
 }
 
-// How often
+// Repeated and parallel runs
 
 TEST_CASE("run can be called again, after success and after failure") {
   const auto fail = []() -> task<int> {
@@ -178,7 +178,7 @@ TEST_CASE("run does not touch signals") {
 
 // The end
 
-TEST_CASE("when the main task ends, other fibers are cancelled at their waits, and clean up") {
+TEST_CASE("other fibers are cancelled at their waits when the main task ends, and clean up") {
   scripted_engine engine;
   std::string log;
   const auto other = [&](std::function<task<>()> wait) -> task<> {
@@ -201,7 +201,7 @@ TEST_CASE("when the main task ends, other fibers are cancelled at their waits, a
   CHECK(engine.now() == begin + 1'000'000);
 }
 
-TEST_CASE("while the run ends every further wait throws, too") {
+TEST_CASE("every further wait throws while the run ends") {
   scripted_engine engine;
   int caught = 0;
   const auto main = [&]() -> task<> {
@@ -260,7 +260,7 @@ TEST_CASE("an error of the main task ends other fibers in the same way, and is t
   CHECK(log == "cleaned up");
 }
 
-TEST_CASE("clean-up may use everything that does not wait") {
+TEST_CASE("clean-up code may use every call that does not wait") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -331,7 +331,7 @@ TEST_CASE("the shutdown timeout begins when the main task ends, however long it 
   CHECK(log == "cleaned up");
 }
 
-TEST_CASE("after a second shutdown timeout run aborts: it never returns with a live fiber") {
+TEST_CASE("run aborts after a second shutdown timeout: it never returns with a live fiber") {
   CHECK(aborts_with("did not end within 4.0 s after the main task had ended", [] {
     scripted_engine engine;
     const auto main = [&]() -> task<> {
@@ -356,7 +356,7 @@ TEST_CASE("a fiber that swallows every cancellation cannot keep run from ending"
   }));
 }
 
-TEST_CASE("a shutdown timeout that is longer than time itself is understood") {
+TEST_CASE("a shutdown timeout of any size is accepted") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     spawn([]() -> task<> { co_await sleep(1h); });

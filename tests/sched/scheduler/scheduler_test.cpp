@@ -1,6 +1,6 @@
 // The scheduler itself: turns, fairness, and what it offers to authors of waits.
 //
-// Method: the scripted engine counts its waits, of which a turn makes one.
+// Method: the scripted engine counts its waits; a turn makes one.
 #include <ringlet/extend/scheduler.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>
@@ -25,7 +25,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// Always ready, until told to stop. Each time it runs a microsecond passes.
+// Always ready, until told to stop. A microsecond passes each time it runs.
 task<> storm(scripted_engine& engine, const bool& stop, int& steps) {
   while (!stop) {
     ++steps;
@@ -42,7 +42,7 @@ task<> compute(scripted_engine& engine, const bool& stop, steady_ns time) {
   }
 }
 
-// How late a sleep of a millisecond is at most.
+// The largest delay of a sleep of a millisecond.
 task<steady_ns> longest_delay(scripted_engine& engine, int sleeps) {
   steady_ns longest = 0;
   for (int i = 0; i < sleeps; ++i) {
@@ -53,7 +53,7 @@ task<steady_ns> longest_delay(scripted_engine& engine, int sleeps) {
   co_return longest;
 }
 
-// Notes in which turn it happens, and at what time: as a timer, as posted work.
+// Records the turn and the time at which it runs, as a timer and as posted work.
 struct noted_turns {
   explicit noted_turns(scripted_engine& looked_at) : engine(looked_at) {}
   void note() {
@@ -127,7 +127,7 @@ TEST_SUITE_BEGIN("scheduler");
 // Turns
 
 // row: HB-17
-TEST_CASE("a turn resumes 256 fibers at most before it looks at the engine") {
+TEST_CASE("a turn resumes at most 256 fibers before it polls the engine") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const std::size_t before = engine.waits();
@@ -184,8 +184,8 @@ TEST_CASE("fibers that are always ready do not starve posted work") {
 
 // row: HB-17
 TEST_CASE("a fiber that computes between its yields delays timers by about a millisecond") {
-  // How many resumptions there are at most from one reading of the clock to the next. (At least
-  // two, because the sleeper's own resumptions take no time.)
+  // The largest number of resumptions from one reading of the clock to the next. (At least two,
+  // because the sleeper's own resumptions take no time.)
   for (const auto& [time, apart] :
        {std::pair<steady_ns, int>{10'000, 25}, {100'000, 2}, {300'000, 2}, {1'000'000, 2}}) {
     CAPTURE(time);
@@ -193,7 +193,7 @@ TEST_CASE("a fiber that computes between its yields delays timers by about a mil
     bool stop = false;
     const auto main = [&]() -> task<> {
       spawn(compute, std::ref(engine), std::cref(stop), steady_ns{time});
-      co_await sleep(10ms);  // until it is known how long a resumption takes
+      co_await sleep(10ms);  // until the duration of a resumption is known
       CHECK(co_await longest_delay(engine, 100) <= 1'000'000 + apart * time);
       stop = true;
     };
@@ -259,11 +259,11 @@ TEST_CASE("short resumptions between long ones do not hide them from the clock")
   run_on(engine, main());
 }
 
-TEST_CASE("fibers whose batches end before the clock is read are timed, too") {
+TEST_CASE("the scheduler also times fibers whose batches end before it reads the clock") {
   scripted_engine engine;
   bool stop = false;
   const auto main = [&]() -> task<> {
-    for (int i = 0; i < 200; ++i) co_await yield();  // cheap ones: the clock is read seldom
+    for (int i = 0; i < 200; ++i) co_await yield();  // cheap ones: the clock is read rarely
     // Each batch ends when all fifty have run: they are ready again only in the next turn.
     for (int i = 0; i < 50; ++i) {
       spawn([&]() -> task<> {
@@ -315,7 +315,7 @@ TEST_CASE("the time that posted work takes does not shorten the batch") {
     engine.post(work);
     const auto busy = spawn(storm, std::ref(engine), std::cref(stop), std::ref(steps));
     co_await sleep(100ms);
-    CHECK(steps >= 100 / 3 * 256);  // as without it
+    CHECK(steps >= 100 / 3 * 256);  // the same as without it
     stop = true;
     co_await busy.join();
   };
@@ -370,7 +370,7 @@ TEST_CASE("one turn calls at most 256 late callbacks, and the next turn follows 
   run_on(engine, main());
 }
 
-TEST_CASE("work posted before the end runs, however much it is") {
+TEST_CASE("work posted before the end of the run is run, however much there is") {
   scripted_engine engine;
   noted_turns turns(engine);
   std::deque<noting_work> works;
@@ -382,7 +382,7 @@ TEST_CASE("work posted before the end runs, however much it is") {
   CHECK(turns.count == 1000);
 }
 
-TEST_CASE("completions come in batches, and their waiters continue in order") {
+TEST_CASE("completions are taken in batches, and their waiters continue in order") {
   constexpr int count = 1000;
   scripted_engine engine;
   std::vector<int> order;
@@ -403,7 +403,7 @@ TEST_CASE("completions come in batches, and their waiters continue in order") {
   CHECK(std::is_sorted(order.begin(), order.end()));
 }
 
-TEST_CASE("waits that are due at the same time continue in the order of their beginning") {
+TEST_CASE("waits that are due at the same time continue in the order in which they began") {
   scripted_engine engine;
   std::vector<int> order;
   const auto main = [&]() -> task<> {
@@ -433,9 +433,9 @@ TEST_CASE("time stands still within a turn: waits record when the turn began") {
   run_on(engine, main());
 }
 
-// What it knows
+// The scheduler's data
 
-TEST_CASE("a thread has a scheduler inside of run, and only there") {
+TEST_CASE("a thread has a scheduler inside run, and only there") {
   CHECK(current_scheduler_or_null() == nullptr);
   scripted_engine engine;
   const auto main = [&]() -> task<> {
@@ -473,7 +473,7 @@ TEST_CASE("a scheduler counts the fibers that have not ended, and visits them ol
   run_on(engine, main());
 }
 
-TEST_CASE("an external wait keeps a scheduler waiting for something that it does not know") {
+TEST_CASE("an external wait keeps a scheduler waiting for an event that it does not know") {
   scripted_engine engine;
   fiber<> waiting;
   int idle = 0;
@@ -513,7 +513,7 @@ TEST_CASE("shutdown hooks are told to end when all fibers have ended, and again 
   CHECK(log == "fiber ends, shutdown, completed, gone");
 }
 
-TEST_CASE("a shutdown hook that has left is not told") {
+TEST_CASE("a removed shutdown hook is not called") {
   scripted_engine engine;
   std::string log;
   std::optional<noting_hook> hook;
@@ -527,7 +527,7 @@ TEST_CASE("a shutdown hook that has left is not told") {
   CHECK(log.empty());
 }
 
-TEST_CASE("waiters for a descriptor are told one by one, in the order of their requests") {
+TEST_CASE("waiters for a descriptor are notified one by one, in the order of their requests") {
   scripted_engine engine;
   std::string log;
   noting_waiter a(log, 'a');
@@ -553,7 +553,7 @@ TEST_CASE("waiters for a descriptor are told one by one, in the order of their r
 // Size
 
 // row: GL-03
-TEST_CASE("a hundred thousand fibers live at once and end in order") {
+TEST_CASE("a hundred thousand fibers can live at once and end in order") {
   scripted_engine engine;
   constexpr int count = 100'000;
   int next = 0;

@@ -1,8 +1,8 @@
 // The end of a run: what a kill of the main task, a signal and a deadlock do to the other fibers,
 // in which order, and by when. shutdown_requested() and shutting_down().
 //
-// Method: on the scripted engine a test sets the signal that the scheduler watches. What run_main
-// makes of it is tested in child processes.
+// Method: on the scripted engine a test sets the signal that the scheduler watches. Child processes
+// test run_main.
 #include <ringlet/event.hpp>
 #include <ringlet/greenlet.hpp>
 #include <ringlet/joinall.hpp>
@@ -39,7 +39,7 @@ namespace {
 
 std::atomic<int> pending_signal = 0;
 
-// run_main() without its signals: the test raises them by pending_signal. Returns the exit code.
+// run_main() without signals: the test raises them through pending_signal. Returns the exit code.
 int run_with_signals(scripted_engine& engine, task<> main, options settings = {}) {
   pending_signal = 0;
   try {
@@ -134,7 +134,7 @@ TEST_CASE("main tasks that join, or catch their interruption, are held as well")
   CHECK(code == 0);
 }
 
-TEST_CASE("fibers spawned after the signal are refused: they never run, and do not count") {
+TEST_CASE("fibers spawned after the signal are refused: they never run, and are not counted") {
   scripted_engine engine;
   bool ran = false;
   const auto main = [&]() -> task<> {
@@ -190,7 +190,7 @@ TEST_CASE("a fiber that kills the main task ends before it, and so do all other 
   CHECK(log == "killed self main ");
 }
 
-TEST_CASE("a callback that spawns its fiber anew does not keep run from ending") {
+TEST_CASE("a callback that spawns its fiber again does not keep run from ending") {
   scripted_engine engine;
   int spawned = 0;
   std::function<void()> respawn = [&] {
@@ -227,8 +227,7 @@ TEST_CASE("the main task is resumed at half of the shutdown timeout although a f
   CHECK(engine.now() == begin + 7'000'000'000);
 }
 
-TEST_CASE(
-    "a main task that is in a shield at half of the shutdown timeout does not keep the run busy") {
+TEST_CASE("a main task in a shield at half of the shutdown timeout does not keep the run busy") {
   scripted_engine engine;
   const steady_ns begin = engine.now();
   const auto main = []() -> task<> {
@@ -266,7 +265,7 @@ TEST_CASE("a starter whose suspended greenlet has an open group is held until th
   CHECK(resumed == begin + 7'000'000'000);
 }
 
-TEST_CASE("one clock covers a tree of starters") {
+TEST_CASE("one shutdown timeout covers a tree of starters") {
   scripted_engine engine;
   std::vector<steady_ns> resumed;
   const steady_ns begin = engine.now();
@@ -314,7 +313,7 @@ TEST_CASE(
   CHECK(contains(end.errors, "fiber 2 \"deaf\""));
 }
 
-TEST_CASE("the clock counts from the end of the main task, however long it has computed") {
+TEST_CASE("the shutdown timeout counts from the main task's end, however long it has computed") {
   scripted_engine engine;
   const child_end end = run_in_child([] {
     scripted_engine slow;
@@ -337,7 +336,7 @@ TEST_CASE("the clock counts from the end of the main task, however long it has c
 
 // shutdown_requested
 
-TEST_CASE("a requested signal cancels nothing and completes the request") {
+TEST_CASE("a requested signal cancels no fiber and completes the request") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const fiber<int> worker = spawn([]() -> task<int> {
@@ -359,7 +358,7 @@ TEST_CASE("a requested signal cancels nothing and completes the request") {
   CHECK(run_with_signals(engine, main()) == 0);
 }
 
-TEST_CASE("a request that is no longer awaited still cancels nothing") {
+TEST_CASE("a request that is no longer awaited still cancels no fiber") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     static_cast<void>(shutdown_requested());
@@ -370,7 +369,7 @@ TEST_CASE("a request that is no longer awaited still cancels nothing") {
   CHECK(run_with_signals(engine, main()) == 0);
 }
 
-TEST_CASE("a request may be a case of a select, and is external: waiting for it is no deadlock") {
+TEST_CASE("a request may be a case of select(), and is an external wait that prevents a deadlock") {
   scripted_engine engine;
   int idle = 0;
   engine.on_idle = [&] {
@@ -385,12 +384,12 @@ TEST_CASE("a request may be a case of a select, and is external: waiting for it 
   CHECK(run_with_signals(engine, main()) == 0);
 }
 
-TEST_CASE("without signals a wait for a request alone is a deadlock") {
+TEST_CASE("a wait for a request alone is a deadlock without signals") {
   CHECK(contains(deadlock_of([](scripted_engine&) -> task<> { co_await shutdown_requested(); }),
                  "shutdown request"));
 }
 
-TEST_CASE("after the shutdown timeout the signal acts as if it had not been requested") {
+TEST_CASE("the signal acts as if it had not been requested after the shutdown timeout") {
   scripted_engine engine;
   steady_ns killed = 0;
   const steady_ns begin = engine.now();
@@ -442,7 +441,7 @@ TEST_CASE("a kill of the main task does not cancel the deadline of a request") {
   CHECK(resumed_at == std::chrono::nanoseconds(1s).count());
 }
 
-TEST_CASE("under run_main a drained stop exits with the main task's own code") {
+TEST_CASE("a drained stop exits with the main task's own code under run_main") {
   const auto main = []() -> task<int> {
     spawn([]() -> task<> {
       ::raise(SIGINT);
@@ -456,7 +455,7 @@ TEST_CASE("under run_main a drained stop exits with the main task's own code") {
   CHECK(end.errors == "");
 }
 
-TEST_CASE("a second signal ends the program at once, even while it shuts down by request") {
+TEST_CASE("a second signal ends the program at once, even during a requested shutdown") {
   const auto main = []() -> task<> {
     static_cast<void>(shutdown_requested());
     ::raise(SIGINT);
@@ -467,7 +466,7 @@ TEST_CASE("a second signal ends the program at once, even while it shuts down by
   CHECK(program(main).status == 143);
 }
 
-TEST_CASE("a first signal that has to wait for a shield reports it") {
+TEST_CASE("a first signal that has to wait for a shield is reported") {
   const auto main = []() -> task<> {
     const auto shielded = []() -> task<> {
       ::raise(SIGTERM);

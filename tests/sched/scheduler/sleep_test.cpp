@@ -1,7 +1,7 @@
 // sleep, sleep_until and yield: which fiber runs when, and never too early.
 //
-// Method: the scripted engine's clock moves only when everything sleeps, so times are exact; one
-// case sleeps for real.
+// Method: the scripted engine's clock moves only when every fiber sleeps, so times are exact; one
+// case sleeps in real time.
 #include <ringlet/as_result.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>
@@ -42,7 +42,7 @@ task<> note_after(std::string& log, char name, std::chrono::nanoseconds time) {
 
 TEST_SUITE_BEGIN("sleep");
 
-TEST_CASE("a sleep ends when its time has come, and not before") {
+TEST_CASE("a sleep ends when its time has passed, not before") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const steady_ns begin = engine.now();
@@ -53,7 +53,7 @@ TEST_CASE("a sleep ends when its time has come, and not before") {
 }
 
 TEST_CASE("a sleep on the real engine is never too short") {
-  // 3 ms in all.
+  // 3 ms in total.
   const auto main = []() -> task<> {
     for (const int microseconds : {1, 900, 0, 2100}) {
       const std::chrono::microseconds time(microseconds);
@@ -65,7 +65,7 @@ TEST_CASE("a sleep on the real engine is never too short") {
   run(main());
 }
 
-TEST_CASE("waking up for another reason does not end a sleep") {
+TEST_CASE("a wake-up for another reason does not end a sleep") {
   scripted_engine engine;
   int wakes = 0;
   engine.on_idle = [&] {
@@ -83,7 +83,8 @@ TEST_CASE("waking up for another reason does not end a sleep") {
   CHECK(wakes == 4);
 }
 
-TEST_CASE("sleepers wake in the order of their deadlines, and equal ones in order of beginning") {
+TEST_CASE(
+    "sleepers wake in deadline order, and in the order of beginning when deadlines are equal") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -109,7 +110,7 @@ TEST_CASE("sleep_until ends at its point in time") {
 }
 
 TEST_CASE(
-    "a point in time that has passed, zero and less cost no time, but a turn of other fibers") {
+    "a point in time that has passed, and zero or less, cost no time, but a turn of other fibers") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -134,7 +135,7 @@ TEST_CASE(
   std::size_t place = 0;
   for (const char name : {'a', 'b', 'c', 'd', 'e'}) {
     REQUIRE(log.find(name) != std::string::npos);
-    CHECK(log.find(name) > place);  // something ran before, and since the one before
+    CHECK(log.find(name) > place);  // other fibers ran before it, and since the previous one
     place = log.find(name) + 1;
   }
 }
@@ -151,7 +152,7 @@ TEST_CASE("sleep(0) lets every ready fiber run first") {
   CHECK(log == "ababab!");
 }
 
-TEST_CASE("yield puts its fiber at the end of the line") {
+TEST_CASE("yield puts its fiber at the end of the run queue") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -167,7 +168,7 @@ TEST_CASE("yield puts its fiber at the end of the line") {
   CHECK(log == "mabmaba");
 }
 
-TEST_CASE("yield alone returns at once, and costs no time") {
+TEST_CASE("yield returns at once when no other fiber is ready, and costs no time") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const steady_ns begin = engine.now();

@@ -1,6 +1,6 @@
-// What counts as a limit, and how it becomes a deadline.
+// time_limit: which values convert, and how they become a deadline.
 //
-// Method: plain arithmetic, most of it at compile time, where an overflow is an error.
+// Method: plain arithmetic, mostly at compile time, where an overflow is an error.
 #include <ringlet/time_limit.hpp>
 
 #include <doctest/doctest.h>
@@ -28,14 +28,14 @@ using time_point = std::chrono::steady_clock::time_point;
 
 TEST_SUITE_BEGIN("time_limit");
 
-TEST_CASE("a duration counts from the moment at which the wait begins") {
+TEST_CASE("a duration counts from the start of the wait") {
   static_assert(deadline(5ms) == now + 5'000'000);
   static_assert(time_limit(5ms).resolve(0) == 5'000'000);
   static_assert(time_limit(1h).resolve(77) == 3'600'000'000'077);
   static_assert(!time_limit(5ms).is_forever());
 }
 
-TEST_CASE("a time point stands for itself, whenever the wait begins") {
+TEST_CASE("a time point is the deadline, whenever the wait begins") {
   static_assert(deadline(time_point(5ms)) == 5'000'000);
   static_assert(time_limit(time_point(1ns)).resolve(now) == 1);
   static_assert(time_limit::at(42).resolve(now) == 42);
@@ -43,7 +43,7 @@ TEST_CASE("a time point stands for itself, whenever the wait begins") {
 }
 
 // row: TM-06
-TEST_CASE("any duration and steady time points convert, other numbers and clocks do not") {
+TEST_CASE("any duration and steady time points convert, and other numbers and clocks do not") {
   static_assert(std::convertible_to<std::chrono::seconds, time_limit>);
   static_assert(std::convertible_to<duration<double>, time_limit>);
   static_assert(std::convertible_to<duration<unsigned char, std::milli>, time_limit>);
@@ -93,20 +93,20 @@ TEST_CASE("durations of 146 years and more are forever, shorter ones are not") {
   CHECK(time_limit(duration<double>(std::numeric_limits<double>::infinity())).is_forever());
 }
 
-TEST_CASE("forever never comes, and neither does the last time point") {
+TEST_CASE("forever never passes, and neither does the last time point") {
   static_assert(forever.is_forever());
   static_assert(deadline(forever) == never);
   static_assert(time_limit(time_point::max()).is_forever());
   static_assert(time_limit::at(never).is_forever());
 }
 
-TEST_CASE("a deadline beyond the end of time is never") {
+TEST_CASE("a deadline beyond the end of the clock is never") {
   static_assert(time_limit(1s).resolve(never - 1) == never);
   static_assert(time_limit(1ns).resolve(never - 2) == never - 1);
   static_assert(time_limit(std::chrono::years(145)).resolve(never / 2 + now) < never);
   static_assert(time_limit(std::chrono::years(145)).resolve(never - now) == never);
 }
 
-TEST_CASE("a limit costs a wait eight bytes") { static_assert(sizeof(time_limit) == 8); }
+TEST_CASE("a limit adds eight bytes to a wait") { static_assert(sizeof(time_limit) == 8); }
 
 TEST_SUITE_END();

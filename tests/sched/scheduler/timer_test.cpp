@@ -1,6 +1,6 @@
-// The heap of deadlines: what is due, in which order, and that nothing is allocated on the way.
+// The heap of deadlines: which timers are due, in which order, without allocation.
 //
-// Method: timers of the test note their names when they expire; the time is an argument. A random
+// Method: the test's timers note their names when they expire; the time is an argument. A random
 // history is compared with the same history in a std::multimap.
 #include <ringlet/extend/timer.hpp>
 
@@ -64,7 +64,7 @@ using names = std::vector<int>;
 
 TEST_SUITE_BEGIN("timer");
 
-TEST_CASE("due timers expire, the earliest first, and the rest stay") {
+TEST_CASE("due timers expire, the earliest first, and the rest stay armed") {
   alarms timers;
   timers.a.arm(30);
   timers.b.arm(10);
@@ -89,7 +89,7 @@ TEST_CASE("equal deadlines expire in the order of arming") {
   CHECK(timers.expire(5) == names{3, 1, 2});
 }
 
-TEST_CASE("arming a timer again moves it to its new deadline, behind its equals") {
+TEST_CASE("arming a timer again moves it to its new deadline, behind equal ones") {
   alarms timers;
   timers.a.arm(5);
   timers.b.arm(5);
@@ -133,12 +133,12 @@ TEST_CASE("an expiring timer may arm others, itself included") {
   CHECK(timers.queue.next() == 9);
 }
 
-TEST_CASE("a random history of arming and disarming expires as a sorted list would") {
+TEST_CASE("a random history of arming and disarming expires as in a sorted list") {
   timer_queue queue;
   names log;
   std::deque<noted_timer> timers;
   for (int name = 0; name < 200; ++name) timers.emplace_back(queue, log, name);
-  std::multimap<steady_ns, int> expected;  // keeps equals in the order of their arming
+  std::multimap<steady_ns, int> expected;  // keeps equal deadlines in the order of arming
   const auto forget = [&](int name) {
     std::erase_if(expected, [&](const auto& one) { return one.second == name; });
   };
@@ -186,11 +186,11 @@ TEST_CASE("arming, disarming and expiring do not allocate, however many timers a
   CHECK(allocations() == before);
   CHECK(log.size() == 666);
 
-  ::operator delete(::operator new(1));  // to see that the count works
+  ::operator delete(::operator new(1));  // to check that the count works
   if (allocations_are_counted()) CHECK(allocations() == before + 1);
 }
 
-TEST_CASE("places that were given back are reused") {
+TEST_CASE("freed places of the heap are reused") {
   timer_queue queue;
   names log;
   { const noted_timer first(queue, log, 0); }

@@ -1,8 +1,8 @@
-// What is true of every wait: the checkpoint at its beginning, the budget of those that need not
+// What all waits have in common: the checkpoint at the beginning, the budget of waits that need not
 // suspend, and what wait_base and list_wait give to authors of waits.
 //
 // Method: a table of all waits of this layer, tried one by one. Fibers that are killed have no
-// co_await inside of a CHECK, which would swallow what is thrown.
+// co_await inside a CHECK, which would swallow the exception.
 #include <ringlet/as_result.hpp>
 #include <ringlet/blocking.hpp>
 #include <ringlet/extend/wait.hpp>
@@ -41,7 +41,7 @@ struct named_wait {
   std::function<task<>()> wait;
 };
 
-// Every wait of this layer. Those on `ended` need not suspend.
+// Every wait of this layer. Waits on `ended` need not suspend.
 std::vector<named_wait> all_waits(const fiber<int>& ended, const fiber<>& victim) {
   static const auto call = [] { FAIL("the call was made"); };
   return {
@@ -66,7 +66,7 @@ std::vector<named_wait> all_waits(const fiber<int>& ended, const fiber<>& victim
   };
 }
 
-// What the wait does in a fiber that has been killed, or in a scope that has given up.
+// What the wait does in a fiber that has been killed, or in a cancelled scope.
 task<> note_interruption(std::function<task<>()> wait, int& thrown) {
   try {
     co_await wait();
@@ -81,7 +81,7 @@ TEST_SUITE_BEGIN("wait");
 
 // Checkpoints
 
-TEST_CASE("every wait delivers a pending kill first, before it takes anything") {
+TEST_CASE("every wait first throws a pending kill, before it takes anything") {
   scripted_engine engine;
   // Not in the main task, whose kill would end the victim.
   const auto killed = [&]() -> task<> {
@@ -105,7 +105,7 @@ TEST_CASE("every wait delivers a pending kill first, before it takes anything") 
   run_on(engine, main());
 }
 
-TEST_CASE("every wait inside a scope that gave up throws, however many there are") {
+TEST_CASE("every wait inside a cancelled scope throws, however many there are") {
   scripted_engine engine;
   const auto main = [&]() -> task<> {
     const auto ended = spawn(answer);
@@ -149,13 +149,13 @@ TEST_CASE("a loop over ready waits lets other fibers run, at least once in 128 w
     stop = true;
     co_await other.join();
     CHECK(longest <= 128);
-    CHECK(longest >= 100);  // and is not cut into pieces without need
+    CHECK(longest >= 100);  // and is not unwound without need
   };
   run_on(engine, main());
 }
 
-TEST_CASE("the budget is not renewed by calls that go deep") {
-  // Regression: a chain of calls that outgrew the stack came back with a new budget, so that such a
+TEST_CASE("deeply nested calls do not renew the budget") {
+  // Regression: a chain of calls that outgrew the stack returned with a new budget, so that such a
   // loop kept every other fiber from running.
   scripted_engine engine;
   struct deep {
@@ -194,7 +194,7 @@ TEST_CASE("an endless loop over ready waits cannot escape a kill") {
   run_on(engine, main());
 }
 
-TEST_CASE("an endless loop over ready waits cannot escape a limit around it, nor keep time still") {
+TEST_CASE("an endless loop over ready waits cannot escape a limit around it, nor stop the clock") {
   const auto main = []() -> task<> {
     const auto ended = spawn(answer);
     const auto loop = [=]() -> task<> {
@@ -229,7 +229,7 @@ TEST_CASE("a fiber that swallows cancellation in a loop lets other fibers run") 
   run_on(engine, main());
 }
 
-TEST_CASE("a fiber killed after its wait has failed is told of the kill, not of the failure") {
+TEST_CASE("a fiber killed after its wait has failed throws cancelled, not the failure") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     queue<int> in, out(0);
@@ -258,11 +258,11 @@ TEST_CASE("a fiber killed after its wait has failed is told of the kill, not of 
   run_on(engine, main());
 }
 
-// Waits of one's own
+// Custom waits
 
 namespace {
 
-// The smallest thing that can be waited for.
+// The smallest object that can be waited for.
 class latch {
  public:
   class [[nodiscard]] wait : public list_wait {
@@ -315,7 +315,7 @@ task<> pass(latch& gate, std::string& log, char name) {
 
 }  // namespace
 
-TEST_CASE("fibers that wait in a list are resumed in their order, from the run queue") {
+TEST_CASE("fibers that wait in a list are resumed in order, from the run queue") {
   scripted_engine engine;
   latch gate;
   std::string log;
@@ -335,7 +335,7 @@ TEST_CASE("fibers that wait in a list are resumed in their order, from the run q
   run_on(engine, main());
 }
 
-TEST_CASE("a fiber that is killed or times out leaves the list, and the rest keep their places") {
+TEST_CASE("a fiber that is killed or times out leaves the list, and the rest keep their order") {
   scripted_engine engine;
   latch gate;
   std::string log;
@@ -355,7 +355,7 @@ TEST_CASE("a fiber that is killed or times out leaves the list, and the rest kee
   run_on(engine, main());
 }
 
-TEST_CASE("success wins: a fiber let through before it is killed or times out is through") {
+TEST_CASE("success wins: a fiber that was let through before a kill or timeout succeeds") {
   scripted_engine engine;
   latch gate;
   std::string log;
@@ -393,7 +393,7 @@ TEST_CASE("waiting, waking and limits do not allocate") {
   run_on(engine, main());
 }
 
-TEST_CASE("awaiting a wait twice aborts, whatever became of the first time") {
+TEST_CASE("awaiting a wait twice aborts, whatever the outcome of the first time") {
   CHECK(aborts_with("a wait was awaited twice", [] {
     run([]() -> task<> {
       auto kept = sleep(1ms);

@@ -1,8 +1,8 @@
-// Objects of one scheduler used on the thread of another one, or of none: the program ends with a
-// sentence that names both.
+// Objects of one scheduler used on the thread of another scheduler, or of none: the program ends
+// with a message that names both.
 //
-// Method: in a child, a fiber of the scheduler "owner" makes an object and waits (its thread does)
-// while another thread uses it. Every class has its own object; the rules are its own, too.
+// Method: in a child, a fiber of the scheduler "owner" creates an object and waits (its thread
+// does) while another thread uses the object. Every class has its own object and its own rules.
 #include <ringlet/event.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/fiber_set.hpp>
@@ -45,8 +45,8 @@ void on_other_scheduler(const std::function<task<>()>& misuse) {
   std::thread([&] { run(misuse(), named("other")); }).join();
 }
 
-// Whether `in_owner`, in a fiber of the scheduler "owner", ended the child with that rule, the name
-// of the owner, and what runs on the other thread.
+// Whether `in_owner`, in a fiber of the scheduler "owner", ended the child with that rule, the
+// owner's name, and what runs on the other thread.
 bool ends_with(std::string_view rule, std::string_view other,
                const std::function<task<>()>& in_owner) {
   const child_end end = run_in_child([&] { run(in_owner(), named("owner")); });
@@ -68,7 +68,7 @@ task<> sleep_long() { co_await sleep(1h); }
 
 }  // namespace
 
-// Under ThreadSanitizer a forked child can start no threads.
+// Under ThreadSanitizer a forked child cannot start threads.
 TEST_SUITE_BEGIN("wrong_thread" * doctest::skip(sanitized));
 
 TEST_CASE("using an event on another thread aborts, even if no fiber waits for it") {
@@ -105,8 +105,8 @@ TEST_CASE("using an event on another thread aborts, even if no fiber waits for i
   }));
 }
 
-TEST_CASE("an event belongs to the scheduler that uses it first, and then to the next") {
-  event door;  // used outside of run(), and on another thread than the one that made it
+TEST_CASE("an event belongs to the scheduler that uses it first, and later to the next") {
+  event door;  // used outside of run(), and on a thread other than the one that created it
   door.set();
   door.reset();
   for (int round = 0; round < 2; ++round) {
@@ -203,7 +203,7 @@ TEST_CASE("the name and the error of an ended fiber may be read on any thread") 
     co_await ended.join();
   };
   run(main());
-  // For ThreadSanitizer, too: copies of one handle, asked at once.
+  // For ThreadSanitizer, too: copies of one handle, read at the same time.
   const auto ask = [copy = ended] {
     static_cast<void>(copy.error());
     static_cast<void>(copy.name());
@@ -214,7 +214,7 @@ TEST_CASE("the name and the error of an ended fiber may be read on any thread") 
   CHECK(ended.name() == "it");
 }
 
-TEST_CASE("using a group or a pool on another thread aborts") {
+TEST_CASE("using a fiber_set or a pool on another thread aborts") {
   const std::string_view rule =
       "a fiber_set or pool was used on a thread that is not its scheduler's";
   const auto with = [](const std::function<task<>(fiber_set&)>& misuse) {
@@ -289,7 +289,7 @@ TEST_CASE("using a task_group on another thread aborts") {
                    })));
 }
 
-TEST_CASE("extending, cancelling or asking a limit on another thread aborts") {
+TEST_CASE("extending, cancelling or querying a limit on another thread aborts") {
   const auto with = [](void (*misuse)(deadline_scope&)) {
     return [misuse]() -> task<> {
       auto body = [misuse](deadline_scope& limit) -> task<> {

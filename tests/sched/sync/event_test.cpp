@@ -1,7 +1,7 @@
-// event: which waits succeed, in which order, and what comes of those that give up.
+// event: which waits succeed, in which order, and what happens to those that give up.
 //
-// Method: the scripted engine's clock moves only when everything sleeps, or when a test moves it.
-// In fibers that are killed no co_await stands inside of a CHECK.
+// Method: the scripted engine's clock moves only when every fiber sleeps, or when a test moves it.
+// Fibers that are killed have no co_await inside a CHECK.
 #include <ringlet/as_result.hpp>
 #include <ringlet/deadlock.hpp>
 #include <ringlet/dump.hpp>
@@ -43,7 +43,7 @@ task<bool> passes(event& on, time_limit timeout = forever) { co_return co_await 
 TEST_SUITE_BEGIN("event");
 
 // row: W18
-TEST_CASE("set, then reset, wakes all waiting fibers in their order, with true") {
+TEST_CASE("set followed by reset wakes all waiting fibers in order, with true") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     std::string log;
@@ -60,7 +60,7 @@ TEST_CASE("set, then reset, wakes all waiting fibers in their order, with true")
 }
 
 // row: W18
-TEST_CASE("set takes effect at once, its caller continues, and the woken run when it waits") {
+TEST_CASE("set takes effect at once, its caller continues, and woken fibers run when it waits") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     std::string log;
@@ -78,7 +78,7 @@ TEST_CASE("set takes effect at once, its caller continues, and the woken run whe
 }
 
 // row: W18
-TEST_CASE("while an event is set no fiber waits, and late fibers run behind the woken ones") {
+TEST_CASE("no fiber waits while an event is set, and late fibers run behind the woken ones") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const std::size_t waits = engine.waits();
     event door;
@@ -91,12 +91,12 @@ TEST_CASE("while an event is set no fiber waits, and late fibers run behind the 
     CHECK(log == "a+b+c+");
     const bool again = co_await door.wait();
     CHECK(again);
-    CHECK(engine.waits() == waits);  // all that in one turn
+    CHECK(engine.waits() == waits);  // all of that in one turn
   });
 }
 
 // row: EV-01
-TEST_CASE("each set and reset of an event is a round of its own") {
+TEST_CASE("each set and reset of an event is a separate round") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     std::string log;
@@ -119,7 +119,7 @@ TEST_CASE("each set and reset of an event is a round of its own") {
 // Limits
 
 // rows: W10 EV-01 TM-06
-TEST_CASE("with a limit that has passed a wait succeeds only if the event is set") {
+TEST_CASE("a wait whose limit has passed succeeds only if the event is set") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     const std::chrono::steady_clock::time_point past{};
@@ -156,7 +156,7 @@ TEST_CASE("success wins: a set in the turn in which the limit is due comes first
 }
 
 // row: EV-01
-TEST_CASE("a set after the limit was reported comes too late") {
+TEST_CASE("a set after the limit was reported is too late") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     std::string log;
@@ -173,7 +173,7 @@ TEST_CASE("a set after the limit was reported comes too late") {
 }
 
 // row: EV-01
-TEST_CASE("a fiber that gives up leaves the rest in their order") {
+TEST_CASE("a fiber that gives up leaves the rest in order") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     std::string log;
@@ -196,7 +196,7 @@ TEST_CASE("a fiber that gives up leaves the rest in their order") {
 // Kills
 
 // row: EV-01
-TEST_CASE("of a kill and a set in the same tick the first one counts") {
+TEST_CASE("the first of a kill and a set in the same turn takes effect") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     std::string log;
@@ -224,7 +224,7 @@ TEST_CASE("of a kill and a set in the same tick the first one counts") {
 }
 
 // row: EV-01
-TEST_CASE("of a scope that gives up and a set in the same tick the first one counts") {
+TEST_CASE("the first of a cancelled scope and a set in the same turn takes effect") {
   run_scripted([](scripted_engine& engine) -> task<> {
     event door;
     std::string log;
@@ -261,7 +261,7 @@ TEST_CASE("a pending kill is thrown although the event is set") {
   });
 }
 
-TEST_CASE("as_result of a wait is what the wait returns") {
+TEST_CASE("as_result of a wait is the value that the wait returns") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
     const result<bool> late = co_await as_result(door.wait(1ms));
@@ -290,7 +290,7 @@ TEST_CASE("a loop over an event that is set lets other fibers run") {
   });
 }
 
-// What others see of it
+// Dump and deadlock
 
 TEST_CASE("dump shows which event a fiber waits for") {
   run_scripted([](scripted_engine&) -> task<> {
@@ -341,7 +341,7 @@ TEST_CASE("an event that is destroyed while a fiber waits for it aborts") {
 }
 
 TEST_CASE("waking a waiter on another thread aborts") {
-  if (sanitized) return;  // under ThreadSanitizer a forked child can start no threads
+  if (sanitized) return;  // under ThreadSanitizer a forked child cannot start threads
   CHECK(aborts_with("a fiber was woken on a thread that is not its scheduler's", [] {
     run_scripted([](scripted_engine&) -> task<> {
       event door;

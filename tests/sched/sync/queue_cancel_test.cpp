@@ -1,8 +1,8 @@
-// queue: waits that are interrupted lose no item and duplicate none.
+// queue: interrupted waits lose no item and duplicate none.
 //
-// Method: "in the same tick" means that no fiber has run between the two. The scripted engine's
-// clock is moved by hand where a limit is to be due. In fibers that are killed no co_await stands
-// inside of a CHECK.
+// Method: "in the same tick" means that no fiber has run between the two. The test moves the
+// scripted engine's clock where a limit must be due. Fibers that are killed have no co_await inside
+// a CHECK.
 #include <ringlet/as_result.hpp>
 #include <ringlet/queue.hpp>
 #include <ringlet/run.hpp>
@@ -37,7 +37,7 @@ task<> pop_then_wait(queue<int>& from, std::string& log, time_limit timeout = fo
   log += "on ";
 }
 
-// Pushes its item, and says what is left with it in the end.
+// Pushes its item, and notes what it still holds at the end.
 task<> push_and_tell(queue<std::unique_ptr<int>>& to, std::string& log, int item,
                      time_limit timeout = forever) {
   auto mine = std::make_unique<int>(item);
@@ -67,7 +67,7 @@ TEST_CASE("a popper that is killed in the tick of the hand-over loses no item") 
       co_await next.join();
       CHECK(log == "-1 ");
     }
-    SUBCASE("after it: the popper has the item, and the kill comes with its next wait") {
+    SUBCASE("after it: the popper has the item, and the kill is thrown at its next wait") {
       CHECK(items.try_push(1));
       first.request_kill();
       CHECK(items.try_push(2));
@@ -89,7 +89,7 @@ TEST_CASE("a popper whose limit is due in the tick of the hand-over loses no ite
     const fiber<> next = spawn(note_pop(items, log));
     co_await yield();
     SUBCASE("before it: the item goes to the next popper") {
-      co_await sleep(5ms);  // armed later, so the other limit was told first
+      co_await sleep(5ms);  // armed later, so the other limit was seen first
       CHECK(items.try_push(1));
       co_await next.join();
       CHECK(log == "-1 ");
@@ -108,7 +108,7 @@ TEST_CASE("a popper whose limit is due in the tick of the hand-over loses no ite
 }
 
 // row: W22
-TEST_CASE("a popper whose scope gives up in the tick of the hand-over loses no item") {
+TEST_CASE("a popper whose scope is cancelled in the tick of the hand-over loses no item") {
   run_scripted([](scripted_engine& engine) -> task<> {
     queue<int> items;
     std::string log;
@@ -199,7 +199,8 @@ TEST_CASE("a pusher whose limit is due in the tick in which its item is let in l
 }
 
 // row: W22
-TEST_CASE("a pusher whose scope gives up in the tick in which its item is let in loses no item") {
+TEST_CASE(
+    "a pusher whose scope is cancelled in the tick in which its item is let in loses no item") {
   run_scripted([](scripted_engine& engine) -> task<> {
     queue<std::unique_ptr<int>> items(1);
     std::string log;
@@ -224,7 +225,7 @@ TEST_CASE("a pusher whose scope gives up in the tick in which its item is let in
 }
 
 // row: W22
-TEST_CASE("only waiters that still live are served, on either side") {
+TEST_CASE("only waiters that are still alive are served, on either side") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items(0);
     std::string log;
@@ -249,7 +250,7 @@ TEST_CASE("only waiters that still live are served, on either side") {
 }
 
 // row: W22
-TEST_CASE("a pending kill is thrown before an item is taken or given") {
+TEST_CASE("a pending kill is thrown before an item is taken or pushed") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items(1);
     const auto killed = [&](auto call) -> task<std::string> {
@@ -267,7 +268,7 @@ TEST_CASE("a pending kill is thrown before an item is taken or given") {
 }
 
 // row: W22
-TEST_CASE("a kill that comes during a call that need not wait does not lose its item") {
+TEST_CASE("a kill during a call that need not wait does not lose its item") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items;
     for (int i = 0; i < 1000; ++i) CHECK(items.try_push(i));
@@ -278,7 +279,7 @@ TEST_CASE("a kill that comes during a call that need not wait does not lose its 
         CHECK(item == next++);
       }
     });
-    co_await yield();  // it has used up its budget, and has an item in its hand
+    co_await yield();  // it has used up its budget, and has taken an item
     CHECK(items.size() == 1000u - ready_queue::budget);
     popper.request_kill();
     co_await popper.join();
@@ -289,7 +290,7 @@ TEST_CASE("a kill that comes during a call that need not wait does not lose its 
 // Weight
 
 // row: W22
-TEST_CASE("a heavy first pusher keeps lighter ones out, and they come in when it gives up") {
+TEST_CASE("a heavy first pusher keeps lighter ones out, and they are let in when it gives up") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int, itself> items(queue_base::unlimited, 10);
     std::string log;
@@ -319,8 +320,8 @@ TEST_CASE("a heavy first pusher keeps lighter ones out, and they come in when it
 
 namespace {
 
-// Pushers and poppers of numbers, of which many are killed, time out, or give up together. What is
-// pushed must be popped, once, and in the order in which each pusher sent it.
+// Pushers and poppers of numbers, of which many are killed, time out, or give up together. Each
+// pushed number must be popped once, in the order in which each pusher sent it.
 class storm {
  public:
   storm(std::uint64_t seed, std::size_t size, std::size_t weight)
@@ -333,7 +334,7 @@ class storm {
       if (random_.once_in(4)) co_await sleep(std::chrono::microseconds(random_.below(300)));
       if (random_.once_in(2)) all[random_.below(all.size())].request_kill();
     }
-    // What is left is popped by others, until no fiber pushes any more.
+    // The rest is popped by other fibers, until no fiber pushes any longer.
     const fiber<> last = spawn(pop_rest());
     co_await sleep(1s);
     items_.close();
@@ -371,7 +372,7 @@ class storm {
         }
       } catch (const cancelled&) {
       }
-      // The caller has it, or else the queue.
+      // Either the caller or the queue has it.
       if (mine != nullptr) {
         CHECK(*mine == number);
         ++kept_;
@@ -409,7 +410,7 @@ class storm {
 }  // namespace
 
 // row: W22
-TEST_CASE("in a storm of kills and limits every item is in exactly one place") {
+TEST_CASE("every item is in exactly one place in a storm of kills and limits") {
   for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{8}}) {
     for (std::uint64_t seed = 1; seed <= 8; ++seed) {
       CAPTURE(size);

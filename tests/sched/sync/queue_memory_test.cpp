@@ -29,14 +29,15 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// An item of that size that knows its number, and whose life is counted.
+// An item of that size with a number, whose life is counted.
 template <std::size_t Size, std::size_t Alignment = alignof(counted_item)>
 struct alignas(Alignment) sized : counted_item {
   using counted_item::counted_item;
   std::array<char, Size> filling{};
 };
 
-// As many chunks as free blocks are held here are asked of the system.
+// The size of a queue's block. While a test holds all free blocks of this size, a queue's blocks
+// come from the system.
 constexpr std::size_t chunk_bytes = 512;
 
 bool throws_bad_alloc(auto&& call) {
@@ -48,7 +49,7 @@ bool throws_bad_alloc(auto&& call) {
   }
 }
 
-// Pushes and pops in waves that grow to `most`, and compares all that comes out.
+// Pushes and pops in waves that grow to `most`, and compares all popped items.
 template <class T>
 void compare_with_deque(std::size_t most, std::uint64_t seed) {
   CAPTURE(most);
@@ -84,7 +85,7 @@ void compare_with_deque(std::size_t most, std::uint64_t seed) {
 TEST_SUITE_BEGIN("queue memory");
 
 // row: QU-01
-TEST_CASE("at every border of its blocks a queue behaves like a deque") {
+TEST_CASE("a queue behaves like a deque at every border of its blocks") {
   for (const std::size_t most :
        {1u, 2u, 20u, 21u, 22u, 30u, 31u, 32u, 33u, 62u, 63u, 64u, 65u, 66u, 1000u}) {
     compare_with_deque<counted_item>(most, most);        // 31 of them are a block
@@ -122,7 +123,7 @@ TEST_CASE("an empty queue holds no memory") {
   CHECK(takes_memory());
   for (int i = 0; i < 1000; ++i) CHECK(items.try_push(i));
   while (items.try_pop()) continue;
-  // All blocks are with the pool again: when another owner has them, there is none left.
+  // All blocks are back in the pool: when another owner holds them, none is left.
   const empty_frame_pool all(chunk_bytes);
   CHECK(takes_memory());
 }
@@ -156,7 +157,7 @@ TEST_CASE("a hand-over does not allocate, a block holds many items, and spent bl
 }
 
 // row: QU-01
-TEST_CASE("push throws when there is no memory, and leaves its item as it was") {
+TEST_CASE("push throws when there is no memory, and leaves its item unchanged") {
   if (!allocations_are_counted()) return;
   run_scripted([](scripted_engine&) -> task<> {
     queue<std::unique_ptr<int>> items(100);
@@ -184,7 +185,7 @@ TEST_CASE("push throws when there is no memory, and leaves its item as it was") 
 }
 
 // row: QU-01
-TEST_CASE("push throws when there is no memory for one more block, and nothing is lost") {
+TEST_CASE("push throws when there is no memory for one more block, and no item is lost") {
   if (!allocations_are_counted()) return;
   queue<int> items;
   int in = 0;
@@ -207,7 +208,7 @@ TEST_CASE("push throws when there is no memory for one more block, and nothing i
 }
 
 // row: W22
-TEST_CASE("a pop that finds no memory for waiting pushers loses nothing, and they come later") {
+TEST_CASE("a pop without memory for waiting pushers loses nothing, and they are let in later") {
   if (!allocations_are_counted()) return;
   run_scripted([](scripted_engine&) -> task<> {
     constexpr int block = (chunk_bytes - sizeof(void*)) / sizeof(int);
@@ -251,7 +252,7 @@ TEST_CASE("a pop that finds no memory for waiting pushers loses nothing, and the
 }
 
 // row: W22
-TEST_CASE("an item for which there is no memory is popped from the fiber that pushes it") {
+TEST_CASE("an item without memory is popped directly from the fiber that pushes it") {
   if (!allocations_are_counted()) return;
   using large = std::array<int, 10'000>;  // from operator new
   run_scripted([](scripted_engine&) -> task<> {

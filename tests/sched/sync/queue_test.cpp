@@ -1,7 +1,7 @@
-// queue: whose turn it is, how much it holds, and what is left when it is closed.
+// queue: order, capacity, and what remains when it is closed.
 //
-// Method: the scripted engine's clock moves only when everything sleeps. What comes of waits that
-// are cut short, and of memory, have files of their own.
+// Method: the scripted engine's clock moves only when every fiber sleeps. queue_cancel_test.cpp
+// tests interrupted waits, queue_memory_test.cpp memory.
 #include <ringlet/as_result.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/queue.hpp>
@@ -33,7 +33,7 @@ TEST_SUITE_BEGIN("queue");
 // Order
 
 // row: QU-01
-TEST_CASE("items come out of a queue in the order in which they went in") {
+TEST_CASE("items leave a queue in the order in which they entered") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<std::string> words;
     CHECK(words.empty());
@@ -75,7 +75,7 @@ TEST_CASE("an item goes to the fiber that has waited longest") {
       }
       expected += std::to_string(i) + " ";
     }
-    CHECK(items.empty());  // all have been handed over
+    CHECK(items.empty());  // all have been passed on
     co_await join_each(all);
     CHECK(order == expected);
     for (int i = 0; i < count; ++i) CHECK(popped[static_cast<std::size_t>(i)] == i);
@@ -145,7 +145,7 @@ TEST_CASE("try_push is false while a fiber waits to push, even if there is room"
 }
 
 // row: W20
-TEST_CASE("an item that was handed over is not available before its fiber has run") {
+TEST_CASE("an item that was passed to a fiber is not available before that fiber has run") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items;
     std::string log;
@@ -182,7 +182,7 @@ TEST_CASE("a loop of pushes and pops that are always ready lets other fibers run
 // Room
 
 // row: W21
-TEST_CASE("with room for 0 items each push waits for a pop that takes its item") {
+TEST_CASE("each push into a queue with room for 0 items waits for a pop that takes its item") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items(0);
     std::string log;
@@ -212,7 +212,7 @@ TEST_CASE("with room for 0 items each push waits for a pop that takes its item")
 }
 
 // row: QU-01
-TEST_CASE("a queue holds as many items as it was made for, however many those are") {
+TEST_CASE("a queue holds as many items as its capacity, however large") {
   run_scripted([](scripted_engine&) -> task<> {
     for (const std::size_t size : {std::size_t{1}, std::size_t{2}, std::size_t{100}}) {
       queue<int> items(size);
@@ -231,7 +231,7 @@ TEST_CASE("a queue holds as many items as it was made for, however many those ar
 }
 
 // rows: W10 QU-01 TM-06
-TEST_CASE("push and pop accept limits of zero, in the past and of some time") {
+TEST_CASE("push and pop accept limits of zero, in the past and in the future") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
     const std::chrono::steady_clock::time_point past{};
@@ -257,7 +257,7 @@ TEST_CASE("push and pop accept limits of zero, in the past and of some time") {
 // Weight
 
 // row: QU-01
-TEST_CASE("a limit may count weight, and its account is exact") {
+TEST_CASE("a limit may count weight, and the sum is exact") {
   queue<int, itself> items(4, 10);
   CHECK(items.weight_max() == 10);
   CHECK(items.try_push(7));
@@ -275,7 +275,7 @@ TEST_CASE("a limit may count weight, and its account is exact") {
 }
 
 // row: QU-01
-TEST_CASE("an item that is heavier than the limit passes, alone") {
+TEST_CASE("an item that is heavier than the limit is let in alone") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int, itself> items(4, 10);
     std::string log;
@@ -398,7 +398,7 @@ TEST_CASE("close ends waiting pushes, whose items are not stored") {
     CHECK_FALSE(items.try_push(6));
     std::string words = co_await outcome_of(push_one(items, 6));
     CHECK(words == "closed");
-    const int last = co_await items.pop();  // what is in it can be popped
+    const int last = co_await items.pop();  // items in it can be popped
     CHECK(last == 1);
     CHECK_FALSE(items.try_push(6));
     words = co_await outcome_of(pop_one(items));
@@ -429,7 +429,7 @@ TEST_CASE("close ends waiting pops, and may be called twice") {
 }
 
 // row: QU-03
-TEST_CASE("a fiber that was handed an item or room before the close has it") {
+TEST_CASE("a fiber that was given an item or room before the close keeps it") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items(1);
     std::string log;
@@ -483,7 +483,7 @@ TEST_CASE("items in a queue are destroyed with it") {
   CHECK(lives.alive() == 0);
 }
 
-// What others see of it
+// Dump and misuse
 
 TEST_CASE("dump shows at which queue a fiber waits, and for what") {
   run_scripted([](scripted_engine&) -> task<> {
@@ -535,7 +535,7 @@ TEST_CASE("a queue that is destroyed while a fiber waits at it aborts") {
 }
 
 TEST_CASE("waking a fiber that waits at a queue on another thread aborts") {
-  if (sanitized) return;  // under ThreadSanitizer a forked child can start no threads
+  if (sanitized) return;  // under ThreadSanitizer a forked child cannot start threads
   CHECK(aborts_with("a fiber was woken on a thread that is not its scheduler's", [] {
     run_scripted([](scripted_engine&) -> task<> {
       queue<int> items;

@@ -1,9 +1,8 @@
-// blocking: calls on other threads, what comes back from them, and what a cancellation can still
-// do.
+// blocking: calls on other threads, their results, and what a cancellation can still do.
 //
-// Method: calls wait at latches that the test opens, so that "it has begun" and "it has not" are
-// facts. All workers are kept busy to hold further calls in the line. Nothing is checked on worker
-// threads; they only note.
+// Method: calls wait at latches that the test opens, so "it has begun" and "it has not" are facts.
+// All workers are kept busy to hold further calls in the line. Worker threads check nothing; they
+// only note.
 #include <ringlet/as_result.hpp>
 #include <ringlet/blocking.hpp>
 #include <ringlet/deadlock.hpp>
@@ -85,9 +84,9 @@ task<> wait_twice(std::string& log, std::function<int()> call, time_limit timeou
 
 TEST_SUITE_BEGIN("blocking");
 
-// What comes back
+// Results and errors
 
-TEST_CASE("blocking() makes the call on another thread, and its value comes back to this one") {
+TEST_CASE("blocking() makes the call on another thread, and returns its value on this one") {
   const auto main = []() -> task<> {
     const std::thread::id here = std::this_thread::get_id();
     const std::thread::id there = co_await blocking([] { return std::this_thread::get_id(); });
@@ -134,7 +133,7 @@ TEST_CASE("as_result of a blocking call is its value, or the system error that i
   run(main());
 }
 
-TEST_CASE("a named callable is used in place, and a small temporary is kept") {
+TEST_CASE("a named callable is used in place, and a small temporary is stored") {
   const auto main = []() -> task<> {
     struct counter {
       int calls = 0;
@@ -240,7 +239,7 @@ TEST_CASE("a call whose limit passes before it began is never made") {
   CHECK_FALSE(called);
 }
 
-// While it runs
+// While the call runs
 
 TEST_CASE("a running call cannot be stopped: a kill waits for its end, and success wins") {
   std::latch begun{1};
@@ -265,7 +264,7 @@ TEST_CASE("a running call cannot be stopped: a kill waits for its end, and succe
   CHECK(log == "5, cancelled");
 }
 
-TEST_CASE("a limit that passes while the call runs does not take its value away") {
+TEST_CASE("a limit that passes while the call runs does not discard its value") {
   std::latch begun{1};
   std::latch open{1};
   std::string log;
@@ -275,7 +274,7 @@ TEST_CASE("a limit that passes while the call runs does not take its value away"
       open.wait();
       return 5;
     };
-    // Whenever it is found to have passed, the call has begun.
+    // Whenever the limit is seen to have passed, the call has begun.
     const auto deadline = std::chrono::steady_clock::now() + 1ms;
     const auto late = spawn(wait_twice, std::ref(log), call, deadline);
     co_await yield();
@@ -311,7 +310,7 @@ TEST_CASE("run returns when the running calls have ended, and queued calls are n
       try {
         co_await sleep(1h);
       } catch (const cancelled&) {
-        open.count_down();  // by now the main task has ended
+        open.count_down();  // the main task has ended by now
         throw;
       }
     });
@@ -324,7 +323,7 @@ TEST_CASE("run returns when the running calls have ended, and queued calls are n
 
 // On an engine whose workers do what the test says
 
-TEST_CASE("the engine's worker makes the call when it gets to it") {
+TEST_CASE("the engine's worker makes a call when it gets to it") {
   scripted_engine engine;
   bool called = false;
   std::string steps;
@@ -348,7 +347,7 @@ TEST_CASE("the engine's worker makes the call when it gets to it") {
   CHECK(steps == "not yet not yet ");
 }
 
-TEST_CASE("a withdrawn call leaves no external wait behind: a deadlock is found") {
+TEST_CASE("a withdrawn call leaves no external wait behind, so a deadlock is detected") {
   for (const bool by_kill : {true, false}) {
     scripted_engine engine;
     const auto main = [&]() -> task<> {
@@ -363,13 +362,13 @@ TEST_CASE("a withdrawn call leaves no external wait behind: a deadlock is found"
       CHECK(co_await calling.join());
       CHECK(engine.jobs_queued() == 0);
       event never_set;
-      co_await never_set.wait();  // the scripted engine fails the test that sleeps without end
+      co_await never_set.wait();  // the scripted engine aborts a test that would sleep forever
     };
     CHECK_THROWS_AS(run_on(engine, main()), deadlock);
   }
 }
 
-TEST_CASE("a fiber whose call has begun is killed in vain, and is not deadlocked") {
+TEST_CASE("a kill does not stop a call that has begun, and its fiber is not deadlocked") {
   scripted_engine engine;
   std::string log;
   engine.on_idle = [&] {
@@ -389,7 +388,7 @@ TEST_CASE("a fiber whose call has begun is killed in vain, and is not deadlocked
   CHECK(log == "5, cancelled");
 }
 
-TEST_CASE("without a worker the caller gets the error, and may continue") {
+TEST_CASE("a caller without a worker gets the error, and may continue") {
   scripted_engine engine;
   engine.refuse_jobs(std::make_error_code(std::errc::resource_unavailable_try_again));
   const auto main = []() -> task<> {

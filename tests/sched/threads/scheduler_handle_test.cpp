@@ -1,7 +1,7 @@
-// scheduler_handle: work that other threads give to a scheduler.
+// scheduler_handle: work that other threads post to a scheduler.
 //
-// Method: threads post as fast as they can, for ThreadSanitizer to see; what was posted is counted
-// and ordered on the scheduler's thread. Nothing is checked on other threads.
+// Method: threads post as fast as they can, for ThreadSanitizer to see; posted work is counted and
+// ordered on the scheduler's thread. Other threads check nothing.
 #include <ringlet/blocking.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/scheduler_handle.hpp>
@@ -39,7 +39,7 @@ fiber<> spawn_waiting() {
 
 TEST_SUITE_BEGIN("scheduler_handle");
 
-TEST_CASE("posted work runs on the scheduler's thread, which it wakes") {
+TEST_CASE("posted work runs on the scheduler's thread, which the post wakes") {
   std::thread::id ran_on;
   const auto main = [&]() -> task<> {
     const auto waiting = spawn_waiting();
@@ -56,7 +56,7 @@ TEST_CASE("posted work runs on the scheduler's thread, which it wakes") {
   CHECK(ran_on == std::this_thread::get_id());
 }
 
-TEST_CASE("posted work runs between fibers, never at once") {
+TEST_CASE("posted work runs between fibers, never inside post()") {
   scripted_engine engine;
   std::string log;
   const auto main = [&]() -> task<> {
@@ -150,7 +150,7 @@ TEST_CASE("posts that race with the end of the scheduler run, are dropped, or ar
     ran = 0;
   }
   CHECK(refused == 100);
-  CHECK(life.use_count() == 1);  // what was dropped was destroyed
+  CHECK(life.use_count() == 1);  // dropped work was destroyed
 }
 
 TEST_CASE("posted work may spawn fibers, which have no parent, and kill fibers") {
@@ -187,7 +187,7 @@ TEST_CASE("posted work may post more work") {
   CHECK(steps == 100);
 }
 
-TEST_CASE("posted work may be something that can only be moved") {
+TEST_CASE("posted work may be move-only") {
   const auto main = []() -> task<> {
     const auto waiting = spawn_waiting();
     int got = 0;
@@ -202,8 +202,7 @@ TEST_CASE("posted work may be something that can only be moved") {
   run(main());
 }
 
-TEST_CASE(
-    "an exception that leaves posted work is reported like a failure that was not looked at") {
+TEST_CASE("an exception in posted work is reported like an unhandled failure") {
   std::string reported;
   std::uint64_t id = 99;
   options settings;
@@ -227,7 +226,7 @@ TEST_CASE(
   CHECK(id == 0);
 }
 
-TEST_CASE("a post after the end returns false, however long the handle lives") {
+TEST_CASE("post after the scheduler's end returns false, however long the handle lives") {
   std::optional<scheduler_handle> handle;
   const auto main = [&]() -> task<> {
     handle.emplace();
@@ -239,7 +238,7 @@ TEST_CASE("a post after the end returns false, however long the handle lives") {
   CHECK(life.use_count() == 1);
   const scheduler_handle copy = *handle;
   CHECK_FALSE(copy.post([] {}));
-  // A later scheduler is another one.
+  // A later scheduler is a different one.
   const auto second = [&]() -> task<> {
     CHECK_FALSE(handle->post([] {}));
     handle.emplace();
@@ -250,7 +249,7 @@ TEST_CASE("a post after the end returns false, however long the handle lives") {
   run(second());
 }
 
-TEST_CASE("work that was accepted but had no turn before the end is dropped and destroyed") {
+TEST_CASE("posted work that did not run before the end is dropped and destroyed") {
   const auto life = std::make_shared<int>();
   bool ran = false;
   const auto main = [&]() -> task<> {
@@ -274,7 +273,7 @@ TEST_CASE("a full mailbox refuses a post, says so, and accepts more when some wo
     for (int i = 0; i < 3; ++i) CHECK(here.post(work) == post_result::accepted);
     CHECK(here.post(work) == post_result::full);
     CHECK_FALSE(here.post(work));
-    // What is refused stays with the caller.
+    // Refused work stays with the caller.
     auto refused = [&, life = std::make_unique<int>(7)] { ran += *life; };
     CHECK(here.post(std::move(refused)) == post_result::full);
     co_await sleep(1ms);
@@ -307,7 +306,7 @@ TEST_CASE("posted work that posts finds its own place free") {
   CHECK(ran == 5);
 }
 
-TEST_CASE("a scheduler that has ended with a full mailbox says that it has ended") {
+TEST_CASE("a scheduler that has ended with a full mailbox reports that it has ended") {
   std::optional<scheduler_handle> handle;
   options settings;
   settings.posts_max = 0;
@@ -332,7 +331,7 @@ TEST_CASE("the library's own messages need no place in the mailbox") {
   CHECK(run(main(), settings) == 5);
 }
 
-TEST_CASE("handles can be copied, moved and assigned, and the last one counts") {
+TEST_CASE("handles can be copied, moved and assigned, and the last one is counted") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     scheduler_handle one;
@@ -347,7 +346,7 @@ TEST_CASE("handles can be copied, moved and assigned, and the last one counts") 
   run_on(engine, main());
 }
 
-TEST_CASE("a remote that was moved from, or made outside of run, aborts") {
+TEST_CASE("a scheduler_handle that was moved from, or created outside of run, aborts") {
   CHECK(aborts_with("a moved-from scheduler_handle was used", [] {
     scripted_engine engine;
     const auto main = []() -> task<> {

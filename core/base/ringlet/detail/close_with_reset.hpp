@@ -1,10 +1,10 @@
-// close_with_reset: the end of a connection where there is no engine.
+// close_with_reset: resets a connection without an engine.
 #pragma once
 
 namespace ringlet::detail {
 
-/// Closes a TCP socket that nothing is in flight on; its peer sees a reset. For those who hold one
-/// when their scheduler, and its engine, have ended.
+/// Closes a TCP socket that has no operation in flight; its peer sees a reset. For owners that
+/// outlive their scheduler and its engine.
 void close_with_reset(int fd) noexcept;
 
 }  // namespace ringlet::detail

@@ -1,5 +1,6 @@
-// What AddressSanitizer is told about memory that nobody may touch: pooled frames, buffers that are
-// not on lease, and memory that the kernel is about to fill. Without a sanitizer it is nothing.
+// Tells AddressSanitizer which memory must not be touched: free frames of the pool, buffers that
+// are not on lease, and memory that the kernel is about to fill. Without AddressSanitizer these
+// functions do nothing.
 #pragma once
 
 #include <cstddef>
@@ -39,8 +40,8 @@ inline void unpoison([[maybe_unused]] const void* address,
 #endif
 }
 
-/// The first byte of that memory that may not be touched: freed, out of its scope, or poisoned.
-/// Null where there is none, and always without AddressSanitizer.
+/// The first byte of that memory that must not be touched: freed, out of scope, or poisoned. Null
+/// if there is none, and always without AddressSanitizer.
 inline void* first_poisoned([[maybe_unused]] void* address,
                             [[maybe_unused]] std::size_t size) noexcept {
 #ifdef RINGLET_ASAN
@@ -50,7 +51,7 @@ inline void* first_poisoned([[maybe_unused]] void* address,
 #endif
 }
 
-/// Prints what AddressSanitizer knows of that byte: who allocated and who freed it.
+/// Prints what AddressSanitizer knows about that byte: where it was allocated and freed.
 inline void describe_address([[maybe_unused]] void* address) noexcept {
 #ifdef RINGLET_ASAN
   __asan_describe_address(address);

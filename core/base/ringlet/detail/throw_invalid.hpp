@@ -1,4 +1,4 @@
-// Throwing EINVAL with a sentence: the system's own text, "Invalid argument", does not say which.
+// Throws EINVAL with a reason: the system's text, "Invalid argument", does not say which argument.
 #pragma once
 
 #include <ringlet/error.hpp>
@@ -8,8 +8,8 @@
 
 namespace ringlet::detail {
 
-/// As throw_error(), but if the error is EINVAL, `reason` takes the place of the system's text. A
-/// caller gives the reason that it knows; throw_error() itself has one that fits every call.
+/// As throw_error(), but if the error is EINVAL, `reason` takes the place of the system's text. For
+/// calls that know what was invalid; ringlet::throw_error() has a reason that fits every call.
 [[noreturn]] void throw_error(std::error_code code, const std::string& what, const char* reason);
 
 }  // namespace ringlet::detail

@@ -1,4 +1,4 @@
-// RINGLET_ASSERT: checks in every build a rule that the caller or ringlet itself must keep.
+// RINGLET_ASSERT: checks, in every build, a rule that the caller or ringlet itself must keep.
 //
 // It is for bugs only. Failures from outside (a reset, a refusal, a shortage) are reported as
 // errors.

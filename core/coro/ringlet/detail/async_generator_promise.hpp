@@ -20,8 +20,8 @@ class async_generator;
 
 namespace ringlet::detail {
 
-/// While a coroutine awaits the next value, the generator is part of that coroutine's chain. In
-/// between, its parent and chain are null.
+/// While a coroutine awaits the next value, the generator is part of that coroutine's chain. At
+/// other times, its parent and chain are null.
 template <class Y>
 class async_generator_promise final : public task_promise_base, public detail::returned<void> {
   /// Suspends the generator and resumes the consumer.

@@ -1,17 +1,17 @@
 // Where coroutine frames and fibers get their memory: free lists of a few sizes, one set per
-// thread, and a store that all threads share.
+// thread, and a store shared by all threads.
 //
 // A block belongs to the thread that frees it, and a thread keeps at most 64 KiB of one size.
 // Excess blocks go to the store, many at a time, and from there to any thread that has run out. So
 // memory is bounded by what is in use at once, even if one thread makes all frames and another
 // destroys them. The store cuts blocks from slabs and finds the slab of a block by its address.
-// Unused slabs serve other sizes, and are returned to the system when a scheduler is about to sleep
-// (see before_sleep). Blocks have no header.
+// Unused slabs serve other sizes, and their memory is returned to the system when a scheduler is
+// about to sleep (see before_sleep). Blocks have no header.
 //
 // A block of n bytes begins at a multiple of every power of two that divides n, up to a page. The
-// size of a type is a multiple of its alignment, and so is that of a coroutine frame, whose
-// alignment no compiler tells its promise. So everything that fits into a block is aligned as
-// required.
+// size of a type is a multiple of its alignment. So is the size of a coroutine frame, although no
+// compiler reports a frame's alignment to the promise. So everything that fits into a block is
+// aligned as required.
 #pragma once
 
 #include <ringlet/detail/sanitizers.hpp>
@@ -76,10 +76,10 @@ class frame_pool {
   /// From any thread. Needs no memory.
   static void deallocate(void* memory, std::size_t size) noexcept;
 
-  /// Call it before a thread sleeps until `time_limit`; returns until when it may sleep. The next
+  /// Call it before a thread sleeps until `deadline`; returns until when it may sleep. The next
   /// call half a second or more later returns free memory to the system, in portions; between
-  /// portions it returns `now`, that is, no sleep. Then the thread sleeps undisturbed until it has
-  /// freed as much again. Times are those of engine::now().
+  /// portions it returns `now`, that is, no sleep. After that it returns `deadline`, until the
+  /// thread has given blocks to the store again. Times are those of engine::now().
   static std::int64_t before_sleep(std::int64_t now, std::int64_t deadline) noexcept;
 
   /// Moves every free block of this thread to the store.
@@ -88,7 +88,7 @@ class frame_pool {
   /// The memory that the store has from the system for blocks of up to pooled_max, in bytes.
   struct statistics {
     std::size_t mapped;    // address space
-    std::size_t resident;  // of that, in use, kept by threads, or not yet returned
+    std::size_t resident;  // of that, in use, kept by threads or not yet returned
     std::size_t taken;     // of that, in use or kept by threads
   };
   static statistics totals() noexcept;

@@ -1,7 +1,7 @@
 // How coroutines that yield nest.
 //
-// A coroutine that yields everything of another one, which does the same with a third, forms a
-// nest. The user holds the outermost coroutine, which knows the innermost, the leaf. Each
+// Coroutines form a nest when one yields everything that another yields, which may do the same with
+// a third. The user holds the outermost coroutine, which knows the innermost, the leaf. Each
 // resumption goes straight to the leaf, and each yielded value straight to the user, however deep
 // the nest is.
 //
@@ -78,7 +78,7 @@ class nest_node : public pooled_frame {
 
   void destroy() noexcept {
     RINGLET_ASSERT(phase_ != phase::running, "a generator was destroyed while it was running");
-    phase_ = phase::running;  // for the destructors that run now
+    phase_ = phase::running;  // seen by the destructors that run now
     while (leaf_ != nullptr && leaf_ != this) {
       const nest_node& innermost = *leaf_;
       leaf_ = innermost.outer_;

@@ -14,11 +14,11 @@
 
 namespace ringlet::detail {
 
-/// What a coroutine that should return a value returns after `co_await fail_with(error)`.
+/// What a coroutine with a result returns after `co_await fail_with(error)`.
 struct failed {};
 
-/// Room for a T in a promise, which may not ask for an alignment of more than 16 bytes (see
-/// frame_record): a T that asks for more is aligned here.
+/// Storage for a T in a promise. The alignment of a promise is at most 16 bytes (see frame_record),
+/// so a T with a larger one is aligned here.
 template <class T>
 class room {
  public:
@@ -30,7 +30,7 @@ class room {
     }
     return first;
   }
-  /// Precondition: there is one.
+  /// Precondition: it holds a T.
   T& value() noexcept { return *std::launder(static_cast<T*>(address())); }
 
  private:
@@ -72,7 +72,7 @@ class returned {
     rethrow();
     return std::move(value_.value());
   }
-  /// Throws the exception, if there is one that was not thrown yet.
+  /// Throws the exception if there is one and it was not thrown yet.
   void rethrow() {
     if (state_ == state::error && error_) [[unlikely]]
       std::rethrow_exception(std::exchange(error_, {}));

@@ -1,7 +1,7 @@
-// settled and fail_with: how a coroutine of the library awaits a call, and fails, without throwing.
+// settled and fail_with: await a call, and fail, without throwing.
 //
-// An error that is thrown out of a coroutine is thrown anew by the one that awaits it, and
-// unwinding takes 2 microseconds each time. What only passes errors on has no need for it.
+// An exception that leaves a coroutine is rethrown in the one that awaits it, and each unwinding
+// takes 2 microseconds. Coroutines that only pass errors on avoid that.
 #pragma once
 
 #include <ringlet/detail/returned.hpp>
@@ -14,7 +14,7 @@
 
 namespace ringlet::detail {
 
-/// Runs a call, and leaves its value or its error in its promise.
+/// Runs a call, and leaves its value or its exception in its promise.
 template <class T>
 class settled {
  public:
@@ -31,8 +31,8 @@ class settled {
   task_promise<T>* callee_;
 };
 
-/// Ends the coroutine of a task with that exception, as if it had thrown it: what follows is the
-/// end of its body, or `co_return failed()` if it should return a value.
+/// Makes `error` the outcome of the awaiting task, as if its body had thrown it. The body must then
+/// end, by `co_return failed()` if the task has a result.
 class fail_with {
  public:
   explicit fail_with(std::exception_ptr error) noexcept : error_(std::move(error)) {}

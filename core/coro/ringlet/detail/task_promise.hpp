@@ -99,19 +99,18 @@ class task_promise_base : public extend::frame_record, public detail::pooled_fra
   task_awaiter<U> await_transform(
       borrowing_task<U>& callee,
       detail::source_place where = __builtin_source_location()) noexcept {
-    static_assert(!std::is_same_v<U, U>,
-                  "this call borrows what it was given, which may be gone: await it in the "
-                  "expression that makes it, or write co_await std::move(call) if all that it was "
-                  "given lives longer");
+    static_assert(
+        !std::is_same_v<U, U>,
+        "this call borrows its arguments, which may be gone: await it in the expression that makes "
+        "it, or write co_await std::move(call) if all its arguments live longer");
     return await_transform(static_cast<task<U>&>(callee), where);
   }
   template <extend::awaiter A>
   extend::borrowed_awaiter<std::remove_reference_t<A>> await_transform(
       A&& inner, detail::source_place where = __builtin_source_location()) noexcept {
     static_assert(!std::is_lvalue_reference_v<A>,
-                  "a wait is awaited once, in the expression that makes it, because it borrows "
-                  "what it was given: write co_await std::move(wait) if all that it was given "
-                  "lives longer");
+                  "a wait is awaited once, in the expression that makes it, because it borrows its "
+                  "arguments: write co_await std::move(wait) if all of them live longer");
     site = detail::location_of(where);
     return extend::borrowed_awaiter<std::remove_reference_t<A>>(inner);
   }

@@ -8,9 +8,9 @@
 
 namespace ringlet::detail {
 
-/// The exception if its type is E itself, and not a class derived from E; else null. It lives as
-/// long as `error`. A rethrow would answer the same at the price of unwinding: 2 microseconds, for
-/// each of ten thousand limits that pass at once.
+/// The exception if its type is E itself, not a class derived from E; otherwise null. It lives as
+/// long as `error`. Rethrowing would give the same answer but cost 2 microseconds of unwinding, for
+/// each of perhaps ten thousand limits that expire at once.
 template <class E>
 const E* thrown_exactly(const std::exception_ptr& error) noexcept {
   if (error == nullptr) return nullptr;

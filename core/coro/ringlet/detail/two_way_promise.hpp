@@ -60,7 +60,7 @@ class exchange_awaiter {
   two_way_node<S>* leaf_;
 };
 
-/// Awaited by the co_yield of a part. A part that returns when it is closed has ended; the
+/// Awaited by the co_yield of a part. A part that returns when it is closed has ended, but the
 /// enclosing coroutine must still be closed.
 template <class Part, class S>
 class two_way_part_awaiter : public part_awaiter<Part> {
@@ -79,8 +79,8 @@ class two_way_part_awaiter : public part_awaiter<Part> {
   two_way_node<S>* outer_;
 };
 
-/// The promise of a two_way_generator. Values in both directions stay where they were made, and are
-/// moved once.
+/// The promise of a two_way_generator. Values in both directions stay where they were created, and
+/// are moved once.
 template <class Y, class S, class R>
 class two_way_promise final : public detail::yielding_promise<R, detail::two_way_node<S>> {
  public:

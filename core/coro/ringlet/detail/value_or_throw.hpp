@@ -1,4 +1,5 @@
-// What a wait's await_resume() returns: the value of its take(), or its error as an exception.
+// value_or_throw: turns the result of a wait's take() into the value or exception of
+// await_resume().
 #pragma once
 
 #include <ringlet/detail/throw_invalid.hpp>

@@ -1,4 +1,4 @@
-// A co_yield of something that its coroutine keeps: what is handed out is a copy.
+// yielded_copy: co_yield of an lvalue, which the body keeps; the consumer gets a copy.
 #pragma once
 
 #include <coroutine>
@@ -14,7 +14,8 @@ class yielded_copy : public Base {
 
   template <class Promise>
   decltype(auto) await_suspend(std::coroutine_handle<Promise> at) noexcept {
-    // Only here, where the awaiter has come to its place in the frame, is the address of use.
+    // Only now is the awaiter at its final place in the frame, so that the address of the copy is
+    // stable.
     at.promise().yield(copy_);
     return Base::await_suspend(at);
   }

@@ -1,4 +1,4 @@
-// What may stand behind a co_await in a task.
+// awaiter: what a task may co_await besides a task.
 #pragma once
 
 #include <coroutine>

@@ -1,4 +1,4 @@
-// The context: what the code that runs a chain of coroutine calls knows of it. The base of a fiber.
+// context: what the code that runs a chain of coroutine calls knows about it. The base of a fiber.
 //
 // It answers three questions. What is the chain waiting for? The wait, one at a time. Must the next
 // wait end immediately? The interruptions: kills (delivered once each) and cancelled scopes
@@ -164,7 +164,7 @@ class context {
   context* next_ready_ = nullptr;
   ready_queue* queue_;
   wait_record wait_;
-  // The members up to here and the next three are what every resumption touches: one cache line.
+  // Every resumption touches the members above and the next three: one cache line.
   std::uint8_t budget_ = 0;
   std::uint8_t spare_budget_ = 0;
   bool interrupted_ = false;
@@ -268,9 +268,9 @@ inline void context::wake() noexcept {
 }
 
 /// Passes control to `next`, a coroutine of the same chain: every call and return of a task ends
-/// here. Without optimisation or under sanitizers, g++ makes no tail call here. So below the stack
-/// floor, the frame that resumes continues the chain. This is the same in every build, because
-/// headers are compiled with the user's flags and one body must be right under all of them.
+/// here. Without optimisation or under sanitizers, g++ makes no tail call here, so below the stack
+/// floor the frame that resumes continues the chain. Every build does the same, because headers are
+/// compiled with the user's flags and the function must be right under all of them.
 inline std::coroutine_handle<> transfer(frame_record& next) noexcept {
   if (reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) < detail::stack_floor)
       [[unlikely]] {

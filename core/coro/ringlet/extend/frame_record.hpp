@@ -1,4 +1,4 @@
-// What every coroutine of a chain records, and what an exception that passes it leaves.
+// What every coroutine of a chain records, and the trail of an exception that leaves coroutines.
 #pragma once
 
 #include <coroutine>
@@ -21,8 +21,8 @@ struct frame_record {
   /// Where this coroutine awaits, or last awaited.
   std::source_location site;
 
-  /// The handle of this coroutine. It is computed: up to that alignment, every promise has the same
-  /// offset from the beginning of its coroutine's frame.
+  /// The handle of this coroutine, computed from the address: with an alignment of at most 16
+  /// bytes, every promise has the same offset from the beginning of its frame.
   std::coroutine_handle<> self() noexcept {
     return std::coroutine_handle<frame_record>::from_promise(*this);
   }

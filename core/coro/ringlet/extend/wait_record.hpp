@@ -26,7 +26,7 @@ struct wait_type {
   /// The word that dump() prints, such as "receive".
   const char* name;
   /// Asks the current wait of the context to end early. The wait ends through context::wake(), now
-  /// or, if the kernel is involved, later. Null for a wait that is over as soon as its turn comes.
+  /// or, if the kernel is involved, later. Null for a wait that ends as soon as its turn comes.
   void (*cancel)(context&, cancel_reason) noexcept;
   /// Appends the object of the wait, such as "fd 7"; may be null.
   void (*describe)(const void* object, std::string& out);

@@ -1,10 +1,10 @@
 // The threads that run calls without an asynchronous form. One pool per process.
 //
 // The pool of the process is never destroyed, because a thread that outlives main() may still use
-// it. So exit() does not wait for running calls: the process ends under them. (run() has waited for
-// those of its own fibers.)
+// it. So exit() does not wait for running calls, and the process ends in the middle of them. (run()
+// has waited for the calls of its own fibers.)
 //
-// A child of fork() has none of its parent's threads: it gets a pool of its own at the first job.
+// A child of fork() has none of its parent's threads: it creates its own pool at the first job.
 #pragma once
 
 #include <ringlet/extend/engine.hpp>
@@ -29,7 +29,7 @@ class blocking_pool {
 
   /// Any thread. Throws std::system_error if not even one thread can be started.
   void submit(extend::blocking_job& job);
-  /// Withdraws a job that no worker has begun; false if it is too late. Any thread. The job must
+  /// Withdraws a job that no worker has begun; returns false if one has. Any thread. The job must
   /// have been submitted by this process.
   bool withdraw(extend::blocking_job& job) noexcept;
 

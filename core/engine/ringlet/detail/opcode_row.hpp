@@ -45,7 +45,7 @@ enum class scripted_answer : std::uint8_t {
   family,      // of an internet socket, if that is the option; else zero
 };
 
-// The forms of the functions that rows name.
+// The types of the functions in a row.
 using fill_function = void(io_uring_sqe& entry, const extend::operation& op,
                            const extend::uring_features& features) noexcept;
 using attempt_function = std::int32_t(extend::operation& op, bool known_to_poll) noexcept;
@@ -56,7 +56,7 @@ struct opcode_row {
   const char* name;
   operation_fields fields = operation_fields::none;
   operation_memory memory = operation_memory::none;
-  /// Whether multishot and poll_first have a meaning.
+  /// Whether the opcode uses operation::multishot and poll_first.
   bool multishot = false;
   bool poll_first = false;
 
@@ -67,8 +67,8 @@ struct opcode_row {
   /// POLLIN, POLLOUT. Null for nop and receive, which the engine performs itself.
   attempt_function* attempt = nullptr;
   std::uint8_t readiness = 0;
-  /// Both engines: makes a call that is answered immediately (direct_call.hpp). Null if it takes
-  /// time.
+  /// Both engines: makes a call that the kernel answers immediately (direct_call.hpp). Null if it
+  /// may have to wait.
   call_function* call = nullptr;
   scripted_answer scripted = scripted_answer::success;
 

@@ -14,8 +14,8 @@ class engine;
 /// A fixed number of equal buffers, numbered from 0. The engine tracks which buffers are free; the
 /// pool knows their addresses and how many are on lease. The pool lives until the last lease has
 /// ended, so a lease may outlive its engine.
-/// Thread: the engine's; a lease that ends on another thread aborts. When the engine has ended, one
-/// thread at a time.
+/// Thread: the engine's; a lease that ends on another thread aborts. After the engine has ended:
+/// any thread, one at a time.
 class buffer_pool {
  public:
   /// The id of buffers that were allocated because the pool was empty.
@@ -42,10 +42,10 @@ class buffer_pool {
   };
   filled& filled_at(std::int32_t id) noexcept { return filled_[static_cast<std::size_t>(id)]; }
 
-  /// Counts connections that receive in bulk. As long as half of the pool suffices, a request of
-  /// each may fill 4 buffers: fewer would cost more than requests for single buffers, and more
-  /// would delay a small message behind ten such connections. Otherwise the share is 0, and each
-  /// buffer gets its own request.
+  /// Counts connections that receive in bulk. While half of the pool suffices, a request of each
+  /// may fill 4 buffers: fewer would cost more than requests for single buffers, and more would
+  /// delay a small message behind ten such connections. Otherwise the share is 0, and each buffer
+  /// gets its own request.
   void join_bulk() noexcept { ++in_bulk_; }
   void leave_bulk() noexcept { --in_bulk_; }
   std::uint32_t bulk_share() const noexcept {

@@ -1,11 +1,11 @@
-// descriptor_waiter: what has run out of descriptors, and is told when one is closed.
+// descriptor_waiter: an object that ran out of descriptors and is notified when one is closed.
 #pragma once
 
 #include <ringlet/extend/intrusive_list.hpp>
 
 namespace ringlet {
 
-/// What lists them.
+/// Distinguishes their list from other lists.
 struct descriptor_waiter_tag;
 
 }  // namespace ringlet
@@ -22,11 +22,11 @@ class descriptor_waiter : public list_hook<descriptor_waiter_tag> {
   ~descriptor_waiter() = default;
 };
 
-/// Those of one engine, first come, first served; one leaves by its own unlink().
+/// The waiters of one engine, in the order of arrival. A waiter leaves by unlink().
 class descriptor_waiters {
  public:
   void add(descriptor_waiter& added) noexcept { waiters_.push_back(added); }
-  /// A descriptor was closed: tells the first.
+  /// A descriptor was closed: notifies the first waiter, which leaves the list.
   void on_descriptor_freed() noexcept {
     if (!waiters_.empty()) waiters_.pop_front().on_descriptor_freed();
   }

@@ -1,8 +1,8 @@
 // engine: the only way to the kernel. It carries operations to the kernel and their completions
 // back, tells the time and lends buffers.
 //
-// No other file makes a system call on a descriptor or reads a clock. That is what lets a scripted
-// engine test every contract phase by phase.
+// On a thread that has an engine, no other code of the library makes system calls on descriptors or
+// reads a clock. That lets a scripted engine test every contract phase by phase.
 #pragma once
 
 #include <ringlet/detail/sanitizers.hpp>
@@ -23,13 +23,13 @@
 
 namespace ringlet::extend {
 
-/// Steady time in nanoseconds, on the clock of std::chrono::steady_clock.
+/// A time in nanoseconds, on the clock of std::chrono::steady_clock.
 using steady_ns = std::int64_t;
 
 /// A point in time that never comes.
 inline constexpr steady_ns never = std::numeric_limits<steady_ns>::max();
 
-/// Work for an engine's thread, queued by any thread. It lives until run() was called.
+/// Work for an engine's thread, queued by any thread. It must live until `run` was called.
 struct posted_work {
   posted_work* next = nullptr;
   void (*run)(posted_work&) noexcept = nullptr;
@@ -102,7 +102,7 @@ class engine {
   virtual void unregister_fd(int fd) noexcept { static_cast<void>(fd); }
 
   /// Submits what was started, and takes completions, at most out.size(). Returns how many. If
-  /// there is none, sleeps until the first one or until `time_limit`; does not sleep if that has
+  /// there is none, sleeps until the first one or until `deadline`; does not sleep if that has
   /// passed. A wake-up, a signal or posted work ends the sleep early. The caller must pass every
   /// completion to dispatch(), in order, and then call run_posted(), because an engine may post
   /// work to itself. Throws std::system_error if the kernel fails the engine as a whole; a
@@ -132,9 +132,9 @@ class engine {
   virtual std::uint32_t buffers_free() const noexcept = 0;
   buffer_pool& buffers() noexcept { return *pool_; }
 
-  /// How many operations are between start and done.
+  /// How many operations were started and are not done.
   std::size_t in_flight() const noexcept { return in_flight_; }
-  /// Those that have run out of descriptors. The code that closes one by call() tells them.
+  /// Objects that ran out of descriptors. The code that closes one by call() notifies them.
   ringlet::extend::descriptor_waiters& descriptor_waiters() noexcept { return descriptor_waiters_; }
   const engine_statistics& statistics() const noexcept { return statistics_; }
 
@@ -143,7 +143,7 @@ class engine {
     operation& op = *done.request;
     op.answer = done.result;
     if (!done.more) {
-      // It may have been cancelled while this completion was on its way: nothing is left to cancel.
+      // Leaves any list of pending cancellations: nothing is left to cancel.
       op.unlink();
       op.life_ &= static_cast<std::uint8_t>(~operation::is_in_flight);
       --in_flight_;
@@ -152,7 +152,7 @@ class engine {
   }
 
   /// Queues work for this engine's thread, and ends its sleep. Any thread. First in, first out per
-  /// posting thread. The engine may end as soon as the work has run.
+  /// posting thread. The engine may be destroyed as soon as the work has run.
   void post(posted_work& work) noexcept;
   /// Whether there is posted work that run_posted() has not run.
   bool has_posted() const noexcept {
@@ -165,7 +165,7 @@ class engine {
  protected:
   engine() noexcept = default;
 
-  /// The rules of the life of an operation, for engines.
+  /// Checks and records the state of an operation, for engines.
   void mark_queued(operation& op) noexcept {
     RINGLET_ASSERT(!op.in_flight(), "an operation was started while it was in flight");
 #ifdef RINGLET_ASAN
@@ -199,9 +199,9 @@ class engine {
   }
   void announce_awake() noexcept { sleeping_.store(false, std::memory_order_relaxed); }
 
-  /// Destructors call this first: waits until no other thread is inside post() or wake(). A posting
-  /// thread may still have to call notify() after its work has run, when the engine may already be
-  /// ending.
+  /// Destructors call this first: waits until no other thread is inside post() or wake(). The work
+  /// that a thread posted may have run, and the engine may be ending, before that thread calls
+  /// notify().
   void wait_for_posters() const noexcept;
 
   /// Makes wait() return. Called by any thread or by a signal handler, once per announced sleep.
@@ -227,7 +227,7 @@ class engine {
   std::atomic<int> posting_ = 0;  // threads inside post() or wake()
 };
 
-/// The engine on io_uring. It needs what Linux 6.1 offers: single_issuer, defer_taskrun,
+/// The engine on io_uring. It requires features of Linux 6.1: single_issuer, defer_taskrun,
 /// buffer_ring, multishot_accept and multishot_poll. Where the kernel has them it also uses
 /// multishot_receive, limited_receive (Linux 6.17), registered_ring and no_iowait (Linux 6.15).
 /// ringlet probes the kernel's features by trying them, once per process, in about a millisecond.

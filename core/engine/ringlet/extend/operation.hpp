@@ -2,15 +2,15 @@
 //
 //   idle -> queued -> in_kernel -> done
 //
-//   1. From queued until done it is neither moved nor destroyed. Done means that its final
-//      completion has been dispatched.
+//   1. From queued until done, an operation is neither moved nor destroyed. Done means that its
+//   final completion has been dispatched.
 //   2. Every start is answered by exactly one final completion (`more` is false).
 //   3. A cancellation is a separate request: it hastens the final completion and never replaces it.
 //      Until then the memory that the operation names belongs to the kernel.
 //   4. Success wins: an operation that had completed when it was cancelled delivers its result.
 //
 // Because of rule 3, a read that timed out keeps its coroutine suspended a moment longer: returning
-// immediately would let the caller free memory that the kernel is about to fill.
+// immediately would let the caller free memory that the kernel may still fill.
 #pragma once
 
 #include <ringlet/extend/assert.hpp>
@@ -82,9 +82,9 @@ class operation : public list_hook<> {
     std::int32_t flags;  // MSG_PEEK and the like
   };
   struct receive_fields {
-    std::uint32_t limit;         // multishot: ends after that many bytes; 0: never
+    std::uint32_t limit;         // multishot: ends after that many bytes; 0: no limit
     std::uint16_t flags;         // flags of recv(2) that fit
-    std::uint16_t buffer_group;  // which of the engine's groups of buffers: 0, so far the only one
+    std::uint16_t buffer_group;  // a group of the engine's buffers; only 0 exists
   };
   struct file_fields {
     std::uint64_t offset;  // of the first byte in a file, or current_position
@@ -116,7 +116,7 @@ class operation : public list_hook<> {
   }
 
   /// Changes the opcode. The fields of the new kind start as zero or current_position; fields that
-  /// all kinds share stay. Precondition: not in flight.
+  /// all kinds share keep their values. Precondition: not in flight.
   void become(opcode kind) noexcept {
     code = kind;
     file.offset = kind == opcode::read || kind == opcode::write ? current_position : 0;
@@ -154,7 +154,7 @@ class operation : public list_hook<> {
   opcode code;
   /// accept, receive, poll: complete repeatedly until cancelled or failed.
   bool multishot = false;
-  /// receive, recv: do not try before the socket is readable (a hint that saves a futile try).
+  /// receive, recv: do not try before the socket is readable. A hint: it saves a futile try.
   bool poll_first = false;
 
  private:

@@ -1,4 +1,4 @@
-// The waits that the calls of a tcp_listener return.
+// The waits that the calls of tcp_listener return.
 #pragma once
 
 #include <ringlet/extend/descriptor.hpp>

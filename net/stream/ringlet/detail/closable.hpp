@@ -1,9 +1,9 @@
-// closable: an object whose descriptor is closed when the kernel has finished with it.
+// closable: an object that closes its descriptor once the kernel has finished with it.
 //
-// Life: open -> closing -> closed. Closing ends what is in flight, and only then closes the number,
-// so that it cannot be reused while anything still refers to it. The object lives on the heap and
-// outlives its owner for as long as the kernel works on it: a stream or listener can be moved,
-// closed and destroyed at any time.
+// Life cycle: open -> closing -> closed. Closing ends the operations in flight and only then closes
+// the descriptor, so that its number cannot be reused while an operation refers to it. The object
+// lives on the heap and outlives its owner until the kernel has finished with it: a stream or
+// listener can be moved, closed and destroyed at any time.
 #pragma once
 
 #include <ringlet/extend/operation.hpp>
@@ -21,15 +21,16 @@ class close_wait;
 
 namespace ringlet::detail {
 
-/// The object is itself the request that is in flight most of the time; its `fd` is the number.
+/// The object is itself the request that is in flight most of the time. Its `fd` is the descriptor.
 class closable : public extend::shutdown_hook, protected extend::operation {
  public:
-  /// The number, or -1 once it is closing.
+  /// The descriptor, or -1 once closing has begun.
   int fd() const noexcept { return closing_ ? -1 : extend::operation::fd; }
-  /// Cancels what is in flight, and closes when that has ended. True if it has already ended, or if
-  /// another caller is closing it.
+  /// Cancels the operations in flight, and closes when they have ended. True if that has already
+  /// happened, or if another caller is closing it; otherwise `waiter`, if not null, is woken then.
   bool close(close_wait* waiter) noexcept;
-  /// The owner is gone: closes if needed; the object is destroyed when everything has ended.
+  /// Called by the owner's destructor: closes if needed. The object destroys itself when no
+  /// operation is in flight.
   void release() noexcept;
 
  protected:
@@ -37,29 +38,28 @@ class closable : public extend::shutdown_hook, protected extend::operation {
       : extend::operation(kind, completed), scheduler_(&scheduler) {}
   virtual ~closable() = default;
 
-  /// Whether this process is a child of fork(), and the object is the parent's.
+  /// Whether this process is a child of fork() and the object belongs to the parent.
   bool is_left_behind() const noexcept {
     return scheduler_ != nullptr && scheduler_->is_left_behind();
   }
-  /// Called when something that was in flight has ended while closing. The object may be gone
-  /// afterwards.
+  /// Called when an operation or call ends while closing. The object may be gone afterwards.
   void go_on_closing() noexcept {
     if (is_idle()) finish_close();
   }
   void on_scheduler_gone() noexcept override;
 
-  extend::scheduler* scheduler_;  // null when that has ended
+  extend::scheduler* scheduler_;  // null once it has ended
 
  private:
-  /// The rule that closing on another thread breaks.
+  /// The message of the abort when it is closed on the wrong thread.
   virtual const char* thread_rule() const noexcept = 0;
-  /// Whether to close the number, and not just forget it.
+  /// Whether to close the descriptor, or only to forget it.
   virtual bool owns_number() const noexcept { return true; }
-  /// Whether nothing is in flight, and no call is under way.
+  /// Whether no operation is in flight and no call is active.
   virtual bool is_idle() const noexcept = 0;
-  /// Ends the calls, or cancels them.
+  /// Ends the active calls, or cancels them.
   virtual void begin_close() noexcept = 0;
-  /// Drops what has arrived and was not taken.
+  /// Drops bytes or connections that have arrived but have not been taken.
   virtual void drop_untaken() noexcept = 0;
 
   void close_number() noexcept;

@@ -1,7 +1,7 @@
-// The calls on sockets that the system answers at once. Each returns a value >= 0 or a negated
+// The calls on sockets that the kernel answers immediately. Each returns a value >= 0 or a negated
 // errno.
 //
-// Socket is what makes calls on one descriptor: a descriptor, a listener_state, or a socket_on.
+// `Socket` is a type that makes calls on one descriptor: descriptor, listener_state or socket_on.
 #pragma once
 
 #include <ringlet/address.hpp>
@@ -24,7 +24,7 @@ struct socket_on {
   int fd;
 };
 
-/// A TCP socket of the family of `end`.
+/// Opens a TCP socket of the address family of `end`.
 inline std::int32_t open_tcp(extend::engine& engine, const address& end) noexcept {
   extend::operation op(extend::opcode::open_socket, nullptr);
   op.socket = {static_cast<std::int16_t>(end.is_ipv6() ? AF_INET6 : AF_INET), SOCK_STREAM,

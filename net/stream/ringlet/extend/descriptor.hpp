@@ -1,6 +1,7 @@
-// descriptor: an open file descriptor, and what is in flight on it.
+// descriptor: an open file descriptor, and the reads and writes in flight on it.
 //
-// Its life is that of a closable. Calls that are in flight when it is closed end with errc::closed.
+// A descriptor is a closable: see there for its life cycle. Closing it ends the calls in flight
+// with errc::closed.
 #pragma once
 
 #include <ringlet/buffer.hpp>
@@ -37,16 +38,16 @@ class arrival_waiter {
   ~arrival_waiter() = default;
 };
 
-/// Used by streams. Thread: that of its scheduler.
+/// The state behind a stream. Thread: its scheduler's.
 ///
-/// The descriptor is itself the operation that receives, into buffers of the engine. It is
-/// multishot as long as the peer waits for answers, so one request serves many calls. Bytes that
+/// The descriptor is itself the operation that receives, into buffers of the engine. The operation
+/// is multishot while the peer waits for answers, so one request serves many calls. Bytes that
 /// arrive between two calls are kept for the next call.
 ///
-/// For a peer that sends in bulk, each request asks for a few buffers only: a multishot request
-/// would take in up to 33 at once while other connections wait. One full buffer indicates bulk; 16
-/// smaller buffers end it, because the socket is empty now and then in bulk, too. A socket that is
-/// neither IPv4 nor IPv6 gets one request per call: on a Unix stream that was shut down, a
+/// If the peer sends in bulk, each request asks for only a few buffers: a multishot request would
+/// fill up to 33 at once while other connections wait. One full buffer indicates bulk. It takes 16
+/// smaller buffers to end it, because the socket runs empty now and then during bulk, too. A socket
+/// that is neither IPv4 nor IPv6 gets one request per call: on a Unix stream that was shut down, a
 /// multishot request may never report the end (seen with Linux 6.18).
 class descriptor final : public detail::closable {
  public:
@@ -64,11 +65,12 @@ class descriptor final : public detail::closable {
   };
   using owner = std::unique_ptr<descriptor, releaser>;
 
-  /// The kind of socket, from SO_DOMAIN, as far as it matters.
+  /// The address family of the socket, from SO_DOMAIN: all that matters is whether it is IPv4 or
+  /// IPv6.
   enum class family : std::uint8_t { unknown, internet, other };
 
-  /// Takes `fd`, for the scheduler of this thread. If the family is unknown, the first request to
-  /// receive asks for it. Throws std::bad_alloc and leaves fd open.
+  /// Takes ownership of `fd` on the scheduler of this thread. If the family is unknown, the first
+  /// receive request looks it up. Throws std::bad_alloc; `fd` then stays open.
   static owner make(int fd, kind what, family of = family::unknown);
 
   static void* operator new(std::size_t size) { return detail::frames.allocate(size); }
@@ -76,27 +78,28 @@ class descriptor final : public detail::closable {
     detail::frames.deallocate(memory, size);
   }
 
-  /// For dump(): "from 127.0.0.1:4711 (fd 7)" of a connected socket, "to" for writes; else "fd 7".
+  /// For dump(): "from 127.0.0.1:4711 (fd 7)" for a connected socket ("to" for writes), otherwise
+  /// "fd 7".
   void describe(direction which, std::string& out) const;
-  /// The number of bytes read and written.
+  /// The number of bytes read or written so far.
   std::uint64_t& count(direction which) noexcept { return counts_[index(which)]; }
   /// Whether an earlier call in that direction was cut short.
   bool is_partial(direction which) const noexcept { return partial_[index(which)]; }
   void set_partial(direction which) noexcept { partial_[index(which)] = true; }
 
-  /// A hint: the last read emptied the socket, so the next read should wait without trying first.
+  /// A hint: the last read emptied the socket, so the next one should wait without trying first.
   bool is_drained() const noexcept { return last_seen_ == fill::drained; }
   void set_last_seen(bool nonempty) noexcept { last_seen_ = nonempty ? fill::more : fill::drained; }
 
-  /// Whether there are received bytes, or the end of the stream or an error, that have not been
-  /// taken.
+  /// Whether there are received bytes, an end of stream or an error that no call has taken yet.
   bool has_arrived() const noexcept { return !arrived_.empty() || end_arrived_; }
-  /// Takes the end of the stream if it is next: returns true and sets 0 or the negated errno.
+  /// If the end of the stream or an error is next, takes it: sets `result` to 0 or the negated
+  /// errno, and returns true.
   bool take_end(std::int32_t& result) noexcept;
-  /// Keeps an error for the next call: a read received it but did not report it, because its fiber
-  /// was cancelled, and the kernel reports an error only once.
+  /// Keeps an error for the next call. For a read that received the error but could not report it
+  /// because its fiber was cancelled: the kernel reports an error only once.
   void keep_error(std::int32_t error) noexcept;
-  /// Takes the oldest buffer, if there is one: its number and the number of bytes in it.
+  /// Takes the oldest buffer, if any: sets its number and the number of bytes in it.
   bool take_buffer(std::int32_t& id, std::int32_t& size) noexcept;
   /// The pool of those buffers. Precondition: the scheduler has not ended.
   buffer_pool& buffers() const noexcept { return scheduler_->engine().buffers(); }
@@ -104,19 +107,19 @@ class descriptor final : public detail::closable {
   std::size_t copy_arrived(std::span<std::byte> memory) noexcept {
     return arrived_.empty() ? 0 : arrived_.copy_to(memory, scheduler_->engine().buffers());
   }
-  /// Whether a request is in flight that may bring something.
+  /// Whether a receive request is in flight.
   bool is_receiving() const noexcept { return operation::in_flight(); }
   /// Whether the last request ended because all buffers of the engine were in use.
   bool found_no_buffer() const noexcept {
     return !is_receiving() && answer == -ENOBUFS && !closing_;
   }
-  /// If found_no_buffer(): receives into private memory of the pool, without waiting. False if
-  /// there is nothing; otherwise `memory` holds `size` bytes, or is null, and `size` is 0 for the
-  /// end of the stream or a negated errno.
+  /// Precondition: found_no_buffer(). Receives into private memory of the pool, without waiting.
+  /// False if there is nothing to receive. Otherwise either `memory` holds `size` bytes, or it is
+  /// null and `size` is 0 (end of stream) or a negated errno.
   bool receive_privately(std::byte*& memory, std::int32_t& size) noexcept;
   /// Notifies the reading call of the next arrival; starts a request if there is none.
   void await_arrival() noexcept;
-  /// Undoes await_arrival(), if that call is the one that reads. The request continues, and its
+  /// Undoes await_arrival() if `waiter` is the call that reads. The request continues, and its
   /// bytes are kept for the next call.
   void stop_awaiting(const arrival_waiter& waiter) noexcept {
     if (reader_ == &waiter) is_awaited_ = false;
@@ -124,38 +127,38 @@ class descriptor final : public detail::closable {
   bool is_awaited_by(const arrival_waiter& waiter) const noexcept {
     return is_awaited_ && reader_ == &waiter;
   }
-  /// If found_no_buffer(): whether there is something to receive.
+  /// Precondition: found_no_buffer(). Whether there is something to receive.
   bool has_something_to_receive() noexcept;
   /// Cancels the request. The waiter is notified when it has ended, unless something arrives first.
   void cancel_receiving() noexcept { scheduler_->engine().cancel(*this); }
 
-  /// Makes a call that the kernel answers immediately; `op` is complete except for the descriptor.
-  /// Returns its result, or -EBADF if closed.
+  /// Makes a call that the kernel answers immediately. `op` is complete except for its descriptor.
+  /// Returns the result, or -EBADF if this descriptor is closed.
   std::int32_t call(operation& op) const noexcept;
 
-  /// Closes with a reset, without waiting. A close that is in progress also ends with a reset.
+  /// Closes with a reset, without waiting. Turns a close in progress into a reset.
   void abort() noexcept;
-  /// Whether closing skips the shutdown: its FIN would announce a proper end to the peer, before
-  /// the reset that SO_LINGER with zero asks for.
+  /// Whether closing skips the shutdown. With SO_LINGER and timeout 0, the FIN of a shutdown would
+  /// tell the peer of a regular end before the reset.
   void set_reset_on_close(bool on) noexcept { kind_ = on ? kind::shared : kind::connection; }
   /// Releases the descriptor number without closing it. Aborts if anything is in flight, including
   /// the request of an earlier receive(), or if received bytes have not been taken.
   int release_fd() noexcept;
 
-  /// Called when a call that reads begins, when a write of that fiber begins, and when they end.
+  /// Called when a read begins, when a write of the fiber `writer` begins, and when either ends.
   void enter(arrival_waiter& reader) noexcept;
   void enter(context& writer) noexcept;
   template <direction Which>
   void leave() noexcept;
 
  private:
-  // At most this many received buffers may wait to be taken; one more cancels the request. Buffers
-  // that the kernel delivers before it sees the cancellation come on top: up to 33 in each of the
-  // two passes of a turn.
+  // At most this many received buffers may wait to be taken; one more cancels the request. The
+  // kernel may deliver more before it sees the cancellation: up to 33 in each of the two passes of
+  // a turn.
   static constexpr std::size_t arrived_max = 4;
   static constexpr std::uint8_t bulk_ends_after = 16;
 
-  /// What the last read found out about the socket.
+  /// What the last read told about the socket: emptied, or more to read.
   enum class fill : std::uint8_t { unknown, drained, more };
 
   descriptor(extend::scheduler& scheduler, int fd, kind what, family of) noexcept;
@@ -175,7 +178,7 @@ class descriptor final : public detail::closable {
     return family_ == family::internet;
   }
   void find_family() noexcept;
-  /// `size` bytes have arrived in a buffer of the engine's size.
+  /// Called when `size` bytes have arrived in one buffer.
   void note_arrival(std::uint32_t size) noexcept {
     if (size == buffers().size()) [[unlikely]] {
       if (bulk_left_ == 0) buffers().join_bulk();
@@ -196,21 +199,21 @@ class descriptor final : public detail::closable {
   void drop_untaken() noexcept override;
   void on_shutdown() noexcept override;
 
-  // The members are in the order that needs the least memory.
+  // In the order that takes the least memory.
   kind kind_;
-  bool end_arrived_ = false;  // its result is in `answer`
+  bool end_arrived_ = false;  // the end of the stream or an error, in `answer`
   bool partial_[2] = {};
   fill last_seen_ = fill::unknown;
   family family_;
   buffer_queue arrived_;
-  std::uint8_t bulk_left_ = 0;        // smaller buffers that have to arrive until bulk is over
+  std::uint8_t bulk_left_ = 0;        // smaller buffers left until bulk ends
   bool is_awaited_ = false;           // by reader_
   arrival_waiter* reader_ = nullptr;  // the call that reads
   context* writer_ = nullptr;         // the fiber whose call writes
   std::uint64_t counts_[2] = {};
 };
 
-/// How readers reach the descriptor of a stream: stream classes make it their friend.
+/// Gives readers access to the descriptor of a stream. Stream classes declare it a friend.
 struct descriptor_access {
   template <class Stream>
   static auto of(const Stream& stream) noexcept -> decltype(stream.checked()) {
@@ -233,7 +236,8 @@ inline void descriptor::enter(context& writer) noexcept {
 }
 
 inline void descriptor::check_thread() const noexcept {
-  // In a child of fork() the fiber is the parent's, too, but it has no scheduler.
+  // Both are null if the stream's scheduler has ended and this thread runs none. In a child of
+  // fork() only the thread's is null, although it may still be inside a fiber of the parent.
   if (scheduler_ == current_scheduler_or_null() && scheduler_ != nullptr) [[likely]]
     return;
   refuse_thread();

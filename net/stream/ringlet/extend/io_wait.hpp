@@ -15,8 +15,8 @@
 
 namespace ringlet::extend {
 
-/// A wait that claims one direction of a descriptor, from the beginning of its call to its end.
-/// `Wait` is wait_base or derives from it.
+/// A wait that claims one direction of a descriptor for the duration of its call. `Wait` is
+/// wait_base or derives from it.
 template <direction Which, class Wait>
 class claiming_wait : public Wait {
  public:
@@ -30,14 +30,15 @@ class claiming_wait : public Wait {
   descriptor& on() const noexcept { return *on_; }
 
   /// False if calls in this direction are refused, because the descriptor is closed or an earlier
-  /// call was cut short. Decided once: when the fiber resumes, the descriptor may be gone.
+  /// call was cut short. Call it once, before the wait: when the fiber resumes, the descriptor may
+  /// be gone.
   bool may_claim() noexcept {
     if (on_->fd() >= 0 && !on_->is_partial(Which)) [[likely]]
       return true;
     refusal_ = on_->is_partial(Which) ? errc::partial_transfer : errc::closed;
     return false;
   }
-  /// Why it was refused, or errc{}.
+  /// Why the call was refused, or errc{}.
   errc refusal() const noexcept { return refusal_; }
 
   void claim(arrival_waiter& reader) noexcept requires(Which == direction::read) {
@@ -53,7 +54,7 @@ class claiming_wait : public Wait {
   void end_claim() noexcept {
     if (std::exchange(has_claim_, false)) on_->leave<Which>();
   }
-  /// Called by take(): the call is over when the wait is destroyed.
+  /// A scope guard for take(): ends the claim when take() returns.
   class claim_end {
    public:
     explicit claim_end(claiming_wait& ended) noexcept : ended_(ended) {}
@@ -65,7 +66,7 @@ class claiming_wait : public Wait {
     claiming_wait& ended_;
   };
 
-  /// For calls of several steps: some of the bytes have been transferred.
+  /// For calls of several steps: records that some bytes have been transferred.
   void note_begun() noexcept { is_begun_ = true; }
   bool is_begun() const noexcept { return is_begun_; }
 
@@ -77,15 +78,16 @@ class claiming_wait : public Wait {
   descriptor* on_;
 };
 
-/// The base of waits for bytes that are operations: one per direction and descriptor.
+/// The base of waits for bytes that make their own request. At most one per direction of a
+/// descriptor.
 template <direction Which>
 class io_wait : public claiming_wait<Which, operation_wait> {
  protected:
   io_wait(descriptor& on, opcode kind, operation::handler completed, time_limit timeout) noexcept
       : claiming_wait<Which, operation_wait>(on, kind, completed, timeout) {}
 
-  /// The handler calls this first: true if the kernel asked to try again and the operation was
-  /// started again.
+  /// The completion handler calls this first. True if the kernel asked to try again; the operation
+  /// has then been restarted, or the wait has ended because it was cancelled.
   bool try_again(const completion& done) noexcept {
     if (detail::asks_to_retry(*this, done.result)) [[unlikely]] {
       retry(done.result);
@@ -93,15 +95,15 @@ class io_wait : public claiming_wait<Which, operation_wait> {
     }
     return false;
   }
-  /// Ends a call that has nothing to do, without an operation.
+  /// For a call that needs no operation: there is nothing to transfer, or the call is refused.
   bool begin_nothing(frame_record& at) noexcept {
     this->enter(at);
     return this->continue_or_yield(at);
   }
   /// Ends the wait.
   void finish_transfer() noexcept {
-    // The shutdown(2) that begins a close may complete the operation before the cancellation does,
-    // with the end of the stream or a broken pipe. The peer has caused neither.
+    // The shutdown(2) at the start of a close may complete the operation before its cancellation,
+    // with end of stream or EPIPE. The peer caused neither.
     if (this->on().fd() < 0 && this->answer <= 0) this->answer = -ECANCELED;
     operation_wait::finish();
   }
@@ -109,7 +111,7 @@ class io_wait : public claiming_wait<Which, operation_wait> {
   std::error_code transfer_failure();
 
  private:
-  // These two know nothing of a close and of lost errors.
+  // Hidden, because they handle neither a close nor an error that would be lost.
   using operation_wait::failure;
   using operation_wait::finish;
   void retry(std::int32_t result) noexcept;

@@ -19,8 +19,8 @@ class [[nodiscard]] poll_fd_wait final : public basic_operation_wait<two_phase_w
     return begin_operation(type, caller.promise());
   }
   result<short> take() {
-    // A poll takes nothing. So if the fiber is cancelled while its descriptor becomes ready, the
-    // cancellation is reported, with every engine.
+    // A poll takes nothing. So if the fiber is cancelled while the descriptor becomes ready, every
+    // engine reports the cancellation.
     rethrow_interruption();
     if (answer < 0) return failure();
     return static_cast<short>(answer);

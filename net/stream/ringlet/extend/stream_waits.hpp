@@ -1,4 +1,4 @@
-// The waits for bytes: what the calls of streams return. Programs only ever `co_await` them.
+// The waits for bytes that the calls of streams return. Programs only `co_await` them.
 #pragma once
 
 #include <ringlet/buffer.hpp>
@@ -18,7 +18,7 @@
 
 namespace ringlet::extend {
 
-/// See tcp_stream::receive(). The request that it waits for belongs to the descriptor.
+/// See tcp_stream::receive(). It waits for a request that belongs to the descriptor.
 class [[nodiscard]] receive_wait final : private arrival_waiter,
                                          public claiming_wait<direction::read, wait_base> {
  public:
@@ -41,14 +41,14 @@ class [[nodiscard]] receive_wait final : private arrival_waiter,
   static const wait_type type;
 
   std::int32_t answer_ = -ECANCELED;
-  // The bytes: in a buffer of the pool, or in memory of their own.
+  // The received bytes: in a buffer of the pool, or in private memory.
   std::int32_t buffer_ = completion::no_buffer;
   std::byte* memory_ = nullptr;
 };
 
-/// See tcp_stream::readable(). It keeps its claim until it is destroyed: as a part of a select() it
-/// may be given up by the end of a request, and the code that ends the last claim on a descriptor
-/// that is being closed destroys it.
+/// See tcp_stream::readable(). It keeps its claim until it is destroyed, not only until it ends: in
+/// a select(), the completion of a request on the same descriptor may end it, and ending the last
+/// claim on a closing descriptor destroys that descriptor, which the completion still uses.
 class [[nodiscard]] readable_wait final : public claiming_wait<direction::read, two_phase_wait>,
                                           private arrival_waiter {
  public:
@@ -74,8 +74,8 @@ class [[nodiscard]] readable_wait final : public claiming_wait<direction::read, 
   void on_close() noexcept override { fiber_->cancel_wait(cancel_reason::closed); }
 };
 
-/// The base of reads into the caller's memory. What has been received is taken first; as long as a
-/// request of receive() is in flight it is waited for, and no other is made.
+/// The base of reads into the caller's memory. Takes bytes that have already been received first.
+/// While a request of receive() is in flight, waits for that one and starts no other.
 class read_wait : public io_wait<direction::read>, private arrival_waiter {
  public:
   void on_cancel(cancel_reason reason) noexcept;
@@ -83,15 +83,16 @@ class read_wait : public io_wait<direction::read>, private arrival_waiter {
  protected:
   using io_wait::io_wait;
 
-  /// For await_suspend: takes what has arrived, else waits.
+  /// For await_suspend: takes bytes that have arrived, otherwise waits.
   bool begin_read(const wait_type& type, frame_record& at) noexcept;
 
  private:
   void on_arrival() noexcept override;
   void on_close() noexcept override { fiber_->cancel_wait(cancel_reason::closed); }
-  /// Waits for the request in flight, or makes its own: false when the wait has been asked to end.
+  /// Waits for the request in flight, or starts its own. False if the wait has been cancelled.
   bool wait_on() noexcept;
-  /// Takes what has arrived. True when that ends the call; else data and length are what is left.
+  /// Takes bytes that have arrived. True if that completes the call; otherwise `data` and `length`
+  /// describe the memory that is left to fill.
   virtual bool take_arrived() noexcept = 0;
 };
 
@@ -137,9 +138,9 @@ class [[nodiscard]] read_exact_wait final : public read_wait {
   std::size_t done_ = 0;
 };
 
-/// The base of writes: sends until all has gone out. A derived class says by hooks what a request
-/// sends: `void aim()` points it to what is left, `void advance(std::size_t sent)` drops what has
-/// gone out from that.
+/// The base of writes: sends until no bytes are left. A derived class has two hooks: `void aim()`
+/// points the request to the bytes that are left, and `void advance(std::size_t sent)` removes the
+/// first `sent` bytes from them.
 class write_wait : public io_wait<direction::write> {
  public:
   result<void> take();
@@ -150,7 +151,7 @@ class write_wait : public io_wait<direction::write> {
              time_limit timeout) noexcept
       : io_wait(on, kind, completed, timeout), left_(size) {}
 
-  /// For await_suspend: refuses what is closed or cut short, else starts.
+  /// For await_suspend: starts the write, or refuses it if this direction is closed or cut short.
   template <class Wait>
   static bool begin_write(Wait& self, frame_record& at) noexcept;
   template <class Wait>
@@ -196,8 +197,8 @@ class [[nodiscard]] gather_wait : public write_wait {
   void advance(std::size_t sent) noexcept;
   static const wait_type type;
   std::vector<iovec> parts_;
-  std::size_t first_ = 0;    // the first part that has not gone out whole
-  std::size_t cut_off_ = 0;  // of the last part of the request in flight
+  std::size_t first_ = 0;    // the first part that is not completely sent
+  std::size_t cut_off_ = 0;  // bytes cut from the last part of the request in flight
   msghdr message_ = {};
 };
 

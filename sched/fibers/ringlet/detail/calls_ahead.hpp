@@ -1,8 +1,8 @@
-// The calls that an imap() has made before its reader asked for them.
+// The calls that an imap() has made ahead of its reader.
 //
-// Each is in the list of all, in the order of the items, and from its end on in that of those which
-// have ended, in the order of their ends: so the next one is found in the same time however many
-// there are. The memory of a call is from the frame pool.
+// All calls are in one list, in the order of the items. Calls that have ended are also in a second
+// list, in the order in which they ended. So finding the next one takes constant time. The memory
+// of a call comes from the frame pool.
 #pragma once
 
 #include <ringlet/extend/intrusive_list.hpp>
@@ -21,17 +21,18 @@ namespace ringlet::detail {
 /// Thread: that of its scheduler.
 class calls_ahead {
  public:
-  /// Whether they are read in the order of the items, or of their ends.
+  /// With `in_order`, the calls are read in the order of the items; otherwise in the order in which
+  /// they end.
   explicit calls_ahead(bool in_order) noexcept : in_order_(in_order) {}
   calls_ahead(const calls_ahead&) = delete;
   calls_ahead& operator=(const calls_ahead&) = delete;
-  /// Kills those that have not ended.
+  /// Kills the calls that have not ended.
   ~calls_ahead();
 
   std::size_t size() const noexcept { return size_; }
   bool empty() const noexcept { return size_ == 0; }
 
-  /// Adds what `spawn` returns, a fiber<T>. What may fail comes before the call.
+  /// Adds the fiber<T> that `spawn` returns. Nothing can fail after `spawn` has returned.
   template <class Spawn>
   void add(Spawn spawn) {
     call_owner added = make_call();
@@ -40,9 +41,9 @@ class calls_ahead {
   }
 
   class next_wait;
-  /// Waits until there is one to be read. There must be calls.
+  /// Waits until the next call can be read. Precondition: not empty.
   next_wait next() noexcept;
-  /// Takes it out, after next().
+  /// Removes that call and returns its fiber. Precondition: next() has returned.
   template <class T>
   fiber<T> pop() noexcept {
     return fiber<T>(static_cast<fiber_state<T>&>(take_out()));

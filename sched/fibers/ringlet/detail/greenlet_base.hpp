@@ -1,5 +1,4 @@
-// What greenlets of all types share: one line of calls inside a fiber, and how control passes
-// between those lines.
+// greenlet_base: a chain of calls inside a fiber, and how control passes between such chains.
 #pragma once
 
 #include <ringlet/detail/frame_pool.hpp>
@@ -16,11 +15,11 @@ namespace ringlet {
 
 /// See greenlet_handle<T>::state().
 enum class greenlet_state : std::uint8_t {
-  /// Nobody has switched to it.
+  /// No switch to it has been made.
   created,
-  /// It is where its fiber is: it runs, or its fiber waits inside of it.
+  /// It runs, or its fiber waits inside it.
   running,
-  /// It has switched to another one.
+  /// It has switched to another greenlet.
   suspended,
   /// Its body has returned or thrown, or it was ended before it began.
   finished,
@@ -36,7 +35,7 @@ namespace ringlet::detail {
 
 struct greenlet_tree;
 
-/// The hook of this thread; null for none. Initial-exec, because every switch looks at it.
+/// The hook of this thread; null for none. Initial-exec, because every switch reads it.
 extern thread_local constinit switch_hook switch_hook_here
     __attribute__((tls_model("initial-exec")));
 
@@ -44,9 +43,9 @@ extern thread_local constinit switch_hook switch_hook_here
 template <class T>
 inline constexpr char type_tag = 0;
 
-/// What is on its way to a greenlet, unless it is a value that the sender still holds.
+/// The kinds of delivery to a greenlet.
 enum class arrival : std::uint8_t {
-  /// A value, to be moved from where the sender has it.
+  /// A value, to be moved out of the sender's expression.
   value,
   /// A value, to be taken from the promise of the task that returned it.
   returned,
@@ -63,14 +62,15 @@ struct delivery {
   std::exception_ptr error = {};
 };
 
-/// A greenlet without its type. A frame_record that stands for the calls of a suspended greenlet:
-/// `parent` is the innermost of them.
+/// A greenlet without its type. As a frame_record, it stands for the calls of a suspended greenlet:
+/// `parent` is the innermost call.
 ///
-/// Memory lives as long as somebody refers to it: handles, and greenlets whose parent it is.
+/// Lives as long as handles, or greenlets whose parent it is, refer to it.
 struct greenlet_base : extend::frame_record {
   enum class phase : std::uint8_t { created, alive, finished };
 
-  /// A greenlet of the running fiber, below the running greenlet, that begins with that type.
+  /// Makes a greenlet of the running fiber. Its parent is the running greenlet, and `type` is the
+  /// tag of the value that it begins with.
   explicit greenlet_base(const void* type);
   greenlet_base(const greenlet_base&) = delete;
   greenlet_base& operator=(const greenlet_base&) = delete;
@@ -80,22 +80,23 @@ struct greenlet_base : extend::frame_record {
     frames.deallocate(memory, size);
   }
 
-  /// Gives it the coroutine that will run its body.
+  /// Sets the coroutine that will run the body.
   void set_driver(extend::frame_record& record) noexcept;
 
-  /// Switches from the coroutine `at` of the running greenlet to this one, or where that leads.
-  /// `here` is set to the running greenlet: the one that receives what is sent to `at`.
+  /// Switches from the coroutine `at` of the running greenlet to this greenlet, or to an ancestor
+  /// if this one has finished. Sets `here` to the running greenlet, which receives what is sent to
+  /// `at`.
   std::coroutine_handle<> switch_to(extend::frame_record& at, const void* type, void* value,
                                     greenlet_base*& here) noexcept;
   std::coroutine_handle<> switch_slowly(extend::frame_record& at, const void* type, void* value,
                                         greenlet_base*& here) noexcept;
-  /// The same with something else than a value.
+  /// The same for any delivery.
   std::coroutine_handle<> send(extend::frame_record& at, const void* type, delivery&& sent,
                                greenlet_base*& here) noexcept;
-  /// The end of the running greenlet, this one: what it leaves goes to its parent.
+  /// Ends this greenlet, which is running, and delivers `left` to its parent.
   std::coroutine_handle<> finish(delivery&& left) noexcept;
 
-  /// Yields what has arrived, or throws it.
+  /// Returns the value that has arrived, or throws the exception.
   template <class T>
   value_or_unit<T> receive() {
     if (received == nullptr) [[unlikely]]
@@ -104,11 +105,11 @@ struct greenlet_base : extend::frame_record {
   }
   template <class T>
   [[gnu::noinline]] value_or_unit<T> receive_end();
-  /// What arrived if it is not a value that the sender holds: throws it; if it was returned, yields
-  /// where it is.
+  /// For deliveries other than arrival::value. Throws the error; for a returned value, returns its
+  /// task_promise.
   void* receive_slowly();
 
-  /// What the end of its handle does: destroys what is left of its calls, innermost first.
+  /// Finishes the greenlet, and destroys its remaining calls, innermost first.
   void abandon() noexcept;
 
   greenlet_state state() const noexcept;
@@ -119,15 +120,16 @@ struct greenlet_base : extend::frame_record {
 
   // A switch touches these first four and the frame_record: one or two cache lines.
   greenlet_tree* tree;
-  // The type of what can be sent to it without looking closer; null if one must.
+  // The type of value that the fast path may send; null if only the slow path may.
   const void* expects = nullptr;
-  // What has been sent: the sender's T. Null for everything else: then look at `arrived`.
+  // The value that was sent: the sender's T. Null for any other delivery, which is then in
+  // `arrived`.
   void* received = nullptr;
   greenlet_base* up = nullptr;  // the parent; null for the main greenlet of a fiber
-  const void* awaits;           // the type for which it waits, if `expects` does not tell
-  extend::scope* scopes =
-      nullptr;  // the innermost scope that it was suspended in, if that is its own
-  extend::scope* scopes_base = nullptr;  // what was around the outermost of those
+  const void* awaits;           // the type that it waits for, if `expects` is null
+  // The innermost scope around the suspended switch, if the greenlet entered it itself.
+  extend::scope* scopes = nullptr;
+  extend::scope* scopes_base = nullptr;  // the scope around the outermost of its own
   std::coroutine_handle<> driver;
   extend::frame_record* bottom = nullptr;  // of the driver
   delivery arrived;
@@ -147,21 +149,22 @@ struct greenlet_base : extend::frame_record {
   void destroy_calls() noexcept;
 };
 
-/// The main greenlet of a fiber, which is the fiber's own calls, and what all greenlets of that
-/// fiber share. Made with the first of them; `chain` is the fiber until that has ended.
+/// The main greenlet of a fiber, which stands for the fiber's own calls, and what all greenlets of
+/// the fiber share. Made with the first greenlet. `chain` is the fiber; null after the fiber has
+/// ended.
 struct greenlet_tree : greenlet_base {
   explicit greenlet_tree(extend::context& fiber) noexcept;
 
-  /// That of the running fiber.
+  /// The tree of the running fiber, made on first use.
   static greenlet_tree& here();
-  /// The fiber has ended.
+  /// Called when the fiber has ended.
   void leave() noexcept;
 
   std::coroutine_handle<> deliver(greenlet_base& target, delivery&& sent,
                                   const extend::frame_record* at) noexcept;
-  /// Frees the calls of the greenlet that has ended last.
+  /// Frees the calls of the last greenlet that has finished.
   void free_finished() noexcept;
-  /// Makes the scopes of that greenlet, on top of those of the fiber's own calls, the current ones.
+  /// Makes the scopes of `to` current, on top of the scopes of the fiber's own calls.
   void enter_scopes(greenlet_base& to) noexcept;
 
   greenlet_base* current = this;

@@ -1,4 +1,4 @@
-// What runs the body of a greenlet: the coroutine at the bottom of its calls.
+// greenlet_driver: the coroutine at the bottom of the calls of a greenlet, which runs its body.
 #pragma once
 
 #include <ringlet/detail/greenlet_base.hpp>
@@ -19,7 +19,7 @@ struct body_of : std::invoke_result<F, Args..., T> {};
 template <class F, class... Args>
 struct body_of<void, F, Args...> : std::invoke_result<F, Args...> {};
 
-/// The coroutine below the body: begins it with the first value, and passes on how it ended.
+/// Begins the body with the first value, and delivers its outcome to the parent.
 struct greenlet_driver {
   struct promise_type : task_promise_base {
     promise_type() noexcept { check_promise<promise_type>(); }
@@ -48,7 +48,8 @@ struct greenlet_driver {
   promise_type* promise;
 };
 
-/// The end by return: nobody resumes it. The driver is destroyed when the value has been taken.
+/// Ends a greenlet whose body has returned. It is never resumed: the driver is destroyed when the
+/// value has been taken.
 template <class T>
 class last_wait {
  public:
@@ -79,7 +80,7 @@ task<T> call_body(F& f, Args&... args, value_or_unit<T>& first) {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wsubobject-linkage"
 #endif
-// The callable, its arguments and the first value stay here while the body runs, so that it may
+// The callable, its arguments and the first value live here while the body runs, so the body may
 // refer to them.
 template <class T, class F, class... Args>
 greenlet_driver drive(greenlet_base& me, F f, Args... args) {

@@ -1,5 +1,5 @@
-// The calls of a pool that take a callable and its arguments: one overload a count, because a
-// default argument, the place of the call, cannot follow a pack.
+// The calls of a pool that take a callable and its arguments. One overload per number of arguments,
+// because the default argument for the call site cannot follow a pack.
 #pragma once
 
 #include <ringlet/detail/spawns_calls.hpp>
@@ -13,13 +13,13 @@
 
 namespace ringlet::detail {
 
-/// For a class derived from it that has a try_spawn() and an apply() for tasks.
+/// Adds these overloads to a derived class that has a try_spawn() and an apply() for tasks.
 template <class Self>
 class pool_calls : public spawns_calls<Self> {
   using site = std::source_location;
 
  public:
-  // For calls that do not compile: they say why, at once, because what they return is deduced.
+  // For calls that do not compile. The deduced return type forces the static_assert that says why.
   template <class F, class... Args>
   requires spawns_wrongly<F, Args...>
   auto try_spawn(F&&, Args&&...) {
@@ -73,7 +73,7 @@ class pool_calls : public spawns_calls<Self> {
                              std::forward<C>(c), std::forward<D>(d), std::forward<E>(e),
                              std::forward<G>(g));
   }
-  // With seven arguments and more the place that is recorded is this one.
+  // With seven or more arguments, the recorded call site is this function.
   template <class F, class A, class B, class C, class D, class E, class G, class H, class... More>
   requires spawnable<F, A, B, C, D, E, G, H, More...>
   auto try_spawn(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, G&& g, H&& h, More&&... more) {
@@ -123,7 +123,7 @@ class pool_calls : public spawns_calls<Self> {
                          std::forward<C>(c), std::forward<D>(d), std::forward<E>(e),
                          std::forward<G>(g));
   }
-  // With seven arguments and more the place that is recorded is this one.
+  // With seven or more arguments, the recorded call site is this function.
   template <class F, class A, class B, class C, class D, class E, class G, class H, class... More>
   requires spawnable<F, A, B, C, D, E, G, H, More...>
   auto apply(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, G&& g, H&& h, More&&... more) {

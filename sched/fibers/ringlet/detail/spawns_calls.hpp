@@ -1,4 +1,4 @@
-// spawns_calls: the spawn() of functions, for classes that have one of tasks.
+// spawns_calls: adds spawn() of functions to classes that have spawn() of tasks.
 #pragma once
 
 #include <ringlet/detail/spawn_call.hpp>
@@ -67,7 +67,7 @@ class spawns_calls {
     return pass_on(where, std::forward<F>(f), std::forward<A>(a), std::forward<B>(b),
                    std::forward<C>(c), std::forward<D>(d), std::forward<E>(e), std::forward<G>(g));
   }
-  // With seven arguments and more the place that is recorded is this one.
+  // With seven or more arguments, the recorded call site is this function.
   template <class F, class A, class B, class C, class D, class E, class G, class H, class... More>
   requires spawnable<F, A, B, C, D, E, G, H, More...>
   auto spawn(F&& f, A&& a, B&& b, C&& c, D&& d, E&& e, G&& g, H&& h, More&&... more) {

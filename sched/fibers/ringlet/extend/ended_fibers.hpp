@@ -20,7 +20,7 @@ namespace ringlet::extend {
 /// scheduler.
 class ended_fibers {
  public:
-  /// Allocates everything that it will need. A fiber that is named twice is returned twice.
+  /// Allocates everything that it will need. A fiber that is listed twice is returned twice.
   explicit ended_fibers(const std::vector<fiber_base*>& targets);
   ended_fibers(const ended_fibers&) = delete;
   ended_fibers& operator=(const ended_fibers&) = delete;

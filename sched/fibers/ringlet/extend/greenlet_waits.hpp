@@ -32,7 +32,7 @@ class switch_wait_base {
     }
   }
   /// Like await_resume(), but returns an error code instead of throwing a std::system_error:
-  /// errc::fiber_cancelled, or the error of a failed greenlet. Other exceptions pass through.
+  /// errc::fiber_cancelled, or the error of a failed greenlet. Other exceptions propagate.
   result<T> take() {
     if (here_->received == nullptr && here_->arrived.kind == detail::arrival::ended) {
       here_->tree->free_finished();
@@ -73,7 +73,7 @@ class [[nodiscard]] switch_wait : public switch_wait_base<T> {
   value_or_unit<T>* value_;
 };
 
-/// The same with a value of its own.
+/// The same with its own copy of the value.
 template <class T>
 class [[nodiscard]] copying_switch_wait : public switch_wait<T> {
  public:

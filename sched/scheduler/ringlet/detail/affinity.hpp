@@ -1,4 +1,4 @@
-// affinity: which scheduler an object belongs to that does not name one when it is made.
+// affinity: the scheduler of an object that is constructed without one.
 #pragma once
 
 #include <cstdint>
@@ -11,19 +11,20 @@ class scheduler;
 
 namespace ringlet::detail {
 
-/// The number of this thread's scheduler; 0 where there is none. Initial-exec makes reading it one
-/// instruction.
+/// The serial number of this thread's scheduler; 0 if there is none. Initial-exec makes reading it
+/// one instruction.
 extern thread_local constinit std::uint32_t serial_here __attribute__((tls_model("initial-exec")));
 
 /// Aborts with `rule`, the names of both schedulers and what to do instead.
 [[noreturn, gnu::cold]] void wrong_thread(const extend::scheduler& owner,
                                           const char* rule) noexcept;
 
-/// The object belongs to the scheduler that uses it first, for as long as that exists; then another
-/// one may use it. Outside of run() it may be used as long as it belongs to none.
+/// The object belongs to the first scheduler that uses it. When that scheduler has ended, another
+/// one may use the object. Outside of run(), the object may be used unless its scheduler is still
+/// running.
 class affinity {
  public:
-  /// Aborts with `rule` on another thread.
+  /// Aborts with `rule` if the object belongs to another scheduler.
   void check(const char* rule) noexcept {
     if (serial_ != serial_here) [[unlikely]]
       settle(rule);

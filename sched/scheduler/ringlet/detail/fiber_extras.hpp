@@ -1,4 +1,4 @@
-// fiber_extras: what few fibers have, kept apart so that the rest do not pay for it.
+// fiber_extras: parts that few fibers have, stored apart so that the rest do not pay for them.
 #pragma once
 
 #include <ringlet/detail/frame_pool.hpp>
@@ -20,16 +20,16 @@ struct stored_value {
   virtual ~stored_value() = default;
 };
 
-/// The values of context variables that a fiber sees: an immutable list, whose tail is shared with
-/// the fibers that were spawned in between.
+/// The values of context variables that a fiber sees: an immutable list, whose tail the fiber
+/// shares with the fibers that it inherited from.
 struct context_value {
   std::uint64_t variable;
   std::shared_ptr<const stored_value> value;
   std::shared_ptr<const context_value> outer;
 };
 
-/// The awaits that the exception of a failed fiber has left, innermost first. From the frame pool,
-/// so that ending a fiber does not call operator new.
+/// The awaits that the exception of a failed fiber has passed, innermost first. Allocated from the
+/// frame pool, so that ending a fiber does not call operator new.
 class kept_awaits {
  public:
   explicit kept_awaits(std::span<const std::source_location> awaits) noexcept
@@ -50,8 +50,8 @@ class kept_awaits {
 
 struct greenlet_tree;
 
-/// The greenlets of a fiber. The function that ends the fiber's share in them stands beside the
-/// pointer, so that fibers need not know what a greenlet is.
+/// The greenlets of a fiber. The deleter is stored beside the pointer, so that fibers need not know
+/// what a greenlet is.
 using greenlets_owner = std::unique_ptr<greenlet_tree, void (*)(greenlet_tree*) noexcept>;
 
 /// A name, greenlets, variables, and the awaits of a failure.

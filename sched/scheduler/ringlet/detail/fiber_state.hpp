@@ -57,8 +57,8 @@ class fiber_value<void> {
   void move_out() const noexcept {}
 };
 
-/// A fiber whose task returns a T. It owns the call of the task, its root. It needs no member for
-/// that: its chain of calls begins at the root, and is back at the root when the fiber has ended.
+/// A fiber whose task returns a T. It owns the coroutine of that task, its root. It needs no member
+/// for the root: the chain of calls begins there, and is back there when the fiber has ended.
 template <class T>
 class fiber_state final : public extend::fiber_base {
  public:
@@ -74,7 +74,7 @@ class fiber_state final : public extend::fiber_base {
     detail::frames.deallocate(memory, size);
   }
 
-  /// The value of a fiber whose outcome is value.
+  /// The value of the task, if the outcome is outcome::value.
   fiber_value<T>& value() noexcept { return value_; }
 
  private:

@@ -9,12 +9,12 @@
 
 namespace ringlet::detail {
 
-/// Used by other threads, too, and updated when the scheduler ends.
+/// Other threads use it, too. Updated when the scheduler ends.
 struct handle_state {
   std::mutex mutex;
   extend::engine* target = nullptr;  // null once the scheduler has ended
   std::size_t handles = 0;
-  std::atomic<std::size_t> posts = 0;  // of the program, that have not run yet
+  std::atomic<std::size_t> posts = 0;  // made by the program and not run yet
   std::size_t posts_max = 0;
   std::atomic<bool> left_behind = false;  // see scheduler::is_left_behind()
 };

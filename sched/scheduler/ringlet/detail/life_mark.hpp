@@ -1,4 +1,4 @@
-// life_mark: whether an object in the frame of a coroutine still lives.
+// life_mark: whether an object in the frame of a coroutine is still alive.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@ namespace ringlet::detail {
 class life_mark {
  public:
   bool is_set() const noexcept { return mark_ == alive; }
-  // Compilers drop plain stores to objects that are about to end.
+  // Volatile: compilers drop plain stores to objects that are about to end.
   void clear() noexcept { *static_cast<volatile std::uint8_t*>(&mark_) = 0; }
 
  private:

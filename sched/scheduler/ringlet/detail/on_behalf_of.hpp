@@ -1,4 +1,4 @@
-// on_behalf_of: whose call it is when the engine checks memory while no fiber runs.
+// on_behalf_of: names the fiber whose memory the engine checks while no fiber runs.
 #pragma once
 
 #include <ringlet/detail/sanitizers.hpp>
@@ -11,12 +11,12 @@ class fiber_base;
 
 namespace ringlet::detail {
 
-/// The fiber that describe_running() describes instead of the running one; null for that. Returns
-/// the one before. This thread.
+/// Sets the fiber that describe_running() describes on this thread; null for the running one.
+/// Returns the previous one.
 const extend::fiber_base* describe_instead(const extend::fiber_base* who) noexcept;
 
-/// While it lives a broken rule names that fiber. Only AddressSanitizer breaks one here, so without
-/// it this is nothing.
+/// While it exists, the message of a broken rule names that fiber. Only AddressSanitizer finds
+/// broken rules here, so without it this class does nothing.
 class on_behalf_of {
  public:
 #ifdef RINGLET_ASAN

@@ -1,5 +1,5 @@
-// open_group: fibers that must not outlive a call of their starter, and what unwinding that call
-// does to them. The base of task_group.
+// open_group: fibers that must not outlive a call of their starter, and how they are ended before
+// that call is unwound. The base of task_group.
 #pragma once
 
 #include <ringlet/extend/context.hpp>
@@ -14,7 +14,7 @@ namespace ringlet::detail {
 
 class open_group;
 
-/// A fiber of a group. Holds its fiber.
+/// A fiber of a group. Holds a reference to it.
 struct group_member : extend::done_watcher, extend::list_hook<open_group> {
   group_member(handler told, extend::fiber_base& child) noexcept
       : extend::done_watcher(told), who(&child) {
@@ -25,7 +25,7 @@ struct group_member : extend::done_watcher, extend::list_hook<open_group> {
   extend::fiber_base* who;
 };
 
-/// Thread: that of its starter, the fiber that makes it.
+/// Thread: that of its starter, the fiber that constructs it.
 class open_group {
  public:
   open_group(const open_group&) = delete;
@@ -39,7 +39,7 @@ class open_group {
     unwound_ = true;
     cancel_members();
   }
-  /// Whether its body continues although scopes inside it are unwound; see scope::mark_outer().
+  /// Whether its body continues when scopes inside it are unwound; see scope::mark_outer().
   bool is_outside_unwinding() const noexcept { return body_ && body_->stays(); }
   /// Whether the call that opened the group encloses `innermost`, and is not in a suspended
   /// greenlet. (Without a body, the fiber waits in that call.)
@@ -56,22 +56,23 @@ class open_group {
   }
 
  protected:
-  /// Opens a group of the running fiber; cancelled when that is about to be unwound.
+  /// Opens a group of the running fiber, its starter. The group is cancelled when the starter is
+  /// about to be unwound.
   open_group();
   ~open_group() { starter_.remove_group(*this); }
 
-  /// Takes in a fiber that has not begun.
+  /// Adds a fiber that has not begun.
   void add_member(group_member& added) noexcept {
     added.who->watch(added);
     members_.push_back(added);
     ++alive_;
   }
-  /// The member's fiber has ended.
+  /// Called when the member's fiber has ended.
   void remove_member(group_member& ended) noexcept {
     static_cast<extend::list_hook<open_group>&>(ended).unlink();
     --alive_;
   }
-  /// After the last of them: a starter that is held may continue.
+  /// Called after the last member was removed: a starter that is held may continue.
   void tell_starter() noexcept {
     if (std::exchange(tells_starter_, false)) starter_.on_group_emptied(*this);
   }
@@ -88,7 +89,7 @@ class open_group {
  private:
   friend class ringlet::extend::fiber_base;
 
-  open_group* older_ = nullptr;  // of the open groups of the starter
+  open_group* older_ = nullptr;  // among the open groups of the starter
   open_group* newer_ = nullptr;
   open_group* next_cancelled_ = nullptr;
   extend::intrusive_list<group_member, open_group> members_;
@@ -98,7 +99,7 @@ class open_group {
 
  private:
   bool unwound_ = false;        // the starter must not unwind while its fibers are alive
-  bool tells_starter_ = false;  // the starter is held and waits for this one
+  bool tells_starter_ = false;  // the starter is held and waits for this group
 };
 
 }  // namespace ringlet::detail

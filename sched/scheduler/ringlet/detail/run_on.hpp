@@ -1,4 +1,4 @@
-// run_on: run() on an engine that was made by the caller.
+// run_on: run() on an engine that the caller provides.
 #pragma once
 
 #include <ringlet/fiber.hpp>

@@ -9,45 +9,45 @@
 namespace ringlet::detail {
 
 /// Starts when a signal kills the main task, or when the main task ends. At half of the timeout
-/// starters are released, at the timeout shields end, at twice the timeout the program ends. When
-/// the program kills the main task itself, it counts to the release only.
+/// starters are released, at the timeout shields end, at twice the timeout the program ends. If the
+/// program kills the main task itself, the clock runs only to the release of starters.
 class shutdown_clock {
  public:
-  /// What has happened since it started.
+  /// The last step that was taken.
   enum class stage : std::uint8_t {
     /// Starters are held until their fibers have ended.
     holding,
-    /// At half of the timeout: starters are resumed although fibers of theirs are alive.
+    /// At half of the timeout: starters resume although some of their fibers are alive.
     released,
-    /// At the timeout: what is left was listed, and shields hold nothing back any more.
+    /// At the timeout: the remaining fibers were listed, and shields no longer hold anything back.
     listed,
   };
 
   explicit shutdown_clock(std::chrono::nanoseconds timeout) noexcept : timeout_(timeout) {}
 
-  /// Starts it, unless it runs: it counts to the release of starters.
+  /// Starts the clock unless it is running. It then runs to the release of starters.
   void start(extend::steady_ns now) noexcept;
-  /// It counts to the end of the program. One that counts to the release starts anew.
+  /// Makes the clock run to the end of the program. A clock that runs only to the release restarts.
   void start_to_the_end(extend::steady_ns now) noexcept;
-  /// The main task was asked to end, and is to be killed when the timeout has passed.
+  /// Called when the main task was asked to end: it must be killed when the timeout has passed.
   void kill_main_later(extend::steady_ns now) noexcept;
-  /// Whether that time has come; true once.
+  /// Whether that time has passed. Returns true only once.
   bool takes_kill_of_main(extend::steady_ns now) noexcept;
-  /// It has ended.
+  /// Called when the main task has ended: it need not be killed.
   void forget_main() noexcept;
 
   stage reached() const noexcept { return stage_; }
   void enter(stage entered) noexcept;
-  /// When the next step is due; never while none is.
+  /// When the next step is due; never if none is.
   extend::steady_ns next() const noexcept { return next_; }
 
  private:
   void find_next() noexcept;
 
   std::chrono::nanoseconds timeout_;
-  extend::steady_ns start_ = extend::never;         // never while it does not run
-  extend::steady_ns kill_main_at_ = extend::never;  // when the request to end has brought no end
-  extend::steady_ns next_ = extend::never;          // kept, because every turn looks at it
+  extend::steady_ns start_ = extend::never;         // never unless the clock runs
+  extend::steady_ns kill_main_at_ = extend::never;  // if the request to end had no effect
+  extend::steady_ns next_ = extend::never;          // stored, because every turn reads it
   stage stage_ = stage::holding;
   bool to_the_end_ = false;
 };

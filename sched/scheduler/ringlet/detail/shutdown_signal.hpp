@@ -1,4 +1,4 @@
-// shutdown_signal: the signal that ends a run, and the fibers that have asked for it.
+// shutdown_signal: the signal that ends a run, and the fibers that wait for it.
 #pragma once
 
 #include <ringlet/extend/intrusive_list.hpp>
@@ -13,26 +13,27 @@ class list_wait;
 
 namespace ringlet::detail {
 
-/// See shutdown_requested(). Thread: the scheduler's; only the watched number is set elsewhere.
+/// See shutdown_requested(). Thread: the scheduler's; only the watched number is set elsewhere, by
+/// a signal handler.
 class shutdown_signal {
  public:
-  /// Looks at that number once a turn: non-zero is a signal.
+  /// Sets the number that every turn reads; non-zero is a signal.
   void watch(const std::atomic<int>& number) noexcept { number_ = &number; }
   bool is_watched() const noexcept { return number_ != nullptr; }
-  /// The signal that has come, or 0. The first one only: it is no longer watched for.
+  /// The signal that has arrived, or 0. Returns only the first signal, and then stops watching.
   int take() noexcept {
     const int number = number_->load(std::memory_order_relaxed);
     if (number != 0) number_ = nullptr;
     return number;
   }
 
-  /// From now on the signal is a request.
+  /// From now on a signal is a request to end; see shutdown_requested().
   void expect_request() noexcept { is_expected_ = true; }
   bool is_request_expected() const noexcept { return is_expected_; }
   bool has_request() const noexcept { return has_request_; }
   void add_waiter(extend::list_wait& waiter) noexcept;
   bool has_waiters() const noexcept { return !waiters_.empty(); }
-  /// The request has come: ends the waits.
+  /// Called when the request has arrived: ends the waits.
   void request() noexcept;
 
  private:

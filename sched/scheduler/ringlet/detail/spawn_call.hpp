@@ -1,4 +1,5 @@
-// The task of a fiber that calls a function, and what is said of calls that spawn() cannot make.
+// The task of a fiber that calls a function, and the compile-time messages for calls that spawn()
+// rejects.
 #pragma once
 
 #include <ringlet/spawnable.hpp>
@@ -28,12 +29,12 @@ concept makes_no_task =
 template <class F, class... Args>
 concept spawns_wrongly = wants_reference<F, Args...> || makes_no_task<F, Args...>;
 
-/// Says what is wrong with such a call.
+/// Explains at compile time what is wrong with such a call.
 template <class F, class... Args>
 constexpr auto explain_wrong_spawn() {
   static_assert(!wants_reference<F, Args...>,
                 "this function takes a parameter by reference, and a fiber has its own copies of "
-                "the arguments: wrap what is to be shared in std::ref()");
+                "the arguments: wrap shared arguments in std::ref()");
   static_assert(!makes_no_task<F, Args...>,
                 "the function of a fiber must return a task: write -> task<> and use co_await or "
                 "co_return in it");

@@ -1,4 +1,4 @@
-// What the compiler says of a wait that lacks a hook; see wait.hpp.
+// The compile-time messages for a wait that lacks a hook; see wait.hpp.
 #pragma once
 
 #include <ringlet/extend/context.hpp>
@@ -69,8 +69,8 @@ constexpr void explain_two_phase_hooks() {
   static_assert(tries_now<Wait>,
                 "this wait needs a public `bool try_now()`: true when it is over without waiting");
   static_assert(can_be_watched<Wait>,
-                "this wait needs a public `void watch() noexcept`, after which it is handed what "
-                "it waits for, and a `void unwatch() noexcept` that takes that back");
+                "this wait needs a public `void watch() noexcept`, after which the other side "
+                "may end it, and a `void unwatch() noexcept` that undoes this");
   static_assert(has_type<Wait>,
                 "this wait needs a public `static const wait_type type`, made by make_type()");
   static_assert(keeps_forms_of_defaults<Wait>,

@@ -1,12 +1,12 @@
-// external_waits: how many waits something outside of the scheduler's thread can end.
+// external_waits: counts the waits that something outside of the scheduler can end.
 #pragma once
 
 #include <cstddef>
 
 namespace ringlet::extend {
 
-/// While there is one, a scheduler with nothing to do is idle and not deadlocked. Requests that no
-/// fiber awaits, such as that of an idle connection, are none.
+/// While there is such a wait, a scheduler with nothing to do is idle, not deadlocked. Requests
+/// that no fiber awaits, such as those of idle connections, do not count.
 class external_waits {
  public:
   void begin() noexcept { ++count_; }

@@ -83,7 +83,7 @@ class fiber_base : public context, public list_hook<detail::registry_tag>, priva
 
   outcome result() const noexcept { return outcome_; }
   bool done() const noexcept { return outcome_ != outcome::pending; }
-  /// The exception that ended the fiber, or null; the failure then counts as observed. Any thread,
+  /// The exception that ended the fiber, or null. The error then counts as handled. Any thread,
   /// once the fiber has ended.
   std::exception_ptr error() noexcept {
     observed_.store(true, std::memory_order_relaxed);

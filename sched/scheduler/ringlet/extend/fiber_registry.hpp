@@ -14,7 +14,7 @@ class fiber_base;
 
 namespace ringlet::detail {
 
-/// What lists a scheduler's fibers.
+/// Tags the list of a scheduler's fibers.
 struct registry_tag;
 
 }  // namespace ringlet::detail
@@ -31,7 +31,7 @@ class fiber_registry {
 
   inline void add(fiber_base& made) noexcept;
   inline void remove(fiber_base& ended) noexcept;
-  /// Calls `visit` for each of them, oldest first.
+  /// Calls `visit` for each fiber, oldest first.
   template <class F>
   void for_each(F&& visit);
 

@@ -103,8 +103,8 @@ class [[nodiscard]] get_wait : public join_wait {
   }
   ~get_wait() { target_->drop_reference(); }
 
-  /// A copy of the value, or the std::system_error that the task threw. Any other exception passes
-  /// through. Only for values that a result can hold.
+  /// The value (a copy, unless the handle was an rvalue), or the error code of a std::system_error
+  /// that the task threw. Any other exception propagates. Only for values that a result can hold.
   result<std::remove_cvref_t<value_type>> take() requires(
       std::is_void_v<T> ||
       (!std::is_reference_v<T> && std::is_constructible_v<std::remove_cv_t<T>, value_type>)) {

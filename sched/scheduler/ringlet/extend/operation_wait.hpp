@@ -1,4 +1,4 @@
-// A wait for one operation of the engine.
+// operation_wait: a wait for one operation of the engine.
 #pragma once
 
 #include <ringlet/detail/on_behalf_of.hpp>
@@ -14,9 +14,9 @@
 namespace ringlet::extend {
 
 /// The base of awaiters that start an operation and resume when it is done. Base is wait_base, or
-/// two_phase_wait for what can be a part of a select().
+/// two_phase_wait for waits that can be part of a select().
 ///
-/// A derived class fills in the operation's fields. It may give a handler of its own, which sees
+/// A derived class fills in the operation's fields. It may pass a handler of its own, which sees
 /// completions before the fiber does and ends the wait with finish().
 template <class Base>
 class basic_operation_wait : protected operation, public Base {
@@ -29,16 +29,16 @@ class basic_operation_wait : protected operation, public Base {
   basic_operation_wait(opcode kind, handler completed, time_limit timeout) noexcept
       : operation(kind, completed), Base(timeout) {}
 
-  /// For await_suspend: the checkpoint and the start. A derived class that must refuse the call
-  /// does so before.
+  /// For await_suspend: the checkpoint, then the start. A derived class that must refuse the call
+  /// does so first.
   bool begin_operation(const wait_type& type, frame_record& at) noexcept {
     if (!this->enter(at)) return this->continue_or_yield(at);
     this->suspend_external(type, at);
     engine().start(*this);
     return true;
   }
-  /// Starts the operation again, from its handler: the wait goes on. False when the wait has been
-  /// asked to end, which is then to be finished.
+  /// For a handler: starts the operation again, and the wait continues. False if the wait was asked
+  /// to end; the handler must then call finish().
   bool restart() noexcept {
     if (this->reason_ != cancel_reason::none || cancel_requested()) return false;
     const detail::on_behalf_of named(*this->fiber_);
@@ -54,16 +54,16 @@ class basic_operation_wait : protected operation, public Base {
     }
   }
 
-  /// For the end of a wait, first: throws when an interruption kept the operation from being
-  /// started.
+  /// Called first when a wait has ended: throws if an interruption kept the operation from
+  /// starting.
   void rethrow_interruption_before_start() {
     if (current_state() == state::idle) this->rethrow_interruption();
   }
-  /// What a failed operation's negative result means; throws when an interruption ended it.
+  /// The error of an operation with a negative result. Throws if an interruption ended the wait.
   std::error_code failure();
   extend::engine& engine() const noexcept { return this->fiber_->scheduler().engine(); }
 
-  /// The handler of operations that complete once and need no second look.
+  /// A handler for operations that complete once: ends the wait.
   static void on_done(operation& op, const completion&) noexcept {
     static_cast<basic_operation_wait&>(op).finish();
   }

@@ -41,8 +41,8 @@ class scheduler;
 
 namespace ringlet::detail {
 
-/// Reports an unhandled failure to the handler of this thread's scheduler, or to the default
-/// handler if there is no scheduler. See options::on_unhandled_error.
+/// Reports an unhandled error to the handler of this thread's scheduler, or to the default handler
+/// if there is no scheduler. See options::on_unhandled_error.
 void report_unhandled(const unhandled_error& failure) noexcept;
 
 }  // namespace ringlet::detail
@@ -55,7 +55,7 @@ struct dump_options;
 
 namespace ringlet::detail {
 
-/// The same for a failure of the fiber `who`.
+/// The same for an error of the fiber `who`.
 void report_failure_of(const extend::fiber_base& who, std::exception_ptr error) noexcept;
 
 /// This thread's scheduler, or null. Initial-exec makes reading it one instruction, with no address
@@ -69,7 +69,8 @@ void describe_running(char* text, std::size_t size) noexcept;
 [[noreturn, gnu::cold]] void no_scheduler() noexcept;
 /// Aborts because a child of fork() has used an object of the parent. Says what is allowed.
 [[noreturn, gnu::cold]] void abort_after_fork() noexcept;
-/// In a child of fork(): no call of the parent's scheduler `left` reaches the kernel any more.
+/// Called in a child of fork(): from now on no call through the parent's scheduler `left` reaches
+/// the kernel.
 void leave_behind(extend::scheduler& left, extend::engine& refusing) noexcept;
 
 /// Tags the list of all schedulers of the process.
@@ -89,7 +90,7 @@ inline extend::scheduler& current_scheduler() {
   return *here;
 }
 
-/// Thread: that of its making, but where said otherwise.
+/// Thread: the one that constructed it, except where noted.
 class scheduler : public ready_queue, public list_hook<detail::all_schedulers_tag> {
  public:
   /// Becomes this thread's scheduler. A thread has at most one at a time.
@@ -106,7 +107,7 @@ class scheduler : public ready_queue, public list_hook<detail::all_schedulers_ta
 
   /// The name of the scheduler in messages: options::name, or an address. Any thread.
   std::string label() const;
-  /// Unique in the process, from 1. Any thread.
+  /// Unique in the process, counting from 1. Any thread.
   std::uint32_t serial() const noexcept { return serial_; }
   /// Aborts on any other thread, with `rule` and the names of both schedulers.
   void check_thread(const char* rule) const noexcept {
@@ -141,12 +142,13 @@ class scheduler : public ready_queue, public list_hook<detail::all_schedulers_ta
   /// The watchers to notify.
   intrusive_list<done_watcher>& told_later() noexcept { return told_later_; }
 
-  /// What can wake a fiber from outside of this thread.
+  /// The waits that something outside of this scheduler can end.
   external_waits& external() noexcept { return external_; }
-  /// What is told before the engine goes away.
+  /// The objects to notify before the engine is destroyed.
   shutdown_hooks& hooks() noexcept { return hooks_; }
-  /// Closes a descriptor that nothing is in flight on, by the engine, and tells the first of those
-  /// that wait for a free one. Every close of this thread comes here; see unique_fd.
+  /// Closes a descriptor through the engine, and notifies the first waiter for a free one.
+  /// Precondition: nothing is in flight on it. Every close on this thread comes here; see
+  /// unique_fd.
   void close_descriptor(int fd) noexcept;
 
   const std::shared_ptr<detail::handle_state>& shared_handle_state() const noexcept {
@@ -159,7 +161,7 @@ class scheduler : public ready_queue, public list_hook<detail::all_schedulers_ta
   /// std::abort() unless set.
   void set_stuck_handler(void (*handler)()) noexcept { on_stuck_ = handler; }
 
-  /// Whether shields may hold anything back: no longer once the shutdown timeout is over.
+  /// Whether shields may hold anything back: only until the shutdown timeout has passed.
   bool lets_hold_back() const noexcept { return clock_.reached() < stage::listed; }
 
   /// The scope around the main task. It is not inside the root scope, which is cancelled when the
@@ -170,12 +172,12 @@ class scheduler : public ready_queue, public list_hook<detail::all_schedulers_ta
   void cancel_all_but_main() noexcept;
   /// Whether a starter may be held for its fibers: for half of the shutdown timeout.
   bool holds_starters() const noexcept { return clock_.reached() < stage::released; }
-  /// Whether that fiber is the main one, and waits for all others to end.
+  /// Whether `who` is the main fiber and waits for all other fibers to end.
   bool others_hold(const fiber_base& who) const noexcept {
     return is_main(who) && others_are_cancelled_ && fibers_.count() > 1;
   }
 
-  /// What kills the main task, or is told to the fibers that asked for it.
+  /// The signal that kills the main task, or ends the waits of fibers that asked for it.
   detail::shutdown_signal& signal() noexcept { return signal_; }
   /// See ringlet::shutting_down().
   bool shutting_down() const noexcept {
@@ -199,7 +201,7 @@ class scheduler : public ready_queue, public list_hook<detail::all_schedulers_ta
 
   using stage = detail::shutdown_clock::stage;
 
-  // Due timers, posted work and late callbacks that one turn runs, of each.
+  // How many due timers, posted functions and late callbacks one turn runs at most, of each.
   static constexpr std::size_t at_once_max = 256;
   // How many completions one turn takes from the engine before it resumes fibers.
   static constexpr std::size_t completions_max = 256;
@@ -244,9 +246,9 @@ class scheduler : public ready_queue, public list_hook<detail::all_schedulers_ta
   scope main_scope_;
   fiber_base* main_ = nullptr;
   fiber_base* running_ = nullptr;
-  bool finished_ = false;  // the root coroutine of what is running has ended
+  bool finished_ = false;  // the root coroutine of the running fiber has ended
   std::uint64_t callback_ids_ = 0;
-  steady_ns count_due_ = never;  // of failures that were not printed
+  steady_ns count_due_ = never;  // when to print how many failures were not printed
   void (*on_stuck_)();
   std::string deadlock_report_;
   std::array<completion, completions_max> completions_;

@@ -1,4 +1,4 @@
-// selection: the part of a select() that does not depend on what is waited for.
+// selection: the part of a select() that does not depend on the types of its waits.
 #pragma once
 
 #include <ringlet/extend/wait.hpp>
@@ -10,7 +10,7 @@
 
 namespace ringlet::extend {
 
-/// The part of a select() that does not depend on the types of its waits.
+/// The base of select_wait.
 class selection : public wait_base {
  public:
   void on_cancel(cancel_reason reason) noexcept;
@@ -60,9 +60,9 @@ class selection : public wait_base {
   static const wait_type type;
 
   std::span<const candidate> all_;
-  selection* next_ = nullptr;  // of those that are passing on at this moment
+  selection* next_ = nullptr;  // the next select() for which pass_on() admits waits
   std::size_t winner_ = none;
-  std::size_t first_due_ = none;  // whose limit passes first
+  std::size_t first_due_ = none;  // the wait whose limit passes first
   std::uint32_t lingering_ = 0;   // the select() has ended, but this many are still in flight
   bool is_external_ = false;
 };

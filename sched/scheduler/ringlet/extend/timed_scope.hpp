@@ -12,7 +12,8 @@ namespace ringlet::extend {
 /// happens when the limit passes.
 class timed_scope : public scope, private timer_entry {
  public:
-  /// Like those of scope, but only on the fiber's own thread and before its call has returned.
+  /// Like the functions of scope, but abort on other threads than the fiber's, or after the call
+  /// has returned.
   void cancel() noexcept {
     check_thread("a limit was cancelled on a thread that is not its fiber's");
     scope::cancel();
@@ -32,8 +33,8 @@ class timed_scope : public scope, private timer_entry {
   explicit timed_scope(expiry when_due);
   ~timed_scope();
 
-  /// Aborts with `rule` on any thread but that of the fiber that made it, and with another message
-  /// if its call has returned.
+  /// Aborts with `rule` on any thread but that of its fiber, and with another message if its call
+  /// has returned.
   void check_thread(const char* rule) const noexcept;
   /// Sets a limit, counted from now, and replaces an earlier one.
   void set_limit(time_limit timeout) noexcept;

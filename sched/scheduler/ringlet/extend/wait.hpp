@@ -3,7 +3,7 @@
 //
 // A wait extends its base by hooks: functions that the base calls, by name, in the class that is
 // awaited. A class declares the hooks below that it needs; the compiler says which one is missing
-// or has the wrong form. A derived class declares no other name of a base again; tests/tidy.py
+// or has the wrong form. A derived class must not redeclare any other name of a base; tests/tidy.py
 // checks.
 //
 //   on_cancel  describe                every wait, for its wait_type: see make_type()
@@ -45,8 +45,8 @@ class selection;
 ///                 precedence over closed and timed_out.
 ///   Lifetime      The awaiter lives in the frame of the caller and borrows its arguments: use it
 ///                 in the expression that makes it. `co_await` of a variable does not compile;
-///                 `co_await std::move(wait)` does, for a wait that is kept on purpose, together
-///                 with its arguments. Awaiting it twice aborts.
+///                 `co_await std::move(wait)` does, for a wait that a program keeps together with
+///                 its arguments. Awaiting it twice aborts.
 ///   Thread        That of the fiber. The fiber also resumes there, from its scheduler's run queue.
 class wait_base {
  public:
@@ -57,13 +57,13 @@ class wait_base {
     RINGLET_ASSERT(fiber_ == nullptr, "a wait was awaited twice: make a new one for each co_await");
     return false;
   }
-  /// For objects that are destroyed while it waits: whether it belongs to the parent of this child
-  /// of fork(), and so will never end.
+  /// For objects that are destroyed during the wait: true in a child of fork() if the wait belongs
+  /// to the parent, and so will never end.
   bool is_left_behind() const noexcept { return fiber_->scheduler().is_left_behind(); }
 
-  /// The wait that a chain is suspended in, and the one that a description is asked of: for the
-  /// functions of a wait_type, which know that it is a Wait. What the chain keeps is a wait_base*,
-  /// which need not be where the Wait begins.
+  /// For the functions of a wait_type, which know that the wait is a Wait: the wait that a chain is
+  /// suspended in, and the wait to describe. The chain stores a wait_base*, which need not be the
+  /// address of the Wait.
   template <class Wait>
   static Wait& of(const context& suspended) noexcept {
     return static_cast<Wait&>(*static_cast<wait_base*>(suspended.current_wait().object));
@@ -171,9 +171,9 @@ class wait_base {
 ///
 /// Hooks of a derived class: `bool try_now()` returns true if the wait is over without suspending.
 /// After `void watch()` the result is handed over once, by conclude(). `void unwatch()` undoes
-/// watch() if that has not happened. `type` is its wait_type. A wait that cannot be undone
-/// immediately, because the kernel works on it, lingers: the select() then waits for its end, which
-/// also comes by conclude().
+/// watch(); it does nothing if the wait is not watched, or has been handed its result. `type` is
+/// its wait_type. A wait that cannot be undone immediately, because the kernel works on it,
+/// lingers: the select() then waits for its end, which also comes by conclude().
 class two_phase_wait : public wait_base {
  public:
   // Hooks with defaults.
@@ -207,7 +207,7 @@ class two_phase_wait : public wait_base {
 
  private:
   friend class selection;
-  // Would wake the fiber of a select() behind its back.
+  // Hidden, because they would wake the fiber of a select() without ending the select().
   using wait_base::wake;
   using wait_base::wake_external;
   void win() noexcept;
@@ -232,13 +232,13 @@ bool two_phase_wait::begin_alone(Wait& self, frame_record& at) noexcept(
   return true;
 }
 
-/// A wait in a list whose waits the other side ends in order.
+/// A wait in a list. The other side ends the waits of the list in order.
 class list_wait : public two_phase_wait, public list_hook<> {
  public:
   /// Leaves the list and resumes the fiber. Aborts on any thread but the fiber's.
   void complete() noexcept;
   void unwatch() noexcept { unlink(); }
-  /// Leaves the list.
+  /// Keeps the reason, leaves the list and ends the wait.
   void on_cancel(cancel_reason reason) noexcept {
     reason_ = reason;
     complete();

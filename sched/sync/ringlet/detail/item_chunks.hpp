@@ -1,5 +1,5 @@
-// Where a queue keeps its items: first in, first out, in blocks that come from the frame pool and
-// go back to it. Empty, it has none; growing moves nothing.
+// The items of a queue: first in, first out, in blocks from the frame pool. An empty queue has no
+// block, and growing moves no items.
 #pragma once
 
 #include <ringlet/detail/frame_pool.hpp>
@@ -26,7 +26,7 @@ class item_chunks {
   bool empty() const noexcept { return first_ == nullptr; }
   T& front() noexcept { return *first_->at(front_); }
 
-  /// Throws std::bad_alloc, and `item` is as it was.
+  /// Throws std::bad_alloc; `item` is then unchanged.
   void push_back(T&& item) {
     if (first_ == nullptr) {
       first_ = last_ = make_chunk();
@@ -61,9 +61,9 @@ class item_chunks {
     T* at(std::size_t index) noexcept { return reinterpret_cast<T*>(memory) + index; }
   };
   static_assert(alignof(T) <= frame_pool::alignment_max,
-                "an item of a queue asks for an alignment of more than 4096 bytes");
+                "an item of a queue needs an alignment of more than 4096 bytes");
 
-  // Without braces or parentheses, which would clear the memory first.
+  // No braces or parentheses: they would clear the memory first.
   static chunk* make_chunk() { return ::new (frames.allocate(sizeof(chunk))) chunk; }
 
   chunk* first_ = nullptr;

@@ -85,7 +85,7 @@ class [[nodiscard]] blocking_wait : public blocking_wait_base {
     }
   }
 
-  F function_;  // a reference when an lvalue was given
+  F function_;  // a reference if an lvalue was passed
   std::optional<stored> value_;
   std::exception_ptr error_;
 };
