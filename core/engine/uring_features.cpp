@@ -123,14 +123,6 @@ uring_features try_sockets(engine& ring) {
   return found;
 }
 
-uring_features try_kernel() {
-  uring_engine ring(
-      {.submission_entries = 8, .completion_entries = 16, .buffer_count = 8, .buffer_size = 64},
-      {});
-  try_nop(ring);
-  return try_sockets(ring);
-}
-
 constexpr std::array needed = {"single_issuer", "defer_taskrun", "buffer_ring", "multishot_accept",
                                "multishot_poll"};
 
@@ -164,6 +156,14 @@ void switch_off(std::string_view name, uring_features& features) {
 
 }  // namespace
 
+uring_features try_uring_features() {
+  uring_engine ring(
+      {.submission_entries = 8, .completion_entries = 16, .buffer_count = 8, .buffer_size = 64},
+      {});
+  try_nop(ring);
+  return try_sockets(ring);
+}
+
 uring_features find_uring_features() {
   uring_features allowed;
   if (const char* const list = std::getenv("RINGLET_DISABLE")) {
@@ -174,7 +174,7 @@ uring_features find_uring_features() {
     }
   }
   // If this throws, the next call tries again: a limit may have been raised by then.
-  static const uring_features found = try_kernel();
+  static const uring_features found = try_uring_features();
   for (const optional_feature& one : optional) allowed.*one.member &= found.*one.member;
   return allowed;
 }

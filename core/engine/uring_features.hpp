@@ -14,5 +14,7 @@ struct uring_features {
 
 /// Tries what this kernel can do, once per process. See make_uring_engine().
 uring_features find_uring_features();
+/// The trial: what this kernel can do, as far as this process may try it.
+uring_features try_uring_features();
 
 }  // namespace ringlet::extend

@@ -93,9 +93,9 @@ TEST_CASE("a read or write that is too short for an eventfd also names the kind 
     standard_stream stream(event.get());
     std::array<std::byte, 1> byte{};
     std::string said = co_await said_by_wait([&] { return stream.read_some(byte); });
-    CHECK(said.starts_with("read_some: the descriptor is of a kind that "));
+    CHECK(said.starts_with("read_some: this kind of descriptor "));
     said = co_await said_by_wait([&] { return stream.write_all(byte); });
-    CHECK(said.starts_with("write_all: the descriptor is of a kind that "));
+    CHECK(said.starts_with("write_all: this kind of descriptor "));
   });
 }
 
