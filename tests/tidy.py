@@ -83,7 +83,8 @@ BANNED_OUTSIDE_DOORS = [
 # Functions that a wait may declare although a base does: see
 # sched/scheduler/ringlet/extend/wait.hpp.
 WAIT_HOOKS = (
-    "await_resume await_suspend describe lingers on_cancel pass_on take try_now unwatch watch"
+    "await_ready await_resume await_suspend describe holder lingers on_cancel pass_on take"
+    " try_now unwatch watch"
 ).split()
 
 

@@ -1,4 +1,5 @@
 // dump(): walks the registry of fibers and their chains of frames.
+#include <ringlet/detail/holders.hpp>
 #include <ringlet/detail/on_behalf_of.hpp>
 #include <ringlet/detail/open_group.hpp>
 #include <ringlet/dump.hpp>
@@ -28,11 +29,20 @@ thread_local constinit const fiber_base* described_instead = nullptr;
 
 double seconds(steady_ns time) { return static_cast<double>(time) / nanoseconds_per_second; }
 
+void print_name(const fiber_base& who, std::string& out) {
+  fmt::format_to(std::back_inserter(out), "fiber {}", who.id());
+  if (!who.name().empty()) fmt::format_to(std::back_inserter(out), " \"{}\"", who.name());
+}
+
 std::string description_of(const fiber_base& who) {
   std::string text;
   const wait_record& wait = who.current_wait();
   if (wait.type != nullptr && wait.type->describe != nullptr) {
     wait.type->describe(wait.object, text);
+  }
+  if (const fiber_base* const holder = detail::holder_awaited_by(who)) {
+    text += text.empty() ? "held by " : ", held by ";
+    print_name(*holder, text);
   }
   return text;
 }
@@ -181,8 +191,7 @@ void print_chain(const fiber_base& who, std::string& out) {
 void print_entry(const entry& one, std::string& out) {
   const fiber_base& who = *one.first;
   if (one.count == 1) {
-    fmt::format_to(std::back_inserter(out), "fiber {}", who.id());
-    if (!who.name().empty()) fmt::format_to(std::back_inserter(out), " \"{}\"", who.name());
+    print_name(who, out);
   } else {
     fmt::format_to(std::back_inserter(out), "{} fibers ({}{})", one.count, one.ids.substr(2),
                    one.count > entry::ids_max ? ", ..." : "");
@@ -289,6 +298,27 @@ std::string list_fibers(extend::scheduler& all, const dump_options& how) {
 }
 
 }  // namespace
+
+const fiber_base* detail::holder_awaited_by(const fiber_base& who) noexcept {
+  const wait_record& wait = who.current_wait();
+  if (wait.type == nullptr || wait.type->holder == nullptr) return nullptr;
+  return static_cast<const fiber_base*>(wait.type->holder(wait.object));
+}
+
+bool detail::can_time_out(const fiber_base& who) {
+  return who.limit() != never || scope_limits(who.scheduler()).of(who).limit != never;
+}
+
+std::string detail::list_of(std::span<const fiber_base* const> fibers) {
+  std::string out;
+  for (const fiber_base* who : fibers) {
+    const scope_limits limits(who->scheduler());
+    entry one(*who);
+    one.add(*who, limits.of(*who), who->scheduler().now());
+    print_entry(one, out);
+  }
+  return out;
+}
 
 bool detail::is_of_library(const std::source_location& place) noexcept {
   const std::string_view file = place.file_name();

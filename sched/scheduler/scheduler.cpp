@@ -64,6 +64,7 @@ void scheduler::turn() {
     detail::abort_after_fork();  // a callback or posted work called fork()
   run_batch();
   if (!told_later_.empty()) tell_late();
+  if (!wakes_.empty()) wakes_.wake_some();
   if (fibers_.count() == 0) return;
   if (signal_.is_watched()) check_signal();
   if (others_are_cancelled_) release_main_when_alone();

@@ -21,7 +21,7 @@ event::~event() {
 void event::set() noexcept {
   if (waiters_.empty()) check_thread();  // else complete() does
   set_ = true;
-  while (!waiters_.empty()) waiters_.front().complete();
+  woken_.take(waiters_);
 }
 
 void event::waiting::describe(std::string& out) const {

@@ -12,6 +12,9 @@ namespace ringlet {
 /// Inside run(), the main task is killed, which ends all other fibers first. `cancelled` unwinds
 /// it, so no handler of errors swallows a deadlock. If the main task survives, the deadlock is
 /// reported; see options::on_unhandled_error.
+///
+/// Also thrown by lock() of a mutex, in the fiber whose wait closes a cycle of locks, even while
+/// other fibers and timers are alive; what() then lists the fibers of the cycle. See mutex.
 class deadlock : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

@@ -6,12 +6,16 @@
 #include <ringlet/deadlock.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/event.hpp>
+#include <ringlet/joinall.hpp>
 #include <ringlet/run.hpp>
+#include <ringlet/select.hpp>
 #include <ringlet/sleep.hpp>
 #include <ringlet/with_timeout.hpp>
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <functional>
 #include <optional>
 #include <string>
 #include <thread>
@@ -113,6 +117,100 @@ TEST_CASE("each set and reset of an event is a separate round") {
     co_await b.join();
     CHECK(a.done());
     CHECK(log == "|a+b+|a+b+|a+b+");
+  });
+}
+
+// Many
+
+namespace {
+
+task<> count(event& on, std::size_t& woken) {
+  co_await on.wait();
+  ++woken;
+}
+
+}  // namespace
+
+TEST_CASE("set wakes many fibers a slice each turn, in order, and none that come later") {
+  run_scripted([](scripted_engine& engine) -> task<> {
+    constexpr std::size_t many = 1000;
+    event door;
+    std::size_t woken = 0;
+    std::vector<fiber<>> all;
+    for (std::size_t i = 0; i != many; ++i) all.push_back(spawn(count(door, woken)));
+    co_await yield();
+    const std::size_t waits = engine.waits();
+    door.set();
+    door.reset();
+    std::size_t late_woken = 0;
+    const fiber<> late = spawn(count(door, late_woken));
+    std::size_t most = 0;
+    for (std::size_t before = 0; woken != many; before = woken) {
+      co_await sleep(0s);  // the next turn
+      CHECK(woken > before);
+      most = std::max(most, woken - before);
+    }
+    CHECK(most <= 512);
+    CHECK(engine.waits() - waits >= 3);
+    for (const fiber<>& one : all) CHECK(one.done());
+    CHECK(late_woken == 0);
+    door.set();
+    co_await late.join();
+  });
+}
+
+TEST_CASE("an event that is destroyed after set has woken all its fibers, however many") {
+  run_scripted([](scripted_engine&) -> task<> {
+    std::optional<event> door(std::in_place);
+    std::size_t woken = 0;
+    std::vector<fiber<>> all;
+    for (int i = 0; i != 1000; ++i) all.push_back(spawn(count(*door, woken)));
+    co_await yield();
+    door->set();
+    door.reset();
+    co_await joinall(all);
+    CHECK(woken == 1000);
+  });
+}
+
+TEST_CASE("success wins for the fibers that set has not woken yet") {
+  run_scripted([](scripted_engine& engine) -> task<> {
+    event door;
+    std::string log;
+    std::size_t woken = 0;
+    std::vector<fiber<>> all;
+    for (int i = 0; i != 600; ++i) all.push_back(spawn(count(door, woken)));
+    all.push_back(spawn(note(door, log, 't', 5ms)));
+    all.push_back(spawn(note(door, log, 'k')));
+    co_await yield();
+    door.set();
+    engine.advance(10'000'000);  // the limit passes
+    all.back().request_kill();
+    co_await joinall(all);
+    CHECK(woken == 600);
+    CHECK(log == "k+t+");
+  });
+}
+
+TEST_CASE("a part of a select() leaves the fibers that set has not woken yet") {
+  run_scripted([](scripted_engine&) -> task<> {
+    event door;
+    event other;
+    std::size_t woken = 0;
+    std::vector<fiber<>> all;
+    for (int i = 0; i != 600; ++i) all.push_back(spawn(count(door, woken)));
+    const auto selects = [](event& one, event& two) -> task<std::size_t> {
+      const auto first = co_await select(one.wait(), two.wait());
+      co_return first.index();
+    };
+    const fiber<std::size_t> part = spawn(selects, std::ref(door), std::ref(other));
+    co_await yield();
+    door.set();
+    other.set();
+    co_await part.join();
+    CHECK(part.value() == 1);
+    co_await joinall(all);
+    CHECK(woken == 600);
   });
 }
 

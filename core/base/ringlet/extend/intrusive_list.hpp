@@ -74,9 +74,16 @@ class intrusive_list {
     return after == &head_ ? nullptr : &element(after);
   }
 
-  /// Moves all elements of `other` to the end of this list, in their order.
+  /// Moves all elements of `other` to the end of this list, in their order. O(1).
   void splice_back(intrusive_list& other) noexcept {
-    while (!other.empty()) push_back(other.pop_front());
+    if (other.empty()) return;
+    hook* const first = other.head_.next_;
+    hook* const last = other.head_.previous_;
+    other.head_.next_ = other.head_.previous_ = &other.head_;
+    first->previous_ = head_.previous_;
+    head_.previous_->next_ = first;
+    last->next_ = &head_;
+    head_.previous_ = last;
   }
 
  private:

@@ -74,6 +74,13 @@ class context {
   /// resumption, the fiber must queue up instead (wake()), so a loop over ready objects cannot
   /// starve other fibers.
   bool may_continue() noexcept { return --budget_ != 0; }
+  /// The same for a wait that otherwise asks again: counts only if the answer is true. False, too,
+  /// while an interruption is pending.
+  bool may_continue_at_once() noexcept {
+    if (interrupted_ || budget_ <= 1) return false;
+    --budget_;
+    return true;
+  }
   /// Makes the next may_continue() false, so that rare conditions are checked off the common path.
   /// restore_budget() undoes this, and returns false if there is nothing to restore.
   void set_budget_aside() noexcept {

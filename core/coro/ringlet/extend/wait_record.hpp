@@ -30,6 +30,9 @@ struct wait_type {
   void (*cancel)(context&, cancel_reason) noexcept;
   /// Appends the object of the wait, such as "fd 7"; may be null.
   void (*describe)(const void* object, std::string& out);
+  /// The context that has to act before the wait can end, such as the holder of a lock; null if
+  /// that is not one, or not known. The function may be null.
+  const context* (*holder)(const void* object) noexcept = nullptr;
 };
 
 /// One suspension of a context.

@@ -18,6 +18,11 @@ concept describes_itself = requires(const Wait& wait, std::string& out) {
   { wait.describe(out) } -> std::same_as<void>;
 };
 template <class Wait>
+concept tells_holder = requires(const Wait& wait) {
+  { wait.holder() } -> std::convertible_to<const extend::context*>;
+  requires noexcept(wait.holder());
+};
+template <class Wait>
 concept tries_now = requires(Wait& wait) {
   { wait.try_now() } -> std::same_as<bool>;
 };
@@ -62,6 +67,9 @@ constexpr void explain_hooks() {
   static_assert(describes_itself<Wait>,
                 "this wait has a describe() of another form: it must be a public `void "
                 "describe(std::string& out) const`");
+  static_assert(tells_holder<Wait>,
+                "this wait has a holder() of another form: it must be a public `const fiber_base* "
+                "holder() const noexcept`");
 }
 
 template <class Wait>

@@ -19,6 +19,7 @@
 #include <ringlet/extend/intrusive_list.hpp>
 #include <ringlet/extend/shutdown_hook.hpp>
 #include <ringlet/extend/timer.hpp>
+#include <ringlet/extend/wake_lists.hpp>
 #include <ringlet/options.hpp>
 #include <ringlet/outcome.hpp>
 #include <ringlet/time_limit.hpp>
@@ -146,6 +147,8 @@ class scheduler : public ready_queue, public list_hook<detail::all_schedulers_ta
   external_waits& external() noexcept { return external_; }
   /// The objects to notify before the engine is destroyed.
   shutdown_hooks& hooks() noexcept { return hooks_; }
+  /// Long lists of waits that are woken a slice each turn.
+  wake_lists& wakes() noexcept { return wakes_; }
   /// Closes a descriptor through the engine, and notifies the first waiter for a free one.
   /// Precondition: nothing is in flight on it. Every close on this thread comes here; see
   /// unique_fd.
@@ -239,6 +242,7 @@ class scheduler : public ready_queue, public list_hook<detail::all_schedulers_ta
   intrusive_list<done_watcher> told_later_;
   external_waits external_;
   shutdown_hooks hooks_;
+  wake_lists wakes_;
   std::shared_ptr<detail::handle_state> handle_state_;
   detail::shutdown_signal signal_;
   detail::shutdown_clock clock_;

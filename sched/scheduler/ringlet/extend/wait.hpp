@@ -6,10 +6,11 @@
 // or has the wrong form. A derived class must not redeclare any other name of a base; tests/tidy.py
 // checks.
 //
-//   on_cancel  describe                every wait, for its wait_type: see make_type()
+//   on_cancel  describe  holder        every wait, for its wait_type: see make_type()
 //   try_now  watch  unwatch  type      a two_phase_wait
 //   is_external  lingers  pass_on      a two_phase_wait for which the defaults are wrong
 //   await_suspend  await_resume  take  called by co_await, and by as_result()
+//   await_ready                        for a wait that is often over at once, and must be fast
 //
 // docs/writing_a_wait.md writes a wait step by step.
 #pragma once
@@ -75,6 +76,8 @@ class wait_base {
 
   /// A hook with a default: appends what exactly is waited for, such as "fd 7".
   void describe(std::string&) const {}
+  /// A hook with a default: the fiber that has to act before the wait can end; see wait_type.
+  const fiber_base* holder() const noexcept { return nullptr; }
 
  protected:
   explicit wait_base(time_limit timeout) noexcept : limit_(timeout) {}
@@ -85,11 +88,14 @@ class wait_base {
   template <class Wait>
   static constexpr wait_type make_type(const char* name) noexcept {
     detail::explain_hooks<Wait>();
-    if constexpr (std::is_same_v<decltype(&Wait::describe), decltype(&wait_base::describe)>) {
-      return {name, &wait_base::cancel_as<Wait>, nullptr};
-    } else {
-      return {name, &wait_base::cancel_as<Wait>, &wait_base::describe_as<Wait>};
+    wait_type made{name, &wait_base::cancel_as<Wait>, nullptr, nullptr};
+    if constexpr (!std::is_same_v<decltype(&Wait::describe), decltype(&wait_base::describe)>) {
+      made.describe = &wait_base::describe_as<Wait>;
     }
+    if constexpr (!std::is_same_v<decltype(&Wait::holder), decltype(&wait_base::holder)>) {
+      made.holder = &wait_base::holder_as<Wait>;
+    }
+    return made;
   }
 
   // The functions that every message of a server calls twice are inline.
@@ -159,6 +165,10 @@ class wait_base {
   static void describe_as(const void* object, std::string& out) {
     of<Wait>(object).describe(out);
   }
+  template <class Wait>
+  static const context* holder_as(const void* object) noexcept {
+    return of<Wait>(object).holder();
+  }
 
   bool yield_for_budget(frame_record& at) noexcept;
   // Not inline: most waits have no limit, and then need not save registers for these calls.
@@ -204,6 +214,8 @@ class two_phase_wait : public wait_base {
     if (of_ != nullptr) return win();
     wake_external();
   }
+  /// Whether it is no part of a select(), where other waits may end what this one waits for.
+  bool is_alone() const noexcept { return of_ == nullptr; }
 
  private:
   friend class selection;

@@ -1,0 +1,44 @@
+// wake_list: waits that one call has ended all at once, woken a slice each turn.
+#pragma once
+
+#include <ringlet/extend/intrusive_list.hpp>
+#include <ringlet/extend/wait.hpp>
+#include <ringlet/extend/wake_lists.hpp>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace ringlet::extend {
+
+/// Of an object that ends all its waits by one call, such as event::set(). With a hundred thousand
+/// of them, waking each in that call would keep the thread for milliseconds. So the call splices
+/// them in here, in O(1); 256 are woken at once, and then as many each turn of the scheduler. A
+/// wait that begins later is in another list, and stays asleep.
+///
+/// A wait that is in this list has succeeded. Its on_cancel() must know that: it remembers round()
+/// when it begins, and has succeeded if round() has changed since.
+/// Thread: that of the fibers. Lifetime: any; the destructor wakes what is left.
+class wake_list : public list_hook<wake_list> {
+ public:
+  wake_list() noexcept = default;
+  wake_list(const wake_list&) = delete;
+  wake_list& operator=(const wake_list&) = delete;
+  ~wake_list();
+
+  /// Ends all waits of `waits`, in order. Never throws, and does not allocate.
+  void take(wait_list& waits) noexcept;
+  /// How often take() was called, modulo 2^32.
+  std::uint32_t round() const noexcept { return round_; }
+
+ private:
+  friend class wake_lists;
+  /// Wakes at most `most`, and returns how many.
+  std::size_t wake_some(std::size_t most) noexcept;
+
+  wait_list left_;
+  std::uint32_t round_ = 0;
+};
+
+inline void wake_lists::add(wake_list& longer) noexcept { lists_.push_back(longer); }
+
+}  // namespace ringlet::extend

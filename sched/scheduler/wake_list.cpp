@@ -1,0 +1,42 @@
+// Wakes the waits that one call has ended, a slice each turn.
+#include <ringlet/extend/fiber_base.hpp>
+#include <ringlet/extend/scheduler.hpp>
+#include <ringlet/extend/wake_list.hpp>
+
+#include <cstddef>
+
+namespace ringlet::extend {
+
+wake_list::~wake_list() {
+  unlink();
+  detail::drop_waits_left_behind(left_);
+  while (!left_.empty()) left_.front().complete();
+}
+
+// The first slice is woken here: most lists are shorter. Not if earlier waits are left, which come
+// first.
+void wake_list::take(wait_list& waits) noexcept {
+  ++round_;
+  if (waits.empty()) return;
+  const bool are_first = left_.empty();
+  left_.splice_back(waits);
+  if (are_first) wake_some(wake_lists::at_once_max);
+  if (!left_.empty() && !linked()) current_scheduler().wakes().add(*this);
+}
+
+std::size_t wake_list::wake_some(std::size_t most) noexcept {
+  std::size_t count = 0;
+  for (; count != most && !left_.empty(); ++count) left_.front().complete();
+  return count;
+}
+
+void wake_lists::wake_some() noexcept {
+  std::size_t left = at_once_max;
+  while (left != 0 && !lists_.empty()) {
+    wake_list& next = lists_.front();
+    left -= next.wake_some(left);
+    if (next.left_.empty()) next.unlink();
+  }
+}
+
+}  // namespace ringlet::extend
