@@ -9,6 +9,7 @@
 #include <ringlet/blocking.hpp>
 #include <ringlet/buffer.hpp>
 #include <ringlet/cancelled.hpp>
+#include <ringlet/condition.hpp>
 #include <ringlet/deadlock.hpp>
 #include <ringlet/descriptor_limit.hpp>
 #include <ringlet/dump.hpp>
@@ -26,6 +27,7 @@
 #include <ringlet/greenlet_exit.hpp>
 #include <ringlet/join_options.hpp>
 #include <ringlet/joinall.hpp>
+#include <ringlet/mutex.hpp>
 #include <ringlet/now.hpp>
 #include <ringlet/options.hpp>
 #include <ringlet/outcome.hpp>
@@ -33,6 +35,7 @@
 #include <ringlet/pool.hpp>
 #include <ringlet/queue.hpp>
 #include <ringlet/reader.hpp>
+#include <ringlet/recursive_mutex.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/scheduler_handle.hpp>

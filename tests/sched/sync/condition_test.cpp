@@ -1,0 +1,513 @@
+// condition: which waits a notification ends, and that a fiber holds the mutex however its wait
+// ends.
+//
+// Method: as in mutex_test.cpp.
+#include <ringlet/condition.hpp>
+#include <ringlet/dump.hpp>
+#include <ringlet/event.hpp>
+#include <ringlet/joinall.hpp>
+#include <ringlet/mutex.hpp>
+#include <ringlet/recursive_mutex.hpp>
+#include <ringlet/run.hpp>
+#include <ringlet/select.hpp>
+#include <ringlet/sleep.hpp>
+#include <ringlet/with_timeout.hpp>
+
+#include <doctest/doctest.h>
+
+#include <functional>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "sched/calls.hpp"
+#include "support/aborts.hpp"
+#include "support/allocations.hpp"
+
+using namespace ringlet;
+using namespace ringlet::extend;
+using namespace ringlet::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct guarded {
+  mutex lock;
+  condition changed{lock};
+  int items = 0;
+  std::string log;
+};
+
+// Takes an item when there is one, and notes how the wait ended and that it held the mutex.
+task<> take(guarded& all, char name, time_limit timeout = forever) {
+  const mutex::guard held = co_await all.lock.lock();
+  const auto has_items = [&] { return all.items != 0; };
+  try {
+    const bool came = co_await all.changed.wait(has_items, timeout);
+    all.log += name;
+    all.log += came ? '+' : '-';
+    if (came) --all.items;
+  } catch (const cancelled&) {
+    all.log += name;
+    all.log += all.lock.is_held() ? 'x' : '!';
+    throw;
+  }
+}
+
+// The same without a predicate.
+task<> hear(guarded& all, char name, time_limit timeout = forever) {
+  const mutex::guard held = co_await all.lock.lock();
+  try {
+    const bool came = co_await all.changed.wait(timeout);
+    all.log += name;
+    all.log += came ? '+' : '-';
+    if (!all.lock.is_held()) all.log += '!';
+  } catch (const cancelled&) {
+    all.log += name;
+    all.log += all.lock.is_held() ? 'x' : '!';
+    throw;
+  }
+}
+
+task<> put(guarded& all, int count) {
+  const mutex::guard held = co_await all.lock.lock();
+  all.items += count;
+  all.changed.notify(static_cast<std::size_t>(count));
+}
+
+task<> lock_until(mutex& on, event& end) {
+  const mutex::guard held = co_await on.lock();
+  co_await end.wait();
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("condition");
+
+// row: TH-07
+TEST_CASE("a fiber that waits for a condition gives up the mutex, and holds it when it returns") {
+  run_scripted([](scripted_engine&) -> task<> {
+    guarded all;
+    const fiber<> one = spawn(hear(all, 'a')), two = spawn(hear(all, 'b'));
+    co_await yield();
+    CHECK_FALSE(all.lock.is_locked());
+    CHECK(all.changed.waiting() == 2);
+    all.changed.notify();
+    co_await one.join();
+    CHECK(all.log == "a+");
+    CHECK_FALSE(two.done());
+    all.changed.notify();
+    co_await two.join();
+    CHECK(all.log == "a+b+");
+    CHECK(all.changed.waiting() == 0);
+    CHECK(all.changed.waiting_peak() == 2);
+  });
+}
+
+TEST_CASE("a notification is not stored, and more of them than fibers wait do no harm") {
+  run_scripted([](scripted_engine&) -> task<> {
+    guarded all;
+    all.changed.notify();
+    all.changed.notify_all();
+    const fiber<> one = spawn(hear(all, 'a', 1ms));
+    co_await one.join();
+    CHECK(all.log == "a-");
+    const fiber<> two = spawn(hear(all, 'b'));
+    co_await yield();
+    all.changed.notify(100);
+    co_await two.join();
+    CHECK(all.log == "a-b+");
+  });
+}
+
+// row: W51
+TEST_CASE("notify(n) wakes the n fibers that have waited longest, in their order") {
+  run_scripted([](scripted_engine&) -> task<> {
+    guarded all;
+    std::vector<fiber<>> waits;
+    for (const char name : {'a', 'b', 'c', 'd'}) waits.push_back(spawn(hear(all, name)));
+    co_await yield();
+    all.changed.notify(3);
+    co_await sleep(1ms);
+    CHECK(all.log == "a+b+c+");
+    all.changed.notify_all();
+    co_await joinall(waits);
+    CHECK(all.log == "a+b+c+d+");
+  });
+}
+
+TEST_CASE("notified fibers wait for the mutex while the notifier holds it") {
+  run_scripted([](scripted_engine&) -> task<> {
+    guarded all;
+    const fiber<> one = spawn(hear(all, 'a')), two = spawn(hear(all, 'b'));
+    co_await yield();
+    mutex::guard held = co_await all.lock.lock();
+    all.changed.notify_all();
+    co_await sleep(1ms);
+    CHECK(all.log.empty());
+    CHECK(all.lock.waiting() == 2);
+    held.unlock();
+    co_await joinall(one, two);
+    CHECK(all.log == "a+b+");
+  });
+}
+
+TEST_CASE("notify_all wakes exactly the fibers that waited before the call") {
+  run_scripted([](scripted_engine&) -> task<> {
+    guarded all;
+    const fiber<> early = spawn(hear(all, 'e'));
+    co_await yield();
+    const fiber<> late = spawn(hear(all, 'l', 1ms));
+    all.changed.notify_all();
+    co_await joinall(early, late);
+    CHECK(all.log == "e+l-");
+  });
+}
+
+// The predicate
+
+TEST_CASE("a wait with a true predicate does not wait, and keeps the mutex") {
+  run_scripted([](scripted_engine& engine) -> task<> {
+    const std::size_t waits = engine.waits();
+    guarded all;
+    all.items = 1;
+    co_await take(all, 'a');
+    CHECK(all.log == "a+");
+    CHECK(engine.waits() == waits);
+  });
+}
+
+TEST_CASE("a notified fiber whose predicate is false keeps waiting, and is not resumed") {
+  run_scripted([](scripted_engine&) -> task<> {
+    guarded all;
+    const fiber<> one = spawn(take(all, 'a')), two = spawn(take(all, 'b'));
+    co_await yield();
+    all.changed.notify_all();
+    co_await sleep(1ms);
+    CHECK(all.log.empty());
+    CHECK(all.changed.waiting() == 2);
+    co_await put(all, 1);
+    co_await one.join();
+    CHECK(all.log == "a+");
+    co_await put(all, 1);
+    co_await two.join();
+    CHECK(all.log == "a+b+");
+  });
+}
+
+TEST_CASE("a notification meant for two items wakes two fibers, one after the other") {
+  run_scripted([](scripted_engine&) -> task<> {
+    guarded all;
+    std::vector<fiber<>> waits;
+    for (const char name : {'a', 'b', 'c'}) waits.push_back(spawn(take(all, name)));
+    co_await yield();
+    co_await put(all, 2);
+    co_await sleep(1ms);
+    CHECK(all.log == "a+b+");
+    CHECK(all.items == 0);
+    co_await put(all, 1);
+    co_await joinall(waits);
+    CHECK(all.log == "a+b+c+");
+  });
+}
+
+TEST_CASE("what a predicate throws is thrown by the wait, with the mutex held") {
+  run_scripted([](scripted_engine&) -> task<> {
+    guarded all;
+    bool fails = false;
+    const auto asks = [&]() -> bool {
+      if (fails) throw std::runtime_error("no answer");
+      return false;
+    };
+    const auto waits = [&]() -> task<> {
+      const mutex::guard held = co_await all.lock.lock();
+      try {
+        co_await all.changed.wait(asks);
+      } catch (const std::runtime_error&) {
+        all.log += all.lock.is_held() ? "held" : "lost";
+        throw;
+      }
+    };
+    SUBCASE("at once") {
+      fails = true;
+      CHECK(co_await outcome_of(waits()) == "no answer");
+      CHECK(all.log == "held");
+    }
+    SUBCASE("after a notification") {
+      const fiber<> waiting = spawn(waits);
+      co_await yield();
+      fails = true;
+      all.changed.notify();
+      co_await waiting.join();
+      CHECK(text_of(waiting.error()) == "no answer");
+      CHECK(all.log == "held");
+    }
+    CHECK_FALSE(all.lock.is_locked());
+  });
+}
+
+// Limits
+
+TEST_CASE("a wait whose limit passes returns false, with the mutex held") {
+  run_scripted([](scripted_engine& engine) -> task<> {
+    guarded all;
+    const steady_ns begin = engine.now();
+    co_await hear(all, 'a', 2ms);
+    co_await take(all, 'b', 3ms);
+    CHECK(all.log == "a-b-");
+    CHECK(engine.now() == begin + 5'000'000);
+    CHECK(all.changed.waiting() == 0);
+  });
+}
+
+TEST_CASE("a limit that passes while another fiber holds the mutex ends the wait when it is free") {
+  run_scripted([](scripted_engine&) -> task<> {
+    guarded all;
+    event end;
+    const fiber<> waiting = spawn(hear(all, 'a', 1ms));
+    co_await yield();
+    const fiber<> holder = spawn(lock_until(all.lock, end));
+    co_await sleep(5ms);
+    CHECK(all.log.empty());
+    end.set();
+    co_await joinall(holder, waiting);
+    CHECK(all.log == "a-");
+  });
+}
+
+TEST_CASE("success wins: a fiber that was notified before its limit passed returns true") {
+  run_scripted([](scripted_engine&) -> task<> {
+    guarded all;
+    event end;
+    const fiber<> waiting = spawn(hear(all, 'a', 1ms));
+    co_await yield();
+    const fiber<> holder = spawn(lock_until(all.lock, end));
+    co_await yield();
+    all.changed.notify();
+    co_await sleep(5ms);
+    end.set();
+    co_await joinall(holder, waiting);
+    CHECK(all.log == "a+");
+  });
+}
+
+TEST_CASE(
+    "a wait whose limit passed in the line of the mutex ends although its predicate is false") {
+  run_scripted([](scripted_engine&) -> task<> {
+    guarded all;
+    event end;
+    const fiber<> waiting = spawn(take(all, 'a', 1ms));
+    co_await yield();
+    const fiber<> holder = spawn(lock_until(all.lock, end));
+    co_await yield();
+    all.changed.notify();
+    co_await sleep(5ms);
+    end.set();
+    co_await joinall(holder, waiting);
+    CHECK(all.log == "a-");
+    CHECK(all.changed.waiting() == 0);
+  });
+}
+
+TEST_CASE("a predicate that is true when the limit passes counts") {
+  run_scripted([](scripted_engine&) -> task<> {
+    guarded all;
+    const fiber<> waiting = spawn(take(all, 'a', 1ms));
+    co_await yield();
+    all.items = 1;  // and no notification
+    co_await waiting.join();
+    CHECK(all.log == "a+");
+  });
+}
+
+// Kills
+
+TEST_CASE("a fiber that is killed while it waits throws with the mutex held") {
+  run_scripted([](scripted_engine&) -> task<> {
+    guarded all;
+    const fiber<> one = spawn(hear(all, 'a')), two = spawn(take(all, 'b'));
+    co_await yield();
+    one.request_kill();
+    two.request_kill();
+    co_await joinall(one, two);
+    CHECK(all.log == "axbx");
+    CHECK_FALSE(all.lock.is_locked());
+    CHECK(all.changed.waiting() == 0);
+  });
+}
+
+TEST_CASE("a fiber that is killed while another holds the mutex throws when it has it back") {
+  run_scripted([](scripted_engine&) -> task<> {
+    guarded all;
+    event end;
+    const fiber<> waiting = spawn(hear(all, 'a'));
+    co_await yield();
+    const fiber<> holder = spawn(lock_until(all.lock, end));
+    co_await yield();
+    waiting.request_kill();
+    waiting.request_kill();
+    co_await sleep(1ms);
+    CHECK_FALSE(waiting.done());
+    end.set();
+    co_await joinall(holder, waiting);
+    CHECK(all.log == "ax");
+    CHECK(waiting.result() == outcome::cancelled);
+  });
+}
+
+TEST_CASE("of two errors that a waiting fiber is killed with, the first surfaces") {
+  run_scripted([](scripted_engine&) -> task<> {
+    guarded all;
+    event end;
+    const fiber<> waiting = spawn(hear(all, 'a'));
+    co_await yield();
+    const fiber<> holder = spawn(lock_until(all.lock, end));
+    co_await yield();
+    waiting.request_kill(std::make_exception_ptr(std::runtime_error("first")));
+    waiting.request_kill(std::make_exception_ptr(std::runtime_error("second")));
+    end.set();
+    co_await joinall(holder, waiting);
+    CHECK(text_of(waiting.error()) == "first");
+  });
+}
+
+TEST_CASE("a fiber that is notified and killed in one turn passes the notification on") {
+  run_scripted([](scripted_engine&) -> task<> {
+    guarded all;
+    const fiber<> chosen = spawn(hear(all, 'c')), next = spawn(hear(all, 'n'));
+    co_await yield();
+    mutex::guard held = co_await all.lock.lock();
+    all.changed.notify();
+    chosen.request_kill();
+    held.unlock();
+    co_await joinall(chosen, next);
+    CHECK(all.log == "cxn+");
+  });
+}
+
+TEST_CASE("a killed fiber that was one of all notified passes nothing on to a later wait") {
+  run_scripted([](scripted_engine&) -> task<> {
+    guarded all;
+    const fiber<> chosen = spawn(hear(all, 'c')), other = spawn(hear(all, 'o'));
+    co_await yield();
+    mutex::guard held = co_await all.lock.lock();
+    all.changed.notify_all();
+    chosen.request_kill();
+    held.unlock();
+    co_await joinall(chosen, other);
+    CHECK(all.log == "cxo+");
+  });
+}
+
+TEST_CASE("a notified fiber that is killed when it already has the mutex returns true") {
+  run_scripted([](scripted_engine&) -> task<> {
+    guarded all;
+    const fiber<> chosen = spawn(hear(all, 'c')), next = spawn(hear(all, 'n', 1ms));
+    co_await yield();
+    all.changed.notify();  // the mutex is free: it has been given to the fiber
+    chosen.request_kill();
+    co_await joinall(chosen, next);
+    CHECK(all.log == "c+n-");
+  });
+}
+
+TEST_CASE("a limit around the wait ends it with the mutex held") {
+  run_scripted([](scripted_engine&) -> task<> {
+    guarded all;
+    CHECK(co_await outcome_of(with_timeout(1ms, hear(all, 'a'))) == "timed out");
+    CHECK(all.log == "ax");
+    CHECK_FALSE(all.lock.is_locked());
+  });
+}
+
+// The rest
+
+TEST_CASE("a condition of a recursive_mutex gives it up whole, and restores its depth") {
+  run_scripted([](scripted_engine&) -> task<> {
+    recursive_mutex lock;
+    condition changed(lock);
+    std::size_t depth = 0;
+    const auto waits = [&]() -> task<> {
+      const recursive_mutex::guard one = co_await lock.lock();
+      const recursive_mutex::guard two = co_await lock.lock();
+      co_await changed.wait();
+      depth = lock.depth();
+    };
+    const fiber<> waiting = spawn(waits);
+    co_await yield();
+    CHECK_FALSE(lock.is_locked());
+    changed.notify();
+    co_await waiting.join();
+    CHECK(depth == 2);
+    CHECK_FALSE(lock.is_locked());
+  });
+}
+
+TEST_CASE(
+    "dump() shows who waits for a condition, and who has been notified and for whom it waits") {
+  run_scripted([](scripted_engine&) -> task<> {
+    guarded all;
+    const fiber<> one = spawn(hear(all, 'a')), two = spawn(take(all, 'b'));
+    co_await yield();
+    std::string text = dump();
+    CHECK(text.find("condition 0x") != text.npos);
+    CHECK(text.find(" with 2 waiting (at most 2)") != text.npos);
+    mutex::guard held = co_await all.lock.lock();
+    all.changed.notify_all();
+    text = dump();
+    INFO(text);
+    CHECK(text.find(" with 0 waiting (at most 2), for mutex 0x") != text.npos);
+    CHECK(text.find(" with 2 waiting (at most 2), held by fiber 1") != text.npos);
+    all.items = 1;
+    held.unlock();
+    co_await joinall(one, two);
+  });
+}
+
+TEST_CASE("waiting, notifying, killing and getting the mutex back do not allocate") {
+  run_scripted([](scripted_engine&) -> task<> {
+    guarded all;
+    all.log.reserve(32);
+    std::vector<fiber<>> waits;
+    for (const char name : {'a', 'b', 'c'}) waits.push_back(spawn(hear(all, name)));
+    co_await yield();
+    {
+      const out_of_memory none;
+      waits[1].request_kill();
+      all.changed.notify();
+      all.changed.notify_all();
+      co_await waits[2].join();
+    }
+    co_await joinall(waits);
+    CHECK(all.log == "bxa+c+");
+  });
+}
+
+TEST_CASE("waiting for a condition without its mutex aborts") {
+  CHECK(aborts_with("a fiber waited for a condition without holding its mutex", [] {
+    run_scripted([](scripted_engine&) -> task<> {
+      guarded all;
+      co_await all.changed.wait();
+    });
+  }));
+}
+
+TEST_CASE("destroying a condition under a wait aborts") {
+  CHECK(aborts_with("a condition was destroyed while a fiber waited for it", [] {
+    run_scripted([](scripted_engine&) -> task<> {
+      mutex lock;
+      std::optional<condition> changed(lock);
+      const auto waits = [&]() -> task<> {
+        const mutex::guard held = co_await lock.lock();
+        co_await changed->wait();
+      };
+      const fiber<> waiting = spawn(waits);
+      co_await yield();
+      changed.reset();
+    });
+  }));
+}
+
+TEST_SUITE_END();
