@@ -7,6 +7,7 @@
 #include <ringlet/as_result.hpp>
 #include <ringlet/async_generator.hpp>
 #include <ringlet/blocking.hpp>
+#include <ringlet/bounded_semaphore.hpp>
 #include <ringlet/buffer.hpp>
 #include <ringlet/cancelled.hpp>
 #include <ringlet/condition.hpp>
@@ -40,6 +41,7 @@
 #include <ringlet/run.hpp>
 #include <ringlet/scheduler_handle.hpp>
 #include <ringlet/select.hpp>
+#include <ringlet/semaphore.hpp>
 #include <ringlet/shield.hpp>
 #include <ringlet/shutdown.hpp>
 #include <ringlet/sleep.hpp>

@@ -142,6 +142,14 @@ void detail::affinity::settle(const char* rule) noexcept {
   serial_ = serial_here;  // of the first user, or the next one after that has ended
 }
 
+bool detail::affinity::is_left_behind() const noexcept {
+  registry& known = all();
+  const std::lock_guard lock(known.mutex);
+  const extend::scheduler* left = known.left_behind.next(nullptr);
+  while (left != nullptr && left->serial() != serial_) left = known.left_behind.next(left);
+  return serial_ != 0 && left != nullptr;
+}
+
 std::string scheduler::label() const {
   if (!options_.name.empty()) return '"' + options_.name + '"';
   std::array<char, 32> address;

@@ -29,6 +29,9 @@ class affinity {
     if (serial_ != serial_here) [[unlikely]]
       settle(rule);
   }
+  /// Whether it belongs to a scheduler of the parent of this child of fork(). For destructors: the
+  /// fibers that hold something of it never run again.
+  bool is_left_behind() const noexcept;
 
  private:
   void settle(const char* rule) noexcept;

@@ -1,0 +1,250 @@
+// semaphore: a number of permits, which fibers take and give back.
+//
+//     semaphore queries(10);  // at most 10 at once
+//
+//     task<row> fetch(database& from, int key) {
+//       const semaphore::permit one = co_await queries.acquire();
+//       co_return co_await from.query(key);
+//     }  // the permit goes back
+//
+// A semaphore can also count things: one fiber adds permits, another uses them up.
+//
+//     semaphore arrived(0);
+//
+//     arrived.release(3);                       // three more are there
+//     (co_await arrived.acquire(2)).consume();  // waits for two, and keeps them
+#pragma once
+
+#include <ringlet/detail/affinity.hpp>
+#include <ringlet/error.hpp>
+#include <ringlet/extend/fiber_base.hpp>
+#include <ringlet/extend/wait.hpp>
+#include <ringlet/result.hpp>
+#include <ringlet/time_limit.hpp>
+
+#include <coroutine>
+#include <cstddef>
+#include <limits>
+#include <string>
+#include <utility>
+
+namespace ringlet {
+
+/// A number of permits, as gevent's Semaphore. Fibers are served strictly in the order in which
+/// they asked: a small request never overtakes a large one, nor does a fiber that gives back a
+/// permit and asks for another. A call that asks for several permits takes all of them at once, so
+/// two of them cannot block each other with a part each.
+///
+/// Errors    timed_out. std::invalid_argument from a call that asks for more permits than there can
+///           ever be. More permits than `unlimited` abort.
+/// Cancellation  Loses nothing: a fiber that is killed while it waits has taken no permit, and the
+///           fibers behind it are served at once if there are enough. Success wins: a fiber that
+///           has been given its permits gets them, and is interrupted at the next wait.
+/// Lifetime  Must outlive its permits and the fibers that wait; otherwise the destructor aborts.
+///           While an exception unwinds the owner, it ends the waits with errc::closed instead, and
+///           reports that. A permit may be moved to another fiber, and outlive the one that took
+///           it.
+/// Thread    That of the scheduler whose fibers wait, or else of the one that uses it first, as
+/// long
+///           as that scheduler runs. On other threads every call aborts.
+/// Memory    None.
+class semaphore {
+ public:
+  class permit;
+  class acquire_wait;
+  /// A count at which no fiber ever waits: for a program in which the limit is optional.
+  static constexpr std::size_t unlimited = std::numeric_limits<std::ptrdiff_t>::max();
+
+  /// Throws std::invalid_argument if `count` is more than `unlimited`, which a negative number is.
+  explicit semaphore(std::size_t count) : semaphore("semaphore", count, unlimited) {}
+  semaphore(const semaphore&) = delete;
+  semaphore& operator=(const semaphore&) = delete;
+  ~semaphore();
+
+  /// Waits until it is the caller's turn and `count` permits are free, and takes them. 0 waits for
+  /// the turn only. May be a part of a select().
+  acquire_wait acquire(std::size_t count = 1, time_limit timeout = forever);
+  /// One permit.
+  acquire_wait acquire(time_limit timeout);
+  /// Takes `count` permits if they are free and no fiber waits; otherwise returns an empty permit.
+  /// Needs no fiber.
+  permit try_acquire(std::size_t count = 1);
+  /// Adds `count` permits to those that exist. Permits that were acquired come back by themselves:
+  /// see permit. Needs no fiber. Up to 256 fibers are woken at once; the last of them wakes more.
+  void release(std::size_t count = 1) noexcept {
+    check_thread();
+    if (count > count_max_ - available_ - held_) [[unlikely]]
+      refuse_release(count);
+    available_ += count;
+    if (waiting_ != 0) admit();
+  }
+
+  /// How many permits are free. While a fiber waits for more of them, no other fiber gets them.
+  std::size_t available() const noexcept { return available_; }
+  /// How many fibers wait for permits, and the most that ever did.
+  std::size_t waiting() const noexcept { return waiting_; }
+  std::size_t waiting_peak() const noexcept { return waiting_peak_; }
+
+ protected:
+  /// Throws std::invalid_argument if `count` or `count_max` is more than `unlimited`.
+  semaphore(const char* name, std::size_t count, std::size_t count_max);
+
+  std::size_t count_max() const noexcept { return count_max_; }
+
+ private:
+  void check_thread() noexcept {
+    owner_.check("a semaphore was used on a thread that is not its scheduler's");
+  }
+  void check_request(std::size_t count) const {
+    if (count > count_max_) [[unlikely]]
+      refuse_request(count);
+  }
+  [[noreturn, gnu::cold]] void refuse_request(std::size_t count) const;
+  [[noreturn, gnu::cold]] void refuse_release(std::size_t count) const noexcept;
+
+  bool take(std::size_t count) noexcept {
+    check_thread();
+    if (waiting_ != 0 || count > available_) return false;
+    available_ -= count;
+    held_ += count;
+    return true;
+  }
+  void give_back(std::size_t count) noexcept {
+    check_thread();
+    held_ -= count;
+    available_ += count;
+    if (waiting_ != 0) admit();
+  }
+  void add(acquire_wait& last) noexcept;
+  void remove(acquire_wait& gone) noexcept;
+  /// Serves the fibers at the front for which there are enough permits.
+  void admit() noexcept;
+  /// The same, in the fiber that was the last to be served when there were too many.
+  void admit_next_slice() noexcept;
+
+  const char* name_;
+  std::size_t available_;
+  std::size_t held_ = 0;  // in permits, and by fibers that have been given them and will run
+  std::size_t count_max_;
+  std::size_t waiting_ = 0;
+  std::size_t waiting_peak_ = 0;
+  detail::affinity owner_;
+  bool serves_in_slices_ = false;  // a fiber that has been served will call admit_next_slice()
+  extend::wait_list waiters_;
+};
+
+/// Permits that a caller has: they go back to the semaphore when it is destroyed. Movable; one that
+/// was moved from, or gave all of them back, is empty.
+class [[nodiscard]] semaphore::permit {
+ public:
+  /// An empty one.
+  permit() noexcept = default;
+  permit(permit&& other) noexcept : of_(other.of_), count_(std::exchange(other.count_, 0)) {}
+  permit& operator=(permit&& other) noexcept {
+    permit moved(std::move(other));
+    std::swap(of_, moved.of_);
+    std::swap(count_, moved.count_);
+    return *this;
+  }
+  ~permit() { release(); }
+
+  /// How many it has.
+  std::size_t count() const noexcept { return count_; }
+  explicit operator bool() const noexcept { return count_ != 0; }
+
+  /// Moves `count` of its permits into another object. Aborts if it has fewer.
+  permit split(std::size_t count) noexcept {
+    check(count);
+    count_ -= count;
+    return permit(of_, count);
+  }
+  /// Gives all of them back early.
+  void release() noexcept {
+    if (count_ != 0) of_->give_back(std::exchange(count_, 0));
+  }
+  /// Gives `count` of them back. Aborts if it has fewer.
+  void release(std::size_t count) noexcept {
+    check(count);
+    if (count == 0) return;
+    count_ -= count;
+    of_->give_back(count);
+  }
+  /// Uses all of them up: they do not go back. For a semaphore that counts things, and for a pair
+  /// of calls that no scope joins, where another fiber calls semaphore::release() later.
+  void consume() noexcept {
+    if (count_ == 0) return;
+    of_->check_thread();
+    of_->held_ -= std::exchange(count_, 0);
+  }
+
+ private:
+  friend class semaphore;
+  permit(semaphore* of, std::size_t count) noexcept : of_(of), count_(count) {}
+  void check(std::size_t count) const noexcept {
+    if (count > count_) [[unlikely]]
+      refuse(count);
+  }
+  [[noreturn, gnu::cold]] void refuse(std::size_t count) const noexcept;
+
+  semaphore* of_ = nullptr;
+  std::size_t count_ = 0;
+};
+
+/// See semaphore::acquire().
+class [[nodiscard]] semaphore::acquire_wait : public extend::list_wait {
+ public:
+  acquire_wait(semaphore& from, std::size_t count, time_limit timeout) noexcept
+      : extend::list_wait(timeout), from_(&from), count_(count) {}
+
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+    return begin_alone(*this, caller.promise());
+  }
+  result<permit> take() {
+    if (reason_ == extend::cancel_reason::none) return taken();
+    return cancellation_error();
+  }
+  permit await_resume() {
+    if (reason_ != extend::cancel_reason::none) [[unlikely]]
+      throw_error(cancellation_error(), "acquire");
+    return taken();
+  }
+
+  bool try_now() noexcept { return from_->take(count_); }
+  void watch() noexcept { from_->add(*this); }
+  void unwatch() noexcept {
+    if (linked()) from_->remove(*this);
+  }
+  void pass_on() noexcept { from_->admit(); }  // it may have blocked smaller requests
+  void on_cancel(extend::cancel_reason reason) noexcept;
+  void describe(std::string& out) const;
+  static const extend::wait_type type;
+
+ private:
+  friend class semaphore;
+  permit taken() noexcept {
+    if (ends_slice_) [[unlikely]]
+      from_->admit_next_slice();
+    return permit(from_, count_);
+  }
+
+  semaphore* from_;
+  std::size_t count_;
+  bool ends_slice_ = false;
+};
+
+inline semaphore::acquire_wait semaphore::acquire(std::size_t count, time_limit timeout) {
+  check_request(count);
+  return {*this, count, timeout};
+}
+
+inline semaphore::acquire_wait semaphore::acquire(time_limit timeout) {
+  return acquire(1, timeout);
+}
+
+inline semaphore::permit semaphore::try_acquire(std::size_t count) {
+  check_request(count);
+  return take(count) ? permit(this, count) : permit();
+}
+
+}  // namespace ringlet
