@@ -42,6 +42,7 @@
 #include <ringlet/scheduler_handle.hpp>
 #include <ringlet/select.hpp>
 #include <ringlet/semaphore.hpp>
+#include <ringlet/shared_mutex.hpp>
 #include <ringlet/shield.hpp>
 #include <ringlet/shutdown.hpp>
 #include <ringlet/sleep.hpp>

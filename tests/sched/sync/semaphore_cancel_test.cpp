@@ -13,6 +13,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -318,10 +319,11 @@ class semaphore_model {
         step();
       }
     }
-    for (std::size_t place = 0; place < all_.size(); ++place) kill(place);
+    seats_.release(5 * all_.size());
+    add(5 * all_.size());
     co_await settle();
     CHECK(seats_.waiting() == 0);
-    CHECK(served_.size() > all_.size() / 4);
+    CHECK(served_.size() > all_.size() / 2);
     for (one& each : all_) give_back(each, each.taken.count());
     check();
   }
