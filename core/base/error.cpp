@@ -28,6 +28,10 @@ class category final : public std::error_category {
         return "the fiber was killed before it had a value";
       case errc::too_long:
         return "the message exceeds the size limit";
+      case errc::broken_barrier:
+        return "the barrier is broken";
+      case errc::broken_promise:
+        return "the promise was destroyed before it had a value";
     }
     return "unknown ringlet error";
   }

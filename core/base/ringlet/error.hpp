@@ -25,6 +25,11 @@ enum class errc : std::uint8_t {
   fiber_cancelled,
   /// A piece of the input, such as a line, is longer than the reader's limit.
   too_long,
+  /// A barrier was broken while, or before, the call waited: an arrival was cancelled or timed out,
+  /// the action failed, or the barrier was reset.
+  broken_barrier,
+  /// The promise was destroyed before it had a value or an error.
+  broken_promise,
 };
 
 /// The category of errc; its name is "ringlet".

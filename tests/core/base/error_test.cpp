@@ -16,8 +16,9 @@ TEST_SUITE_BEGIN("error");
 
 namespace {
 
-constexpr errc all_codes[] = {errc::closed,        errc::partial_transfer, errc::timed_out,
-                              errc::end_of_stream, errc::fiber_cancelled,  errc::too_long};
+constexpr errc all_codes[] = {errc::closed,         errc::partial_transfer, errc::timed_out,
+                              errc::end_of_stream,  errc::fiber_cancelled,  errc::too_long,
+                              errc::broken_barrier, errc::broken_promise};
 
 }  // namespace
 
