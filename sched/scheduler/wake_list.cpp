@@ -10,7 +10,7 @@ namespace ringlet::extend {
 wake_list::~wake_list() {
   unlink();
   detail::drop_waits_left_behind(left_);
-  while (!left_.empty()) left_.front().complete();
+  while (!left_.empty()) left_.front().on_cancel(reason_);
 }
 
 // The first slice is woken here: most lists are shorter. Not if earlier waits are left, which come
@@ -26,7 +26,7 @@ void wake_list::take(wait_list& waits) noexcept {
 
 std::size_t wake_list::wake_some(std::size_t most) noexcept {
   std::size_t count = 0;
-  for (; count != most && !left_.empty(); ++count) left_.front().complete();
+  for (; count != most && !left_.empty(); ++count) left_.front().on_cancel(reason_);
   return count;
 }
 

@@ -15,12 +15,14 @@ namespace ringlet::extend {
 /// them in here, in O(1); 256 are woken at once, and then as many each turn of the scheduler. A
 /// wait that begins later is in another list, and stays asleep.
 ///
-/// A wait that is in this list has succeeded. Its on_cancel() must know that: it remembers round()
-/// when it begins, and has succeeded if round() has changed since.
+/// A wait that is in this list has ended. Its on_cancel() must know that: it remembers round() when
+/// it begins, and has ended if round() has changed since.
 /// Thread: that of the fibers. Lifetime: any; the destructor wakes what is left.
 class wake_list : public list_hook<wake_list> {
  public:
   wake_list() noexcept = default;
+  /// Every wait that is taken ends for that reason, instead of with success.
+  explicit wake_list(cancel_reason ended_by) noexcept : reason_(ended_by) {}
   wake_list(const wake_list&) = delete;
   wake_list& operator=(const wake_list&) = delete;
   ~wake_list();
@@ -37,6 +39,7 @@ class wake_list : public list_hook<wake_list> {
 
   wait_list left_;
   std::uint32_t round_ = 0;
+  cancel_reason reason_ = cancel_reason::none;
 };
 
 inline void wake_lists::add(wake_list& longer) noexcept { lists_.push_back(longer); }
