@@ -6,6 +6,8 @@
 #include <ringlet/as_completed.hpp>
 #include <ringlet/as_result.hpp>
 #include <ringlet/async_generator.hpp>
+#include <ringlet/auto_reset_event.hpp>
+#include <ringlet/barrier.hpp>
 #include <ringlet/blocking.hpp>
 #include <ringlet/bounded_semaphore.hpp>
 #include <ringlet/buffer.hpp>
@@ -28,6 +30,7 @@
 #include <ringlet/greenlet_exit.hpp>
 #include <ringlet/join_options.hpp>
 #include <ringlet/joinall.hpp>
+#include <ringlet/latch.hpp>
 #include <ringlet/mutex.hpp>
 #include <ringlet/now.hpp>
 #include <ringlet/options.hpp>

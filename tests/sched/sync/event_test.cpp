@@ -99,7 +99,7 @@ TEST_CASE("no fiber waits while an event is set, and late fibers run behind the 
   });
 }
 
-// row: EV-01
+// rows: EV-01 TH-08
 TEST_CASE("each set and reset of an event is a separate round") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
@@ -216,7 +216,7 @@ TEST_CASE("a part of a select() leaves the fibers that set has not woken yet") {
 
 // Limits
 
-// rows: W10 EV-01 TM-06
+// rows: W10 EV-01 TH-08 TM-06
 TEST_CASE("a wait whose limit has passed succeeds only if the event is set") {
   run_scripted([](scripted_engine& engine) -> task<> {
     const steady_ns begin = engine.now();
@@ -238,7 +238,7 @@ TEST_CASE("a wait whose limit has passed succeeds only if the event is set") {
   });
 }
 
-// row: EV-01
+// rows: EV-01 TH-08
 TEST_CASE("success wins: a set in the turn in which the limit is due comes first") {
   run_scripted([](scripted_engine& engine) -> task<> {
     event door;
@@ -253,7 +253,7 @@ TEST_CASE("success wins: a set in the turn in which the limit is due comes first
   });
 }
 
-// row: EV-01
+// rows: EV-01 TH-08
 TEST_CASE("a set after the limit was reported is too late") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
@@ -270,7 +270,7 @@ TEST_CASE("a set after the limit was reported is too late") {
   });
 }
 
-// row: EV-01
+// rows: EV-01 TH-08
 TEST_CASE("a fiber that gives up leaves the rest in order") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
@@ -293,7 +293,7 @@ TEST_CASE("a fiber that gives up leaves the rest in order") {
 
 // Kills
 
-// row: EV-01
+// rows: EV-01 TH-08
 TEST_CASE("the first of a kill and a set in the same turn takes effect") {
   run_scripted([](scripted_engine&) -> task<> {
     event door;
@@ -321,7 +321,7 @@ TEST_CASE("the first of a kill and a set in the same turn takes effect") {
   });
 }
 
-// row: EV-01
+// rows: EV-01 TH-08
 TEST_CASE("the first of a cancelled scope and a set in the same turn takes effect") {
   run_scripted([](scripted_engine& engine) -> task<> {
     event door;
