@@ -24,6 +24,7 @@
 #include <ringlet/fiber_local.hpp>
 #include <ringlet/fiber_range.hpp>
 #include <ringlet/fiber_set.hpp>
+#include <ringlet/future.hpp>
 #include <ringlet/generator.hpp>
 #include <ringlet/generator_exit.hpp>
 #include <ringlet/greenlet.hpp>
@@ -37,6 +38,7 @@
 #include <ringlet/outcome.hpp>
 #include <ringlet/poll_fd.hpp>
 #include <ringlet/pool.hpp>
+#include <ringlet/promise.hpp>
 #include <ringlet/queue.hpp>
 #include <ringlet/reader.hpp>
 #include <ringlet/recursive_mutex.hpp>

@@ -15,13 +15,14 @@
 
 namespace ringlet {
 
-/// An error of a fiber that was not handled before the last handle was dropped. get(), error() and
-/// joinall() with `raise`, for instance, handle an error.
+/// An error of a fiber, or of a future, that was not handled before the last handle was dropped.
+/// get(), error() and joinall() with `raise`, for instance, handle an error.
 struct unhandled_error {
-  std::uint64_t id;
+  std::uint64_t id;       // 0 if it was not a fiber's
   std::string_view name;  // empty if it has none
   std::exception_ptr error;
-  /// Where the fiber was spawned; line 0 if there is no such place, as for posted work.
+  /// Where the fiber was spawned, or the promise made; line 0 if there is no such place, as for
+  /// posted work.
   std::source_location spawned_at = {};
   /// The await sites that the exception has passed, innermost first: at most eight; none if memory
   /// ran out or no coroutine threw. Valid during the call.
