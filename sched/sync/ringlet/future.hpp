@@ -58,7 +58,7 @@ class [[nodiscard]] future {
   explicit operator bool() const noexcept { return state_ != nullptr; }
   friend bool operator==(const future& a, const future& b) noexcept { return a.state_ == b.state_; }
 
-  /// Waits until the future is ready. Its error is neither thrown nor counted as observed. Returns
+  /// Waits until the future is ready. Its error is neither thrown nor counted as handled. Returns
   /// false if the limit passed first. May be a part of a select().
   extend::future_wait wait(time_limit timeout = forever) const noexcept {
     return extend::future_wait(checked(), timeout);
@@ -77,7 +77,7 @@ class [[nodiscard]] future {
   bool is_ready() const noexcept { return checked().is_ready(); }
   /// Whether it is ready, and not with an error.
   bool has_value() const noexcept { return checked().has_value(); }
-  /// What get() would throw now, or null. Counts as observing the error.
+  /// What get() would throw now, or null. Counts as handling the error.
   std::exception_ptr error() const { return checked().error(); }
   /// What get() would return now. Aborts unless has_value().
   decltype(auto) value() const noexcept {

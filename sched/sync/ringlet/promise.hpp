@@ -91,7 +91,7 @@ class promise {
   }
 
   /// Hands the promise over to `worker`: when that fiber has ended, it is set to a copy of the
-  /// fiber's value, or to its error, which counts as observed there. If the fiber has ended
+  /// fiber's value, or to its error, which counts as handled there. If the fiber has ended
   /// already, this happens now. The promise that this is called on is empty afterwards:
   ///
   ///   promise<int> total;

@@ -126,13 +126,6 @@ class shared_mutex::locking_wait : public detail::lock_base::waiter {
   locking_wait(shared_mutex& on, bool is_reader, time_limit timeout) noexcept
       : detail::lock_base::waiter(on, timeout), is_reader_(is_reader) {}
   shared_mutex& on() const noexcept { return static_cast<shared_mutex&>(*on_); }
-  /// Throws an interruption or a deadlock.
-  std::error_code error() {
-    if (reason_ == extend::cancel_reason::none && deadlock_ == nullptr) [[likely]]
-      return {};
-    rethrow_deadlock();
-    return cancellation_error();
-  }
 
   bool is_reader_;
   bool ends_slice_ = false;
@@ -149,12 +142,12 @@ class [[nodiscard]] shared_mutex::exclusive_wait : public locking_wait {
     return begin_alone(*this, caller.promise());
   }
   result<guard> take() {
-    if (const std::error_code failed = error()) return failed;
+    if (has_failed()) return error();
     return guard(&on());
   }
   guard await_resume() {
-    if (const std::error_code failed = error()) [[unlikely]]
-      throw_error(failed, type.name);
+    if (has_failed()) [[unlikely]]
+      throw_error(error(), type.name);
     return guard(&on());
   }
 
@@ -173,12 +166,12 @@ class [[nodiscard]] shared_mutex::shared_wait : public locking_wait {
     return begin_alone(*this, caller.promise());
   }
   result<shared_guard> take() {
-    if (const std::error_code failed = error()) return failed;
+    if (has_failed()) return error();
     return shared();
   }
   shared_guard await_resume() {
-    if (const std::error_code failed = error()) [[unlikely]]
-      throw_error(failed, type.name);
+    if (has_failed()) [[unlikely]]
+      throw_error(error(), type.name);
     return shared();
   }
 

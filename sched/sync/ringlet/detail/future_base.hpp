@@ -55,7 +55,7 @@ class future_base {
 
   bool is_ready() const noexcept { return state_ != state::pending; }
   bool has_value() const noexcept { return state_ == state::value; }
-  /// The exception instead of a value, or null; it then counts as observed. May allocate.
+  /// The exception instead of a value, or null; it then counts as handled. May allocate.
   std::exception_ptr error();
   /// Throws that exception.
   [[noreturn]] void throw_error();
