@@ -11,10 +11,7 @@
 // another thread.
 #include <ringlet/ringlet.hpp>
 
-#include <algorithm>
-#include <array>
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -23,33 +20,15 @@
 #include <vector>
 
 #include "micro_figures.hpp"
+#include "micro_measure.hpp"
+#include "micro_sync.hpp"
 
 using namespace ringlet;
 using namespace ringlet::extend;
 using bench::figure;
+using bench::measure;
 
 namespace {
-
-constexpr int rounds = 11;
-
-double nanoseconds_since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begin).count();
-}
-
-// The median and the minimum of `rounds` rounds of `count` operations each, in a new scheduler.
-figure measure(const char* name, int count, task<> (*workload)(int)) {
-  std::array<double, rounds> each;
-  run([](int n, task<> (*work)(int), std::array<double, rounds>& results) -> task<> {
-    co_await work(n / 10 + 1);  // warm-up: pools, caches
-    for (double& result : results) {
-      const auto begin = std::chrono::steady_clock::now();
-      co_await work(n);
-      result = nanoseconds_since(begin) / n;
-    }
-  }(count, workload, each));
-  std::sort(each.begin(), each.end());
-  return {name, each[rounds / 2], each.front()};
-}
 
 task<> nothing() { co_return; }
 task<int> ready(int value) { co_return value; }
@@ -223,7 +202,7 @@ int main(int argc, char** argv) {
   std::string json_path;
   if (const auto status = bench::read_command_line(argc, argv, json_path)) return *status;
 
-  const std::array figures = {
+  std::vector<figure> figures = {
       measure("spawn + join", 1'000'000, &spawn_and_join),
       measure("yield", 5'000'000, &yields),
       measure("ready task", 10'000'000, &ready_tasks),
@@ -237,6 +216,8 @@ int main(int argc, char** argv) {
       measure("nop through the ring, 64 at once", 1'000'000, &nops_in_batches),
       measure("wake from another thread", 5'000, &wakes),
   };
+  const std::vector<figure> sync = bench::measure_sync();
+  figures.insert(figures.end(), sync.begin(), sync.end());
   bench::print(figures);
   return bench::write_json(json_path, figures) ? 0 : 1;
 }
