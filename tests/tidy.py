@@ -374,7 +374,7 @@ def public_headers(tree):
 
 def rows(tree):
     """Each row of the gevent table that works has a test, marked by a comment above it."""
-    table_path, row = "sched/README.md", r"\b([A-Z]{1,2}-?)(\d\d?)\b"
+    table_path, row = "docs/for_gevent_users.md", r"\b([A-Z]{1,2}-?)(\d\d?)\b"
     states, shown = {}, set()
     for number, line in enumerate(tree.text(table_path).split("\n"), 1):
         cells = [cell.strip() for cell in line.split("|")]
