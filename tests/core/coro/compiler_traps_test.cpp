@@ -4,7 +4,8 @@
 // copies awaiters that it gets by reference (104872), and miscompiles conditions that contain a
 // co_await (106188); clang has skipped destructors (63818) and elided frames that were still in use
 // (59723). The forms below are used by ringlet and by the programs in its README;
-// sched/fibers/coroutine_forms_test.cpp has the forms that both avoid.
+// sched/fibers/coroutine_forms_test.cpp has the forms that both avoid. docs/compilers.md is the
+// page for users.
 //
 // Method: every value counts its lives and holds memory, so a double or missing destruction shows
 // in the counts and to AddressSanitizer. Each program runs once without and once with a wait in it.

@@ -1,5 +1,5 @@
 // Forms of expressions with co_await that every compiler except g++ before 13 gets right. The forms
-// that g++ 12 gets wrong are pinned here, too; the README says how to write them instead.
+// that g++ 12 gets wrong are pinned here, too; docs/compilers.md says how to write them instead.
 //
 // Method: each form runs in a child, twice, with strings on the heap, so that a temporary that is
 // destroyed twice ends the child. Under a sanitizer, which finds other errors first, a miscompiled
@@ -478,7 +478,7 @@ TEST_CASE("expressions with co_await give the right results") {
   }
 }
 
-TEST_CASE("g++ before 13 miscompiles these forms, as the README says") {
+TEST_CASE("g++ before 13 miscompiles these forms, as docs/compilers.md says") {
 #if RINGLET_OLD_COMPILER
   if (sanitized) return;
   for (const form& one : forms) {
