@@ -33,6 +33,7 @@ BUILT_ON = {
 FOLDERS = [*LAYERS, "docs", "examples", "bench", "tests", "tools", ".ci"]
 LINE_COLUMNS_MAX = 100
 FUNCTION_LINES_MAX = 70
+CODE_LINES_MAX = 3  # of code in a page that no example and no test has
 
 # Public headers without a test file of their own, and why.
 UNTESTED_HEADERS = {
@@ -449,6 +450,21 @@ def worked_example(tree):
         yield page, 1, f"it does not show all of tests/sched/fibers/{parts[0]}, in its order"
 
 
+def code_of_pages(tree):
+    """Code in a page is compiled: it is a part of an example or a test, unless it is short."""
+    compiled = [unindented(tree.texts[path]) for path in tree.named("examples/*", "tests/*.?pp")]
+    for path in tree.named("*.md"):
+        for match in re.finditer(r"^```cpp\n(.*?)^```", tree.texts[path], re.S | re.M):
+            code = unindented(match[1])
+            if code.count("\n") > CODE_LINES_MAX and not any(code in text for text in compiled):
+                line = line_of(tree.texts[path], match.start())
+                yield path, line, "this code is in no example and no test: copy it from one"
+
+
+def unindented(text):
+    return re.sub(r"^ +", "", text, flags=re.M)
+
+
 def without_head(program):
     """The README omits the head comment of a file, because its own text says the same."""
     return re.sub(r"\A(//.*\n)*\n*", "", program)
@@ -494,6 +510,7 @@ RULES = [
     papers,
     rows,
     worked_example,
+    code_of_pages,
     versions,
     format_of_clang,
 ]
