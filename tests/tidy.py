@@ -461,6 +461,26 @@ def code_of_pages(tree):
                 yield path, line, "this code is in no example and no test: copy it from one"
 
 
+def links(tree):
+    """Links within the project lead to a file, and to a title in it."""
+    for path in tree.named("*.md"):
+        prose = re.sub(r"^```.*?^```", blanked, tree.texts[path], flags=re.S | re.M)
+        for match in re.finditer(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)", prose):
+            name, title = match.groups()
+            target = (tree.root / path).parent / name if name else tree.root / path
+            line = line_of(prose, match.start())
+            if not target.exists():
+                yield path, line, f"the link leads to {name}, which does not exist: correct it"
+            elif title and title not in titles_of(target.read_text()):
+                yield path, line, f"{name or path} has no title #{title}: correct the link"
+
+
+def titles_of(page):
+    """The titles of a page, in the form that links use."""
+    titles = re.findall(r"^#+ (.*)$", page, re.M)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
 def unindented(text):
     return re.sub(r"^ +", "", text, flags=re.M)
 
@@ -511,6 +531,7 @@ RULES = [
     rows,
     worked_example,
     code_of_pages,
+    links,
     versions,
     format_of_clang,
 ]
