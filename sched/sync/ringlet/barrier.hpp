@@ -42,8 +42,8 @@ namespace ringlet {
 ///           constructor.
 /// Cancellation  A fiber that is killed while it waits breaks the barrier. Success wins: once the
 ///           last one has arrived, every wait returns its index. A fiber in which a kill is pending
-///           when it calls arrive_and_wait() does not arrive; it must abort() where the rest would
-///           wait for it.
+///           when it calls arrive_and_wait() does not arrive, and breaks nothing: let its clean-up
+///           call abort() where the rest would wait for it.
 /// Lifetime  Must outlive the fibers that wait; otherwise the destructor aborts. While an exception
 ///           unwinds the owner, it ends their waits with errc::broken_barrier instead, and reports
 ///           that.

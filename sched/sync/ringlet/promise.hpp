@@ -1,8 +1,8 @@
 // promise: sets the value or the error of a future, once.
 //
 //     promise<reply> answered;
+//     const future<reply> answer = answered.get_future();
 //     pending.emplace(id, std::move(answered));  // the fiber that reads replies sets it
-//     ...
 //     const reply& first = co_await answer.get(5s);
 //
 // Like gevent's AsyncResult, but set once. The value of a fiber needs no promise: see fiber::get().

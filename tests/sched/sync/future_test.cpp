@@ -329,7 +329,11 @@ TEST_CASE("a wait keeps the future alive, although all handles are dropped") {
     std::string log;
     std::vector<fiber<>> all;
     for (int i = 0; i < 600; ++i) {
-      all.push_back(spawn([&]() -> task<> { log += co_await answer->get_future().get(); }));
+      all.push_back(spawn([&]() -> task<> {
+        // The future itself is dropped here.
+        future_get_wait<std::string, true> kept = answer->get_future().get();
+        log += co_await std::move(kept);
+      }));
     }
     co_await yield();
     answer->set_value("x");

@@ -45,6 +45,12 @@ struct fails_to_move {
   fails_to_move(fails_to_move&&) { throw std::runtime_error("not moved"); }
 };
 
+struct fails_to_copy {
+  fails_to_copy() = default;
+  fails_to_copy(const fails_to_copy&) { throw std::runtime_error("not copied"); }
+  fails_to_copy(fails_to_copy&&) noexcept {}
+};
+
 }  // namespace
 
 TEST_SUITE_BEGIN("promise");
@@ -276,11 +282,6 @@ TEST_CASE(
 
 TEST_CASE("a promise that follows a fiber whose value cannot be copied has that error") {
   run_scripted([](scripted_engine&) -> task<> {
-    struct fails_to_copy {
-      fails_to_copy() = default;
-      fails_to_copy(const fails_to_copy&) { throw std::runtime_error("not copied"); }
-      fails_to_copy(fails_to_copy&&) noexcept {}
-    };
     promise<fails_to_copy> answer;
     const future<fails_to_copy> later = answer.get_future();
     const auto work = []() -> task<fails_to_copy> { co_return fails_to_copy(); };
