@@ -47,7 +47,7 @@ UNTESTED_HEADERS = {
     "version.hpp": "three numbers, compared with meson.build below",
 }
 
-# The only files of the library that may ask the kernel about descriptors and time.
+# The only files of the library that may ask the kernel about descriptors, time and chance.
 DOORS = [
     "core/base/standard_descriptors.cpp",
     "core/base/unique_fd*",
@@ -78,7 +78,7 @@ BANNED = [
 BANNED_OUTSIDE_DOORS = [
     (rf"(?<![\w>])::({CALLS_ON_DESCRIPTORS})\s*\(", "a system call: give the engine an operation"),
     (r"_clock::now\b|\b(clock_gettime|gettimeofday)\b", "reads a clock: ask the engine, its now()"),
-    (r"\bstd::(random_device|mt19937)|\bgetrandom\b|\bs?rand\(", "draws a number: extend engine"),
+    (r"\bstd::(random_device|mt19937)|\bgetrandom\b|\bs?rand\(", "draws a number: ask the engine"),
 ]
 
 # Functions that a wait may declare although a base does: see

@@ -1,10 +1,11 @@
-// The clock, wake-ups, and the workers; checks options and explains shortages.
+// The clock, random numbers, wake-ups, and the workers; checks options and explains shortages.
 #include "kernel_engine.hpp"
 
 #include <ringlet/detail/blocking_pool.hpp>
 #include <ringlet/standard_descriptors.hpp>
 
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -105,6 +106,18 @@ steady_ns kernel_engine::now() noexcept {
   timespec time;
   ::clock_gettime(CLOCK_MONOTONIC, &time);
   return steady_ns{time.tv_sec} * nanoseconds_per_second + time.tv_nsec;
+}
+
+std::uint64_t kernel_engine::random() noexcept {
+  if (random_state_ == 0 &&
+      ::getrandom(&random_state_, sizeof random_state_, GRND_NONBLOCK) != sizeof random_state_) {
+    random_state_ = static_cast<std::uint64_t>(now());  // early in the boot of the machine
+  }
+  // SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
+  std::uint64_t mixed = (random_state_ += 0x9e3779b97f4a7c15);
+  mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9;
+  mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
+  return mixed ^ (mixed >> 31);
 }
 
 }  // namespace ringlet::extend

@@ -1,5 +1,5 @@
-// What the engines on a real kernel share: the clock, calls that are answered immediately, the
-// workers, and the eventfd with which other threads end a sleep.
+// What the engines on a real kernel share: the clock, random numbers, calls that are answered
+// immediately, the workers, and the eventfd with which other threads end a sleep.
 #pragma once
 
 #include <ringlet/detail/sanitizers.hpp>
@@ -44,6 +44,7 @@ class kernel_engine : public engine {
   void submit(blocking_job& job) override;
   bool withdraw(blocking_job& job) noexcept override;
   steady_ns now() noexcept override;
+  std::uint64_t random() noexcept override;
 
  protected:
   /// Throws std::system_error if there is no descriptor for wake-ups.
@@ -68,6 +69,7 @@ class kernel_engine : public engine {
   }
 
   unique_fd wakeup_fd_;
+  std::uint64_t random_state_ = 0;  // 0 until the first number is drawn
 };
 
 }  // namespace ringlet::extend

@@ -41,6 +41,7 @@ class refusing_engine final : public engine {
   void submit(blocking_job&) override { abort_after_fork(); }
   bool withdraw(blocking_job&) noexcept override { return false; }
   steady_ns now() noexcept override { abort_after_fork(); }
+  std::uint64_t random() noexcept override { abort_after_fork(); }
   void recycle_buffer(std::int32_t) noexcept override {}
   std::uint32_t buffers_free() const noexcept override { return 0; }
 

@@ -127,6 +127,8 @@ class scripted_engine final : public engine {
     ++clock_readings_;
     return now_;
   }
+  /// The same numbers in every run.
+  std::uint64_t random() noexcept override { return ++random_ * 0x9e3779b97f4a7c15; }
   void recycle_buffer(std::int32_t buffer) noexcept override;
   std::uint32_t buffers_free() const noexcept override;
 
@@ -154,6 +156,7 @@ class scripted_engine final : public engine {
   std::vector<request_record> log_;
   std::map<opcode, std::function<std::int32_t(operation&)>> answers_;
   steady_ns now_ = start_time;
+  std::uint64_t random_ = 0;
   std::int32_t next_fd_ = first_fd;
   std::size_t waits_ = 0;
   std::size_t notifications_ = 0;

@@ -16,6 +16,7 @@
 #include <cerrno>
 #include <deque>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -49,11 +50,16 @@ TEST_CASE("in_flight() counts an operation until its last completion is dispatch
   });
 }
 
-TEST_CASE("the clock is steady") {
+TEST_CASE("the clock is steady, and random numbers do not repeat") {
   for_each_kernel_engine([](const engine_maker& make) {
     const auto engine = make();
     const steady_ns first = engine->now();
     CHECK(engine->now() >= first);
+    std::set<std::uint64_t> numbers;
+    for (int i = 0; i < 1000; ++i) numbers.insert(engine->random());
+    CHECK(numbers.size() == 1000);
+    const auto other = make();
+    CHECK(numbers.count(other->random()) == 0);
   });
 }
 

@@ -1,8 +1,9 @@
 // engine: the only way to the kernel. It carries operations to the kernel and their completions
-// back, tells the time and lends buffers.
+// back, tells the time, draws random numbers and lends buffers.
 //
-// On a thread that has an engine, no other code of the library makes system calls on descriptors or
-// reads a clock. That lets a scripted engine test every contract phase by phase.
+// On a thread that has an engine, no other code of the library makes system calls on descriptors,
+// reads a clock or draws a random number. That lets a scripted engine test every contract phase by
+// phase.
 #pragma once
 
 #include <ringlet/detail/sanitizers.hpp>
@@ -125,6 +126,8 @@ class engine {
   virtual bool withdraw(blocking_job& job) noexcept = 0;
 
   virtual steady_ns now() noexcept = 0;
+  /// A random number, all 64 bits of it. Not for secrets.
+  virtual std::uint64_t random() noexcept = 0;
 
   /// Recycles a lent buffer; called by the pool.
   virtual void recycle_buffer(std::int32_t buffer) noexcept = 0;
