@@ -1,6 +1,11 @@
 // Watches several waits until the first of them is over.
 #include <ringlet/extend/selection.hpp>
 
+#include <fmt/format.h>
+
+#include <iterator>
+#include <limits>
+
 namespace ringlet::extend {
 
 const wait_type selection::type = make_type<selection>("select");
@@ -8,6 +13,8 @@ const wait_type selection::type = make_type<selection>("select");
 bool selection::begin(std::span<const candidate> all, frame_record& at) {
   if (!enter(at)) return continue_or_yield(at);
   all_ = all;
+  RINGLET_ASSERT(all_.size() <= std::numeric_limits<std::uint32_t>::max(),
+                 "a select() was given more than 4294967295 waits");
   for (const candidate& one : all_) {
     RINGLET_ASSERT(one.wait->fiber_ == nullptr,
                    "a wait was awaited twice, the second time in a select(): make a new one");
@@ -26,8 +33,10 @@ bool selection::begin(std::span<const candidate> all, frame_record& at) {
     suspend(type, at);
   }
   arm_nearest_limit();
+  std::uint32_t place = 0;
   for (const candidate& one : all_) {
     one.wait->of_ = this;
+    one.wait->place_ = place++;
     one.how->watch(*one.wait);
     if (winner_ != none) break;
   }
@@ -38,6 +47,10 @@ bool selection::begin(std::span<const candidate> all, frame_record& at) {
 void selection::arm_nearest_limit() noexcept {
   steady_ns now = never;
   steady_ns nearest = never;
+  if (!limit_.is_forever()) {
+    now = fiber_->scheduler().now();
+    nearest = limit_.resolve(now);
+  }
   for (std::size_t i = 0; i < all_.size(); ++i) {
     const time_limit& timeout = all_[i].wait->limit_;
     if (timeout.is_forever()) continue;
@@ -52,13 +65,11 @@ void selection::arm_nearest_limit() noexcept {
   fiber_->arm_limit(nearest);
 }
 
-void selection::on_concluded(const two_phase_wait& part) noexcept {
+void selection::on_concluded(std::size_t place) noexcept {
   if (lingering_ != 0) {  // another wait has won
     if (--lingering_ == 0) finish();
     return;
   }
-  std::size_t place = 0;
-  while (all_[place].wait != &part) ++place;
   end(place);
 }
 
@@ -103,7 +114,7 @@ void selection::on_cancel(cancel_reason reason) noexcept {
   if (lingering_ != 0) return;
   // Closing concerns one of the waits, which is notified itself.
   if (reason == cancel_reason::closed) return;
-  if (reason == cancel_reason::interrupted) {
+  if (reason == cancel_reason::interrupted || first_due_ == none) {
     reason_ = reason;
     end(none);
   } else {
@@ -114,7 +125,18 @@ void selection::on_cancel(cancel_reason reason) noexcept {
 
 void selection::describe(std::string& out) const {
   const char* before = "of ";
+  std::size_t left = all_.size();
+  if (left > described_max) {
+    fmt::format_to(std::back_inserter(out), "of {} waits: ", left);
+    before = "";
+  }
+  std::size_t named = 0;
   for (const candidate& one : all_) {
+    if (named == described_max) {
+      fmt::format_to(std::back_inserter(out), " and {} more", left);
+      return;
+    }
+    --left;
     // Once this wait has ended, the objects of the other waits may be gone.
     if (lingering_ != 0 && !one.how->lingers(*one.wait)) continue;
     out += before;
@@ -124,6 +146,7 @@ void selection::describe(std::string& out) const {
       one.how->type->describe(static_cast<const wait_base*>(one.wait), out);
     }
     before = ", ";
+    ++named;
   }
 }
 

@@ -55,7 +55,7 @@ std::error_code wait_base::cancellation_error() {
   return reason_ == cancel_reason::closed ? errc::closed : errc::timed_out;
 }
 
-void two_phase_wait::win() noexcept { of_->on_concluded(*this); }
+void two_phase_wait::win() noexcept { of_->on_concluded(place_); }
 
 void list_wait::complete() noexcept {
   fiber_->scheduler().check_thread("a fiber was woken on a thread that is not its scheduler's");

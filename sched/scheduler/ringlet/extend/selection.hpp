@@ -13,10 +13,6 @@ namespace ringlet::extend {
 /// The base of select_wait.
 class selection : public wait_base {
  public:
-  void on_cancel(cancel_reason reason) noexcept;
-  void describe(std::string& out) const;
-
- protected:
   /// The operations that a select() needs from a wait.
   struct hooks {
     const wait_type* type;
@@ -37,22 +33,31 @@ class selection : public wait_base {
       [](const two_phase_wait& one) noexcept { return static_cast<const Wait&>(one).lingers(); },
       [](two_phase_wait& one) noexcept { static_cast<Wait&>(one).pass_on(); }};
 
+  /// One of its waits.
   struct candidate {
     two_phase_wait* wait;
     const hooks* how;
   };
 
-  selection() noexcept : wait_base(forever) {}
+  void on_cancel(cancel_reason reason) noexcept;
+  void describe(std::string& out) const;
+
+ protected:
+  explicit selection(time_limit timeout = forever) noexcept : wait_base(timeout) {}
+  /// A limit of the whole selection, if it passes first, ends it without a winner.
   bool begin(std::span<const candidate> all, frame_record& at);
-  /// The position of the wait that was taken.
+  static constexpr std::size_t none = ~std::size_t{0};
+  /// The position of the wait that was taken; none if the selection was interrupted, or its own
+  /// limit passed.
   std::size_t winner() const noexcept { return winner_; }
 
  private:
   friend class two_phase_wait;
-  static constexpr std::size_t none = ~std::size_t{0};
+  /// How many parts describe() names.
+  static constexpr std::size_t described_max = 8;
 
-  /// One of the waits has ended.
-  void on_concluded(const two_phase_wait& part) noexcept;
+  /// The wait at that place has ended.
+  void on_concluded(std::size_t place) noexcept;
   void arm_nearest_limit() noexcept;
   void end(std::size_t winner) noexcept;
   void finish() noexcept;

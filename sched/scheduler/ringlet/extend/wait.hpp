@@ -23,6 +23,7 @@
 #include <ringlet/extend/intrusive_list.hpp>
 #include <ringlet/time_limit.hpp>
 
+#include <cstdint>
 #include <string>
 #include <system_error>
 #include <type_traits>
@@ -223,6 +224,7 @@ class two_phase_wait : public wait_base {
   using wait_base::wake;
   using wait_base::wake_external;
   void win() noexcept;
+  std::uint32_t place_ = 0;  // in that select(); uses padding
   selection* of_ = nullptr;  // null outside of a select()
 };
 
