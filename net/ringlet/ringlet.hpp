@@ -46,6 +46,8 @@
 #include <ringlet/run.hpp>
 #include <ringlet/scheduler_handle.hpp>
 #include <ringlet/select.hpp>
+#include <ringlet/select_each.hpp>
+#include <ringlet/select_set.hpp>
 #include <ringlet/semaphore.hpp>
 #include <ringlet/shared_mutex.hpp>
 #include <ringlet/shield.hpp>
