@@ -62,7 +62,9 @@
 #include <ringlet/task_group.hpp>
 #include <ringlet/tcp_listener.hpp>
 #include <ringlet/tcp_stream.hpp>
+#include <ringlet/ticker.hpp>
 #include <ringlet/time_limit.hpp>
+#include <ringlet/timer.hpp>
 #include <ringlet/two_way_generator.hpp>
 #include <ringlet/unique_fd.hpp>
 #include <ringlet/value_or_unit.hpp>
