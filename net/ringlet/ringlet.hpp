@@ -32,6 +32,7 @@
 #include <ringlet/join_options.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/latch.hpp>
+#include <ringlet/manual_timeout.hpp>
 #include <ringlet/mutex.hpp>
 #include <ringlet/now.hpp>
 #include <ringlet/options.hpp>
