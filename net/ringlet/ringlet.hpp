@@ -41,9 +41,11 @@
 #include <ringlet/pool.hpp>
 #include <ringlet/promise.hpp>
 #include <ringlet/queue.hpp>
+#include <ringlet/rate_limiter.hpp>
 #include <ringlet/reader.hpp>
 #include <ringlet/recursive_mutex.hpp>
 #include <ringlet/result.hpp>
+#include <ringlet/retry.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/scheduler_handle.hpp>
 #include <ringlet/select.hpp>
