@@ -21,6 +21,8 @@ PROLOGUE = """
 #include <ringlet/scheduler_handle.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/select.hpp>
+#include <ringlet/select_each.hpp>
+#include <ringlet/select_set.hpp>
 #include <ringlet/sleep.hpp>
 #include <ringlet/spawn_after.hpp>
 #include <ringlet/task_group.hpp>
@@ -153,6 +155,16 @@ class DoesNotCompile(support.Case):
     def test_select_refuses_a_kept_wait(self):
         self.assert_refused("auto kept = sleep(1s); co_await select(kept, sleep(1s));",
                             "write std::move(wait)")
+
+    def test_select_set_refuses_what_makes_no_wait(self):
+        for call in ("q.pop()", "[&] { return yield(); }", "[&](int) { return q.pop(); }"):
+            with self.subTest(call):
+                self.assert_refused(f"queue<int> q; select_set calls; calls.add({call});",
+                                    "write [&] { return inbox.pop(); }")
+
+    def test_select_each_refuses_what_makes_no_wait(self):
+        self.assert_refused("co_await select_each(1, [](int) { return sleep(1s); });",
+                            "write [](queue<int>& from)")
 
     def assert_wait_refused(self, base, members, use, cure):
         error = self.first_error(f"""

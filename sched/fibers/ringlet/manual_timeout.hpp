@@ -40,7 +40,7 @@ namespace ringlet {
 /// Lifetime  The destructor calls stop(). The fiber that called start() must call stop(), or
 ///           destroy the object, before it ends; otherwise the program aborts.
 /// Thread    That of the fiber.
-/// Memory    None.
+/// Memory    start() reserves a place for its timer; passing and stopping do not allocate.
 class manual_timeout : private extend::done_watcher {
  public:
   manual_timeout() noexcept;

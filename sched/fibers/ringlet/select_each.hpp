@@ -6,7 +6,9 @@
 
 #include <ringlet/extend/select_each_wait.hpp>
 #include <ringlet/extend/select_wait.hpp>
+#include <ringlet/extend/sleep_waits.hpp>
 #include <ringlet/task.hpp>
+#include <ringlet/time_limit.hpp>
 
 #include <concepts>
 #include <ranges>
@@ -36,6 +38,14 @@ auto select_each(Range&& objects, F&& f)
     -> extend::select_each_wait<std::invoke_result_t<F&, std::ranges::range_reference_t<Range>>> {
   detail::check_temporary<F>();
   return {objects, f};
+}
+// For all other arguments: says what to write instead.
+template <class Range, class F>
+requires(!makes_selectable_of<F, Range>) auto select_each(Range&&, F&&) {
+  static_assert(makes_selectable_of<F, Range>,
+                "select_each() takes a range, and a function that makes of an element a wait which "
+                "can be a part of a select(): write [](queue<int>& from) { return from.pop(); }");
+  return extend::sleep_wait(forever);  // can be awaited
 }
 
 }  // namespace ringlet
