@@ -72,9 +72,9 @@ concept makes_selectable = std::invocable<F&> && selectable<std::invoke_result_t
 /// Cost      first() takes time in proportion to size(), because it watches each object and then
 ///           leaves it. Waking takes the same time for any size. With thousands of sources that are
 ///           rarely ready, let each push into one queue instead.
-/// Cancellation  Nothing is taken; success wins: a call that was taken can be read by get(). What
-/// it
-///           has taken is lost if it is not read. first() itself cannot be a part of a select().
+/// Cancellation  Nothing is taken; success wins: a call that was taken can be read by get().
+/// Limits    What a call has taken is lost if it is not read. first() itself cannot be a part of a
+///           select().
 /// Lifetime  What the functions refer to must live until they are removed.
 /// Thread    That of the calls. One fiber at a time uses a set; add() during a first() aborts.
 /// Memory    add() allocates; first(), waking and cancelling do not, unless a function does.
