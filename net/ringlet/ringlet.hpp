@@ -72,5 +72,6 @@
 #include <ringlet/unique_fd.hpp>
 #include <ringlet/value_or_unit.hpp>
 #include <ringlet/version.hpp>
+#include <ringlet/watch.hpp>
 #include <ringlet/when_all.hpp>
 #include <ringlet/with_timeout.hpp>
