@@ -32,6 +32,8 @@ class category final : public std::error_category {
         return "the barrier is broken";
       case errc::broken_promise:
         return "the promise was destroyed before it had a value";
+      case errc::lagged:
+        return "the subscriber was too slow: items that it had yet to receive were overwritten";
     }
     return "unknown ringlet error";
   }

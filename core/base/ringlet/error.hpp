@@ -30,6 +30,8 @@ enum class errc : std::uint8_t {
   broken_barrier,
   /// The promise was destroyed before it had a value or an error.
   broken_promise,
+  /// The subscriber of a broadcast was too slow, and was disconnected.
+  lagged,
 };
 
 /// The category of errc; its name is "ringlet".

@@ -18,7 +18,7 @@ namespace {
 
 constexpr errc all_codes[] = {errc::closed,         errc::partial_transfer, errc::timed_out,
                               errc::end_of_stream,  errc::fiber_cancelled,  errc::too_long,
-                              errc::broken_barrier, errc::broken_promise};
+                              errc::broken_barrier, errc::broken_promise,   errc::lagged};
 
 }  // namespace
 
@@ -139,8 +139,8 @@ TEST_CASE("is_disconnect is true for exactly the codes that say the peer has gon
   for (const int error : {ECONNREFUSED, EMFILE, ETIMEDOUT, EINVAL, ENOMEM}) {
     CHECK_FALSE(is_disconnect(system_error_code(-error)));
   }
-  for (const errc code :
-       {errc::partial_transfer, errc::timed_out, errc::fiber_cancelled, errc::too_long}) {
+  for (const errc code : {errc::partial_transfer, errc::timed_out, errc::fiber_cancelled,
+                          errc::too_long, errc::lagged}) {
     CHECK_FALSE(is_disconnect(code));
   }
   CHECK_FALSE(is_disconnect(std::error_code()));
