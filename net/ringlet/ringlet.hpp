@@ -10,6 +10,7 @@
 #include <ringlet/barrier.hpp>
 #include <ringlet/blocking.hpp>
 #include <ringlet/bounded_semaphore.hpp>
+#include <ringlet/broadcast.hpp>
 #include <ringlet/buffer.hpp>
 #include <ringlet/cancelled.hpp>
 #include <ringlet/condition.hpp>

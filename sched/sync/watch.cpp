@@ -54,12 +54,12 @@ void watch_subscriber::refuse(const char* what) const noexcept {
 }
 
 bool change_wait::try_now() noexcept {
-  on_ = &by_->shared();
-  on_->check_thread();
+  by_->shared().check_thread();
   RINGLET_ASSERT(by_->wait_ == nullptr,
                  "a second fiber waited for a subscriber of a watch: give each fiber its own, by "
                  "subscribe()");
   by_->wait_ = this;
+  on_ = &by_->shared();
   seen_ = by_->seen_;
   return on_->version_ != seen_ || on_->closed_;
 }

@@ -17,6 +17,7 @@
 #include <ringlet/time_limit.hpp>
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>

@@ -20,7 +20,7 @@ class [[nodiscard]] change_wait : public list_wait {
   change_wait(detail::watch_subscriber& by, time_limit timeout) noexcept
       : list_wait(timeout), by_(&by) {}
   ~change_wait() {
-    if (by_->wait_ == this) by_->wait_ = nullptr;
+    if (on_ != nullptr) by_->wait_ = nullptr;
   }
 
   template <class Promise>
@@ -44,7 +44,7 @@ class [[nodiscard]] change_wait : public list_wait {
   bool is_over() const noexcept { return round_ != on_->woken_.round(); }
 
   detail::watch_subscriber* by_;
-  detail::watch_base* on_ = nullptr;
+  detail::watch_base* on_ = nullptr;  // null until it is awaited
   std::uint64_t seen_ = 0;
   std::uint32_t round_ = 0;
 };
