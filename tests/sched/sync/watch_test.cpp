@@ -38,7 +38,11 @@ using number_watch = watch<int>;
 
 // Notes each value that it sees, and how its loop ended.
 task<> follow(number_watch::subscriber changes, std::string& log) {
-  while (co_await as_result(changes.changed())) log += std::to_string(changes.latest()) + " ";
+  for (;;) {
+    const result<bool> came = co_await as_result(changes.changed());
+    if (!came) break;
+    log += std::to_string(changes.latest()) + " ";
+  }
   log += "end ";
 }
 
