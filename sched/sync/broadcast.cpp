@@ -96,6 +96,7 @@ void broadcast_subscriber::leave() noexcept {
   --shared_->subscribers_;
   if (shared_->policy_ != lag_policy::wait) return;
   shared_->cursors_.remove(next_);
+  drop_waits_left_behind(shared_->senders_);
   shared_->admit();
 }
 

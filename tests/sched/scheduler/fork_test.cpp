@@ -3,12 +3,14 @@
 // Method: a child reports by its exit status and standard error. Where a fiber of the parent has to
 // wait in the child, the coroutine itself calls fork().
 #include <ringlet/blocking.hpp>
+#include <ringlet/broadcast.hpp>
 #include <ringlet/event.hpp>
 #include <ringlet/greenlet.hpp>
 #include <ringlet/queue.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/scheduler_handle.hpp>
 #include <ringlet/sleep.hpp>
+#include <ringlet/watch.hpp>
 
 #include <doctest/doctest.h>
 
@@ -230,6 +232,45 @@ TEST_CASE("objects of the parent are destroyed silently in the child, as exit() 
     CHECK(items->try_push(1));
     co_await at_door.join();
     co_await at_queue.join();
+  };
+  run(main());
+}
+
+TEST_CASE("subscribers and what they wait for are destroyed silently in the child, in any order") {
+  const auto main = []() -> task<> {
+    std::optional<watch<int>> level(std::in_place, 1);
+    std::optional<broadcast<int>> items(std::in_place, 1u, lag_policy::wait);
+    std::optional<watch<int>::subscriber> changes(level->subscribe());
+    std::optional<broadcast<int>::subscriber> slow(items->subscribe()), idle(items->subscribe());
+    (void)changes->latest();
+    CHECK(items->try_send(1));
+    CHECK(idle->try_receive() == 1);
+    const auto at_level = spawn([&]() -> task<> { co_await changes->changed(); });
+    const auto at_items = spawn([&]() -> task<> { co_await idle->receive(); });
+    const auto sender = spawn([&]() -> task<> { co_await items->send(2); });
+    co_await yield();
+    for (const bool subscribers_first : {false, true}) {
+      const child_end end = run_in_child([&] {
+        if (subscribers_first) {
+          slow.reset();
+          idle.reset();
+          changes.reset();
+        }
+        level.reset();
+        items.reset();
+        slow.reset();
+        idle.reset();
+        changes.reset();
+      });
+      INFO(end.errors);
+      CHECK(end.status == 0);
+      CHECK(end.errors.empty());
+    }
+    level->set(2);
+    CHECK(slow->try_receive() == 1);
+    co_await sender.join();
+    co_await at_items.join();
+    co_await at_level.join();
   };
   run(main());
 }

@@ -623,6 +623,29 @@ TEST_CASE("an item wakes the subscribers that waited in slices, and none that wa
   });
 }
 
+TEST_CASE("close() ends any number of senders, also if the broadcast goes before they are woken") {
+  run_scripted([](scripted_engine&) -> task<> {
+    std::optional<numbers> items(std::in_place, 1u, lag_policy::wait);
+    std::optional<numbers::subscriber> reader(items->subscribe());
+    send_all(*items, 0, 0);
+    std::vector<fiber<std::string>> senders;
+    for (int item = 1; item <= 1000; ++item) {
+      senders.push_back(spawn(outcome_of(send_one(*items, item))));
+    }
+    co_await yield();
+    items->close();
+    CHECK(rest_of(*reader) == "0 ");  // nothing more is sent
+    reader.reset();
+    items.reset();
+    std::size_t closed = 0;
+    for (std::size_t i = 0; i < senders.size(); ++i) {
+      const std::string end = co_await senders[i].get();
+      if (end == "closed") ++closed;
+    }
+    CHECK(closed == senders.size());
+  });
+}
+
 // What others see of it
 
 // claim: 15
