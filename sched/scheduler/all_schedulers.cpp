@@ -5,7 +5,11 @@
 // child leaves the parent's schedulers behind: each gets an engine that refuses to work, and the
 // thread no longer has a scheduler. Every call already checks one of the two and aborts, so no call
 // needs an extra check.
+//
+// This file is always compiled with full debug information, because tools/ringlet.gdb.py begins
+// here: with the list of schedulers, and with the types that it reads.
 #include <ringlet/detail/affinity.hpp>
+#include <ringlet/detail/fiber_extras.hpp>
 #include <ringlet/extend/fiber_base.hpp>
 #include <ringlet/extend/scheduler.hpp>
 #include <ringlet/unique_fd.hpp>
@@ -18,10 +22,18 @@
 #include <new>
 #include <string>
 
+// What tools/ringlet.gdb.py looks for: the list, once there is one, and a type that g++ would not
+// describe if nothing here used it.
+extern "C" {
+[[gnu::used]] const void* ringlet_schedulers = nullptr;
+[[gnu::used]] const ringlet::detail::fiber_extras* ringlet_fiber_extras = nullptr;
+}
+
 namespace ringlet {
 using namespace extend;
 using namespace detail;
 
+thread_local constinit extend::scheduler* detail::scheduler_here = nullptr;
 thread_local constinit std::uint32_t detail::serial_here = 0;
 
 namespace {
@@ -50,6 +62,7 @@ class refusing_engine final : public engine {
 };
 
 struct registry {
+  registry() noexcept { ringlet_schedulers = &running; }
   std::mutex mutex;
   intrusive_list<scheduler, all_schedulers_tag> running;
   intrusive_list<scheduler, all_schedulers_tag> left_behind;  // the parent's

@@ -11,8 +11,6 @@
 namespace ringlet {
 using namespace extend;
 
-thread_local constinit extend::scheduler* detail::scheduler_here = nullptr;
-
 scheduler::scheduler(extend::engine& engine, options settings)
     : engine_(&engine),
       options_(std::move(settings)),
