@@ -16,6 +16,7 @@ import unittest
 # Shell scripts; MISSING is a package that is not installed, FAILING a program that fails.
 STAND_INS = {
     "apt-get": 'echo "apt-get $*" >&2',
+    "doxygen": "ls build-docs/headers/ringlet",
     "dpkg-query": '[ "$4" = "$MISSING" ] || echo installed',
     "id": "echo 0",
     "meson": 'mkdir -p "$2" && [ "$FAILING" != meson ] && : >"$2/build.ninja"',
@@ -73,6 +74,24 @@ class Dev(unittest.TestCase):
         status, said = self.run_dev("build")
         self.assertEqual(status, 1)
         self.assertIn("build is in the way and was not made by dev: move it", said)
+        self.assertTrue(notes.exists())
+
+    def test_docs_are_made_of_the_headers_for_programs(self):
+        for path in ("core/coro/ringlet/task.hpp", "core/coro/ringlet/extend/context.hpp",
+                     "net/ringlet/ringlet.hpp"):  # fmt: skip
+            (self.root / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.root / path).touch()
+        for _ in range(2):
+            self.assertEqual(
+                self.run_dev("docs"), (0, "ringlet.hpp\ntask.hpp\nbuild-docs/index.html\n"))
+
+    def test_docs_do_not_replace_a_folder_that_dev_did_not_make(self):
+        notes = self.root / "build-docs" / "notes.txt"
+        notes.parent.mkdir()
+        notes.touch()
+        status, said = self.run_dev("docs")
+        self.assertEqual(status, 1)
+        self.assertIn("build-docs is in the way and was not made by dev: move it", said)
         self.assertTrue(notes.exists())
 
     def test_dev_uses_a_build_folder_that_was_set_up_by_hand(self):

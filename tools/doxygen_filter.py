@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+"""What doxygen reads instead of a header or a page: the same lines, marked up.
+
+Headers are written to be read in an editor. Here their fields become lists, their examples code,
+and the comment at their head the description of the file. In pages, headings get the names that
+links on GitHub use. A link to a header leads to its page, or to the call that it names, and a link
+out of the reference becomes text.
+
+usage: doxygen_filter.py FILE
+"""
+
+import pathlib
+import re
+import sys
+
+FIELD = re.compile(r"(?P<indent> {0,2})(?P<name>[A-Z]\w+)(?P<gap>  +|: )(?P<text>\S.*)")
+# Fields that are written with a colon. Other sentences that begin so are text.
+COLON_FIELDS = {"Errors", "Cancellation", "Lifetime", "Thread", "Kernel", "Overlap", "Signals"}
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def marked_up(lines):
+    """The lines of one comment, without their slashes and the first space."""
+    in_code, in_field, before = False, "", ""
+    for line in lines:
+        stripped = line.strip()
+        indent = len(line) - len(line.lstrip())
+        field = FIELD.fullmatch(line)
+        if field and field["gap"] == ": " and field["name"] not in COLON_FIELDS:
+            field = None
+        if not stripped:
+            yield ""
+            in_code, in_field = False, ""
+        elif field:
+            yield f"- **{field['name']}:** {field['text']}"
+            in_code, in_field = False, field["gap"]
+        elif in_code or (indent >= 2 and not before and not in_field):
+            yield "      " + line
+            in_code = True
+        elif in_field and (indent or in_field == ": "):
+            yield "  " + stripped
+        else:
+            # The text after a list of fields is a paragraph of its own.
+            yield ("<p>" if in_field else "") + line
+            in_field = ""
+        before = stripped
+
+
+def header(text):
+    """Comments with three slashes, and the one at the head of the file."""
+    lines = text.split("\n")
+    head = next((i for i, line in enumerate(lines) if not line.startswith("//")), 0)
+    lines[:head] = [line.replace("//", "///", 1) for line in lines[:head]]
+    if head and lines[head : head + 2] == ["#pragma once", ""]:
+        lines[head : head + 2] = ["///", "/// @file"]
+        # The page has the name of the header above it.
+        lines[0] = re.sub(r"^(/// )[^:]+: (.)", lambda m: m[1] + m[2].upper(), lines[0])
+    done, block, prefix = [], [], ""
+    for line in [*lines, ""]:
+        comment = re.match(r"( *///)(?!<)(?: (.*)|$)", line)
+        if comment:
+            prefix = comment[1]
+            block.append(comment[2] or "")
+            continue
+        done += [f"{prefix} {marked}".rstrip() for marked in marked_up(block)]
+        block = []
+        done.append(line)
+    return "\n".join(done[:-1])
+
+
+def slug(title):
+    """The name that GitHub gives to a heading."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+def page(path, text):
+    folder = path.resolve().parent
+
+    def link(match):
+        words, target = match[1], match[2]
+        if target.startswith(("http:", "https:", "#")):
+            return match[0]
+        file, _, anchor = target.partition("#")
+        found = (folder / file).resolve()
+        if found.suffix == ".hpp" and found.parent.name == "ringlet":
+            words = words.strip("`")
+            call = re.fullmatch(r"([\w:]+)\(\)", words)
+            return f'@ref {"ringlet::" + call[1] if call else found.name} "{words}"'
+        if found.suffix == ".svg" or found.parent == ROOT / "docs" and found.suffix == ".md":
+            return match[0]
+        if found == ROOT / "README.md":
+            return f"[{words}](#{anchor})" if anchor else f"[{words}](@ref index)"
+        return words  # In the repository, not in the reference.
+
+    done, in_code = [], False
+    for line in text.split("\n"):
+        if line.startswith("```"):
+            in_code = not in_code
+        heading = re.match(r"(#{2,}) (.*)", line)
+        if in_code:
+            pass
+        elif heading:
+            line = f"{line} {{#{slug(heading[2])}}}"
+        else:
+            line = re.sub(r"\[([^]]*)\]\(([^)\s]+)\)", link, line)
+        done.append(line)
+    return "\n".join(done)
+
+
+if __name__ == "__main__":
+    given = pathlib.Path(sys.argv[1])
+    content = given.read_text()
+    sys.stdout.write(page(given, content) if given.suffix == ".md" else header(content))
