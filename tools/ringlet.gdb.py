@@ -64,13 +64,15 @@ def read_string(string):
 
 
 class Place:
-    """A std::source_location: an await or a spawn."""
+    """A std::source_location: an await or a spawn. The line is 0 if there is none."""
 
     def __init__(self, location):
+        self.file, self.line, self.function = "", 0, ""
         impl = read_number(int(location.address))
-        self.line = 0 if impl == 0 else read_number(impl + LINE_OFFSET, 4)
-        self.file = "" if impl == 0 else read_text(read_number(impl))
-        self.function = "" if impl == 0 else name_of(read_text(read_number(impl + FUNCTION_OFFSET)))
+        if impl != 0:
+            self.file = read_text(read_number(impl))
+            self.line = read_number(impl + LINE_OFFSET, 4)
+            self.function = name_of(read_text(read_number(impl + FUNCTION_OFFSET)))
 
     def __str__(self):
         return f"{self.file}:{self.line}"
@@ -134,8 +136,8 @@ class Scheduler:
 
     def thread(self):
         """None where gdb cannot read the variables of threads."""
-        before = gdb.selected_thread()
         here = gdb.lookup_global_symbol("ringlet::detail::scheduler_here")
+        thread_before, frame_before = gdb.selected_thread(), gdb.selected_frame()
         try:
             for thread in gdb.selected_inferior().threads() if here else []:
                 thread.switch()
@@ -144,8 +146,8 @@ class Scheduler:
         except gdb.error:
             pass
         finally:
-            if before:
-                before.switch()
+            thread_before.switch()
+            frame_before.select()
         return None
 
 
@@ -166,16 +168,20 @@ class Fiber:
         self.is_running = int(self.wait["type"]) == 0
         self.has_started = bool(record["started_"])
 
+        extras = read_number(int(record["extras_"].address))  # A unique_ptr.
+        self.extras = object_at(extras, type_of("detail::fiber_extras")) if extras else None
+
     def name(self):
-        extras = read_number(int(self.record["extras_"].address))  # A unique_ptr.
-        if extras == 0:
-            return ""
-        return read_string(object_at(extras, type_of("detail::fiber_extras"))["name"])
+        return read_string(self.extras["name"]) if self.extras else ""
+
+    def has_greenlets(self):
+        return self.extras and read_number(int(self.extras["greenlets"].address), 16) != 0
 
     def awaits(self):
         """The places where the coroutines of the fiber await, innermost first. While it runs, those
-        that were suspended and have not returned."""
-        frame = self.wait["at"] if self.has_started else 0
+        that were suspended and have not returned: none that may belong to a dropped greenlet."""
+        is_known = self.has_started and not (self.is_running and self.has_greenlets())
+        frame = self.wait["at"] if is_known else 0
         while int(frame) != 0:
             place = Place(frame["site"])
             if place.line != 0:  # Line 0: the joint below the calls of a greenlet.
@@ -208,19 +214,15 @@ class Fiber:
         if owner is None:
             return ""
         base = self.wait["object"]
-        try:
-            waiting = base.cast(gdb.lookup_type("ringlet::extend::wait_base").pointer())
-            waiting = waiting.cast(gdb.lookup_type(owner[1]).pointer())
-        except gdb.error:
-            return f" (object {int(base):#x})"
         for kind, path in OBJECTS:
             try:
-                value = waiting
+                value = base.cast(gdb.lookup_type("ringlet::extend::wait_base").pointer())
+                value = value.cast(gdb.lookup_type(owner[1]).pointer())
                 for member in path:
                     value = value[member]
                 return f" {kind} {int(value)}"
             except gdb.error:
-                continue
+                continue  # The type is not known, or has no such member.
         return f" (object {int(base):#x})"
 
     def heading(self, time_now, is_exact):
@@ -232,6 +234,14 @@ class Fiber:
         parent = int(self.record["parent_id_"])
         by = f" by fiber {parent}" if parent else ""
         return f"spawned at {Place(self.record['spawned_at_'])}{by}"
+
+
+def show(command, fiber, clock):
+    """In a process that has overwritten its memory, the other fibers may be whole."""
+    try:
+        command(fiber, clock)
+    except gdb.MemoryError as error:
+        print(f"  fiber {fiber.id}: its records are damaged: {error}")
 
 
 class RingletCommand(gdb.Command):
@@ -259,8 +269,11 @@ class FibersCommand(gdb.Command):
             fibers = scheduler.fibers()
             print(f"{scheduler.label()}, {len(fibers)} fibers")
             for fiber in fibers:
-                at = next((f", at {p} in {p.function}" for p in fiber.awaits_to_show()), "")
-                print(f"  {fiber.heading(*clock)}{at}, {fiber.origin()}")
+                show(self.show, fiber, clock)
+
+    def show(self, fiber, clock):
+        at = next((f", at {p} in {p.function}" for p in fiber.awaits_to_show()), "")
+        print(f"  {fiber.heading(*clock)}{at}, {fiber.origin()}")
 
 
 class BacktraceCommand(gdb.Command):
@@ -282,7 +295,7 @@ class BacktraceCommand(gdb.Command):
                 has_shown = True
                 print(scheduler.label())
             for fiber in fibers:
-                self.show(fiber, clock)
+                show(self.show, fiber, clock)
         if not has_shown and argument != "all":
             raise gdb.GdbError(f"there is no fiber {argument}: it has ended, or never was; "
                                "`ringlet fibers` lists all")

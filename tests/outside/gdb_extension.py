@@ -93,6 +93,14 @@ class GdbExtension(support.Case):
         said = gdb("-p", program.pid, commands=["ringlet fibers", "detach"])
         self.assertIn("the debug information of ringlet is missing", said)
 
+    def test_a_damaged_fiber_does_not_hide_the_others(self):
+        program = self.start_inspected()
+        damage = ("python f = [f for s in schedulers() for f in s.fibers() if f.name()][0]; "
+                  "gdb.execute(f'set {{long}} {int(f.wait[\"at\"]) + 8} = 16')")
+        said = gdb("-p", program.pid, commands=[damage, "ringlet fibers", "kill"])
+        self.assertIn("\n  fiber 2: its records are damaged: Cannot access memory", said)
+        self.assertRegex(said, r"\n  fiber 3: join ")
+
     def test_a_process_without_ringlet(self):
         program = support.Program("sleep", "60")
         self.addCleanup(program.end)
