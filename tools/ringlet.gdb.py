@@ -78,7 +78,15 @@ class Place:
         return f"{self.file}:{self.line}"
 
     def is_of_library(self):
-        return re.search(r"/ringlet/((extend|detail)/)?\w+\.hpp$", self.file) is not None
+        """Its headers are in a directory "ringlet", its sources below the directory that contains
+        the source of the list of schedulers."""
+        if re.search(r"/ringlet/((extend|detail)/)?\w+\.hpp$", self.file):
+            return True
+        symbol = gdb.lookup_global_symbol("ringlet_schedulers")
+        if symbol is None:
+            return False
+        root = symbol.symtab.filename.removesuffix("sched/scheduler/all_schedulers.cpp")
+        return re.match(rf"{re.escape(root)}(core|sched|net)/", self.file) is not None
 
 
 def name_of(function):
