@@ -8,6 +8,7 @@
 #include <ringlet/async_generator.hpp>
 #include <ringlet/auto_reset_event.hpp>
 #include <ringlet/barrier.hpp>
+#include <ringlet/basic_queue.hpp>
 #include <ringlet/blocking.hpp>
 #include <ringlet/bounded_semaphore.hpp>
 #include <ringlet/broadcast.hpp>
@@ -33,6 +34,7 @@
 #include <ringlet/join_options.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/latch.hpp>
+#include <ringlet/lifo_queue.hpp>
 #include <ringlet/manual_timeout.hpp>
 #include <ringlet/mutex.hpp>
 #include <ringlet/now.hpp>
@@ -40,6 +42,7 @@
 #include <ringlet/outcome.hpp>
 #include <ringlet/poll_fd.hpp>
 #include <ringlet/pool.hpp>
+#include <ringlet/priority_queue.hpp>
 #include <ringlet/promise.hpp>
 #include <ringlet/queue.hpp>
 #include <ringlet/rate_limiter.hpp>

@@ -42,7 +42,7 @@ task<> push_one(Q& to, typename Q::value_type item, time_limit timeout = forever
 
 template <class Q>
 task<> pop_one(Q& from, time_limit timeout = forever) {
-  co_await from.pop(timeout);
+  (void)co_await from.pop(timeout);
 }
 
 /// Notes "+7 " when the 7 is in the queue, or was taken.

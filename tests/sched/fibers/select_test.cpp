@@ -516,9 +516,10 @@ TEST_CASE("dump shows everything that a select() waits for") {
     const fiber<> chooser =
         spawn([&]() -> task<> { co_await select(items.pop(), busy.join(), sleep(1h)); });
     co_await yield();
-    char where[96];
+    char where[160];
     std::snprintf(where, sizeof where,
-                  "fiber 3: select of pop queue %p with 0 items, join fiber 2 \"worker\", sleep,",
+                  "fiber 3: select of pop queue %p with 0 items (peak 0, 0 waiting to push, 1 to "
+                  "pop), join fiber 2 \"worker\", sleep,",
                   static_cast<void*>(&items));
     CHECK(dump().find(where) != std::string::npos);
     co_await chooser.kill();

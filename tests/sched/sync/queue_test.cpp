@@ -494,10 +494,13 @@ TEST_CASE("dump shows at which queue a fiber waits, and for what") {
                              popper = spawn(outcome_of(note_pop(empty, log)));
     co_await yield();
     const std::string text = dump();
-    char where[64];
-    std::snprintf(where, sizeof where, "push queue %p with 2 items", static_cast<void*>(&full));
+    char where[128];
+    std::snprintf(where, sizeof where, "push queue %p with 2 of 2 items (peak 2, 1 waiting",
+                  static_cast<void*>(&full));
     CHECK(text.find(where) != text.npos);
-    std::snprintf(where, sizeof where, "pop queue %p with 0 items", static_cast<void*>(&empty));
+    std::snprintf(where, sizeof where,
+                  "pop queue %p with 0 items (peak 0, 0 waiting to push, 1 to pop)",
+                  static_cast<void*>(&empty));
     CHECK(text.find(where) != text.npos);
     full.close();
     empty.close();

@@ -1,14 +1,15 @@
 // The items of a queue: first in, first out, in blocks from the frame pool. An empty queue has no
 // block, and growing moves no items.
+//
+// A store of a basic_queue has empty(), front() (the item that leaves next), push() and
+// drop_front(). If `compares` is true, push() may throw what the caller's comparator throws.
 #pragma once
 
-#include <ringlet/detail/frame_pool.hpp>
+#include <ringlet/detail/item_chunk.hpp>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <new>
 #include <utility>
 
 namespace ringlet::detail {
@@ -16,6 +17,8 @@ namespace ringlet::detail {
 template <class T>
 class item_chunks {
  public:
+  static constexpr bool compares = false;
+
   item_chunks() noexcept = default;
   item_chunks(const item_chunks&) = delete;
   item_chunks& operator=(const item_chunks&) = delete;
@@ -27,12 +30,12 @@ class item_chunks {
   T& front() noexcept { return *first_->at(front_); }
 
   /// Throws std::bad_alloc; `item` is then unchanged.
-  void push_back(T&& item) {
+  void push(T&& item) {
     if (first_ == nullptr) {
-      first_ = last_ = make_chunk();
+      first_ = last_ = chunk::make();
       front_ = back_ = 0;
-    } else if (back_ == per_chunk) {
-      last_->next = make_chunk();
+    } else if (back_ == chunk::capacity) {
+      last_->next = chunk::make();
       last_ = last_->next;
       back_ = 0;
     }
@@ -43,28 +46,14 @@ class item_chunks {
   void drop_front() noexcept {
     std::destroy_at(first_->at(front_++));
     const bool was_last = first_ == last_ && front_ == back_;
-    if (!was_last && front_ != per_chunk) return;
+    if (!was_last && front_ != chunk::capacity) return;
     chunk* const spent = std::exchange(first_, was_last ? nullptr : first_->next);
-    frames.deallocate(spent, sizeof(chunk));
+    chunk::free(spent);
     front_ = 0;
   }
 
  private:
-  static constexpr std::size_t chunk_bytes = 512;
-  static constexpr std::size_t per_chunk =
-      std::max<std::size_t>(1, (chunk_bytes - sizeof(void*)) / sizeof(T));
-
-  struct chunk {
-    chunk* next = nullptr;
-    alignas(T) std::byte memory[per_chunk * sizeof(T)];
-
-    T* at(std::size_t index) noexcept { return reinterpret_cast<T*>(memory) + index; }
-  };
-  static_assert(alignof(T) <= frame_pool::alignment_max,
-                "an item of a queue needs an alignment of more than 4096 bytes");
-
-  // No braces or parentheses: they would clear the memory first.
-  static chunk* make_chunk() { return ::new (frames.allocate(sizeof(chunk))) chunk; }
+  using chunk = item_chunk<T>;
 
   chunk* first_ = nullptr;
   chunk* last_ = nullptr;
