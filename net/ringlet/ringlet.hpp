@@ -32,6 +32,7 @@
 #include <ringlet/greenlet.hpp>
 #include <ringlet/greenlet_exit.hpp>
 #include <ringlet/join_options.hpp>
+#include <ringlet/joinable_queue.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/latch.hpp>
 #include <ringlet/lifo_queue.hpp>

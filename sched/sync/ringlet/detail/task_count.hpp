@@ -1,0 +1,78 @@
+// task_count: how many items of a joinable_queue are not done, and the fibers that wait for that to
+// be none.
+#pragma once
+
+#include <ringlet/detail/affinity.hpp>
+#include <ringlet/detail/value_or_throw.hpp>
+#include <ringlet/extend/wait.hpp>
+#include <ringlet/extend/wake_list.hpp>
+#include <ringlet/result.hpp>
+#include <ringlet/time_limit.hpp>
+
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace ringlet::detail {
+
+class task_count {
+ public:
+  class join_wait;
+
+  task_count() noexcept = default;
+  task_count(const task_count&) = delete;
+  task_count& operator=(const task_count&) = delete;
+  ~task_count();
+
+  std::size_t unfinished() const noexcept { return unfinished_; }
+  void entered() noexcept { ++unfinished_; }
+  /// One item is done.
+  void finish() noexcept {
+    owner_.check("an item of a joinable_queue was done on a thread that is not its scheduler's");
+    if (--unfinished_ == 0) woken_.take(joiners_);
+  }
+  /// For the queue's destructor: aborts if more items are not done than are stored.
+  void check_all_returned(std::size_t stored) const noexcept;
+
+ private:
+  std::size_t unfinished_ = 0;
+  affinity owner_;
+  extend::wait_list joiners_;
+  extend::wake_list woken_;
+};
+
+/// See joinable_queue::join().
+class [[nodiscard]] task_count::join_wait : public extend::list_wait {
+ public:
+  join_wait(task_count& on, time_limit timeout) noexcept : extend::list_wait(timeout), on_(&on) {}
+
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+    return begin_alone(*this, caller.promise());
+  }
+  result<bool> take() {
+    rethrow_interruption();
+    if (reason_ == extend::cancel_reason::closed) return cancellation_error();
+    return reason_ == extend::cancel_reason::none;
+  }
+  bool await_resume() { return value_or_throw(take(), "join"); }
+
+  bool try_now() noexcept { return on_->unfinished_ == 0; }
+  void watch() noexcept {
+    round_ = on_->woken_.round();
+    on_->joiners_.push_back(*this);
+  }
+  void on_cancel(extend::cancel_reason reason) noexcept {
+    if (round_ == on_->woken_.round()) reason_ = reason;
+    complete();
+  }
+  void describe(std::string& out) const;
+  static const extend::wait_type type;
+
+ private:
+  std::uint32_t round_ = 0;
+  task_count* on_;
+};
+
+}  // namespace ringlet::detail
