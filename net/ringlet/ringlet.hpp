@@ -14,6 +14,7 @@
 #include <ringlet/broadcast.hpp>
 #include <ringlet/buffer.hpp>
 #include <ringlet/cancelled.hpp>
+#include <ringlet/channel.hpp>
 #include <ringlet/condition.hpp>
 #include <ringlet/deadlock.hpp>
 #include <ringlet/descriptor_limit.hpp>

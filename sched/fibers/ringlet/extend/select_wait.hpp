@@ -17,8 +17,9 @@
 namespace ringlet {
 
 /// A wait that can be part of a select(): it takes nothing before it is over. These are
-/// event::wait(), push() and pop() of queues, join() and get() of fibers, join() of fiber_sets,
-/// reserve() and wait_available() of pools, sleep(), accept(), readable() of streams and poll_fd().
+/// event::wait(), push() and pop() of queues, join() of joinable_queues, send(), receive() and
+/// reserve() of channels, join() and get() of fibers, join() of fiber_sets, reserve() and
+/// wait_available() of pools, sleep(), accept(), readable() of streams and poll_fd().
 /// Calls that fill the caller's memory do not qualify: when abandoned, they might already have
 /// filled it.
 template <class Wait>
