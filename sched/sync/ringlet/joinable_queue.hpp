@@ -57,9 +57,9 @@ class joinable_queue : private basic_queue<T, detail::counted_items<T>, Weigh> {
   using task_guard = extend::task_guard<T>;
   using base::unlimited;
 
-  explicit joinable_queue(std::size_t size_max = unlimited, std::size_t weight_max = unlimited,
+  explicit joinable_queue(std::size_t items_max = unlimited, std::size_t weights_max = unlimited,
                           Weigh weigh = Weigh())
-      : base("joinable_queue", size_max, weight_max, std::move(weigh)) {}
+      : base("joinable_queue", items_max, weights_max, std::move(weigh)) {}
   ~joinable_queue() { this->items_.check_all_returned(this->size()); }
 
   using base::close;

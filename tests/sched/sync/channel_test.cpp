@@ -119,6 +119,8 @@ TEST_CASE("both sides of a channel are served in the order in which they came") 
     co_await yield();
     for (int i = 0; i < 5; ++i) all.push_back(spawn(note_send(out, log, i)));
     co_await yield();
+    CHECK(log == "+0 +1 +2 +3 ");
+    co_await yield();
     CHECK(log == "+0 +1 +2 +3 -0 -1 -2 ");
     CHECK(*in.try_receive() == 3);
     CHECK(*in.try_receive() == 4);
