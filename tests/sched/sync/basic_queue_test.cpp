@@ -46,7 +46,7 @@ TEST_SUITE_BEGIN("basic_queue");
 
 // Counting
 
-// row: QU-01
+// rows: QU-01 QS-01 QS-04
 TEST_CASE("peak is the largest number of items that a queue ever held") {
   run_scripted([](scripted_engine&) -> task<> {
     queue<int> items(4);
@@ -234,7 +234,7 @@ TEST_CASE("a fiber that is killed while it iterates takes no further item") {
 
 // Closing
 
-// row: QU-03
+// rows: QU-03 QS-05
 TEST_CASE(
     "close wakes any number of fibers, and a wait that is cancelled while they wake is closed") {
   run_scripted([](scripted_engine&) -> task<> {
