@@ -16,12 +16,10 @@
 
 namespace ringlet {
 
-/// A wait that can be part of a select(): it takes nothing before it is over. These are
-/// event::wait(), push() and pop() of queues, join() of joinable_queues, send(), receive() and
-/// reserve() of channels, join() and get() of fibers, join() of fiber_sets, reserve() and
-/// wait_available() of pools, sleep(), accept(), readable() of streams and poll_fd().
-/// Calls that fill the caller's memory do not qualify: when abandoned, they might already have
-/// filled it.
+/// A wait that can be part of a select(): it takes nothing before it is over. Most waits are; the
+/// headers name the exceptions. Calls that fill the caller's memory do not qualify, because they
+/// might already have filled it when they are abandoned; nor do condition::wait() and
+/// barrier::arrive_and_wait(), which change something before they are over.
 template <class Wait>
 concept selectable =
     std::derived_from<Wait, extend::two_phase_wait> && detail::two_phase_hooks<Wait>;
