@@ -2,11 +2,12 @@
 //
 //     $ ./build/examples/dining
 //     left fork first:
+//     Kant eats
 //     deadlock: fiber 6 "Hume", ... and fiber 5 "Kant" wait for locks of each other
 //     fiber 6 "Hume": lock mutex 0x7ffa... with 1 waiting (at most 1), held by fiber 2 "Plato", ...
 //     ...
 //     lower fork first:
-//     Kant has eaten
+//     Kant eats
 //     ...
 //     all have eaten
 //

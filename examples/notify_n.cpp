@@ -11,8 +11,9 @@
 // Shows: a condition with its mutex. wait(predicate) gives up the mutex while it waits, and holds
 // it when it returns; notify(n) wakes the workers that have waited longest, one after the other.
 // The predicate makes it safe: work that comes while no worker waits is not lost, and a worker that
-// is notified after another has taken the work keeps waiting. At the end of the input notify_all()
-// lets all workers look at `is_over`.
+// is notified after another has taken the work keeps waiting. Two conditions share one mutex: the
+// reader waits for the other, until all jobs are done. At the end of the input notify_all() lets
+// all workers look at `is_over`.
 // Leaves out: limits (`wait(predicate, 5s)`). A queue would do the same with less code, see
 // workers.cpp; a condition is for what is no sequence of items.
 #include <ringlet/ringlet.hpp>
@@ -34,6 +35,7 @@ constexpr int jobs_max = 1000;  // that one line may ask for
 struct shop {
   mutex counter;
   condition changed{counter};
+  condition served{counter};  // there is no job left
   int jobs = 0;
   bool is_over = false;
 };
@@ -44,7 +46,7 @@ task<> work(shop& in, int number) {
     const mutex::guard turn = co_await in.counter.lock();
     co_await in.changed.wait(has_news);
     if (in.jobs == 0) co_return;
-    --in.jobs;
+    if (--in.jobs == 0) in.served.notify();
     std::printf("worker %d\n", number);
   }
 }
@@ -60,6 +62,7 @@ std::optional<int> parse(std::string_view text) {
 task<> take_orders(shop& in) {
   standard_stream input = standard_input();
   reader lines(input);
+  const auto is_served = [&] { return in.jobs == 0; };
   while (const auto line = co_await lines.read_line()) {
     const std::optional<int> count = parse(*line);
     if (!count) {
@@ -70,6 +73,7 @@ task<> take_orders(shop& in) {
     const mutex::guard turn = co_await in.counter.lock();
     in.jobs += *count;
     in.changed.notify(static_cast<std::size_t>(*count));
+    co_await in.served.wait(is_served);
   }
   const mutex::guard turn = co_await in.counter.lock();
   in.is_over = true;

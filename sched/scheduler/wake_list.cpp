@@ -10,7 +10,7 @@ namespace ringlet::extend {
 wake_list::~wake_list() {
   unlink();
   detail::drop_waits_left_behind(left_);
-  while (!left_.empty()) left_.front().on_cancel(reason_);
+  while (!left_.empty()) wake_first();
 }
 
 // The first slice is woken here: most lists are shorter. Not if earlier waits are left, which come
@@ -24,9 +24,19 @@ void wake_list::take(wait_list& waits) noexcept {
   if (!left_.empty() && !linked()) current_scheduler().wakes().add(*this);
 }
 
+// Without a reason of the list, a wait keeps the one that it has.
+void wake_list::wake_first() noexcept {
+  list_wait& first = left_.front();
+  if (reason_ == cancel_reason::none) {
+    first.complete();
+  } else {
+    first.on_cancel(reason_);
+  }
+}
+
 std::size_t wake_list::wake_some(std::size_t most) noexcept {
   std::size_t count = 0;
-  for (; count != most && !left_.empty(); ++count) left_.front().on_cancel(reason_);
+  for (; count != most && !left_.empty(); ++count) wake_first();
   return count;
 }
 

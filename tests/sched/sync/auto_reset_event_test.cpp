@@ -142,7 +142,8 @@ TEST_CASE("a fiber that gives up leaves the line, and the set goes to the next o
     std::string log;
     const fiber<> killed = spawn(note(door, log, 'a')), late = spawn(note(door, log, 'b', 1ms)),
                   scoped = spawn([&]() -> task<> {
-                    if (!co_await move_on_after(1ms, note(door, log, 'c'))) log += "c moved on ";
+                    const bool came = co_await move_on_after(1ms, note(door, log, 'c'));
+                    if (!came) log += "c moved on ";
                   }),
                   last = spawn(note(door, log, 'd'));
     co_await yield();
@@ -284,7 +285,8 @@ TEST_CASE("as many waits pass as the model says, in 2,000 random schedules") {
       auto_reset_event door;
       int passed = 0;
       const auto pass = [&]() -> task<> {
-        if (co_await door.wait()) ++passed;
+        const bool came = co_await door.wait();
+        if (came) ++passed;
       };
       const auto pass_in_select = [&](auto_reset_event& unset) -> task<> {
         const auto came = co_await select(unset.wait(), door.wait());

@@ -272,7 +272,8 @@ TEST_CASE("a fiber that gives up leaves the rest in their order") {
     std::string log;
     const fiber<> a = spawn(note(later, log, 'a')), b = spawn(note(later, log, 'b')),
                   c = spawn([&]() -> task<> {
-                    if (!co_await move_on_after(1ms, note(later, log, 'c'))) log += "c moved on ";
+                    const bool came = co_await move_on_after(1ms, note(later, log, 'c'));
+                    if (!came) log += "c moved on ";
                   }),
                   d = spawn(note(later, log, 'd'));
     co_await yield();
@@ -311,7 +312,10 @@ TEST_CASE("setting wakes long lines in slices, and a wait in one that is killed 
     std::size_t passed = 0;
     std::vector<fiber<>> all;
     for (int i = 0; i < 1'000; ++i) {
-      all.push_back(spawn([&]() -> task<> { passed += co_await later.get() == 1 ? 1 : 0; }));
+      all.push_back(spawn([&]() -> task<> {
+        const int value = co_await later.get();
+        if (value == 1) ++passed;
+      }));
     }
     co_await yield();
     answer.set_value(1);

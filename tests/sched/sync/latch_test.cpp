@@ -201,7 +201,10 @@ TEST_CASE("a latch wakes long lines in slices, and a wait in one that is killed 
     std::size_t passed = 0;
     std::vector<fiber<>> all;
     for (int i = 0; i < 1'000; ++i) {
-      all.push_back(spawn([&]() -> task<> { passed += co_await ready.wait() ? 1 : 0; }));
+      all.push_back(spawn([&]() -> task<> {
+        const bool came = co_await ready.wait();
+        if (came) ++passed;
+      }));
     }
     co_await yield();
     ready.count_down();
@@ -221,7 +224,10 @@ TEST_CASE("a latch may be destroyed as soon as it is at zero, also with slices t
     std::size_t passed = 0;
     std::vector<fiber<>> all;
     for (int i = 0; i < 600; ++i) {
-      all.push_back(spawn([&]() -> task<> { passed += co_await ready->wait() ? 1 : 0; }));
+      all.push_back(spawn([&]() -> task<> {
+        const bool came = co_await ready->wait();
+        if (came) ++passed;
+      }));
     }
     co_await yield();
     ready->count_down();

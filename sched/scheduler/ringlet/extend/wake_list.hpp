@@ -34,6 +34,7 @@ class wake_list : public list_hook<wake_list> {
 
  private:
   friend class wake_lists;
+  void wake_first() noexcept;
   /// Wakes at most `most`, and returns how many.
   std::size_t wake_some(std::size_t most) noexcept;
 
