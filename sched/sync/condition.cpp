@@ -69,7 +69,8 @@ void condition_wait::on_cancel(cancel_reason reason) noexcept {
 // Called when the lock has been given to its fiber.
 bool condition_wait::is_over() noexcept {
   if (reason_ == cancel_reason::interrupted || fiber_->interrupted()) {
-    if (reason_ == cancel_reason::none) from_->notify();  // it was notified
+    // It was notified, and not together with all: then only fibers that came later would be left.
+    if (reason_ == cancel_reason::none && !in_condition_) from_->notify();
     reason_ = cancel_reason::interrupted;
     return true;
   }

@@ -401,6 +401,20 @@ TEST_CASE("a killed fiber that was one of all notified passes nothing on to a la
   });
 }
 
+TEST_CASE("a wait that begins after notify_all is not woken by a fiber that was killed then") {
+  run_scripted([](scripted_engine&) -> task<> {
+    guarded all;
+    const fiber<> chosen = spawn(hear(all, 'c'));
+    co_await yield();
+    const mutex::guard held = co_await all.lock.lock();
+    all.changed.notify_all();
+    chosen.request_kill();
+    const bool was_notified = co_await all.changed.wait(1s);
+    CHECK_FALSE(was_notified);
+    CHECK(all.log == "cx");
+  });
+}
+
 TEST_CASE("a notified fiber that is killed when it already has the mutex returns true") {
   run_scripted([](scripted_engine&) -> task<> {
     guarded all;
