@@ -87,6 +87,7 @@ class select_set {
 
   /// Adds a call: `make()` returns a wait, and is called by each first(). Indexes begin at 0; one
   /// that a removed call has left is used again.
+  /// Lifetime: what the wait borrows must outlive first(), so push a variable, not a temporary.
   template <makes_selectable F>
   select_part<extend::value_of_made<F>> add(F make) {
     const slot& added =

@@ -54,7 +54,8 @@ TEST_CASE("first() returns the index of the call that is over first, and get() i
     const fiber<int> fiber_of_7 = spawn(value_after<int>, 3ms, 7);
     select_set calls;
     const auto item = calls.add([&] { return items.pop(); });
-    const auto pushed = calls.add([&] { return full.push(5); });
+    const int five = 5;
+    const auto pushed = calls.add([&] { return full.push(five); });
     const auto opened = calls.add([&] { return door.wait(); });
     const auto seven = calls.add([&] { return fiber_of_7.get(); });
     const auto slept = calls.add([] { return sleep(5ms); });
@@ -185,7 +186,8 @@ TEST_CASE("a fiber killed in first() takes nothing unless a call had already bee
     const fiber<> chooser = spawn([&]() -> task<> {
       select_set calls;
       const auto item = calls.add([&] { return items.pop(); });
-      calls.add([&] { return full.push(7); });
+      const int seven = 7;
+      calls.add([&] { return full.push(seven); });
       calls.add([&] { return door.wait(); });
       const std::size_t taken = co_await calls.first();
       CHECK(taken == item);
