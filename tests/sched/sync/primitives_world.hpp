@@ -162,6 +162,7 @@ inline void primitives_world::finish(model_worker& f, request* part, answer got)
   if (got.how == ending::closed) ++reached.closed;
   if (got.how == ending::broken) ++reached.broken;
   note(f, word(got.how), f.taken != nullptr ? f.taken->on : nullptr, got.got);
+  f.taken = nullptr;  // in a frame that the fiber will leave
   f.parts.clear();
   compare();
 }
