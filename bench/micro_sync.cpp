@@ -4,6 +4,7 @@
 // switch to the other fiber and back for two operations.
 #include "micro_sync.hpp"
 
+#include <ringlet/channel.hpp>
 #include <ringlet/condition.hpp>
 #include <ringlet/event.hpp>
 #include <ringlet/fiber.hpp>
@@ -18,6 +19,8 @@
 #include <cstddef>
 #include <cstdio>
 #include <functional>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "micro_measure.hpp"
@@ -102,6 +105,24 @@ task<> queue_unlimited(int count) {
   co_await joinall(one, other);
 }
 
+task<> send(channel_sender<int> to, int count) {
+  for (int i = 0; i < count; ++i) co_await to.send(+i);
+}
+
+task<> receive(channel_receiver<int> from) {
+  std::size_t sum = 0;
+  while (const std::optional<int> next = co_await from.receive()) {
+    sum += static_cast<std::size_t>(*next);
+  }
+  if (sum == 1) std::puts("");
+}
+
+task<> channel_of_one(int count) {
+  auto [out, in] = channel<int>(1);
+  const fiber<> one = spawn(send(std::move(out), count)), other = spawn(receive(std::move(in)));
+  co_await joinall(one, other);
+}
+
 task<> pop_either(queue<int>& one, queue<int>& other, int count) {
   std::size_t sum = 0;
   for (int i = 0; i < count; ++i) sum += (co_await select(one.pop(), other.pop())).index();
@@ -150,6 +171,7 @@ std::vector<figure> measure_sync() {
       measure("condition, notify and wake", 2'000'000, &conditions),
       measure("queue of 1, item handed over", 2'000'000, &queue_of_one),
       measure("queue without a limit, item", 5'000'000, &queue_unlimited),
+      measure("channel of 1, item handed over", 2'000'000, &channel_of_one),
       measure("select of two queues", 1'000'000, &selects),
       measure("100,000 fibers that need not wait", many, &spawn_each),
       measure("100,000 fibers that one event wakes", many, &wake_each),
