@@ -14,6 +14,8 @@ import re
 import sys
 
 FIELD = re.compile(r"(?P<indent> {0,2})(?P<name>[A-Z]\w+)(?P<gap>  +|: )(?P<text>\S.*)")
+# Friends are no business of a reader, and doxygen takes those with qualified names for members.
+FRIEND = re.compile(r"^ *(?:template <[^\n]*>\n *)?friend class [^;]*;$", re.M)
 # Fields that are written with a colon. Other sentences that begin so are text.
 COLON_FIELDS = {"Errors", "Cancellation", "Lifetime", "Thread", "Kernel", "Overlap", "Signals"}
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -48,7 +50,7 @@ def marked_up(lines):
 
 def header(text):
     """Comments with three slashes, and the one at the head of the file."""
-    lines = text.split("\n")
+    lines = FRIEND.sub("", text).split("\n")
     head = next((i for i, line in enumerate(lines) if not line.startswith("//")), 0)
     lines[:head] = [line.replace("//", "///", 1) for line in lines[:head]]
     if head and lines[head : head + 2] == ["#pragma once", ""]:
