@@ -1,4 +1,4 @@
-// A client that sends at most so many requests a second, and tries again what the server refuses.
+// A client that limits its requests per second, and retries those that the server refuses.
 //
 //     $ ./build/examples/rate_limited_client 20 50
 //     request 4: refused, again in 12 ms

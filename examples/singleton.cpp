@@ -10,7 +10,7 @@
 //     10 visitors, 2 attempts, 1 connection
 //
 // Shows: a static local variable, or std::call_once, makes an object once, too, but the function
-// that makes it cannot wait. Here it does, and all who come meanwhile wait for the mutex. The first
+// that makes it cannot wait. Here it does, and fibers that ask during that time wait. The first
 // attempt fails: its visitor gets the exception, the guard unlocks the mutex, and the next visitor
 // tries again. So would it be if the first visitor were killed, or ran out of time.
 // Leaves out: an object for each fiber (fiber_local), and one for each scheduler.

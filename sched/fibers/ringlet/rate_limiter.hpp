@@ -1,4 +1,4 @@
-// rate_limiter: lets at most so many through each second, and short bursts.
+// rate_limiter: allows at most N operations a second, and short bursts.
 //
 //     rate_limiter requests({.rate = 100, .burst = 10});
 //

@@ -111,7 +111,7 @@ TEST_CASE("a listener created by ringlet accepts many connections with one reque
   });
 }
 
-// An accept that is woken for a connection and does not take it keeps it from the others.
+// An accept that is woken for a connection and does not take it keeps it from the other accepts.
 TEST_CASE("single accepts of two engines on one listener get a connection each, and lose none") {
   for_each_kernel_engine([](const engine_maker& make) {
     if (make.is_rung()) return;

@@ -37,7 +37,7 @@ std::uintptr_t highest;
   highest = std::max(highest, here);
 }
 
-// Runs the task in a fiber and returns how far the stack grew meanwhile.
+// Runs the task in a fiber and returns how far the stack grew during it.
 std::size_t growth_of(task<> main) {
   lowest = UINTPTR_MAX;
   highest = 0;

@@ -33,7 +33,7 @@ async_generator<int> ticks(std::chrono::nanoseconds pause) {
 TEST_SUITE_BEGIN("async_generator: waits");
 
 // row: GN-07
-TEST_CASE("a generator that sleeps lets other fibers run meanwhile") {
+TEST_CASE("a generator that sleeps lets other fibers run") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     std::string log;

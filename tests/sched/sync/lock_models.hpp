@@ -169,7 +169,7 @@ struct condition_model : primitive {
     if (lock.holder != nullptr) return lock.line.push_back(&r);
     give_back(r);
   }
-  // The lock is free, and goes to that wait, if it need not go on.
+  // The lock is free, and goes to that wait, unless the wait must continue.
   void give_back(request& r) {
     const bool was_chosen = r.later.how == ending::success && !r.by_all;
     if (r.is_killed) r.later.how = ending::killed;

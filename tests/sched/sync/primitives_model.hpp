@@ -60,7 +60,7 @@ struct request {
   std::uint64_t armed = 0;  // waits with the same limit end in this order
   answer later = {};        // of a wait whose fiber first has to get something back
   bool is_back = false;     // it waits for that
-  bool is_due = false;      // its limit has passed meanwhile
+  bool is_due = false;      // its limit passed while it waited
   bool is_killed = false;
   bool by_all = false;  // all waits of its line were ended
 };
