@@ -18,11 +18,9 @@
 #include <ringlet/extend/wait.hpp>
 #include <ringlet/extend/wake_list.hpp>
 #include <ringlet/fiber.hpp>
-#include <ringlet/result.hpp>
 #include <ringlet/time_limit.hpp>
 
 #include <coroutine>
-#include <cstdint>
 #include <memory>
 #include <source_location>
 #include <string>
@@ -108,30 +106,19 @@ class timer : private extend::done_watcher {
   extend::wake_list woken_;
 };
 
-class timer::idle_wait : public extend::list_wait {
+class timer::idle_wait : public extend::wake_list_wait {
  public:
-  idle_wait(timer& on, time_limit timeout) noexcept : extend::list_wait(timeout), on_(&on) {}
+  idle_wait(timer& on, time_limit timeout) noexcept : extend::wake_list_wait(timeout), on_(&on) {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
     return begin_alone(*this, caller.promise());
   }
-  result<bool> take() {
-    rethrow_interruption();
-    if (reason_ == extend::cancel_reason::closed) return cancellation_error();
-    return reason_ == extend::cancel_reason::none;
-  }
   bool await_resume() { return detail::value_or_throw(take(), "join of a timer"); }
 
   bool try_now() noexcept;
-  void watch() noexcept {
-    round_ = on_->woken_.round();
-    on_->waiting_.push_back(*this);
-  }
-  void on_cancel(extend::cancel_reason reason) noexcept {
-    if (round_ == on_->woken_.round()) reason_ = reason;
-    complete();
-  }
+  void watch() noexcept { wait_in(on_->waiting_, on_->woken_); }
+  void on_cancel(extend::cancel_reason reason) noexcept { end_early(reason, on_->woken_); }
   void describe(std::string& out) const;
   const extend::fiber_base* holder() const noexcept {
     return on_->running_ ? &on_->running_.state() : nullptr;
@@ -139,7 +126,6 @@ class timer::idle_wait : public extend::list_wait {
   static const extend::wait_type type;
 
  private:
-  std::uint32_t round_ = 0;
   timer* on_;
 };
 

@@ -7,10 +7,8 @@
 #include <ringlet/extend/fiber_base.hpp>
 #include <ringlet/extend/wait.hpp>
 #include <ringlet/extend/wake_list.hpp>
-#include <ringlet/result.hpp>
 
 #include <coroutine>
-#include <cstdint>
 #include <string>
 
 namespace ringlet {
@@ -54,18 +52,13 @@ class event {
   extend::wake_list woken_;
 };
 
-class event::waiting : public extend::list_wait {
+class event::waiting : public extend::wake_list_wait {
  public:
-  waiting(event& on, time_limit timeout) noexcept : extend::list_wait(timeout), on_(&on) {}
+  waiting(event& on, time_limit timeout) noexcept : extend::wake_list_wait(timeout), on_(&on) {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
     return begin_alone(*this, caller.promise());
-  }
-  result<bool> take() {
-    rethrow_interruption();
-    if (reason_ == extend::cancel_reason::closed) return cancellation_error();
-    return reason_ == extend::cancel_reason::none;
   }
   bool await_resume() { return detail::value_or_throw(take(), "event"); }
 
@@ -74,19 +67,12 @@ class event::waiting : public extend::list_wait {
     on_->check_thread();
     return true;
   }
-  void watch() noexcept {
-    round_ = on_->woken_.round();
-    on_->waiters_.push_back(*this);
-  }
-  void on_cancel(extend::cancel_reason reason) noexcept {
-    if (round_ == on_->woken_.round()) reason_ = reason;
-    complete();
-  }
+  void watch() noexcept { wait_in(on_->waiters_, on_->woken_); }
+  void on_cancel(extend::cancel_reason reason) noexcept { end_early(reason, on_->woken_); }
   void describe(std::string& out) const;
   static const extend::wait_type type;
 
  private:
-  std::uint32_t round_ = 0;
   event* on_;
 };
 

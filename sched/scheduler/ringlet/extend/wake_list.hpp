@@ -4,6 +4,7 @@
 #include <ringlet/extend/intrusive_list.hpp>
 #include <ringlet/extend/wait.hpp>
 #include <ringlet/extend/wake_lists.hpp>
+#include <ringlet/result.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -41,6 +42,35 @@ class wake_list : public list_hook<wake_list> {
   wait_list left_;
   std::uint32_t round_ = 0;
   cancel_reason reason_ = cancel_reason::none;
+};
+
+/// A wait in the list of an object that ends its waits through a wake_list. It returns true, or
+/// false if its limit passed first.
+class wake_list_wait : public list_wait {
+ public:
+  result<bool> take() {
+    rethrow_interruption();
+    if (reason_ == cancel_reason::closed) return cancellation_error();
+    return reason_ == cancel_reason::none;
+  }
+
+ protected:
+  using list_wait::list_wait;
+  ~wake_list_wait() = default;
+
+  /// For watch().
+  void wait_in(wait_list& waiters, const wake_list& woken) noexcept {
+    round_ = woken.round();
+    waiters.push_back(*this);
+  }
+  /// For on_cancel(): a wait that is in `woken` keeps how it has ended.
+  void end_early(cancel_reason reason, const wake_list& woken) noexcept {
+    if (round_ == woken.round()) reason_ = reason;
+    complete();
+  }
+
+ private:
+  std::uint32_t round_ = 0;
 };
 
 inline void wake_lists::add(wake_list& longer) noexcept { lists_.push_back(longer); }

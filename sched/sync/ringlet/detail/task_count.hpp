@@ -6,12 +6,10 @@
 #include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/extend/wait.hpp>
 #include <ringlet/extend/wake_list.hpp>
-#include <ringlet/result.hpp>
 #include <ringlet/time_limit.hpp>
 
 #include <coroutine>
 #include <cstddef>
-#include <cstdint>
 #include <string>
 
 namespace ringlet::detail {
@@ -43,35 +41,24 @@ class task_count {
 };
 
 /// See joinable_queue::join().
-class [[nodiscard]] task_count::join_wait : public extend::list_wait {
+class [[nodiscard]] task_count::join_wait : public extend::wake_list_wait {
  public:
-  join_wait(task_count& on, time_limit timeout) noexcept : extend::list_wait(timeout), on_(&on) {}
+  join_wait(task_count& on, time_limit timeout) noexcept
+      : extend::wake_list_wait(timeout), on_(&on) {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
     return begin_alone(*this, caller.promise());
   }
-  result<bool> take() {
-    rethrow_interruption();
-    if (reason_ == extend::cancel_reason::closed) return cancellation_error();
-    return reason_ == extend::cancel_reason::none;
-  }
   bool await_resume() { return value_or_throw(take(), "join"); }
 
   bool try_now() noexcept { return on_->unfinished_ == 0; }
-  void watch() noexcept {
-    round_ = on_->woken_.round();
-    on_->joiners_.push_back(*this);
-  }
-  void on_cancel(extend::cancel_reason reason) noexcept {
-    if (round_ == on_->woken_.round()) reason_ = reason;
-    complete();
-  }
+  void watch() noexcept { wait_in(on_->joiners_, on_->woken_); }
+  void on_cancel(extend::cancel_reason reason) noexcept { end_early(reason, on_->woken_); }
   void describe(std::string& out) const;
   static const extend::wait_type type;
 
  private:
-  std::uint32_t round_ = 0;
   task_count* on_;
 };
 
