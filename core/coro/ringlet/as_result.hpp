@@ -13,8 +13,8 @@ namespace ringlet {
 /// `co_await as_result(stream.read_some(memory))` returns a result<T>: the value, or the error from
 /// the outside world (reset, refused, timed out, ...) that the plain call would throw. No exception
 /// is thrown internally. `cancelled` is not such an error and propagates.
-/// Lifetime: borrows the call; await it in the same expression. (A wait held in a variable does not
-/// compile.)
+/// Lifetime  Borrows the call; await it in the same expression. (A wait held in a variable does not
+///           compile.)
 template <class A>
 requires extend::quiet_awaiter<std::remove_reference_t<A>>
 [[nodiscard]] extend::result_awaiter<std::remove_reference_t<A>> as_result(A&& call) noexcept {

@@ -32,7 +32,7 @@ namespace ringlet {
 /// body itself may not. A generator that is dropped early is destroyed at its co_yield, with its
 /// locals, as if the scope had ended there. Dropping it during next() aborts. Do not keep a scope,
 /// such as a limit, across a co_yield: it would also cover what the consumer does in between.
-/// Thread: that of the fiber. The frame comes from the pool of the thread.
+/// Thread    That of the fiber. The frame comes from the pool of the thread.
 template <class Y>
 class [[nodiscard]] async_generator {
   static_assert(std::is_object_v<Y>, "yield a pointer, not a reference");

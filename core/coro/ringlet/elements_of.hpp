@@ -10,8 +10,8 @@ namespace ringlet {
 /// Each element costs the same at every depth of nesting, so recursion over a tree is fine. The
 /// co_yield throws the exception of `other`. `other` must be of the same kind and yield the same
 /// type; it is empty afterwards. A generator continues after its current element; a
-/// two_way_generator must not have been started. Lifetime: borrows `other`; yield from it in the
-/// same expression.
+/// two_way_generator must not have been started.
+/// Lifetime  Borrows `other`; yield from it in the same expression.
 template <class G>
 class [[nodiscard]] elements_of {
  public:

@@ -29,7 +29,7 @@ namespace ringlet {
 /// larger alignment does not compile. Compilers do not report the alignment of a local, so a local
 /// with a larger one is not aligned. (clang without optimisation honours only 16 bytes, because its
 /// frame sizes do not reflect alignment; under AddressSanitizer, only 64 bytes are honoured.)
-/// Thread: that of the fiber that awaits it. Frames come from a pool of that thread.
+/// Thread    That of the fiber that awaits it. Frames come from a pool of that thread.
 template <class T>
 class [[nodiscard]] task {
  public:

@@ -18,11 +18,12 @@ namespace ringlet {
 /// A lease of received bytes. Converts to std::span and std::string_view, and to false when empty:
 /// receive() returns an empty buffer at the end of the stream.
 ///
-/// Lifetime: the bytes stay valid and unchanged until the buffer is destroyed or assigned to. Hold
-/// it no longer than the bytes are needed: a scheduler has a bounded number of buffers (see
-/// options), and when all are on lease, every further receive pays for an allocation.
-/// Thread: that of the scheduler that lent it; dropping it on another thread aborts. It may outlive
-/// the scheduler, and may then be dropped on any thread.
+/// Lifetime  The bytes stay valid and unchanged until the buffer is destroyed or assigned to. Hold
+///           it no longer than the bytes are needed: a scheduler has a bounded number of buffers
+///           (see options), and when all are on lease, every further receive pays for an
+///           allocation.
+/// Thread    That of the scheduler that lent it; dropping it on another thread aborts. It may
+///           outlive the scheduler, and may then be dropped on any thread.
 class buffer {
  public:
   buffer() noexcept = default;

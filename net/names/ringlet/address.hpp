@@ -19,7 +19,7 @@ class address {
 
   /// Parses "192.0.2.1:9090" or "[2001:db8::1]:9090"; an IPv6 zone follows a percent sign, by name
   /// or number: "[fe80::1%eth0]:9090". Numeric only: names are not looked up.
-  /// Errors  std::errc::invalid_argument, with a message that says what is wrong with `text`.
+  /// Errors    std::errc::invalid_argument, with a message that says what is wrong with `text`.
   static address parse(std::string_view text);
   /// The same for a separate address and port; `host` has no brackets.
   static address parse(std::string_view host, std::uint16_t port);

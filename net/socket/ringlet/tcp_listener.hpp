@@ -37,12 +37,12 @@ struct listen_options {
 /// Sharing: a listening socket may also be open in other threads and processes. Closing it here
 /// does not close it there, and the system chooses which of them accepts a connection.
 ///
-/// Thread: the thread of the scheduler on which it was created.
+/// Thread    The thread of the scheduler on which it was created.
 class tcp_listener {
  public:
   /// Listens on "host:port"; port 0 picks a free port (see local_address()). Numeric, see
   /// address::parse().
-  /// Errors  address_in_use, address_not_available, permission_denied (ports below 1024), ...
+  /// Errors    address_in_use, address_not_available, permission_denied (ports below 1024), ...
   static tcp_listener bind(std::string_view host_and_port, const listen_options& options = {});
   static tcp_listener bind(const address& where, const listen_options& options = {});
   /// Takes over a listening socket, for instance from a service manager. Other threads and
@@ -54,9 +54,9 @@ class tcp_listener {
   explicit tcp_listener(unique_fd fd);
 
   /// Waits for the next connection. Several fibers may wait; they are served in arrival order.
-  /// Errors        errc::closed if the listener is closed. errc::timed_out. Permanent system errors
-  /// (EPERM or EACCES from a security policy, EINVAL if the socket does not listen, ...); every
-  /// further call tries again.
+  /// Errors    errc::closed if the listener is closed. errc::timed_out. Permanent system errors
+  ///           (EPERM or EACCES from a security policy, EINVAL if the socket does not listen, ...);
+  ///           every further call tries again.
   /// Cancellation  No connection is lost.
   extend::accept_wait accept(time_limit timeout = forever) {
     return extend::accept_wait(checked(), timeout);

@@ -26,23 +26,21 @@ namespace ringlet {
 ///
 /// These rules apply to every call:
 ///
-///   Overlap       One read and one write may be in flight at the same time. A second read during a
-///                 read, or a second write during a write, is the caller's bug and aborts.
-///   Lifetime      Memory is borrowed until the co_await returns. The stream may be moved, closed
-///                 and destroyed at any time. Calls in flight end with errc::closed when it is
-///                 closed or destroyed.
-///   Errors        std::system_error with the system's errno, or as_result(). The peer has
-///                 disconnected: connection_reset, broken_pipe, timed_out (keepalive,
-///                 TCP_USER_TIMEOUT). Closed on this side: errc::closed. Timeout:
-///                 errc::timed_out.
-///   Cancellation  read_some() and receive() lose nothing: call again. write_all() and read_exact()
-///                 may be cut short in the middle. That direction is then unusable: further calls
-///                 fail with errc::partial_transfer, and bytes_read() or bytes_written() tells how
-///                 far the call got. A timeout counts as a cancellation.
-///   Thread        The thread of the scheduler on which the stream was created.
+/// Overlap   One read and one write may be in flight at the same time. A second read during a read,
+///           or a second write during a write, is the caller's bug and aborts.
+/// Errors    std::system_error with the system's errno, or as_result(). The peer has disconnected:
+///           connection_reset, broken_pipe, timed_out (keepalive, TCP_USER_TIMEOUT). Closed on this
+///           side: errc::closed. Timeout: errc::timed_out.
+/// Cancellation  read_some() and receive() lose nothing: call again. write_all() and read_exact()
+///           may be cut short in the middle. That direction is then unusable: further calls fail
+///           with errc::partial_transfer, and bytes_read() or bytes_written() tells how far the
+///           call got. A timeout counts as a cancellation.
+/// Lifetime  Memory is borrowed until the co_await returns. The stream may be moved, closed and
+///           destroyed at any time. Calls in flight end with errc::closed when it is closed or
+///           destroyed.
+/// Thread    The thread of the scheduler on which the stream was created.
 ///
-/// Signals: a write to a disconnected peer never raises SIGPIPE.
-/// See tcp(7), recv(2), send(2).
+/// Signals   A write to a disconnected peer never raises SIGPIPE. See tcp(7), recv(2), send(2).
 class tcp_stream {
  public:
   /// A stream without a connection: every call except close() and abort() aborts the program.
@@ -51,9 +49,9 @@ class tcp_stream {
   explicit tcp_stream(unique_fd fd);
 
   /// Connects to `peer`. `co_await tcp_stream::connect(address::parse("127.0.0.1:9090"), 5s)`.
-  /// Errors        connection_refused, also if the system connected the socket to itself, which can
-  ///               happen if no process listens on a port of the ephemeral range;
-  ///               network_unreachable, no descriptors (EMFILE), ...
+  /// Errors    connection_refused, also if the system connected the socket to itself, which can
+  ///           happen if no process listens on a port of the ephemeral range; network_unreachable,
+  ///           no descriptors (EMFILE), ...
   /// Cancellation  Abandons the attempt and closes its socket.
   static extend::connect_wait connect(const address& peer, time_limit timeout = forever);
 
@@ -108,8 +106,8 @@ class tcp_stream {
 
   /// Ends the write direction: the peer sees the end of the stream. Reading still works. Does not
   /// wait.
-  /// Errors        not_connected if the connection is over: the peer has reset it, and written
-  /// bytes may be lost, or both sides have ended it. errc::closed.
+  /// Errors    not_connected if the connection is over: the peer has reset it, and written bytes
+  ///           may be lost, or both sides have ended it. errc::closed.
   void shutdown_write();
   /// Ends the connection: calls in flight end with errc::closed, then the descriptor is closed.
   /// Bytes already written still reach the peer, unless it has sent bytes that were not read: then
@@ -128,7 +126,7 @@ class tcp_stream {
   }
 
   address local_address() const;
-  /// Errors  not_connected if the peer has already disconnected.
+  /// Errors    not_connected if the peer has already disconnected.
   address peer_address() const;
 
   /// TCP_NODELAY: send small writes immediately. On by default.

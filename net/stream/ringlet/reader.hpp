@@ -38,36 +38,34 @@ class standard_stream;
 
 /// Cuts the bytes of a stream into pieces.
 ///
-///   reader in(stream);
-///   while (const auto line = co_await in.read_line()) use(*line);
+///     reader in(stream);
+///     while (const auto line = co_await in.read_line()) use(*line);
 ///
 /// These rules apply to every call:
 ///
-///   Views         A call returns a view of text or any other bytes. It stays valid until the next
-///                 call on the reader, except consume(). It refers to the buffer that the stream
-///                 lent if the whole piece lies in one buffer, otherwise to the reader's own
-///                 memory.
-///   Limit         A piece has at most limit() bytes, not counting its delimiter. A longer piece
-///                 fails with errc::too_long as soon as that many bytes have arrived. Later calls
-///                 discard the rest of an overlong line or delimited piece, up to and including its
-///                 delimiter, and return what follows it. So a server can report the error and
-///                 continue.
-///   Memory        While nothing is buffered, only the reader itself; for a standard stream also
-///                 one buffer of options.sizes.buffer_size bytes. While a piece is incomplete, its
-///                 bytes so far, in memory that grows by doubling and is freed when the piece is
-///                 consumed. Never more than the limit, the delimiter and one lent buffer; while
-///                 growing, also half the limit.
-///   Overlap       Starting a call while another one waits is the caller's bug and aborts. So does
-///                 a call that has to wait while a read of the stream itself is in flight.
-///   Errors        The errors of the stream, as std::system_error or from as_result(). errc::closed
-///                 if the stream is closed on this side. not_enough_memory: no byte is lost; call
-///                 again. Bytes that were buffered before an error can still be read.
-///   Cancellation  Every call is cancel-safe: bytes that have arrived stay in the reader, and
-///                 calling again continues where it stopped. A timeout counts as a cancellation.
-///   End           Calls use buffered bytes first. When none are left, every call reports the end.
-///                 A terminal continues after each Ctrl-D.
-///   Lifetime      Borrows the stream, which may be moved and closed but must outlive the reader.
-///   Thread        The thread of the stream's scheduler.
+/// Views     A call returns a view of text or any other bytes. It stays valid until the next call
+///           on the reader, except consume(). It refers to the buffer that the stream lent if the
+///           whole piece lies in one buffer, otherwise to the reader's own memory.
+/// Limit     A piece has at most limit() bytes, not counting its delimiter. A longer piece fails
+///           with errc::too_long as soon as that many bytes have arrived. Later calls discard the
+///           rest of an overlong line or delimited piece, up to and including its delimiter, and
+///           return what follows it. So a server can report the error and continue.
+/// Overlap   Starting a call while another one waits is the caller's bug and aborts. So does a call
+///           that has to wait while a read of the stream itself is in flight.
+/// End       Calls use buffered bytes first. When none are left, every call reports the end. A
+///           terminal continues after each Ctrl-D.
+/// Errors    The errors of the stream, as std::system_error or from as_result(). errc::closed if
+///           the stream is closed on this side. not_enough_memory: no byte is lost; call again.
+///           Bytes that were buffered before an error can still be read.
+/// Cancellation  Every call is cancel-safe: bytes that have arrived stay in the reader, and calling
+///           again continues where it stopped. A timeout counts as a cancellation.
+/// Lifetime  Borrows the stream, which may be moved and closed but must outlive the reader.
+/// Thread    The thread of the stream's scheduler.
+/// Memory    While nothing is buffered, only the reader itself; for a standard stream also one
+///           buffer of options.sizes.buffer_size bytes. While a piece is incomplete, its bytes so
+///           far, in memory that grows by doubling and is freed when the piece is consumed. Never
+///           more than the limit, the delimiter and one lent buffer; while growing, also half the
+///           limit.
 ///
 /// A reader takes more from the stream than it returns: while bytes may be buffered, read only from
 /// the reader.

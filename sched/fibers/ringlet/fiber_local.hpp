@@ -29,7 +29,8 @@ namespace ringlet {
 
 /// A variable with one value per fiber. The value is made at its first use in a fiber and destroyed
 /// when the fiber has ended. Spawned fibers do not inherit it.
-/// Lifetime: a value may outlive the variable. Thread: any; each fiber sees its own.
+/// Lifetime  A value may outlive the variable.
+/// Thread    Any; each fiber sees its own.
 template <class T>
 class fiber_local {
  public:
@@ -69,7 +70,8 @@ class fiber_local {
 
 /// A variable that fibers inherit, such as a request id for the log. A new fiber sees the values
 /// that its spawner saw. A fiber that sets a value affects itself and the fibers that it spawns
-/// from then on. Thread: any; each fiber sees its own.
+/// from then on.
+/// Thread    Any; each fiber sees its own.
 template <class T>
 class context_var {
  public:

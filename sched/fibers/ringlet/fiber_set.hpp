@@ -22,8 +22,8 @@ namespace ringlet {
 
 /// A set of fibers; a fiber that ends leaves the set. The set owns nothing: when it is destroyed,
 /// its fibers keep running. For fibers that must not outlive a call, use with_group().
-/// Thread: that of the scheduler of its fibers. Adding, removing or killing members on another
-/// thread aborts.
+/// Thread    That of the scheduler of its fibers. Adding, removing or killing members on another
+///           thread aborts.
 class fiber_set : public detail::spawns_calls<fiber_set>, public detail::spawns_later<fiber_set> {
  public:
   fiber_set();

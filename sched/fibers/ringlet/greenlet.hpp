@@ -63,12 +63,13 @@ class greenlet_ref;
 
 /// The operations on a greenlet: the base of its owner, greenlet<T>, and of greenlet_ref<T>.
 ///
-/// Thread: that of the fiber that made the greenlet, for everything. Only calls of that fiber can
-/// switch to it. A switch from another fiber or thread always aborts with the broken rule, even
-/// while the greenlet's own fiber is blocked inside it.
-/// Cancellation: a switch is not a wait. It is not a checkpoint, and other fibers do not run. A
-/// kill is thrown at the next wait, in any greenlet of the fiber, and propagates like every
-/// exception: it ends that greenlet, is then thrown by its parent's switch, and so on.
+/// Cancellation  A switch is not a wait. It is not a checkpoint, and other fibers do not run. A
+///           kill is thrown at the next wait, in any greenlet of the fiber, and propagates like
+///           every exception: it ends that greenlet, is then thrown by its parent's switch, and so
+///           on.
+/// Thread    That of the fiber that made the greenlet, for everything. Only calls of that fiber can
+///           switch to it. A switch from another fiber or thread always aborts with the broken
+///           rule, even while the greenlet's own fiber is blocked inside it.
 template <class T>
 class greenlet_handle {
  public:
@@ -128,7 +129,7 @@ class greenlet_handle {
   greenlet_ref<T> parent() const noexcept;
   /// Makes `to` the parent. Allowed at any time, except for a main greenlet, which has no parent.
   /// Both must belong to the same fiber.
-  /// Errors  parent_cycle.
+  /// Errors    parent_cycle.
   void set_parent(const greenlet_handle& to) const { checked().set_parent(to.checked()); }
 
   /// Numbers the greenlets of a fiber; the main one is 0.

@@ -45,8 +45,8 @@ namespace ringlet {
 ///
 /// The fibers keep running when the pool is destroyed. No fiber may wait for a slot, or hold a
 /// reserved one, at that time: call close() and join() first. (While an exception unwinds the owner
-/// of the pool this is only reported, and the waiting fibers get errc::closed.) Thread: that of its
-/// scheduler.
+/// of the pool this is only reported, and the waiting fibers get errc::closed.)
+/// Thread    That of its scheduler.
 class pool : private fiber_set, public detail::pool_calls<pool> {
   template <class F, class... Args>
   using value_of_call =
@@ -69,7 +69,7 @@ class pool : private fiber_set, public detail::pool_calls<pool> {
 
   /// Waits for a slot and takes it; see pool::slot for spawning in it. The only way to wait for a
   /// slot in a select(), which loses nothing.
-  /// Errors  errc::closed after close(), also for current waiters; timed_out.
+  /// Errors    errc::closed after close(), also for current waiters; timed_out.
   reserve_wait reserve(time_limit timeout = forever) noexcept;
   /// A slot if one is free now; otherwise an empty slot.
   slot try_reserve() noexcept;
@@ -77,7 +77,7 @@ class pool : private fiber_set, public detail::pool_calls<pool> {
   /// Waits for a slot, then spawns the task, or a call of `f(args...)` like the free spawn(). If
   /// the caller is killed before it gets a slot, nothing is spawned. With g++ 12, first name a
   /// callable that has a destructor, here and below; see with_timeout().
-  /// Errors  As reserve(), and those of making the task.
+  /// Errors    As reserve(), and those of making the task.
   template <class T>
   task<fiber<T>> spawn(task<T> root, std::source_location where = std::source_location::current()) {
     return spawn_in_slot(std::move(root), forever, where);
@@ -105,7 +105,7 @@ class pool : private fiber_set, public detail::pool_calls<pool> {
   /// Waits for a slot for a running fiber, which then holds the slot until it ends. False if the
   /// limit passed first. A fiber that is already in the pool, or ends before it gets a slot, needs
   /// none: the call returns true.
-  /// Errors  errc::closed, as reserve().
+  /// Errors    errc::closed, as reserve().
   template <class T>
   task<bool> add(fiber<T> added, time_limit timeout = forever) {
     co_return co_await add_in_slot(added.state(), timeout);
@@ -154,7 +154,7 @@ class pool : private fiber_set, public detail::pool_calls<pool> {
   /// caller until its next wait, even if other fibers are in line: try_spawn() and similar calls
   /// succeed. If the caller does not take the slot, the next in line gets it by the end of the
   /// turn. False if the limit passed first.
-  /// Errors  errc::closed.
+  /// Errors    errc::closed.
   available_wait wait_available(time_limit timeout = forever) noexcept;
   std::size_t capacity() const noexcept { return size_; }
   /// How many slots the caller could take now. Slots of fibers and reserved slots are not free.
@@ -244,7 +244,7 @@ class pool::slot : public extend::list_hook<slot_tag>, public detail::spawns_cal
 
   /// Like the free spawn(). The fiber holds this slot until it ends. If spawn() throws, the slot is
   /// unchanged and no fiber begins. Works after close(), too. An empty slot aborts.
-  /// Errors  errc::closed if the pool was destroyed; see pool.
+  /// Errors    errc::closed if the pool was destroyed; see pool.
   template <class T>
   fiber<T> spawn(task<T> root, std::source_location where = std::source_location::current()) {
     return checked().occupy(*this, [&] { return ringlet::spawn(std::move(root), where); });

@@ -64,8 +64,9 @@ class rate_limiter {
   /// How many whole permits it holds.
   std::uint64_t available() noexcept;
   std::uint64_t burst() const noexcept { return burst_; }
-  /// How many fibers wait, and the most that ever did.
+  /// How many fibers wait.
   std::size_t waiting() const noexcept { return waiting_; }
+  /// The most that ever waited at once.
   std::size_t waiting_peak() const noexcept { return waiting_peak_; }
 
  private:

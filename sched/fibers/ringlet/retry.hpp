@@ -99,9 +99,9 @@ namespace ringlet {
 ///     co_await retry(policy, fetch, is_refused, log);
 ///
 /// With g++ 12, first name callables that have a destructor; see with_timeout().
-/// Errors  That of the last call; timed_out if the budget ended the last call.
-/// std::invalid_argument if a value of the policy is out of range: attempts_max and growth are at
-/// least 1, the pauses at least 0, and jitter is from 0 to 1.
+/// Errors    That of the last call; timed_out if the budget ended the last call.
+///           std::invalid_argument if a value of the policy is out of range: attempts_max and
+///           growth are at least 1, the pauses at least 0, and jitter is from 0 to 1.
 template <class F, class Decide = bool (*)(const std::exception_ptr&), class Hook = no_retry_hook>
 requires spawnable<F> && std::predicate < std::decay_t<Decide>
 &, const std::exception_ptr& > &&std::invocable<std::decay_t<Hook>&, const retry_event&> auto retry(

@@ -13,18 +13,18 @@ namespace ringlet {
 /// Returns a variant: index() says which call was taken, and the alternative holds its value,
 /// std::monostate for void.
 ///
-///   auto next = co_await select(inbox.pop(), stop.wait(), sleep(30s));
-///   if (next.index() == 0) handle(std::get<0>(std::move(next)));
+///     auto next = co_await select(inbox.pop(), stop.wait(), sleep(30s));
+///     if (next.index() == 0) handle(std::get<0>(std::move(next)));
 ///
 /// If several calls are ready immediately, select() takes the first in argument order: put what
 /// must not starve first. Otherwise it takes the call that becomes ready first, and it stands in
 /// the same line as fibers that wait without a select(). A call that ends with an error (a closed
 /// queue, a limit that passed) counts as taken, and its error is thrown; as_result() returns it.
 ///
-/// Limits        Each call may have its own. The one that passes first ends the select() the way it
-///               ends that call: sleep() and join() with a value, pop() with timed_out.
+/// Limits    Each call may have its own. The one that passes first ends the select() the way it
+///           ends that call: sleep() and join() with a value, pop() with timed_out.
 /// Cancellation  Nothing is taken; success wins.
-/// Lifetime      Borrows the calls: await it in the expression that makes it and them.
+/// Lifetime  Borrows the calls: await it in the expression that makes it and them.
 template <selectable... Waits>
 requires(sizeof...(Waits) > 0)
     [[nodiscard]] extend::select_wait<Waits...> select(Waits&&... waits) noexcept {

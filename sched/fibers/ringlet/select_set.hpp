@@ -66,15 +66,15 @@ concept makes_selectable = std::invocable<F&> && selectable<std::invoke_result_t
 /// Order     If several calls are ready at once, first() takes the next one behind the call that it
 ///           took last, in the order of add(), so a busy call does not starve the rest. Otherwise
 ///           it takes the call that becomes ready first.
-/// Errors    A call that ends with an error (a closed queue, a limit of its own that passed) counts
-///           as taken, and get() throws the error. first() throws timed_out if its own limit passes
-///           first, and std::invalid_argument if the set is empty.
 /// Cost      first() takes time in proportion to size(), because it watches each object and then
 ///           leaves it. Waking takes the same time for any size. With thousands of sources that are
 ///           rarely ready, let each push into one queue instead.
-/// Cancellation  Nothing is taken; success wins: a call that was taken can be read by get().
 /// Limits    What a call has taken is lost if it is not read. first() itself cannot be a part of a
 ///           select().
+/// Errors    A call that ends with an error (a closed queue, a limit of its own that passed) counts
+///           as taken, and get() throws the error. first() throws timed_out if its own limit passes
+///           first, and std::invalid_argument if the set is empty.
+/// Cancellation  Nothing is taken; success wins: a call that was taken can be read by get().
 /// Lifetime  What the functions refer to must live until they are removed.
 /// Thread    That of the calls. One fiber at a time uses a set; add() during a first() aborts.
 /// Memory    add() allocates; first(), waking and cancelling do not, unless a function does.
@@ -87,7 +87,7 @@ class select_set {
 
   /// Adds a call: `make()` returns a wait, and is called by each first(). Indexes begin at 0; one
   /// that a removed call has left is used again.
-  /// Lifetime: what the wait borrows must outlive first(), so push a variable, not a temporary.
+  /// Lifetime  What the wait borrows must outlive first(), so push a variable, not a temporary.
   template <makes_selectable F>
   select_part<extend::value_of_made<F>> add(F make) {
     const slot& added =

@@ -31,7 +31,8 @@ struct restart_options {
 
 namespace ringlet::detail {
 
-/// Counts the failures of one supervised call. Thread: its scheduler's.
+/// Counts the failures of one supervised call.
+/// Thread    Its scheduler's.
 class restart_count {
  public:
   explicit restart_count(const restart_options& options) : options_(options) {}
@@ -77,7 +78,7 @@ namespace ringlet {
 ///     spawn([] { return supervise(poll_the_sensor, {.restarts_max = 10}); });
 ///
 /// With g++ 12, first name a callable that has a destructor; see with_timeout().
-/// Errors  That of the last call, if more than restarts_max calls failed within `per`.
+/// Errors    That of the last call, if more than restarts_max calls failed within `per`.
 template <class F>
 requires spawnable<F>
 auto supervise(F&& f, restart_options options = {}) -> std::invoke_result_t<std::decay_t<F>&> {

@@ -74,8 +74,9 @@ struct group_options {
   group_failure on_failure = group_failure::cancel_all;
 };
 
-/// The fibers of one with_group() call; see with_group(). Thread: that of the fiber that called it.
-/// Using the group after that call has returned aborts, unless its memory has been reused by then.
+/// The fibers of one with_group() call; see with_group().
+/// Thread    That of the fiber that called it. Using the group after that call has returned aborts,
+///           unless its memory has been reused by then.
 class task_group : public detail::open_group,
                    public detail::spawns_calls<task_group>,
                    public detail::spawns_later<task_group> {
@@ -229,8 +230,8 @@ namespace ringlet {
 /// In a cancelled group, new fibers never begin: spawn() returns a fiber that has ended. While the
 /// body is in a shield, an interruption of the body does not cancel the group, so the body can
 /// still work with its fibers; groups opened inside the shield run as usual.
-/// Lifetime: `f` and `args` are borrowed, so await the call in the same expression. The head of
-/// this file describes the other lifetimes.
+/// Lifetime  `f` and `args` are borrowed, so await the call in the same expression. The head of
+///           this file describes the other lifetimes.
 template <class F, class... Args>
 requires group_body<F, Args...>
 auto with_group(F&& f, Args&&... args) {

@@ -150,8 +150,8 @@ borrowing_task<T> with_timeout(time_limit timeout, borrowing_task<T> call) {
 }
 
 /// The same for one wait, such as `with_timeout(1s, stream.receive())`.
-/// Lifetime: borrows the wait; await it in the same expression. (A wait held in a variable does not
-/// compile.)
+/// Lifetime  Borrows the wait; await it in the same expression. (A wait held in a variable does not
+///           compile.)
 template <extend::awaiter A>
 auto with_timeout(time_limit timeout, A&& call)
     -> borrowing_task<std::remove_cvref_t<decltype(std::declval<A&>().await_resume())>> {
@@ -161,9 +161,9 @@ auto with_timeout(time_limit timeout, A&& call)
 
 /// Calls `f(deadline)`, which returns a task: the call may check its limit and extend it. Otherwise
 /// as above.
-/// Lifetime: borrows `f`; await it in the same expression. With g++ 12 name a capturing lambda
-/// first: the compiler destroys such temporaries twice inside a co_await expression (GCC bug
-/// 100611).
+/// Lifetime  Borrows `f`; await it in the same expression. With g++ 12 name a capturing lambda
+///           first: the compiler destroys such temporaries twice inside a co_await expression (GCC
+///           bug 100611).
 template <deadline_body F>
 auto with_timeout(time_limit timeout, F&& f)
     -> borrowing_task<typename std::invoke_result_t<F&, deadline_scope&>::value_type> {

@@ -26,9 +26,10 @@ namespace ringlet {
 /// dropped, the fiber keeps running. The result lives as long as a handle does, even after run()
 /// has returned.
 ///
-/// Thread: the scheduler's. Other threads, even several at once, may copy and drop handles, and
-/// read the result or name of a fiber that has ended (done() was seen to be true on the scheduler's
-/// thread). Killing, joining, naming or watching a live fiber on another thread aborts.
+/// Thread    The scheduler's. Other threads, even several at once, may copy and drop handles, and
+///           read the result or name of a fiber that has ended (done() was seen to be true on the
+///           scheduler's thread). Killing, joining, naming or watching a live fiber on another
+///           thread aborts.
 template <class T = void>
 class fiber {
  public:
@@ -62,8 +63,8 @@ class fiber {
 
   /// Waits until the fiber has ended and returns its value: a reference into the fiber, valid as
   /// long as a handle exists. May be called repeatedly.
-  /// Errors  The exception that the task threw, rethrown each time; errc::fiber_cancelled if the
-  /// fiber was killed; timed_out.
+  /// Errors    The exception that the task threw, rethrown each time; errc::fiber_cancelled if the
+  ///           fiber was killed; timed_out.
   extend::get_wait<T, false> get(time_limit timeout = forever) const& noexcept {
     return extend::get_wait<T, false>(checked(), timeout);
   }

@@ -13,7 +13,7 @@ namespace ringlet {
 ///     co_await fetch();
 ///     std::chrono::duration<double> passed = now() - begin;
 ///
-/// Thread: any.
+/// Thread    Any.
 std::chrono::steady_clock::time_point now() noexcept;
 
 }  // namespace ringlet

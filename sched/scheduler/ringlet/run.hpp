@@ -36,13 +36,13 @@ namespace ringlet {
 /// not touch signals. Several threads may each call run(), also repeatedly. Calling it inside a
 /// fiber aborts.
 ///
+/// Errors    std::system_error if the engine cannot be made: the message says what refused it and
+///           what would allow it. errc::fiber_cancelled if the main task was killed. deadlock.
 /// Lifetime  The main task is the starter of all other fibers. A kill or a deadlock cancels them
 ///           first, and resumes the main task when they have ended (or half of
 ///           options.shutdown_timeout has passed), so its locals outlive them. A main task that
 ///           returns, or throws an exception of its own, destroys its locals first: declare what
 ///           fibers share outside of it, let with_group() wait for the fibers, or end them before.
-/// Errors    std::system_error if the engine cannot be made: the message says what refused it and
-///           what would allow it. errc::fiber_cancelled if the main task was killed. deadlock.
 /// Kernel    Linux 6.1 for io_uring; 4.5 for epoll.
 template <class T>
 T run(task<T> main, options settings = {},

@@ -24,7 +24,8 @@ namespace ringlet {
 /// program immediately.
 ///
 /// Under run(), which does not touch signals, only the limit and cancellation end this wait.
-/// Cancellation loses nothing. Can be part of a select(). Thread: that of any fiber.
+/// Cancellation loses nothing. Can be part of a select().
+/// Thread    That of any fiber.
 extend::shutdown_wait shutdown_requested(time_limit timeout = forever) noexcept;
 
 /// Whether this thread's run is ending: a signal has arrived, or the main task was killed or has

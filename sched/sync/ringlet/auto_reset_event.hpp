@@ -63,8 +63,9 @@ class auto_reset_event {
   /// Uses up a stored set(). False if there is none. Needs no fiber.
   bool try_wait() noexcept;
 
-  /// How many fibers wait, and the most that ever did.
+  /// How many fibers wait.
   std::size_t waiting() const noexcept { return count_.now; }
+  /// The most that ever waited at once.
   std::size_t waiting_peak() const noexcept { return count_.peak; }
 
  private:

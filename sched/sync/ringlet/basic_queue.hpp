@@ -39,8 +39,6 @@ struct weightless {
 /// Store     Holds the items, and decides in which order they leave.
 /// Weigh     Called with an item, returns its weight; the same each time while the item is in the
 ///           queue. An item heavier than the limit is accepted when the queue is empty.
-/// Memory    None while empty; otherwise as the store says. Waiting, waking, cancelling and closing
-///           do not allocate.
 /// Errors    errc::closed after close(); timed_out; std::bad_alloc from push(), which then leaves
 ///           its item unchanged.
 /// Cancellation  Nothing is lost or doubled: a cancelled push leaves its item with the caller, a
@@ -52,6 +50,8 @@ struct weightless {
 ///           first, as long as that scheduler runs. On other threads push, try_push, try_pop, peek
 ///           and close abort; a pop aborts if it has to wait or admits a waiting push. Other
 ///           threads push through scheduler_handle::post().
+/// Memory    None while empty; otherwise as the store says. Waiting, waking, cancelling and closing
+///           do not allocate.
 template <class T, class Store, class Weigh = weightless>
 class basic_queue : public detail::queue_base {
   static_assert(std::is_nothrow_move_constructible_v<T>,

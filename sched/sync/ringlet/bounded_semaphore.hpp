@@ -19,9 +19,7 @@ namespace ringlet {
 /// later, where they give theirs back.
 ///
 /// Errors    As semaphore. A release() of more permits than are missing aborts, and names the
-/// bound.
-///           acquire() of more than the bound throws std::invalid_argument.
-/// Cancellation, lifetime, thread, memory: those of semaphore.
+///           bound. acquire() of more than the bound throws std::invalid_argument.
 class bounded_semaphore : public semaphore {
  public:
   /// All of the permits are free. Throws std::invalid_argument if `bound` is more than `unlimited`,

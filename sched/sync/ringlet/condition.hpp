@@ -36,11 +36,11 @@ namespace ringlet {
 /// says so. The wait unlocks the mutex while it lasts. However it ends (notified, out of time,
 /// killed), the fiber holds the mutex again, as often as before.
 ///
+/// Select    Cannot be a part of one: it gives up the mutex before anything has happened.
 /// Errors    None of its own. A fiber that waits without holding the mutex aborts.
 /// Cancellation  A killed fiber first gets the mutex back, which may take any time, and then throws
 ///           what it was killed with. Had it been notified, the next fiber that waits is notified
 ///           instead, so no notification is lost.
-/// select()  Cannot be a part of one: it gives up the mutex before anything has happened.
 /// Lifetime  The mutex must outlive the condition, and the condition its waits; otherwise the
 ///           destructor aborts.
 /// Thread    That of the mutex.
@@ -60,8 +60,8 @@ class condition {
   /// fiber runs only when it has something to do: it must not unlock the mutex or ask which fiber
   /// runs. What it throws is thrown by the wait, with the mutex held.
   /// Lifetime  Borrows `is_true`; await the call in the same expression. With g++ 12 name a
-  /// capturing lambda first: the compiler destroys such temporaries twice inside a co_await
-  /// expression (GCC bug 100611).
+  ///           capturing lambda first: the compiler destroys such temporaries twice inside a
+  ///           co_await expression (GCC bug 100611).
   template <std::predicate F>
   extend::predicate_wait<F> wait(F&& is_true, time_limit timeout = forever) noexcept {
     detail::check_temporary<F>();
@@ -77,8 +77,9 @@ class condition {
   /// The same for all that wait now. Takes the same time for any number of them.
   void notify_all() noexcept;
 
-  /// How many fibers wait for a notification, and the most that ever did.
+  /// How many fibers wait for a notification.
   std::size_t waiting() const noexcept { return waiting_; }
+  /// The most that ever waited at once.
   std::size_t waiting_peak() const noexcept { return waiting_peak_; }
 
  private:

@@ -15,11 +15,12 @@ namespace ringlet {
 
 /// Once set, all waits pass until it is reset. Waiters are woken in arrival order. An event does
 /// not allocate.
-/// Thread: that of the scheduler whose fibers wait for the event, or else of the one that uses it
-/// first, as long as that scheduler runs. On other threads set(), and a wait that need not suspend,
-/// abort. Other threads set an event through scheduler_handle::post().
-/// Lifetime: must outlive the fibers that wait for it; otherwise the destructor aborts. While an
-/// exception unwinds the owner, it ends their waits with errc::closed instead, and reports that.
+/// Lifetime  Must outlive the fibers that wait for it; otherwise the destructor aborts. While an
+///           exception unwinds the owner, it ends their waits with errc::closed instead, and
+///           reports that.
+/// Thread    That of the scheduler whose fibers wait for the event, or else of the one that uses it
+///           first, as long as that scheduler runs. On other threads set(), and a wait that need
+///           not suspend, abort. Other threads set an event through scheduler_handle::post().
 class event {
  public:
   event() noexcept = default;

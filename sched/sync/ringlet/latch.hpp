@@ -59,8 +59,9 @@ class latch {
   /// waits has counted all the same.
   zero_wait arrive_and_wait(time_limit timeout = forever) noexcept;
 
-  /// How many fibers wait, and the most that ever did.
+  /// How many fibers wait.
   std::size_t waiting() const noexcept { return count_.now; }
+  /// The most that ever waited at once.
   std::size_t waiting_peak() const noexcept { return count_.peak; }
 
  private:

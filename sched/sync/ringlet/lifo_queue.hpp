@@ -17,7 +17,7 @@ namespace ringlet {
 /// A stack: the item that was stored last leaves first. Its calls, errors and limits are those of
 /// basic_queue. Fibers are served in the order in which they came: of several that wait to push,
 /// the one that has waited longest stores its item first.
-/// Memory: blocks of 512 bytes; none while empty.
+/// Memory    Blocks of 512 bytes; none while empty.
 template <class T, class Weigh = weightless>
 class lifo_queue : public basic_queue<T, detail::item_stack<T>, Weigh> {
   using base = basic_queue<T, detail::item_stack<T>, Weigh>;

@@ -94,9 +94,9 @@ class promise {
   /// fiber's value, or to its error, which counts as handled there. If the fiber has ended
   /// already, this happens now. The promise that this is called on is empty afterwards:
   ///
-  ///   promise<int> total;
-  ///   future<int> later = total.get_future();
-  ///   std::move(total).follow(spawn(add_up, numbers));
+  ///     promise<int> total;
+  ///     future<int> later = total.get_future();
+  ///     std::move(total).follow(spawn(add_up, numbers));
   ///
   /// Throws std::bad_alloc, and then the promise is as it was.
   void follow(const fiber<T>& worker) &&

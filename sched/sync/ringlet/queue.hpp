@@ -22,7 +22,7 @@ namespace ringlet {
 
 /// Items that leave in the order in which they came. Its calls, errors and limits are those of
 /// basic_queue.
-/// Memory: blocks of 512 bytes; none while empty.
+/// Memory    Blocks of 512 bytes; none while empty.
 template <class T, class Weigh = weightless>
 class queue : public basic_queue<T, detail::item_chunks<T>, Weigh> {
   using base = basic_queue<T, detail::item_chunks<T>, Weigh>;

@@ -45,8 +45,7 @@ namespace ringlet {
 ///           reports that. A permit may be moved to another fiber, and outlive the one that took
 ///           it.
 /// Thread    That of the scheduler whose fibers wait, or else of the one that uses it first, as
-/// long
-///           as that scheduler runs. On other threads every call aborts.
+///           long as that scheduler runs. On other threads every call aborts.
 /// Memory    None.
 class semaphore {
  public:
@@ -81,8 +80,9 @@ class semaphore {
 
   /// How many permits are free. While a fiber waits for more of them, no other fiber gets them.
   std::size_t available() const noexcept { return available_; }
-  /// How many fibers wait for permits, and the most that ever did.
+  /// How many fibers wait for permits.
   std::size_t waiting() const noexcept { return waiting_; }
+  /// The most that ever waited at once.
   std::size_t waiting_peak() const noexcept { return waiting_peak_; }
 
  protected:

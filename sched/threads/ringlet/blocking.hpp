@@ -15,19 +15,18 @@ namespace ringlet {
 /// wait in line. `f` must not use this thread's scheduler, and must not return a task or another
 /// awaitable.
 ///
-/// Signals: workers block all signals except SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT and
-/// SIGSYS, so a crash in `f` reaches the program's handler.
-/// End of the program: run() returns when the calls of its fibers have ended. exit(), and a return
-/// from main(), do not wait for calls of other threads: their `f` then runs while static objects
-/// are destroyed, and is cut off when the process ends.
-/// fork(): the workers stay with the parent. See run.hpp.
-/// Errors: the exception of `f`; std::system_error if there is no worker thread and none can be
-/// started.
-///
-/// Cancellation: a call that has not begun is not made. A running call cannot be stopped: the wait
-/// ends when the call does, and success wins. The same holds for the limit (timed_out).
-/// With g++ 12, first name a capturing lambda and pass it as an lvalue: the compiler destroys such
-/// temporaries twice inside a co_await expression (GCC bug 100611).
+/// Signals   Workers block all signals except SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT and
+///           SIGSYS, so a crash in `f` reaches the program's handler.
+/// Exit      run() returns when the calls of its fibers have ended. exit(), and a return from
+///           main(), do not wait for calls of other threads: their `f` then runs while static
+///           objects are destroyed, and is cut off when the process ends.
+/// Fork      The workers stay with the parent. See run.hpp.
+/// Errors    The exception of `f`; std::system_error if there is no worker thread and none can be
+///           started.
+/// Cancellation  A call that has not begun is not made. A running call cannot be stopped: the wait
+///           ends when the call does, and success wins. The same holds for the limit (timed_out).
+///           With g++ 12, first name a capturing lambda and pass it as an lvalue: the compiler
+///           destroys such temporaries twice inside a co_await expression (GCC bug 100611).
 template <class F>
 extend::blocking_wait<F> blocking(F&& f, time_limit timeout = forever) noexcept {
   static_assert(!detail::is_unawaited<std::invoke_result_t<F&>>,

@@ -39,8 +39,8 @@ class post_result {
 /// fiber.
 ///
 /// As long as a handle exists, a scheduler with nothing to do waits for posts and is not
-/// deadlocked. A handle may outlive the scheduler. Thread: any. One thread at a time may use a
-/// handle; copies are independent.
+/// deadlocked. A handle may outlive the scheduler.
+/// Thread    Any. One thread at a time may use a handle; copies are independent.
 class scheduler_handle {
  public:
   /// A handle to the scheduler of this thread; aborts outside of run().
