@@ -13,38 +13,33 @@ import pathlib
 import re
 import sys
 
-FIELD = re.compile(r"(?P<indent> {0,2})(?P<name>[A-Z]\w+)(?P<gap>  +|: )(?P<text>\S.*)")
+from headers import FIELD
+
 # Friends are no business of a reader, and doxygen takes those with qualified names for members.
 FRIEND = re.compile(r"^ *(?:template <[^\n]*>\n *)?friend class [^;]*;$", re.M)
-# Fields that are written with a colon. Other sentences that begin so are text.
-COLON_FIELDS = {"Errors", "Cancellation", "Lifetime", "Thread", "Kernel", "Overlap", "Signals"}
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 def marked_up(lines):
     """The lines of one comment, without their slashes and the first space."""
-    in_code, in_field, before = False, "", ""
+    in_code, in_field, before = False, False, ""
     for line in lines:
         stripped = line.strip()
         indent = len(line) - len(line.lstrip())
         field = FIELD.fullmatch(line)
-        if field and field["gap"] == ": " and field["name"] not in COLON_FIELDS:
-            field = None
         if not stripped:
             yield ""
-            in_code, in_field = False, ""
+            in_code, in_field = False, False
         elif field:
             yield f"- **{field['name']}:** {field['text']}"
-            in_code, in_field = False, field["gap"]
+            in_code, in_field = False, True
         elif in_code or (indent >= 2 and not before and not in_field):
             yield "      " + line
             in_code = True
-        elif in_field and (indent or in_field == ": "):
+        elif in_field:
             yield "  " + stripped
         else:
-            # The text after a list of fields is a paragraph of its own.
-            yield ("<p>" if in_field else "") + line
-            in_field = ""
+            yield line
         before = stripped
 
 
