@@ -245,7 +245,7 @@ class HeaderExamples(unittest.TestCase):
 
 
 # The components whose headers are complete.
-CHECKED = ["none yet"]
+CHECKED = ["core/base", "core/coro", "core/engine"]
 
 if __name__ == "__main__":
     if len(sys.argv) < 2:

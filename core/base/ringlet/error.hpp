@@ -3,6 +3,14 @@
 // Errors from the outside world are std::error_codes: the kernel's in std::system_category(),
 // ringlet's own as ringlet::errc. They are thrown as std::system_error; as_result() returns the
 // code instead.
+//
+//     try {
+//       co_await stream.write_all(answer, 5s);
+//     } catch (const timed_out&) {
+//       ++slow_peers;
+//     } catch (const std::system_error& error) {
+//       if (!is_disconnect(error.code())) throw;  // a peer that left is nothing to report
+//     }
 #pragma once
 
 #include <cstdint>

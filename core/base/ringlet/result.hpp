@@ -1,4 +1,10 @@
 // result<T>: a value or the std::error_code that says why there is none.
+//
+//     task<bool> is_alive(std::string server) {
+//       const result<tcp_stream> connection = co_await as_result(connect(server, 1s));
+//       if (!connection) log(server, connection.error());
+//       co_return connection.has_value();
+//     }
 #pragma once
 
 #include <ringlet/error.hpp>
@@ -14,25 +20,30 @@ namespace ringlet {
 
 /// The type of `co_await as_result(...)`: the value of a call, or its error, without throwing.
 ///
-/// Converts to true if there is a value. Reading the value of an error, or the error of a value,
-/// with operator* or error() is the caller's bug and aborts; value() throws the error instead.
+/// A value like any other: it can be copied if T can.
 template <class T>
 class [[nodiscard]] result {
  public:
   using value_type = T;
 
+  /// Success.
   result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
+  /// A failure.
   result(std::error_code error) noexcept : state_(std::in_place_index<1>, error) {}
 
+  /// Whether there is a value.
   explicit operator bool() const noexcept { return has_value(); }
+  /// The same.
   bool has_value() const noexcept { return state_.index() == 0; }
 
+  /// The value. Aborts if there is an error instead: check first, or call value().
   T& operator*() & { return checked(); }
   const T& operator*() const& { return const_cast<result*>(this)->checked(); }
   T&& operator*() && { return std::move(checked()); }
   T* operator->() { return &checked(); }
   const T* operator->() const { return &const_cast<result*>(this)->checked(); }
 
+  /// The error. Aborts if there is a value instead.
   std::error_code error() const noexcept {
     RINGLET_ASSERT(!has_value(), "the error of a result was read although it holds a value");
     return *std::get_if<1>(&state_);

@@ -1,4 +1,8 @@
 // unique_fd: the owner of one file descriptor.
+//
+//     unique_fd log(open(path, O_WRONLY | O_APPEND));
+//     if (!log) throw_error(system_error_code(-errno), path);
+//     dprintf(log.get(), "ready\n");
 #pragma once
 
 #include <ringlet/standard_descriptors.hpp>
@@ -7,15 +11,18 @@
 
 namespace ringlet {
 
-/// Closes its descriptor on destruction. For descriptors with no operation in flight. A descriptor
-/// that the kernel is still working on belongs to a descriptor object, which waits before it
-/// closes.
+/// Closes its descriptor on destruction. Movable; one that was moved from has none. On a thread
+/// that runs a scheduler, the engine closes the descriptor, and a listener that waits for a free
+/// one is notified. Elsewhere close(2) is called; what it returns is ignored, because the number is
+/// free in any case.
 ///
-/// On a thread that runs a scheduler, its engine closes the descriptor, and a listener that waits
-/// for a free one is notified. On any other thread, and after run(), close(2) is called.
+/// Lifetime  Must outlive the use of get(). It does not wait for what the kernel is still doing
+///           with the descriptor: streams and listeners do.
+/// Thread    Any, one at a time.
 class unique_fd {
  public:
   unique_fd() noexcept = default;
+  /// Takes ownership of `fd`. A negative number, such as a failed open(2) returns, is none.
   explicit unique_fd(int fd) noexcept : fd_(fd) {}
   unique_fd(unique_fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   unique_fd& operator=(unique_fd&& other) noexcept {
@@ -24,7 +31,9 @@ class unique_fd {
   }
   ~unique_fd() { reset(); }
 
+  /// Whether it has a descriptor.
   explicit operator bool() const noexcept { return fd_ >= 0; }
+  /// The descriptor, which it keeps; a negative number if it has none.
   int get() const noexcept { return fd_; }
   /// Releases the descriptor: the caller closes it.
   [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }

@@ -1,4 +1,9 @@
 // value_or_unit: a type to store where there may be no value.
+//
+//     template <class T>
+//     struct answers {
+//       std::vector<value_or_unit<T>> values;  // compiles for calls that return void, too
+//     };
 #pragma once
 
 #include <type_traits>

@@ -2,8 +2,13 @@
 //
 // Written by hand, because it must be found in the source tree, too; tests/tidy.py compares it with
 // meson.build.
+//
+//     static_assert(RINGLET_VERSION_MAJOR == 0 && RINGLET_VERSION_MINOR >= 1, "needs ringlet 0.1");
 #pragma once
 
+/// Until 1.0, a change of MINOR may change any interface.
 #define RINGLET_VERSION_MAJOR 0
+/// See RINGLET_VERSION_MAJOR.
 #define RINGLET_VERSION_MINOR 1
+/// A change of PATCH changes no interface.
 #define RINGLET_VERSION_PATCH 0

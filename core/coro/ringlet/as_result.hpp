@@ -1,4 +1,7 @@
 // as_result: returns the outcome of a call as a result<T> instead of throwing.
+//
+//     const result<std::size_t> count = co_await as_result(stream.read_some(memory, 1s));
+//     if (!count && count.error() != errc::timed_out) co_return;
 #pragma once
 
 #include <ringlet/extend/result_awaiter.hpp>
@@ -12,7 +15,10 @@ namespace ringlet {
 
 /// `co_await as_result(stream.read_some(memory))` returns a result<T>: the value, or the error from
 /// the outside world (reset, refused, timed out, ...) that the plain call would throw. No exception
-/// is thrown internally. `cancelled` is not such an error and propagates.
+/// is thrown internally.
+///
+/// Errors    In the result. Other exceptions than std::system_error propagate.
+/// Cancellation  `cancelled` is not an error and propagates. What is lost depends on the call.
 /// Lifetime  Borrows the call; await it in the same expression. (A wait held in a variable does not
 ///           compile.)
 template <class A>

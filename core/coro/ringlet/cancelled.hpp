@@ -1,4 +1,15 @@
 // cancelled: what ends the calls of a fiber that was killed.
+//
+//     std::exception_ptr end;
+//     try {
+//       co_await transfer(file);
+//     } catch (const cancelled&) {
+//       end = std::current_exception();
+//     }
+//     if (end) {
+//       remove_partial(file);
+//       std::rethrow_exception(end);
+//     }
 #pragma once
 
 namespace ringlet {

@@ -1,4 +1,10 @@
 // generator<Y, R>: a coroutine as a range of the values that it yields.
+//
+//     generator<int> squares(int count) {
+//       for (int i = 0; i < count; ++i) co_yield i * i;
+//     }
+//
+//     for (int square : squares(5)) show(square);  // 0 1 4 9 16
 #pragma once
 
 #include <ringlet/detail/generator_promise.hpp>
@@ -12,31 +18,32 @@
 
 namespace ringlet {
 
-/// A call of a coroutine that yields values, as an input range of them:
-///
-///     generator<int> squares(int count) {
-///       for (int i = 0; i < count; ++i) co_yield i * i;
-///     }
-///     for (int square : squares(5)) ...
+/// A call of a coroutine that yields values, as an input range of them. R is the type of the value
+/// that its body returns, often void; see result().
 ///
 /// Lazy: the body begins to run with begin(), and runs only while begin() or ++ is called, on the
 /// stack and the thread of the caller. It cannot wait: co_await in it does not compile; use
-/// async_generator for that. A generator that is dropped early is destroyed at its co_yield, with
-/// its locals, as if the scope had ended there. If the body has not run, it never runs.
+/// async_generator for that.
 ///
 /// The loop gets the yielded object itself, not a copy: for an object type Y a `Y&&`, which the
 /// loop may move from. An lvalue that the body yields is copied first, unless Y is a reference:
 /// `generator<const std::string&>` gives access to the body's own object. Either way the object is
-/// valid until the next ++. Parameters taken by reference must outlive the generator, as with a
-/// task.
+/// valid until the next ++.
 ///
-/// Ends when the body returns. begin() or ++ throws the exception of the body, which also ends the
-/// generator. Single pass: calling begin() again continues after the last element, so a second loop
-/// resumes where a loop that was left by break stopped. After the end, begin() returns end().
+/// Ends when the body returns. Single pass: calling begin() again continues after the last element,
+/// so a second loop resumes where a loop that was left by break stopped. After the end, begin()
+/// returns end(). See elements_of for generators that yield from other generators, and
+/// two_way_generator for coroutines that also receive values.
 ///
-/// Broken rules abort: ++ at the end, or ++ inside the body that it would resume. The frame comes
-/// from the pool of the thread. See elements_of for generators that yield from other generators,
-/// and two_way_generator for coroutines that also receive values.
+/// Errors    begin() or ++ throws the exception of the body, which also ends the generator. ++ at
+///           the end, or inside the body that it would resume, aborts. Calling the coroutine throws
+///           std::bad_alloc.
+/// Lifetime  Parameters taken by reference must outlive the generator, as with a task. The
+///           generator must outlive its iterators, and may be moved. One that is dropped early is
+///           destroyed at its co_yield, with its locals, as if the scope had ended there. If the
+///           body has not run, it never runs.
+/// Thread    Any, one at a time: that of the caller of begin() and ++.
+/// Memory    The frame, from the pool of the thread.
 template <class Y, class R>
 class [[nodiscard]] generator {
  public:
@@ -74,6 +81,7 @@ class [[nodiscard]] generator {
     if (!body.has_ended()) body.advance();
     return iterator(&body);
   }
+  /// What an iterator is equal to when the body has ended.
   std::default_sentinel_t end() const noexcept { return {}; }
 
   /// Moves out the value that the body returned. Call it once, after the end, and not if the body

@@ -1,4 +1,13 @@
 // generator_exit: what ends a two_way_generator that is closed.
+//
+//     two_way_generator<int, int> sums(const log& out) {
+//       int sum = 0;
+//       try {
+//         for (;;) sum += co_yield sum;
+//       } catch (const generator_exit&) {
+//         out.write(sum);  // close() was called
+//       }
+//     }
 #pragma once
 
 namespace ringlet {

@@ -1,4 +1,14 @@
 // task<T>: a lazy coroutine call.
+//
+//     task<int> twice(int number) {
+//       co_await work();
+//       co_return 2 * number;
+//     }
+//
+//     task<> print() {
+//       const int ten = co_await twice(5);
+//       show(ten);
+//     }
 #pragma once
 
 #include <ringlet/detail/frame_pool.hpp>
@@ -15,12 +25,8 @@
 namespace ringlet {
 
 /// A coroutine call that has not run yet. `co_await` runs it in the caller's fiber, and returns its
-/// value or rethrows its exception. Await it once. If it is dropped without being awaited, its body
-/// never runs.
-///
-/// Arguments that the coroutine takes by reference must outlive it. So `co_await f(g())` is always
-/// fine, but keep a task in a variable only if its arguments live longer. A capturing lambda that
-/// is a coroutine reads its captures from the closure: the closure must outlive the task, too.
+/// value or rethrows its exception. Await it once; a second time aborts. If it is dropped without
+/// being awaited, its body never runs.
 ///
 /// Awaiting a task is not a wait: it is not a checkpoint, and other fibers do not run. Calls may
 /// nest and return synchronously to any depth and in any number; the stack grows by at most 64 KiB.
@@ -29,10 +35,21 @@ namespace ringlet {
 /// larger alignment does not compile. Compilers do not report the alignment of a local, so a local
 /// with a larger one is not aligned. (clang without optimisation honours only 16 bytes, because its
 /// frame sizes do not reflect alignment; under AddressSanitizer, only 64 bytes are honoured.)
-/// Thread    That of the fiber that awaits it. Frames come from a pool of that thread.
+///
+/// Errors    The exception of the body, thrown by co_await. Calling the coroutine throws
+///           std::bad_alloc.
+/// Cancellation  A kill is not thrown by the co_await of a task, but by a wait inside, and unwinds
+///           the call like any exception.
+/// Lifetime  Arguments that the coroutine takes by reference must outlive it. So `co_await f(g())`
+///           is always fine, but keep a task in a variable only if its arguments live longer. A
+///           capturing lambda that is a coroutine reads its captures from the closure: the closure
+///           must outlive the task, too. A task that is destroyed while it is suspended aborts.
+/// Thread    That of the fiber that awaits it.
+/// Memory    The frame, from the pool of the thread that makes the call. It is freed with the task.
 template <class T>
 class [[nodiscard]] task {
  public:
+  /// The type of the value that co_await returns.
   using value_type = T;
   using promise_type = detail::task_promise<T>;
 
@@ -55,13 +72,13 @@ class [[nodiscard]] task {
 
   /// For code that runs the task as the root of a chain: the promise, which holds the result.
   detail::task_promise<T>& promise() const noexcept { return *promise_; }
-  /// For the same code: releases a call that has not been started; the constructor below adopts
-  /// one.
+  /// For the same code: releases a call that has not been started.
   detail::task_promise<T>& release() noexcept {
     detail::task_promise<T>* const released = promise_to_start();
     promise_ = nullptr;
     return *released;
   }
+  /// For the same code: adopts a call.
   explicit task(detail::task_promise<T>& released) noexcept : promise_(&released) {}
 
  private:
@@ -83,6 +100,7 @@ class [[nodiscard]] task {
 template <class T>
 class [[nodiscard]] borrowing_task : public task<T> {
  public:
+  /// Marks a task whose arguments may be temporaries.
   borrowing_task(task<T>&& call) noexcept : task<T>(std::move(call)) {}
 };
 

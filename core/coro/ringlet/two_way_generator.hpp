@@ -1,4 +1,17 @@
 // two_way_generator<Y, S, R>: a coroutine that yields values and receives values in return.
+//
+//     two_way_generator<double, double> mean() {
+//       double sum = 0, mean = 0;
+//       for (int count = 1;; ++count) {
+//         sum += co_yield mean;
+//         mean = sum / count;
+//       }
+//     }
+//
+//     auto means = mean();
+//     means.start();   // 0
+//     means.send(10);  // 10
+//     means.send(20);  // 15
 #pragma once
 
 #include <ringlet/detail/nest.hpp>
@@ -16,37 +29,27 @@
 namespace ringlet {
 
 /// A call of a coroutine that exchanges values with its holder: `S in = co_yield out;` hands `out`
-/// to the holder and suspends until the holder sends the next value.
-///
-///     two_way_generator<double, double> mean() {
-///       double sum = 0, mean = 0;
-///       for (int count = 1;; ++count) {
-///         sum += co_yield mean;
-///         mean = sum / count;
-///       }
-///     }
-///
-///     auto g = mean();
-///     g.start();   // 0
-///     g.send(10);  // 10
-///     g.send(20);  // 15
+/// to the holder and suspends until the holder sends the next value. R is the type of the value
+/// that its body returns, often void; see result().
 ///
 /// start(), send() and throw_into() run the body up to its next co_yield and return the yielded
-/// value, moved out, or nothing if the body has ended. They throw the exception of the body, which
-/// ends it. The body runs on the stack and the thread of the caller. It cannot wait: co_await in it
-/// does not compile.
+/// value, moved out, or nothing if the body has ended. The body runs on the stack and the thread of
+/// the caller. It cannot wait: co_await in it does not compile.
 ///
 /// For a coroutine that only receives, Y is void. It writes `S in = co_yield {};`, and instead of
 /// an optional value the calls return whether it accepts more values.
 ///
-/// A two_way_generator that is dropped early is destroyed at its co_yield, with its locals, as if
-/// the scope had ended there. close() ends it with an exception instead, so that the body can
-/// react.
+/// See elements_of for delegating to another two_way_generator, and generator for coroutines that
+/// only yield.
 ///
-/// Broken rules abort: a value sent before the start, a second start, and any of these calls made
-/// inside the body that it would resume. The frame comes from the pool of the thread. See
-/// elements_of for delegating to another two_way_generator, and generator for coroutines that only
-/// yield.
+/// Errors    The calls throw the exception of the body, which ends it. A value sent before the
+///           start, a second start, and any of these calls made inside the body that it would
+///           resume, abort. Calling the coroutine throws std::bad_alloc.
+/// Lifetime  Parameters taken by reference must outlive it, as with a task. One that is dropped
+///           early is destroyed at its co_yield, with its locals, as if the scope had ended there.
+///           close() ends it with an exception instead, so that the body can react.
+/// Thread    Any, one at a time: that of the caller of start(), send(), throw_into() and close().
+/// Memory    The frame, from the pool of the thread.
 template <class Y, class S, class R>
 class [[nodiscard]] two_way_generator {
   static_assert(std::is_void_v<Y> || std::is_object_v<Y>, "yield a pointer, not a reference");
