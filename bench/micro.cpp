@@ -8,7 +8,7 @@
 // that completes without suspending; a switch by hand; the next value of a generator, plain, nested
 // ten deep, and asynchronous; a value sent to a two-way generator and answered; a timer armed and
 // cancelled among 1,000 others; a nop through the engine, alone and in batches; a round trip to
-// another thread.
+// another thread; and those of micro_sync.cpp.
 #include <ringlet/ringlet.hpp>
 
 #include <atomic>
@@ -26,7 +26,6 @@
 using namespace ringlet;
 using namespace ringlet::extend;
 using bench::figure;
-using bench::measure;
 
 namespace {
 
@@ -199,25 +198,30 @@ task<> wakes(int count) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string json_path;
-  if (const auto status = bench::read_command_line(argc, argv, json_path)) return *status;
+  bench::micro_options options;
+  if (const auto status = bench::read_command_line(argc, argv, options)) return *status;
 
-  std::vector<figure> figures = {
-      measure("spawn + join", 1'000'000, &spawn_and_join),
-      measure("yield", 5'000'000, &yields),
-      measure("ready task", 10'000'000, &ready_tasks),
-      measure("switch", 10'000'000, &switches),
-      measure("generator, next", 10'000'000, &generated),
-      measure("generator, next, 10 deep", 10'000'000, &generated_deep),
-      measure("async_generator, next", 10'000'000, &generated_awaited),
-      measure("two_way_generator, send and answer", 10'000'000, &sent),
-      measure("timer armed and cancelled", 2'000'000, &timers),
-      measure("nop through the ring", 200'000, &nops),
-      measure("nop through the ring, 64 at once", 1'000'000, &nops_in_batches),
-      measure("wake from another thread", 5'000, &wakes),
+  std::vector<bench::row> rows = {
+      {"spawn + join", 1'000'000, &spawn_and_join},
+      {"yield", 5'000'000, &yields},
+      {"ready task", 10'000'000, &ready_tasks},
+      {"switch", 10'000'000, &switches},
+      {"generator, next", 10'000'000, &generated},
+      {"generator, next, 10 deep", 10'000'000, &generated_deep},
+      {"async_generator, next", 10'000'000, &generated_awaited},
+      {"two_way_generator, send and answer", 10'000'000, &sent},
+      {"timer armed and cancelled", 2'000'000, &timers},
+      {"nop through the ring", 200'000, &nops},
+      {"nop through the ring, 64 at once", 1'000'000, &nops_in_batches},
+      {"wake from another thread", 5'000, &wakes},
   };
-  const std::vector<figure> sync = bench::measure_sync();
-  figures.insert(figures.end(), sync.begin(), sync.end());
+  const std::vector<bench::row> sync = bench::sync_rows();
+  rows.insert(rows.end(), sync.begin(), sync.end());
+  const std::vector<figure> figures = bench::measure(rows, options);
+  if (figures.empty()) {
+    std::fputs("micro: --only names no workload\n", stderr);
+    return 2;
+  }
   bench::print(figures);
-  return bench::write_json(json_path, figures) ? 0 : 1;
+  return bench::write_json(options.json_path, figures) ? 0 : 1;
 }

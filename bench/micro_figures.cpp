@@ -14,9 +14,13 @@
 
 namespace bench {
 
-std::optional<int> read_command_line(int argc, char** argv, std::string& json_path) {
+std::optional<int> read_command_line(int argc, char** argv, micro_options& options) {
   CLI::App app("Measures the cost of single operations");
-  app.add_option("--json", json_path, "File for the figures as JSON");
+  app.add_option("--json", options.json_path, "File for the figures as JSON");
+  app.add_option("--only", options.only, "Names of the workloads to measure (default all)");
+  app.add_option("--rounds", options.rounds, "Rounds of each workload")
+      ->check(CLI::Range(1, 1'000))
+      ->capture_default_str();
   return parse(app, argc, argv);
 }
 

@@ -1,9 +1,10 @@
-// The results of micro.cpp, and how to print and write them.
+// The options and the results of micro.cpp, and how to print and write them.
 #pragma once
 
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace bench {
 
@@ -14,9 +15,15 @@ struct figure {
   double least;  // The cost without disturbances.
 };
 
+struct micro_options {
+  std::string json_path;
+  std::vector<std::string> only;  // names of rows
+  int rounds = 11;
+};
+
 /// Reads the command line. Returns an exit status if the program should end: after --help, or after
 /// printing what is wrong.
-std::optional<int> read_command_line(int argc, char** argv, std::string& json_path);
+std::optional<int> read_command_line(int argc, char** argv, micro_options& options);
 
 void print(std::span<const figure> figures);
 

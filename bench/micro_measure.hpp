@@ -1,12 +1,15 @@
-// Measuring a workload for the table of micro: several rounds in one scheduler.
+// Measuring the rows of micro's table: several rounds of a workload in one scheduler.
 #pragma once
 
 #include <ringlet/run.hpp>
 #include <ringlet/task.hpp>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <vector>
 
 #include "micro_figures.hpp"
 
@@ -15,21 +18,38 @@ namespace bench {
 /// Performs the operation `count` times.
 using workload = ringlet::task<> (*)(int count);
 
-/// The median and the minimum of 11 rounds of `count` operations each, in a new scheduler.
-inline figure measure(const char* name, int count, workload work) {
+/// A line of the table: in each round the operation is performed `count` times.
+struct row {
+  const char* name;
+  int count;
+  workload work;
+};
+
+/// The median and the minimum of `rounds` rounds, in a new scheduler.
+inline figure measure(const row& what, int rounds) {
   using clock = std::chrono::steady_clock;
-  constexpr int rounds = 11;
-  std::array<double, rounds> each;
-  ringlet::run([](int n, workload run_it, std::array<double, rounds>& results) -> ringlet::task<> {
-    co_await run_it(n / 10 + 1);  // warm-up: pools, caches
+  std::vector<double> each(static_cast<std::size_t>(rounds));
+  ringlet::run([](const row& one, std::vector<double>& results) -> ringlet::task<> {
+    co_await one.work(one.count / 10 + 1);  // warm-up: pools, caches
     for (double& result : results) {
       const auto begin = clock::now();
-      co_await run_it(n);
-      result = std::chrono::duration<double, std::nano>(clock::now() - begin).count() / n;
+      co_await one.work(one.count);
+      result = std::chrono::duration<double, std::nano>(clock::now() - begin).count() / one.count;
     }
-  }(count, work, each));
+  }(what, each));
   std::sort(each.begin(), each.end());
-  return {name, each[rounds / 2], each.front()};
+  return {what.name, each[each.size() / 2], each.front()};
+}
+
+/// Measures the rows that the options name; all rows if they name none.
+inline std::vector<figure> measure(std::span<const row> rows, const micro_options& options) {
+  std::vector<figure> figures;
+  for (const row& one : rows) {
+    const std::vector<std::string>& only = options.only;
+    if (!only.empty() && std::find(only.begin(), only.end(), one.name) == only.end()) continue;
+    figures.push_back(measure(one, options.rounds));
+  }
+  return figures;
 }
 
 }  // namespace bench

@@ -161,20 +161,20 @@ task<> wake_each(int count) {
 
 }  // namespace
 
-std::vector<figure> measure_sync() {
+std::vector<row> sync_rows() {
   constexpr int many = 100'000;
   return {
-      measure("mutex, lock and unlock", 10'000'000, &locks),
-      measure("mutex, handed over (with a yield)", 2'000'000, &locks_handed_over),
-      measure("shared_mutex, lock_shared and unlock", 10'000'000, &shares),
-      measure("semaphore, acquire and release", 10'000'000, &permits),
-      measure("condition, notify and wake", 2'000'000, &conditions),
-      measure("queue of 1, item handed over", 2'000'000, &queue_of_one),
-      measure("queue without a limit, item", 5'000'000, &queue_unlimited),
-      measure("channel of 1, item handed over", 2'000'000, &channel_of_one),
-      measure("select of two queues", 1'000'000, &selects),
-      measure("100,000 fibers that need not wait", many, &spawn_each),
-      measure("100,000 fibers that one event wakes", many, &wake_each),
+      {"mutex, lock and unlock", 10'000'000, &locks},
+      {"mutex, handed over (with a yield)", 2'000'000, &locks_handed_over},
+      {"shared_mutex, lock_shared and unlock", 10'000'000, &shares},
+      {"semaphore, acquire and release", 10'000'000, &permits},
+      {"condition, notify and wake", 2'000'000, &conditions},
+      {"queue of 1, item handed over", 2'000'000, &queue_of_one},
+      {"queue without a limit, item", 5'000'000, &queue_unlimited},
+      {"channel of 1, item handed over", 2'000'000, &channel_of_one},
+      {"select of two queues", 1'000'000, &selects},
+      {"100,000 fibers that need not wait", many, &spawn_each},
+      {"100,000 fibers that one event wakes", many, &wake_each},
   };
 }
 

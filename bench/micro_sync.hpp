@@ -1,12 +1,12 @@
-// The part of micro's table for locks, events and queues.
+// The rows of micro's table for locks, events and queues.
 #pragma once
 
 #include <vector>
 
-#include "micro_figures.hpp"
+#include "micro_measure.hpp"
 
 namespace bench {
 
-std::vector<figure> measure_sync();
+std::vector<row> sync_rows();
 
 }  // namespace bench

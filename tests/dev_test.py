@@ -67,6 +67,15 @@ class Dev(unittest.TestCase):
         (bench / "compare.py").touch()
         self.assertEqual(self.run_dev("demo", MISSING="gnuplot-nox"), (0, ""))
 
+    def test_the_peers_of_micro_are_not_installed(self):
+        bench = self.root / "bench"
+        bench.mkdir()
+        (bench / "micro_peers.py").write_text("import sys\nprint(*sys.argv[1:])\n")
+        for package in ("golang-go", "librust-tokio-dev", "python3-gevent"):
+            self.assertEqual(
+                self.run_dev("bench", "micro", "--peers", "--rounds", "9", MISSING=package),
+                (0, "--build build --rounds 9\n"))
+
     def test_dev_keeps_a_folder_that_is_not_a_build_folder(self):
         self.build.mkdir()
         notes = self.build / "notes.txt"
