@@ -124,6 +124,11 @@ class CheckCoroutines(unittest.TestCase):
             with self.subTest(code):
                 self.assertEqual(self.findings(f"void f() {{ {code} }}"), [])
 
+    def test_structured_bindings_are_no_lambdas(self):
+        for code in ("const auto [a, b] = co_await f();", "auto& [a, b] = co_await f([] {});"):
+            with self.subTest(code):
+                self.assertEqual(self.findings(f"task<> f() {{ {code} }}"), [])
+
     def test_a_finding_has_a_place_and_can_be_switched_off(self):
         code = "task<> f() {\n  /* ?\n */ co_await g(a,\n    b ? c : d);%s\n}\n"
         [[place, _]] = self.findings(code % "")

@@ -6,7 +6,9 @@ usage: check_reference_test.py SOURCE_ROOT [TEST...]
 """
 
 import pathlib
+import subprocess
 import sys
+import tempfile
 import unittest
 
 MUTEX = "sched/sync/ringlet/mutex.hpp"
@@ -154,7 +156,10 @@ class CheckReference(unittest.TestCase):
             with self.subTest(new):
                 self.assert_found(old, new, "all_dark() waits, and has no field Cancellation")
         end = "const lamp& second);"
-        self.assert_found(old, "auto all_dark(")
+        for new in ("auto all_dark(",
+                    "template <class T>\nrequires makes_no_task<T>\nauto all_dark("):
+            with self.subTest(new):
+                self.assert_found(old, new)
         for new in ("const lamp& second) -> task<int>;",
                     "const lamp& second) { return borrowing_task<int>(first); }"):
             with self.subTest(new):
@@ -215,6 +220,14 @@ class HeaderExamples(unittest.TestCase):
         outside, _, inside = lines.partition("inline task<> example() {\n")
         return outside, inside
 
+    def test_examples_avoid_what_compilers_get_wrong(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder, "examples.hpp")
+            file.write_text(header_examples.header_of(source, CHECKED)[0])
+            tool = [sys.executable, "-B", source / "tools/check_coroutines.py", file]
+            found = subprocess.run(tool, capture_output=True, text=True).stdout
+            self.assertEqual(found, "", file.read_text() if found else "")
+
     def test_statements_become_a_coroutine(self):
         outside, inside = self.made_of("mutex m;", "const auto g = co_await m.lock();")
         self.assertNotIn("mutex m", outside)
@@ -245,7 +258,7 @@ class HeaderExamples(unittest.TestCase):
 
 
 # The components whose headers are complete.
-CHECKED = ["core/base", "core/coro", "core/engine"]
+CHECKED = ["core/base", "core/coro", "core/engine", "sched/fibers", "sched/scheduler"]
 
 if __name__ == "__main__":
     if len(sys.argv) < 2:

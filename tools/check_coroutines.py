@@ -39,7 +39,9 @@ NAME_FIRST = "g++ before 13 destroys it twice: give it a name before the express
 NOT_CODE = re.compile(
     r"""//[^\n]* | /\*.*?\*/ | R"(?P<tag>[^()\s\\]*)\(.*?\)(?P=tag)"
       | "(?:\\.|[^"\\\n])*" | (?<![0-9a-fA-F])'(?:\\.|[^'\\\n])*'""", re.X | re.S)
-LAMBDA = re.compile(r"(?<![\w\])>])\[(?![\[\]])(?P<captures>[^\[\]{};]*)\]|(?<![\w\])>])\[\]")
+LAMBDA = re.compile(  # not the names that a structured binding declares
+    r"(?<![\w\])>])(?<!auto )(?<!auto& )(?<!auto&& )\[(?![\[\]])(?P<captures>[^\[\]{};]*)\]"
+    r"|(?<![\w\])>])\[\]")
 CLOSES = {"(": ")", "[": "]", "{": "}"}
 
 

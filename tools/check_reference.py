@@ -34,7 +34,8 @@ OLD_FIELD = re.compile(rf"(?:^|[.)] )({'|'.join(headers.FIELDS)}|Overlap|Signals
 # Names and operators that are prescribed, so that a comment could only repeat the standard.
 PRESCRIBED = {"promise_type", "value_type", "operator=", "operator==", "operator<=>"}
 # Calls of these types wait. A deduced type counts if the body makes a task.
-WAITS = re.compile(r"\b(\w*task|\w*_wait|wait(ing)?|async_generator|invoke_result_t|arrival)\b")
+WAITS = re.compile(
+    r"\b((borrowing_)?task|\w+_wait|wait|waiting|arrival|async_generator|invoke_result_t)\b")
 
 
 class Header:

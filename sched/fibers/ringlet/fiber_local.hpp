@@ -1,4 +1,12 @@
 // fiber_local and context_var: variables with one value per fiber.
+//
+//     const fiber_local<std::string> scratch;
+//
+//     task<> work(int number) {
+//       *scratch = std::to_string(number);
+//       co_await sleep(1ms);  // other fibers write to theirs
+//       show(*scratch);
+//     }
 #pragma once
 
 #include <ringlet/detail/fiber_extras.hpp>
@@ -29,8 +37,12 @@ namespace ringlet {
 
 /// A variable with one value per fiber. The value is made at its first use in a fiber and destroyed
 /// when the fiber has ended. Spawned fibers do not inherit it.
-/// Lifetime  A value may outlive the variable.
+///
+/// Errors    The first use in a fiber throws what making the value throws, and std::bad_alloc.
+/// Lifetime  A value lives until its fiber has ended, and may outlive the variable.
 /// Thread    Any; each fiber sees its own.
+/// Memory    One allocation for each value. Each use searches the variables that the fiber has
+///           used.
 template <class T>
 class fiber_local {
  public:
@@ -52,6 +64,7 @@ class fiber_local {
     all.push_back({variable_, make_()});
     return value_in(all.back());
   }
+  /// The same.
   T& operator*() const { return get(); }
   T* operator->() const { return &get(); }
 
@@ -71,7 +84,23 @@ class fiber_local {
 /// A variable that fibers inherit, such as a request id for the log. A new fiber sees the values
 /// that its spawner saw. A fiber that sets a value affects itself and the fibers that it spawns
 /// from then on.
+///
+///     const context_var<int> request;
+///
+///     task<> log_request() {
+///       show(*request);
+///       co_return;
+///     }
+///
+///     const auto setting = request.set(7);
+///     const fiber<> logging = spawn(log_request);
+///     co_await logging.join();  // it has shown 7
+///
+/// Errors    set() throws std::bad_alloc.
+/// Lifetime  A value lives as long as a fiber sees it. The variable must outlive its use.
 /// Thread    Any; each fiber sees its own.
+/// Memory    Two allocations for each set(). Inheriting a value shares it, and allocates once for
+///           each fiber that sees any.
 template <class T>
 class context_var {
  public:
@@ -86,6 +115,7 @@ class context_var {
     while (seen != nullptr && seen->variable != variable_) seen = seen->outer.get();
     return seen == nullptr ? otherwise_ : static_cast<const detail::stored<T>&>(*seen->value).value;
   }
+  /// The same.
   const T& operator*() const { return get(); }
   const T* operator->() const { return &get(); }
 

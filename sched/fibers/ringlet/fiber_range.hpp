@@ -1,4 +1,9 @@
 // fiber_range: what joinall() and its relatives take beside single fibers.
+//
+//     template <fiber_range Fibers>
+//     void ask_to_end(const Fibers& fibers) {
+//       for (const auto& one : fibers) one.request_kill();
+//     }
 #pragma once
 
 #include <ringlet/fiber.hpp>

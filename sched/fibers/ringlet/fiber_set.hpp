@@ -1,4 +1,9 @@
 // fiber_set: fibers that are joined or killed together, like gevent's Group.
+//
+//     fiber_set downloads;
+//     for (const std::string& url : urls) downloads.spawn(fetch, url);
+//     const bool all_ended = co_await downloads.join(5s);
+//     if (!all_ended) co_await downloads.kill();
 #pragma once
 
 #include <ringlet/detail/spawns_calls.hpp>
@@ -22,8 +27,16 @@ namespace ringlet {
 
 /// A set of fibers; a fiber that ends leaves the set. The set owns nothing: when it is destroyed,
 /// its fibers keep running. For fibers that must not outlive a call, use with_group().
+///
+/// Errors    None of the fibers: see fiber. Adding a member throws std::bad_alloc, and then nothing
+///           has changed.
+/// Cancellation  join() and kill() lose nothing. A fiber that is killed in kill() has asked the
+///           members to end.
+/// Lifetime  Must outlive the fibers that join it; otherwise the destructor aborts. Its members may
+///           outlive it.
 /// Thread    That of the scheduler of its fibers. Adding, removing or killing members on another
 ///           thread aborts.
+/// Memory    One block for each member. Joining and killing do not allocate.
 class fiber_set : public detail::spawns_calls<fiber_set>, public detail::spawns_later<fiber_set> {
  public:
   fiber_set();
@@ -51,13 +64,17 @@ class fiber_set : public detail::spawns_calls<fiber_set>, public detail::spawns_
   bool discard(const fiber<T>& left) noexcept {
     return discard(left.state());
   }
+  /// Whether the fiber is a member. Takes time in proportion to the number of joins, callbacks and
+  /// sets that wait for the fiber.
   template <class T>
   bool contains(const fiber<T>& asked) const noexcept {
     return contains(asked.state());
   }
   /// Removes all members; they keep running.
   void clear() noexcept;
+  /// How many members there are.
   std::size_t size() const noexcept { return size_; }
+  /// Whether there are none.
   bool empty() const noexcept { return size_ == 0; }
 
   class empty_wait;

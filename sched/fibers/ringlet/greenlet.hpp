@@ -46,9 +46,13 @@ enum class switch_kind : std::uint8_t {
 
 /// One switch; see set_switch_hook().
 struct switch_event {
+  /// What was passed.
   switch_kind kind;
-  std::uint64_t fiber;  // its id
-  std::uint64_t from;   // greenlet_handle<T>::id()
+  /// The id of the fiber.
+  std::uint64_t fiber;
+  /// The id of the greenlet that stops: greenlet_handle<T>::id().
+  std::uint64_t from;
+  /// The id of the greenlet that continues.
   std::uint64_t to;
   /// The co_await that switched; line 0 if the greenlet has ended.
   std::source_location where;
@@ -63,18 +67,25 @@ class greenlet_ref;
 
 /// The operations on a greenlet: the base of its owner, greenlet<T>, and of greenlet_ref<T>.
 ///
+/// Errors    A switch throws what is thrown into the caller, and the exception that ended a child
+///           of the caller; errc::fiber_cancelled if a child ended by greenlet_exit. It aborts if
+///           the receiver waits for a value of another type.
 /// Cancellation  A switch is not a wait. It is not a checkpoint, and other fibers do not run. A
 ///           kill is thrown at the next wait, in any greenlet of the fiber, and propagates like
 ///           every exception: it ends that greenlet, is then thrown by its parent's switch, and so
 ///           on.
+/// Lifetime  A greenlet lives as long as its owner, greenlet<T>. References may outlive it: the
+///           greenlet is then finished.
 /// Thread    That of the fiber that made the greenlet, for everything. Only calls of that fiber can
 ///           switch to it. A switch from another fiber or thread always aborts with the broken
 ///           rule, even while the greenlet's own fiber is blocked inside it.
+/// Memory    One block and a frame for each greenlet. A switch does not allocate.
 template <class T>
 class greenlet_handle {
  public:
   static_assert(std::is_void_v<T> || (std::is_object_v<T> && !std::is_const_v<T>),
                 "greenlets send values: for references send pointers");
+  /// The type of the values that are sent.
   using value_type = T;
 
   greenlet_handle(const greenlet_handle&) = delete;
@@ -93,9 +104,6 @@ class greenlet_handle {
   /// A switch to oneself returns `value` immediately. A value for a finished greenlet goes to its
   /// nearest ancestor that has not finished, which may be the caller. The receiver moves the value,
   /// once.
-  /// Errors    An exception thrown into the caller; the exception that ended a child of the caller;
-  ///           errc::fiber_cancelled if a child ended by greenlet_exit. Aborts if the receiver
-  ///           waits for a value of another type.
   /// Lifetime  Borrows the value: await it in the expression that makes it.
   extend::switch_wait<T> switch_to(value_or_unit<T>&& value) const noexcept
       requires(!std::is_void_v<T>) {
@@ -122,6 +130,7 @@ class greenlet_handle {
       E error = {})
   const { return {checked(), std::make_exception_ptr(std::move(error))}; }
 
+  /// Whether it has begun, and whether it can be switched to.
   greenlet_state state() const noexcept { return checked().state(); }
 
   /// The greenlet that receives the value or exception with which this one ends; none for the main
@@ -161,6 +170,7 @@ class greenlet_ref : public greenlet_handle<T> {
  public:
   /// No greenlet.
   greenlet_ref() noexcept = default;
+  /// For the library.
   explicit greenlet_ref(detail::greenlet_base& to) noexcept : greenlet_handle<T>(&to) {
     to.add_reference();
   }
@@ -193,9 +203,10 @@ greenlet_ref<T> greenlet_handle<T>::parent() const noexcept {
 /// exception goes to the switch in which the parent is suspended. A parent that has not begun
 /// begins with the value; an exception or greenlet_exit ends it without running.
 ///
-/// Destroying the owner ends the greenlet. If it has not finished, its calls are destroyed where
-/// they are suspended, innermost first; nothing is thrown into them, and destructors cannot switch.
-/// Destroying a greenlet that is running, or in which its fiber is blocked, aborts.
+/// Lifetime  Destroying the owner ends the greenlet. If it has not finished, its calls are
+///           destroyed where they are suspended, innermost first; nothing is thrown into them, and
+///           destructors cannot switch. Destroying a greenlet that is running, or in which its
+///           fiber is blocked, aborts.
 template <class T = void>
 class greenlet : public greenlet_handle<T> {
  public:

@@ -1,4 +1,16 @@
 // greenlet_exit: asks a greenlet to end.
+//
+//     task<> tick() {
+//       try {
+//         for (;;) co_await greenlet<>::current().parent().switch_to();
+//       } catch (const greenlet_exit&) {
+//         show("stopped");
+//       }
+//     }
+//
+//     greenlet<> clock(tick);
+//     co_await clock.switch_to();
+//     co_await clock.throw_into(greenlet_exit());  // returns when the clock has ended
 #pragma once
 
 namespace ringlet {

@@ -1,4 +1,8 @@
 // join_options: which of several fibers to wait for, and how long.
+//
+//     const join_options two{.timeout = 5s, .count = 2, .raise = true};
+//     const bool have_ended = co_await joinall(fibers, two);
+//     if (have_ended) show("two have succeeded");
 #pragma once
 
 #include <ringlet/time_limit.hpp>
@@ -10,6 +14,7 @@ namespace ringlet {
 
 /// What joinall() and wait_some() wait for.
 struct join_options {
+  /// The number of the fibers, whatever it is.
   static constexpr std::size_t all = std::numeric_limits<std::size_t>::max();
 
   /// One limit for the whole call.

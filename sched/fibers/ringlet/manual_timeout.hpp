@@ -1,17 +1,17 @@
 // manual_timeout: a limit that is started and stopped by hand, like gevent's Timeout, for where the
 // calls that it limits are not one call that with_timeout() could be given.
 //
-//     task<> session::run() {
+//     task<> serve(session& peer) {
 //       manual_timeout handshake;
 //       handshake.start(5s);
 //       try {
-//         co_await say_hello();
-//         co_await exchange_keys();
+//         co_await peer.say_hello();
+//         co_await peer.exchange_keys();
 //       } catch (...) {
 //         handshake.rethrow();  // as timed_out, if the limit was the reason
 //       }
 //       handshake.stop();
-//       co_await serve();
+//       co_await peer.work();
 //     }
 //
 // Prefer with_timeout(): it cannot be left running.

@@ -1,4 +1,12 @@
 // pool: a group of limited size, like gevent's Pool, and maps over it.
+//
+//     task<> serve_all(listener& port) {
+//       pool workers(100);
+//       for (;;) {
+//         pool::slot free = co_await workers.reserve();
+//         free.spawn(serve, co_await port.accept());
+//       }
+//     }
 #pragma once
 
 #include <ringlet/async_generator.hpp>
@@ -37,16 +45,17 @@ namespace ringlet {
 /// At most `size` fibers at once. Each fiber holds a slot and releases it as soon as it ends.
 /// Waiters get slots in arrival order; a later fiber never overtakes them.
 ///
-///     pool workers(100);
-///     for (;;) {
-///       pool::slot free = co_await workers.reserve();
-///       free.spawn(serve, co_await listener.accept());
-///     }
-///
-/// The fibers keep running when the pool is destroyed. No fiber may wait for a slot, or hold a
-/// reserved one, at that time: call close() and join() first. (While an exception unwinds the owner
-/// of the pool this is only reported, and the waiting fibers get errc::closed.)
+/// Errors    errc::closed from waits for a slot after close(), also for current waiters. Errors of
+///           the fibers are theirs, except where a call says that it throws them. std::bad_alloc:
+///           then no fiber begins, and the slot is released, or stays with its pool::slot.
+/// Cancellation  A fiber that is killed while it waits for a slot takes none, and nothing is
+///           spawned. Success wins: a fiber that has been given a slot gets it.
+/// Lifetime  The fibers keep running when the pool is destroyed. No fiber may wait for a slot, or
+///           hold a reserved one, at that time: call close() and join() first. (While an exception
+///           unwinds the owner of the pool this is only reported, and the waiting fibers get
+///           errc::closed.)
 /// Thread    That of its scheduler.
+/// Memory    One block for each fiber. Waiting for a slot does not allocate.
 class pool : private fiber_set, public detail::pool_calls<pool> {
   template <class F, class... Args>
   using value_of_call =
@@ -68,21 +77,20 @@ class pool : private fiber_set, public detail::pool_calls<pool> {
   ~pool() override;
 
   /// Waits for a slot and takes it; see pool::slot for spawning in it. The only way to wait for a
-  /// slot in a select(), which loses nothing.
-  /// Errors    errc::closed after close(), also for current waiters; timed_out.
+  /// slot in a select().
+  /// Errors    errc::closed; timed_out.
   reserve_wait reserve(time_limit timeout = forever) noexcept;
   /// A slot if one is free now; otherwise an empty slot.
   slot try_reserve() noexcept;
 
-  /// Waits for a slot, then spawns the task, or a call of `f(args...)` like the free spawn(). If
-  /// the caller is killed before it gets a slot, nothing is spawned. With g++ 12, first name a
-  /// callable that has a destructor, here and below; see with_timeout().
-  /// Errors    As reserve(), and those of making the task.
+  /// Waits for a slot, then spawns the task, or a call of `f(args...)` like the free spawn(). With
+  /// g++ 12, first name a callable that has a destructor, here and below; see with_timeout().
   template <class T>
   task<fiber<T>> spawn(task<T> root, std::source_location where = std::source_location::current()) {
     return spawn_in_slot(std::move(root), forever, where);
   }
   using detail::pool_calls<pool>::spawn;
+  /// For the overloads of spawn(): unlike that of other groups, it returns a task.
   static constexpr bool spawn_is_awaited = true;
   /// The same with a limit, `co_await workers.spawn_within(5s, f, args...)`: throws timed_out, and
   /// spawns nothing, if no slot is free in time.
@@ -105,7 +113,6 @@ class pool : private fiber_set, public detail::pool_calls<pool> {
   /// Waits for a slot for a running fiber, which then holds the slot until it ends. False if the
   /// limit passed first. A fiber that is already in the pool, or ends before it gets a slot, needs
   /// none: the call returns true.
-  /// Errors    errc::closed, as reserve().
   template <class T>
   task<bool> add(fiber<T> added, time_limit timeout = forever) {
     co_return co_await add_in_slot(added.state(), timeout);
@@ -113,6 +120,8 @@ class pool : private fiber_set, public detail::pool_calls<pool> {
 
   /// Spawns the task and waits for its value, like get(). A fiber of this pool makes the call
   /// itself, because it could otherwise wait for its own slot.
+  /// Errors    That of the call, too.
+  /// Cancellation  Once the call has begun, it keeps running, and its value is lost.
   template <class T>
   task<T> apply(task<T> call, std::source_location where = std::source_location::current()) {
     if (fiber_set::contains(extend::current())) co_return co_await std::move(call);
@@ -122,11 +131,13 @@ class pool : private fiber_set, public detail::pool_calls<pool> {
   using detail::pool_calls<pool>::apply;
 
   /// Calls `f(item)` for each item, at most capacity() at once, and returns the values in the order
-  /// of the items. If calls fail, the remaining calls are still made; then the exception of the
-  /// first item that failed is thrown. An interruption of the caller, or an exception of the range,
-  /// ends the calls first. `items` and `f` are copied, and each call gets a copy of its item. Items
-  /// that cannot be copied are moved out of a container passed as an rvalue. A single-pass range,
-  /// such as a generator, is read as slots become free.
+  /// of the items. `items` and `f` are copied, and each call gets a copy of its item. Items that
+  /// cannot be copied are moved out of a container passed as an rvalue. A single-pass range, such
+  /// as a generator, is read as slots become free.
+  /// Errors    If calls fail, the remaining calls are still made; then the exception of the first
+  ///           item that failed is thrown. errc::fiber_cancelled if a call was killed.
+  /// Cancellation  The results are lost. An interruption of the caller, or an exception of the
+  ///           range, ends the calls first.
   template <std::ranges::input_range Items, class F>
   auto map(Items items, F&& f, std::source_location where = std::source_location::current())
       -> task<std::vector<value_or_unit<value_of<F, Items>>>> {
@@ -136,8 +147,9 @@ class pool : private fiber_set, public detail::pool_calls<pool> {
 
   /// Like map(), but yields the results one by one, in the order of the items. It yields fibers
   /// that have ended, so a failed call does not end the iteration. Items are taken as slots become
-  /// free, and at most capacity() calls are ahead of the reader. If the iteration is dropped early,
-  /// or ended by an exception of the range, the running calls are killed.
+  /// free, and at most capacity() calls are ahead of the reader.
+  /// Cancellation  If the iteration is dropped early, or ended by a kill of the reader or by an
+  ///           exception of the range, the running calls are killed.
   template <std::ranges::input_range Items, class F>
   async_generator<fiber<value_of<F, Items>>> imap(
       Items items, F f, std::source_location where = std::source_location::current()) {
@@ -154,8 +166,8 @@ class pool : private fiber_set, public detail::pool_calls<pool> {
   /// caller until its next wait, even if other fibers are in line: try_spawn() and similar calls
   /// succeed. If the caller does not take the slot, the next in line gets it by the end of the
   /// turn. False if the limit passed first.
-  /// Errors    errc::closed.
   available_wait wait_available(time_limit timeout = forever) noexcept;
+  /// How many slots there are: the size that it was made with.
   std::size_t capacity() const noexcept { return size_; }
   /// How many slots the caller could take now. Slots of fibers and reserved slots are not free.
   std::size_t free() const noexcept { return size_ - taken() + (is_offered_to_caller() ? 1 : 0); }
@@ -163,6 +175,7 @@ class pool : private fiber_set, public detail::pool_calls<pool> {
   /// Gives out no more slots: current and later waiters get errc::closed. Fibers keep running, and
   /// a reserved slot may still be used.
   void close() noexcept;
+  /// Whether close() was called.
   bool is_closed() const noexcept { return closed_; }
 
   /// Waits until no slot is taken: like fiber_set::join(), but also waits for reserved slots, and
@@ -240,6 +253,7 @@ class pool::slot : public extend::list_hook<slot_tag>, public detail::spawns_cal
   }
   ~slot() { release(); }
 
+  /// Whether it is a slot that can be used.
   explicit operator bool() const noexcept { return of_ != nullptr; }
 
   /// Like the free spawn(). The fiber holds this slot until it ends. If spawn() throws, the slot is
@@ -316,6 +330,7 @@ class [[nodiscard]] pool::available_wait : public slot_wait {
 /// std::chrono::steady_clock::time_point and from time_limit.
 class pool::slot_limit {
  public:
+  /// How long to wait.
   template <std::convertible_to<time_limit> Limit>
   slot_limit(Limit limit, std::source_location where = std::source_location::current()) noexcept
       : limit_(limit), where_(where) {}

@@ -1,10 +1,11 @@
 // rate_limiter: allows at most N operations a second, and short bursts.
 //
-//     rate_limiter requests({.rate = 100, .burst = 10});
-//
-//     task<reply> ask(query q) {
-//       co_await requests.acquire();
-//       co_return co_await send(q);
+//     task<> send_all(const std::vector<query>& queries) {
+//       rate_limiter requests({.rate = 1000, .burst = 10});
+//       for (const query& each : queries) {
+//         co_await requests.acquire();
+//         spawn(send, each);
+//       }
 //     }
 #pragma once
 
@@ -24,8 +25,11 @@ namespace ringlet {
 
 /// `rate` permits per `per`, of which at most `burst` are saved up.
 struct rate_options {
+  /// Permits per `per`, at least 1.
   std::uint64_t rate = 1;
+  /// The most permits that are saved up, and can be asked for at once; at least 1.
   std::uint64_t burst = 1;
+  /// The time in which `rate` permits come, above zero.
   std::chrono::nanoseconds per = std::chrono::seconds(1);
 };
 
@@ -48,6 +52,7 @@ struct rate_options {
 /// Memory    None.
 class rate_limiter {
  public:
+  /// Full at first: `burst` permits can be taken at once.
   explicit rate_limiter(const rate_options& options);
   rate_limiter(const rate_limiter&) = delete;
   rate_limiter& operator=(const rate_limiter&) = delete;
@@ -63,6 +68,7 @@ class rate_limiter {
 
   /// How many whole permits it holds.
   std::uint64_t available() noexcept;
+  /// The most permits that it can hold.
   std::uint64_t burst() const noexcept { return burst_; }
   /// How many fibers wait.
   std::size_t waiting() const noexcept { return waiting_; }

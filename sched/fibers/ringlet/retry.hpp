@@ -34,7 +34,9 @@ struct retry_policy {
   /// The first pause. Each further pause is `growth` times as long as the one before, up to
   /// `pause_max`.
   std::chrono::nanoseconds pause_first = std::chrono::milliseconds(100);
+  /// The longest pause.
   std::chrono::nanoseconds pause_max = std::chrono::seconds(10);
+  /// At least 1, with which all pauses are as long as the first.
   double growth = 2;
   /// The part of each pause that is random, so that many clients that failed together do not come
   /// back together: with 0.5, a pause of 100 ms becomes one of 50 to 100 ms; 0 is exact.
@@ -45,7 +47,9 @@ struct retry_policy {
 struct retry_event {
   /// The number of the call that failed, from 1.
   std::size_t attempt;
+  /// What that call threw. Valid during the call of the hook.
   const std::exception_ptr& error;
+  /// How long retry() is about to pause.
   std::chrono::nanoseconds pause;
 };
 
@@ -55,6 +59,7 @@ bool is_system_error(const std::exception_ptr& error) noexcept;
 
 /// The hook of a retry() that is given none.
 struct no_retry_hook {
+  /// Does nothing.
   void operator()(const retry_event&) const noexcept {}
 };
 
@@ -88,20 +93,26 @@ namespace ringlet {
 /// Calls `f()`, which returns a task, and awaits it. If the call fails with an error that is worth
 /// another attempt, retry() pauses and calls `f()` again, until a call succeeds, the policy allows
 /// no more, or another error comes. Returns the value of the call that succeeded, or throws the
-/// error of the last one. Kills and cancelled scopes are not failures and propagate at once; an
-/// exception that the fiber is killed with is a failure like any other.
+/// error of the last one.
 ///
 /// `decide(error)` says which errors are worth another attempt; `hook(event)` is called before each
 /// pause, with the number of the call, its error and the pause.
 ///
-///     const auto is_refused = [](const std::exception_ptr& error) { ... };
-///     const auto log = [](const retry_event& event) { ... };
-///     co_await retry(policy, fetch, is_refused, log);
+///     const auto always = [](const std::exception_ptr&) { return true; };
+///     const auto log = [](const retry_event& event) { show(event.attempt); };
+///     const retry_policy thrice{.attempts_max = 3, .pause_first = 1ms};
+///     co_await retry(thrice, fetch, always, log);
 ///
 /// With g++ 12, first name callables that have a destructor; see with_timeout().
+///
 /// Errors    That of the last call; timed_out if the budget ended the last call.
 ///           std::invalid_argument if a value of the policy is out of range: attempts_max and
 ///           growth are at least 1, the pauses at least 0, and jitter is from 0 to 1.
+/// Cancellation  Loses what the call loses. Kills and cancelled scopes are not failures and
+///           propagate at once; an exception that the fiber is killed with is a failure like any
+///           other.
+/// Lifetime  The callables are copied. What they refer to must outlive the call.
+/// Memory    The frame of the call.
 template <class F, class Decide = bool (*)(const std::exception_ptr&), class Hook = no_retry_hook>
 requires spawnable<F> && std::predicate < std::decay_t<Decide>
 &, const std::exception_ptr& > &&std::invocable<std::decay_t<Hook>&, const retry_event&> auto retry(

@@ -1,4 +1,7 @@
 // select: waits for several calls at once and takes exactly one of them.
+//
+//     auto next = co_await select(inbox.pop(), stop.wait(), sleep(30s));
+//     if (next.index() == 0) handle(std::get<0>(std::move(next)));
 #pragma once
 
 #include <ringlet/extend/select_wait.hpp>
@@ -13,16 +16,14 @@ namespace ringlet {
 /// Returns a variant: index() says which call was taken, and the alternative holds its value,
 /// std::monostate for void.
 ///
-///     auto next = co_await select(inbox.pop(), stop.wait(), sleep(30s));
-///     if (next.index() == 0) handle(std::get<0>(std::move(next)));
-///
 /// If several calls are ready immediately, select() takes the first in argument order: put what
 /// must not starve first. Otherwise it takes the call that becomes ready first, and it stands in
-/// the same line as fibers that wait without a select(). A call that ends with an error (a closed
-/// queue, a limit that passed) counts as taken, and its error is thrown; as_result() returns it.
+/// the same line as fibers that wait without a select().
 ///
 /// Limits    Each call may have its own. The one that passes first ends the select() the way it
 ///           ends that call: sleep() and join() with a value, pop() with timed_out.
+/// Errors    A call that ends with an error (a closed queue, a limit that passed) counts as taken,
+///           and its error is thrown; as_result() returns it.
 /// Cancellation  Nothing is taken; success wins.
 /// Lifetime  Borrows the calls: await it in the expression that makes it and them.
 template <selectable... Waits>

@@ -2,6 +2,7 @@
 //
 //     const auto [which, next] =
 //         co_await select_each(inboxes, [](queue<job>& inbox) { return inbox.pop(); });
+//     handle(which, next);
 #pragma once
 
 #include <ringlet/extend/select_each_wait.hpp>
@@ -24,12 +25,13 @@ concept makes_selectable_of =
 
 /// Calls `f(element)` for each element, waits for the first of the calls that it returns, and takes
 /// that one. The result has the index of the element and the value of the call. As with select(),
-/// the calls that were not taken lose nothing; those that are ready at once are taken in the order
-/// of the range; and an error of the call that was taken is thrown. For calls of different types,
-/// and to wait repeatedly, see select_set.
+/// the calls that were not taken lose nothing, and those that are ready at once are taken in the
+/// order of the range. For calls of different types, and to wait repeatedly, see select_set.
 ///
 /// With g++ 12, first name a callable that has a destructor; see with_timeout().
-/// Errors    Those of the calls. std::invalid_argument if the range is empty.
+///
+/// Errors    That of the call that was taken. std::invalid_argument if the range is empty.
+/// Cancellation  Nothing is taken; success wins.
 /// Lifetime  The elements must outlive the wait. Await it in the expression that makes it.
 /// Memory    Allocates when it is called, in proportion to the range; waking and cancelling do not.
 template <class Range, class F>

@@ -2,14 +2,13 @@
 // runs, and whose types may differ.
 //
 //     select_set calls;
-//     for (queue<job>& inbox : inboxes) calls.add([&inbox] { return inbox.pop(); });
+//     std::vector<select_part<job>> parts;
+//     for (auto& inbox : inboxes) parts.push_back(calls.add([&inbox] { return inbox.pop(); }));
 //     const auto stop = calls.add([&] { return stopped.wait(); });
-//     const auto tick = calls.add([] { return sleep(1s); });
 //     for (;;) {
 //       const std::size_t taken = co_await calls.first();
 //       if (taken == stop) break;
-//       if (taken == tick) continue;
-//       ...
+//       handle(calls.get(parts[taken]));  // indexes count the calls of add()
 //     }
 //
 // select() is for a fixed list of calls, select_each() for one call of each element of a range.
@@ -38,6 +37,7 @@ class select_part {
   /// No call.
   select_part() noexcept = default;
 
+  /// Its index, which first() returns when the call is taken.
   std::size_t index() const noexcept { return index_; }
   friend bool operator==(const select_part& part, std::size_t taken) noexcept {
     return part.index_ == taken;
@@ -60,6 +60,7 @@ concept makes_selectable = std::invocable<F&> && selectable<std::invoke_result_t
 /// made anew by the functions that were given to add(). As with select(), the calls that were not
 /// taken lose nothing.
 ///
+///     select_set calls;
 ///     const auto inbox = calls.add([&] { return jobs.pop(); });
 ///     if (co_await calls.first() == inbox) handle(calls.get(inbox));
 ///
@@ -108,7 +109,9 @@ class select_set {
     drop(removed.index_, removed.serial_);
   }
 
+  /// How many calls there are.
   std::size_t size() const noexcept { return size_; }
+  /// Whether there are none.
   bool empty() const noexcept { return size_ == 0; }
 
   /// Waits for the first of the calls, and returns its index.

@@ -1,4 +1,15 @@
 // shield: protects a call from cancellation, for a limited time.
+//
+//     task<> serve(client& peer) {
+//       std::exception_ptr end;
+//       try {
+//         co_await talk_to(peer);
+//       } catch (const cancelled&) {
+//         end = std::current_exception();
+//       }
+//       co_await shield(2s, say_goodbye(peer));  // also if this fiber was killed
+//       if (end) std::rethrow_exception(end);
+//     }
 #pragma once
 
 #include <ringlet/extend/context.hpp>
@@ -26,15 +37,15 @@ class shield_scope : public extend::timed_scope {
 
 namespace ringlet {
 
-/// Awaits `call` and returns its value. Until then, kills and the cancellation of deadlines and
-/// groups around it are held back. They stay pending and end the first wait after the shield. When
-/// the limit passes, they take effect inside. Every shield has a limit, so no fiber can refuse to
-/// end indefinitely.
+/// Awaits `call` and returns its value. Every shield has a limit, so no fiber can refuse to end
+/// indefinitely. Deadlines and groups inside the shield work as usual. While a scheduler ends,
+/// shields hold for options.shutdown_timeout at most.
 ///
-/// Deadlines and groups inside the shield work as usual. While a scheduler ends, shields hold for
-/// options.shutdown_timeout at most.
-///
-///     co_await shield(2s, say_goodbye(stream));   // in the cleanup of a fiber that may be killed
+/// Errors    Those of the call.
+/// Cancellation  Kills and the cancellation of deadlines and groups around it are held back. They
+///           stay pending and end the first wait after the shield. When the limit passes, they take
+///           effect inside, and lose what the call loses.
+/// Memory    The frame of the call.
 template <class T>
 task<T> shield(time_limit timeout, task<T> call) {
   const detail::shield_scope held(timeout);

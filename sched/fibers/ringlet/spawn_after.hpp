@@ -1,4 +1,9 @@
 // spawn_after and spawn_every: fibers that begin later, once or repeatedly.
+//
+//     const fiber<> reminder = spawn_after(20ms, remind, "tea");
+//     const fiber<> clock = spawn_every(5ms, tick);
+//     co_await reminder.join();
+//     co_await clock.kill();
 #pragma once
 
 #include <ringlet/fiber.hpp>
@@ -20,15 +25,19 @@ namespace ringlet {
 /// std::chrono::steady_clock::time_point.
 class spawn_time {
  public:
+  /// A time from now: zero and less is the next turn.
   template <class Rep, class Period>
   spawn_time(std::chrono::duration<Rep, Period> time,
              std::source_location where = std::source_location::current()) noexcept
       : when_(time), where_(where) {}
+  /// A point in time of now().
   spawn_time(std::chrono::steady_clock::time_point time,
              std::source_location where = std::source_location::current()) noexcept
       : when_(time), where_(where) {}
 
+  /// The time, as it was given.
   const time_limit& when() const noexcept { return when_; }
+  /// The call site.
   const std::source_location& where() const noexcept { return where_; }
 
  private:
@@ -99,6 +108,10 @@ namespace ringlet {
 
 /// Like spawn(), but calls `f(args...)` after `delay`, counted from this call. If the fiber is
 /// killed first, `f` is never called. Until then dump() shows the fiber sleeping.
+///
+/// Errors    std::bad_alloc.
+/// Lifetime  `f` and `args` live in the fiber, as with spawn().
+/// Thread    That of the scheduler.
 template <class F, class... Args>
 requires spawnable<F, Args...>
 auto spawn_after(const spawn_time& delay, F&& f, Args&&... args) {
@@ -118,7 +131,12 @@ auto spawn_after(const spawn_time&, F&&, Args&&...) {
 /// made one period after this one. All calls share the same copies of `f` and `args`. Calls begin
 /// on a fixed grid of periods, however long a call takes; ticks that a long call misses are
 /// skipped. The period must be above zero; an infinite one, such as std::chrono::hours::max(),
-/// never elapses. A failure ends the fiber and is its outcome.
+/// never elapses.
+///
+/// Errors    std::bad_alloc. A failure of `f` ends the fiber and is its outcome. A period that is
+///           not above zero aborts.
+/// Lifetime  `f` and `args` live in the fiber, as with spawn().
+/// Thread    That of the scheduler.
 template <class F, class... Args>
 requires repeatable<F, Args...> fiber<> spawn_every(const spawn_time& period, F&& f,
                                                     Args&&... args) {

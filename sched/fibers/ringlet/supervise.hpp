@@ -1,4 +1,9 @@
 // supervise: restarts a call that failed.
+//
+//     task<> poll_forever() {
+//       const restart_options often{.restarts_max = 10, .pause_first = 1ms};
+//       co_await supervise(poll_the_sensor, often);
+//     }
 #pragma once
 
 #include <ringlet/fiber.hpp>
@@ -20,10 +25,12 @@ namespace ringlet {
 struct restart_options {
   /// At most this many restarts within `per`; one more failure is rethrown.
   std::size_t restarts_max = 5;
+  /// The time in which restarts are counted.
   std::chrono::nanoseconds per = std::chrono::minutes(1);
   /// The pause before a restart: pause_first, doubled with each further failure, up to pause_max. A
   /// call that ran for `per` without failing resets it.
   std::chrono::nanoseconds pause_first = std::chrono::milliseconds(100);
+  /// The longest pause.
   std::chrono::nanoseconds pause_max = std::chrono::seconds(10);
 };
 
@@ -70,15 +77,18 @@ std::invoke_result_t<F&> supervise_call(F f, restart_options options) {
 namespace ringlet {
 
 /// Calls `f()`, which returns a task, and awaits it. If the call fails, supervise() calls `f()`
-/// again after a pause, until a call succeeds, and returns its value. Kills and cancelled scopes
-/// are not failures and propagate; an exception that the fiber is killed with is a failure like any
-/// other. Each failure that is followed by a restart is reported to options::on_unhandled_error
-/// with the pause and the count: "again in 50 ms (2 of 4)", where 4 is restarts_max.
-///
-///     spawn([] { return supervise(poll_the_sensor, {.restarts_max = 10}); });
+/// again after a pause, until a call succeeds, and returns its value. Each failure that is followed
+/// by a restart is reported to options::on_unhandled_error with the pause and the count: "again in
+/// 50 ms (2 of 4)", where 4 is restarts_max.
 ///
 /// With g++ 12, first name a callable that has a destructor; see with_timeout().
+///
 /// Errors    That of the last call, if more than restarts_max calls failed within `per`.
+/// Cancellation  Loses what the call loses. Kills and cancelled scopes are not failures and
+///           propagate at once; an exception that the fiber is killed with is a failure like any
+///           other.
+/// Lifetime  `f` is copied. What it refers to must outlive the call.
+/// Memory    The frame of the call, and a few words for each restart within `per`.
 template <class F>
 requires spawnable<F>
 auto supervise(F&& f, restart_options options = {}) -> std::invoke_result_t<std::decay_t<F>&> {

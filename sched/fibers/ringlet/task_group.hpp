@@ -48,8 +48,10 @@ namespace ringlet {
 /// body's, in the order in which they occurred.
 class group_error : public std::exception {
  public:
+  /// For the library; there is at least one error.
   explicit group_error(std::vector<std::exception_ptr> errors);
 
+  /// All errors, in the order in which they occurred; at least one.
   const std::vector<std::exception_ptr>& errors() const noexcept { return errors_; }
   /// The number of errors and the message of each.
   const char* what() const noexcept override { return text_.c_str(); }
@@ -71,12 +73,15 @@ enum class group_failure : std::uint8_t {
 
 /// Options of with_group().
 struct group_options {
+  /// What the failure of a fiber does.
   group_failure on_failure = group_failure::cancel_all;
 };
 
 /// The fibers of one with_group() call; see with_group().
-/// Thread    That of the fiber that called it. Using the group after that call has returned aborts,
-///           unless its memory has been reused by then.
+/// Lifetime  That of the call. Using the group after that call has returned aborts, unless its
+///           memory has been reused by then.
+/// Thread    That of the fiber that called it.
+/// Memory    One block for each fiber, besides the fiber.
 class task_group : public detail::open_group,
                    public detail::spawns_calls<task_group>,
                    public detail::spawns_later<task_group> {
@@ -97,6 +102,7 @@ class task_group : public detail::open_group,
   /// an error; if the body was to return a value and has not, it throws errc::fiber_cancelled.
   /// Idempotent.
   void cancel() noexcept;
+  /// Whether the group has been cancelled, in any way.
   bool is_cancelled() const noexcept { return around_.is_cancelled(); }
   using open_group::size;
 
@@ -104,11 +110,13 @@ class task_group : public detail::open_group,
 
   /// Whether the failure of a fiber cancels the group, or is an outcome like any other.
   enum class failures : bool { end_the_group, are_outcomes };
+  /// Opens a group in the running fiber.
   explicit task_group(failures policy = failures::end_the_group);
   ~task_group();
 
   /// Called before and after the body, in the fiber that runs it.
   void begin_body() { body_.emplace(starter_); }
+  /// See begin_body().
   void end_body() noexcept { body_.reset(); }
   /// Called in between, in the handler of an exception of the body. Returns the exception if it
   /// also ends the caller and must be rethrown unchanged; null if it is a failure like those of
@@ -136,6 +144,7 @@ class task_group : public detail::open_group,
     task_group* group_;
   };
 
+  /// Whether a fiber or the body has failed.
   bool has_failed() const noexcept { return failed_count_ != 0 || body_error_ != nullptr; }
   /// Throws a group_error if anything has failed. Afterwards all errors count as handled.
   void throw_errors();
@@ -220,18 +229,21 @@ namespace ringlet {
 /// the group, by the body or by the fibers. Returns the value of the body. When with_group()
 /// returns or throws, no fiber of the group is alive.
 ///
-/// The first failure, of a fiber or of the body, cancels the rest, at every wait. When all have
-/// ended, with_group() throws group_error with all errors. A killed fiber has not failed. A kill of
-/// the caller, or a cancelled scope around it, cancels the group, waits for the fibers, and then
-/// propagates; the errors of fibers and body that it hides are reported (see
-/// options::on_unhandled_error). An exception that the caller is killed with counts as the body's
-/// error.
+/// The first failure, of a fiber or of the body, cancels the rest, at every wait. In a cancelled
+/// group, new fibers never begin: spawn() returns a fiber that has ended. While the body is in a
+/// shield, an interruption of the body does not cancel the group, so the body can still work with
+/// its fibers; groups opened inside the shield run as usual.
 ///
-/// In a cancelled group, new fibers never begin: spawn() returns a fiber that has ended. While the
-/// body is in a shield, an interruption of the body does not cancel the group, so the body can
-/// still work with its fibers; groups opened inside the shield run as usual.
+/// Errors    When all have ended, group_error with all errors. A killed fiber has not failed. An
+///           exception that the caller is killed with counts as the body's error.
+///           errc::fiber_cancelled if cancel() ended a body that was to return a value.
+/// Cancellation  A kill of the caller, or a cancelled scope around it, cancels the group, waits for
+///           the fibers, and then propagates. The value is lost. The errors of fibers and body that
+///           it hides are reported; see options::on_unhandled_error.
 /// Lifetime  `f` and `args` are borrowed, so await the call in the same expression. The head of
 ///           this file describes the other lifetimes.
+/// Thread    That of the calling fiber.
+/// Memory    The frame of the call.
 template <class F, class... Args>
 requires group_body<F, Args...>
 auto with_group(F&& f, Args&&... args) {

@@ -1,6 +1,6 @@
 // ticker: a regular beat, which also counts the ticks that a busy fiber has missed.
 //
-//     ticker beat(100ms, missed_ticks::skip);
+//     ticker beat(10ms, missed_ticks::skip);
 //     for (;;) {
 //       const std::uint64_t passed = co_await beat.next();
 //       if (passed > 1) note_overload(passed - 1);
@@ -64,6 +64,7 @@ class ticker {
 
   /// Begins a new grid: the next tick comes one period from now. Aborts while a fiber waits.
   void reset() noexcept;
+  /// The period that it was made with.
   std::chrono::nanoseconds period() const noexcept { return std::chrono::nanoseconds(period_); }
 
  private:

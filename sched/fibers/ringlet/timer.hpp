@@ -1,10 +1,12 @@
 // timer: calls a function later, unless it is cancelled first, like Python's threading.Timer.
 //
-//     timer idle([&peer] { peer.abort(); });
-//     idle.start(30s);
-//     while (buffer data = co_await peer.receive()) {
-//       idle.restart(30s);
-//       co_await handle(data);
+//     task<> serve(stream& peer) {
+//       timer idle([&peer] { peer.abort(); });
+//       idle.start(30s);
+//       while (const buffer data = co_await peer.receive()) {
+//         idle.restart(30s);
+//         co_await handle(data);
+//       }
 //     }
 //
 // To limit a call, use with_timeout(), which ends the call and needs no function; to call something
@@ -54,6 +56,7 @@ concept timer_function = detail::is_timer_function<std::decay_t<F>>;
 ///           armed timer, firing, and cancelling do not allocate.
 class timer : private extend::done_watcher {
  public:
+  /// Makes a timer that is not armed. `f` is copied or moved into it. Throws std::bad_alloc.
   template <timer_function F>
   explicit timer(F&& f, std::source_location where = std::source_location::current())
       : timer(std::make_shared<detail::timer_function_of<std::decay_t<F>>>(std::forward<F>(f)),

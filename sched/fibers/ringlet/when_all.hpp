@@ -1,4 +1,7 @@
 // when_all and when_any: run several calls at once, as children of the fiber that awaits them.
+//
+//     const auto [name, orders] = co_await when_all(name_of(7), orders_of(7));
+//     show(name, orders);
 #pragma once
 
 #include <ringlet/extend/ended_fibers.hpp>
@@ -64,10 +67,14 @@ task<any_of<T...>> spawn_and_take_first(task_group& group, task<T>&... calls) {
 namespace ringlet {
 
 /// Runs all the calls at once, each in a fiber of its own, and returns a tuple of their values,
-/// with std::monostate for void. The first call that fails cancels the other calls. When all have
-/// ended, its exception is thrown, and the exceptions of the other calls are reported (see
-/// options::on_unhandled_error). Throws errc::fiber_cancelled if a call was killed. An interruption
-/// of the caller ends the calls first.
+/// with std::monostate for void. The first call that fails cancels the other calls.
+///
+/// Errors    When all have ended, the exception of the first that failed. The exceptions of the
+///           other calls are reported; see options::on_unhandled_error. errc::fiber_cancelled if a
+///           call was killed.
+/// Cancellation  An interruption of the caller ends the calls first. Their values are lost.
+/// Thread    That of the calling fiber.
+/// Memory    A fiber for each call.
 template <class... T>
 requires(sizeof...(T) > 0) task<std::tuple<value_or_unit<T>...>> when_all(task<T>... calls) {
   std::optional<std::tuple<fiber<T>...>> all;
@@ -88,8 +95,15 @@ requires(sizeof...(T) > 0) task<std::tuple<value_or_unit<T>...>> when_all(task<T
 
 /// Runs all the calls at once, each in a fiber of its own. When the first has ended, in any way,
 /// cancels the other calls. When all have ended, returns which was first and the outcome of every
-/// call. Failures of the calls are outcomes and are not thrown. An interruption of the caller ends
-/// the calls first.
+/// call.
+///
+///     const auto first = co_await when_any(ask("a", 1ms), ask("b", 1h));
+///     if (first.index == 0) show(std::get<0>(first.calls).value());
+///
+/// Errors    None: failures of the calls are outcomes.
+/// Cancellation  An interruption of the caller ends the calls first. Their values are lost.
+/// Thread    That of the calling fiber.
+/// Memory    A fiber for each call.
 template <class... T>
 requires(sizeof...(T) > 0) task<any_of<T...>> when_any(task<T>... calls) {
   co_return co_await detail::run_group<any_of<T...>, task_group::failures::are_outcomes>(

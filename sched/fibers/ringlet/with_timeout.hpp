@@ -1,4 +1,14 @@
 // with_timeout, timeout_or, move_on_after: a limit for a whole call, with any number of waits.
+//
+//     try {
+//       const std::string page = co_await with_timeout(5s, fetch("index.html"));
+//       show(page);
+//     } catch (const timed_out&) {
+//       show("too late");
+//     }
+//
+//     const std::string weather = co_await timeout_or(1ms, ask_slowly("weather"), "unknown");
+//     const bool was_saved = co_await move_on_after(1ms, save_slowly(weather));
 #pragma once
 
 #include <ringlet/detail/settled.hpp>
@@ -21,6 +31,11 @@ namespace ringlet {
 /// A scope that is cancelled when its limit passes. Lives in the frame of the call that it limits;
 /// with_timeout(limit, f) passes it to `f`. Limits nest: the one that passes first ends only what
 /// is inside it.
+///
+/// Lifetime  Scopes of a fiber end in the reverse order of their begin: keep it in a local
+///           variable, and not across a co_yield.
+/// Thread    That of its fiber.
+/// Memory    Its timer needs a place, which is reserved when it is made.
 class deadline_scope : public extend::timed_scope {
  public:
   /// The limit counts from now. The scope covers what the running fiber calls until the scope is
@@ -38,6 +53,7 @@ class deadline_scope : public extend::timed_scope {
     set_limit(timeout);
     return true;
   }
+  /// Whether the limit has passed, so that the call is being cancelled.
   bool has_passed() const noexcept { return is_cancelled(); }
 };
 
@@ -137,8 +153,12 @@ namespace ringlet {
 /// An inner limit never swallows an outer one or a kill: those propagate. A call that finishes
 /// although its limit has passed counts as finished: success wins. With a limit that has already
 /// passed, the call still does what needs no waiting.
-/// Cancellation loses what the call loses: read_some inside loses nothing, read_exact loses its
-/// position.
+///
+/// Errors    Those of the call; timed_out. What the call throws instead of `cancelled` after the
+///           limit has passed is thrown like any other error.
+/// Cancellation  Loses what the call loses: read_some inside loses nothing, read_exact loses its
+///           position.
+/// Memory    The frame of the call.
 template <class T>
 task<T> with_timeout(time_limit timeout, task<T> call) {
   return detail::within<T>(timeout, std::move(call), detail::late_error);
@@ -172,8 +192,10 @@ auto with_timeout(time_limit timeout, F&& f)
   return detail::call_within<value>(timeout, f);
 }
 
-/// Like with_timeout(), but returns `otherwise` if the limit passes first. (A timed_out that the
-/// call itself throws is an error like any other.)
+/// Like with_timeout(), but returns `otherwise` if the limit passes first.
+///
+/// Errors    Those of the call. A timed_out that the call itself throws is an error like any other.
+/// Cancellation  Loses what the call loses.
 template <class T, std::convertible_to<T> U>
 task<T> timeout_or(time_limit timeout, task<T> call, U otherwise) {
   return detail::within<T>(
@@ -182,6 +204,9 @@ task<T> timeout_or(time_limit timeout, task<T> call, U otherwise) {
 }
 
 /// Like with_timeout(), but returns false, or no value, if the limit passed first.
+///
+/// Errors    Those of the call. A timed_out that the call itself throws is an error like any other.
+/// Cancellation  Loses what the call loses.
 inline task<bool> move_on_after(time_limit timeout, task<> call) {
   return detail::within<bool>(timeout, std::move(call), [] { return false; });
 }

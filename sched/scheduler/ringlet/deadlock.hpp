@@ -1,4 +1,12 @@
 // deadlock: thrown when nothing can ever wake a fiber again.
+//
+//     void serve_once() {
+//       try {
+//         run(serve());
+//       } catch (const deadlock& error) {
+//         log(error.what());  // each fiber, and what it waits for
+//       }
+//     }
 #pragma once
 
 #include <stdexcept>

@@ -2,6 +2,13 @@
 //
 // From a debugger, in a program that uses run_main(): `call (void)ringlet_dump()` in gdb prints
 // dump() of the selected thread to standard error.
+//
+//     task<> report() {
+//       for (;;) {
+//         co_await sleep(60s);
+//         log(dump({.entries_max = 20}));
+//       }
+//     }
 #pragma once
 
 #include <cstddef>
@@ -21,13 +28,17 @@ struct dump_options {
 /// left if the wait has a limit. It also has the time left of the nearest limit around its calls
 /// (with_timeout() and similar, also around its group) and of the shield around them. Below is the
 /// chain of awaits, innermost first. The first line names the scheduler, its engine and the number
-/// of fibers. Without enough memory, the text says so instead. Aborts outside of run().
+/// of fibers. The text is for people: any version may change it.
 ///
 /// Unnamed fibers that were spawned at the same place and wait in the same way in the same chain
 /// share one entry with their number: "3 fibers (4, 5, 6): sleep, ...". Fibers that wait for
 /// different objects (descriptors, fibers) share one only if there are more than 3; the entry then
 /// shows the first of these objects "and others". Awaits inside ringlet's own headers are left out,
 /// unless a chain has no others.
+///
+/// Errors    None: without enough memory, the text says so instead. Aborts outside of run().
+/// Thread    That of the scheduler.
+/// Memory    The text, and while it is made, a few words per fiber.
 std::string dump();
 std::string dump(const dump_options& how);
 

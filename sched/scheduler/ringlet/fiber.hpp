@@ -1,4 +1,11 @@
 // fiber: a scheduled call chain of tasks, and the handle to it.
+//
+//     task<> add_up(std::vector<int> numbers) {
+//       const fiber<int> odd = spawn(sum_of, numbers, 1);
+//       const fiber<int> even = spawn(sum_of, numbers, 0);
+//       const int sum = co_await odd.get() + co_await even.get(5s);
+//       show(sum);
+//     }
 #pragma once
 
 #include <ringlet/detail/fiber_state.hpp>
@@ -22,17 +29,25 @@
 
 namespace ringlet {
 
-/// A handle to a fiber. Copyable and cheap. It does not own the fiber: when the last handle is
-/// dropped, the fiber keeps running. The result lives as long as a handle does, even after run()
-/// has returned.
+/// A handle to a fiber. Copyable and cheap; it may be empty. It does not own the fiber: when the
+/// last handle is dropped, the fiber keeps running.
 ///
+/// Errors    Those of a fiber are thrown by get() only. An error that no call has handled when the
+///           last handle is gone is reported; see options::on_unhandled_error. Storing a name, a
+///           callback or an exception throws std::bad_alloc. An empty handle aborts.
+/// Cancellation  join(), get() and kill() lose nothing, and leave the fiber as it is: killing a
+///           fiber that waits does not kill the fiber that it waits for.
+/// Lifetime  The result lives as long as a handle does, even after run() has returned.
 /// Thread    The scheduler's. Other threads, even several at once, may copy and drop handles, and
 ///           read the result or name of a fiber that has ended (done() was seen to be true on the
 ///           scheduler's thread). Killing, joining, naming or watching a live fiber on another
 ///           thread aborts.
+/// Memory    One allocation, by spawn(), besides the frame of the task. Joining, ending and killing
+///           without an exception do not allocate.
 template <class T = void>
 class fiber {
  public:
+  /// The type of the value that its task returns.
   using value_type = T;
 
   /// No fiber.
@@ -51,6 +66,7 @@ class fiber {
     if (state_ != nullptr) state_->drop_reference();
   }
 
+  /// Whether it is a handle to a fiber.
   explicit operator bool() const noexcept { return state_ != nullptr; }
   friend bool operator==(const fiber& a, const fiber& b) noexcept { return a.state_ == b.state_; }
 
@@ -82,6 +98,9 @@ class fiber {
   /// Like request_kill(), then waits for the end like join(): returns false if the limit passed and
   /// the fiber is still alive. A fiber that kills itself gets the exception immediately, or false
   /// inside a shield. Killing a fiber that has ended does nothing.
+  ///
+  /// Like every wait, this throws first what is pending for the caller, and then does not kill: use
+  /// request_kill() where the fiber has to end in any case.
   extend::kill_wait kill(time_limit timeout = forever) const noexcept {
     return {checked(), nullptr, timeout};
   }
@@ -102,6 +121,7 @@ class fiber {
   /// Removes a callback. True if it was registered and will not be called.
   bool remove_callback(callback_id id) const noexcept { return checked().remove_callback(id); }
 
+  /// Whether the fiber has ended, in any way.
   bool done() const noexcept { return checked().done(); }
   /// How the fiber ended, or pending.
   outcome result() const noexcept { return checked().result(); }
@@ -115,8 +135,10 @@ class fiber {
 
   /// Unique among the fibers of the scheduler. The main fiber has id 1.
   std::uint64_t id() const noexcept { return checked().id(); }
-  /// The name of the fiber in dump() and messages; empty unless set.
+  /// The name of the fiber in dump() and messages; empty unless set. Valid until the next
+  /// set_name(), as long as a handle exists.
   std::string_view name() const noexcept { return checked().name(); }
+  /// Sets the name, which is copied.
   void set_name(std::string_view name) const { checked().set_name(name); }
 
   /// For other parts of the library.
@@ -177,7 +199,11 @@ callback_id fiber<T>::on_done(F&& f) const {
 }
 
 /// Makes a fiber from a task. The fiber is queued and begins when its turn comes. The scheduler
-/// owns it. Aborts outside of run().
+/// owns it.
+///
+/// Errors    std::bad_alloc: the task is then dropped. Aborts outside of run().
+/// Lifetime  What the arguments of the task refer to must outlive the fiber.
+/// Thread    That of the scheduler. From another one, use scheduler_handle::post().
 template <class T>
 fiber<T> spawn(task<T> root, std::source_location where = std::source_location::current()) {
   extend::scheduler& scheduler = extend::current_scheduler();
@@ -188,7 +214,8 @@ fiber<T> spawn(task<T> root, std::source_location where = std::source_location::
 }
 /// Calls `f(args...)`, which must return a task, in a new fiber, when that fiber begins. `f` and
 /// `args` are copied or moved into the fiber and live as long as the fiber, so capturing lambdas
-/// and reference parameters are safe here. Wrap arguments in std::ref() to share them.
+/// and reference parameters are safe here. Wrap arguments in std::ref() to share them. dump() shows
+/// where the call was made; with seven or more arguments, only that spawn() made it.
 ///
 /// With g++ 12, do not call spawn() inside a co_await expression: there the compiler destroys
 /// temporaries such as capturing lambdas twice (GCC bug 100611).

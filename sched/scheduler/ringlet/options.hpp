@@ -1,4 +1,12 @@
 // options: settings of run() and run_main().
+//
+//     void work_quietly() {
+//       options quiet;
+//       quiet.name = "worker";
+//       quiet.shutdown_timeout = 500ms;
+//       quiet.on_unhandled_error = [](const unhandled_error&) { ++failures; };
+//       run(work(), quiet);
+//     }
 #pragma once
 
 #include <ringlet/engine_options.hpp>
@@ -18,8 +26,11 @@ namespace ringlet {
 /// An error of a fiber, or of a future, that was not handled before the last handle was dropped.
 /// get(), error() and joinall() with `raise`, for instance, handle an error.
 struct unhandled_error {
-  std::uint64_t id;       // 0 if it was not a fiber's
-  std::string_view name;  // empty if it has none
+  /// The id of the fiber; 0 if the error was not a fiber's.
+  std::uint64_t id;
+  /// The name of the fiber; empty if it has none. Valid during the call.
+  std::string_view name;
+  /// What it threw, never null.
   std::exception_ptr error;
   /// Where the fiber was spawned, or the promise made; line 0 if there is no such place, as for
   /// posted work.
@@ -27,7 +38,8 @@ struct unhandled_error {
   /// The await sites that the exception has passed, innermost first: at most eight; none if memory
   /// ran out or no coroutine threw. Valid during the call.
   std::span<const std::source_location> awaits = {};
-  /// What happens next, such as "again in 50 ms (2 of 4)" from supervise(); usually empty.
+  /// What happens next, such as "again in 50 ms (2 of 4)" from supervise(); usually empty. Valid
+  /// during the call.
   std::string_view then = {};
 };
 

@@ -1,4 +1,8 @@
 // outcome: how a fiber ended; callback_id: a function that is called then.
+//
+//     const fiber<> worker = spawn(work);
+//     co_await worker.join();
+//     if (worker.result() == outcome::error) report(worker.error());
 #pragma once
 
 #include <cstdint>

@@ -4,6 +4,13 @@
 // the task when all fibers have ended. run_main() does this for main(): it also handles SIGINT and
 // SIGTERM, and returns the exit code of the program.
 //
+//     task<int> answer() {
+//       co_await sleep(10ms);
+//       co_return 42;
+//     }
+//
+//     int main() { return run_main(answer()); }
+//
 // fork(): a child of a process that runs or has run schedulers may call exec(), _exit() and exit(),
 // and run() for a scheduler of its own, even if the parent called fork() inside run(). The child
 // may close or destroy the parent's objects: this closes only the child's copy of a descriptor, and
@@ -33,16 +40,18 @@ namespace ringlet {
 /// When the main task has ended, all other fibers are cancelled, at every wait. After
 /// options.shutdown_timeout the fibers that are left are listed on standard error; after twice
 /// options.shutdown_timeout the program aborts. run() never returns while a fiber is alive. It does
-/// not touch signals. Several threads may each call run(), also repeatedly. Calling it inside a
-/// fiber aborts.
+/// not touch signals. A thread may call it repeatedly. Calling it inside a fiber aborts.
 ///
-/// Errors    std::system_error if the engine cannot be made: the message says what refused it and
-///           what would allow it. errc::fiber_cancelled if the main task was killed. deadlock.
+/// Errors    Those of the main task. std::invalid_argument if an option is out of range, or if the
+///           environment variable RINGLET_ENGINE is not an engine. std::system_error if the engine
+///           cannot be made: the message says what refused it and what would allow it.
+///           errc::fiber_cancelled if the main task was killed. deadlock.
 /// Lifetime  The main task is the starter of all other fibers. A kill or a deadlock cancels them
 ///           first, and resumes the main task when they have ended (or half of
 ///           options.shutdown_timeout has passed), so its locals outlive them. A main task that
 ///           returns, or throws an exception of its own, destroys its locals first: declare what
 ///           fibers share outside of it, let with_group() wait for the fibers, or end them before.
+/// Thread    Any. Several threads may each call run().
 /// Kernel    Linux 6.1 for io_uring; 4.5 for epoll.
 template <class T>
 T run(task<T> main, options settings = {},

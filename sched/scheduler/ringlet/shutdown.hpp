@@ -23,8 +23,11 @@ namespace ringlet {
 /// main task that returns decides the exit code, even after a signal. A second signal ends the
 /// program immediately.
 ///
-/// Under run(), which does not touch signals, only the limit and cancellation end this wait.
-/// Cancellation loses nothing. Can be part of a select().
+/// Under run(), which does not touch signals, only the limit and cancellation end this wait. It can
+/// be part of a select().
+///
+/// Errors    None.
+/// Cancellation  Loses nothing.
 /// Thread    That of any fiber.
 extend::shutdown_wait shutdown_requested(time_limit timeout = forever) noexcept;
 

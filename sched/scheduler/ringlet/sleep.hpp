@@ -1,4 +1,10 @@
 // sleep, sleep_until and yield: wait for a time, or let other fibers run.
+//
+//     for (int i = 0; i < 10'000; ++i) {
+//       work_on(i);
+//       if (i % 1'000 == 0) co_await yield();  // the other fibers have a turn
+//     }
+//     co_await sleep(10ms);
 #pragma once
 
 #include <ringlet/extend/sleep_waits.hpp>
@@ -10,7 +16,11 @@
 namespace ringlet {
 
 /// Suspends the fiber for at least `time`. A duration of zero or less waits for the next turn:
-/// every ready fiber runs, then every due timer. Cancellation loses nothing.
+/// every ready fiber runs, then every due timer. Can be part of a select().
+///
+/// Errors    None.
+/// Cancellation  Loses nothing. Success wins: a sleep that is over is not interrupted.
+/// Memory    None.
 template <class Rep, class Period>
 extend::sleep_wait sleep(std::chrono::duration<Rep, Period> time) noexcept {
   return extend::sleep_wait(time_limit(time));
@@ -21,13 +31,19 @@ extend::sleep_wait sleep(std::chrono::duration<Rep, Period> time) noexcept {
 template <std::integral T>
 extend::sleep_wait sleep(T) = delete;
 
-/// Suspends the fiber until `deadline`.
+/// Suspends the fiber until `deadline`, a time of now(); if it has passed, until the next turn. Can
+/// be part of a select().
+///
+/// Errors    None.
+/// Cancellation  Loses nothing.
 inline extend::sleep_wait sleep_until(std::chrono::steady_clock::time_point deadline) noexcept {
   return extend::sleep_wait(time_limit(deadline));
 }
 
-/// Moves the fiber to the end of the run queue: everything that is ready now runs first. A kill
-/// that arrives in between is thrown here.
+/// Moves the fiber to the end of the run queue: everything that is ready now runs first.
+///
+/// Errors    None.
+/// Cancellation  Loses nothing. A kill that arrives in between is thrown here.
 inline extend::yield_wait yield() noexcept { return {}; }
 
 }  // namespace ringlet

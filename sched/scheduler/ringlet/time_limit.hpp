@@ -1,4 +1,8 @@
 // time_limit: the limit of a wait.
+//
+//     co_await jobs.pop();            // however long it takes
+//     co_await jobs.pop(500ms);       // half a second, from now on
+//     co_await jobs.pop(now() + 2s);  // a deadline, for several calls together
 #pragma once
 
 #include <ringlet/extend/engine.hpp>
@@ -18,19 +22,23 @@ namespace ringlet {
 /// a default argument of class type in the frame of every caller.
 class time_limit {
  public:
+  /// A duration, rounded up to nanoseconds. With zero and less, the call may not wait.
   template <class Rep, class Period>
   constexpr time_limit(std::chrono::duration<Rep, Period> timeout) noexcept
       : value_(encode(nanoseconds_rounded_up(timeout))) {}
+  /// A point in time of now().
   constexpr time_limit(std::chrono::steady_clock::time_point deadline) noexcept
       : value_(deadline.time_since_epoch().count() < 0 ? 0 : deadline.time_since_epoch().count()) {}
 
+  /// A point in time in nanoseconds, such as resolve() returns.
   static constexpr time_limit at(extend::steady_ns deadline) noexcept {
     return time_limit(deadline);
   }
 
+  /// Whether it never passes.
   constexpr bool is_forever() const noexcept { return value_ == extend::never; }
 
-  /// The deadline, for a wait that begins at `now`.
+  /// The deadline in nanoseconds, for a wait that begins at `now`; extend::never if there is none.
   constexpr extend::steady_ns resolve(extend::steady_ns now) const noexcept {
     if (value_ >= 0) return value_;
     const extend::steady_ns timeout = -(value_ + 1);
