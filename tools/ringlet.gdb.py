@@ -275,7 +275,7 @@ class FibersCommand(gdb.Command):
         clock = now(every)
         for scheduler in every:
             fibers = scheduler.fibers()
-            print(f"{scheduler.label()}, {len(fibers)} fibers")
+            print(f"{scheduler.label()}, {len(fibers)} fiber{'s' * (len(fibers) != 1)}")
             for fiber in fibers:
                 show(self.show, fiber, clock)
 

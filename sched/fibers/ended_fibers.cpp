@@ -61,7 +61,8 @@ std::optional<std::size_t> ended_fibers::next_wait::await_resume() {
 }
 
 void ended_fibers::next_wait::describe(std::string& out) const {
-  fmt::format_to(std::back_inserter(out), "{} fibers", of_->count_ - of_->order_.size());
+  const std::size_t left = of_->count_ - of_->order_.size();
+  fmt::format_to(std::back_inserter(out), "{} fiber{}", left, left == 1 ? "" : "s");
 }
 
 }  // namespace ringlet::extend

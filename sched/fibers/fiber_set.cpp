@@ -132,7 +132,8 @@ task<bool> fiber_set::kill(std::exception_ptr error, time_limit timeout) {
 }
 
 void fiber_set::empty_wait::describe(std::string& out) const {
-  fmt::format_to(std::back_inserter(out), "of {} fibers", of_->size());
+  fmt::format_to(std::back_inserter(out), "of {} fiber{}", of_->size(),
+                 of_->size() == 1 ? "" : "s");
   if (of_->expected() != 0) {
     fmt::format_to(std::back_inserter(out), ", {} more to come", of_->expected());
   }

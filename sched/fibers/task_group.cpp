@@ -165,7 +165,8 @@ void task_group::end_wait::on_cancel(cancel_reason reason) noexcept {
 }
 
 void task_group::end_wait::describe(std::string& out) const {
-  fmt::format_to(std::back_inserter(out), "of {} fibers", group_->alive_);
+  fmt::format_to(std::back_inserter(out), "of {} fiber{}", group_->alive_,
+                 group_->alive_ == 1 ? "" : "s");
 }
 
 }  // namespace ringlet

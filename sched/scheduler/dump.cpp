@@ -285,8 +285,9 @@ std::string list_fibers(extend::scheduler& all, const dump_options& how) {
   const scope_limits limits(all);
   for (const auto& group : sort(all, limits)) add_entries(group, limits, time, entries);
   const std::string& name = all.settings().name;
-  std::string out = fmt::format("scheduler{}{}: {}, {} fibers", name.empty() ? "" : " ", name,
-                                all.engine().name(), all.fibers().count());
+  const std::size_t count = all.fibers().count();
+  std::string out = fmt::format("scheduler{}{}: {}, {} fiber{}", name.empty() ? "" : " ", name,
+                                all.engine().name(), count, count == 1 ? "" : "s");
   if (entries.size() > how.entries_max) {
     fmt::format_to(std::back_inserter(out), ", the first {} of {} entries", how.entries_max,
                    entries.size());

@@ -32,7 +32,7 @@ void scheduler::check_signal() noexcept {
 
 // Starts the clock at the engine's time: the turn may have begun long ago.
 void scheduler::kill_main() noexcept {
-  clock_.start_to_the_end(engine_->now());
+  clock_.start_by_signal(engine_->now());
   main_->kill();
 }
 
@@ -63,8 +63,8 @@ void scheduler::enter_next_stage() {
   if (clock_.reached() == stage::holding) return release_starters();
   const bool is_last = clock_.reached() == stage::listed;
   detail::report("ringlet: these fibers did not end within %.1f s after %s:\n%s",
-                 static_cast<double>(options_.shutdown_timeout.count()) / 1e9 * (is_last ? 2 : 1),
-                 ending_ ? "the main task had ended" : "the signal", dump().c_str());
+                 static_cast<double>(clock_.time_to_next()) / 1e9,
+                 clock_.was_signalled() ? "the signal" : "the main task had ended", dump().c_str());
   if (is_last) on_stuck_();
   end_shields();
 }

@@ -18,7 +18,13 @@ void shutdown_clock::start_to_the_end(steady_ns now) noexcept {
   start(now);
 }
 
+void shutdown_clock::start_by_signal(steady_ns now) noexcept {
+  if (signalled_at_ == never) signalled_at_ = now;
+  start_to_the_end(now);
+}
+
 void shutdown_clock::kill_main_later(steady_ns now) noexcept {
+  signalled_at_ = now;
   kill_main_at_ = time_limit(timeout_).resolve(now);
   find_next();
 }
@@ -29,7 +35,9 @@ bool shutdown_clock::takes_kill_of_main(steady_ns now) noexcept {
   return true;
 }
 
-void shutdown_clock::forget_main() noexcept { kill_main_at_ = never; }
+void shutdown_clock::forget_main() noexcept {
+  if (std::exchange(kill_main_at_, never) != never) signalled_at_ = never;  // it ended in time
+}
 
 void shutdown_clock::enter(stage entered) noexcept {
   stage_ = entered;

@@ -942,7 +942,7 @@ TEST_CASE("dump shows which fiber waits for a slot, and how full the pool is") {
     CHECK(all.find("fiber 3: slot in a pool of 2 (1 reserved, 1 taken by fibers, 1 in line) made "
                    "at ") != all.npos);
     CHECK(all.find("pool_test.cpp:" + std::to_string(here.line() + 1) + ", for") != all.npos);
-    CHECK(all.find("fiber 4: end of a fiber_set of 1 fibers, 1 more to come") != all.npos);
+    CHECK(all.find("fiber 4: end of a fiber_set of 1 fiber, 1 more to come") != all.npos);
     held.release();
     co_await spawner.join();
     co_await joiner.join();

@@ -421,7 +421,7 @@ TEST_CASE("dump shows that a caller waits for the end of a group, and for how ma
     CHECK(dump().find("fiber 2: end of a group of 2 fibers") != std::string::npos);
     co_await yield();
     co_await sleep(1ms);
-    CHECK(dump().find("fiber 2: end of a group of 1 fibers") != std::string::npos);
+    CHECK(dump().find("fiber 2: end of a group of 1 fiber,") != std::string::npos);
     co_await caller.join();
   });
 }

@@ -477,7 +477,7 @@ TEST_CASE(
     scripted_engine engine;
     run_on(engine, main());
   });
-  CHECK(inside.errors.starts_with("scheduler: scripted, 1 fibers\nfiber 1: running\n"));
+  CHECK(inside.errors.starts_with("scheduler: scripted, 1 fiber\nfiber 1: running\n"));
   const child_end outside = run_in_child([] { ringlet_dump(); });
   CHECK(outside.errors == "ringlet: no scheduler runs on this thread; select another one\n");
 }

@@ -308,9 +308,26 @@ TEST_CASE(
     ::_exit(run_with_signals(engine, main(), {.shutdown_timeout = 10s}));
   });
   CHECK(end.status == 70);
-  CHECK(contains(end.errors, "did not end within 10.0 s after the main task had ended"));
-  CHECK(contains(end.errors, "did not end within 20.0 s after the main task had ended"));
+  CHECK(contains(end.errors, "did not end within 10.0 s after the signal"));
+  CHECK(contains(end.errors, "did not end within 20.0 s after the signal"));
   CHECK(contains(end.errors, "fiber 2 \"deaf\""));
+}
+
+TEST_CASE("the list after a signal counts from the signal, also if the main task has not ended") {
+  const child_end end = run_in_child([] {
+    scripted_engine engine;
+    engine.hold_cancellations(true);
+    const auto main = []() -> task<> {
+      pending_signal = SIGINT;
+      co_await yield();
+      co_await probe();
+    };
+    ::_exit(run_with_signals(engine, main(), {.shutdown_timeout = 10s}));
+  });
+  CHECK(end.status == 70);
+  CHECK(contains(end.errors, "did not end within 10.0 s after the signal"));
+  CHECK(contains(end.errors, "did not end within 20.0 s after the signal"));
+  CHECK(contains(end.errors, "scripted, 1 fiber\nfiber 1"));
 }
 
 TEST_CASE("the shutdown timeout counts from the main task's end, however long it has computed") {
@@ -408,6 +425,30 @@ TEST_CASE("the signal acts as if it had not been requested after the shutdown ti
   };
   CHECK(run_with_signals(engine, main(), {.shutdown_timeout = 10s}) == 130);
   CHECK(killed == begin + 10'000'000'000);
+}
+
+TEST_CASE("the list counts from a signal that was requested, unless the main task ended in time") {
+  const auto errors_if = [](bool ends_in_time) {
+    return run_in_child([&] {
+             scripted_engine engine;
+             engine.hold_cancellations(true);
+             const auto main = [&]() -> task<> {
+               spawn([]() -> task<> { co_await probe(); });
+               co_await yield();
+               pending_signal = SIGINT;
+               co_await shutdown_requested();
+               if (!ends_in_time) co_await sleep(1h);
+             };
+             ::_exit(run_with_signals(engine, main(), {.shutdown_timeout = 10s}));
+           })
+        .errors;
+  };
+  const std::string late = errors_if(false);
+  CHECK(contains(late, "did not end within 20.0 s after the signal"));
+  CHECK(contains(late, "did not end within 30.0 s after the signal"));
+  const std::string in_time = errors_if(true);
+  CHECK(contains(in_time, "did not end within 10.0 s after the main task had ended"));
+  CHECK(contains(in_time, "did not end within 20.0 s after the main task had ended"));
 }
 
 // In a program

@@ -29,6 +29,8 @@ class shutdown_clock {
   void start(extend::steady_ns now) noexcept;
   /// Makes the clock run to the end of the program. A clock that runs only to the release restarts.
   void start_to_the_end(extend::steady_ns now) noexcept;
+  /// The same when a signal has killed the main task.
+  void start_by_signal(extend::steady_ns now) noexcept;
   /// Called when the main task was asked to end: it must be killed when the timeout has passed.
   void kill_main_later(extend::steady_ns now) noexcept;
   /// Whether that time has passed. Returns true only once.
@@ -41,12 +43,20 @@ class shutdown_clock {
   /// When the next step is due; never if none is.
   extend::steady_ns next() const noexcept { return next_; }
 
+  /// For messages: whether the end began with a signal rather than with the end of the main task,
+  /// and how long after that the next step is due.
+  bool was_signalled() const noexcept { return signalled_at_ != extend::never; }
+  extend::steady_ns time_to_next() const noexcept {
+    return next_ - (was_signalled() ? signalled_at_ : start_);
+  }
+
  private:
   void find_next() noexcept;
 
   std::chrono::nanoseconds timeout_;
   extend::steady_ns start_ = extend::never;         // never unless the clock runs
   extend::steady_ns kill_main_at_ = extend::never;  // if the request to end had no effect
+  extend::steady_ns signalled_at_ = extend::never;  // never if the main task ended by itself
   extend::steady_ns next_ = extend::never;          // stored, because every turn reads it
   stage stage_ = stage::holding;
   bool to_the_end_ = false;
