@@ -96,11 +96,13 @@ void lock_base::hand_over() noexcept {
 }
 
 void lock_base::add(waiter& last) noexcept {
+  check_thread();
   waiters_.push_back(last);
   waiting_peak_ = std::max(waiting_peak_, ++waiting_);
 }
 
 void lock_base::add_all(wait_list& waiters, std::size_t count) noexcept {
+  check_thread();
   waiters_.splice_back(waiters);
   waiting_peak_ = std::max(waiting_peak_, waiting_ += count);
 }

@@ -1,11 +1,13 @@
 // mutex: a lock that one fiber at a time holds.
 //
 //     mutex books;
+//     int here = 100, there = 0;
 //
-//     task<> move_money(account& from, account& to, int amount) {
+//     task<> move_money(int amount) {
 //       const mutex::guard lock = co_await books.lock();
-//       co_await from.withdraw(amount);  // no other fiber sees the books half done
-//       co_await to.deposit(amount);
+//       here -= amount;
+//       co_await sleep(1ms);  // no other fiber sees the books half done
+//       there += amount;
 //     }
 //
 // Between two waits a fiber has the thread for itself, so only what spans a wait needs a mutex.
@@ -30,13 +32,15 @@ namespace ringlet {
 ///           next wait.
 /// Lifetime  Must outlive its guards and the fibers that wait; otherwise the destructor aborts. A
 ///           guard must not outlive its fiber.
-/// Thread    That of the scheduler whose fibers use it. On other threads every call aborts.
+/// Thread    That of the scheduler whose fibers use it. On other threads locking and unlocking
+///           abort.
 /// Memory    None.
 class mutex : public detail::lock_base {
  public:
   /// What lock() returns: unlocks the mutex when it is destroyed.
   using guard = extend::lock_guard<mutex>;
 
+  /// Not locked.
   mutex() noexcept : detail::lock_base("mutex") {}
 
   /// Waits until no fiber holds the mutex, and locks it. May be a part of a select().

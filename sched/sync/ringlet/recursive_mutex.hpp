@@ -1,4 +1,17 @@
 // recursive_mutex: a mutex that its holder may lock again, as Python's RLock.
+//
+//     recursive_mutex lock;
+//     std::vector<std::string> log;
+//
+//     task<> add(std::string line) {
+//       const auto held = co_await lock.lock();
+//       log.push_back(std::move(line));
+//     }
+//     task<> add_both(std::string first, std::string second) {
+//       const auto held = co_await lock.lock();  // no other line comes between these
+//       co_await add(std::move(first));
+//       co_await add(std::move(second));
+//     }
 #pragma once
 
 #include <ringlet/detail/lock_base.hpp>
@@ -13,18 +26,21 @@ namespace ringlet {
 /// Like mutex, but the fiber that holds it may lock it again without waiting. It is unlocked when
 /// the last guard of that fiber has gone.
 ///
-///     task<> node::visit() {                       // calls itself for the children,
-///       const auto lock = co_await tree_.lock();   // which are in the same tree
-///       for (node& child : children_) co_await child.visit();
-///     }
-///
-/// Errors, cancellation, lifetime, thread, memory: those of mutex, but locking it twice is no
-/// error.
+/// Errors    timed_out. `deadlock`, as mutex, except that its holder may lock it again.
+/// Cancellation  Loses nothing: a fiber that is killed while it waits leaves the line. Success
+///           wins: a fiber that has been given the mutex gets its guard, and is interrupted at the
+///           next wait.
+/// Lifetime  Must outlive its guards and the fibers that wait; otherwise the destructor aborts. A
+///           guard must not outlive its fiber.
+/// Thread    That of the scheduler whose fibers use it. On other threads locking and unlocking
+///           abort.
+/// Memory    None.
 class recursive_mutex : public detail::lock_base {
  public:
   /// What lock() returns: undoes that lock() when it is destroyed.
   using guard = extend::lock_guard<recursive_mutex>;
 
+  /// Not locked.
   recursive_mutex() noexcept : detail::lock_base("recursive_mutex") {}
 
   /// Waits until no other fiber holds it, and locks it. May be a part of a select().

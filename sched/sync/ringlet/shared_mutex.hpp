@@ -1,14 +1,18 @@
 // shared_mutex: a lock that one fiber holds alone, or several share.
 //
 //     shared_mutex routes_lock;
+//     std::vector<address> routes;
 //
-//     task<> forward(packet one) {
+//     task<> send_to_all(std::string text) {
 //       const shared_mutex::shared_guard lock = co_await routes_lock.lock_shared();
-//       co_await send(one, routes);  // other fibers read the routes, too
+//       for (const address& to : routes) {  // other fibers read the routes, too
+//         tcp_stream peer = co_await tcp_stream::connect(to);
+//         co_await peer.write_all(text);
+//       }
 //     }
-//     task<> replace(table fresh) {
+//     task<> replace(std::vector<address> fresh) {
 //       const shared_mutex::guard lock = co_await routes_lock.lock();
-//       co_await routes.load(fresh);  // no other fiber sees them half loaded
+//       routes = std::move(fresh);  // no fiber is in the middle of them
 //     }
 //
 // Between two waits a fiber has the thread for itself, so only what spans a wait needs a lock.
@@ -45,7 +49,8 @@ namespace ringlet {
 ///           lock gets its guard, and is interrupted at the next wait.
 /// Lifetime  Must outlive its guards and the fibers that wait; otherwise the destructor aborts. A
 ///           guard must not outlive its fiber; a shared_guard may be moved to another fiber.
-/// Thread    That of the scheduler whose fibers use it. On other threads every call aborts.
+/// Thread    That of the scheduler whose fibers use it. On other threads locking and unlocking
+///           abort.
 /// Memory    None.
 class shared_mutex : public detail::lock_base {
  public:
@@ -57,6 +62,7 @@ class shared_mutex : public detail::lock_base {
   class exclusive_wait;
   class shared_wait;
 
+  /// Not locked.
   shared_mutex() noexcept : detail::lock_base("shared_mutex") {}
   ~shared_mutex();
 
@@ -90,9 +96,6 @@ class shared_mutex : public detail::lock_base {
   std::size_t readers() const noexcept { return readers_; }
 
  private:
-  void check_thread() noexcept {
-    owner_.check("a lock was used on a thread that is not its scheduler's");
-  }
   bool lock_for(extend::fiber_base& who) noexcept { return readers_ == 0 && take(who); }
   bool share() noexcept {
     check_thread();

@@ -491,4 +491,18 @@ TEST_CASE("a mutex that is used by a thread that is not its scheduler's aborts")
   }));
 }
 
+TEST_CASE("a thread that is not the scheduler's of a mutex aborts, also if it has to wait") {
+  if (sanitized) return;
+  CHECK(aborts_with("a lock was used on a thread that is not its scheduler's", [] {
+    run_scripted([](scripted_engine&) -> task<> {
+      mutex lock;
+      const mutex::guard held = co_await lock.lock();
+      std::thread([&] {
+        run_scripted(
+            [&](scripted_engine&) -> task<> { const mutex::guard other = co_await lock.lock(1s); });
+      }).join();
+    });
+  }));
+}
+
 TEST_SUITE_END();

@@ -53,7 +53,7 @@ class lock_base {
   /// Locks it for `who` if no fiber holds it.
   bool take(extend::fiber_base& who) noexcept {
     if (holder_ != nullptr) return false;
-    owner_.check("a lock was used on a thread that is not its scheduler's");
+    check_thread();
     holder_ = &who;
     depth_ = 1;
     return true;
@@ -72,6 +72,9 @@ class lock_base {
   /// Gives it to the first fiber that waits, or to none.
   void hand_over() noexcept;
 
+  void check_thread() noexcept {
+    owner_.check("a lock was used on a thread that is not its scheduler's");
+  }
   void add(waiter& last) noexcept;
   void add_all(extend::wait_list& waiters, std::size_t count) noexcept;
   void remove(waiter& gone) noexcept;
