@@ -5,7 +5,10 @@
 
 #include <netinet/tcp.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <limits>
 
 #include "why_invalid.hpp"
 
@@ -74,7 +77,9 @@ void tcp_stream::set_no_delay(bool on) { set_option(IPPROTO_TCP, TCP_NODELAY, on
 void tcp_stream::set_keep_alive(std::chrono::seconds idle) {
   set_option(SOL_SOCKET, SO_KEEPALIVE, idle.count() != 0, "set_keep_alive");
   if (idle.count() == 0) return;
-  set_option(IPPROTO_TCP, TCP_KEEPIDLE, static_cast<int>(idle.count()), "set_keep_alive");
+  constexpr std::chrono::seconds::rep most = std::numeric_limits<int>::max();
+  const auto seconds = static_cast<int>(std::clamp(idle.count(), -most, most));
+  set_option(IPPROTO_TCP, TCP_KEEPIDLE, seconds, "set_keep_alive");
 }
 
 void tcp_stream::set_receive_buffer(int bytes) {
