@@ -1,4 +1,12 @@
 // tcp_listener: a listening TCP port.
+//
+//     task<> echo(tcp_stream peer) {
+//       while (buffer data = co_await peer.receive()) co_await peer.write_all(data);
+//     }
+//     task<> serve() {
+//       auto listener = tcp_listener::bind("127.0.0.1:9090", {.backlog = 100});
+//       for (;;) spawn(echo(co_await listener.accept()));
+//     }
 #pragma once
 
 #include <ringlet/address.hpp>
@@ -14,8 +22,8 @@ namespace ringlet {
 
 /// Options of tcp_listener::bind().
 struct listen_options {
-  /// How many connections the system holds until they are accepted. The system also has its own
-  /// limit (net.core.somaxconn).
+  /// How many connections the system holds until they are accepted, at least 0. The system also has
+  /// its own limit (net.core.somaxconn), which counts for a negative number, too. See listen(2).
   int backlog = 4096;
   /// SO_REUSEPORT: several listeners share the port, and the system distributes connections among
   /// them. All of them must set it.
@@ -34,38 +42,59 @@ struct listen_options {
 /// shortage of a listener prints a line to standard error. A connection that failed before it was
 /// accepted is skipped.
 ///
-/// Sharing: a listening socket may also be open in other threads and processes. Closing it here
-/// does not close it there, and the system chooses which of them accepts a connection.
-///
-/// Thread    The thread of the scheduler on which it was created.
+/// Sharing   A listening socket may also be open in other threads and processes. Closing it here
+///           does not close it there, and the system chooses which of them accepts a connection.
+/// Lifetime  May be moved, closed and destroyed at any time: waits for a connection then end with
+///           errc::closed. May outlive its scheduler, and may then only be moved, closed and
+///           destroyed.
+/// Thread    That of the scheduler on which it was created; calls on another thread abort.
+/// Memory    One block, and the queue of at most 64 connections that were accepted and not taken.
+///           Waiting, closing and cancelling do not allocate; each connection does (see
+///           tcp_stream).
+/// Kernel    socket(7), tcp(7), accept(2).
 class tcp_listener {
  public:
   /// Listens on "host:port"; port 0 picks a free port (see local_address()). Numeric, see
-  /// address::parse().
-  /// Errors    address_in_use, address_not_available, permission_denied (ports below 1024), ...
+  /// address::parse(). Aborts outside of run().
+  ///
+  /// Errors    std::system_error: address_in_use, address_not_available, permission_denied (ports
+  ///           below net.ipv4.ip_unprivileged_port_start, 1024 by default), no descriptors
+  ///           (EMFILE), ...; those of address::parse(). std::bad_alloc.
   static tcp_listener bind(std::string_view host_and_port, const listen_options& options = {});
+  /// The same for an address that was parsed.
   static tcp_listener bind(const address& where, const listen_options& options = {});
   /// Takes over a listening socket, for instance from a service manager. Other threads and
   /// processes may listen on it, too, each through its own duplicate (dup(2)). So this listener
   /// accepts one connection at a time, and only while a fiber waits for one; an idle listener
   /// elsewhere gets the next. That costs some throughput: if each thread can have its own socket,
   /// prefer bind() with reuse_port. On epoll the socket becomes non-blocking for every thread and
-  /// process that shares it.
+  /// process that shares it. On both engines its TCP_NODELAY is set, which connections inherit.
+  /// Aborts outside of run(); throws std::bad_alloc.
   explicit tcp_listener(unique_fd fd);
 
-  /// Waits for the next connection. Several fibers may wait; they are served in arrival order.
+  /// Waits for the next connection. Several fibers may wait; they are served in arrival order. May
+  /// be a part of a select().
+  ///
   /// Errors    errc::closed if the listener is closed. errc::timed_out. Permanent system errors
   ///           (EPERM or EACCES from a security policy, EINVAL if the socket does not listen, ...);
   ///           every further call tries again.
-  /// Cancellation  No connection is lost.
+  /// Cancellation  Loses nothing: no connection is lost. Success wins: a fiber that was given a
+  ///           connection gets it, and is interrupted at the next wait.
   extend::accept_wait accept(time_limit timeout = forever) {
     return extend::accept_wait(checked(), timeout);
   }
 
   /// Stops listening. Waiting fibers get errc::closed. Closes accepted connections that no fiber
-  /// has taken, then the descriptor. Idempotent.
+  /// has taken, then the descriptor. Idempotent; only the first call waits.
+  ///
+  /// Errors    None.
+  /// Cancellation  A close that has begun is not cancelled: a kill is thrown at the next wait. A
+  ///           kill that was pending before is thrown instead of closing, and so is `cancelled` in
+  ///           a scope that was cancelled; the destructor closes.
   extend::close_listener_wait close() noexcept;
 
+  /// The address and port that it listens on.
+  /// Errors    std::system_error with bad_file_descriptor once it is closed.
   address local_address() const;
   /// The descriptor, or -1 once closed. The listener keeps ownership.
   int native_handle() const noexcept;

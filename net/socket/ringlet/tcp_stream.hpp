@@ -1,4 +1,13 @@
 // tcp_stream: one end of a TCP connection.
+//
+//     task<std::string> ask(address server, std::string_view question) {
+//       tcp_stream peer = co_await tcp_stream::connect(server, 5s);
+//       co_await peer.write_all(question, 5s);
+//       peer.shutdown_write();
+//       std::string answer;
+//       while (buffer data = co_await peer.receive(30s)) answer += data.text();
+//       co_return answer;
+//     }
 #pragma once
 
 #include <ringlet/address.hpp>
@@ -28,33 +37,43 @@ namespace ringlet {
 ///
 /// Overlap   One read and one write may be in flight at the same time. A second read during a read,
 ///           or a second write during a write, is the caller's bug and aborts.
+/// Signals   A write to a disconnected peer never raises SIGPIPE.
 /// Errors    std::system_error with the system's errno, or as_result(). The peer has disconnected:
-///           connection_reset, broken_pipe, timed_out (keepalive, TCP_USER_TIMEOUT). Closed on this
-///           side: errc::closed. Timeout: errc::timed_out.
-/// Cancellation  read_some() and receive() lose nothing: call again. write_all() and read_exact()
-///           may be cut short in the middle. That direction is then unusable: further calls fail
-///           with errc::partial_transfer, and bytes_read() or bytes_written() tells how far the
-///           call got. A timeout counts as a cancellation.
+///           connection_reset, broken_pipe, timed_out (keepalive, TCP_USER_TIMEOUT); see
+///           is_disconnect(). Closed on this side: errc::closed. Timeout: errc::timed_out. The end
+///           of the stream is a value, not an error.
+/// Cancellation  receive(), readable() and read_some() lose nothing: call again. write_all() and
+///           read_exact() may be cut short in the middle. That direction is then unusable: further
+///           calls fail with errc::partial_transfer, and bytes_read() or bytes_written() tells how
+///           far the call got. A timeout counts as a cancellation.
 /// Lifetime  Memory is borrowed until the co_await returns. The stream may be moved, closed and
 ///           destroyed at any time. Calls in flight end with errc::closed when it is closed or
+///           destroyed. It may outlive its scheduler, and may then only be moved, closed and
 ///           destroyed.
-/// Thread    The thread of the scheduler on which the stream was created.
-///
-/// Signals   A write to a disconnected peer never raises SIGPIPE. See tcp(7), recv(2), send(2).
+/// Thread    That of the scheduler on which the stream was created; calls on another thread abort.
+/// Memory    One block of about 150 bytes. Calls do not allocate, except write_all() of several
+///           pieces, and receive() when all buffers are lent.
+/// Kernel    tcp(7), recv(2), send(2).
 class tcp_stream {
  public:
   /// A stream without a connection: every call except close() and abort() aborts the program.
   tcp_stream() noexcept = default;
-  /// Takes over a connected stream socket that nothing else uses. Throws std::bad_alloc.
+  /// Takes over a connected stream socket that nothing else uses. Its options stay as they are.
+  /// Aborts outside of run(); throws std::bad_alloc.
   explicit tcp_stream(unique_fd fd);
 
-  /// Connects to `peer`. `co_await tcp_stream::connect(address::parse("127.0.0.1:9090"), 5s)`.
+  /// Connects to `peer`, and sets TCP_NODELAY.
+  ///
   /// Errors    connection_refused, also if the system connected the socket to itself, which can
   ///           happen if no process listens on a port of the ephemeral range; network_unreachable,
-  ///           no descriptors (EMFILE), ...
-  /// Cancellation  Abandons the attempt and closes its socket.
+  ///           timed_out (the system's limit, about two minutes), no descriptors (EMFILE), ...;
+  ///           errc::timed_out. std::bad_alloc.
+  /// Cancellation  Abandons the attempt and closes its socket. Success wins: a connection that was
+  ///           made is returned.
+  /// Kernel    connect(2).
   static extend::connect_wait connect(const address& peer, time_limit timeout = forever);
 
+  /// Whether it has, or had, a connection: true after close(), false once moved from.
   explicit operator bool() const noexcept { return state_ != nullptr; }
 
   /// Waits for bytes and lends them in a buffer, at most options.sizes.buffer_size bytes. At the
@@ -66,8 +85,9 @@ class tcp_stream {
   }
 
   /// Waits until receive() or read_some() would return immediately: for bytes, the end of the
-  /// stream or an error. Takes nothing. Returns false on timeout. Unlike those calls, readable()
-  /// can be part of a select(). (It does not see bytes that a reader has buffered.)
+  /// stream or an error, which the next of those calls reports. Takes nothing. Returns true, or
+  /// false if the limit passed first. Unlike those calls, readable() can be part of a select(). (It
+  /// does not see bytes that a reader has buffered.)
   extend::readable_wait readable(const time_limit& timeout = forever) {
     return extend::readable_wait(checked(), timeout);
   }
@@ -79,26 +99,29 @@ class tcp_stream {
     return extend::read_some_wait(checked(), extend::opcode::recv, memory, timeout);
   }
 
-  /// Fills `memory`. errc::end_of_stream if the stream ends first: the bytes that arrived are at
-  /// the front, and bytes_read() tells how many.
+  /// Fills `memory`, which may be empty. errc::end_of_stream if the stream ends first: the bytes
+  /// that arrived are at the front, and bytes_read() tells how many.
   extend::read_exact_wait read_exact(std::span<std::byte> memory,
                                      const time_limit& timeout = forever) {
     return extend::read_exact_wait(checked(), extend::opcode::recv, memory, timeout);
   }
 
   /// Writes all bytes, in as many steps as necessary. When it returns, the system has them, but not
-  /// necessarily the peer.
+  /// necessarily the peer. Without bytes it returns at once, even if the stream is closed.
   extend::write_all_wait write_all(std::span<const std::byte> bytes,
                                    const time_limit& timeout = forever) {
     return extend::write_all_wait(checked(), extend::opcode::send, bytes, timeout);
   }
+  /// The same for text.
   extend::write_all_wait write_all(std::string_view text, const time_limit& timeout = forever) {
     return write_all(std::as_bytes(std::span(text)), timeout);
   }
+  /// The same for received bytes. The buffer must live until the co_await returns.
   extend::write_all_wait write_all(const buffer& data, const time_limit& timeout = forever) {
     return write_all(data.bytes(), timeout);
   }
-  /// Writes several pieces as if they were one. The list is copied; the bytes are borrowed.
+  /// Writes several pieces as if they were one. The list is copied, which allocates 16 bytes a
+  /// piece and may throw std::bad_alloc; the bytes are borrowed.
   extend::gather_wait write_all(std::span<const std::span<const std::byte>> parts,
                                 const time_limit& timeout = forever) {
     return extend::gather_wait(checked(), parts, timeout);
@@ -106,8 +129,10 @@ class tcp_stream {
 
   /// Ends the write direction: the peer sees the end of the stream. Reading still works. Does not
   /// wait.
+  ///
   /// Errors    not_connected if the connection is over: the peer has reset it, and written bytes
   ///           may be lost, or both sides have ended it. errc::closed.
+  /// Kernel    shutdown(2).
   void shutdown_write();
   /// Ends the connection: calls in flight end with errc::closed, then the descriptor is closed.
   /// Bytes already written still reach the peer, unless it has sent bytes that were not read: then
@@ -115,6 +140,11 @@ class tcp_stream {
   /// without waiting, and closes immediately, so that the descriptor number can be reused: this
   /// takes the system about 10 microseconds per stream. To drop thousands of streams, await close()
   /// of each, so that other fibers run in between.
+  ///
+  /// Errors    None.
+  /// Cancellation  A close that has begun is not cancelled: a kill is thrown at the next wait. A
+  ///           kill that was pending before is thrown instead of closing, and so is `cancelled` in
+  ///           a scope that was cancelled; the destructor closes.
   close_wait close() noexcept { return close_wait(state_.get()); }
   /// Ends the connection immediately, with a reset: the peer's calls fail with connection_reset,
   /// and bytes that it has not received yet are dropped. Calls in flight here end with errc::closed
@@ -125,23 +155,32 @@ class tcp_stream {
     if (state_) state_->abort();
   }
 
+  /// The address and port on this side.
+  /// Errors    errc::closed.
+  /// Kernel    getsockname(2).
   address local_address() const;
-  /// Errors    not_connected if the peer has already disconnected.
+  /// The address and port of the peer.
+  /// Errors    not_connected if the peer has already disconnected; errc::closed.
+  /// Kernel    getpeername(2).
   address peer_address() const;
 
   /// TCP_NODELAY: send small writes immediately. On by default.
+  /// Errors    Here and in the other set_ calls: errc::closed; what setsockopt(2) reports, for
+  ///           instance invalid_argument for a value out of range.
   void set_no_delay(bool on);
-  /// SO_KEEPALIVE with the first probe after `idle`; zero turns it off.
+  /// SO_KEEPALIVE with the first probe after `idle`, from 1 to 32767 s; zero turns it off.
   void set_keep_alive(std::chrono::seconds idle);
-  /// SO_RCVBUF and SO_SNDBUF: the sizes of the system's buffers in bytes. The system doubles the
-  /// value and has its own limits (socket(7)).
+  /// SO_RCVBUF: the size of the system's receive buffer in bytes. The system doubles the value and
+  /// has its own limits (socket(7)).
   void set_receive_buffer(int bytes);
+  /// SO_SNDBUF: the same for the send buffer.
   void set_send_buffer(int bytes);
   /// SO_LINGER with timeout 0: close() resets the connection and drops unsent data. Off by default.
   void set_reset_on_close(bool on);
 
-  /// Bytes read and written by this stream's calls so far.
+  /// How many bytes this stream's calls have read so far.
   std::uint64_t bytes_read() const noexcept { return checked().count(extend::direction::read); }
+  /// How many bytes they have written, that is, handed to the system.
   std::uint64_t bytes_written() const noexcept { return checked().count(extend::direction::write); }
 
   /// The descriptor, for system calls that ringlet does not wrap, or -1 once closed. The stream

@@ -1,4 +1,11 @@
 // reader: reads lines, delimited pieces and exact counts from a stream of bytes.
+//
+//     task<> answer_lines(tcp_stream peer) {
+//       reader in(peer, 1024);  // lines of at most 1024 bytes
+//       while (const auto line = co_await in.read_line(30s)) {
+//         co_await peer.write_all("you said: " + std::string(*line) + '\n');
+//       }
+//     }
 #pragma once
 
 #include <ringlet/buffer.hpp>
@@ -36,12 +43,7 @@ namespace ringlet {
 
 class standard_stream;
 
-/// Cuts the bytes of a stream into pieces.
-///
-///     reader in(stream);
-///     while (const auto line = co_await in.read_line()) use(*line);
-///
-/// These rules apply to every call:
+/// Cuts the bytes of a stream into pieces. These rules apply to every call:
 ///
 /// Views     A call returns a view of text or any other bytes. It stays valid until the next call
 ///           on the reader, except consume(). It refers to the buffer that the stream lent if the
@@ -55,12 +57,14 @@ class standard_stream;
 /// End       Calls use buffered bytes first. When none are left, every call reports the end. A
 ///           terminal continues after each Ctrl-D.
 /// Errors    The errors of the stream, as std::system_error or from as_result(). errc::closed if
-///           the stream is closed on this side. not_enough_memory: no byte is lost; call again.
-///           Bytes that were buffered before an error can still be read.
-/// Cancellation  Every call is cancel-safe: bytes that have arrived stay in the reader, and calling
-///           again continues where it stopped. A timeout counts as a cancellation.
-/// Lifetime  Borrows the stream, which may be moved and closed but must outlive the reader.
-/// Thread    The thread of the stream's scheduler.
+///           the stream is closed on this side. errc::timed_out. errc::too_long. not_enough_memory:
+///           no byte is lost; call again. Bytes that were buffered before an error can still be
+///           read.
+/// Cancellation  Loses nothing: bytes that have arrived stay in the reader, and calling again
+///           continues where it stopped. A timeout counts as a cancellation.
+/// Lifetime  Borrows the stream, which may be moved and closed but must outlive the reader. Must
+///           outlive its calls.
+/// Thread    That of the stream's scheduler.
 /// Memory    While nothing is buffered, only the reader itself; for a standard stream also one
 ///           buffer of options.sizes.buffer_size bytes. While a piece is incomplete, its bytes so
 ///           far, in memory that grows by doubling and is freed when the piece is consumed. Never
@@ -71,6 +75,7 @@ class standard_stream;
 /// the reader.
 class reader {
  public:
+  /// The limit() if the program gives none, in bytes.
   static constexpr std::size_t default_limit = 64 * 1024;
 
   /// `limit`: bytes, at least 1. `stream` is a stream that can receive, such as a tcp_stream.
@@ -120,6 +125,7 @@ class reader {
   /// bug and aborts. Views stay valid.
   void consume(std::size_t count) noexcept;
 
+  /// The most bytes that a piece may have.
   std::size_t limit() const noexcept { return limit_; }
 
  private:

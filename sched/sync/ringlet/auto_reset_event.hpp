@@ -1,14 +1,18 @@
 // auto_reset_event: each set() lets one fiber pass; one that no fiber waits for is stored.
 //
+//     std::string text, saved;
 //     auto_reset_event changed;
 //
-//     task<> save_changes(document& text) {
+//     task<> save_changes() {
 //       for (;;) {
 //         co_await changed.wait();  // several changes since the last time count as one
-//         co_await text.save();
+//         saved = text;
 //       }
 //     }
-//     void document::edit(change what) { apply(what); changed.set(); }
+//     void add(std::string_view more) {
+//       text += more;
+//       changed.set();
+//     }
 //
 // It is an event that resets itself when a wait passes: compare event, where set() lets all waits
 // pass, and semaphore, which stores every permit.
@@ -38,11 +42,12 @@ namespace ringlet {
 /// Lifetime  Must outlive the fibers that wait for it; otherwise the destructor aborts. While an
 ///           exception unwinds the owner, it ends their waits with errc::closed instead, and
 ///           reports that.
-/// Thread    That of the scheduler whose fibers use it. On other threads every call but is_set()
-///           aborts. Other threads set it through scheduler_handle::post().
+/// Thread    That of the scheduler whose fibers use it. On other threads set(), reset() and waits
+///           abort. Other threads set it through scheduler_handle::post().
 /// Memory    None.
 class auto_reset_event {
  public:
+  /// Not set.
   auto_reset_event() noexcept = default;
   auto_reset_event(const auto_reset_event&) = delete;
   auto_reset_event& operator=(const auto_reset_event&) = delete;
@@ -65,7 +70,7 @@ class auto_reset_event {
 
   /// How many fibers wait.
   std::size_t waiting() const noexcept { return count_.now; }
-  /// The most that ever waited at once.
+  /// The most that ever did.
   std::size_t waiting_peak() const noexcept { return count_.peak; }
 
  private:

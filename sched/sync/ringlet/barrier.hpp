@@ -1,11 +1,16 @@
 // barrier: a number of fibers wait for each other, repeatedly.
 //
-//     barrier step(workers, [&] { publish(board); });  // the action, once a step
+//     std::vector<int> parts(4, 1);
+//     int sum = 0;
+//     barrier step(parts.size(), [] {  // the action, once a step
+//       sum = 0;
+//       for (const int part : parts) sum += part;
+//     });
 //
-//     task<> work(std::size_t part) {
-//       while (!board.is_final()) {
-//         compute(part);
-//         co_await step.arrive_and_wait();  // continues when all parts are computed and published
+//     task<> work(std::size_t mine) {
+//       while (sum < 1000) {
+//         parts[mine] *= 2;
+//         co_await step.arrive_and_wait();  // continues when all are doubled, and added up
 //       }
 //     }
 //
@@ -52,6 +57,7 @@ namespace ringlet {
 /// Memory    The action's, from the constructor; nothing later.
 class barrier {
  public:
+  /// For `parties` fibers, at least 1.
   explicit barrier(std::size_t parties);
   /// Before each round ends, the last arrival calls `action()`, which must not wait. If that
   /// throws, the barrier is broken.
@@ -80,8 +86,10 @@ class barrier {
   /// Begins a new round in a barrier that is not broken. Fibers that wait fail with
   /// errc::broken_barrier. Must not be called by the action.
   void reset() noexcept;
+  /// Whether arrivals fail.
   bool is_broken() const noexcept { return broken_; }
 
+  /// How many fibers a round needs.
   std::size_t parties() const noexcept { return parties_; }
   /// How many wait for the rest; 0 when it is broken.
   std::size_t arrived() const noexcept { return arrived_; }

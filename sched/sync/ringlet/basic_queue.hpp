@@ -21,8 +21,9 @@
 
 namespace ringlet {
 
-/// Items that weigh nothing.
+/// Items that weigh nothing: a queue of them has no limit of weight.
 struct weightless {
+  /// 0 for all items.
   template <class T>
   constexpr std::size_t operator()(const T&) const noexcept {
     return 0;
@@ -59,8 +60,11 @@ class basic_queue : public detail::queue_base {
 
  public:
   using value_type = T;
+  /// What push(T&&) returns, to be awaited.
   using push_wait = extend::push_wait<basic_queue>;
+  /// What push(const T&) returns, to be awaited.
   using push_copy_wait = extend::push_copy_wait<basic_queue>;
+  /// What pop() returns, to be awaited.
   using pop_wait = extend::pop_wait<basic_queue>;
 
   /// Waits for room and moves `item` in. `item` is moved from only on success.
@@ -110,8 +114,10 @@ class basic_queue : public detail::queue_base {
 
   /// Pops each item until the queue is closed and empty:
   ///
-  ///     auto all = jobs.items();
-  ///     while (auto job = co_await all.next()) co_await work(*job);
+  ///     task<> print_all(queue<std::string>& lines) {
+  ///       auto all = lines.items();
+  ///       while (auto line = co_await all.next()) co_await standard_output().write_all(*line);
+  ///     }
   ///
   /// Several fibers may do that, each with its own; each item goes to one of them.
   async_generator<T> items() {

@@ -1,4 +1,9 @@
 // bounded_semaphore: a semaphore that finds a permit which is given back twice.
+//
+//     bounded_semaphore slots(8);
+//
+//     task<> on_open() { (co_await slots.acquire()).consume(); }
+//     void on_close() { slots.release(); }  // aborts if there are more of these
 #pragma once
 
 #include <ringlet/semaphore.hpp>
@@ -8,15 +13,9 @@
 namespace ringlet {
 
 /// A semaphore that never has more permits than at first, as gevent's BoundedSemaphore. Use it
-/// where permits come back by release(), for a pair of calls that no scope joins:
-///
-///     bounded_semaphore slots(8);
-///
-///     task<> on_open() { (co_await slots.acquire()).consume(); }
-///     void on_close() { slots.release(); }  // aborts if there are more of these
-///
-/// release() counts the permits that fibers hold, so it aborts in the call that is wrong: not
-/// later, where they give theirs back.
+/// where permits come back by release(), for a pair of calls that no scope joins. release() counts
+/// the permits that fibers hold, so it aborts in the call that is wrong: not later, where they give
+/// theirs back. Cancellation, lifetime, thread and memory are those of semaphore.
 ///
 /// Errors    As semaphore. A release() of more permits than are missing aborts, and names the
 ///           bound. acquire() of more than the bound throws std::invalid_argument.

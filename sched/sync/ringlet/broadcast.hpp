@@ -1,14 +1,13 @@
 // broadcast: items that each of many fibers receives.
 //
-//     broadcast<line> room(100, lag_policy::drop_oldest);
+//     broadcast<std::string> room(100, lag_policy::drop_oldest);
 //
-//     task<> show(broadcast<line>::subscriber lines, tcp_stream to) {
-//       while (const auto next = co_await lines.next()) co_await to.write_all(next->text);
+//     task<> show(broadcast<std::string>::subscriber lines, tcp_stream to) {
+//       while (const auto next = co_await lines.next()) co_await to.write_all(*next);
 //       if (lines.missed() != 0) co_await to.write_all("you were too slow for some lines\n");
 //     }
-//
-//     spawn(show, room.subscribe(), std::move(peer));
-//     co_await room.send(line{"hello"});
+//     void on_peer(tcp_stream peer) { spawn(show, room.subscribe(), std::move(peer)); }
+//     task<> say(std::string line) { co_await room.send(std::move(line)); }
 //
 // For items of which each is received by one fiber, see queue; for the latest value only, watch.
 #pragma once
@@ -68,10 +67,11 @@ enum class from : std::uint8_t {
 ///           owner, it ends them with errc::closed instead, and reports that. A subscriber must
 ///           outlive the fiber that waits for it; otherwise its destructor aborts.
 /// Thread    That of the scheduler whose fibers use it, or else of the one that uses it first, as
-///           long as that scheduler runs. On other threads every call aborts.
+///           long as that scheduler runs. On other threads every call aborts that sends, receives,
+///           subscribes or closes.
 /// Memory    Made with the broadcast: `capacity` items, and with lag_policy::wait as many counters.
-///           Sending, receiving and subscribing allocate nothing else than a copy of an item does.
-///           To copy large items cheaply, send std::shared_ptr<const item>.
+///           Sending, receiving and subscribing allocate only what copying an item does. To copy
+///           large items cheaply, send std::shared_ptr<const item>.
 template <class T>
 class broadcast {
   static_assert(std::is_nothrow_move_constructible_v<T>,
@@ -83,10 +83,12 @@ class broadcast {
  public:
   using value_type = T;
   class subscriber;
+  /// What subscriber::receive() returns, to be awaited.
   using receive_wait = extend::broadcast_receive_wait<T, subscriber>;
+  /// What subscriber::next() returns, to be awaited.
   using next_wait = extend::broadcast_next_wait<T, subscriber>;
 
-  /// Exactly `capacity` items are retained.
+  /// Retains the last `capacity` items, at least 1.
   broadcast(std::size_t capacity, lag_policy policy)
       : state_(std::make_shared<state>(capacity, policy)) {}
   broadcast(const broadcast&) = delete;
@@ -118,18 +120,22 @@ class broadcast {
   /// Ends the broadcast: current and later sends fail with errc::closed. Subscribers receive the
   /// items that were sent; then receive() fails with errc::closed. Idempotent.
   void close() noexcept { state_->close(); }
+  /// Whether sends fail.
   bool is_closed() const noexcept { return state_->is_closed(); }
 
+  /// How many items it can retain.
   std::size_t capacity() const noexcept { return state_->capacity(); }
+  /// What happens to slow subscribers.
   lag_policy policy() const noexcept { return state_->policy(); }
+  /// How many subscribers there are.
   std::size_t subscribers() const noexcept { return state_->subscribers(); }
   /// How many items were sent.
   std::uint64_t sent() const noexcept { return state_->sent(); }
   /// How many items are retained: what a subscriber from::oldest would receive.
   std::size_t size() const noexcept { return state_->size(); }
-  /// With lag_policy::wait: how many items the slowest subscriber has yet to receive, and the most
-  /// that it ever were. Otherwise 0.
+  /// With lag_policy::wait: how many items the slowest subscriber has yet to receive. Otherwise 0.
   std::size_t backlog() const noexcept { return state_->backlog(); }
+  /// The most that it ever were.
   std::size_t backlog_peak() const noexcept { return state_->backlog_peak(); }
 
  private:

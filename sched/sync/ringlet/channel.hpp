@@ -1,14 +1,16 @@
 // channel: items sent from fibers to fibers through two kinds of ends, and closed by losing them.
 //
-//     task<> read_all(channel_sender<line> out);      // each has its own copy of the end
-//     task<> print_all(channel_receiver<line> in) {
-//       while (auto next = co_await in.receive()) print(*next);
-//     }  // the last sender has gone, and nothing is left
-//
-//     auto [out, in] = channel<line>(16);
-//     spawn(read_all(out));
-//     spawn(read_all(std::move(out)));
-//     spawn(print_all(std::move(in)));
+//     task<> count(channel_sender<int> out, int from, int to) {
+//       for (int i = from; i != to; ++i) co_await out.send(i);
+//     }  // its copy of the end goes
+//     task<int> add_up() {
+//       auto [out, in] = channel<int>(16);
+//       spawn(count(out, 0, 100));
+//       spawn(count(std::move(out), 100, 200));
+//       int sum = 0;
+//       while (auto next = co_await in.receive()) sum += *next;
+//       co_return sum;  // the last sender has gone, and nothing is left
+//     }
 #pragma once
 
 #include <ringlet/as_result.hpp>
@@ -29,19 +31,31 @@ namespace ringlet {
 
 template <class T>
 struct channel_ends;
+/// Makes a channel; see the end of this file.
 template <class T>
 channel_ends<T> channel(std::size_t capacity);
 
-/// Sends into a channel; see channel(). A copy is another sender.
+/// Sends into a channel; see channel(). A copy is another sender. Using one that was closed or
+/// moved from aborts.
+///
+/// Errors    errc::closed when the last receiver has gone; timed_out; std::bad_alloc. `item` is
+///           then as it was.
+/// Cancellation  Loses nothing: the item stays with the caller, no place is kept. Success wins: a
+///           fiber whose item was taken, or that has a place, is interrupted at the next wait.
+/// Lifetime  Must outlive the calls that wait through it; see channel(). Permits may outlive it.
+/// Thread    That of the scheduler whose fibers use it. On other threads its calls abort, and so do
+///           copying and destroying it.
+/// Memory    See channel().
 template <class T>
 class channel_sender : public detail::channel_end<T, &detail::channel_state<T>::add_sender,
                                                   &detail::channel_state<T>::drop_sender> {
  public:
   using value_type = T;
+  /// A place for one item, from reserve(): `send(item)` uses it, the destructor gives it back.
   using permit = extend::channel_permit<T>;
 
-  /// Waits for room and moves `item` in. `item` is moved from only on success. Throws errc::closed
-  /// when the last receiver has gone.
+  /// Waits for room and moves `item` in. `item` is moved from only on success. May be a part of a
+  /// select().
   extend::channel_send_wait<T> send(T&& item, time_limit timeout = forever) noexcept {
     return {this->state(), item, timeout};
   }
@@ -58,8 +72,8 @@ class channel_sender : public detail::channel_end<T, &detail::channel_state<T>::
   }
 
   /// Waits for room, in one line with send(), and keeps it: for one item that is made only when
-  /// there is a place for it. Throws errc::closed when the last receiver has gone. Aborts if the
-  /// channel has no room for any item.
+  /// there is a place for it. Aborts if the channel has no room for any item. May be a part of a
+  /// select().
   extend::channel_reserve_wait<T> reserve(time_limit timeout = forever) noexcept {
     check_can_reserve();
     return {this->state(), timeout};
@@ -85,14 +99,25 @@ class channel_sender : public detail::channel_end<T, &detail::channel_state<T>::
   }
 };
 
-/// Receives from a channel; see channel(). A copy is another receiver; each item goes to one.
+/// Receives from a channel; see channel(). A copy is another receiver; each item goes to one. Using
+/// one that was closed or moved from aborts.
+///
+/// Errors    timed_out. The end of the channel is not an error: receive() returns an empty
+///           optional.
+/// Cancellation  Loses nothing: no item is taken. Success wins: an item that a fiber was given is
+///           returned there, and the fiber is interrupted at the next wait.
+/// Lifetime  Must outlive the calls that wait through it; see channel(). items() refers to it.
+/// Thread    That of the scheduler whose fibers use it. On other threads its calls abort, and so do
+///           copying and destroying it.
+/// Memory    See channel().
 template <class T>
 class channel_receiver : public detail::channel_end<T, &detail::channel_state<T>::add_receiver,
                                                     &detail::channel_state<T>::drop_receiver> {
  public:
   using value_type = T;
 
-  /// Waits for an item and takes it. Empty when the last sender has gone and nothing is left.
+  /// Waits for an item and takes it. Empty when the last sender has gone and nothing is left. May
+  /// be a part of a select().
   extend::channel_receive_wait<T> receive(time_limit timeout = forever) noexcept {
     return {this->state(), timeout};
   }
@@ -111,9 +136,14 @@ class channel_receiver : public detail::channel_end<T, &detail::channel_state<T>
   using channel_receiver::channel_end::channel_end;
 };
 
+/// What channel() returns, for a structured binding: `auto [out, in] = channel<int>(16)`.
+/// Lifetime  See channel_sender and channel_receiver.
+/// Thread    As well.
 template <class T>
 struct channel_ends {
+  /// The first sender.
   channel_sender<T> sender;
+  /// The first receiver.
   channel_receiver<T> receiver;
 };
 
@@ -135,7 +165,7 @@ struct channel_ends {
 ///           reported.
 /// Thread    That of the scheduler whose fibers use it. On other threads its calls abort, and so do
 ///           copying and destroying an end.
-/// Memory    One allocation, and blocks of 512 bytes for items; none of these while empty.
+/// Memory    One allocation, and blocks of 512 bytes for items; no blocks while empty.
 template <class T>
 [[nodiscard]] channel_ends<T> channel(std::size_t capacity) {
   auto* const made = new detail::channel_state<T>(capacity);

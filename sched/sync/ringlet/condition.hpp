@@ -2,17 +2,17 @@
 //
 //     mutex lock;
 //     condition changed(lock);
-//     std::vector<job> jobs;
+//     std::vector<std::string> jobs;
 //
-//     task<> work() {
-//       for (;;) {
-//         auto held = co_await lock.lock();
-//         co_await changed.wait([&] { return !jobs.empty(); });
-//         ...
-//       }
+//     task<std::string> take() {
+//       const auto held = co_await lock.lock();
+//       const auto has_jobs = [] { return !jobs.empty(); };
+//       co_await changed.wait(has_jobs);
+//       std::string last = std::move(jobs.back());
+//       jobs.pop_back();
+//       co_return last;
 //     }
-//
-//     task<> submit(job next) {
+//     task<> submit(std::string next) {
 //       const auto held = co_await lock.lock();
 //       jobs.push_back(std::move(next));
 //       changed.notify();
@@ -47,7 +47,9 @@ namespace ringlet {
 /// Memory    None.
 class condition {
  public:
+  /// Of what `of` protects. Several conditions may have the same mutex.
   explicit condition(mutex& of) noexcept : lock_(&of) {}
+  /// The same. A wait undoes all locks of its fiber.
   explicit condition(recursive_mutex& of) noexcept : lock_(&of) {}
   condition(const condition&) = delete;
   condition& operator=(const condition&) = delete;
@@ -79,7 +81,7 @@ class condition {
 
   /// How many fibers wait for a notification.
   std::size_t waiting() const noexcept { return waiting_; }
-  /// The most that ever waited at once.
+  /// The most that ever did.
   std::size_t waiting_peak() const noexcept { return waiting_peak_; }
 
  private:

@@ -1,4 +1,12 @@
 // event: a flag that fibers wait for, like gevent's Event.
+//
+//     event loaded;
+//
+//     task<> load() {
+//       co_await sleep(1ms);
+//       loaded.set();  // all that wait continue, and later ones do not wait
+//     }
+//     task<> use() { co_await loaded.wait(); }
 #pragma once
 
 #include <ringlet/detail/affinity.hpp>
@@ -13,21 +21,27 @@
 
 namespace ringlet {
 
-/// Once set, all waits pass until it is reset. Waiters are woken in arrival order. An event does
-/// not allocate.
+/// Once set, all waits pass until it is reset. Waiters are woken in arrival order.
+///
+/// Errors    None; see Lifetime.
+/// Cancellation  Loses nothing. Success wins: a wait that set() has ended returns true, and the
+///           fiber is interrupted at the next wait.
 /// Lifetime  Must outlive the fibers that wait for it; otherwise the destructor aborts. While an
 ///           exception unwinds the owner, it ends their waits with errc::closed instead, and
 ///           reports that.
 /// Thread    That of the scheduler whose fibers wait for the event, or else of the one that uses it
 ///           first, as long as that scheduler runs. On other threads set(), and a wait that need
 ///           not suspend, abort. Other threads set an event through scheduler_handle::post().
+/// Memory    None.
 class event {
  public:
+  /// Not set.
   event() noexcept = default;
   event(const event&) = delete;
   event& operator=(const event&) = delete;
   ~event();
 
+  /// Whether waits pass.
   bool is_set() const noexcept { return set_; }
   /// Ends all current waits, even if reset() follows immediately. The waiters run when their turn
   /// comes; the caller continues. Takes the same time for any number of them: 256 are woken at
@@ -38,8 +52,8 @@ class event {
 
   /// See wait().
   class [[nodiscard]] waiting;
-  /// Waits until the event is set. Returns true, or false if the limit passed first. Cancellation
-  /// loses nothing.
+  /// Waits until the event is set. Returns true, or false if the limit passed first. May be a part
+  /// of a select().
   waiting wait(time_limit timeout = forever) noexcept;
 
  private:

@@ -1,4 +1,10 @@
 // future: a value or an error that comes later, for any number of fibers; see promise.
+//
+//     task<> print_when_ready(future<std::string> later) {
+//       const std::string& text = co_await later.get();  // throws what the promise was given
+//       instead co_await standard_output().write_all(text);
+//     }
+//     void print_soon(promise<std::string>& from) { spawn(print_when_ready, from.get_future()); }
 #pragma once
 
 #include <ringlet/detail/future_state.hpp>
@@ -55,6 +61,8 @@ class [[nodiscard]] future {
     if (state_ != nullptr) state_->drop_reference();
   }
 
+  /// Whether it is a future: not default-constructed, nor moved from. An empty one aborts if it is
+  /// used.
   explicit operator bool() const noexcept { return state_ != nullptr; }
   friend bool operator==(const future& a, const future& b) noexcept { return a.state_ == b.state_; }
 
@@ -74,6 +82,7 @@ class [[nodiscard]] future {
     return extend::future_get_wait<T, true>(checked(), timeout);
   }
 
+  /// Whether get() returns, or throws, without waiting.
   bool is_ready() const noexcept { return checked().is_ready(); }
   /// Whether it is ready, and not with an error.
   bool has_value() const noexcept { return checked().has_value(); }

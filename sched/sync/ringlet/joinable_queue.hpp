@@ -1,16 +1,19 @@
 // joinable_queue: a queue that knows when all its items are done, as gevent's JoinableQueue.
 //
-//     joinable_queue<page> pages(100);
+//     joinable_queue<int> numbers;
 //
-//     task<> crawl() {
+//     task<> halve() {
 //       for (;;) {
-//         const auto next = co_await pages.pop();
-//         for (page& link : co_await links_of(*next)) co_await pages.push(std::move(link));
-//       }  // here the page is done, also if something was thrown
+//         const auto next = co_await numbers.pop();
+//         if (*next > 1) co_await numbers.push(*next / 2);
+//       }  // here the item is done, also if something was thrown
 //     }
-//
-//     co_await pages.push(start);
-//     co_await pages.join();  // all pages are done, and there are no new ones
+//     task<> halve_all() {
+//       const fiber<> worker = spawn(halve());
+//       co_await numbers.push(1000);
+//       co_await numbers.join();  // all items are done, and there are no new ones
+//       co_await worker.kill();
+//     }
 #pragma once
 
 #include <ringlet/as_result.hpp>
@@ -41,7 +44,8 @@ namespace ringlet {
 /// then, whether it is in the queue, on its way to a fiber, or being worked on. Items of pushes
 /// that still wait do not count.
 ///
-/// Errors    Those of basic_queue. Calling done() twice for one item aborts.
+/// Errors    Those of basic_queue; a limit of join() that passes is not an error. Calling done()
+///           twice for one item aborts.
 /// Cancellation  As for basic_queue. An item that was handed to a fiber that is then killed is
 ///           returned there, and done when the fiber unwinds.
 /// Lifetime  Must outlive all waiting calls and all items; otherwise the destructor aborts.
@@ -54,9 +58,12 @@ class joinable_queue : private basic_queue<T, detail::counted_items<T>, Weigh> {
 
  public:
   using value_type = T;
+  /// What pop() returns: an item, which is done when the guard is destroyed. `*guard` is the item.
   using task_guard = extend::task_guard<T>;
   using base::unlimited;
 
+  /// Has room for `items_max` items, and for items that weigh `weights_max` together. Both may be
+  /// 0.
   explicit joinable_queue(std::size_t items_max = unlimited, std::size_t weights_max = unlimited,
                           Weigh weigh = Weigh())
       : base("joinable_queue", items_max, weights_max, std::move(weigh)) {}
@@ -77,6 +84,7 @@ class joinable_queue : private basic_queue<T, detail::counted_items<T>, Weigh> {
   using base::weight;
   using base::weight_max;
 
+  /// See pop().
   class [[nodiscard]] pop_wait;
   /// Waits for an item and takes it.
   pop_wait pop(time_limit timeout = forever) noexcept { return {*this, timeout}; }
@@ -100,8 +108,7 @@ class joinable_queue : private basic_queue<T, detail::counted_items<T>, Weigh> {
   /// How many items are not done.
   std::size_t unfinished() const noexcept { return this->items_.unfinished(); }
   /// Waits until all items are done: true; false when the limit passed first. True at once if there
-  /// are none. Items that come after that moment do not matter. Cancellation loses nothing. May be
-  /// a part of a select().
+  /// are none. Items that come after that moment do not matter. May be a part of a select().
   detail::task_count::join_wait join(time_limit timeout = forever) noexcept {
     return {this->items_, timeout};
   }

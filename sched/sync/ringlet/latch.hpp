@@ -1,8 +1,15 @@
 // latch: fibers wait until it has been counted down to zero, once.
 //
-//     latch loaded(files.size());
-//     for (const std::string& name : files) all.spawn(load, std::ref(loaded), name);
-//     co_await loaded.wait();  // each load() ends with loaded.count_down()
+//     latch loaded(3);
+//
+//     task<> load() {
+//       co_await sleep(1ms);
+//       loaded.count_down();
+//     }
+//     task<> load_all(task_group& all) {
+//       for (int i = 0; i < 3; ++i) all.spawn(load);
+//       co_await loaded.wait();
+//     }
 //
 // For fibers that meet repeatedly, see barrier. To wait for the ends of fibers, see joinall() and
 // with_group(), which also handle their errors.
@@ -39,6 +46,7 @@ namespace ringlet {
 /// Memory    None.
 class latch {
  public:
+  /// Has `count` left to count down.
   explicit latch(std::size_t count) noexcept : left_(count) {}
   latch(const latch&) = delete;
   latch& operator=(const latch&) = delete;
@@ -49,6 +57,7 @@ class latch {
   void count_down(std::size_t k = 1) noexcept;
   /// How much is left to count down.
   std::size_t left() const noexcept { return left_; }
+  /// Whether waits return at once.
   bool is_zero() const noexcept { return left_ == 0; }
 
   class zero_wait;
@@ -61,7 +70,7 @@ class latch {
 
   /// How many fibers wait.
   std::size_t waiting() const noexcept { return count_.now; }
-  /// The most that ever waited at once.
+  /// The most that ever did.
   std::size_t waiting_peak() const noexcept { return count_.peak; }
 
  private:

@@ -7,9 +7,12 @@
 //     };
 //     priority_queue<job> jobs;
 //
-//     co_await jobs.push({2, "sweep"});
-//     co_await jobs.push({1, "put out the fire"});
-//     const job first = co_await jobs.pop();  // the fire
+//     task<std::string> most_urgent() {
+//       jobs.try_push(job{2, "sweep"});
+//       jobs.try_push(job{1, "put out the fire"});
+//       job first = co_await jobs.pop();  // the fire
+//       co_return std::move(first.name);
+//     }
 #pragma once
 
 #include <ringlet/basic_queue.hpp>
@@ -35,6 +38,7 @@ class priority_queue : public basic_queue<T, detail::item_order<T, Compare>, Wei
   using base = basic_queue<T, detail::item_order<T, Compare>, Weigh>;
 
  public:
+  /// Has room for `size_max` items, and for items that weigh `weight_max` together. Both may be 0.
   explicit priority_queue(std::size_t size_max = base::unlimited, Compare less = Compare(),
                           std::size_t weight_max = base::unlimited, Weigh weigh = Weigh())
       : base("priority_queue", size_max, weight_max, std::move(weigh), std::move(less)) {}

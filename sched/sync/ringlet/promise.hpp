@@ -1,9 +1,14 @@
 // promise: sets the value or the error of a future, once.
 //
-//     promise<reply> answered;
-//     const future<reply> answer = answered.get_future();
-//     pending.emplace(id, std::move(answered));  // the fiber that reads replies sets it
-//     const reply& first = co_await answer.get(5s);
+//     std::unordered_map<int, promise<std::string>> asked;  // questions that wait for an answer
+//
+//     task<std::string> answer_to(int id) {
+//       const future<std::string> answer = asked[id].get_future();
+//       co_return co_await answer.get(5s);
+//     }
+//     void on_answer(int id, std::string text) {  // called by the fiber that reads answers
+//       if (auto found = asked.extract(id)) found.mapped().set_value(std::move(text));
+//     }
 //
 // Like gevent's AsyncResult, but set once. The value of a fiber needs no promise: see fiber::get().
 #pragma once
@@ -33,6 +38,7 @@ namespace ringlet {
 ///           assigned to, before it was set breaks: its future has errc::broken_promise.
 /// Cancellation  Setting does not wait. `cancelled` is not passed on as an error: the future then
 ///           has errc::fiber_cancelled, so that it ends no fiber that was not killed.
+/// Lifetime  May outlive its futures, and they it.
 /// Thread    That of the scheduler whose fibers use the future; on other threads setting it, and
 ///           destroying it unset, aborts. See future.
 /// Memory    One allocation, by the constructor. Setting and breaking do not allocate.
@@ -94,9 +100,13 @@ class promise {
   /// fiber's value, or to its error, which counts as handled there. If the fiber has ended
   /// already, this happens now. The promise that this is called on is empty afterwards:
   ///
-  ///     promise<int> total;
-  ///     future<int> later = total.get_future();
-  ///     std::move(total).follow(spawn(add_up, numbers));
+  ///     task<int> sum_of(int a, int b) { co_return a + b; }
+  ///     future<int> start_to_add(int a, int b) {
+  ///       promise<int> sum;
+  ///       future<int> later = sum.get_future();
+  ///       std::move(sum).follow(spawn(sum_of, a, b));
+  ///       return later;
+  ///     }
   ///
   /// Throws std::bad_alloc, and then the promise is as it was.
   void follow(const fiber<T>& worker) &&
@@ -137,7 +147,9 @@ template <class T>
 template <bool MoveOut>
 class promise<T>::follower final : public extend::done_callback {
  public:
+  /// Holds none yet.
   explicit follower(const fiber<T>& followed) noexcept : followed_(followed) {}
+  /// Takes it over.
   void hold(promise&& held) noexcept { held_.future_ = std::move(held.future_); }
 
  private:

@@ -2,17 +2,17 @@
 //
 //     semaphore queries(10);  // at most 10 at once
 //
-//     task<row> fetch(database& from, int key) {
+//     task<> query(tcp_stream& database, std::string text) {
 //       const semaphore::permit one = co_await queries.acquire();
-//       co_return co_await from.query(key);
+//       co_await database.write_all(text);
 //     }  // the permit goes back
 //
 // A semaphore can also count things: one fiber adds permits, another uses them up.
 //
 //     semaphore arrived(0);
 //
-//     arrived.release(3);                       // three more are there
-//     (co_await arrived.acquire(2)).consume();  // waits for two, and keeps them
+//     void on_arrival() { arrived.release(); }
+//     task<> take_a_pair() { (co_await arrived.acquire(2)).consume(); }
 #pragma once
 
 #include <ringlet/detail/affinity.hpp>
@@ -45,7 +45,8 @@ namespace ringlet {
 ///           reports that. A permit may be moved to another fiber, and outlive the one that took
 ///           it.
 /// Thread    That of the scheduler whose fibers wait, or else of the one that uses it first, as
-///           long as that scheduler runs. On other threads every call aborts.
+///           long as that scheduler runs. On other threads every call that takes or gives permits
+///           aborts.
 /// Memory    None.
 class semaphore {
  public:
@@ -63,7 +64,7 @@ class semaphore {
   /// Waits until it is the caller's turn and `count` permits are free, and takes them. 0 waits for
   /// the turn only. May be a part of a select().
   acquire_wait acquire(std::size_t count = 1, time_limit timeout = forever);
-  /// One permit.
+  /// The same for one permit.
   acquire_wait acquire(time_limit timeout);
   /// Takes `count` permits if they are free and no fiber waits; otherwise returns an empty permit.
   /// Needs no fiber.
@@ -82,7 +83,7 @@ class semaphore {
   std::size_t available() const noexcept { return available_; }
   /// How many fibers wait for permits.
   std::size_t waiting() const noexcept { return waiting_; }
-  /// The most that ever waited at once.
+  /// The most that ever did.
   std::size_t waiting_peak() const noexcept { return waiting_peak_; }
 
  protected:
@@ -150,6 +151,7 @@ class [[nodiscard]] semaphore::permit {
 
   /// How many it has.
   std::size_t count() const noexcept { return count_; }
+  /// Whether it has any.
   explicit operator bool() const noexcept { return count_ != 0; }
 
   /// Moves `count` of its permits into another object. Aborts if it has fewer.

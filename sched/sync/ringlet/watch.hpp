@@ -1,13 +1,15 @@
 // watch: one value that changes, and fibers that want to know its latest state.
 //
-//     watch<config> settings(load());
+//     watch<std::string> greeting("hello\n");
 //
-//     task<> follow(watch<config>& settings) {
-//       watch<config>::subscriber changes = settings.subscribe();
-//       while (co_await as_result(changes.changed())) apply(changes.latest());
-//     }                                    // ends when the watch is closed
-//
-//     settings.set(load());                // in another fiber, at each SIGHUP
+//     task<> show(tcp_stream to) {
+//       watch<std::string>::subscriber changes = greeting.subscribe();
+//       while (co_await as_result(changes.changed())) {
+//         const std::string now = changes.latest();  // a copy: it may change during the wait
+//         co_await to.write_all(now);
+//       }
+//     }  // ends when the watch is closed
+//     void change(std::string to) { greeting.set(std::move(to)); }
 //
 // A subscriber that is slow skips values; for one that must see all of them, see broadcast.
 #pragma once
@@ -31,14 +33,15 @@ namespace ringlet {
 /// not see each of them.
 ///
 /// Errors    errc::closed from changed(), after close() or when the watch was destroyed, once the
-///           last version has been seen; from set() and update() after close(). timed_out is no
-///           error here: changed() returns false.
+///           last version has been seen; from set() and update() after close(). A limit that passes
+///           is not an error: changed() returns false. The constructor throws std::bad_alloc.
 /// Cancellation  Loses nothing: what a subscriber has not seen stays new to it.
 /// Lifetime  A subscriber may outlive its watch, and keeps the last value. It must outlive the
 ///           fiber that waits for it; otherwise its destructor aborts.
 /// Thread    That of the scheduler whose fibers use it, or else of the one that uses it first, as
-///           long as that scheduler runs. On other threads every call aborts.
-/// Memory    One block, made with the watch. Subscribers and waits allocate nothing.
+///           long as that scheduler runs. On other threads every call aborts that waits, sets,
+///           closes, or marks a version as seen.
+/// Memory    One block, made with the watch. Subscribing and waiting do not allocate.
 template <class T>
 class watch {
   struct state : detail::watch_base {
@@ -91,6 +94,7 @@ class watch {
   /// A new subscriber has seen nothing: its first changed() returns at once. To wait for later
   /// values only, call latest() first. May be called after close(), too.
   subscriber subscribe() { return subscriber(state_); }
+  /// How many subscribers there are.
   std::size_t subscribers() const noexcept {
     return static_cast<std::size_t>(state_.use_count()) - 1;
   }
@@ -98,6 +102,7 @@ class watch {
   /// No more values: set() and update() fail from now on. Subscribers see the last value, and then
   /// errc::closed. Idempotent.
   void close() noexcept { state_->close(); }
+  /// Whether set() fails.
   bool is_closed() const noexcept { return state_->is_closed(); }
 
  private:
@@ -126,6 +131,7 @@ class watch<T>::subscriber : private detail::watch_subscriber {
   const T& value() const noexcept { return static_cast<const state&>(shared()).value; }
   /// The version that it saw last; 0 if none.
   std::uint64_t seen() const noexcept { return detail::watch_subscriber::seen(); }
+  /// Whether there will be no more versions.
   bool is_closed() const noexcept { return shared().is_closed(); }
 
  private:
