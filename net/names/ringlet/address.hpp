@@ -1,9 +1,9 @@
 // address: a socket address, which is an IPv4 or IPv6 address and a port.
 //
 //     task<tcp_stream> connect_to(std::string_view host_and_port) {
-//       const address to = address::parse(host_and_port);  // throws std::system_error for a bad
-//       one if (to.port() == 0) throw std::invalid_argument("port 0: " + to.to_string()); co_return
-//       co_await tcp_stream::connect(to, 5s);
+//       const address to = address::parse(host_and_port);  // throws std::system_error
+//       if (to.port() == 0) throw std::invalid_argument("port 0: " + to.to_string());
+//       co_return co_await tcp_stream::connect(to, 5s);
 //     }
 #pragma once
 

@@ -3,10 +3,10 @@
 //     task<> echo(tcp_stream peer) {
 //       while (buffer data = co_await peer.receive()) co_await peer.write_all(data);
 //     }
-//     task<> serve() {
-//       auto listener = tcp_listener::bind("127.0.0.1:9090", {.backlog = 100});
+//     task<> serve(tcp_listener listener) {
 //       for (;;) spawn(echo(co_await listener.accept()));
 //     }
+//     void start() { spawn(serve(tcp_listener::bind("127.0.0.1:9090", {.backlog = 100}))); }
 #pragma once
 
 #include <ringlet/address.hpp>

@@ -1,8 +1,8 @@
 // future: a value or an error that comes later, for any number of fibers; see promise.
 //
 //     task<> print_when_ready(future<std::string> later) {
-//       const std::string& text = co_await later.get();  // throws what the promise was given
-//       instead co_await standard_output().write_all(text);
+//       const std::string& text = co_await later.get();  // or throws the promise's error
+//       co_await standard_output().write_all(text);
 //     }
 //     void print_soon(promise<std::string>& from) { spawn(print_when_ready, from.get_future()); }
 #pragma once

@@ -1,0 +1,136 @@
+// The examples in the headers of net do what their comments say. Method: see core.cpp. They run
+// over the loopback device; those that change the process or its standard streams run in a child.
+#include <ringlet/as_result.hpp>
+#include <ringlet/event.hpp>
+#include <ringlet/fiber.hpp>
+#include <ringlet/run.hpp>
+#include <ringlet/sleep.hpp>
+#include <ringlet/task.hpp>
+#include <ringlet/tcp_listener.hpp>
+#include <ringlet/tcp_stream.hpp>
+
+#include <doctest/doctest.h>
+
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <limits>
+#include <net_examples.hpp>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "support/child.hpp"
+#include "support/loopback.hpp"
+#include "support/sockets.hpp"
+
+using namespace ringlet;
+using namespace ringlet::test;
+
+namespace {
+
+task<std::string> read_all(tcp_stream& from) {
+  std::string text;
+  while (buffer data = co_await from.receive()) text += data.text();
+  co_return text;
+}
+
+/// The bytes that the other side has received are answered in reverse.
+task<> answer_in_reverse(tcp_listener& listener) {
+  tcp_stream peer = co_await listener.accept();
+  const std::string question = co_await read_all(peer);
+  co_await peer.write_all(std::string(question.rbegin(), question.rend()));
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("examples of net");
+
+TEST_CASE("the example of address.hpp connects, and refuses bad addresses") {
+  run([]() -> task<> {
+    auto listener = tcp_listener::bind("127.0.0.1:0");
+    const std::string where = listener.local_address().to_string();
+    const tcp_stream made = co_await example_address::connect_to(where);
+    CHECK(made.peer_address() == listener.local_address());
+    const auto refused = co_await as_result(example_address::connect_to("localhost:80"));
+    CHECK(refused.error() == std::errc::invalid_argument);
+    CHECK_THROWS_AS(co_await example_address::connect_to("127.0.0.1:0"), std::invalid_argument);
+  }());
+}
+
+TEST_CASE("the example of tcp_listener.hpp sends back what it receives") {
+  run([]() -> task<> {
+    auto listener = tcp_listener::bind("127.0.0.1:0");
+    const address where = listener.local_address();
+    const fiber<> server = spawn(example_tcp_listener::serve(std::move(listener)));
+    tcp_stream client = co_await tcp_stream::connect(where);
+    co_await client.write_all("hello");
+    client.shutdown_write();
+    const std::string echoed = co_await read_all(client);
+    CHECK(echoed == "hello");
+    co_await server.kill();
+  }());
+}
+
+TEST_CASE("the example of tcp_stream.hpp returns the whole answer") {
+  run([]() -> task<> {
+    auto listener = tcp_listener::bind("127.0.0.1:0");
+    const fiber<> server = spawn(answer_in_reverse(listener));
+    const std::string answer = co_await example_tcp_stream::ask(listener.local_address(), "abc");
+    CHECK(answer == "cba");
+  }());
+}
+
+TEST_CASE("the example of reader.hpp answers each line") {
+  run([]() -> task<> {
+    connection ends = co_await connected_pair();
+    const fiber<> server = spawn(example_reader::answer_lines(std::move(ends.far)));
+    co_await ends.near.write_all("one\ntwo\n");
+    ends.near.shutdown_write();
+    const std::string answers = co_await read_all(ends.near);
+    CHECK(answers == "you said: one\nyou said: two\n");
+  }());
+}
+
+TEST_CASE("the example of poll_fd.hpp reloads at a hangup") {
+  sigset_t before;
+  pthread_sigmask(SIG_SETMASK, nullptr, &before);
+  run([]() -> task<> {
+    event reloaded;
+    const fiber<> watcher = spawn(example_poll_fd::on_hangup([&] { reloaded.set(); }));
+    co_await yield();
+    ::raise(SIGHUP);
+    co_await reloaded.wait();
+    co_await watcher.kill();
+  }());
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+TEST_CASE("the example of standard_streams.hpp copies lines") {
+  fd_pair in = pipe_pair();
+  const fd_pair out = pipe_pair();
+  put(in.far, "one\ntwo\n");
+  in.far.reset();
+  const child_end end = run_in_child([&] {
+    ::dup2(in.near.get(), STDIN_FILENO);
+    ::dup2(out.far.get(), STDOUT_FILENO);
+    run(example_standard_streams::copy());
+  });
+  CHECK(end.status == 0);
+  CHECK(drain(out.near) == "one\ntwo\n");
+}
+
+TEST_CASE("the example of descriptor_limit.hpp refuses more connections than the limit allows") {
+  const child_end end = run_in_child([] {
+    example_descriptor_limit::prepare_for(10);
+    example_descriptor_limit::prepare_for(std::numeric_limits<std::size_t>::max() - 1000);
+  });
+  CHECK(end.errors.find("ulimit -Hn") != std::string::npos);
+}
