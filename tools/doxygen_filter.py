@@ -19,6 +19,17 @@ from headers import FIELD
 FRIEND = re.compile(r"^ *(?:template <[^\n]*>\n *)?friend class [^;]*;$", re.M)
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
+# Private parts are not shown either, but doxygen makes links to the classes in them.
+PRIVATE = re.compile(
+    r"^(?P<indent> *) private:\n((?!(?P=indent)(\};| public:| protected:)).*\n)*", re.M)
+NESTED = re.compile(
+    r"^(?P<indent> +)(template <[^\n]*>\n +)?(class|struct) \w+"
+    r"(;| [^;{]*\{(\n(?!(?P=indent)\}).*)*\n(?P=indent)\};|[^;{]*\{.*\};)$", re.M)
+
+
+def blank(match):
+    return "\n" * match[0].count("\n")
+
 
 def marked_up(lines):
     """The lines of one comment, without their slashes and the first space."""
@@ -45,6 +56,7 @@ def marked_up(lines):
 
 def header(text):
     """Comments with three slashes, and the one at the head of the file."""
+    text = PRIVATE.sub(lambda private: NESTED.sub(blank, private[0]), text)
     lines = FRIEND.sub("", text).split("\n")
     head = next((i for i, line in enumerate(lines) if not line.startswith("//")), 0)
     lines[:head] = [line.replace("//", "///", 1) for line in lines[:head]]
