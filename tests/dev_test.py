@@ -31,7 +31,9 @@ class Dev(unittest.TestCase):
         self.addCleanup(scratch.cleanup)
         self.root = pathlib.Path(scratch.name)
         self.build = self.root / "build"
-        shutil.copy(source / "dev", self.root)
+        (self.root / "tools").mkdir()
+        for name in ("dev", "tools/dev.py"):
+            shutil.copy(source / name, self.root / name)
         (self.root / "bin").mkdir()
         for name, text in STAND_INS.items():
             path = self.root / "bin" / name
