@@ -28,7 +28,7 @@ inline task<> watchdog() {
 
 // Many connections at once need more descriptors than the usual soft limit of 1,024.
 template <std::invocable F>
-task<> watched(F& body) {
+task<> with_watchdog(F& body) {
   raise_descriptor_limit();
   const auto watch = spawn(&watchdog);
   co_await body();
@@ -38,7 +38,7 @@ task<> watched(F& body) {
 /// Runs the task that `body()` returns on a scheduler of this thread.
 template <std::invocable F>
 void on_one_scheduler(F body, const options& settings = {}) {
-  run(watched(body), settings);
+  run(with_watchdog(body), settings);
 }
 
 /// The same on two threads at once, with a scheduler each; rethrows what one of them threw.
@@ -47,7 +47,7 @@ void on_two_schedulers(F body, const options& settings = {}) {
   std::array<std::exception_ptr, 2> errors;
   const auto run_it = [&](std::exception_ptr& error) {
     try {
-      run(watched(body), settings);
+      run(with_watchdog(body), settings);
     } catch (...) {
       error = std::current_exception();
     }
