@@ -177,17 +177,17 @@ def bench(*arguments):
 
 
 def lint(*arguments):
-    """usage: ./dev lint [--yes] [--changed | FILE.cpp...]
+    """usage: ./dev lint [--yes] [--since COMMIT | FILE.cpp...]
 
     Runs tests/tidy.py (house rules, clang-format 14), then clang-tidy 19 on all sources, or the
-    given ones, or with --changed those that differ from the branch that this one tracks (without
-    one, from the last commit but one): as many as it can check in two minutes."""
+    given ones, or those that have changed since that commit: as many as it can check in two
+    minutes."""
     status = subprocess.run(["python3", "-B", "tests/tidy.py", "."]).returncode
     # clang-tidy would need the precompiled header to exist.
     configure("build-lint", "clang++-19", "-Dbench=enabled", "-Dtests=enabled", "-Db_pch=false")
     ends = time.monotonic() + 120
-    if list(arguments) == ["--changed"]:
-        sources = changed_sources()
+    if arguments[:1] == ("--since",):
+        sources = sources_changed_since(*arguments[1:])
     else:
         all_sources = (str(f) for d in SOURCES for f in pathlib.Path(d).rglob("*.cpp"))
         sources = list(arguments) or sorted(all_sources)
@@ -206,21 +206,17 @@ def lint(*arguments):
         running.append(subprocess.Popen(["clang-tidy-19", "-p", "build-lint", "--quiet", source],
                                         stderr=subprocess.DEVNULL))  # fmt: skip
     if unchecked:
-        print(f"clang-tidy: no time for {unchecked} of {len(sources)} changed files")
+        print(f"clang-tidy: no time for {unchecked} of {len(sources)} sources")
     if status != 0:
         raise Failed()
 
 
-def changed_sources():
-    def git(*arguments):
-        done = subprocess.run(["git", *arguments], text=True, capture_output=True)
-        return done.stdout.split() if done.returncode == 0 else []
-
-    base = git("merge-base", "HEAD", "@{upstream}")
-    if not base or base == git("rev-parse", "HEAD"):
-        base = ["HEAD~1"]
-    names = git("diff", "--name-only", "--diff-filter=d", *base, "--", *SOURCES)
-    return [name for name in names if name.endswith(".cpp")]
+def sources_changed_since(commit):
+    done = subprocess.run(["git", "diff", "--name-only", "--diff-filter=d", commit, "--", *SOURCES],
+                          text=True, stdout=subprocess.PIPE)  # fmt: skip
+    if done.returncode != 0:
+        raise Failed()
+    return [name for name in done.stdout.split() if name.endswith(".cpp")]
 
 
 def docs(*arguments):
