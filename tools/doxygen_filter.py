@@ -13,7 +13,7 @@ import pathlib
 import re
 import sys
 
-from headers import FIELD
+from headers import EXAMPLE_COLUMN, FIELD
 
 # Friends are no business of a reader, and doxygen takes those with qualified names for members.
 FRIEND = re.compile(r"^ *(?:template <[^\n]*>\n *)?friend class [^;]*;$", re.M)
@@ -33,28 +33,44 @@ def blank(match):
 
 def marked_up(lines):
     """The lines of one comment, without their slashes and the first space."""
-    in_code, in_field, before = False, False, ""
-    for line in lines:
+    done, column, in_field, before = [], 0, False, ""
+    for number, line in enumerate(lines):
         stripped = line.strip()
         indent = len(line) - len(line.lstrip())
         field = FIELD.fullmatch(line)
+        if column and (indent >= column or (not stripped and goes_on(lines[number:], column))):
+            done.append(line[column:])
+            continue
+        if column:
+            done.append("@endcode")
+            column = 0
+            if not stripped:
+                continue
         if not stripped:
-            yield ""
-            in_code, in_field = False, False
+            done.append("")
+            in_field = False
         elif field:
-            yield f"- **{field['name']}:** {field['text']}"
-            in_code, in_field = False, True
-        elif in_code or (indent >= 2 and not before and not in_field):
-            yield "      " + line
-            in_code = True
+            done.append(f"- **{field['name']}:** {field['text']}")
+            in_field = True
+        elif indent >= EXAMPLE_COLUMN and not before and not in_field:
+            done[-1:] = ["@code{.cpp}"]  # in place of the empty line, to keep the lines' numbers
+            column = indent
+            done.append(line[column:])
         elif in_field:
-            yield "  " + stripped
+            done.append("  " + stripped)
         else:
-            yield line
+            done.append(line)
         before = stripped
+    return done + ["@endcode"] * bool(column)
 
 
-def header(text):
+def goes_on(lines, column):
+    """Whether code follows the empty lines at the beginning."""
+    following = next((line for line in lines if line.strip()), "")
+    return following.startswith(" " * column)
+
+
+def header(path, text):
     """Comments with three slashes, and the one at the head of the file."""
     text = PRIVATE.sub(lambda private: NESTED.sub(blank, private[0]), text)
     lines = FRIEND.sub("", text).split("\n")
@@ -64,14 +80,17 @@ def header(text):
         lines[head : head + 2] = ["///", "/// @file"]
         # The page has the name of the header above it.
         lines[0] = re.sub(r"^(/// )[^:]+: (.)", lambda m: m[1] + m[2].upper(), lines[0])
+    shown = re.compile(rf"(class|struct) (\[\[\w+\]\] )?{path.stem}\b[^;]*$")
     done, block, prefix = [], [], ""
-    for line in [*lines, ""]:
+    for number, line in enumerate([*lines, ""]):
         comment = re.match(r"( *///)(?!<)(?: (.*)|$)", line)
         if comment:
             prefix = comment[1]
             block.append(comment[2] or "")
             continue
         done += [f"{prefix} {marked}".rstrip() for marked in marked_up(block)]
+        if block and head and any(map(shown.match, lines[number : number + 3])):
+            done.append(f"{prefix} @see {path.name}, which has an example.")
         block = []
         done.append(line)
     return "\n".join(done[:-1])
@@ -112,6 +131,8 @@ def page(path, text):
             line = f"{line} {{#{slug(heading[2])}}}"
         else:
             line = re.sub(r"\[([^]]*)\]\(([^)\s]+)\)", link, line)
+            # Stars beside code are text to doxygen.
+            line = re.sub(r"\*\*([^*]*`[^*]*)\*\*", r"<b>\1</b>", line)
         done.append(line)
     return "\n".join(done)
 
@@ -119,4 +140,4 @@ def page(path, text):
 if __name__ == "__main__":
     given = pathlib.Path(sys.argv[1])
     content = given.read_text()
-    sys.stdout.write(page(given, content) if given.suffix == ".md" else header(content))
+    sys.stdout.write(page(given, content) if given.suffix == ".md" else header(given, content))
