@@ -67,7 +67,8 @@ class basic_queue : public detail::queue_base {
   /// What pop() returns, to be awaited.
   using pop_wait = extend::pop_wait<basic_queue>;
 
-  /// Waits for room and moves `item` in. `item` is moved from only on success.
+  /// Waits for room and moves `item` in. `item` is moved from only on success. May be a part of a
+  /// select().
   push_wait push(T&& item, time_limit timeout = forever) noexcept { return {*this, item, timeout}; }
   /// The same with a copy.
   push_copy_wait push(const T& item,
@@ -82,7 +83,7 @@ class basic_queue : public detail::queue_base {
     return try_push(std::move(copy));
   }
 
-  /// Waits for an item and takes it.
+  /// Waits for an item and takes it. May be a part of a select().
   pop_wait pop(const time_limit& timeout = forever) noexcept { return {*this, timeout}; }
   /// Takes the first item, if there is one. Needs no fiber.
   std::optional<T> try_pop() noexcept {

@@ -86,7 +86,7 @@ class joinable_queue : private basic_queue<T, detail::counted_items<T>, Weigh> {
 
   /// See pop().
   class [[nodiscard]] pop_wait;
-  /// Waits for an item and takes it.
+  /// Waits for an item and takes it. May be a part of a select().
   pop_wait pop(time_limit timeout = forever) noexcept { return {*this, timeout}; }
   /// Takes the first item, if there is one. Needs no fiber.
   std::optional<task_guard> try_pop() noexcept {
