@@ -58,10 +58,14 @@ void broadcast_base::end() noexcept {
 
 void broadcast_base::publish() noexcept {
   ++sent_;
-  if (backlog() > backlog_peak_) backlog_peak_ = backlog();
+  measure_backlog();
   if (receivers_.empty()) return;
   receiving_ = 0;
   woken_.take(receivers_);
+}
+
+void broadcast_base::measure_backlog() noexcept {
+  if (backlog() > backlog_peak_) backlog_peak_ = backlog();
 }
 
 void broadcast_base::add_sender(list_wait& last) noexcept {
@@ -88,7 +92,9 @@ broadcast_subscriber::broadcast_subscriber(std::shared_ptr<broadcast_base> on, f
   shared_->check_thread();
   next_ = first == from::oldest ? shared_->oldest() : shared_->sent();
   ++shared_->subscribers_;
-  if (shared_->policy_ == lag_policy::wait) shared_->cursors_.add(next_);
+  if (shared_->policy_ != lag_policy::wait) return;
+  shared_->cursors_.add(next_);
+  shared_->measure_backlog();  // it may be behind from the start
 }
 
 void broadcast_subscriber::leave() noexcept {

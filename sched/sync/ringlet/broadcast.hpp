@@ -135,7 +135,7 @@ class broadcast {
   std::size_t size() const noexcept { return state_->size(); }
   /// With lag_policy::wait: how many items the slowest subscriber has yet to receive. Otherwise 0.
   std::size_t backlog() const noexcept { return state_->backlog(); }
-  /// The most that it ever were.
+  /// The most so far.
   std::size_t backlog_peak() const noexcept { return state_->backlog_peak(); }
 
  private:

@@ -223,6 +223,18 @@ TEST_CASE("wait: without subscribers no sender waits, and the items sent last ar
   });
 }
 
+TEST_CASE("wait: a subscriber that begins behind counts in the peak of the backlog") {
+  run_scripted([](scripted_engine&) -> task<> {
+    numbers items(3, lag_policy::wait);
+    send_all(items, 1, 5);
+    CHECK(items.backlog_peak() == 0);
+    const numbers::subscriber late = items.subscribe(from::oldest);
+    CHECK(items.backlog() == 3);
+    CHECK(items.backlog_peak() == 3);
+    co_return;
+  });
+}
+
 TEST_CASE("wait: a subscriber that goes lets the senders continue that it held back") {
   run_scripted([](scripted_engine&) -> task<> {
     numbers items(2, lag_policy::wait);

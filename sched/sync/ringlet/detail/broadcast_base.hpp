@@ -67,6 +67,7 @@ class broadcast_base {
   }
   /// The item with the number sent() is in its slot: wakes all receivers.
   void publish() noexcept;
+  void measure_backlog() noexcept;
 
   void add_sender(extend::list_wait& last) noexcept;
   /// It has left senders_, or will.
