@@ -32,7 +32,8 @@ namespace ringlet {
 ///           and the promise are gone, is reported like the failure of a fiber: see
 ///           options::on_unhandled_error. A broken promise or a killed fiber is not reported.
 /// Cancellation  Loses nothing, and leaves the future as it is. Success wins: a wait that ended
-///           because the future was ready returns the value.
+///           because the future was ready returns the value. So does one whose limit has passed, if
+///           the future is ready before its fiber runs.
 /// Lifetime  The value lives as long as a future or the promise does, even after run() has
 ///           returned. Waits keep it alive, too.
 /// Thread    That of the scheduler whose fibers use it. Other threads, even several at once, may

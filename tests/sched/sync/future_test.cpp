@@ -8,6 +8,7 @@
 #include <ringlet/event.hpp>
 #include <ringlet/future.hpp>
 #include <ringlet/promise.hpp>
+#include <ringlet/queue.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/select.hpp>
 #include <ringlet/sleep.hpp>
@@ -262,6 +263,78 @@ TEST_CASE("of a kill and a value in the same tick the first one counts") {
       CHECK(log.empty());
     }
     CHECK(waiter.result() == outcome::cancelled);
+  });
+}
+
+TEST_CASE("a value that comes after the limit, but before the fiber runs, is returned") {
+  run_scripted([](scripted_engine&) -> task<> {
+    promise<int> answer;
+    const future<int> later = answer.get_future();
+    fiber<> killed;
+    const fiber<> setter = spawn([&]() -> task<> {
+      co_await sleep(1ms);  // ends first, in the turn in which the limits pass
+      killed.request_kill();
+      answer.set_value(1);
+    });
+    co_await yield();
+    const fiber<bool> waiting =
+        spawn([](auto of) -> task<bool> { co_return co_await of.wait(1ms); }(later));
+    std::string log;
+    killed = spawn([&]() -> task<> {
+      co_await note(later, log, 'a', 1ms);
+      co_await yield();
+      log += "not here";
+    });
+    const int value = co_await later.get(1ms);
+    CHECK(value == 1);
+    const bool was_set = co_await waiting.get();
+    CHECK(was_set);
+    co_await killed.join();
+    CHECK(log == "a1 ");
+    CHECK(killed.result() == outcome::cancelled);
+  });
+}
+
+TEST_CASE("a kill after the limit, before the fiber runs, is thrown instead of timed_out") {
+  run_scripted([](scripted_engine&) -> task<> {
+    promise<bool> answer;
+    const future<bool> later = answer.get_future();
+    queue<bool> items;
+    event door;
+    const fiber<bool> sleeper = spawn(value_after(9ms, true));
+    std::vector<fiber<>> waiters;
+    const fiber<> killer = spawn([&]() -> task<> {
+      co_await sleep(1ms);  // ends first, in the turn in which the limits pass
+      for (const fiber<>& each : waiters) each.request_kill();
+    });
+    co_await yield();
+    std::string logs[6];
+    const auto begin = [&](auto make) {
+      std::string& log = logs[waiters.size()];
+      waiters.push_back(spawn([](auto from, std::string& to) -> task<> {
+        try {
+          const bool value = co_await from();
+          to = value ? "true" : "false";
+        } catch (const timed_out&) {
+          to = "timed out";
+        }
+        co_await yield();
+        to = "not here";
+      }(make, log)));
+    };
+    begin([&] { return later.get(1ms); });
+    begin([&] { return sleeper.get(1ms); });
+    begin([&] { return items.pop(1ms); });
+    begin([&] { return later.wait(1ms); });
+    begin([&] { return sleeper.join(1ms); });
+    begin([&] { return door.wait(1ms); });
+    co_await killer.join();
+    for (const fiber<>& each : waiters) {
+      co_await each.join();
+      CHECK(each.result() == outcome::cancelled);
+    }
+    for (int i : {0, 1, 2}) CHECK(logs[i].empty());
+    for (int i : {3, 4, 5}) CHECK(logs[i] == "false");
   });
 }
 

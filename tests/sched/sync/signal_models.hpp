@@ -146,14 +146,18 @@ struct promise_model : primitive {
     if (state && r.kind == get) a = *state;
     return state.has_value();
   }
-  bool prefers_kill(ending) const override { return false; }
+  void interrupt(request& r, ending why) override {
+    r.is_due = why == ending::late;
+    primitive::interrupt(r, why);
+  }
   void become(answer now) {
     state = now;
     // A wait that is late has the value if that comes before its fiber runs.
     for (model_worker& f : world.workers) {
       if (!f.suspends || f.waits || f.taken == nullptr || f.taken->on != this) continue;
-      if (f.end.how == ending::late) f.end = answer();
-      if (f.end.how == ending::timed_out) f.end = now;
+      if (!std::exchange(f.taken->is_due, false)) continue;
+      if (f.end.how == ending::killed) ++f.kills;  // after its limit
+      f.end = f.taken->kind == get ? now : answer();
     }
     while (!line.empty()) {
       request& next = *line.front();

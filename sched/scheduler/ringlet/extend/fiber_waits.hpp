@@ -109,7 +109,7 @@ class [[nodiscard]] get_wait : public join_wait {
       std::is_void_v<T> ||
       (!std::is_reference_v<T> && std::is_constructible_v<std::remove_cv_t<T>, value_type>)) {
     rethrow_interruption();
-    if (!target_->done()) return make_error_code(errc::timed_out);
+    if (!target_->done()) return cancellation_error();
     try {
       if constexpr (std::is_void_v<T>) {
         yield_value();
@@ -123,7 +123,7 @@ class [[nodiscard]] get_wait : public join_wait {
   }
   value_type await_resume() {
     rethrow_interruption();
-    if (!target_->done()) throw timed_out("get");
+    if (!target_->done()) throw_error(cancellation_error(), "get");
     return yield_value();
   }
 

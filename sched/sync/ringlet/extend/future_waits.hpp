@@ -76,7 +76,7 @@ class [[nodiscard]] future_get_wait : public future_wait {
       std::is_void_v<T> ||
       (!std::is_reference_v<T> && std::is_constructible_v<std::remove_cv_t<T>, value_type>)) {
     rethrow_interruption();
-    if (!on_->is_ready()) return make_error_code(errc::timed_out);
+    if (!on_->is_ready()) return cancellation_error();
     try {
       if constexpr (std::is_void_v<T>) {
         value_or_throw();
@@ -90,7 +90,7 @@ class [[nodiscard]] future_get_wait : public future_wait {
   }
   value_type await_resume() {
     rethrow_interruption();
-    if (!on_->is_ready()) throw timed_out("get");
+    if (!on_->is_ready()) throw_error(cancellation_error(), "get");
     return value_or_throw();
   }
 
