@@ -13,7 +13,9 @@
 namespace ringlet {
 
 /// The limit of a wait: a duration from the moment the wait begins, a steady point in time, or
-/// `forever`. With a limit that has already passed, a call succeeds only if it need not wait.
+/// `forever`. With a limit that has already passed, a call that must wait does so until the end of
+/// this turn of the scheduler, and succeeds if what it waits for comes by then. Calls whose names
+/// begin with try_ do not wait at all.
 ///
 /// Converts from any std::chrono duration and from std::chrono::steady_clock::time_point. Durations
 /// of 146 years or more count as forever.
@@ -22,7 +24,7 @@ namespace ringlet {
 /// a default argument of class type in the frame of every caller.
 class time_limit {
  public:
-  /// A duration, rounded up to nanoseconds. With zero and less, the call may not wait.
+  /// A duration, rounded up to nanoseconds. Zero and less have passed when the wait begins.
   template <class Rep, class Period>
   constexpr time_limit(std::chrono::duration<Rep, Period> timeout) noexcept
       : value_(encode(nanoseconds_rounded_up(timeout))) {}

@@ -1,6 +1,10 @@
 // time_limit: which values convert, and how they become a deadline.
 //
-// Method: plain arithmetic, mostly at compile time, where an overflow is an error.
+// Method: plain arithmetic, mostly at compile time, where an overflow is an error. What a limit
+// does to a wait is tested on the scripted clock.
+#include <ringlet/as_result.hpp>
+#include <ringlet/fiber.hpp>
+#include <ringlet/queue.hpp>
 #include <ringlet/time_limit.hpp>
 
 #include <doctest/doctest.h>
@@ -10,8 +14,11 @@
 #include <limits>
 #include <ratio>
 
+#include "sched/calls.hpp"
+
 using namespace ringlet;
 using namespace ringlet::extend;
+using namespace ringlet::test;
 using namespace std::chrono_literals;
 
 namespace {
@@ -105,6 +112,21 @@ TEST_CASE("a deadline beyond the end of the clock is never") {
   static_assert(time_limit(1ns).resolve(never - 2) == never - 1);
   static_assert(time_limit(std::chrono::years(145)).resolve(never / 2 + now) < never);
   static_assert(time_limit(std::chrono::years(145)).resolve(never - now) == never);
+}
+
+TEST_CASE("a call whose limit has passed still gets what comes in the same turn") {
+  run_scripted([](scripted_engine& engine) -> task<> {
+    queue<int> items;
+    const steady_ns begin = engine.now();
+    for (const time_limit passed : {time_limit(0s), time_limit(-1h), time_limit(time_point(1ns))}) {
+      const fiber<> pusher = spawn([](auto& to) -> task<> { co_await to.push(1); }(items));
+      const result<int> came = co_await as_result(items.pop(passed));
+      CHECK(*came == 1);
+      const result<int> late = co_await as_result(items.pop(passed));
+      CHECK(late.error() == errc::timed_out);
+    }
+    CHECK(engine.now() == begin);
+  });
 }
 
 TEST_CASE("a limit adds eight bytes to a wait") { static_assert(sizeof(time_limit) == 8); }
