@@ -376,7 +376,7 @@ def matrix_test(name, engine, scale):
         suites = ["--suite", "fuzz"]
     process = subprocess.Popen(
         [*fixed, "meson", "test", "-C", folder, "--no-rebuild", "--logbase", engine,
-         "--print-errorlogs", "--timeout-multiplier", "4",
+         "--print-errorlogs", "--timeout-multiplier", "4" if scale == "1" else "16",
          "--num-processes", str(os.cpu_count() + 1), *suites],
         stdout=log.open("w"), stderr=subprocess.STDOUT,
         # Nor does how long the scripts look.

@@ -21,6 +21,7 @@
 #include "sched/queues.hpp"
 #include "support/aborts.hpp"
 #include "support/allocations.hpp"
+#include "support/scale.hpp"
 
 using namespace ringlet;
 using namespace ringlet::extend;
@@ -252,7 +253,7 @@ TEST_CASE("add() uses the index of a removed call again") {
 // claim 14
 TEST_CASE("races of two queues, an event and a timer take exactly one item each") {
   run_scripted([](scripted_engine& engine) -> task<> {
-    constexpr int races = 20'000;
+    const std::size_t races = 100'000 * test_scale();
     queue<int> a, b;
     event door;
     select_set calls;
@@ -263,7 +264,7 @@ TEST_CASE("races of two queues, an event and a timer take exactly one item each"
     int pushed = 0, popped = 0;
     std::size_t wins[4] = {};
     const fiber<> pusher = spawn([&]() -> task<> {
-      for (int race = 0; race < races; ++race) {
+      for (std::size_t race = 0; race < races; ++race) {
         const std::uint64_t which = engine.random() >> 32;
         if ((which & 1) != 0 && a.try_push(1)) ++pushed;
         if ((which & 2) != 0 && b.try_push(1)) ++pushed;

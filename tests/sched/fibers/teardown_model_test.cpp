@@ -28,7 +28,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -41,6 +40,7 @@
 #include "support/engines.hpp"
 #include "support/random.hpp"
 #include "support/sanitized.hpp"
+#include "support/scale.hpp"
 #include "support/scripted_engine.hpp"
 
 using namespace ringlet;
@@ -687,17 +687,12 @@ void run_program(std::uint64_t seed, extend::engine& engine, scripted_engine* sc
   CHECK(all.broken() == "");
 }
 
-std::uint64_t number_from(const char* variable, std::uint64_t otherwise) {
-  const char* const text = std::getenv(variable);
-  return text != nullptr ? std::strtoull(text, nullptr, 0) : otherwise;
-}
-
 }  // namespace
 
 TEST_SUITE_BEGIN("teardown model");
 
 TEST_CASE("fibers end as the model predicts in random programs") {
-  if (const std::uint64_t seed = number_from("RINGLET_TEST_SEED", 0)) {
+  if (const std::uint64_t seed = test_seed()) {
     scripted_engine engine;
     run_program(seed, engine, &engine);
     return;
@@ -705,7 +700,7 @@ TEST_CASE("fibers end as the model predicts in random programs") {
   seen = {};
   const int tenths = sanitized ? 1 : 10;
   const std::size_t steps = 100'000 * static_cast<std::size_t>(tenths);
-  for (std::uint64_t seed = 1; seen.steps < steps * number_from("RINGLET_TEST_SCALE", 1); ++seed) {
+  for (std::uint64_t seed = 1; seen.steps < steps * test_scale(); ++seed) {
     scripted_engine engine;
     run_program(seed, engine, &engine);
   }
@@ -727,7 +722,7 @@ TEST_CASE("fibers end as the model predicts in random programs") {
 }
 
 TEST_CASE("fibers end as the model predicts on real engines") {
-  if (number_from("RINGLET_TEST_SEED", 0) != 0) return;
+  if (test_seed() != 0) return;
   for_each_kernel_engine([](const engine_maker& make) {
     for (std::uint64_t seed = 1; seed <= 100; ++seed) {
       const auto engine = make();

@@ -1,5 +1,5 @@
-// The driver of the model test of the locks, counters, flags, futures and queues: random fibers,
-// and the part of the model that all primitives share.
+// The driver of the model test of the locks, counters, flags, futures, queues, channels, watches
+// and broadcasts: random fibers, and the part of the model that all primitives share.
 //
 // Method: every fiber chooses its next step at random. A step is done to the primitive and to its
 // model in the same instant. The model decides at once which waits a step ends, how, and in which
@@ -38,7 +38,16 @@ class primitive;
 class primitives_world;
 
 // How a wait ends, and what it returns.
-enum class ending : std::uint8_t { success, late, timed_out, killed, closed, broken, failed };
+enum class ending : std::uint8_t {
+  success,
+  late,
+  timed_out,
+  killed,
+  closed,
+  lagged,
+  broken,
+  failed
+};
 struct answer {
   ending how = ending::success;
   std::size_t got = 0;
@@ -63,6 +72,7 @@ struct request {
   bool is_due = false;      // its limit passed while it waited
   bool is_killed = false;
   bool by_all = false;  // all waits of its line were ended
+  bool is_bad = false;  // it pushes an item that cannot be compared
 };
 
 struct model_worker {
@@ -105,6 +115,9 @@ class primitive {
   virtual bool prefers_kill(ending how) const {
     return how == ending::timed_out || how == ending::closed || how == ending::broken;
   }
+  // The model: the fiber of a wait that ended with success runs. For waits that take something only
+  // now; how they end may change.
+  virtual void resumes(request&) {}
   // The fiber gives back what it holds.
   virtual void drop(model_worker&) {}
   // Compares what can be seen without waiting.
@@ -114,6 +127,21 @@ class primitive {
   std::size_t index = 0;
 
  protected:
+  // The first in line that asks for this; null if there is none.
+  request* first(int kind) const {
+    for (request* each : line) {
+      if (each->kind == kind) return each;
+    }
+    return nullptr;
+  }
+  std::size_t waiting(int kind) const {
+    std::size_t count = 0;
+    for (const request* each : line) count += each->kind == kind ? 1U : 0U;
+    return count;
+  }
+  void serve_all(int kind, answer a = {}) {
+    while (request* next = first(kind)) serve(*next, a);
+  }
   void serve(request& r, answer a = {});
   void expect(bool holds, const char* rule);
   void expect_equal(std::size_t is, std::size_t should_be, const char* what) {
@@ -131,7 +159,7 @@ class primitive {
 // How often the cases that matter were reached.
 struct primitives_coverage {
   std::size_t steps = 0, waits = 0, suspended = 0, late = 0, killed = 0, outlived_kill = 0;
-  std::size_t selects = 0, closed = 0, broken = 0, recreated = 0;
+  std::size_t selects = 0, closed = 0, lagged = 0, broken = 0, recreated = 0;
 };
 inline primitives_coverage reached;
 

@@ -5,7 +5,7 @@
 #include <ringlet/semaphore.hpp>
 #include <ringlet/time_limit.hpp>
 
-#include <type_traits>
+#include <concepts>
 #include <utility>
 #include <variant>
 
@@ -15,6 +15,11 @@
 
 namespace ringlet::test {
 
+template <class Wait>
+concept returns_nothing = requires(Wait wait) {
+  { wait.await_resume() } -> std::same_as<void>;
+};
+
 template <class Make, class Took>
 task<> primitives_world::wait_alone(model_worker& f, request r, Make make, Took took) {
   if (r.limit == never) r.limit = some_limit(f);
@@ -22,7 +27,7 @@ task<> primitives_world::wait_alone(model_worker& f, request r, Make make, Took 
   begin(f, {&r});
   answer got;
   try {
-    if constexpr (std::is_void_v<decltype(make(limit).await_resume())>) {
+    if constexpr (returns_nothing<decltype(make(limit))>) {
       co_await make(limit);
       resumed(f);
       got = took(std::monostate());

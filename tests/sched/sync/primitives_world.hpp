@@ -27,7 +27,7 @@ struct pause_model : primitive {
 
 inline const char* word(ending how) {
   static constexpr std::array words{"success", "false",  "timed_out", "cancelled",
-                                    "closed",  "broken", "an error"};
+                                    "closed",  "lagged", "broken",    "an error"};
   return words[static_cast<std::size_t>(how)];
 }
 inline std::string words(answer a) {
@@ -126,6 +126,7 @@ inline void primitives_world::resumed(model_worker& f) {
     return fail("fiber " + std::to_string(f.id) + " was suspended in a wait that was over");
   }
   running_ = &f;
+  if (f.taken != nullptr && f.end.how == ending::success) f.taken->on->resumes(*f.taken);
 }
 
 // Ends the waits whose limits have passed, in their order.
@@ -160,6 +161,7 @@ inline void primitives_world::finish(model_worker& f, request* part, answer got)
   if (got.how != ending::killed && f.kills != 0) ++reached.outlived_kill;
   if (got.how == ending::late || got.how == ending::timed_out) ++reached.late;
   if (got.how == ending::closed) ++reached.closed;
+  if (got.how == ending::lagged) ++reached.lagged;
   if (got.how == ending::broken) ++reached.broken;
   note(f, word(got.how), f.taken != nullptr ? f.taken->on : nullptr, got.got);
   f.taken = nullptr;  // in a frame that the fiber will leave
@@ -177,6 +179,7 @@ inline answer primitives_world::thrown() const {
     return {ending::timed_out, 0};
   } catch (const std::system_error& error) {
     if (error.code() == errc::closed) return {ending::closed, 0};
+    if (error.code() == errc::lagged) return {ending::lagged, 0};
     if (error.code() == errc::broken_barrier) return {ending::broken, 0};
     return {ending::failed, error.code() == errc::broken_promise ? 1U : 2U};
   } catch (const planted_error&) {
@@ -259,7 +262,9 @@ inline task<> primitives_world::work(model_worker& f) {
   resumed(f);
   while (!is_over()) {
     f.end = {};
-    std::size_t chosen = random.below(primitives.size() - 1);
+    // Every third wait is beside one of the first two anyway.
+    std::size_t chosen =
+        random.once_in(6) ? random.below(2) : 2 + random.below(primitives.size() - 3);
     std::size_t what = random.below(16);
     if (is_crowd()) {
       chosen = random.once_in(8) ? chosen : 0;
