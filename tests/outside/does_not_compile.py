@@ -15,8 +15,10 @@ import support
 
 PROLOGUE = """
 #include <ringlet/as_result.hpp>
+#include <ringlet/barrier.hpp>
 #include <ringlet/blocking.hpp>
 #include <ringlet/pool.hpp>
+#include <ringlet/promise.hpp>
 #include <ringlet/queue.hpp>
 #include <ringlet/scheduler_handle.hpp>
 #include <ringlet/run.hpp>
@@ -26,6 +28,7 @@ PROLOGUE = """
 #include <ringlet/sleep.hpp>
 #include <ringlet/spawn_after.hpp>
 #include <ringlet/task_group.hpp>
+#include <ringlet/watch.hpp>
 #include <ringlet/with_timeout.hpp>
 using namespace ringlet;
 using namespace ringlet::extend;
@@ -148,6 +151,18 @@ class DoesNotCompile(support.Case):
                      "co_await POOL apply([] {});", "co_await POOL spawn_within(1s, [] {});"):
             with self.subTest(call):
                 self.assert_refused(call, "must return a task")
+
+    def test_callbacks_that_must_not_wait_cannot_return_a_task(self):
+        for call, cure in {
+                "barrier all(2, [&n] { return work(n); });":
+                    "let one of the fibers act after arrive_and_wait()",
+                "future<int> f; f.on_ready([&n] { return work(n); });": "call spawn() in it",
+                "future<int> f; f.on_ready([&n](future<int>) { return work(n); });":
+                    "call spawn() in it",
+                "watch<int> level(1); level.update([](int& of) { return work(of); });":
+                    "it cannot wait, so it is no task"}.items():
+            with self.subTest(call):
+                self.assert_refused(f"int n = 1; {call}", cure)
 
     def test_select_refuses_calls_that_take_before_they_end(self):
         self.assert_refused("co_await select(sleep(1s), yield());", "readable()")

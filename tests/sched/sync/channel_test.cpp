@@ -12,14 +12,18 @@
 
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "sched/queues.hpp"
 #include "support/aborts.hpp"
+#include "support/allocations.hpp"
 #include "support/random.hpp"
+#include "support/sanitized.hpp"
 
 using namespace ringlet;
 using namespace ringlet::extend;
@@ -453,7 +457,111 @@ TEST_CASE("in a storm of kills and limits every item that was sent is received o
   }
 }
 
+// Memory
+
+TEST_CASE("waiting, waking, killing and ending at a channel do not allocate") {
+  run_scripted([](scripted_engine&) -> task<> {
+    const auto round = []() -> task<std::size_t> {
+      auto [out, in] = channel<int>(1);
+      channel_sender<int> other = out;
+      std::string log(64, ' ');
+      log.clear();
+      out.try_send(1);
+      const fiber<> killed = spawn(note_send(out, log, 2)), late = spawn(note_send(out, log, 3)),
+                    reserver = spawn(reserve_and_send(out, log, 4));
+      const std::size_t before = allocations();
+      co_await yield();
+      {
+        const out_of_memory none;
+        killed.request_kill();
+        (void)in.try_receive();
+        (void)in.try_receive();
+        other.close();
+      }
+      co_await sleep(2ms);
+      co_await reserver.join();
+      {
+        const out_of_memory none;
+        in.close();  // an item is left
+      }
+      const std::size_t made = allocations() - before;
+      CHECK(log == "+3 r ");
+      co_return made;
+    };
+    co_await round();  // fills the pools
+    const std::size_t made = co_await round();
+    CHECK(made == 0);
+  });
+}
+
+TEST_CASE("a send without memory throws and leaves its item, and a permit keeps its place") {
+  if (!allocations_are_counted()) return;
+  run_scripted([](scripted_engine&) -> task<> {
+    auto [out, in] = channel<std::unique_ptr<int>>(2);
+    auto mine = std::make_unique<int>(7);
+    auto place = out.try_reserve();
+    int thrown = 0;
+    {
+      const empty_frame_pool nothing_free(512);  // the size of a channel's block
+      for (int i = 0; i < 3; ++i) {
+        try {
+          const out_of_memory now;
+          if (i == 0) out.try_send(std::move(mine));
+          if (i == 1) co_await out.send(std::move(mine));
+          if (i == 2) place->send(std::move(mine));
+        } catch (const std::bad_alloc&) {
+          ++thrown;
+        }
+      }
+    }
+    CHECK(thrown == 3);
+    CHECK(mine != nullptr);
+    CHECK(*place);
+    CHECK(in.size() == 0);
+    place->send(std::move(mine));
+    const auto item = in.try_receive();
+    CHECK(**item == 7);
+  });
+}
+
+TEST_CASE("channel() without memory throws") {
+  if (!allocations_are_counted()) return;
+  bool thrown = false;
+  try {
+    const out_of_memory now;
+    (void)channel<int>(1);
+  } catch (const std::bad_alloc&) {
+    thrown = true;
+  }
+  CHECK(thrown);
+}
+
 // What others see of it
+
+TEST_CASE("a channel that is used on another thread aborts") {
+  if (sanitized) return;  // under ThreadSanitizer a forked child can start no threads
+  using ends = channel_ends<int>;
+  using misuse = void (*)(ends&, channel_sender<int>::permit&);
+  const misuse misuses[] = {
+      [](ends& of, auto&) { of.sender.try_send(1); },
+      [](ends& of, auto&) { (void)of.receiver.try_receive(); },
+      [](ends& of, auto&) { (void)of.sender.try_reserve(); },
+      [](ends& of, auto&) { const channel_sender<int> copy = of.sender; },
+      [](ends& of, auto&) { of.receiver.close(); },
+      [](ends&, auto& place) { place.send(1); },
+      [](ends&, auto& place) { place.give_back(); },
+  };
+  for (const misuse& use : misuses) {
+    CHECK(aborts_with("a queue was used on a thread that is not its scheduler's", [&] {
+      run_scripted([&](scripted_engine&) -> task<> {
+        ends of = channel<int>(2);
+        auto place = of.sender.try_reserve();
+        std::thread([&] { use(of, *place); }).join();
+        co_return;
+      });
+    }));
+  }
+}
 
 TEST_CASE("dump shows what a fiber does at a channel and how full that is") {
   run_scripted([](scripted_engine&) -> task<> {

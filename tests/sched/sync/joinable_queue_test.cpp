@@ -11,14 +11,18 @@
 #include <doctest/doctest.h>
 
 #include <memory>
+#include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "sched/queues.hpp"
 #include "support/aborts.hpp"
+#include "support/allocations.hpp"
+#include "support/sanitized.hpp"
 
 using namespace ringlet;
 using namespace ringlet::extend;
@@ -233,6 +237,89 @@ TEST_CASE("dump shows for how many items a fiber waits in join") {
 }
 
 // rows: QU-02 QS-02
+TEST_CASE("waiting, waking, killing, doing and closing at a joinable_queue do not allocate") {
+  run_scripted([](scripted_engine&) -> task<> {
+    const auto round = []() -> task<std::size_t> {
+      joinable_queue<int> jobs(1);
+      std::string log(64, ' ');
+      log.clear();
+      jobs.try_push(1);
+      const fiber<> killed = spawn(note_join(jobs, log)), late = spawn(note_join(jobs, log, 1ms)),
+                    joiner = spawn(note_join(jobs, log)), pusher = spawn(push_one(jobs, 2));
+      const std::size_t before = allocations();
+      co_await yield();
+      {
+        const out_of_memory none;
+        killed.request_kill();
+        auto first = jobs.try_pop();  // which lets the push in
+        first->done();
+      }
+      co_await sleep(2ms);
+      co_await pusher.join();
+      {
+        const out_of_memory none;
+        jobs.close_now();
+      }
+      co_await joiner.join();
+      const std::size_t made = allocations() - before;
+      CHECK(log == "late joined ");
+      co_return made;
+    };
+    co_await round();  // fills the pools
+    const std::size_t made = co_await round();
+    CHECK(made == 0);
+  });
+}
+
+TEST_CASE("a push without memory leaves its item and does not count") {
+  if (!allocations_are_counted()) return;
+  run_scripted([](scripted_engine&) -> task<> {
+    joinable_queue<std::unique_ptr<int>> jobs(2);
+    auto mine = std::make_unique<int>(7);
+    int thrown = 0;
+    {
+      const empty_frame_pool nothing_free(512);  // the size of a queue's block
+      for (int i = 0; i < 2; ++i) {
+        try {
+          const out_of_memory now;
+          if (i == 0) jobs.try_push(std::move(mine));
+          if (i == 1) co_await jobs.push(std::move(mine));
+        } catch (const std::bad_alloc&) {
+          ++thrown;
+        }
+      }
+    }
+    CHECK(thrown == 2);
+    CHECK(mine != nullptr);
+    CHECK(jobs.unfinished() == 0);
+    const bool are_done = co_await jobs.join(0s);
+    CHECK(are_done);
+  });
+}
+
+TEST_CASE("a joinable_queue that is used on another thread aborts") {
+  if (sanitized) return;  // under ThreadSanitizer a forked child can start no threads
+  const auto misuse = [](auto use) {
+    return [use] {
+      run_scripted([use](scripted_engine&) -> task<> {
+        joinable_queue<int> jobs;
+        jobs.try_push(1);
+        jobs.try_push(2);
+        auto item = jobs.try_pop();
+        { const auto other = jobs.try_pop(); }  // so that the items have been done here
+        std::thread([&] { use(jobs, *item); }).join();
+        co_return;
+      });
+    };
+  };
+  const char* const of_queue = "a queue was used on a thread that is not its scheduler's";
+  CHECK(aborts_with(of_queue, misuse([](auto& jobs, auto&) { jobs.try_push(1); })));
+  CHECK(aborts_with(of_queue, misuse([](auto& jobs, auto&) { (void)jobs.try_pop(); })));
+  CHECK(aborts_with(of_queue, misuse([](auto& jobs, auto&) { jobs.close(); })));
+  CHECK(aborts_with("an item of a joinable_queue was done on a thread that is not its scheduler's",
+                    misuse([](auto&, auto& item) { item.done(); })));
+}
+
 TEST_CASE("an item that is done twice, and a queue destroyed before its items, abort") {
   CHECK(aborts_with("that was done already", [] {
     joinable_queue<int> jobs;
