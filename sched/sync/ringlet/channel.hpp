@@ -137,8 +137,9 @@ class channel_receiver : public detail::channel_end<T, &detail::channel_state<T>
 };
 
 /// What channel() returns, for a structured binding: `auto [out, in] = channel<int>(16)`.
-/// Lifetime  See channel_sender and channel_receiver.
-/// Thread    As well.
+///
+/// Lifetime  That of its ends.
+/// Thread    That of its ends.
 template <class T>
 struct channel_ends {
   /// The first sender.

@@ -133,6 +133,10 @@ TEST_CASE("a socket option that is out of range is reported with its value") {
     auto stream = co_await tcp_stream::connect(listener.local_address());
     CHECK(said_by([&] { stream.set_keep_alive(100'000s); }) ==
           "set_keep_alive(100000): the value is out of range, or the socket is of another kind");
+    const std::chrono::seconds beyond_32_bits((1LL << 32) + 60);
+    CHECK(
+        said_by([&] { stream.set_keep_alive(beyond_32_bits); }) ==
+        "set_keep_alive(2147483647): the value is out of range, or the socket is of another kind");
   });
 }
 
