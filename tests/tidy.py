@@ -348,6 +348,8 @@ def hidden_names(tree):
 
 def build_lists(tree):
     for path in tree.named("*.cpp"):
+        if path.startswith("examples/others/"):
+            continue  # tests/outside/other_programs.py compiles these
         folder = component_of(path) if path.startswith(tuple(LAYERS)) else path.split("/")[0]
         name = path.removeprefix(f"{folder}/")
         if f"'{name}'" not in tree.text(f"{folder}/meson.build"):
@@ -453,8 +455,10 @@ def worked_example(tree):
 def code_of_pages(tree):
     """Code in a page is compiled: it is a part of an example or a test, unless it is short."""
     compiled = [unindented(tree.texts[path]) for path in tree.named("examples/*", "tests/*.?pp")]
+    compiled += [unindented(path.read_text()) for path in (tree.root / "examples").rglob("*.go")]
     for path in tree.named("*.md"):
-        for match in re.finditer(r"^```cpp\n(.*?)^```", tree.texts[path], re.S | re.M):
+        blocks = r"^```(?:cpp|python|go)\n(.*?)^```"
+        for match in re.finditer(blocks, tree.texts[path], re.S | re.M):
             code = unindented(match[1])
             if code.count("\n") > CODE_LINES_MAX and not any(code in text for text in compiled):
                 line = line_of(tree.texts[path], match.start())
@@ -482,7 +486,7 @@ def titles_of(page):
 
 
 def unindented(text):
-    return re.sub(r"^ +", "", text, flags=re.M)
+    return re.sub(r"^[ \t]+", "", text, flags=re.M)
 
 
 def without_head(program):

@@ -1,0 +1,3 @@
+module ringlet/others
+
+go 1.19
