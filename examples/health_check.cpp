@@ -1,4 +1,4 @@
-// A periodic job with workers: tries to connect to each of many servers, again and again.
+// A periodic job with workers: tries to connect to each of many servers, once a period.
 //
 //     $ ./build/examples/health_check 1000 4 127.0.0.1:9092 127.0.0.1:9093
 //     127.0.0.1:9092 is up

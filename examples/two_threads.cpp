@@ -68,8 +68,10 @@ class questions {
     co_return co_await answer.get(5s);
   }
 
+  // For the end of the program: may block for a moment, if the mailbox is full.
   void stop() {
-    counting_.post([words = words_] { words->stopped.set(); });
+    const auto end = [words = words_] { words->stopped.set(); };
+    while (counting_.post(end) == post_result::full) std::this_thread::yield();
   }
 
  private:
