@@ -64,8 +64,9 @@ inline std::error_code system_error_code(int negated_errno) noexcept {
   return {-negated_errno, std::system_category()};
 }
 
-/// Whether the error only means that the peer disconnected (reset, broken pipe, aborted, closed).
-/// Servers see this all the time: count it, but do not print it.
+/// Whether the error only means that the connection has ended: connection_reset, broken_pipe,
+/// connection_aborted, not_connected, errc::closed, errc::end_of_stream. Servers see this all the
+/// time: count it, but do not print it.
 bool is_disconnect(const std::error_code& code) noexcept;
 
 }  // namespace ringlet

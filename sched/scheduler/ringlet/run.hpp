@@ -63,7 +63,8 @@ T run(task<T> main, options settings = {},
 
 /// For `int main()`: runs the task and returns the program's exit code.
 ///
-/// SIGINT and SIGTERM kill the main task, which ends all other fibers first (see Lifetime above).
+/// SIGINT and SIGTERM, on whichever thread of the process they arrive, kill the main task, which
+/// ends all other fibers first (see Lifetime above).
 /// If `cancelled` leaves the main task, the code is 130 or 143. A program that calls
 /// shutdown_requested() ends by itself instead, with its own code. A second signal ends the process
 /// immediately. An uncaught error prints one line to standard error; the code is then 1.
