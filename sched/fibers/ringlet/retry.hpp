@@ -29,8 +29,8 @@ struct retry_policy {
   /// At most this many calls, including the first.
   std::size_t attempts_max = 5;
   /// How long retry() may take in total, including what the calls wait for: permits, connections,
-  /// answers. A call that runs when the budget is used up is ended as by with_timeout(), and a pause
-  /// that would last longer is not begun.
+  /// answers. A call that runs when the budget is used up is ended as by with_timeout(), and a
+  /// pause that would last longer is not begun.
   time_limit budget = forever;
   /// The first pause. Each further pause is `growth` times as long as the one before, up to
   /// `pause_max`.
