@@ -186,8 +186,9 @@ class primitives_world {
   template <class Make, class Took>
   task<> wait_alone(model_worker& f, request r, Make make, Took took);
 
-  // The model ends a wait. The other parts of a select() leave their lines, all of them before any
-  // line moves up, that of the first part first. `loses`: this part, too, has got nothing.
+  // The model ends a wait. The parts of a select() leave their lines, all of them before any line
+  // moves up, that of the first part first. Another select() that this serves leaves its lines
+  // then. `loses`: this wait has got nothing.
   void decide(request& r, answer a, bool loses = false) {
     model_worker& f = *r.who;
     f.end = a;
@@ -197,9 +198,10 @@ class primitives_world {
     const bool is_select = f.parts.size() > 1;
     for (request* part : std::exchange(f.parts, {})) {
       std::erase(part->on->line, part);
-      if (is_select || loses) left_.push_back(part);
+      if (is_select) left_.push_back(part);
     }
-    if (moves_up_) return;
+    if (!is_select && loses) r.on->left(r);
+    if (!is_select || moves_up_) return;
     moves_up_ = true;
     for (; !left_.empty(); left_.pop_front()) left_.front()->on->left(*left_.front());
     moves_up_ = false;
