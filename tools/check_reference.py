@@ -257,18 +257,21 @@ def is_value(one):
     return not any(re.search(r"\bunique_ptr\b|\w*owner\b", head) for head in one.hidden)
 
 
-def public_headers(root, components=None):
-    found = []
-    for path in sorted(root.glob("*/*/ringlet/*.hpp")) + sorted(root.glob("net/ringlet/*.hpp")):
-        found.append((str(path.relative_to(root)), path.read_text()))
-    return found
+def public_headers(root):
+    """(path, text) of each header for programs."""
+    layers = ("core", "sched", "net")
+    paths = [path for layer in layers for path in root.glob(f"{layer}/**/ringlet/*.hpp")]
+    return [(str(path.relative_to(root)), path.read_text()) for path in sorted(paths)]
+
+
+def component_of(path):
+    return path.split("/ringlet/")[0]
 
 
 def findings(files, components):
     reference = Reference(files)
     for header in reference.headers:
-        component = header.path.split("/ringlet/")[0]
-        if not components or component in components:
+        if not components or component_of(header.path) in components:
             for line, message in sorted(findings_of(reference, header)):
                 yield header.path, line, message
 

@@ -53,6 +53,19 @@ task<> answer_in_reverse(tcp_listener& listener) {
 
 TEST_SUITE_BEGIN("examples of net");
 
+TEST_CASE("the example of ringlet.hpp echoes") {
+  run([]() -> task<> {
+    auto listener = tcp_listener::bind("127.0.0.1:0");
+    tcp_stream client = co_await tcp_stream::connect(listener.local_address());
+    const fiber<> server = spawn(example_ringlet::echo(co_await listener.accept()));
+    co_await client.write_all("hello");
+    client.shutdown_write();
+    const std::string echoed = co_await read_all(client);
+    CHECK(echoed == "hello");
+    co_await server.join();
+  }());
+}
+
 TEST_CASE("the example of address.hpp connects, and refuses bad addresses") {
   run([]() -> task<> {
     auto listener = tcp_listener::bind("127.0.0.1:0");

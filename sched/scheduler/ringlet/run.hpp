@@ -74,7 +74,12 @@ T run(task<T> main, options settings = {},
 /// options.shutdown_timeout the fibers that are left are listed, and shields end. At twice
 /// options.shutdown_timeout the program ends with code 70. After shutdown_requested(), all of this
 /// happens options.shutdown_timeout later. run_main() restores the signal dispositions before it
-/// returns. A process may run only one at a time.
+/// returns.
+///
+/// Errors    None: it does not throw. What run() would throw is printed, too, and the code is 1.
+/// Lifetime  As run().
+/// Thread    Any, but one run_main() at a time in a process; a second one aborts.
+/// Kernel    As run().
 int run_main(task<> main, options settings = {},
              std::source_location where = std::source_location::current());
 /// The same; the task's value is the exit code.
