@@ -53,7 +53,7 @@ struct options {
   /// How long the end of a run may take, counted from a signal or from the end of the main task. At
   /// half of it, starters are no longer held for their fibers. At this time, the fibers that are
   /// left are listed on standard error, and shields end. At twice this time, the program ends. See
-  /// run_main().
+  /// run_main(). With zero or less, all of this is due at once.
   std::chrono::nanoseconds shutdown_timeout = std::chrono::seconds(5);
   /// Called on the scheduler's thread for each unhandled error; must not throw. The default prints
   /// at most 10 lines a second to standard error, with the place of the spawn and the known await
