@@ -89,6 +89,7 @@ bool condition_wait::is_over() noexcept {
 
 bool condition_wait::on_given_lock(waiter& given) noexcept {
   auto& self = static_cast<condition_wait&>(given);
+  self.on_->depth_ = self.depth_;
   --self.from_->returning_;
   if (self.is_over()) return true;
   self.wait_in_condition();

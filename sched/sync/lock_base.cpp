@@ -9,8 +9,11 @@
 #include <cstddef>
 #include <exception>
 #include <iterator>
+#include <memory>
+#include <new>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace ringlet::detail {
@@ -87,7 +90,7 @@ void lock_base::hand_over() noexcept {
     waiter& next = static_cast<waiter&>(waiters_.front());
     remove(next);
     holder_ = next.fiber_;
-    depth_ = next.depth_;
+    depth_ = 1;
     if (next.takes_lock_ != nullptr && !next.takes_lock_(next)) continue;
     return next.complete();
   }
@@ -134,7 +137,7 @@ void lock_base::waiter::watch_for_cycle() noexcept {
   try {
     const std::vector<const fiber_base*> cycle = cycle_of(*fiber_);
     if (cycle.empty()) return;
-    deadlock_ = std::make_exception_ptr(deadlock(report_of(cycle)));
+    new (&deadlock_) std::exception_ptr(std::make_exception_ptr(deadlock(report_of(cycle))));
   } catch (const std::bad_alloc&) {
     return;  // if nothing else can run, the scheduler reports it
   }
@@ -143,7 +146,11 @@ void lock_base::waiter::watch_for_cycle() noexcept {
 
 std::error_code lock_base::waiter::error() {
   rethrow_interruption();
-  if (deadlock_ != nullptr) std::rethrow_exception(deadlock_);
+  if (reason_ == cancel_reason::closed) {
+    const std::exception_ptr thrown = std::move(deadlock_);
+    std::destroy_at(&deadlock_);
+    std::rethrow_exception(thrown);
+  }
   return cancellation_error();
 }
 

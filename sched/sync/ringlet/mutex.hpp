@@ -48,7 +48,10 @@ class mutex : public detail::lock_base {
   /// Locks it if no fiber holds it; otherwise returns an empty guard. Aborts outside of a fiber.
   guard try_lock() { return guard(lock_for(extend::current()) ? this : nullptr); }
   /// What the guard does. Aborts if another fiber holds the mutex, or none, and says which.
-  void unlock() noexcept { release(); }
+  void unlock() noexcept {
+    check_holder();
+    release();
+  }
 
  private:
   friend class extend::lock_wait<mutex>;

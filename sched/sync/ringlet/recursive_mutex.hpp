@@ -52,7 +52,10 @@ class recursive_mutex : public detail::lock_base {
   guard try_lock() { return guard(lock_for(extend::current()) ? this : nullptr); }
   /// What the guard does: undoes one lock(). Aborts if another fiber holds it, or none, and says
   /// which.
-  void unlock() noexcept { release(); }
+  void unlock() noexcept {
+    check_holder();
+    if (--depth_ == 0) release();
+  }
 
   /// How often its holder has locked it; 0 if no fiber holds it.
   std::size_t depth() const noexcept { return depth_; }
@@ -60,7 +63,7 @@ class recursive_mutex : public detail::lock_base {
  private:
   friend class extend::lock_wait<recursive_mutex>;
   bool lock_for(extend::fiber_base& who) noexcept {
-    if (holder_ != &who) return take(who);
+    if (holder_ != &who && !take(who)) return false;
     ++depth_;
     return true;
   }

@@ -55,14 +55,15 @@ class lock_base {
     if (holder_ != nullptr) return false;
     check_thread();
     holder_ = &who;
-    depth_ = 1;
     return true;
   }
-  /// Undoes one lock() of the calling fiber.
-  void release() noexcept {
+  /// Aborts if the calling fiber does not hold it.
+  void check_holder() const noexcept {
     if (holder_ == nullptr || holder_ != extend::current_scheduler().running()) [[unlikely]]
       refuse_unlock();
-    if (--depth_ != 0) return;
+  }
+  /// What its holder calls.
+  void release() noexcept {
     if (waiters_.empty()) {
       holder_ = nullptr;
     } else {
@@ -83,7 +84,7 @@ class lock_base {
 
   const char* name_;  // "mutex"
   extend::fiber_base* holder_ = nullptr;
-  std::uint32_t depth_ = 0;  // how often the holder has locked it
+  std::uint32_t depth_ = 0;  // how often the holder has locked it; a mutex does not count
   detail::affinity owner_;
   extend::wait_list waiters_;
   std::size_t waiting_ = 0;
@@ -108,6 +109,7 @@ class lock_base::waiter : public extend::list_wait {
   friend class lock_base;
   friend class ringlet::condition;
   waiter(lock_base& on, time_limit timeout) noexcept : extend::list_wait(timeout), on_(&on) {}
+  ~waiter() {}  // error() has destroyed deadlock_
 
   /// Waits. A wait that closes a cycle of locks without time limits ends with `deadlock` instead.
   void watch_for_cycle() noexcept;
@@ -115,12 +117,17 @@ class lock_base::waiter : public extend::list_wait {
   /// Why it has failed. Throws if that is an interruption or a deadlock.
   std::error_code error();
 
-  lock_base* on_;
-  std::uint32_t depth_ = 1;  // how often the fiber will have locked it
   /// If not null, is asked when the lock is handed to this wait; false if it waits for something
   /// else again.
   bool (*takes_lock_)(waiter&) noexcept = nullptr;
-  std::exception_ptr deadlock_;
+  lock_base* on_;
+
+ private:
+  // Exists from when a deadlock has ended the wait, which nothing else does with `closed`, until
+  // error() throws it. So a lock that is free does not pay for it.
+  union {
+    std::exception_ptr deadlock_;
+  };
 };
 
 }  // namespace ringlet::detail

@@ -56,6 +56,7 @@ class [[nodiscard]] condition_wait : public detail::lock_base::waiter {
   predicate predicate_ = nullptr;
   std::exception_ptr error_;  // that the predicate threw
   std::uint32_t round_ = 0;
+  std::uint32_t depth_ = 0;  // how often the fiber had locked the lock
   bool in_condition_ = false;
   bool is_late_ = false;  // the limit passed in the line of the lock
   bool is_true_ = false;

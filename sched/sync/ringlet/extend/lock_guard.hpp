@@ -20,7 +20,9 @@ class [[nodiscard]] lock_guard {
     std::swap(locked_, moved.locked_);
     return *this;
   }
-  ~lock_guard() { unlock(); }
+  ~lock_guard() {
+    if (locked_ != nullptr) locked_->unlock();
+  }
 
   explicit operator bool() const noexcept { return locked_ != nullptr; }
   /// Unlocks early; does nothing if it holds nothing.
