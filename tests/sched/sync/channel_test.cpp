@@ -251,6 +251,55 @@ TEST_CASE("a reserved place is kept for its permit, which sends without waiting"
   });
 }
 
+TEST_CASE("an item that is sent into a reserved place comes before those of fibers that wait") {
+  run_scripted([](scripted_engine&) -> task<> {
+    auto [out, in] = channel<int>(1);
+    auto place = co_await out.reserve();
+    std::string log;
+    const fiber<> waiting = spawn(note_send(out, log, 2));
+    co_await yield();
+    place.send(1);
+    CHECK(in.size() == 1);
+    CHECK(out.waiting_to_send() == 1);
+    CHECK(*in.try_receive() == 1);
+    CHECK(*in.try_receive() == 2);
+    co_await waiting.join();
+  });
+}
+
+TEST_CASE("a permit that is assigned to gives its own place back at once") {
+  auto [out, in] = channel<int>(2);
+  auto one = out.try_reserve(), other = out.try_reserve();
+  *one = std::move(*other);
+  CHECK(*one);
+  CHECK_FALSE(*other);
+  CHECK(out.try_reserve());
+  one->send(1);
+  CHECK(*in.try_receive() == 1);
+}
+
+TEST_CASE("a permit whose item cannot be stored keeps its place") {
+  if (!allocations_are_counted()) return;
+  auto [out, in] = channel<int>(1);
+  auto place = out.try_reserve();
+  bool thrown = false;
+  {
+    const empty_frame_pool nothing_free(512);
+    try {
+      const out_of_memory now;
+      place->send(1);
+    } catch (const std::bad_alloc&) {
+      thrown = true;
+    }
+  }
+  CHECK(thrown);
+  CHECK(*place);
+  CHECK(in.size() == 0);
+  CHECK_FALSE(out.try_reserve());
+  place->send(2);
+  CHECK(*in.try_receive() == 2);
+}
+
 // row: QU-07
 TEST_CASE("a place that is given back goes to the fiber that has waited longest") {
   run_scripted([](scripted_engine&) -> task<> {
@@ -616,6 +665,35 @@ TEST_CASE("ends that go while a fiber waits, and places that cannot be, abort") 
     place->send(1);
     place->send(2);
   }));
+}
+
+TEST_CASE("a channel that is used on another thread aborts, copying and closing its ends, too") {
+  if (sanitized) return;  // under ThreadSanitizer a forked child can start no threads
+  const auto misuse = [](auto what) {
+    run_scripted([what](scripted_engine&) -> task<> {
+      auto ends = channel<int>(2);
+      auto place = ends.sender.try_reserve();
+      std::thread([&] { what(ends, *place); }).join();
+      co_return;
+    });
+  };
+  const auto refuses = [&](auto what) {
+    CHECK(aborts_with("was used on a thread that is not its scheduler's", [&] { misuse(what); }));
+  };
+  refuses([](auto& ends, auto&) { (void)ends.sender.try_send(1); });
+  refuses([](auto& ends, auto&) { (void)ends.sender.try_reserve(); });
+  refuses([](auto& ends, auto&) { (void)ends.receiver.try_receive(); });
+  refuses([](auto& ends, auto&) { ends.sender.close(); });
+  refuses([](auto& ends, auto&) { ends.receiver.close(); });
+  refuses([](auto&, auto& place) { place.send(1); });
+  refuses([](auto&, auto& place) { place.give_back(); });
+  // The copies are never destroyed, which would abort, too.
+  refuses([](auto& ends, auto&) {
+    (void)std::make_unique<channel_sender<int>>(ends.sender).release();
+  });
+  refuses([](auto& ends, auto&) {
+    (void)std::make_unique<channel_receiver<int>>(ends.receiver).release();
+  });
 }
 
 TEST_SUITE_END();
