@@ -66,7 +66,7 @@ void scheduler::turn() {
   if (fibers_.count() == 0) return;
   if (signal_.is_watched()) check_signal();
   if (others_are_cancelled_) release_main_when_alone();
-  if (!empty() || !told_later_.empty()) {
+  if (!empty() || !told_later_.empty() || !wakes_.empty()) {
     poll(0);
   } else if (!external_.any() && timers_.empty() && is_deadlocked()) [[unlikely]] {
     report_deadlock();

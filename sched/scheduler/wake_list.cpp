@@ -40,12 +40,18 @@ std::size_t wake_list::wake_some(std::size_t most) noexcept {
   return count;
 }
 
+std::size_t wake_list::wake_slice(sliced_list& of, std::size_t most) noexcept {
+  wake_list& self = static_cast<wake_list&>(of);
+  const std::size_t count = self.wake_some(most);
+  if (self.left_.empty()) self.unlink();
+  return count;
+}
+
 void wake_lists::wake_some() noexcept {
   std::size_t left = at_once_max;
   while (left != 0 && !lists_.empty()) {
-    wake_list& next = lists_.front();
-    left -= next.wake_some(left);
-    if (next.left_.empty()) next.unlink();
+    sliced_list& next = lists_.front();
+    left -= next.wake_some_(next, left);
   }
 }
 

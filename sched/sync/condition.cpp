@@ -43,11 +43,10 @@ void condition_wait::wait_in_condition() noexcept {
 }
 
 // By then it has left the list of the condition.
-void condition_wait::wait_for_lock() noexcept {
+void condition_wait::leave_condition() noexcept {
   in_condition_ = false;
   --from_->waiting_;
   ++from_->returning_;
-  on_->add(*this);
 }
 
 // notify_all() does not touch the waits, of which there may be many.
@@ -56,13 +55,14 @@ bool condition_wait::is_in_condition() const noexcept {
 }
 
 void condition_wait::on_cancel(cancel_reason reason) noexcept {
-  if (!is_in_condition()) {  // it is in the line of the lock, which it does not leave
+  if (!is_in_condition()) {  // it waits for the lock, and so it does until it has it
     is_late_ = is_late_ || reason == cancel_reason::timed_out;
     return;
   }
   reason_ = reason;
   unlink();
-  wait_for_lock();
+  leave_condition();
+  on_->add(*this);
   if (!on_->is_locked()) on_->hand_over();
 }
 
@@ -91,6 +91,7 @@ bool condition_wait::on_given_lock(waiter& given) noexcept {
   auto& self = static_cast<condition_wait&>(given);
   self.on_->depth_ = self.depth_;
   --self.from_->returning_;
+  if (std::exchange(self.ends_slice_, false)) self.from_->end_slice();
   if (self.is_over()) return true;
   self.wait_in_condition();
   return false;
@@ -111,6 +112,7 @@ void condition_wait::describe(std::string& out) const {
 
 condition::~condition() {
   detail::drop_waits_left_behind(waiters_);
+  detail::drop_waits_left_behind(rest_);
   constexpr auto rule =
       "a condition was destroyed while a fiber waited for it: it must outlive the fibers that use "
       "it, so declare it outside of the group that they are in, or pass it to with_group() as an "
@@ -119,19 +121,51 @@ condition::~condition() {
 }
 
 void condition::notify(std::size_t count) noexcept {
+  lock_->check_thread();
   for (; count != 0 && !waiters_.empty(); --count) {
     auto& next = static_cast<condition_wait&>(waiters_.front());
     next.unlink();
-    next.wait_for_lock();
+    next.leave_condition();
+    if (rest_.empty()) {
+      lock_->add(next);
+    } else {
+      rest_.push_back(next);  // those were notified before
+    }
   }
   if (!lock_->is_locked()) lock_->hand_over();
 }
 
 void condition::notify_all() noexcept {
+  lock_->check_thread();
   ++rounds_;
-  lock_->add_all(waiters_, waiting_);
   returning_ += std::exchange(waiting_, 0);
+  rest_.splice_back(waiters_);
+  if (!moves_in_slices_) move_slice(wake_lists::at_once_max);
+}
+
+// The fiber that unlocks the mutex asks the predicates of all that wait in its line, until one is
+// true. With a hundred thousand of them it would keep the thread for tens of milliseconds. So a
+// slice is in the line, and the next one follows in the turn after the last of that was asked.
+std::size_t condition::move_slice(std::size_t most) noexcept {
+  std::size_t count = 0;
+  condition_wait* last = nullptr;
+  for (; count != most && !rest_.empty(); ++count) {
+    last = &static_cast<condition_wait&>(rest_.front());
+    last->unlink();
+    lock_->add(*last);
+  }
+  if (!rest_.empty()) moves_in_slices_ = last->ends_slice_ = true;
   if (!lock_->is_locked()) lock_->hand_over();
+  return count;
+}
+
+void condition::end_slice() noexcept { current_scheduler().wakes().add(*this); }
+
+std::size_t condition::resume_slice(sliced_list& of, std::size_t most) noexcept {
+  condition& self = static_cast<condition&>(of);
+  self.unlink();
+  self.moves_in_slices_ = false;
+  return self.move_slice(most);
 }
 
 }  // namespace ringlet

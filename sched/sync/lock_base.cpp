@@ -104,12 +104,6 @@ void lock_base::add(waiter& last) noexcept {
   waiting_peak_ = std::max(waiting_peak_, ++waiting_);
 }
 
-void lock_base::add_all(wait_list& waiters, std::size_t count) noexcept {
-  check_thread();
-  waiters_.splice_back(waiters);
-  waiting_peak_ = std::max(waiting_peak_, waiting_ += count);
-}
-
 void lock_base::remove(waiter& gone) noexcept {
   waiters_.remove(gone);
   --waiting_;

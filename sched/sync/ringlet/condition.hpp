@@ -21,6 +21,7 @@
 
 #include <ringlet/detail/lock_base.hpp>
 #include <ringlet/extend/condition_wait.hpp>
+#include <ringlet/extend/wake_lists.hpp>
 #include <ringlet/mutex.hpp>
 #include <ringlet/recursive_mutex.hpp>
 #include <ringlet/task.hpp>
@@ -45,12 +46,13 @@ namespace ringlet {
 ///           destructor aborts.
 /// Thread    That of the mutex.
 /// Memory    None.
-class condition {
+class condition : private extend::sliced_list {
  public:
   /// Of what `of` protects. Several conditions may have the same mutex.
-  explicit condition(mutex& of) noexcept : lock_(&of) {}
+  explicit condition(mutex& of) noexcept : sliced_list(&condition::resume_slice), lock_(&of) {}
   /// The same. A wait undoes all locks of its fiber.
-  explicit condition(recursive_mutex& of) noexcept : lock_(&of) {}
+  explicit condition(recursive_mutex& of) noexcept
+      : sliced_list(&condition::resume_slice), lock_(&of) {}
   condition(const condition&) = delete;
   condition& operator=(const condition&) = delete;
   ~condition();
@@ -76,7 +78,9 @@ class condition {
   /// Wakes the `count` fibers that have waited longest. They run when they have got the mutex, in
   /// their order. The caller need not hold it. Fibers that begin to wait later are not woken.
   void notify(std::size_t count = 1) noexcept;
-  /// The same for all that wait now. Takes the same time for any number of them.
+  /// The same for all that wait now. Takes the same time for any number of them: 256 ask for the
+  /// mutex at once, and each turn of the scheduler 256 more when those have had it. A fiber that
+  /// asks for the mutex in between comes before the rest.
   void notify_all() noexcept;
 
   /// How many fibers wait for a notification.
@@ -87,8 +91,16 @@ class condition {
  private:
   friend class extend::condition_wait;
 
+  static std::size_t resume_slice(extend::sliced_list& of, std::size_t most) noexcept;
+  /// Moves at most `most` from rest_ to the line of the lock, and returns how many.
+  std::size_t move_slice(std::size_t most) noexcept;
+  /// Called when the last of a slice has been given the lock.
+  void end_slice() noexcept;
+
   detail::lock_base* lock_;
   extend::wait_list waiters_;
+  extend::wait_list rest_;        // were notified, and will be moved to the line of the lock
+  bool moves_in_slices_ = false;  // then a wait in the line will call end_slice()
   std::size_t waiting_ = 0;
   std::size_t waiting_peak_ = 0;
   std::size_t returning_ = 0;  // waits that are over as soon as they have the mutex

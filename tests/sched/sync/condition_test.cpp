@@ -5,6 +5,7 @@
 #include <ringlet/condition.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/event.hpp>
+#include <ringlet/extend/wake_lists.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/mutex.hpp>
 #include <ringlet/recursive_mutex.hpp>
@@ -15,6 +16,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <functional>
 #include <optional>
 #include <stdexcept>
@@ -496,6 +499,177 @@ TEST_CASE("waiting, notifying, killing and getting the mutex back do not allocat
     }
     co_await joinall(waits);
     CHECK(all.log == "bxa+c+");
+  });
+}
+
+// Long lists
+
+namespace {
+
+// Fibers that wait for `is_open`, which counts how often it was asked, and note when they came.
+struct crowd {
+  mutex lock;
+  condition changed{lock};
+  bool is_open = false;
+  std::size_t asked = 0;
+  std::vector<std::size_t> came;
+  std::vector<fiber<>> fibers;
+
+  task<> wait(std::size_t number) {
+    const mutex::guard held = co_await lock.lock();
+    const auto ask = [this] {
+      ++asked;
+      return is_open;
+    };
+    try {
+      co_await changed.wait(ask);
+      came.push_back(number);
+    } catch (const cancelled&) {
+      CHECK(lock.is_held());
+      throw;
+    }
+  }
+  // Until `count` fibers wait.
+  task<> gather(std::size_t count) {
+    while (fibers.size() != count) fibers.push_back(spawn(wait(fibers.size())));
+    while (changed.waiting() != count) co_await yield();
+    asked = 0;
+  }
+};
+
+constexpr std::size_t slice = wake_lists::at_once_max;
+
+}  // namespace
+
+TEST_CASE("notify_all asks the predicates of a long list in slices, one each turn") {
+  run_scripted([](scripted_engine&) -> task<> {
+    crowd all;
+    constexpr std::size_t count = 3 * slice + 10;
+    co_await all.gather(count);
+    all.changed.notify_all();
+    std::vector<std::size_t> asked = {all.asked};
+    while (all.asked != count) {
+      co_await yield();  // turns are longer
+      if (all.asked != asked.back()) asked.push_back(all.asked);
+    }
+    CHECK(asked == std::vector<std::size_t>{slice, 2 * slice, 3 * slice, count});
+    co_await sleep(1ms);
+    CHECK(all.asked == count);
+    CHECK(all.changed.waiting() == count);
+    all.is_open = true;
+    all.changed.notify_all();
+    co_await joinall(all.fibers);
+    CHECK(std::is_sorted(all.came.begin(), all.came.end()));
+    CHECK(all.came.size() == count);
+  });
+}
+
+TEST_CASE("a fiber that unlocks the mutex asks no more than a slice, however long it held it") {
+  run_scripted([](scripted_engine&) -> task<> {
+    crowd all;
+    co_await all.gather(3 * slice);
+    mutex::guard held = co_await all.lock.lock();
+    all.changed.notify_all();
+    all.changed.notify_all();
+    co_await sleep(1ms);
+    CHECK(all.asked == 0);
+    CHECK(all.lock.waiting() == slice);
+    held.unlock();
+    CHECK(all.asked == slice);
+    // In between the mutex is free.
+    held = co_await all.lock.lock();
+    co_await sleep(1ms);
+    CHECK(all.asked == slice);
+    held.unlock();
+    CHECK(all.asked == 2 * slice);
+    co_await sleep(1ms);
+    CHECK(all.asked == 3 * slice);
+    all.is_open = true;
+    all.changed.notify_all();
+    co_await joinall(all.fibers);
+  });
+}
+
+TEST_CASE("the scheduler does not sleep while slices are left to ask") {
+  run_scripted([](scripted_engine&) -> task<> {
+    crowd all;
+    constexpr std::size_t count = 3 * slice;
+    co_await all.gather(count);
+    event asked;
+    const auto is_last = [&] {
+      if (all.asked == count) asked.set();
+      return false;
+    };
+    const auto wait_last = [&]() -> task<> {
+      const mutex::guard held = co_await all.lock.lock();
+      co_await all.changed.wait(is_last);
+    };
+    const fiber<> last = spawn(wait_last);
+    co_await yield();
+    all.changed.notify_all();
+    co_await asked.wait();  // without a limit: it would be a deadlock
+    last.request_kill();
+    all.is_open = true;
+    all.changed.notify_all();
+    co_await joinall(all.fibers);
+  });
+}
+
+TEST_CASE("a fiber that is notified later comes after the rest of a long list") {
+  run_scripted([](scripted_engine&) -> task<> {
+    mutex lock;
+    condition changed(lock);
+    std::vector<std::size_t> came;
+    const auto hear = [&](std::size_t number) -> task<> {
+      const mutex::guard held = co_await lock.lock();
+      co_await changed.wait();
+      came.push_back(number);
+    };
+    constexpr std::size_t count = 4 * slice;
+    std::vector<fiber<>> all;
+    for (std::size_t i = 0; i < count; ++i) all.push_back(spawn(hear, i));
+    while (changed.waiting() != count) co_await yield();
+    changed.notify_all();
+    all.push_back(spawn(hear, count));
+    while (changed.waiting() == 0) co_await yield();
+    CHECK(came.size() < 3 * slice);
+    changed.notify();
+    co_await joinall(all);
+    CHECK(came.size() == count + 1);
+    CHECK(std::is_sorted(came.begin(), came.end()));
+  });
+}
+
+TEST_CASE("a fiber of a long list gets the mutex in its turn, killed or out of time") {
+  run_scripted([](scripted_engine&) -> task<> {
+    crowd all;
+    constexpr std::size_t count = 2 * slice;
+    co_await all.gather(count);
+    std::string ended;
+    const auto hear_late = [&]() -> task<> {
+      const mutex::guard held = co_await all.lock.lock();
+      const bool came = co_await all.changed.wait(2ms);
+      ended += came ? '+' : '-';
+      ended += all.lock.is_held() ? 'h' : '!';
+    };
+    const fiber<> late = spawn(hear_late);
+    co_await yield();
+    mutex::guard held = co_await all.lock.lock();
+    all.changed.notify_all();
+    all.fibers[count - 1].request_kill();
+    co_await sleep(5ms);
+    CHECK_FALSE(late.done());
+    CHECK_FALSE(all.fibers[count - 1].done());
+    held.unlock();
+    co_await late.join();
+    CHECK(ended == "+h");
+    co_await all.fibers[count - 1].join();
+    CHECK(all.fibers[count - 1].result() == outcome::cancelled);
+    CHECK(all.changed.waiting() == count - 1);
+    all.is_open = true;
+    all.changed.notify_all();
+    co_await joinall(all.fibers);
+    CHECK(all.came.size() == count - 1);
   });
 }
 

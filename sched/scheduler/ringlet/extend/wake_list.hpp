@@ -19,11 +19,12 @@ namespace ringlet::extend {
 /// A wait that is in this list has ended. Its on_cancel() must know that: it remembers round() when
 /// it begins, and has ended if round() has changed since.
 /// Thread: that of the fibers. Lifetime: any; the destructor wakes what is left.
-class wake_list : public list_hook<wake_list> {
+class wake_list : public sliced_list {
  public:
-  wake_list() noexcept = default;
+  wake_list() noexcept : wake_list(cancel_reason::none) {}
   /// Every wait that is taken ends for that reason, instead of with success.
-  explicit wake_list(cancel_reason ended_by) noexcept : reason_(ended_by) {}
+  explicit wake_list(cancel_reason ended_by) noexcept
+      : sliced_list(&wake_list::wake_slice), reason_(ended_by) {}
   wake_list(const wake_list&) = delete;
   wake_list& operator=(const wake_list&) = delete;
   ~wake_list();
@@ -34,14 +35,14 @@ class wake_list : public list_hook<wake_list> {
   std::uint32_t round() const noexcept { return round_; }
 
  private:
-  friend class wake_lists;
+  static std::size_t wake_slice(sliced_list& of, std::size_t most) noexcept;
   void wake_first() noexcept;
   /// Wakes at most `most`, and returns how many.
   std::size_t wake_some(std::size_t most) noexcept;
 
   wait_list left_;
   std::uint32_t round_ = 0;
-  cancel_reason reason_ = cancel_reason::none;
+  cancel_reason reason_;
 };
 
 /// A wait in the list of an object that ends its waits through a wake_list. It returns true, or
@@ -72,7 +73,5 @@ class wake_list_wait : public list_wait {
  private:
   std::uint32_t round_ = 0;
 };
-
-inline void wake_lists::add(wake_list& longer) noexcept { lists_.push_back(longer); }
 
 }  // namespace ringlet::extend

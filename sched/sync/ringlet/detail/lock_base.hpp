@@ -77,7 +77,6 @@ class lock_base {
     owner_.check("a lock was used on a thread that is not its scheduler's");
   }
   void add(waiter& last) noexcept;
-  void add_all(extend::wait_list& waiters, std::size_t count) noexcept;
   void remove(waiter& gone) noexcept;
   /// Aborts, and says who holds it.
   [[noreturn, gnu::cold]] void refuse_unlock() const noexcept;

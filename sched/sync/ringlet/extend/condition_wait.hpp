@@ -15,8 +15,8 @@
 namespace ringlet::extend {
 
 /// A wait has three parts. It is in the list of the condition until it is notified, out of time or
-/// killed; then in the line of the lock; and when it is given the lock, it is over, or goes back to
-/// the condition because its predicate is false.
+/// killed; then in the line of the lock, or about to be moved there; and when it is given the lock,
+/// it is over, or goes back to the condition because its predicate is false.
 class [[nodiscard]] condition_wait : public detail::lock_base::waiter {
  public:
   condition_wait(condition& on, time_limit timeout) noexcept;
@@ -46,7 +46,7 @@ class [[nodiscard]] condition_wait : public detail::lock_base::waiter {
  private:
   bool begin(frame_record& at);
   void wait_in_condition() noexcept;
-  void wait_for_lock() noexcept;
+  void leave_condition() noexcept;
   bool is_in_condition() const noexcept;
   bool is_over() noexcept;
   static bool on_given_lock(waiter& given) noexcept;
@@ -58,6 +58,7 @@ class [[nodiscard]] condition_wait : public detail::lock_base::waiter {
   std::uint32_t round_ = 0;
   std::uint32_t depth_ = 0;  // how often the fiber had locked the lock
   bool in_condition_ = false;
+  bool ends_slice_ = false;
   bool is_late_ = false;  // the limit passed in the line of the lock
   bool is_true_ = false;
 };
