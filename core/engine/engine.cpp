@@ -54,33 +54,15 @@ void engine::check_memory(const operation& op) noexcept {
   }
 }
 
-void engine::wait_for_posters() const noexcept {
-  // Each is a few instructions and at most one write(2) from leaving.
-  while (posting_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
-}
+// Those that it waits for are a few instructions and at most one write(2) from leaving.
+void detail::real_atomics::yield() noexcept { std::this_thread::yield(); }
 
 void engine::post(posted_work& work) noexcept {
-  posting_.fetch_add(1, std::memory_order_seq_cst);
-  work.next = posted_.load(std::memory_order_relaxed);
-  while (!posted_.compare_exchange_weak(work.next, &work, std::memory_order_seq_cst,
-                                        std::memory_order_relaxed)) {
-  }
-  // After this point the work may have run and been destroyed: do not touch it.
-  if (sleeping_.exchange(false, std::memory_order_seq_cst)) notify();
-  posting_.fetch_sub(1, std::memory_order_release);
+  mailbox_.post(work, [this]() noexcept { notify(); });
 }
 
 std::size_t engine::run_posted(std::size_t most) noexcept {
-  if (unrun_ == nullptr && posted_.load(std::memory_order_relaxed) != nullptr) {
-    // The newest work comes first: reverse the list.
-    posted_work* newest = posted_.exchange(nullptr, std::memory_order_acquire);
-    while (newest != nullptr) {
-      posted_work* before = newest->next;
-      newest->next = unrun_;
-      unrun_ = newest;
-      newest = before;
-    }
-  }
+  if (unrun_ == nullptr && mailbox_.has_posted()) unrun_ = mailbox_.take();
   std::size_t count = 0;
   for (; count < most && unrun_ != nullptr; ++count) {
     posted_work* current = unrun_;

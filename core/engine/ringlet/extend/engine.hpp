@@ -6,6 +6,7 @@
 // phase.
 #pragma once
 
+#include <ringlet/detail/mailbox.hpp>
 #include <ringlet/detail/sanitizers.hpp>
 #include <ringlet/engine_options.hpp>
 #include <ringlet/extend/buffer_pool.hpp>
@@ -13,7 +14,6 @@
 #include <ringlet/extend/intrusive_list.hpp>
 #include <ringlet/extend/operation.hpp>
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -111,10 +111,7 @@ class engine {
   virtual std::size_t wait(steady_ns deadline, std::span<completion> out) = 0;
   /// Ends a sleep in wait(), or the next one. Any thread; safe in a signal handler.
   void wake() noexcept {
-    posting_.fetch_add(1, std::memory_order_seq_cst);
-    woken_.store(true, std::memory_order_seq_cst);
-    if (sleeping_.exchange(false, std::memory_order_seq_cst)) notify();
-    posting_.fetch_sub(1, std::memory_order_release);
+    mailbox_.wake([this]() noexcept { notify(); });
   }
 
   /// Lets a worker make the call of `job`, then posts the job to this engine: its `run` is the
@@ -158,9 +155,7 @@ class engine {
   /// posting thread. The engine may be destroyed as soon as the work has run.
   void post(posted_work& work) noexcept;
   /// Whether there is posted work that run_posted() has not run.
-  bool has_posted() const noexcept {
-    return unrun_ != nullptr || posted_.load(std::memory_order_acquire) != nullptr;
-  }
+  bool has_posted() const noexcept { return unrun_ != nullptr || mailbox_.has_posted(); }
   /// Runs posted work in order, at most `most` items; returns how many. The next call runs the rest
   /// and nothing else; until then wait() does not sleep.
   std::size_t run_posted(std::size_t most = std::numeric_limits<std::size_t>::max()) noexcept;
@@ -191,21 +186,13 @@ class engine {
 
   /// Announces that the thread is about to sleep. False if there is posted work or a wake-up: then
   /// it must not sleep.
-  bool announce_sleep() noexcept {
-    sleeping_.store(true, std::memory_order_seq_cst);
-    const bool woken = woken_.exchange(false, std::memory_order_seq_cst);
-    if (!woken && unrun_ == nullptr && posted_.load(std::memory_order_seq_cst) == nullptr) {
-      return true;
-    }
-    announce_awake();
-    return false;
-  }
-  void announce_awake() noexcept { sleeping_.store(false, std::memory_order_relaxed); }
+  bool announce_sleep() noexcept { return unrun_ == nullptr && mailbox_.announce_sleep(); }
+  void announce_awake() noexcept { mailbox_.announce_awake(); }
 
   /// Destructors call this first: waits until no other thread is inside post() or wake(). The work
   /// that a thread posted may have run, and the engine may be ending, before that thread calls
   /// notify().
-  void wait_for_posters() const noexcept;
+  void wait_for_posters() const noexcept { mailbox_.wait_for_posters(); }
 
   /// Makes wait() return. Called by any thread or by a signal handler, once per announced sleep.
   virtual void notify() noexcept = 0;
@@ -222,12 +209,7 @@ class engine {
   std::string user_;
   ringlet::extend::descriptor_waiters descriptor_waiters_;
   posted_work* unrun_ = nullptr;  // taken by this thread, oldest first
-  // Pushed by any thread, taken whole by the engine's. All three are sequentially consistent:
-  // either the poster (or waker) sees the sleeper, or the sleeper sees the work (or the flag).
-  std::atomic<posted_work*> posted_ = nullptr;
-  std::atomic<bool> woken_ = false;
-  std::atomic<bool> sleeping_ = false;
-  std::atomic<int> posting_ = 0;  // threads inside post() or wake()
+  detail::mailbox<posted_work> mailbox_;
 };
 
 /// The engine on io_uring. It requires features of Linux 6.1: single_issuer, defer_taskrun,
