@@ -29,6 +29,7 @@
 #include <ringlet/buffer.hpp>
 #include <ringlet/cancelled.hpp>
 #include <ringlet/channel.hpp>
+#include <ringlet/concurrent_event.hpp>
 #include <ringlet/condition.hpp>
 #include <ringlet/deadlock.hpp>
 #include <ringlet/descriptor_limit.hpp>
