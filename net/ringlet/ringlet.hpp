@@ -30,6 +30,7 @@
 #include <ringlet/cancelled.hpp>
 #include <ringlet/channel.hpp>
 #include <ringlet/concurrent_event.hpp>
+#include <ringlet/concurrent_queue.hpp>
 #include <ringlet/concurrent_semaphore.hpp>
 #include <ringlet/condition.hpp>
 #include <ringlet/deadlock.hpp>
