@@ -4,13 +4,18 @@
 // what is wrong; the main thread checks when all have ended. RINGLET_TEST_SCALE makes the runs that
 // many times longer.
 #include <ringlet/as_result.hpp>
+#include <ringlet/concurrent_event.hpp>
 #include <ringlet/concurrent_queue.hpp>
+#include <ringlet/concurrent_semaphore.hpp>
 #include <ringlet/joinall.hpp>
+#include <ringlet/remote_promise.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/select.hpp>
 #include <ringlet/sleep.hpp>
 
 #include <doctest/doctest.h>
+
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -24,6 +29,7 @@
 #include <thread>
 #include <vector>
 
+#include "support/child.hpp"
 #include "support/random.hpp"
 #include "support/scale.hpp"
 
@@ -268,6 +274,63 @@ TEST_CASE("fibers that are killed or run out of time at any moment lose and doub
   one.join();
   two.join();
   CHECK(is_complete(seen, 2, each));
+}
+
+TEST_CASE("waits end with the run of their fibers, and those of other threads continue") {
+  numbered_queue items(1);
+  concurrent_semaphore seats(0);
+  concurrent_event begun;
+  remote_promise<> promised;
+  std::vector<fiber<>> waiting;
+  const auto main = [&]() -> task<> {
+    waiting.push_back(spawn([&]() -> task<> { (void)co_await items.pop(); }));
+    waiting.push_back(spawn([&]() -> task<> { (void)co_await seats.acquire(); }));
+    waiting.push_back(spawn([&]() -> task<> { co_await begun.wait(); }));
+    waiting.push_back(spawn([&]() -> task<> { co_await promised.get_future().get(); }));
+    while (items.waiting_to_pop() != 2) co_await yield();
+  };
+  view seen;
+  std::thread other([&] { pop_blocking_all(items, seen); });
+  run(main());
+  for (const fiber<>& one : waiting) CHECK(one.result() == outcome::cancelled);
+  CHECK(items.waiting_to_pop() == 1);
+  CHECK(seats.waiting() == 0);
+  items.push_blocking({0, 1});
+  items.close();
+  other.join();
+  CHECK(seen.count[0] == 1);
+}
+
+// The waits are those of the parent, and never end in the child.
+TEST_CASE("a child of fork() may destroy objects that the parent's fibers and threads wait for") {
+  std::optional<numbered_queue> items(1);
+  std::optional<concurrent_semaphore> seats(1);
+  std::optional<concurrent_event> begun(std::in_place);
+  child_end end;
+  const auto main = [&]() -> task<> {
+    const auto held = co_await seats->acquire();
+    const std::array<fiber<>, 3> waiting = {
+        spawn([&]() -> task<> { (void)co_await items->pop(); }),
+        spawn([&]() -> task<> { (void)co_await seats->acquire(); }),
+        spawn([&]() -> task<> { co_await begun->wait(); })};
+    while (items->waiting_to_pop() != 2) co_await yield();
+    forked_child child;
+    if (child.is_here()) {
+      items.reset();
+      seats.reset();
+      begun.reset();
+      ::_exit(0);
+    }
+    end = child.wait();
+    for (const fiber<>& one : waiting) one.request_kill();
+  };
+  view seen;
+  std::thread other([&] { pop_blocking_all(*items, seen); });
+  run(main());
+  items->close();
+  other.join();
+  CHECK(end.errors.empty());
+  CHECK(end.status == 0);
 }
 
 // S13
