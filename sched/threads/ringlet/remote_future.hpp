@@ -1,7 +1,8 @@
 // remote_future: a value or an error that comes later, from any thread; see remote_promise.
 //
 //     task<> print(remote_future<std::string> name) {
-//       if (!co_await name.wait(1s)) log("no name yet");
+//       const bool came = co_await name.wait(1s);
+//       if (!came) log("no name yet");
 //       log(co_await name.get());
 //     }
 #pragma once
