@@ -5,8 +5,18 @@
 
 #include <iterator>
 #include <limits>
+#include <utility>
 
 namespace ringlet::extend {
+
+namespace {
+
+// The select()s that have ended, and have not yet let other waits go ahead.
+thread_local constinit selection* first_ended = nullptr;
+thread_local constinit selection* last_ended = nullptr;
+thread_local constinit bool admissions_held = false;
+
+}  // namespace
 
 const wait_type selection::type = make_type<selection>("select");
 
@@ -33,6 +43,8 @@ bool selection::begin(std::span<const candidate> all, frame_record& at) {
     suspend(type, at);
   }
   arm_nearest_limit();
+  // Watching may end other select()s, which make way for a wait that is not in its line yet.
+  const admission_hold all_watch_first;
   std::uint32_t place = 0;
   for (const candidate& one : all_) {
     one.wait->of_ = this;
@@ -88,17 +100,24 @@ void selection::end(std::size_t winner) noexcept {
 // first select() does this for all, so the stack does not grow with the chain. (All of them stay
 // suspended or queued during this.)
 void selection::pass_on() noexcept {
-  thread_local constinit selection* last = nullptr;
-  if (last != nullptr) {
-    last->next_ = this;
-    last = this;
-    return;
+  (last_ended != nullptr ? last_ended->next_ : first_ended) = this;
+  last_ended = this;
+  if (!admissions_held) pass_on_all();
+}
+
+void selection::pass_on_all() noexcept {
+  admissions_held = true;
+  for (; first_ended != nullptr; first_ended = first_ended->next_) {
+    for (const candidate& one : first_ended->all_) one.how->pass_on(*one.wait);
   }
-  last = this;
-  for (selection* each = this; each != nullptr; each = each->next_) {
-    for (const candidate& one : each->all_) one.how->pass_on(*one.wait);
-  }
-  last = nullptr;
+  last_ended = nullptr;
+  admissions_held = false;
+}
+
+admission_hold::admission_hold() noexcept : is_first_(!std::exchange(admissions_held, true)) {}
+
+admission_hold::~admission_hold() {
+  if (is_first_) selection::pass_on_all();
 }
 
 void selection::finish() noexcept {

@@ -7,6 +7,7 @@
 #include <ringlet/detail/queue_base.hpp>
 #include <ringlet/extend/queue_waits.hpp>
 #include <ringlet/extend/scheduler.hpp>
+#include <ringlet/extend/selection.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/task.hpp>
 #include <ringlet/time_limit.hpp>
@@ -192,15 +193,30 @@ class basic_queue : public detail::queue_base {
   }
   // Hands it to the fiber that has waited longest to pop.
   void hand_over(T& item) noexcept {
+    hand_over(static_cast<pop_wait&>(poppers_.waits.front()), item);
+  }
+  void hand_over(pop_wait& taker, T& item) noexcept {
     if constexpr (counts) items_.entered();
     --poppers_.count;
-    static_cast<pop_wait&>(poppers_.waits.front()).give(item);
+    taker.give(item);
+  }
+  // The fiber that has waited longest to pop, unless it waits in the same select(): no item goes to
+  // the fiber that sends it.
+  pop_wait* popper_for(const push_wait& from) noexcept {
+    for (extend::list_wait* each = nullptr; (each = poppers_.waits.next(each)) != nullptr;) {
+      auto& popper = static_cast<pop_wait&>(*each);
+      if (popper.fiber_ != from.fiber_) return &popper;
+    }
+    return nullptr;
   }
   // For an item that has a place.
   void add(T& item) {
     if constexpr (has_places) {
       if (!poppers_.empty()) return hand_over(item);
     }
+    store(item);
+  }
+  void store(T& item) {
     const std::size_t weight = weight_of(item);
     items_.push(std::move(item));
     count_in(weight);
@@ -246,8 +262,16 @@ class basic_queue : public detail::queue_base {
         }
       }
       if (!has_room_for(*next.item_)) return;
+      if constexpr (has_places) {
+        if (pop_wait* const taker = popper_for(next)) {
+          const extend::admission_hold both_end_first;
+          hand_over(*taker, *next.item_);
+          end(next);
+          continue;
+        }
+      }
       try {
-        add(*next.item_);
+        store(*next.item_);
       } catch (const std::bad_alloc&) {
         return;
       } catch (...) {

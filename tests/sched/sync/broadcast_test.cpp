@@ -8,6 +8,7 @@
 #include <ringlet/event.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/select.hpp>
+#include <ringlet/semaphore.hpp>
 #include <ringlet/sleep.hpp>
 
 #include <doctest/doctest.h>
@@ -55,6 +56,22 @@ task<int> receive_one(numbers::subscriber& by, time_limit timeout = forever) {
 
 task<> send_one(numbers& to, int item, time_limit timeout = forever) {
   co_await to.send(std::move(item), timeout);
+}
+
+// Each of these returns which of its two waits was first.
+task<std::size_t> receive_or_acquire(numbers::subscriber& by, semaphore& permits) {
+  const auto first = co_await select(by.receive(), permits.acquire(2));
+  co_return first.index();
+}
+task<std::size_t> send_or_acquire(numbers& to, semaphore& permits) {
+  int item = 2;
+  const auto first = co_await select(to.send(std::move(item)), permits.acquire(1));
+  co_return first.index();
+}
+task<std::size_t> send_or_receive(numbers& to, numbers::subscriber& by) {
+  int item = 2;
+  const auto first = co_await select(to.send(std::move(item)), by.receive());
+  co_return first.index();
 }
 
 // Notes "+7 " when the 7 was sent; then waits again, where a pending kill is thrown.
@@ -435,6 +452,46 @@ TEST_CASE("a pending kill is thrown before anything is sent or received") {
     }
     CHECK(items.sent() == 1);
     CHECK(rest_of(reader) == "1 ");
+  });
+}
+
+// The end of the reader's select() would give a permit to the fiber whose item it receives.
+TEST_CASE("a select() that sends ends once if its item ends a select() that makes way for it") {
+  run_scripted([](scripted_engine&) -> task<> {
+    numbers items(1, lag_policy::wait);
+    semaphore permits(1);
+    auto slow = items.subscribe();
+    auto quick = items.subscribe();
+    co_await items.send(1);
+    CHECK(*quick.try_receive() == 1);
+    const fiber<std::size_t> reader = spawn(receive_or_acquire(quick, permits));
+    const fiber<std::size_t> sender = spawn(send_or_acquire(items, permits));
+    co_await yield();
+    CHECK(permits.waiting() == 2);
+    CHECK(*slow.try_receive() == 1);
+    const std::size_t read = co_await reader.get();
+    const std::size_t sent = co_await sender.get();
+    CHECK(read == 0);
+    CHECK(sent == 0);
+    CHECK(permits.available() == 1);
+    CHECK(*slow.try_receive() == 2);
+  });
+}
+
+TEST_CASE("a select() that sends and receives at one broadcast ends by what it sends") {
+  run_scripted([](scripted_engine&) -> task<> {
+    numbers items(1, lag_policy::wait);
+    auto slow = items.subscribe();
+    auto quick = items.subscribe();
+    co_await items.send(1);
+    CHECK(*quick.try_receive() == 1);
+    const fiber<std::size_t> both = spawn(send_or_receive(items, quick));
+    co_await yield();
+    CHECK(*slow.try_receive() == 1);
+    const std::size_t which = co_await both.get();
+    CHECK(which == 0);
+    CHECK(*slow.try_receive() == 2);
+    CHECK(*quick.try_receive() == 2);
   });
 }
 

@@ -243,10 +243,13 @@ struct channel_model : primitive {
          next = first_to_send()) {
       if (next->kind == reserve) {
         ++reserved;
+        serve(*next);
       } else {
-        give(next->count);
+        world.end_together([this, next] {
+          give(next->count);
+          serve(*next);
+        });
       }
-      serve(*next);
     }
   }
   void sender_gone() {

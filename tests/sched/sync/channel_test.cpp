@@ -6,6 +6,7 @@
 #include <ringlet/dump.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/select.hpp>
+#include <ringlet/semaphore.hpp>
 #include <ringlet/sleep.hpp>
 
 #include <doctest/doctest.h>
@@ -50,6 +51,22 @@ task<> note_all(channel_receiver<int> from, std::string& log) {
   auto all = from.items();
   while (const auto item = co_await all.next()) log += std::to_string(*item) + " ";
   log += "end ";
+}
+
+// Each of these returns which of its two waits was first.
+task<std::size_t> receive_or_acquire(channel_receiver<int> from, semaphore& permits) {
+  const auto first = co_await select(from.receive(), permits.acquire(2));
+  co_return first.index();
+}
+task<std::size_t> send_or_acquire(channel_sender<int> to, semaphore& permits) {
+  int item = 2;
+  const auto first = co_await select(to.send(std::move(item)), permits.acquire(1));
+  co_return first.index();
+}
+task<std::size_t> send_or_receive(channel_sender<int> to, channel_receiver<int> from) {
+  int item = 1;
+  const auto first = co_await select(to.send(std::move(item)), from.receive());
+  co_return first.index();
 }
 
 // Reserves a place, notes "r", and sends the item after 1 ms.
@@ -354,6 +371,57 @@ TEST_CASE("a fiber that gives up waiting for a place lets those behind it go ahe
     CHECK(out.try_send(4));
     CHECK((co_await select(out.reserve(), sleep(1ms))).index() == 1);
     CHECK(out.waiting_to_send() == 0);
+  });
+}
+
+// The end of the reader's select() gives a permit to a fiber that also waits to send, which then
+// leaves the line of senders.
+TEST_CASE("a sender is admitted once if its item ends a select() that makes way for others") {
+  run_scripted([](scripted_engine&) -> task<> {
+    auto [out, in] = channel<int>(1);
+    semaphore permits(1);
+    std::string log;
+    std::optional place(co_await out.reserve());
+    const fiber<> sender = spawn(note_send(out, log, 1));
+    const fiber<std::size_t> reader = spawn(receive_or_acquire(in, permits));
+    const fiber<std::size_t> other = spawn(send_or_acquire(out, permits));
+    co_await yield();
+    CHECK(permits.waiting() == 2);
+    place.reset();
+    CHECK(out.waiting_to_send() == 0);
+    const std::size_t read = co_await reader.get();
+    const std::size_t sent = co_await other.get();
+    co_await sender.join();
+    CHECK(read == 0);
+    CHECK(sent == 1);
+    CHECK(log == "+1 ");
+    CHECK(out.size() == 0);
+    CHECK(out.try_send(3));
+  });
+}
+
+TEST_CASE("a select() that sends and receives at one channel does not take its own item") {
+  run_scripted([](scripted_engine&) -> task<> {
+    auto [out, in] = channel<int>(1);
+    std::string log;
+    std::optional place(co_await out.reserve());
+    const fiber<std::size_t> both = spawn(send_or_receive(out, in));
+    co_await yield();
+    SUBCASE("no other fiber receives") {
+      place.reset();
+      CHECK(*in.try_receive() == 1);
+    }
+    SUBCASE("another fiber receives") {
+      const fiber<> reader = spawn(note_receive(in, log));
+      co_await yield();
+      place.reset();
+      co_await reader.join();
+      CHECK(log == "-1 ");
+    }
+    const std::size_t which = co_await both.get();
+    CHECK(which == 0);
+    CHECK(in.waiting_to_receive() == 0);
+    CHECK(out.try_send(2));
   });
 }
 

@@ -201,8 +201,14 @@ class primitives_world {
       if (is_select) left_.push_back(part);
     }
     if (!is_select && loses) r.on->left(r);
-    if (!is_select || moves_up_) return;
+    if (is_select) end_together([] {});
+  }
+  // No line moves up before all waits that `end_all()` ends have left theirs.
+  template <class F>
+  void end_together(F end_all) {
+    if (moves_up_) return end_all();
     moves_up_ = true;
+    end_all();
     for (; !left_.empty(); left_.pop_front()) left_.front()->on->left(*left_.front());
     moves_up_ = false;
   }

@@ -178,15 +178,20 @@ void fill(primitives_world& world) {
   add<pause_model>(world);
 }
 
-// doctest prints nothing when an assertion of the library ends the program.
+// doctest prints nothing when an assertion of the library ends the program, and no seed when the
+// program crashes.
 class story_printed_on_abort {
  public:
   explicit story_printed_on_abort(const primitives_world& world)
-      : before_(std::signal(SIGABRT, &story_printed_on_abort::print)) {
+      : before_abort_(std::signal(SIGABRT, &story_printed_on_abort::print)),
+        before_crash_(std::signal(SIGSEGV, &story_printed_on_abort::print)) {
     running_ = &world;
   }
   story_printed_on_abort(const story_printed_on_abort&) = delete;
-  ~story_printed_on_abort() { std::signal(SIGABRT, before_); }
+  ~story_printed_on_abort() {
+    std::signal(SIGABRT, before_abort_);
+    std::signal(SIGSEGV, before_crash_);
+  }
 
  private:
   static void print(int number) {
@@ -198,7 +203,8 @@ class story_printed_on_abort {
     std::raise(number);
   }
   static inline const primitives_world* running_ = nullptr;
-  void (*before_)(int);
+  void (*before_abort_)(int);
+  void (*before_crash_)(int);
 };
 
 // What the fibers of a program with a difference hold is not given back: it may be wrong.

@@ -363,8 +363,12 @@ struct broadcast_model : primitive {
     return {ending::success, number};
   }
   void admit() {
-    for (request* next = first(send); next != nullptr && put(next->count); next = first(send)) {
-      serve(*next);
+    for (request* next = first(send); next != nullptr && backlog() < now->room;
+         next = first(send)) {
+      world.end_together([this, next] {
+        serve(*next);
+        put(next->count);
+      });
     }
   }
   void close() {

@@ -5,6 +5,7 @@
 // inside of a CHECK.
 #include <ringlet/as_result.hpp>
 #include <ringlet/event.hpp>
+#include <ringlet/queue.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/select.hpp>
 #include <ringlet/semaphore.hpp>
@@ -31,6 +32,21 @@ using namespace ringlet::test;
 using namespace std::chrono_literals;
 
 namespace {
+
+template <class... Parts>
+item_wait<basic_queue<Parts...>> see_item(basic_queue<Parts...>& in) {
+  return {in, forever};
+}
+// Each of these returns which of its two waits was first.
+task<std::size_t> see_item_or_acquire_two(queue<int>& in, semaphore& permits) {
+  const auto first = co_await select(see_item(in), permits.acquire(2));
+  co_return first.index();
+}
+task<std::size_t> push_or_acquire_one(queue<int>& to, semaphore& permits) {
+  int item = 1;
+  const auto first = co_await select(to.push(std::move(item)), permits.acquire(1));
+  co_return first.index();
+}
 
 // Notes its name when it has the permits; then waits again, where a pending kill is thrown.
 task<> note_then_wait(semaphore& from, std::string& log, char name, std::size_t count) {
@@ -440,6 +456,21 @@ class semaphore_model {
 };
 
 }  // namespace
+
+// A push that waits ends the wait of the fiber that wants to see an item.
+TEST_CASE("a part of a select() gets the permits that an earlier part has made way for") {
+  run_scripted([](scripted_engine&) -> task<> {
+    queue<int> hand_over(0);
+    semaphore permits(1);
+    const fiber<std::size_t> first = spawn(see_item_or_acquire_two(hand_over, permits));
+    co_await yield();
+    const fiber<std::size_t> second = spawn(push_or_acquire_one(hand_over, permits));
+    const std::size_t seen = co_await first.get();
+    const std::size_t acquired = co_await second.get();
+    CHECK(seen == 0);
+    CHECK(acquired == 1);
+  });
+}
 
 TEST_CASE("a semaphore serves random fibers like its model") {
   for (std::uint64_t seed = 1; seed <= 50; ++seed) {

@@ -62,6 +62,8 @@ class selection : public wait_base {
   void end(std::size_t winner) noexcept;
   void finish() noexcept;
   void pass_on() noexcept;
+  friend class admission_hold;
+  static void pass_on_all() noexcept;
   static const wait_type type;
 
   std::span<const candidate> all_;
@@ -70,6 +72,21 @@ class selection : public wait_base {
   std::size_t first_due_ = none;  // the wait whose limit passes first
   std::uint32_t lingering_ = 0;   // the select() has ended, but this many are still in flight
   bool is_external_ = false;
+};
+
+/// While one exists on a thread, a select() that ends there lets no other waits go ahead; they go
+/// ahead when it is destroyed. For a call that ends two waits in one step, such as that of a sender
+/// and that of the receiver of its item. Without it, the end of the first could lead to another end
+/// of the second: in a select(), by what the first has made way for.
+class admission_hold {
+ public:
+  admission_hold() noexcept;
+  admission_hold(const admission_hold&) = delete;
+  admission_hold& operator=(const admission_hold&) = delete;
+  ~admission_hold();
+
+ private:
+  bool is_first_;
 };
 
 }  // namespace ringlet::extend

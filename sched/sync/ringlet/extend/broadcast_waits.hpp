@@ -5,6 +5,7 @@
 #include <ringlet/detail/broadcast_state.hpp>
 #include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/error.hpp>
+#include <ringlet/extend/selection.hpp>
 #include <ringlet/extend/wait.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/time_limit.hpp>
@@ -148,12 +149,14 @@ class [[nodiscard]] broadcast_send_wait : public list_wait {
   /// Whether close() has ended it.
   bool is_over() const noexcept { return round_ != to_->ended_senders_.round(); }
 
+  // It ends before its item is sent, which could end the select() that it is part of in another
+  // way: by a receive() there.
   void send_and_complete() noexcept {
+    const admission_hold both_end_first;
     to_->remove_sender();
     T& item = *std::exchange(item_, nullptr);
-    unlink();
-    to_->send(item);
     complete();
+    to_->send(item);
   }
 
   detail::broadcast_state<T>* to_;
