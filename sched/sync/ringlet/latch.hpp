@@ -21,7 +21,6 @@
 #include <ringlet/error.hpp>
 #include <ringlet/extend/wait.hpp>
 #include <ringlet/extend/wake_list.hpp>
-#include <ringlet/result.hpp>
 #include <ringlet/time_limit.hpp>
 
 #include <coroutine>
@@ -86,18 +85,13 @@ class latch {
 };
 
 /// See latch::wait().
-class [[nodiscard]] latch::zero_wait : public extend::list_wait {
+class [[nodiscard]] latch::zero_wait : public extend::wake_list_wait {
  public:
-  zero_wait(latch& on, time_limit timeout) noexcept : extend::list_wait(timeout), on_(&on) {}
+  zero_wait(latch& on, time_limit timeout) noexcept : extend::wake_list_wait(timeout), on_(&on) {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
     return begin_alone(*this, caller.promise());
-  }
-  result<bool> take() {
-    rethrow_interruption();
-    if (reason_ == extend::cancel_reason::closed) return cancellation_error();
-    return reason_ == extend::cancel_reason::none;
   }
   bool await_resume() { return detail::value_or_throw(take(), "latch"); }
 
@@ -106,7 +100,7 @@ class [[nodiscard]] latch::zero_wait : public extend::list_wait {
     return on_->is_zero();
   }
   void watch() noexcept {
-    on_->waiters_.push_back(*this);
+    wait_in(on_->waiters_, on_->woken_);
     on_->count_.add();
   }
   void unwatch() noexcept {
@@ -115,9 +109,8 @@ class [[nodiscard]] latch::zero_wait : public extend::list_wait {
     if (!on_->is_zero()) on_->count_.remove();
   }
   void on_cancel(extend::cancel_reason reason) noexcept {
-    if (!on_->is_zero()) reason_ = reason;
     unwatch();
-    complete();
+    end_early(reason, on_->woken_);
   }
   void describe(std::string& out) const;
   static const extend::wait_type type;

@@ -14,6 +14,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <new>
 #include <optional>
@@ -876,6 +877,52 @@ TEST_CASE("a subscriber of a broadcast that is destroyed or moved while a fiber 
                     [&] { misuse(false); }));
   CHECK(aborts_with("a subscriber of a broadcast was moved while a fiber waited for it",
                     [&] { misuse(true); }));
+}
+
+TEST_CASE("dump counts the fibers that wait at a broadcast now, and the most that ever did") {
+  run_scripted([](scripted_engine&) -> task<> {
+    numbers items(1, lag_policy::wait);
+    numbers::subscriber slow = items.subscribe(), one = items.subscribe(), two = items.subscribe();
+    const auto receive = [](numbers::subscriber& from) -> task<> { co_await from.receive(); };
+    const auto send = [&](int item) -> task<> { co_await items.send(item); };
+    const auto shows = [](const std::string& counts) {
+      const bool shown = dump().find(counts) != std::string::npos;
+      if (!shown) MESSAGE(dump());
+      return shown;
+    };
+    // Two wait to receive; one gives up, an item ends the other wait.
+    const fiber<> first = spawn(receive, std::ref(one)), second = spawn(receive, std::ref(two));
+    co_await yield();
+    CHECK(shows("0 waiting to send (at most 0), 2 to receive (at most 2)"));
+    first.request_kill();
+    co_await first.join();
+    CHECK(shows("0 waiting to send (at most 0), 1 to receive (at most 2)"));
+    items.try_send(1);
+    co_await second.join();
+    CHECK(items.backlog_peak() == 1);
+    // Two wait to send: `slow` and `one` have not received.
+    const fiber<> third = spawn(send, 2), fourth = spawn(send, 3);
+    co_await yield();
+    CHECK(shows("2 waiting to send (at most 2), 0 to receive (at most 2)"));
+    third.request_kill();
+    co_await third.join();
+    CHECK(shows("1 waiting to send (at most 2), 0 to receive (at most 2)"));
+    CHECK(*slow.try_receive() == 1);
+    CHECK(*one.try_receive() == 1);
+    co_await fourth.join();
+    CHECK(*slow.try_receive() == 3);
+    CHECK(*one.try_receive() == 3);
+    CHECK(*two.try_receive() == 3);
+    CHECK(items.backlog() == 0);
+    CHECK(items.backlog_peak() == 1);
+    // A wait that is the only one shows that the counts are back at 0, and the peaks stay.
+    const fiber<> last = spawn(receive, std::ref(slow));
+    co_await yield();
+    CHECK(shows("0 waiting to send (at most 2), 1 to receive (at most 2)"));
+    items.close();
+    co_await last.join();
+    CHECK(last.error() != nullptr);
+  });
 }
 
 TEST_CASE("a broadcast that is used on another thread aborts") {
