@@ -86,10 +86,14 @@ inline void primitives_world::begin(model_worker& f, std::initializer_list<reque
   f.taken = nullptr;
   f.waits = f.suspends = true;
   f.parts = parts;
-  for (request* part : parts) {
-    part->on->line.push_back(part);
-    part->on->joined(*part);
-  }
+  const auto join = [parts] {
+    for (request* part : parts) {
+      part->on->line.push_back(part);
+      part->on->joined(*part);
+    }
+  };
+  if (parts.size() == 1) return join();
+  end_together(join);
 }
 
 // Called first when a wait has returned.
