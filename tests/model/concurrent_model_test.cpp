@@ -52,13 +52,11 @@ struct with_weak_mutex : modelled {
   using mutex = weak_mutex;
 };
 
-// A producer pushes two items through one place and closes. One consumer takes all; the other is a
-// select() of which another wait wins: it gives back what it was served with.
+// A queue with one place, and what plain threads do with it.
 template <class Threads>
-struct queue_program {
+struct queue_of_one {
   using items = ringlet::detail::concurrent_items<int, Threads>;
   using answer = typename items::answer;
-  static constexpr int threads = 3;
   items shared{1};
   int popped = 0;
 
@@ -69,14 +67,6 @@ struct queue_program {
     if (first != answer::wait) return first == answer::done;
     mine.sleep();
     return mine.was_served() && shared.push_served(&item, 1) == 1;
-  }
-  void produce() {
-    expect(push(1), "the queue is open");
-    expect(push(2), "the queue is still open");
-    shared.close();
-    int late = 3;
-    std::size_t count = 1;
-    expect(shared.push(&late, count, nullptr) == answer::closed, "a closed queue takes nothing");
   }
   void consume() {
     for (;;) {
@@ -93,6 +83,31 @@ struct queue_program {
       }
       expect(item == ++popped, "each item is popped once, in order");
     }
+  }
+  void check_ended(int pushed) {
+    expect(popped == pushed, "no item is stranded");
+    expect(shared.size() == 0, "the queue is empty");
+    expect(shared.waiting_to_pop() + shared.waiting_to_push() == 0, "no wait is left");
+  }
+};
+
+// A producer pushes two items and closes. One consumer takes all; the other is a select() of which
+// another wait wins: it gives back what it was served with.
+template <class Threads>
+struct queue_program : queue_of_one<Threads> {
+  using typename queue_of_one<Threads>::answer;
+  using queue_of_one<Threads>::shared;
+  using queue_of_one<Threads>::popped;
+  using queue_of_one<Threads>::push;
+  static constexpr int threads = 3;
+
+  void produce() {
+    expect(push(1), "the queue is open");
+    expect(push(2), "the queue is still open");
+    shared.close();
+    int late = 3;
+    std::size_t count = 1;
+    expect(shared.push(&late, count, nullptr) == answer::closed, "a closed queue takes nothing");
   }
   void give_up() {
     sleeper mine;
@@ -114,14 +129,42 @@ struct queue_program {
   }
   void run(int thread) {
     if (thread == 0) produce();
-    if (thread == 1) consume();
+    if (thread == 1) this->consume();
     if (thread == 2) give_up();
   }
-  void finish() {
-    expect(popped == 2, "no item is stranded");
-    expect(shared.size() == 0, "the queue is empty");
-    expect(shared.waiting_to_pop() + shared.waiting_to_push() == 0, "no wait is left");
+  void finish() { this->check_ended(2); }
+};
+
+// Two consumers wait until the queue is closed, which may be while one of them has been served.
+struct queue_closed_for_two : queue_of_one<modelled> {
+  static constexpr int threads = 3;
+
+  void run(int thread) {
+    if (thread != 0) return consume();
+    expect(push(1), "the queue is open");
+    shared.close();
   }
+  void finish() { check_ended(1); }
+};
+
+// The consumer closes the queue, which may be while the producer has been served with a place.
+struct queue_closed_by_consumer : queue_of_one<modelled> {
+  static constexpr int threads = 2;
+  int pushed = 0;
+
+  void run(int thread) {
+    if (thread == 0) {
+      while (pushed != 3 && push(pushed + 1)) ++pushed;
+      return;
+    }
+    int item = 0;
+    std::size_t count = 1;
+    const auto take = [&](int& taken) { item = taken; };
+    if (shared.pop(take, count, nullptr) == answer::done) expect(item == ++popped, "in order");
+    shared.close();
+    consume();
+  }
+  void finish() { check_ended(pushed); }
 };
 
 // One thread sets the flag. One waits for it and destroys it then; one looks without waiting.
@@ -166,7 +209,7 @@ void check_holds(const std::string& name) {
   // By hand, because it takes minutes.
   if (test::test_scale() > 1) limits.preemptions = limits.stale = 3;
   const verdict found = explore<World>(limits);
-  CHECK_MESSAGE(found.failure.empty(), found.failure, '\n', found.trace);
+  CHECK_MESSAGE(found.failure.empty(), found.failure, "\n", found.trace);
   CHECK(found.is_complete);
   MESSAGE(name << ": " << found.executions << " executions");
 }
@@ -177,6 +220,8 @@ TEST_SUITE_BEGIN("concurrent model");
 
 TEST_CASE("a queue loses, doubles and strands nothing, although a wait gives its item back") {
   check_holds<queue_program<modelled>>("two consumers");
+  check_holds<queue_closed_for_two>("closed for two consumers");
+  check_holds<queue_closed_by_consumer>("closed by the consumer");
 }
 
 TEST_CASE("a flag wakes those that wait, which may then destroy it") {

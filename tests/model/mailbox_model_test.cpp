@@ -183,7 +183,7 @@ void check_holds(const std::string& name) {
   // By hand, because it takes minutes.
   if (test::test_scale() > 1) limits.preemptions = limits.stale = 3;
   const verdict found = explore<World>(limits);
-  CHECK_MESSAGE(found.failure.empty(), found.failure, '\n', found.trace);
+  CHECK_MESSAGE(found.failure.empty(), found.failure, "\n", found.trace);
   CHECK(found.is_complete);
   MESSAGE(name << ": " << found.executions << " executions");
 }

@@ -132,6 +132,7 @@ void mutex::lock() {
 void mutex::unlock() {
   detail::explorer& here = detail::explorer::here();
   if (!here.is_running()) return;
+  here.step();
   here.check_exists(this);
   released_ = here.seen();
   is_locked_ = false;
