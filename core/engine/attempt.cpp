@@ -119,6 +119,11 @@ std::int32_t attempt_send_message(operation& op, bool) noexcept {
       [&] { return ::sendmsg(op.fd, static_cast<const msghdr*>(op.data), flags); });
 }
 
+std::int32_t attempt_receive_message(operation& op, bool) noexcept {
+  const int flags = op.transfer.flags | MSG_DONTWAIT;
+  return repeat_interrupted([&] { return ::recvmsg(op.fd, static_cast<msghdr*>(op.data), flags); });
+}
+
 std::int32_t attempt_read(operation& op, bool known_to_poll) noexcept {
   const std::int32_t result = read_or_write_now(op);
   if (!has_no_such_call(result)) return result;

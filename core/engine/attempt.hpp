@@ -16,7 +16,7 @@ namespace ringlet::detail {
 // Without it, a read or write returns -EAGAIN untried if the kernel has no non-waiting form of it
 // for the descriptor.
 attempt_function attempt_accept, attempt_connect, attempt_recv, attempt_send, attempt_send_message,
-    attempt_read, attempt_write, attempt_poll;
+    attempt_receive_message, attempt_read, attempt_write, attempt_poll;
 
 /// Sets O_NONBLOCK on a listener, so that calls on it return EAGAIN instead of waiting, in every
 /// process that shares it. Returns 0 or a negated errno. Needed before an accept, because

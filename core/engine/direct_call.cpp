@@ -1,6 +1,7 @@
 // One system call per opcode. After EINTR recv(2) is repeated; close(2) never is.
 #include "direct_call.hpp"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,11 +21,26 @@ sockaddr* address_of(const operation& op) noexcept { return static_cast<sockaddr
 
 }  // namespace
 
+std::int32_t call_connect(operation& op) noexcept {
+  return answer(::connect(op.fd, address_of(op), op.length));
+}
+
+std::int32_t call_send_message(operation& op) noexcept { return attempt_send_message(op, false); }
+
 std::int32_t call_poll(operation& op) noexcept { return attempt_poll(op, false); }
 
 std::int32_t call_socket(operation& op) noexcept {
   const auto [family, type, protocol] = op.socket;
   return answer(::socket(family, type | SOCK_CLOEXEC, protocol));
+}
+
+std::int32_t call_socketpair(operation& op) noexcept {
+  const auto [family, type, protocol] = op.socket;
+  return answer(::socketpair(family, type | SOCK_CLOEXEC, protocol, static_cast<int*>(op.data)));
+}
+
+std::int32_t call_pipe(operation& op) noexcept {
+  return answer(::pipe2(static_cast<int*>(op.data), O_CLOEXEC));
 }
 
 std::int32_t call_bind(operation& op) noexcept {
@@ -45,13 +61,11 @@ std::int32_t call_getsockopt(operation& op) noexcept {
 }
 
 std::int32_t call_getsockname(operation& op) noexcept {
-  socklen_t length = op.length;
-  return answer(::getsockname(op.fd, address_of(op), &length));
+  return answer(::getsockname(op.fd, address_of(op), &op.length));
 }
 
 std::int32_t call_getpeername(operation& op) noexcept {
-  socklen_t length = op.length;
-  return answer(::getpeername(op.fd, address_of(op), &length));
+  return answer(::getpeername(op.fd, address_of(op), &op.length));
 }
 
 std::int32_t call_shutdown(operation& op) noexcept {

@@ -212,7 +212,7 @@ std::uint32_t epoll_engine::expected_count(const operation& op) const noexcept {
     case detail::operation_fields::receive:
       return op.receive.flags == 0 ? pool_->size() : 0;
     case detail::operation_fields::transfer:
-      return op.transfer.flags == 0 && op.code != opcode::send_message ? op.length : 0;
+      return op.transfer.flags == 0 ? op.length : 0;  // messages have no length
     case detail::operation_fields::file:
       return op.length;
     default:

@@ -86,6 +86,15 @@ void fill_send_message(io_uring_sqe& entry, const operation& op, const uring_fea
   entry.msg_flags = static_cast<std::uint32_t>(op.transfer.flags) | MSG_NOSIGNAL;
 }
 
+void fill_receive_message(io_uring_sqe& entry, const operation& op,
+                          const uring_features&) noexcept {
+  begin(entry, op, IORING_OP_RECVMSG);
+  entry.addr = reinterpret_cast<std::uint64_t>(op.data);
+  entry.len = 1;
+  entry.msg_flags = static_cast<std::uint32_t>(op.transfer.flags);
+  if (op.poll_first) entry.ioprio = IORING_RECVSEND_POLL_FIRST;
+}
+
 void fill_read(io_uring_sqe& entry, const operation& op, const uring_features&) noexcept {
   begin_with_memory(entry, op, IORING_OP_READ);
   entry.off = op.file.offset;

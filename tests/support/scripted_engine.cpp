@@ -180,6 +180,9 @@ std::int32_t scripted_engine::answer_as(detail::scripted_answer what, operation&
       return -EAGAIN;
     case detail::scripted_answer::descriptor:
       return next_fd_++;
+    case detail::scripted_answer::descriptors:
+      for (int i = 0; i < 2; ++i) static_cast<int*>(op.data)[i] = next_fd_++;
+      return 0;
     case detail::scripted_answer::address: {
       sockaddr_in name{};
       name.sin_family = AF_INET;

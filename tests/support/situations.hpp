@@ -69,6 +69,18 @@ struct receiving : paired {
   }
 };
 
+/// recvmsg of three bytes into two pieces of memory.
+struct receiving_message : reading {
+  receiving_message() : reading(opcode::receive_message, socket_pair()) {
+    message.msg_iov = pieces.data();
+    message.msg_iovlen = pieces.size();
+    op.data = &message;
+    op.length = 0;
+  }
+  std::array<iovec, 2> pieces{{{memory.data(), 1}, {memory.data() + 1, memory.size() - 1}}};
+  msghdr message{};
+};
+
 /// send or write of three bytes into a full socket or pipe.
 struct writing : paired {
   writing(opcode kind, fd_pair ends) : paired(kind, std::move(ends)) {
@@ -165,7 +177,7 @@ struct played : situation {
     op.fd = descriptor;
     op.data = memory_.data();
     op.length = static_cast<std::uint32_t>(memory_.size());
-    if (kind == opcode::send_message) {
+    if (kind == opcode::send_message || kind == opcode::receive_message) {
       op.data = &message_;
       op.length = 0;
     }
@@ -209,9 +221,11 @@ struct played : situation {
 inline void for_each_played_situation(scripted_engine& world,
                                       const std::function<void(situation&)>& body) {
   const std::pair<opcode, std::int32_t> kinds[] = {
-      {opcode::recv, 3},      {opcode::read, 3},      {opcode::receive, 3},
-      {opcode::send, 3},      {opcode::write, 3},     {opcode::send_message, 3},
-      {opcode::poll, POLLIN}, {opcode::accept, 1000}, {opcode::connect, 0},
+      {opcode::recv, 3},      {opcode::read, 3},
+      {opcode::receive, 3},   {opcode::send, 3},
+      {opcode::write, 3},     {opcode::send_message, 3},
+      {opcode::poll, POLLIN}, {opcode::accept, 1000},
+      {opcode::connect, 0},   {opcode::receive_message, 3},
   };
   for (const auto& [kind, result] : kinds) {
     INFO(name_of(kind));
@@ -231,6 +245,7 @@ inline void for_each_real_situation(const std::function<void(situation&)>& body)
       {"send", [] { return std::make_unique<writing>(opcode::send, socket_pair()); }},
       {"write, pipe", [] { return std::make_unique<writing>(opcode::write, pipe_pair()); }},
       {"send_message", [] { return std::make_unique<sending_message>(); }},
+      {"receive_message", [] { return std::make_unique<receiving_message>(); }},
       {"poll", [] { return std::make_unique<polling>(); }},
       {"accept", [] { return std::make_unique<accepting>(); }},
       {"connect", [] { return std::make_unique<connecting>(); }},

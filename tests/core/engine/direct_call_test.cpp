@@ -121,6 +121,55 @@ TEST_CASE("direct calls return the addresses of both ends of a connection") {
                     TCP_NODELAY) == 0);
 }
 
+TEST_CASE("direct calls make two connected sockets, and a pipe") {
+  const auto engine = make_engine(engine_kind::automatic);
+  watched sockets(opcode::open_socket_pair);
+  std::array<int, 2> ends{-1, -1};
+  sockets.data = ends.data();
+  sockets.length = sizeof ends;
+  sockets.socket = {AF_UNIX, SOCK_STREAM, 0};
+  REQUIRE(answer_of(*engine, sockets) == 0);
+  const fd_pair pair{unique_fd(ends[0]), unique_fd(ends[1])};
+  put(pair.far, "abc");
+  CHECK(drain(pair.near) == "abc");
+  put(pair.near, "def");
+  CHECK(drain(pair.far) == "def");
+  REQUIRE(call_with(*engine, opcode::open_pipe, -1, ends) == 0);
+  const fd_pair pipe{unique_fd(ends[0]), unique_fd(ends[1])};
+  put(pipe.far, "abc");
+  CHECK(drain(pipe.near) == "abc");
+  for (const unique_fd* one : {&pair.near, &pair.far, &pipe.near, &pipe.far}) {
+    CHECK((::fcntl(one->get(), F_GETFD) & FD_CLOEXEC) != 0);
+  }
+}
+
+TEST_CASE("a direct connect tries once") {
+  const auto engine = make_engine(engine_kind::automatic);
+  const loopback_listener listener;
+  sockaddr_in there = listener.address;
+  const unique_fd made(open_socket(*engine, AF_INET));
+  CHECK(call_with(*engine, opcode::connect, made.get(), there) == 0);
+  sockaddr_in nobody = loopback();
+  nobody.sin_port = htons(1);
+  const unique_fd refused(open_socket(*engine, AF_INET));
+  CHECK(call_with(*engine, opcode::connect, refused.get(), nobody) == -ECONNREFUSED);
+}
+
+TEST_CASE("a direct send of a message sends what fits, and does not wait") {
+  const auto engine = make_engine(engine_kind::automatic);
+  fd_pair pair = socket_pair();
+  iovec part{const_cast<char*>("abc"), 3};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  CHECK(call_with(*engine, opcode::send_message, pair.near.get(), message) == 3);
+  CHECK(drain(pair.far) == "abc");
+  fill(pair.near);
+  CHECK(call_with(*engine, opcode::send_message, pair.near.get(), message) == -EAGAIN);
+  pair.far.reset();
+  CHECK(call_with(*engine, opcode::send_message, pair.near.get(), message) == -EPIPE);
+}
+
 TEST_CASE("receive_now takes what has arrived, and does not wait on a blocking socket") {
   const auto engine = make_engine(engine_kind::automatic);
   fd_pair pair = socket_pair();
@@ -173,6 +222,7 @@ TEST_CASE("direct calls return errors as negated errno") {
   CHECK(shut_down(*engine, -1) == -EBADF);
   CHECK(poll(*engine, -1, POLLIN) == -EBADF);
   CHECK(call_with(*engine, opcode::bind, -1, address) == -EBADF);
+  CHECK(call_with(*engine, opcode::connect, -1, address) == -EBADF);
   CHECK(call_with(*engine, opcode::local_name, -1, address) == -EBADF);
   CHECK(call_with(*engine, opcode::peer_name, -1, address) == -EBADF);
   CHECK(call_with(*engine, opcode::receive_now, -1, value) == -EBADF);

@@ -33,16 +33,17 @@ enum class operation_memory : std::uint8_t {
   none,
   given,    // the kernel reads it
   filled,   // the kernel writes it
-  message,  // a msghdr, and the memory it refers to
+  message,  // a msghdr, and the memory it refers to, which the kernel reads or writes
 };
 
 /// What the scripted engine of the tests answers by default.
 enum class scripted_answer : std::uint8_t {
   success,
   would_wait,
-  descriptor,  // a new number
-  address,     // of the loopback interface
-  family,      // of an internet socket, if that is the option; else zero
+  descriptor,   // a new number
+  descriptors,  // two new numbers, in the operation's memory
+  address,      // of the loopback interface
+  family,       // of an internet socket, if that is the option; else zero
 };
 
 // The types of the functions in a row.

@@ -28,23 +28,26 @@ class operation;
 enum class opcode : std::uint8_t {
   // In flight until completed: engine::start().
   nop,
-  accept,  // multishot: one completion per connection
-  connect,
+  accept,   // multishot: one completion per connection
+  connect,  // by engine::call(): one try, for sockets that never wait or have O_NONBLOCK
   receive,  // recv(2) into a buffer that the engine lends; multishot: one per completion
   recv,
   send,
-  send_message,  // sendmsg(2)
+  send_message,     // sendmsg(2); by engine::call(): what can be sent now, or -EAGAIN
+  receive_message,  // recvmsg(2); the answer and the msghdr say what arrived
   read,
   write,
   poll,  // multishot; by engine::call(): what is ready now, or -EAGAIN
   // Answered immediately: engine::call().
-  open_socket,  // socket(2)
+  open_socket,       // socket(2)
+  open_socket_pair,  // socketpair(2)
+  open_pipe,         // pipe2(2)
   bind,
   listen,
   set_option,  // setsockopt(2)
   get_option,  // getsockopt(2); the value's length must fit exactly
-  local_name,  // getsockname(2)
-  peer_name,   // getpeername(2)
+  local_name,  // getsockname(2); `length` becomes the size of the name, which may not have fitted
+  peer_name,   // getpeername(2), likewise
   shutdown,
   receive_now,  // recv(2) of what is there, or -EAGAIN
   close,        // stays the last
@@ -131,16 +134,17 @@ class operation : public list_hook<> {
 
   handler on_completion;
   /// The memory that the call reads or fills: bytes (recv, receive_now, send, read, write), an
-  /// address (connect, bind, local_name, peer_name), the value of an option, or the msghdr of
-  /// send_message. It is not part of the union, so that a read can turn into a poll and back.
+  /// address (connect, bind, local_name, peer_name), the value of an option, the two descriptors of
+  /// open_socket_pair and open_pipe, or the msghdr of send_message and receive_message. It is not
+  /// part of the union, so that a read can turn into a poll and back.
   void* data = nullptr;
   /// Fields that only some opcodes use.
   union {
-    transfer_fields transfer;  // recv, receive_now, send, send_message
+    transfer_fields transfer;  // recv, receive_now, send, send_message, receive_message
     receive_fields receive;    // receive
     file_fields file;          // read, write
     poll_fields poll;          // poll
-    socket_fields socket;      // open_socket
+    socket_fields socket;      // open_socket, open_socket_pair
     listen_fields listen;      // listen
     option_fields option;      // set_option, get_option
     shutdown_fields shutdown;  // shutdown
@@ -154,7 +158,8 @@ class operation : public list_hook<> {
   opcode code;
   /// accept, receive, poll: complete repeatedly until cancelled or failed.
   bool multishot = false;
-  /// receive, recv: do not try before the socket is readable. A hint: it saves a futile try.
+  /// receive, recv, receive_message: do not try before the socket is readable. A hint: it saves a
+  /// futile try.
   bool poll_first = false;
 
  private:
