@@ -143,7 +143,7 @@ void listener_state::on_waiter_gone() noexcept {
   }
 }
 
-void listener_state::enqueue(accept_wait& wait) noexcept {
+void listener_state::enqueue(accept_wait_base& wait) noexcept {
   waiters_.push_back(wait);
   arm();
 }
@@ -164,7 +164,7 @@ void listener_state::on_completion(operation& op, const completion& done) noexce
 bool listener_state::hand_over(int made) noexcept {
   try {
     auto stream = descriptor::make(made, descriptor::kind::connection, family_);
-    static_cast<accept_wait&>(waiters_.front()).deliver(std::move(stream));
+    static_cast<accept_wait_base&>(waiters_.front()).deliver(std::move(stream));
     return true;
   } catch (const std::bad_alloc&) {
     return false;
@@ -197,7 +197,7 @@ void listener_state::serve_staged() noexcept {
     descriptor::owner made = next_staged();
     if (made == nullptr) return;
     pause_ = 0;
-    static_cast<accept_wait&>(waiters_.front()).deliver(std::move(made));
+    static_cast<accept_wait_base&>(waiters_.front()).deliver(std::move(made));
   }
 }
 
@@ -209,7 +209,7 @@ void listener_state::failed(std::int32_t error) noexcept {
     case verdict::shortage:
       return back_off(error);
     case verdict::refused:
-      while (!waiters_.empty()) static_cast<accept_wait&>(waiters_.front()).fail(error);
+      while (!waiters_.empty()) static_cast<accept_wait_base&>(waiters_.front()).fail(error);
       return;
   }
 }
@@ -252,10 +252,11 @@ const char* listener_state::thread_rule() const noexcept {
 
 // No shutdown(2): it would end listening for every process that shares the socket.
 void listener_state::begin_close() noexcept {
+  file_.remove();
   if (scheduler_ != nullptr) scheduler_->timers().disarm(*this);
   descriptor_waiter::unlink();
   while (!waiters_.empty()) {
-    auto& wait = static_cast<accept_wait&>(waiters_.front());
+    auto& wait = static_cast<accept_wait_base&>(waiters_.front());
     wait.reason_ = cancel_reason::closed;
     wait.fail(-ECANCELED);
   }

@@ -2,13 +2,17 @@
 #pragma once
 
 #include <ringlet/detail/closable.hpp>
+#include <ringlet/extend/accept_wait.hpp>
 #include <ringlet/extend/operation.hpp>
 #include <ringlet/extend/scheduler.hpp>
 #include <ringlet/extend/timer.hpp>
 #include <ringlet/extend/wait.hpp>
-#include <ringlet/tcp_listener.hpp>
+#include <ringlet/unique_fd.hpp>
 
 #include <deque>
+#include <utility>
+
+#include "socket_file.hpp"
 
 namespace ringlet::detail {
 
@@ -24,9 +28,12 @@ class listener_state final : public detail::closable,
   extend::scheduler& scheduler() const noexcept;
   std::int32_t call(extend::operation& op) const noexcept;
 
+  /// Closing removes the file of a Unix socket.
+  void own(socket_file file) noexcept { file_ = std::move(file); }
+
   /// Takes a staged connection. Null if there is none.
   extend::descriptor::owner take_staged() noexcept;
-  void enqueue(extend::accept_wait& wait) noexcept;
+  void enqueue(extend::accept_wait_base& wait) noexcept;
   /// Called when a wait has ended without a connection.
   void on_waiter_gone() noexcept;
 
@@ -55,6 +62,7 @@ class listener_state final : public detail::closable,
   extend::wait_list waiters_;
   std::deque<int> staged_;
   extend::steady_ns pause_ = 0;  // of the last back-off; 0 once an accept succeeds
+  socket_file file_;
   extend::descriptor::family family_;
   bool complained_ = false;  // the message about a shortage has been printed
 };

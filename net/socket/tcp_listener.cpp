@@ -1,7 +1,6 @@
-// Opening a listening socket, and waiting for connections.
+// Opening a listening TCP socket.
 #include <ringlet/detail/socket_calls.hpp>
 #include <ringlet/detail/throw_invalid.hpp>
-#include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/tcp_listener.hpp>
 
@@ -28,8 +27,6 @@ void set_or_throw(const detail::socket_calls::socket_on& on, int level, int name
 }
 
 }  // namespace
-
-const wait_type accept_wait::type = make_type<accept_wait>("accept");
 
 tcp_listener tcp_listener::bind(std::string_view host_and_port, const listen_options& options) {
   return bind(address::parse(host_and_port), options);
@@ -77,54 +74,5 @@ address tcp_listener::local_address() const {
 close_listener_wait tcp_listener::close() noexcept { return close_listener_wait(state_.get()); }
 
 int tcp_listener::native_handle() const noexcept { return checked().fd(); }
-
-bool accept_wait::try_now() noexcept {
-  if (from_->fd() < 0) {
-    reason_ = cancel_reason::closed;
-    answer_ = -ECANCELED;
-    return true;
-  }
-  static_cast<void>(from_->scheduler());  // checks the thread
-  made_ = from_->take_staged();
-  return made_ != nullptr;
-}
-
-void accept_wait::watch() noexcept { from_->enqueue(*this); }
-
-void accept_wait::unwatch() noexcept {
-  if (!linked()) return;
-  unlink();
-  from_->on_waiter_gone();
-}
-
-void accept_wait::deliver(descriptor::owner made) noexcept {
-  made_ = std::move(made);
-  unlink();
-  conclude_external();
-}
-
-void accept_wait::fail(std::int32_t error) noexcept {
-  answer_ = error;
-  unlink();
-  conclude_external();
-}
-
-void accept_wait::on_cancel(cancel_reason reason) noexcept {
-  reason_ = reason;
-  fail(-ECANCELED);
-  from_->on_waiter_gone();
-}
-
-result<tcp_stream> accept_wait::take() {
-  if (const std::error_code error = cancellation_error()) return error;
-  if (answer_ < 0) return system_error_code(answer_);
-  return tcp_stream(std::move(made_));
-}
-
-tcp_stream accept_wait::await_resume() {
-  return detail::value_or_throw(take(), type.name, "the socket does not listen");
-}
-
-void accept_wait::describe(std::string& out) const { out += "fd " + std::to_string(from_->fd()); }
 
 }  // namespace ringlet

@@ -38,23 +38,6 @@ const wait_type connect_wait::type = make_type<connect_wait>("connect");
 
 tcp_stream::tcp_stream(unique_fd fd) : tcp_stream(std::move(fd), descriptor::family::unknown) {}
 
-tcp_stream::tcp_stream(unique_fd fd, descriptor::family of)
-    : state_(descriptor::make(fd.get(), descriptor::kind::connection, of)) {
-  [[maybe_unused]] const int owned_now = fd.release();
-}
-
-// Throws the error of a call that the kernel answers immediately.
-void tcp_stream::check(std::int32_t answer, const std::string& call, const char* why) const {
-  if (answer >= 0) return;
-  const bool is_open = checked().fd() >= 0;
-  const std::error_code code = is_open ? system_error_code(answer) : make_error_code(errc::closed);
-  detail::throw_error(code, call, why);
-}
-
-void tcp_stream::shutdown_write() {
-  check(detail::socket_calls::shutdown(checked(), SHUT_WR), "shutdown_write", why_not);
-}
-
 address tcp_stream::local_address() const {
   address found;
   check(detail::socket_calls::local_name(checked(), found), "local_address", why_not);
@@ -67,11 +50,6 @@ address tcp_stream::peer_address() const {
   return found;
 }
 
-void tcp_stream::set_option(int level, int name, int value, const char* what) {
-  check(detail::socket_calls::set_option(checked(), level, name, value),
-        what + ("(" + std::to_string(value)) + ')', why_no_option);
-}
-
 void tcp_stream::set_no_delay(bool on) { set_option(IPPROTO_TCP, TCP_NODELAY, on, "set_no_delay"); }
 
 void tcp_stream::set_keep_alive(std::chrono::seconds idle) {
@@ -82,14 +60,6 @@ void tcp_stream::set_keep_alive(std::chrono::seconds idle) {
   set_option(IPPROTO_TCP, TCP_KEEPIDLE, seconds, "set_keep_alive");
 }
 
-void tcp_stream::set_receive_buffer(int bytes) {
-  set_option(SOL_SOCKET, SO_RCVBUF, bytes, "set_receive_buffer");
-}
-
-void tcp_stream::set_send_buffer(int bytes) {
-  set_option(SOL_SOCKET, SO_SNDBUF, bytes, "set_send_buffer");
-}
-
 void tcp_stream::set_reset_on_close(bool on) {
   const linger how{on, 0};
   check(detail::socket_calls::set_option(checked(), SOL_SOCKET, SO_LINGER, how),
@@ -98,23 +68,12 @@ void tcp_stream::set_reset_on_close(bool on) {
 }
 
 bool connect_wait::begin(frame_record& at) noexcept {
-  if (!enter(at)) return continue_or_yield(at);
-  answer = detail::socket_calls::open_tcp(engine(), peer_);
-  if (answer < 0) return continue_or_yield(at);
-  socket_.reset(answer);
-  fd = answer;
-  data = peer_.data();
-  length = peer_.size();
-  return begin_operation(type, at);
+  const int family = peer_.is_ipv6() ? AF_INET6 : AF_INET;
+  return begin_connect(type, at, {family, IPPROTO_TCP, peer_.data(), peer_.size()});
 }
 
 result<tcp_stream> connect_wait::take() {
-  rethrow_interruption_before_start();
-  if (answer < 0) {
-    // The abandoned attempt may still succeed, so the socket is not used again.
-    socket_.reset();
-    return failure();
-  }
+  if (const std::error_code error = connect_error()) return error;
   if (leads_to_itself(engine(), socket_.get(), peer_)) {
     socket_.reset();
     return std::make_error_code(std::errc::connection_refused);

@@ -327,10 +327,10 @@ bool write_all_wait::begin(frame_record& at) noexcept { return begin_write(*this
 
 // write_all of several spans
 
-gather_wait::gather_wait(descriptor& on, std::span<const std::span<const std::byte>> parts,
-                         time_limit timeout)
-    : write_wait(on, opcode::send_message, &write_wait::on_sent<gather_wait>, 0, timeout) {
-  transfer.flags = MSG_WAITALL;
+gather_wait::gather_wait(descriptor& on, opcode kind,
+                         std::span<const std::span<const std::byte>> parts, time_limit timeout)
+    : write_wait(on, kind, &write_wait::on_sent<gather_wait>, 0, timeout) {
+  if (kind == opcode::send_message) transfer.flags = MSG_WAITALL;
   parts_.reserve(parts.size());
   for (const auto part : parts) {
     if (part.empty()) continue;
@@ -343,6 +343,11 @@ bool gather_wait::begin(frame_record& at) noexcept { return begin_write(*this, a
 
 // Chooses the parts of the next request, and shortens the last one to fit request_max.
 void gather_wait::aim() noexcept {
+  if (code != opcode::send_message) {
+    data = parts_[first_].iov_base;
+    length = request_size(parts_[first_].iov_len);
+    return;
+  }
   const std::size_t parts_max = std::min<std::size_t>(parts_.size() - first_, IOV_MAX);
   std::size_t room = request_max;
   std::size_t count = 0;
@@ -357,7 +362,9 @@ void gather_wait::aim() noexcept {
 }
 
 void gather_wait::advance(std::size_t sent) noexcept {
-  message_.msg_iov[message_.msg_iovlen - 1].iov_len += std::exchange(cut_off_, 0);
+  if (message_.msg_iovlen != 0) {
+    message_.msg_iov[message_.msg_iovlen - 1].iov_len += std::exchange(cut_off_, 0);
+  }
   while (sent != 0) {
     iovec& part = parts_[first_];
     const std::size_t taken = std::min(sent, part.iov_len);

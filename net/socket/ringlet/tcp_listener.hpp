@@ -18,6 +18,12 @@
 #include <memory>
 #include <string_view>
 
+namespace ringlet::extend {
+
+using accept_wait = basic_accept_wait<tcp_stream>;
+
+}  // namespace ringlet::extend
+
 namespace ringlet {
 
 /// Options of tcp_listener::bind().

@@ -1,4 +1,4 @@
-// The waits that the calls of tcp_listener return.
+// The waits that the calls of listeners return.
 #pragma once
 
 #include <ringlet/extend/descriptor.hpp>
@@ -8,12 +8,7 @@
 #include <coroutine>
 #include <cstdint>
 #include <string>
-
-namespace ringlet {
-
-class tcp_stream;
-
-}  // namespace ringlet
+#include <utility>
 
 namespace ringlet::detail {
 
@@ -23,18 +18,13 @@ class listener_state;
 
 namespace ringlet::extend {
 
-/// See tcp_listener::accept().
-class [[nodiscard]] accept_wait : public list_wait {
+/// The base of waits for connections.
+class accept_wait_base : public list_wait {
  public:
-  accept_wait(detail::listener_state& from, time_limit timeout) noexcept
-      : list_wait(timeout), from_(&from) {}
-
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
     return begin(caller.promise());
   }
-  result<tcp_stream> take();
-  tcp_stream await_resume();
 
   static constexpr bool is_external = true;
   bool try_now() noexcept;
@@ -44,6 +34,14 @@ class [[nodiscard]] accept_wait : public list_wait {
   void describe(std::string& out) const;
   static const wait_type type;
 
+ protected:
+  accept_wait_base(detail::listener_state& from, time_limit timeout) noexcept
+      : list_wait(timeout), from_(&from) {}
+  ~accept_wait_base() = default;
+
+  result<descriptor::owner> take_made();
+  descriptor::owner take_made_or_throw();
+
  private:
   friend class detail::listener_state;
   bool begin(frame_record& at) noexcept { return begin_alone(*this, at); }
@@ -52,6 +50,21 @@ class [[nodiscard]] accept_wait : public list_wait {
   detail::listener_state* from_;
   std::int32_t answer_ = 0;
   descriptor::owner made_;
+};
+
+/// See tcp_listener::accept() and unix_listener::accept().
+template <class Stream>
+class [[nodiscard]] basic_accept_wait final : public accept_wait_base {
+ public:
+  basic_accept_wait(detail::listener_state& from, time_limit timeout) noexcept
+      : accept_wait_base(from, timeout) {}
+
+  result<Stream> take() {
+    auto made = take_made();
+    if (!made) return made.error();
+    return descriptor_access::make<Stream>(std::move(*made));
+  }
+  Stream await_resume() { return descriptor_access::make<Stream>(take_made_or_throw()); }
 };
 
 /// See tcp_listener::close().

@@ -24,19 +24,33 @@ struct socket_on {
   int fd;
 };
 
-/// Opens a TCP socket of the address family of `end`.
-inline std::int32_t open_tcp(extend::engine& engine, const address& end) noexcept {
+inline std::int32_t open_socket(extend::engine& engine, int family, int type,
+                                int protocol) noexcept {
   extend::operation op(extend::opcode::open_socket, nullptr);
-  op.socket = {static_cast<std::int16_t>(end.is_ipv6() ? AF_INET6 : AF_INET), SOCK_STREAM,
-               IPPROTO_TCP};
+  op.socket = {static_cast<std::int16_t>(family), static_cast<std::int16_t>(type), protocol};
   return engine.call(op);
 }
 
-template <class Socket>
-std::int32_t bind(const Socket& on, address where) noexcept {
+/// Opens a TCP socket of the address family of `end`.
+inline std::int32_t open_tcp(extend::engine& engine, const address& end) noexcept {
+  return open_socket(engine, end.is_ipv6() ? AF_INET6 : AF_INET, SOCK_STREAM, IPPROTO_TCP);
+}
+
+/// `Address` is address or unix_address.
+template <class Socket, class Address>
+std::int32_t bind(const Socket& on, Address where) noexcept {
   extend::operation op(extend::opcode::bind, nullptr);
   op.data = where.data();
   op.length = where.size();
+  return on.call(op);
+}
+
+/// Tries once, for sockets that never wait.
+template <class Socket, class Address>
+std::int32_t connect_now(const Socket& on, Address peer) noexcept {
+  extend::operation op(extend::opcode::connect, nullptr);
+  op.data = peer.data();
+  op.length = peer.size();
   return on.call(op);
 }
 

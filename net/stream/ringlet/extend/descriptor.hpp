@@ -213,11 +213,16 @@ class descriptor final : public detail::closable {
   std::uint64_t counts_[2] = {};
 };
 
-/// Gives readers access to the descriptor of a stream. Stream classes declare it a friend.
+/// Access to the descriptor of a stream, for readers and for waits that make streams. Stream
+/// classes declare it a friend.
 struct descriptor_access {
   template <class Stream>
   static auto of(const Stream& stream) noexcept -> decltype(stream.checked()) {
     return stream.checked();
+  }
+  template <class Stream>
+  static Stream make(descriptor::owner made) noexcept {
+    return Stream(std::move(made));
   }
 };
 

@@ -18,7 +18,7 @@
 
 namespace ringlet::extend {
 
-/// See tcp_stream::receive(). It waits for a request that belongs to the descriptor.
+/// See socket_stream::receive(). It waits for a request that belongs to the descriptor.
 class [[nodiscard]] receive_wait final : private arrival_waiter,
                                          public claiming_wait<direction::read, wait_base> {
  public:
@@ -46,9 +46,9 @@ class [[nodiscard]] receive_wait final : private arrival_waiter,
   std::byte* memory_ = nullptr;
 };
 
-/// See tcp_stream::readable(). It keeps its claim until it is destroyed, not only until it ends: in
-/// a select(), the completion of a request on the same descriptor may end it, and ending the last
-/// claim on a closing descriptor destroys that descriptor, which the completion still uses.
+/// See socket_stream::readable(). It keeps its claim until it is destroyed, not only until it ends:
+/// in a select(), the completion of a request on the same descriptor may end it, and ending the
+/// last claim on a closing descriptor destroys that descriptor, which the completion still uses.
 class [[nodiscard]] readable_wait final : public claiming_wait<direction::read, two_phase_wait>,
                                           private arrival_waiter {
  public:
@@ -96,7 +96,7 @@ class read_wait : public io_wait<direction::read>, private arrival_waiter {
   virtual bool take_arrived() noexcept = 0;
 };
 
-/// See tcp_stream::read_some().
+/// See socket_stream::read_some().
 class [[nodiscard]] read_some_wait final : public read_wait {
  public:
   read_some_wait(descriptor& on, opcode kind, std::span<std::byte> memory,
@@ -115,7 +115,7 @@ class [[nodiscard]] read_some_wait final : public read_wait {
   static const wait_type type;
 };
 
-/// See tcp_stream::read_exact().
+/// See socket_stream::read_exact().
 class [[nodiscard]] read_exact_wait final : public read_wait {
  public:
   read_exact_wait(descriptor& on, opcode kind, std::span<std::byte> memory,
@@ -160,7 +160,7 @@ class write_wait : public io_wait<direction::write> {
   std::size_t left_;
 };
 
-/// See tcp_stream::write_all().
+/// See socket_stream::write_all().
 class [[nodiscard]] write_all_wait : public write_wait {
  public:
   write_all_wait(descriptor& on, opcode kind, std::span<const std::byte> bytes,
@@ -179,10 +179,10 @@ class [[nodiscard]] write_all_wait : public write_wait {
   static const wait_type type;
 };
 
-/// See tcp_stream::write_all() of several spans.
+/// See socket_stream::write_all() of several spans. By opcode::write, each piece is a request.
 class [[nodiscard]] gather_wait : public write_wait {
  public:
-  gather_wait(descriptor& on, std::span<const std::span<const std::byte>> parts,
+  gather_wait(descriptor& on, opcode kind, std::span<const std::span<const std::byte>> parts,
               time_limit timeout);
 
   template <class Promise>
