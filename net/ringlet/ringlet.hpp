@@ -27,6 +27,7 @@
 #include <ringlet/bounded_semaphore.hpp>
 #include <ringlet/broadcast.hpp>
 #include <ringlet/buffer.hpp>
+#include <ringlet/byte_stream.hpp>
 #include <ringlet/cancelled.hpp>
 #include <ringlet/channel.hpp>
 #include <ringlet/concurrent_event.hpp>
@@ -55,10 +56,12 @@
 #include <ringlet/latch.hpp>
 #include <ringlet/lifo_queue.hpp>
 #include <ringlet/manual_timeout.hpp>
+#include <ringlet/memory_stream.hpp>
 #include <ringlet/mutex.hpp>
 #include <ringlet/now.hpp>
 #include <ringlet/options.hpp>
 #include <ringlet/outcome.hpp>
+#include <ringlet/pipe.hpp>
 #include <ringlet/poll_fd.hpp>
 #include <ringlet/pool.hpp>
 #include <ringlet/priority_queue.hpp>
@@ -81,6 +84,7 @@
 #include <ringlet/shield.hpp>
 #include <ringlet/shutdown.hpp>
 #include <ringlet/sleep.hpp>
+#include <ringlet/socket_stream.hpp>
 #include <ringlet/spawn_after.hpp>
 #include <ringlet/spawnable.hpp>
 #include <ringlet/standard_descriptors.hpp>
@@ -95,6 +99,10 @@
 #include <ringlet/timer.hpp>
 #include <ringlet/two_way_generator.hpp>
 #include <ringlet/unique_fd.hpp>
+#include <ringlet/unix_address.hpp>
+#include <ringlet/unix_datagram.hpp>
+#include <ringlet/unix_listener.hpp>
+#include <ringlet/unix_stream.hpp>
 #include <ringlet/value_or_unit.hpp>
 #include <ringlet/version.hpp>
 #include <ringlet/watch.hpp>

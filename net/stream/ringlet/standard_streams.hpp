@@ -9,7 +9,9 @@
 //     }
 #pragma once
 
+#include <ringlet/buffer.hpp>
 #include <ringlet/extend/descriptor.hpp>
+#include <ringlet/extend/plain_waits.hpp>
 #include <ringlet/extend/stream_waits.hpp>
 
 #include <cstddef>
@@ -18,22 +20,25 @@
 
 namespace ringlet {
 
-/// A descriptor that the program was started with. Fibers wait for it as they do for a socket. The
-/// descriptor stays open when the object is destroyed, and O_NONBLOCK is never set on it, because
-/// other processes share it. Movable.
+/// A descriptor that the program was started with. A byte_stream. Fibers wait for it as they do for
+/// a socket. The descriptor stays open when the object is destroyed, and O_NONBLOCK is never set on
+/// it, because other processes share it. Movable.
 ///
 /// Overlap   One read and one write may be in flight at the same time, through one object.
 /// Signals   Writing to a pipe without a reader raises SIGPIPE, as usual.
 /// Errors    std::system_error with the system's errno, or as_result(): bad_file_descriptor if the
 ///           program was started without it, broken_pipe where SIGPIPE is ignored, ...;
 ///           errc::timed_out. The end is a value, not an error.
-/// Cancellation  read_some() loses nothing. write_all() and read_exact() may be cut short in the
+/// Cancellation  receive(), readable() and read_some() lose nothing. write_all() and read_exact()
+/// may be cut short in the
 ///           middle; that direction then fails with errc::partial_transfer. See tcp_stream.
 /// Lifetime  Memory is borrowed until the co_await returns. The object may be moved and destroyed
 ///           at any time: calls in flight then end with errc::closed. It must outlive its reader.
 /// Thread    That of the scheduler on which it was created; calls on another thread abort. Making
 ///           one outside of run() aborts.
-/// Memory    One block of about 150 bytes. Calls do not allocate.
+/// Memory    One block of about 150 bytes. receive() allocates a buffer of
+/// options.sizes.buffer_size
+///           bytes while it waits, and write_all() of several pieces a list.
 /// Kernel    read(2), write(2).
 class standard_stream {
  public:
@@ -41,6 +46,17 @@ class standard_stream {
   explicit standard_stream(int fd)
       : state_(extend::descriptor::make(fd, extend::descriptor::kind::borrowed)) {}
 
+  /// Waits for bytes and returns them in a buffer; an empty one at the end of file, or for Ctrl-D
+  /// on a terminal.
+  extend::plain_receive_wait receive(const time_limit& timeout = forever) {
+    return extend::plain_receive_wait(*state_, timeout);
+  }
+  /// Waits until a read would return immediately: true, or false if the limit passed first. Takes
+  /// nothing, but another process may take the bytes. May be a part of a select(). A regular file
+  /// is always readable.
+  extend::plain_readable_wait readable(const time_limit& timeout = forever) {
+    return extend::plain_readable_wait(*state_, timeout);
+  }
   /// Waits for bytes and stores them at the front of `memory`, which must not be empty. Returns
   /// their number, at least 1; 0 at the end of file, or for Ctrl-D on a terminal.
   extend::read_some_wait read_some(std::span<std::byte> memory, time_limit timeout = forever) {
@@ -59,8 +75,24 @@ class standard_stream {
   extend::write_all_wait write_all(std::string_view text, time_limit timeout = forever) {
     return write_all(std::as_bytes(std::span(text)), timeout);
   }
+  /// The same for received bytes. The buffer must live until the co_await returns.
+  extend::write_all_wait write_all(const buffer& data, time_limit timeout = forever) {
+    return write_all(data.bytes(), timeout);
+  }
+  /// Writes several pieces one after the other. The list is copied; the bytes are borrowed.
+  extend::gather_wait write_all(std::span<const std::span<const std::byte>> parts,
+                                time_limit timeout = forever) {
+    return extend::gather_wait(*state_, extend::opcode::write, parts, timeout);
+  }
 
-  /// The descriptor.
+  /// Does nothing: the reader sees the end when every process has closed the descriptor.
+  void shutdown_write() noexcept {}
+  /// Ends the calls in flight with errc::closed, and refuses later ones. The descriptor stays open.
+  void abort() noexcept { state_->close(nullptr); }
+  /// The same, and waits for the end of the calls. Idempotent.
+  close_wait close() noexcept { return close_wait(state_.get()); }
+
+  /// The descriptor, or -1 once close() has begun.
   int native_handle() const noexcept { return state_->fd(); }
 
  private:
