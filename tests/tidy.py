@@ -26,7 +26,7 @@ BUILT_ON = {
     "sched/sync": ["sched/scheduler"],
     "sched/threads": ["sched/scheduler"],
     "net/names": ["core/coro", "core/engine"],
-    "net/stream": ["net/names", "sched/scheduler"],
+    "net/stream": ["net/names", "sched/fibers"],
     "net/socket": ["net/stream"],
     "net": ["net/socket", "sched/fibers", "sched/sync", "sched/threads"],  # the umbrella
 }

@@ -34,6 +34,7 @@
 #include <ringlet/concurrent_queue.hpp>
 #include <ringlet/concurrent_semaphore.hpp>
 #include <ringlet/condition.hpp>
+#include <ringlet/copy.hpp>
 #include <ringlet/deadlock.hpp>
 #include <ringlet/descriptor_limit.hpp>
 #include <ringlet/dump.hpp>
@@ -72,6 +73,7 @@
 #include <ringlet/recursive_mutex.hpp>
 #include <ringlet/remote_future.hpp>
 #include <ringlet/remote_promise.hpp>
+#include <ringlet/relay.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/retry.hpp>
 #include <ringlet/run.hpp>
@@ -87,6 +89,7 @@
 #include <ringlet/socket_stream.hpp>
 #include <ringlet/spawn_after.hpp>
 #include <ringlet/spawnable.hpp>
+#include <ringlet/split.hpp>
 #include <ringlet/standard_descriptors.hpp>
 #include <ringlet/standard_streams.hpp>
 #include <ringlet/supervise.hpp>

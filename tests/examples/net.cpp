@@ -3,11 +3,17 @@
 #include <ringlet/as_result.hpp>
 #include <ringlet/event.hpp>
 #include <ringlet/fiber.hpp>
+#include <ringlet/memory_stream.hpp>
+#include <ringlet/queue.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>
+#include <ringlet/standard_streams.hpp>
 #include <ringlet/task.hpp>
 #include <ringlet/tcp_listener.hpp>
 #include <ringlet/tcp_stream.hpp>
+#include <ringlet/unix_datagram.hpp>
+#include <ringlet/unix_listener.hpp>
+#include <ringlet/unix_stream.hpp>
 
 #include <doctest/doctest.h>
 
@@ -17,6 +23,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <limits>
 #include <net_examples.hpp>
@@ -29,6 +36,7 @@
 
 #include "support/child.hpp"
 #include "support/loopback.hpp"
+#include "support/scratch_folder.hpp"
 #include "support/sockets.hpp"
 
 using namespace ringlet;
@@ -36,7 +44,8 @@ using namespace ringlet::test;
 
 namespace {
 
-task<std::string> read_all(tcp_stream& from) {
+template <class Source>
+task<std::string> read_all(Source& from) {
   std::string text;
   while (buffer data = co_await from.receive()) text += data.text();
   co_return text;
@@ -99,6 +108,117 @@ TEST_CASE("the example of tcp_stream.hpp returns the whole answer") {
     const std::string answer = co_await example_tcp_stream::ask(listener.local_address(), "abc");
     CHECK(answer == "cba");
   }());
+}
+
+TEST_CASE("the examples of byte_stream.hpp and socket_stream.hpp send back what they receive") {
+  run([]() -> task<> {
+    auto [near, far] = memory_stream::pair();
+    co_await near.write_all("abc");
+    near.shutdown_write();
+    co_await example_byte_stream::echo(far);
+    const std::string echoed = co_await read_all(near);
+    CHECK(echoed == "abc");
+    connection ends = co_await connected_pair();
+    co_await ends.near.write_all("abc");
+    ends.near.shutdown_write();
+    co_await example_socket_stream::echo(ends.far);
+    co_await ends.far.close();
+    const std::string again = co_await read_all(ends.near);
+    CHECK(again == "abc");
+  }());
+}
+
+TEST_CASE("the example of copy.hpp writes what it receives") {
+  const fd_pair out = pipe_pair();
+  run([](int fd) -> task<> {
+    connection ends = co_await connected_pair();
+    co_await ends.near.write_all("abc");
+    ends.near.shutdown_write();
+    standard_stream written(fd);
+    const std::uint64_t count = co_await example_copy::download(ends.far, written);
+    CHECK(count == 3);
+  }(out.far.get()));
+  CHECK(drain(out.near) == "abc");
+}
+
+TEST_CASE("the examples of memory_stream.hpp and pipe.hpp return what was written") {
+  run([]() -> task<> {
+    const std::string echoed =
+        co_await example_memory_stream::echoed(example_byte_stream::echo<memory_stream>);
+    CHECK(echoed == "hello");
+    const std::string through = co_await example_pipe::through_a_pipe("abc");
+    CHECK(through == "abc");
+  }());
+}
+
+TEST_CASE("the example of relay.hpp forwards a connection") {
+  run([]() -> task<> {
+    auto listener = tcp_listener::bind("127.0.0.1:0");
+    const fiber<> server = spawn(answer_in_reverse(listener));
+    connection ends = co_await connected_pair();
+    const fiber<> relaying =
+        spawn(example_relay::forward(std::move(ends.far), listener.local_address()));
+    co_await ends.near.write_all("abc");
+    ends.near.shutdown_write();
+    const std::string answer = co_await read_all(ends.near);
+    CHECK(answer == "cba");
+    co_await relaying.get();
+  }());
+}
+
+TEST_CASE("the example of split.hpp sends lines while it receives") {
+  run([]() -> task<> {
+    connection ends = co_await connected_pair();
+    queue<std::string> lines;
+    const auto talking = spawn(example_split::talk(std::move(ends.far), lines));
+    co_await lines.push("one");
+    co_await lines.push("two");
+    lines.close();
+    const std::string sent = co_await read_all(ends.near);
+    CHECK(sent == "onetwo");
+    co_await ends.near.write_all("abc");
+    ends.near.shutdown_write();
+    const std::uint64_t received = co_await talking.get();
+    CHECK(received == 3);
+  }());
+}
+
+TEST_CASE("the examples of unix_listener.hpp and unix_stream.hpp talk to each other") {
+  const scratch_folder folder;
+  run([](unix_address where) -> task<> {
+    const fiber<> server = spawn(example_unix_listener::serve(where));
+    co_await yield();
+    const std::string answer = co_await example_unix_stream::ask(where, ::geteuid(), "hello");
+    CHECK(answer == "hello");
+    CHECK_THROWS_AS(co_await example_unix_stream::ask(where, ::geteuid() + 1, "hello"),
+                    std::runtime_error);
+    co_await server.kill();
+  }(unix_address::path(folder / "socket")));
+}
+
+TEST_CASE("the example of unix_datagram.hpp logs the datagrams that fit") {
+  const scratch_folder folder;
+  run([](unix_address where) -> task<> {
+    std::string logged;
+    event last;
+    const auto log = [&](std::string_view text) {
+      logged += text;
+      if (text == "last") last.set();
+    };
+    const fiber<> collecting = spawn(example_unix_datagram::collect(where, log));
+    co_await yield();
+    auto sender = unix_datagram::open();
+    co_await sender.send_to(where, "first ");
+    co_await sender.send_to(where, std::string(3000, 'x'));
+    co_await sender.send_to(where, "last");
+    co_await last.wait();
+    CHECK(logged == "first last");
+    co_await collecting.kill();
+  }(unix_address::path(folder / "socket")));
+}
+
+TEST_CASE("the example of unix_address.hpp makes a path and a name") {
+  run(example_unix_address::example());
 }
 
 TEST_CASE("the example of reader.hpp answers each line") {

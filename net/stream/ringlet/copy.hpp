@@ -1,0 +1,46 @@
+// copy: moves bytes from a source to a sink until the source ends.
+//
+//     task<std::uint64_t> download(tcp_stream& peer, standard_stream& out) {
+//       co_return co_await copy(peer, out, {.idle_timeout = 30s});
+//     }
+#pragma once
+
+#include <ringlet/buffer.hpp>
+#include <ringlet/byte_stream.hpp>
+#include <ringlet/task.hpp>
+#include <ringlet/time_limit.hpp>
+
+#include <cstdint>
+
+namespace ringlet {
+
+/// Options of copy() and relay().
+struct copy_options {
+  /// How long nothing may move: the limit of each wait for bytes, and of each write. A duration.
+  time_limit idle_timeout = forever;
+};
+
+/// Writes everything that comes from `from` to `to`, until `from` ends. Returns the number of bytes
+/// that were written. It does not end `to`: see shutdown_write(). The source is not read while the
+/// sink accepts nothing, so a slow reader slows the writer down.
+///
+/// Errors    Those of the source and of the sink; errc::timed_out when nothing has moved for
+///           `idle_timeout`.
+/// Cancellation  **The bytes of one buffer**, if it is cancelled while it writes them: the sink
+/// then
+///           fails with errc::partial_transfer, or nothing of them was written. While it waits for
+///           the source, nothing. bytes_read() and bytes_written() of the two tell how far it got.
+/// Lifetime  Borrows both.
+/// Memory    One lent buffer while it writes.
+template <byte_source Source, byte_sink Sink>
+task<std::uint64_t> copy(Source& from, Sink& to, copy_options options = {}) {
+  std::uint64_t total = 0;
+  for (;;) {
+    const buffer data = co_await from.receive(options.idle_timeout);
+    if (data.empty()) co_return total;
+    co_await to.write_all(data, options.idle_timeout);
+    total += data.size();
+  }
+}
+
+}  // namespace ringlet
