@@ -9,6 +9,7 @@
 // No byte is searched twice: begun_ also keeps the delimiter and the progress of the search for it,
 // even between calls.
 #include <ringlet/detail/retry.hpp>
+#include <ringlet/pipe.hpp>
 #include <ringlet/reader.hpp>
 #include <ringlet/standard_streams.hpp>
 
@@ -80,10 +81,18 @@ reader::reader(descriptor& from, std::size_t limit) : from_(&from), limit_(limit
   RINGLET_ASSERT(limit != 0, "the limit of a reader is at least 1 byte");
 }
 
+reader::reader(descriptor& file, std::size_t buffer_size, std::size_t limit) : reader(file, limit) {
+  file_ = std::make_unique<file_request>(buffer_size);
+}
+
 reader::reader(standard_stream& stream, std::size_t limit)
-    : from_(stream.state_.get()),
-      file_(std::make_unique<file_request>(from_->buffers().size())),
-      limit_(limit) {
+    : reader(*stream.state_, stream.state_->buffers().size(), limit) {}
+
+reader::reader(pipe_reader& stream, std::size_t limit)
+    : reader(stream.checked(), stream.checked().buffers().size(), limit) {}
+
+reader::reader(std::unique_ptr<byte_feed> feed, std::size_t limit)
+    : from_(nullptr), feed_(std::move(feed)), limit_(limit) {
   RINGLET_ASSERT(limit != 0, "the limit of a reader is at least 1 byte");
 }
 
@@ -172,7 +181,7 @@ bool reader::pull() noexcept {
 void reader::hold(buffer lent) noexcept {
   lent_ = std::move(lent);
   fresh_ = lent_.text();
-  from_->count(direction::read) += fresh_.size();
+  if (from_ != nullptr) from_->count(direction::read) += fresh_.size();
 }
 
 // Searching
@@ -258,7 +267,7 @@ std::optional<std::string_view> reader::try_read_line() noexcept {
       }
       if (buffered() > limit_) return std::nullopt;
     }
-    if (file_ != nullptr || !store_fresh() || !pull()) return std::nullopt;
+    if (!has_requests() || !store_fresh() || !pull()) return std::nullopt;
   }
 }
 
@@ -266,7 +275,7 @@ std::string_view reader::peek() noexcept {
   check_unused();
   let_go();
   while (!finish_skipping() || buffered() == 0) {
-    if (file_ != nullptr || !store_fresh() || !pull()) return {};
+    if (!has_requests() || !store_fresh() || !pull()) return {};
   }
   return front(nowhere);
 }
@@ -285,7 +294,13 @@ template <bool Consumes>
 const wait_type view_wait<Consumes>::type = make_type<view_wait>(Consumes ? "read_exact" : "peek");
 const wait_type read_copy_wait::type = make_type<read_copy_wait>("read_some");
 
-bool reader_wait::begin(frame_record& at) noexcept {
+std::coroutine_handle<> reader_wait::begin(frame_record& at) noexcept {
+  if (in_.feed_ != nullptr) [[unlikely]]
+    return begin_feeding(at);
+  return begin_waiting(at) ? std::noop_coroutine() : transfer(at);
+}
+
+bool reader_wait::begin_waiting(frame_record& at) noexcept {
   in_.check_unused();
   if (!enter(at)) return continue_or_yield(at);
   in_.waiting_ = true;
@@ -297,6 +312,55 @@ bool reader_wait::begin(frame_record& at) noexcept {
   wait_on();
   return true;
 }
+
+// Lets a call of its own receive for it: the receive() of a source may be any wait or task.
+std::coroutine_handle<> reader_wait::begin_feeding(frame_record& at) noexcept {
+  in_.check_unused();
+  const auto go_back = [&] {
+    return continue_or_yield(at) ? std::coroutine_handle<>(std::noop_coroutine()) : transfer(at);
+  };
+  if (!enter(at)) return go_back();
+  in_.waiting_ = true;
+  in_.let_go();
+  if (look()) return go_back();
+  try {
+    in_.feed_->running.emplace(feed());
+  } catch (const std::bad_alloc&) {
+    in_.feed_->error = std::make_error_code(std::errc::not_enough_memory);
+    state_ = state::failed;
+    return go_back();
+  }
+  frame_record& callee = *in_.feed_->running->promise_to_start();
+  callee.parent = &at;
+  callee.chain = at.chain;
+  return transfer(callee);
+}
+
+task<> reader_wait::feed() {
+  const time_limit limit = time_limit::at(limit_.resolve(fiber_->scheduler().now()));
+  std::error_code& error = in_.feed_->error;
+  error = {};
+  while (!look()) {
+    if (!in_.store_fresh()) error = std::make_error_code(std::errc::not_enough_memory);
+    try {
+      if (!error) {
+        buffer got = co_await in_.feed_->receive(limit);
+        in_.ended_ = got.empty();
+        if (!got.empty()) in_.hold(std::move(got));
+      }
+    } catch (const std::bad_alloc&) {
+      error = std::make_error_code(std::errc::not_enough_memory);
+    } catch (const std::system_error& thrown) {
+      error = thrown.code();
+    }
+    if (error) {
+      state_ = state::failed;
+      co_return;
+    }
+  }
+}
+
+void reader_wait::end_feeding() noexcept { in_.feed_->running.reset(); }
 
 // Takes bytes that have arrived. True if the call is complete, also if it failed.
 bool reader_wait::progress() noexcept {
@@ -378,6 +442,7 @@ void reader_wait::on_cancel(cancel_reason reason) noexcept {
 }
 
 std::error_code reader_wait::failure() {
+  if (in_.feed_ != nullptr && in_.feed_->running) in_.feed_->running->promise().take();
   // Nothing was consumed: see operation_wait::failure().
   if (reason_ == cancel_reason::interrupted && (has_ended() || state_ == state::failed)) {
     const bool lost = state_ == state::failed && in_.file_ == nullptr && answer_ != -ENOMEM;
@@ -394,7 +459,7 @@ std::error_code reader_wait::failure() {
       }
       return errc::too_long;
     case state::failed:
-      return system_error_code(answer_);
+      return in_.feed_ != nullptr ? in_.feed_->error : system_error_code(answer_);
     case state::missing:
       break;
   }

@@ -9,10 +9,13 @@
 #pragma once
 
 #include <ringlet/buffer.hpp>
+#include <ringlet/byte_stream.hpp>
 #include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/extend/descriptor.hpp>
 #include <ringlet/extend/io_wait.hpp>
 #include <ringlet/result.hpp>
+#include <ringlet/task.hpp>
+#include <ringlet/time_limit.hpp>
 
 #include <coroutine>
 #include <cstddef>
@@ -27,6 +30,7 @@
 
 namespace ringlet::extend {
 
+class byte_feed;
 class file_request;
 class read_copy_wait;
 class read_line_wait;
@@ -41,6 +45,7 @@ using peek_wait = view_wait<false>;
 
 namespace ringlet {
 
+class pipe_reader;
 class standard_stream;
 
 /// Cuts the bytes of a stream into pieces. These rules apply to every call:
@@ -78,13 +83,20 @@ class reader {
   /// The limit() if the program gives none, in bytes.
   static constexpr std::size_t default_limit = 64 * 1024;
 
-  /// `limit`: bytes, at least 1. `stream` is a stream that can receive, such as a tcp_stream.
+  /// `limit`: bytes, at least 1. `stream` is a socket, or a half of one.
   template <class Stream>
   requires requires(Stream& stream) { extend::descriptor_access::of(stream); }
   explicit reader(Stream& stream, std::size_t limit = default_limit)
       : reader(extend::descriptor_access::of(stream), limit) {}
   /// Throws std::bad_alloc.
   explicit reader(standard_stream& stream, std::size_t limit = default_limit);
+  explicit reader(pipe_reader& stream, std::size_t limit = default_limit);
+  /// For any other source, which may be one of the program. Its calls wait in receive(). Throws
+  /// std::bad_alloc.
+  template <byte_source Source>
+  requires(!requires(Source & source) {
+    extend::descriptor_access::of(source);
+  }) explicit reader(Source& source, std::size_t limit = default_limit);
   reader(const reader&) = delete;
   reader& operator=(const reader&) = delete;
   ~reader();
@@ -159,6 +171,10 @@ class reader {
   }
 
   reader(extend::descriptor& from, std::size_t limit);
+  reader(extend::descriptor& file, std::size_t buffer_size, std::size_t limit);
+  reader(std::unique_ptr<extend::byte_feed> feed, std::size_t limit);
+  /// Whether bytes arrive by requests of the descriptor, which may have received some already.
+  bool has_requests() const noexcept { return file_ == nullptr && feed_ == nullptr; }
 
   void check_unused() const noexcept;
   void let_go() noexcept;
@@ -174,8 +190,9 @@ class reader {
   bool skip_through(std::string_view delimiter) noexcept;
   bool finish_skipping() noexcept;
 
-  extend::descriptor* from_;
-  std::unique_ptr<extend::file_request> file_;  // only for a stream that does not lend buffers
+  extend::descriptor* from_;                    // null if there is a feed
+  std::unique_ptr<extend::file_request> file_;  // only for a descriptor that is no socket
+  std::unique_ptr<extend::byte_feed> feed_;     // only for a source without a descriptor
   std::size_t limit_;
   std::string_view fresh_;  // into lent_ or file_
   buffer lent_;
@@ -188,18 +205,42 @@ class reader {
 
 namespace ringlet::extend {
 
+/// Where a reader without a descriptor gets its bytes: a source whose type is erased.
+class byte_feed {
+ public:
+  virtual ~byte_feed() = default;
+  virtual task<buffer> receive(time_limit timeout) = 0;
+
+  /// The call that receives for the current wait.
+  std::optional<task<>> running;
+  std::error_code error;
+};
+
+template <byte_source Source>
+class source_feed final : public byte_feed {
+ public:
+  explicit source_feed(Source& from) noexcept : from_(from) {}
+  task<buffer> receive(time_limit timeout) override {
+    buffer got = co_await from_.receive(timeout);
+    co_return got;
+  }
+
+ private:
+  Source& from_;
+};
+
 /// The base of a reader's waits: waits until a delimiter or a number of bytes is buffered.
 class reader_wait : public claiming_wait<direction::read, wait_base>, private arrival_waiter {
  public:
   template <class Promise>
-  bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> caller) noexcept {
     return begin(caller.promise());
   }
   void on_cancel(cancel_reason reason) noexcept;
 
  protected:
   reader_wait(reader& in, const time_limit& timeout) noexcept
-      : claiming_wait(*in.from_, timeout), in_(in) {}
+      : claiming_wait(in.from_, timeout), in_(in) {}
   ~reader_wait() = default;
 
   virtual const wait_type& kind() const noexcept = 0;
@@ -232,6 +273,7 @@ class reader_wait : public claiming_wait<direction::read, wait_base>, private ar
     ~ending() {
       wait_.in_.waiting_ = false;
       wait_.end_claim();
+      if (wait_.in_.feed_ != nullptr) wait_.end_feeding();
     }
 
    private:
@@ -244,7 +286,11 @@ class reader_wait : public claiming_wait<direction::read, wait_base>, private ar
   friend class file_request;
   enum class state : std::uint8_t { missing, whole, ended, too_long, failed };
 
-  bool begin(frame_record& at) noexcept;
+  std::coroutine_handle<> begin(frame_record& at) noexcept;
+  bool begin_waiting(frame_record& at) noexcept;
+  std::coroutine_handle<> begin_feeding(frame_record& at) noexcept;
+  task<> feed();
+  void end_feeding() noexcept;
   bool progress() noexcept;
   bool look() noexcept;
   state look_for_delimiter() noexcept;
@@ -327,6 +373,12 @@ class [[nodiscard]] read_copy_wait final : public reader_wait {
 }  // namespace ringlet::extend
 
 namespace ringlet {
+
+template <byte_source Source>
+requires(!requires(Source & source) {
+  extend::descriptor_access::of(source);
+}) reader::reader(Source& source, std::size_t limit)
+    : reader(std::make_unique<extend::source_feed<Source>>(source), limit) {}
 
 inline extend::read_line_wait reader::read_line(const time_limit& timeout) {
   return extend::read_line_wait(*this, timeout);

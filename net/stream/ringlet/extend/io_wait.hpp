@@ -26,6 +26,10 @@ class claiming_wait : public Wait {
   template <class... Args>
   explicit claiming_wait(descriptor& on, Args&&... args) noexcept
       : Wait(std::forward<Args>(args)...), on_(&on) {}
+  /// For a wait that may turn out to need no descriptor: null, and then nothing is claimed.
+  template <class... Args>
+  explicit claiming_wait(descriptor* on, Args&&... args) noexcept
+      : Wait(std::forward<Args>(args)...), on_(on) {}
 
   descriptor& on() const noexcept { return *on_; }
 
