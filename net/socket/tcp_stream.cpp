@@ -1,5 +1,6 @@
 // TCP sockets: connecting, addresses and options.
 #include <ringlet/detail/socket_calls.hpp>
+#include <ringlet/detail/tcp_info.hpp>
 #include <ringlet/detail/throw_invalid.hpp>
 #include <ringlet/tcp_stream.hpp>
 
@@ -29,6 +30,12 @@ bool leads_to_itself(extend::engine& engine, int fd, const address& peer) noexce
   return detail::socket_calls::peer_name(socket, ends[1]) >= 0 && ends[0] == ends[1];
 }
 
+// A number that does not fit is as invalid as the largest.
+int as_int(std::chrono::seconds::rep value) noexcept {
+  constexpr std::chrono::seconds::rep most = std::numeric_limits<int>::max();
+  return static_cast<int>(std::clamp(value, -most, most));
+}
+
 constexpr const char* why_not = "the socket is in another state, or of another kind";
 constexpr const char* why_no_option = "the value is out of range, or the socket is of another kind";
 
@@ -55,9 +62,34 @@ void tcp_stream::set_no_delay(bool on) { set_option(IPPROTO_TCP, TCP_NODELAY, on
 void tcp_stream::set_keep_alive(std::chrono::seconds idle) {
   set_option(SOL_SOCKET, SO_KEEPALIVE, idle.count() != 0, "set_keep_alive");
   if (idle.count() == 0) return;
-  constexpr std::chrono::seconds::rep most = std::numeric_limits<int>::max();
-  const auto seconds = static_cast<int>(std::clamp(idle.count(), -most, most));
-  set_option(IPPROTO_TCP, TCP_KEEPIDLE, seconds, "set_keep_alive");
+  set_option(IPPROTO_TCP, TCP_KEEPIDLE, as_int(idle.count()), "set_keep_alive");
+}
+
+void tcp_stream::set_keep_alive(std::chrono::seconds idle, std::chrono::seconds interval,
+                                int probes) {
+  set_option(IPPROTO_TCP, TCP_KEEPINTVL, as_int(interval.count()), "set_keep_alive, interval");
+  set_option(IPPROTO_TCP, TCP_KEEPCNT, probes, "set_keep_alive, probes");
+  set_keep_alive(idle);
+}
+
+void tcp_stream::set_user_timeout(std::chrono::nanoseconds limit) {
+  const auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(limit).count();
+  // The kernel would take a larger number for a negative one.
+  const bool fits = milliseconds >= 0 && milliseconds <= std::numeric_limits<int>::max();
+  set_option(IPPROTO_TCP, TCP_USER_TIMEOUT, fits ? static_cast<int>(milliseconds) : -1,
+             "set_user_timeout");
+}
+
+tcp_statistics tcp_stream::statistics() const {
+  tcp_counters found;
+  check(read_tcp_info(checked(), found), "statistics", why_not);
+  return {.bytes_received = found.bytes_received,
+          .bytes_acknowledged = found.bytes_acknowledged,
+          .round_trip = std::chrono::microseconds(found.round_trip_us),
+          .round_trip_variation = std::chrono::microseconds(found.round_trip_variation_us),
+          .retransmits = found.retransmits,
+          .unacknowledged = found.unacknowledged,
+          .congestion_window = found.congestion_window};
 }
 
 void tcp_stream::set_reset_on_close(bool on) {

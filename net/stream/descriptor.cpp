@@ -2,6 +2,7 @@
 #include <ringlet/address.hpp>
 #include <ringlet/detail/close_with_reset.hpp>
 #include <ringlet/detail/socket_calls.hpp>
+#include <ringlet/detail/tcp_info.hpp>
 #include <ringlet/extend/descriptor.hpp>
 #include <ringlet/extend/io_wait.hpp>
 #include <ringlet/unique_fd.hpp>
@@ -24,9 +25,21 @@ void descriptor::describe(direction which, std::string& out) const {
   if (is_known) {
     out += which == direction::read ? "from " : "to ";
     out += peer.to_string() + " (" + number + ')';
+    describe_traffic(out);
   } else {
     out += number;
   }
+}
+
+// Only in a dump: what has gone over a TCP connection, and how well.
+void descriptor::describe_traffic(std::string& out) const {
+  detail::tcp_counters found;
+  if (detail::read_tcp_info(detail::socket_calls::socket_on{scheduler_->engine(), fd()}, found) < 0)
+    return;
+  out += ", " + std::to_string(counts_[index(direction::read)]) + " bytes in, " +
+         std::to_string(counts_[index(direction::write)]) + " out, round trip " +
+         std::to_string(found.round_trip_us) + " us, " + std::to_string(found.retransmits) +
+         " retransmits";
 }
 
 descriptor::descriptor(extend::scheduler& scheduler, int fd, kind what, family of) noexcept

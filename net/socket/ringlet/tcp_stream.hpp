@@ -17,6 +17,7 @@
 #include <ringlet/unique_fd.hpp>
 
 #include <chrono>
+#include <cstdint>
 #include <utility>
 
 namespace ringlet::extend {
@@ -26,6 +27,22 @@ class connect_wait;
 }  // namespace ringlet::extend
 
 namespace ringlet {
+
+/// What the kernel has counted and measured for a connection.
+struct tcp_statistics {
+  /// Bytes that have arrived, whether a call has taken them or not.
+  std::uint64_t bytes_received = 0;
+  /// Bytes that the peer has acknowledged. That its program has read them is not known.
+  std::uint64_t bytes_acknowledged = 0;
+  /// The time from a segment to its acknowledgement, smoothed, and its mean deviation.
+  std::chrono::microseconds round_trip{0};
+  std::chrono::microseconds round_trip_variation{0};
+  /// How many segments were sent again, since the beginning.
+  std::uint32_t retransmits = 0;
+  /// How many segments are under way, and how many may be.
+  std::uint32_t unacknowledged = 0;
+  std::uint32_t congestion_window = 0;
+};
 
 /// A connected TCP socket: from tcp_listener::accept() or connect(). TCP_NODELAY is on. A
 /// socket_stream: see there for the calls that receive, write and close, and for the rules that
@@ -66,8 +83,22 @@ class tcp_stream : public socket_stream {
   void set_no_delay(bool on);
   /// SO_KEEPALIVE with the first probe after `idle`, from 1 to 32767 s; zero turns it off.
   void set_keep_alive(std::chrono::seconds idle);
+  /// The same, with the time between two probes (TCP_KEEPINTVL), from 1 to 32767 s, and the number
+  /// of probes without an answer after which the connection is over (TCP_KEEPCNT), from 1 to 127.
+  /// Calls then fail with timed_out.
+  void set_keep_alive(std::chrono::seconds idle, std::chrono::seconds interval, int probes);
+  /// TCP_USER_TIMEOUT: the connection is over when written bytes have not been acknowledged for
+  /// that long, at most about 24 days; calls then fail with timed_out. Rounded up to milliseconds.
+  /// Zero, the default: the system decides (15 to 30 minutes).
+  /// Errors    invalid_argument for a negative or longer time.
+  void set_user_timeout(std::chrono::nanoseconds limit);
   /// SO_LINGER with timeout 0: close() resets the connection and drops unsent data. Off by default.
   void set_reset_on_close(bool on);
+
+  /// What the kernel knows about the connection. dump() prints some of it.
+  /// Errors    errc::closed; operation_not_supported if an adopted socket is not TCP.
+  /// Kernel    TCP_INFO, see tcp(7).
+  tcp_statistics statistics() const;
 
  private:
   friend struct extend::descriptor_access;

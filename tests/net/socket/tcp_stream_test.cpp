@@ -2,6 +2,7 @@
 //
 // Method: each case opens its own connections. Waiting is forced by leaving data unsent, never by
 // sleeping; stream_waits_test.cpp tests exact phases.
+#include <ringlet/dump.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/tcp_stream.hpp>
 
@@ -15,13 +16,17 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <ostream>
 #include <string>
+#include <system_error>
+#include <utility>
 #include <vector>
 
 #include "support/child.hpp"
 #include "support/loopback.hpp"
 #include "support/outcome.hpp"
 #include "support/schedulers.hpp"
+#include "support/sockets.hpp"
 
 using namespace ringlet;
 using namespace ringlet::extend;
@@ -130,6 +135,20 @@ TEST_CASE("stream options have the documented effect, and small writes are sent 
     CHECK(option_of(near, IPPROTO_TCP, TCP_KEEPIDLE) == 77);
     near.set_keep_alive(0s);
     CHECK(option_of(near, SOL_SOCKET, SO_KEEPALIVE) == 0);
+    near.set_keep_alive(30s, 7s, 3);
+    CHECK(option_of(near, SOL_SOCKET, SO_KEEPALIVE) == 1);
+    CHECK(option_of(near, IPPROTO_TCP, TCP_KEEPIDLE) == 30);
+    CHECK(option_of(near, IPPROTO_TCP, TCP_KEEPINTVL) == 7);
+    CHECK(option_of(near, IPPROTO_TCP, TCP_KEEPCNT) == 3);
+    CHECK_THROWS_AS(near.set_keep_alive(30s, 0s, 3), std::system_error);
+    CHECK_THROWS_AS(near.set_keep_alive(30s, 7s, 128), std::system_error);
+
+    near.set_user_timeout(1'500'001us);
+    CHECK(option_of(near, IPPROTO_TCP, TCP_USER_TIMEOUT) == 1501);
+    near.set_user_timeout(0s);
+    CHECK(option_of(near, IPPROTO_TCP, TCP_USER_TIMEOUT) == 0);
+    CHECK_THROWS_AS(near.set_user_timeout(-1s), std::system_error);
+    CHECK_THROWS_AS(near.set_user_timeout(1000h), std::system_error);
 
     near.set_receive_buffer(8192);
     near.set_send_buffer(16384);
@@ -512,6 +531,47 @@ TEST_CASE("other fibers get their turn while one closes hundreds of streams") {
     for (connection& each : all) co_await each.near.close();
     CHECK(turns >= 2);
     co_await other.kill();
+  });
+}
+
+TEST_CASE("statistics() counts what has gone over the connection, and dump() shows it") {
+  on_one_scheduler([]() -> task<> {
+    auto [near, far] = co_await connected_pair();
+    co_await near.write_all("hello");
+    const buffer got = co_await far.receive();
+    co_await far.write_all("hi");
+    const buffer back = co_await near.receive();
+    const tcp_statistics sent = near.statistics();
+    CHECK(sent.bytes_acknowledged >= 5);
+    CHECK(sent.bytes_received == 2);
+    CHECK(sent.round_trip > 0us);
+    CHECK(sent.congestion_window > 0);
+    CHECK(sent.retransmits == 0);
+    CHECK(far.statistics().bytes_received == 5);
+    tcp_stream& waits = near;
+    const auto waiting = spawn([&]() -> task<> { co_await waits.receive(); });
+    co_await yield();
+    CHECK(dump().find("), 2 bytes in, 5 out, round trip ") != std::string::npos);
+    CHECK(dump().find(" us, 0 retransmits") != std::string::npos);
+    waiting.request_kill();
+    co_await waiting.join();
+    co_await near.close();
+    CHECK_THROWS_AS(near.statistics(), std::system_error);
+  });
+}
+
+TEST_CASE("statistics() of an adopted socket that is not TCP is refused") {
+  on_one_scheduler([]() -> task<> {
+    fd_pair raw = socket_pair();
+    const tcp_stream adopted(std::move(raw.near));
+    std::error_code code;
+    try {
+      static_cast<void>(adopted.statistics());
+    } catch (const std::system_error& error) {
+      code = error.code();
+    }
+    CHECK(code == std::errc::operation_not_supported);
+    co_return;
   });
 }
 

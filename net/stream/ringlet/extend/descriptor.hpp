@@ -78,8 +78,8 @@ class descriptor final : public detail::closable {
     detail::frames.deallocate(memory, size);
   }
 
-  /// For dump(): "from 127.0.0.1:4711 (fd 7)" for a connected socket ("to" for writes), otherwise
-  /// "fd 7".
+  /// For dump(): "from 127.0.0.1:4711 (fd 7), 12 bytes in, 0 out, round trip 45 us, 0 retransmits"
+  /// for a connected socket ("to" for writes), otherwise "fd 7".
   void describe(direction which, std::string& out) const;
   /// The number of bytes read or written so far.
   std::uint64_t& count(direction which) noexcept { return counts_[index(which)]; }
@@ -171,6 +171,7 @@ class descriptor final : public detail::closable {
   [[noreturn, gnu::cold]] void refuse_thread() const noexcept;
   bool has_callers() const noexcept { return reader_ != nullptr || writer_ != nullptr; }
   static void on_received(operation& op, const completion& done) noexcept;
+  void describe_traffic(std::string& out) const;
   bool has_too_much() const noexcept;
   bool is_internet() noexcept {
     if (family_ == family::unknown) [[unlikely]]
