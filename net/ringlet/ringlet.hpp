@@ -71,9 +71,9 @@
 #include <ringlet/rate_limiter.hpp>
 #include <ringlet/reader.hpp>
 #include <ringlet/recursive_mutex.hpp>
+#include <ringlet/relay.hpp>
 #include <ringlet/remote_future.hpp>
 #include <ringlet/remote_promise.hpp>
-#include <ringlet/relay.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/retry.hpp>
 #include <ringlet/run.hpp>

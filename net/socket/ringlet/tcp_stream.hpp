@@ -34,13 +34,15 @@ struct tcp_statistics {
   std::uint64_t bytes_received = 0;
   /// Bytes that the peer has acknowledged. That its program has read them is not known.
   std::uint64_t bytes_acknowledged = 0;
-  /// The time from a segment to its acknowledgement, smoothed, and its mean deviation.
+  /// The time from a segment to its acknowledgement, smoothed.
   std::chrono::microseconds round_trip{0};
+  /// Its mean deviation.
   std::chrono::microseconds round_trip_variation{0};
   /// How many segments were sent again, since the beginning.
   std::uint32_t retransmits = 0;
-  /// How many segments are under way, and how many may be.
+  /// How many segments are under way.
   std::uint32_t unacknowledged = 0;
+  /// How many may be.
   std::uint32_t congestion_window = 0;
 };
 

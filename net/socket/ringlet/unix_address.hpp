@@ -34,11 +34,14 @@ class unix_address {
   /// A path, or "@name" for an abstract name. Write "./@name" for a path that begins with "@".
   /// Errors    std::errc::invalid_argument, with a message that says what is wrong with `text`.
   static unix_address parse(std::string_view text);
-  /// The same for text that is known to be one of the two.
+  /// A path, whatever it begins with.
   static unix_address path(std::string_view path);
+  /// An abstract name, without the "@".
   static unix_address abstract(std::string_view name);
 
+  /// Whether it names a file.
   bool is_path() const noexcept { return !name().empty() && !is_abstract(); }
+  /// Whether it is an abstract name.
   bool is_abstract() const noexcept { return length_ > header && data_.sun_path[0] == '\0'; }
   /// The path, or the abstract name; empty if there is none.
   std::string_view name() const noexcept;
@@ -50,11 +53,14 @@ class unix_address {
   }
   friend std::strong_ordering operator<=>(const unix_address& a, const unix_address& b) noexcept;
 
-  /// For system calls. The kernel tells how many bytes of data() it has written: set_size().
+  /// For system calls.
   sockaddr* data() noexcept { return reinterpret_cast<sockaddr*>(&data_); }
   const sockaddr* data() const noexcept { return reinterpret_cast<const sockaddr*>(&data_); }
+  /// How many bytes of data() a system call reads.
   socklen_t size() const noexcept { return length_; }
+  /// For system calls that write to data(): how many bytes the kernel has written.
   void set_size(socklen_t size) noexcept;
+  /// The number of bytes that a system call may write to data().
   static constexpr socklen_t capacity = sizeof(sockaddr_un);
 
  private:

@@ -116,8 +116,9 @@ class unix_datagram {
   /// The address on this side.
   /// Errors    errc::closed.
   unix_address local_address() const;
-  /// Bytes received and sent so far, without those that did not fit.
+  /// How many bytes were received so far, without those that did not fit.
   std::uint64_t bytes_read() const noexcept { return checked().count(extend::direction::read); }
+  /// How many bytes were sent so far.
   std::uint64_t bytes_written() const noexcept { return checked().count(extend::direction::write); }
   /// The descriptor, or -1 once closed. The socket keeps ownership.
   int native_handle() const noexcept { return state_ ? state_->fd() : -1; }

@@ -36,8 +36,9 @@ struct peer_credentials {
   /// The process that called connect(), listen() or pair(). It may have ended, and another process
   /// may have its number; or it has passed the socket on.
   pid_t pid = 0;
-  /// Its effective user and group at that time.
+  /// Its effective user at that time.
   uid_t uid = 0;
+  /// Its effective group at that time.
   gid_t gid = 0;
 };
 
@@ -72,10 +73,13 @@ class unix_stream : public socket_stream {
   /// Kernel    socketpair(2).
   static std::pair<unix_stream, unix_stream> pair();
 
-  /// The address on this side and that of the peer; a client is usually unnamed.
-  /// Errors    errc::closed; not_connected.
-  /// Kernel    getsockname(2), getpeername(2).
+  /// The address on this side; that of a client is usually unnamed.
+  /// Errors    errc::closed.
+  /// Kernel    getsockname(2).
   unix_address local_address() const;
+  /// The address of the peer.
+  /// Errors    not_connected; errc::closed.
+  /// Kernel    getpeername(2).
   unix_address peer_address() const;
 
   /// Who the peer is. The kernel vouches for the answer.

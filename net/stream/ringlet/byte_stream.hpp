@@ -84,11 +84,10 @@ concept byte_source = requires(S& source, std::span<std::byte> memory, const tim
 ///
 /// Overlap   One write at a time.
 /// Errors    std::system_error, broken_pipe if the peer reads no more; errc::closed once close()
-/// has
-///           begun; errc::timed_out.
+///           has begun; errc::timed_out.
 /// Cancellation  write_all() may stop in the middle: writes then fail with errc::partial_transfer.
-/// If
-///           it was cancelled before its first byte, it has written nothing, and may be repeated.
+///           A call that was cancelled before its first byte has written nothing, and may be
+///           repeated.
 /// Lifetime  Memory is borrowed until the co_await returns. Closing and destroying it end the calls
 ///           in flight with errc::closed.
 ///
@@ -116,6 +115,7 @@ concept byte_stream = byte_source<S> && byte_sink<S>;
 /// Ends the write direction of any sink: its shutdown_write(), awaited if that waits.
 ///
 /// Errors    Those of shutdown_write().
+/// Cancellation  What its shutdown_write() loses; for sinks of this library it does not wait.
 /// Lifetime  Borrows the sink.
 template <byte_sink Sink>
 task<> shutdown_write(Sink& sink) {

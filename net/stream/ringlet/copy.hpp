@@ -26,10 +26,9 @@ struct copy_options {
 ///
 /// Errors    Those of the source and of the sink; errc::timed_out when nothing has moved for
 ///           `idle_timeout`.
-/// Cancellation  **The bytes of one buffer**, if it is cancelled while it writes them: the sink
-/// then
-///           fails with errc::partial_transfer, or nothing of them was written. While it waits for
-///           the source, nothing. bytes_read() and bytes_written() of the two tell how far it got.
+/// Cancellation  While it writes: the bytes of one buffer. The sink then fails with
+///           errc::partial_transfer, unless none of them was written. While it waits for the
+///           source: nothing. bytes_read() and bytes_written() of the two tell how far it got.
 /// Lifetime  Borrows both.
 /// Memory    One lent buffer while it writes.
 template <byte_source Source, byte_sink Sink>

@@ -27,15 +27,23 @@ namespace ringlet {
 /// the rules of its calls. For testing protocols without the system, and for connecting fibers that
 /// speak one. Movable; destroying it closes it.
 ///
-/// Back-pressure  A direction holds at most `capacity` bytes; then a write waits for the reader.
-/// Errors    After abort() of the peer, or its destruction with bytes unread: connection_reset for
-///           reads, broken_pipe for writes. After its close(): the end for reads, once all bytes
-///           are read, and broken_pipe for writes. No descriptor is involved.
-/// Thread    One: that of the scheduler on which the pair was made.
+/// Limits    A direction holds at most `capacity` bytes; then a write waits for the reader.
+/// Errors    std::system_error. After abort() of the peer: connection_reset for reads, broken_pipe
+///           for writes. After its close(): the end for reads, once all bytes are read (or
+///           connection_reset, if it had not read all of ours), and broken_pipe for writes.
+///           errc::closed, errc::timed_out.
+/// Cancellation  receive(), readable() and read_some() lose nothing. read_exact() and write_all()
+///           may be cut short in the middle; that direction then fails with errc::partial_transfer.
+/// Lifetime  Memory is borrowed until the co_await returns. The stream may be moved, closed and
+///           destroyed at any time: calls in flight then end with errc::closed. It may
+///           outlive its scheduler, and may then only be moved and destroyed.
+/// Thread    That of the scheduler on which the pair was made; calls on another thread abort.
 /// Memory    `capacity` bytes for each direction, allocated with the pair. receive() allocates a
 ///           buffer; other calls do not allocate.
+/// Kernel    Not involved.
 class memory_stream {
  public:
+  /// What a direction holds unless pair() is told otherwise, in bytes.
   static constexpr std::size_t default_capacity = 64 * 1024;
 
   /// Makes a pair. `capacity` is at least 1 byte. Aborts outside of run(); throws std::bad_alloc.
@@ -99,8 +107,9 @@ class memory_stream {
   /// Idempotent; does not wait.
   extend::memory_close_wait close() noexcept { return extend::memory_close_wait(*this); }
 
-  /// Bytes read and written by the calls of this end so far.
+  /// How many bytes the calls of this end have read so far.
   std::uint64_t bytes_read() const noexcept { return incoming().count(extend::pipe_side::reader); }
+  /// How many bytes they have written.
   std::uint64_t bytes_written() const noexcept {
     return outgoing().count(extend::pipe_side::writer);
   }

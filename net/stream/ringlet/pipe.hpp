@@ -27,6 +27,12 @@ namespace ringlet {
 /// The end of a pipe that is read. A byte_source: see there for the rules of its calls. Movable;
 /// destroying it closes it.
 ///
+/// Errors    std::system_error with the system's errno, or as_result(); errc::closed,
+///           errc::timed_out. The end is a value.
+/// Cancellation  receive(), readable() and read_some() lose nothing. read_exact() may be cut short
+///           in the middle; reads then fail with errc::partial_transfer.
+/// Lifetime  Memory is borrowed until the co_await returns. It may be moved, closed and destroyed
+///           at any time: calls in flight then end with errc::closed.
 /// Thread    That of the scheduler on which it was created; calls on another thread abort.
 /// Memory    One block of about 150 bytes. receive() allocates a buffer of
 ///           options.sizes.buffer_size bytes while it waits.
@@ -87,6 +93,12 @@ class pipe_reader {
 /// Signals   Writing when no process has the other end open raises SIGPIPE, which ends the program
 ///           unless it ignores that signal; then the call fails with broken_pipe. (A socket pair
 ///           never raises it: see unix_stream::pair().)
+/// Errors    std::system_error with the system's errno, or as_result(); errc::closed,
+///           errc::timed_out.
+/// Cancellation  write_all() may be cut short in the middle; writes then fail with
+///           errc::partial_transfer.
+/// Lifetime  Memory is borrowed until the co_await returns. It may be moved, closed and destroyed
+///           at any time: calls in flight then end with errc::closed.
 /// Thread    That of the scheduler on which it was created; calls on another thread abort.
 /// Memory    One block of about 150 bytes. Only write_all() of several pieces allocates.
 /// Kernel    pipe(7), write(2).
@@ -144,7 +156,9 @@ class pipe_writer {
 
 /// What make_pipe() returns: auto [in, out] = make_pipe();
 struct pipe_ends {
+  /// What is read.
   pipe_reader in;
+  /// What is written.
   pipe_writer out;
 };
 

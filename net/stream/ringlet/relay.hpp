@@ -26,8 +26,9 @@ namespace ringlet {
 
 /// What relay() returns.
 struct relayed {
-  /// How many bytes went from the first stream to the second, and back.
+  /// How many bytes went from the first stream to the second.
   std::uint64_t there = 0;
+  /// How many came back.
   std::uint64_t back = 0;
 };
 

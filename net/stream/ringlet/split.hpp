@@ -48,11 +48,15 @@ class read_half {
   read_half(read_half&&) noexcept = default;
   read_half& operator=(read_half&&) noexcept = default;
 
+  /// Lends what has arrived.
   auto receive(const time_limit& timeout = forever) { return stream().receive(timeout); }
+  /// Waits for bytes, and takes none.
   auto readable(const time_limit& timeout = forever) { return stream().readable(timeout); }
+  /// Stores what has arrived.
   auto read_some(std::span<std::byte> memory, const time_limit& timeout = forever) {
     return stream().read_some(memory, timeout);
   }
+  /// Fills the memory.
   auto read_exact(std::span<std::byte> memory, const time_limit& timeout = forever) {
     return stream().read_exact(memory, timeout);
   }
@@ -80,9 +84,14 @@ class read_half {
   std::shared_ptr<detail::split_stream<Stream>> shared_;
 };
 
-/// The direction of a stream to which bytes go: from split(). A byte_sink. As read_half; but when
-/// it is destroyed first, it ends its direction, so that the peer sees the end of the stream. (A
-/// stream whose shutdown_write() waits, or fails, is then aborted instead.)
+/// The direction of a stream to which bytes go: from split(). A byte_sink. Movable, also to another
+/// fiber. When it is destroyed first, it ends its direction, so that the peer sees the end of the
+/// stream. (A stream whose shutdown_write() waits, or fails, is then aborted instead.)
+///
+/// Errors    Those of the stream.
+/// Cancellation  What the calls of the stream lose.
+/// Lifetime  As of read_half.
+/// Thread    That of the stream.
 template <byte_stream Stream>
 class write_half {
  public:
@@ -96,6 +105,7 @@ class write_half {
   }
   ~write_half() { finish(); }
 
+  /// Writes all bytes.
   auto write_all(std::span<const std::byte> bytes, const time_limit& timeout = forever) {
     return stream().write_all(bytes, timeout);
   }
@@ -111,8 +121,9 @@ class write_half {
   }
   /// Ends the direction: the other half still reads.
   auto shutdown_write() { return stream().shutdown_write(); }
-  /// These end the whole stream.
+  /// Ends the whole stream at once.
   void abort() noexcept { stream().abort(); }
+  /// Closes the whole stream: the calls of both halves end with errc::closed.
   auto close() { return stream().close(); }
 
   /// The stream, for its addresses and options.
@@ -146,7 +157,9 @@ class write_half {
 /// What split() returns: auto [in, out] = split(std::move(stream));
 template <byte_stream Stream>
 struct stream_halves {
+  /// Where bytes come from.
   read_half<Stream> in;
+  /// Where bytes go to.
   write_half<Stream> out;
 };
 

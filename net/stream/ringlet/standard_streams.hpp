@@ -30,15 +30,15 @@ namespace ringlet {
 ///           program was started without it, broken_pipe where SIGPIPE is ignored, ...;
 ///           errc::timed_out. The end is a value, not an error.
 /// Cancellation  receive(), readable() and read_some() lose nothing. write_all() and read_exact()
-/// may be cut short in the
-///           middle; that direction then fails with errc::partial_transfer. See tcp_stream.
+///           may be cut short in the middle; that direction then fails with
+///           errc::partial_transfer. See socket_stream.
 /// Lifetime  Memory is borrowed until the co_await returns. The object may be moved and destroyed
 ///           at any time: calls in flight then end with errc::closed. It must outlive its reader.
 /// Thread    That of the scheduler on which it was created; calls on another thread abort. Making
 ///           one outside of run() aborts.
 /// Memory    One block of about 150 bytes. receive() allocates a buffer of
-/// options.sizes.buffer_size
-///           bytes while it waits, and write_all() of several pieces a list.
+///           options.sizes.buffer_size bytes while it waits, and write_all() of several pieces a
+///           list.
 /// Kernel    read(2), write(2).
 class standard_stream {
  public:
