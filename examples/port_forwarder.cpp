@@ -29,7 +29,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr auto connect_timeout = 10s;
-constexpr auto idle_timeout = 1h;
+constexpr copy_options options{.idle_timeout = 1h};
 
 // "127.0.0.1:9000" and "[::1]:9000" are TCP; anything with a slash or an @ is a Unix socket.
 bool is_unix(std::string_view where) {
@@ -38,7 +38,7 @@ bool is_unix(std::string_view where) {
 
 template <byte_stream Client, byte_stream Server>
 task<> relay_and_count(Client& client, Server& server) {
-  const relayed moved = co_await relay(client, server, {.idle_timeout = idle_timeout});
+  const relayed moved = co_await relay(client, server, options);
   std::printf("%ju bytes there, %ju back\n", std::uintmax_t{moved.there},
               std::uintmax_t{moved.back});
   std::fflush(stdout);

@@ -1,7 +1,8 @@
 // copy: moves bytes from a source to a sink until the source ends.
 //
 //     task<std::uint64_t> download(tcp_stream& peer, standard_stream& out) {
-//       co_return co_await copy(peer, out, {.idle_timeout = 30s});
+//       constexpr copy_options options{.idle_timeout = 30s};
+//       co_return co_await copy(peer, out, options);
 //     }
 #pragma once
 

@@ -2,7 +2,8 @@
 //
 //     task<> forward(tcp_stream client, address server) {
 //       tcp_stream onward = co_await tcp_stream::connect(server, 5s);
-//       const relayed moved = co_await relay(client, onward, {.idle_timeout = 10min});
+//       constexpr copy_options options{.idle_timeout = 10min};
+//       const relayed moved = co_await relay(client, onward, options);
 //       std::printf("%ju bytes there, %ju back\n", std::uintmax_t{moved.there},
 //                   std::uintmax_t{moved.back});
 //     }
