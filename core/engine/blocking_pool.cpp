@@ -1,8 +1,8 @@
 // The worker loop, when to start another thread, and what fork() does to the pool.
 #include <ringlet/detail/blocking_pool.hpp>
+#include <ringlet/detail/signals_blocked.hpp>
 
 #include <pthread.h>
-#include <signal.h>
 
 #include <atomic>
 #include <memory>
@@ -12,27 +12,6 @@
 namespace ringlet::detail {
 using namespace extend;
 namespace {
-
-// Signals are for the program's own threads, so workers start with all of them blocked, except
-// those that a fault of the thread itself raises: if those were blocked, the kernel would end the
-// process without calling the program's crash handler.
-class signals_blocked {
- public:
-  signals_blocked() noexcept {
-    sigset_t blocked;
-    ::sigfillset(&blocked);
-    for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS}) {
-      ::sigdelset(&blocked, fault);
-    }
-    ::pthread_sigmask(SIG_SETMASK, &blocked, &before_);
-  }
-  ~signals_blocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  signals_blocked(const signals_blocked&) = delete;
-  signals_blocked& operator=(const signals_blocked&) = delete;
-
- private:
-  sigset_t before_;
-};
 
 // Not destroyed: see the header. Null until the first job, and again in a child of fork().
 constinit std::atomic<blocking_pool*> pool_of_process = nullptr;

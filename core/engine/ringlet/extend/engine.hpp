@@ -156,6 +156,9 @@ class engine {
   void post(posted_work& work) noexcept;
   /// Whether there is posted work that run_posted() has not run.
   bool has_posted() const noexcept { return unrun_ != nullptr || mailbox_.has_posted(); }
+  /// Whether work was posted that run_posted() has not taken. Any thread that knows, by other
+  /// means, that the work was posted before, and that it is not being taken now.
+  bool has_arrivals() const noexcept { return mailbox_.has_posted(); }
   /// Runs posted work in order, at most `most` items; returns how many. The next call runs the rest
   /// and nothing else; until then wait() does not sleep.
   std::size_t run_posted(std::size_t most = std::numeric_limits<std::size_t>::max()) noexcept;
