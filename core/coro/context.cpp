@@ -63,7 +63,7 @@ void scope::cancel() noexcept {
 
 void scope::hold_back(bool on) noexcept {
   holds_back_ = on;
-  owner_->interrupt();
+  if (owner_ != nullptr) owner_->interrupt();
 }
 
 void scope::move_onto(const scope& old_base, scope& base) noexcept {

@@ -17,13 +17,14 @@ using namespace extend;
 
 void scheduler::check_signal() noexcept {
   const int number = signal_.take();
-  if (number == 0 || main_->done()) return;
+  if (number == 0 || ending_) return;
+  if (membership_ != nullptr) membership_->on_activity();
   if (signal_.is_request_expected()) {
     clock_.kill_main_later(engine_->now());
     return signal_.request();
   }
   kill_main();
-  if (main_->interrupted()) return;
+  if (main_->done() || main_->interrupted()) return;
   detail::report(
       "ringlet: %s: the main task is in a shield, and ends when that does; a second signal "
       "ends the program at once\n",
@@ -33,7 +34,19 @@ void scheduler::check_signal() noexcept {
 // Starts the clock at the engine's time: the turn may have begun long ago.
 void scheduler::kill_main() noexcept {
   clock_.start_by_signal(engine_->now());
-  main_->kill();
+  end_main();
+}
+
+void scheduler::end_with_runtime() noexcept {
+  if (main_ == nullptr) return;
+  clock_.start_to_the_end(engine_->now());
+  end_main();
+}
+
+// Ends the main task; in a runtime it may have ended before the other fibers.
+void scheduler::end_main() noexcept {
+  if (main_->done()) return end_all_fibers();
+  if (!std::exchange(main_was_killed_, true)) main_->kill();
 }
 
 void scheduler::cancel_all_but_main() noexcept {
@@ -43,28 +56,48 @@ void scheduler::cancel_all_but_main() noexcept {
   fibers_.for_each([this](fiber_base& other) {
     if (!is_main(other)) other.interrupt();
   });
+  started_elsewhere_.cancel_all();
 }
 
-// Called when the main task has ended: cancels all other fibers, at every wait.
+// Called when the main task has ended. In a runtime the other fibers continue until it ends.
 void scheduler::begin_ending() noexcept {
-  ending_ = true;
+  if (membership_ != nullptr && membership_->continues_after(*main_)) return;
+  end_all_fibers();
+}
+
+// Cancels all fibers that are left, at every wait.
+void scheduler::end_all_fibers() noexcept {
+  if (std::exchange(ending_, true)) return;
   clock_.forget_main();
   clock_.start_to_the_end(engine_->now());
   root_scope().cancel();
   fibers_.for_each([](fiber_base& left) { left.interrupt(); });
+  started_elsewhere_.cancel_all();
 }
 
 void scheduler::enter_due_stages() {
-  while (fibers_.count() != 0 && turn_time() >= clock_.next()) enter_next_stage();
+  if (membership_ != nullptr) membership_->on_activity();
+  while (turn_time() >= clock_.next() && (fibers_.count() != 0 || is_needed_by_others())) {
+    enter_next_stage();
+  }
+}
+
+const char* scheduler::beginning_of_end() const noexcept {
+  if (clock_.was_signalled()) return "the signal";
+  return main_->done() ? "the main task had ended" : "the runtime had begun to end";
 }
 
 void scheduler::enter_next_stage() {
   if (clock_.takes_kill_of_main(turn_time())) return kill_main();
   if (clock_.reached() == stage::holding) return release_starters();
   const bool is_last = clock_.reached() == stage::listed;
-  detail::report("ringlet: these fibers did not end within %.1f s after %s:\n%s",
-                 static_cast<double>(clock_.time_to_next()) / 1e9,
-                 clock_.was_signalled() ? "the signal" : "the main task had ended", dump().c_str());
+  if (fibers_.count() == 0) {
+    report_others();
+  } else {
+    detail::report("ringlet: these fibers did not end within %.1f s after %s:\n%s",
+                   static_cast<double>(clock_.time_to_next()) / 1e9, beginning_of_end(),
+                   dump().c_str());
+  }
   if (is_last) on_stuck_();
   end_shields();
 }
@@ -80,17 +113,21 @@ void scheduler::end_shields() noexcept {
 }
 
 void scheduler::release_main_when_alone() noexcept {
-  if (fibers_.count() == 1 && !main_->done() && !main_->is_blocked()) main_->release_hold();
+  if (others() == 0 && !main_->done() && !main_->is_blocked()) main_->release_hold();
 }
 
 bool scheduler::is_deadlocked() const {
   if (signal_.is_watched() && signal_.has_waiters()) return false;
   const std::lock_guard lock(handle_state_->mutex);
   // In this order: the last handle may have posted before it was destroyed.
-  return handle_state_->handles == 0 && !engine_->has_posted();
+  if (handle_state_->handles != 0 || engine_->has_posted()) return false;
+  if (membership_ != nullptr) return membership_->is_deadlocked();
+  return !started_elsewhere_.any();
 }
 
 void scheduler::report_deadlock() {
+  if (main_ == nullptr) return;
+  if (main_->done() && !ending_) return end_all_fibers();
   if (main_->done() || main_->interrupted()) return give_main_up();
   try {
     deadlock_report_ = "deadlock: every fiber waits for another one\n" + dump();

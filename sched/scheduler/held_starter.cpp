@@ -55,7 +55,7 @@ bool fiber_base::is_held_for(const detail::open_group& open) const noexcept {
 }
 
 std::size_t fiber_base::blockers() const noexcept {
-  if (scheduler().others_hold(*this)) return scheduler().fibers().count() - 1;
+  if (scheduler().others_hold(*this)) return scheduler().others();
   std::size_t count = 0;
   for (const detail::open_group* g = groups_; g != nullptr; g = g->older_) {
     if (g->unwound_) count += g->alive_;

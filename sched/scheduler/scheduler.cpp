@@ -21,7 +21,8 @@ scheduler::scheduler(extend::engine& engine, options settings)
                  "run() was called inside run(): await the task, or spawn it");
   handle_state_->posts_max = options_.posts_max;
   handle_state_->target = engine_;
-  engine.set_user(label());
+  handle_state_->name = label();
+  engine.set_user(handle_state_->name);
   detail::set_rule_context(&detail::describe_running);
   enlist();
   detail::scheduler_here = this;
@@ -52,7 +53,7 @@ void scheduler::run(fiber_base& main) {
   main_ = &main;
   adopt(main);
   set_stack_base(__builtin_frame_address(0));
-  while (fibers_.count() != 0 || !told_later_.empty()) turn();
+  while (fibers_.count() != 0 || !told_later_.empty() || is_needed_by_others()) turn();
   if (count_due_ != never) print_count_of_failures();
   main_ = nullptr;
 }
@@ -63,7 +64,8 @@ void scheduler::turn() {
   run_batch();
   if (!told_later_.empty()) tell_late();
   if (!wakes_.empty()) wakes_.wake_some();
-  if (fibers_.count() == 0) return;
+  if (fibers_.count() == 0) [[unlikely]]
+    return serve_others();
   if (signal_.is_watched()) check_signal();
   if (others_are_cancelled_) release_main_when_alone();
   if (!empty() || !told_later_.empty() || !wakes_.empty()) {
@@ -168,6 +170,7 @@ void scheduler::poll(steady_ns limit) {
   for (std::size_t i = 0; i < count; ++i) engine_->dispatch(completions_[i]);
   batch_.begin(turn_time());
   if (engine_->has_posted()) {
+    if (membership_ != nullptr) membership_->on_activity();
     engine_->run_posted(at_once_max);
     batch_.begin(now());  // the fibers are not charged for the time of posted work
   }

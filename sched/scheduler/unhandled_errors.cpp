@@ -89,10 +89,12 @@ void print(const unhandled_error& failure, const std::string& what, extend::sche
   }
   ++lines.printed;
   const std::string name = failure.name.empty() ? "" : fmt::format(" \"{}\"", failure.name);
+  const bool is_one_of_several = scheduler != nullptr && scheduler->membership() != nullptr;
+  const std::string where = is_one_of_several ? " of scheduler " + scheduler->label() : "";
   const std::string then = failure.then.empty() ? "" : fmt::format("; {}", failure.then);
-  detail::report("ringlet: fiber %llu%s failed: %s%s%s\n",
-                 static_cast<unsigned long long>(failure.id), name.c_str(), what.c_str(),
-                 then.c_str(), places(failure).c_str());
+  detail::report("ringlet: fiber %llu%s%s failed: %s%s%s\n",
+                 static_cast<unsigned long long>(failure.id), name.c_str(), where.c_str(),
+                 what.c_str(), then.c_str(), places(failure).c_str());
 }
 
 }  // namespace

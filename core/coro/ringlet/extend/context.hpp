@@ -238,6 +238,7 @@ class ready_queue {
 
   /// The scope around all contexts of this queue.
   scope& root_scope() noexcept { return root_; }
+  const scope& root_scope() const noexcept { return root_; }
 
   /// The steady time of this turn in nanoseconds, which waits record as their beginning.
   std::int64_t turn_time() const noexcept { return turn_time_; }

@@ -43,8 +43,8 @@ class scope {
 
  protected:
   /// Sets whether the scope holds back interruptions from outside: kills of the owner, and
-  /// cancelled scopes around it; the latter also for other contexts inside. They stay pending. For
-  /// a scope that has an owner.
+  /// cancelled scopes around it; the latter also for other contexts inside. They stay pending. A
+  /// scope without an owner may do so from the beginning, while it has no context inside.
   void hold_back(bool on) noexcept;
 
  private:

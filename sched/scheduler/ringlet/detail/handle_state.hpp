@@ -6,11 +6,24 @@
 #include <atomic>
 #include <cstddef>
 #include <mutex>
+#include <string>
 
 namespace ringlet::detail {
 
 /// Other threads use it, too. Updated when the scheduler ends.
 struct handle_state {
+  /// Posts, unless the scheduler has ended: then returns false.
+  bool post(extend::posted_work& work) noexcept {
+    // In a child of fork() the parent's scheduler has ended. The mutex may have stayed locked.
+    if (left_behind) return false;
+    const std::lock_guard lock(mutex);
+    if (target == nullptr) return false;
+    target->post(work);
+    return true;
+  }
+
+  std::string name;               // of the scheduler, for messages; never changes
+  const void* runtime = nullptr;  // of the scheduler, for comparison; never changes
   std::mutex mutex;
   extend::engine* target = nullptr;  // null once the scheduler has ended
   std::size_t handles = 0;

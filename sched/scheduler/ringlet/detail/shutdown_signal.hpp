@@ -28,8 +28,10 @@ class shutdown_signal {
   }
 
   /// From now on a signal is a request to end; see shutdown_requested().
-  void expect_request() noexcept { is_expected_ = true; }
-  bool is_request_expected() const noexcept { return is_expected_; }
+  void expect_request() noexcept { expected_->store(true, std::memory_order_relaxed); }
+  bool is_request_expected() const noexcept { return expected_->load(std::memory_order_relaxed); }
+  /// Uses one mark for all schedulers of a runtime.
+  void share_expectation(std::atomic<bool>& of_runtime) noexcept { expected_ = &of_runtime; }
   bool has_request() const noexcept { return has_request_; }
   void add_waiter(extend::list_wait& waiter) noexcept;
   bool has_waiters() const noexcept { return !waiters_.empty(); }
@@ -39,7 +41,8 @@ class shutdown_signal {
  private:
   const std::atomic<int>* number_ = nullptr;
   extend::intrusive_list<extend::list_wait> waiters_;
-  bool is_expected_ = false;
+  std::atomic<bool> is_expected_ = false;
+  std::atomic<bool>* expected_ = &is_expected_;
   bool has_request_ = false;
 };
 

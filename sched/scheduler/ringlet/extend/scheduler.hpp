@@ -10,6 +10,8 @@
 #include <ringlet/detail/affinity.hpp>
 #include <ringlet/detail/batch_clock.hpp>
 #include <ringlet/detail/handle_state.hpp>
+#include <ringlet/detail/remote_start.hpp>
+#include <ringlet/detail/runtime_member.hpp>
 #include <ringlet/detail/shutdown_clock.hpp>
 #include <ringlet/detail/shutdown_signal.hpp>
 #include <ringlet/extend/context.hpp>
@@ -157,8 +159,31 @@ class scheduler : public ready_queue, public list_hook<detail::all_schedulers_ta
   const std::shared_ptr<detail::handle_state>& shared_handle_state() const noexcept {
     return handle_state_;
   }
-  /// Whether posted work may still run: false once all fibers have ended.
-  bool accepts_posts() const noexcept { return fibers_.count() != 0; }
+  /// Whether posted work may still run: false once all fibers have ended, unless the runtime of
+  /// this scheduler continues.
+  bool accepts_posts() const noexcept {
+    return fibers_.count() != 0 || (membership_ != nullptr && main_ != nullptr && !ending_);
+  }
+
+  /// Makes it part of a runtime. Before run().
+  void join_runtime(detail::runtime_member& as) noexcept {
+    membership_ = &as;
+    handle_state_->runtime = as.runtime();
+  }
+  /// Its part in a runtime; null without one. Any thread.
+  detail::runtime_member* membership() const noexcept { return membership_; }
+  /// Called when the runtime ends: kills the main task. If that has ended, ends the other fibers.
+  void end_with_runtime() noexcept;
+  /// Called when the runtime has found a deadlock.
+  void report_deadlock();
+  /// The fibers of other schedulers that were started from here.
+  detail::remote_starts& started_elsewhere() noexcept { return started_elsewhere_; }
+  /// Whether a call from another thread may begin: not once this scheduler has begun to end its
+  /// fibers, unless a shield protects the call.
+  bool accepts_call(bool is_shielded) const noexcept {
+    if (main_ == nullptr) return false;
+    return !root_scope().is_cancelled() || (is_shielded && lets_hold_back());
+  }
 
   /// Sets the function that ends the program when fibers outlast twice the shutdown timeout;
   /// std::abort() unless set.
@@ -177,8 +202,11 @@ class scheduler : public ready_queue, public list_hook<detail::all_schedulers_ta
   bool holds_starters() const noexcept { return clock_.reached() < stage::released; }
   /// Whether `who` is the main fiber and waits for all other fibers to end.
   bool others_hold(const fiber_base& who) const noexcept {
-    return is_main(who) && others_are_cancelled_ && fibers_.count() > 1;
+    return is_main(who) && others_are_cancelled_ && others() != 0;
   }
+
+  /// How many fibers the main task has to wait for: all others, here and elsewhere.
+  std::size_t others() const noexcept { return fibers_.count() - 1 + started_elsewhere_.count(); }
 
   /// The signal that kills the main task, or ends the waits of fibers that asked for it.
   detail::shutdown_signal& signal() noexcept { return signal_; }
@@ -218,6 +246,9 @@ class scheduler : public ready_queue, public list_hook<detail::all_schedulers_ta
   void poll(steady_ns limit);
   void drain() noexcept;
   void tell_late() noexcept;
+  void serve_others();
+  bool is_needed_by_others() noexcept;
+  void report_others();
   void print_count_of_failures() noexcept;
 
   // How a run ends; ending.cpp.
@@ -225,6 +256,9 @@ class scheduler : public ready_queue, public list_hook<detail::all_schedulers_ta
   void check_signal() noexcept;
   void kill_main() noexcept;
   void begin_ending() noexcept;
+  void end_main() noexcept;
+  void end_all_fibers() noexcept;
+  const char* beginning_of_end() const noexcept;
   void enter_due_stages();
   void enter_next_stage();
   void release_starters() noexcept;
@@ -232,7 +266,6 @@ class scheduler : public ready_queue, public list_hook<detail::all_schedulers_ta
   void release_main_when_alone() noexcept;
   /// Called when no fiber is ready, none waits for a timer, and no wait is external.
   bool is_deadlocked() const;
-  void report_deadlock();
   void give_main_up();
 
   extend::engine* engine_;
@@ -248,6 +281,8 @@ class scheduler : public ready_queue, public list_hook<detail::all_schedulers_ta
   detail::shutdown_clock clock_;
   detail::batch_clock batch_;
   scope main_scope_;
+  detail::remote_starts started_elsewhere_;
+  detail::runtime_member* membership_ = nullptr;
   fiber_base* main_ = nullptr;
   fiber_base* running_ = nullptr;
   bool finished_ = false;  // the root coroutine of the running fiber has ended
@@ -256,7 +291,8 @@ class scheduler : public ready_queue, public list_hook<detail::all_schedulers_ta
   void (*on_stuck_)();
   std::string deadlock_report_;
   std::array<completion, completions_max> completions_;
-  bool ending_ = false;                // the main task has ended
+  bool ending_ = false;                // the main task has ended, and so do all fibers
+  bool main_was_killed_ = false;       // by a signal, or because the runtime ends
   bool others_are_cancelled_ = false;  // all fibers but the main one
   bool in_callback_of_unstarted_ = false;
   bool left_behind_ = false;
