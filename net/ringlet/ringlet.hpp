@@ -63,6 +63,7 @@
 #include <ringlet/options.hpp>
 #include <ringlet/outcome.hpp>
 #include <ringlet/pipe.hpp>
+#include <ringlet/per_scheduler.hpp>
 #include <ringlet/poll_fd.hpp>
 #include <ringlet/pool.hpp>
 #include <ringlet/priority_queue.hpp>
@@ -72,11 +73,15 @@
 #include <ringlet/reader.hpp>
 #include <ringlet/recursive_mutex.hpp>
 #include <ringlet/relay.hpp>
+#include <ringlet/remote_fiber.hpp>
 #include <ringlet/remote_future.hpp>
 #include <ringlet/remote_promise.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/retry.hpp>
 #include <ringlet/run.hpp>
+#include <ringlet/run_on.hpp>
+#include <ringlet/runtime.hpp>
+#include <ringlet/runtime_options.hpp>
 #include <ringlet/scheduler_handle.hpp>
 #include <ringlet/select.hpp>
 #include <ringlet/select_each.hpp>

@@ -1,11 +1,18 @@
 // Counts the handles of a scheduler, and posts to it.
+#include <ringlet/error.hpp>
 #include <ringlet/scheduler_handle.hpp>
+
+#include <system_error>
 
 namespace ringlet {
 using namespace extend;
 using namespace detail;
 
-scheduler_handle::scheduler_handle() : state_(current_scheduler().shared_handle_state()) {
+scheduler_handle::scheduler_handle()
+    : scheduler_handle(current_scheduler().shared_handle_state()) {}
+
+scheduler_handle::scheduler_handle(std::shared_ptr<handle_state> state) : state_(std::move(state)) {
+  if (state_->left_behind) abort_after_fork();
   const std::lock_guard lock(state_->mutex);
   ++state_->handles;
 }
@@ -36,17 +43,20 @@ scheduler_handle::place::place(const scheduler_handle& of) {
   refusal_ = state.target == nullptr ? post_result::ended : post_result::full;
 }
 
-bool scheduler_handle::post_work(posted_work& work) const {
-  const std::lock_guard lock(state_->mutex);
-  if (state_->target == nullptr) return false;
-  state_->target->post(work);
-  return true;
-}
+bool scheduler_handle::post_work(posted_work& work) const { return state_->post(work); }
 
 bool scheduler_handle::may_run() noexcept {
   extend::scheduler& here = current_scheduler();
   here.shared_handle_state()->posts.fetch_sub(1, std::memory_order_relaxed);
   return here.accepts_posts();
+}
+
+void scheduler_handle::throw_refused(post_result why) const {
+  if (why == post_result::full) {
+    throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again),
+                            "spawn: the mailbox of scheduler " + state_->name + " is full");
+  }
+  throw_error(errc::closed, "spawn: the scheduler has ended");
 }
 
 void scheduler_handle::report(std::exception_ptr error) noexcept {

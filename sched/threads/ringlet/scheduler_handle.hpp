@@ -1,12 +1,27 @@
 // scheduler_handle: a handle through which other threads reach a scheduler.
+//
+//     void sensor(scheduler_handle server) {                 // a thread without a scheduler
+//       for (;;) {
+//         const int value = read_sensor();                   // blocks
+//         server.post([value] { latest = value; });          // runs on the server's thread
+//         if (server.call(is_stopped)) return;               // waits for the answer
+//       }
+//     }
 #pragma once
 
+#include <ringlet/detail/blocking_call.hpp>
+#include <ringlet/detail/call_value.hpp>
+#include <ringlet/detail/remote_call.hpp>
+#include <ringlet/detail/remote_fiber_state.hpp>
 #include <ringlet/extend/scheduler.hpp>
+#include <ringlet/remote_fiber.hpp>
+#include <ringlet/spawnable.hpp>
 #include <ringlet/task.hpp>
 
 #include <concepts>
 #include <cstdint>
 #include <memory>
+#include <source_location>
 #include <type_traits>
 #include <utility>
 
@@ -34,9 +49,10 @@ class post_result {
   value what_;
 };
 
-/// A handle to a scheduler for other threads. Posted functions run on the scheduler's thread,
-/// between fibers, in the order of posting. They must not block; to wait for something, spawn a
-/// fiber.
+/// A handle to a scheduler for other threads: plain ones, and those of other schedulers. Posted
+/// functions run on the scheduler's thread, between fibers, in the order of posting. They must not
+/// block; to wait for something, spawn a fiber. From a fiber, run_on() makes a call and waits for
+/// its value.
 ///
 /// As long as a handle exists, a scheduler with nothing to do waits for posts and is not
 /// deadlocked. A handle may outlive the scheduler.
@@ -45,6 +61,8 @@ class scheduler_handle {
  public:
   /// A handle to the scheduler of this thread; aborts outside of run().
   scheduler_handle();
+  /// For other parts of the library.
+  explicit scheduler_handle(std::shared_ptr<detail::handle_state> state);
   scheduler_handle(const scheduler_handle& other);
   scheduler_handle(scheduler_handle&& other) noexcept = default;
   scheduler_handle& operator=(scheduler_handle other) noexcept {
@@ -69,6 +87,53 @@ class scheduler_handle {
     reserved.keep();
     [[maybe_unused]] const auto* taken = work.release();
     return post_result::accepted;
+  }
+
+  /// Starts a fiber on the scheduler, which calls `f(args...)`; `f` returns a task. `f` and `args`
+  /// are copied or moved, used and destroyed there: pass std::ref() only to what that thread may
+  /// use. If a fiber of another scheduler starts it, it is one of the fibers that the main task of
+  /// that scheduler waits for when it is killed; and that scheduler ends later than the new fiber.
+  ///
+  /// Errors  errc::closed if the scheduler has ended; std::errc::resource_unavailable_try_again if
+  /// its mailbox is full; std::bad_alloc. While one of the two schedulers ends its fibers, the new
+  /// fiber is cancelled from the start, as with ringlet::spawn().
+  template <class F, class... Args>
+  requires spawnable<F, Args...>
+  auto spawn(F&& f, Args&&... args) const {
+    using value = typename detail::call_value<
+        std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>>::type;
+    using state = detail::remote_spawn<value, std::decay_t<F>, std::decay_t<Args>...>;
+    place reserved(*this);
+    if (!reserved) throw_refused(reserved.refusal());
+    auto& made =
+        *new state(state_, std::source_location(), std::forward<F>(f), std::forward<Args>(args)...);
+    remote_fiber<value> handle(made);
+    if (!made.send()) throw_refused(post_result::ended);
+    reserved.keep();
+    return handle;
+  }
+
+  /// Calls `f(args...)` on the scheduler, blocks this thread until that has returned, and returns
+  /// its value or rethrows its exception. If `f` returns a task, it runs as a fiber; any other
+  /// function is called between fibers, and must not block. For threads without a scheduler: on
+  /// others it aborts; see run_on().
+  ///
+  /// Errors  The exception of `f`. errc::closed if the scheduler ends, or has ended, before the
+  /// call is made; errc::fiber_cancelled if the fiber was killed. A full mailbox does not refuse
+  /// it.
+  template <class F, class... Args>
+  requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
+  auto call(F&& f, Args&&... args) const {
+    detail::blocking_call<std::decay_t<F>, std::decay_t<Args>...> made(std::forward<F>(f),
+                                                                       std::forward<Args>(args)...);
+    made.make(target());
+    return made.take();
+  }
+
+  /// For other parts of the library.
+  detail::call_target target() const noexcept {
+    RINGLET_ASSERT(state_ != nullptr, "a moved-from scheduler_handle was used");
+    return {nullptr, state_};
   }
 
  private:
@@ -104,6 +169,7 @@ class scheduler_handle {
   /// Called when a post is about to run: releases its place. False if it must be dropped.
   static bool may_run() noexcept;
   static void report(std::exception_ptr error) noexcept;
+  [[noreturn]] void throw_refused(post_result why) const;
   template <class F>
   static void run_posted(F& function) noexcept {
     if (!may_run()) return;
