@@ -62,8 +62,8 @@
 #include <ringlet/now.hpp>
 #include <ringlet/options.hpp>
 #include <ringlet/outcome.hpp>
-#include <ringlet/pipe.hpp>
 #include <ringlet/per_scheduler.hpp>
+#include <ringlet/pipe.hpp>
 #include <ringlet/poll_fd.hpp>
 #include <ringlet/pool.hpp>
 #include <ringlet/priority_queue.hpp>
