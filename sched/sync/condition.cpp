@@ -28,6 +28,7 @@ bool condition_wait::begin(frame_record& at) {
     is_true_ = true;
     return continue_or_yield(at);
   }
+  if (fiber_->interrupted()) return throw_at(at);  // the predicate has killed it
   suspend(type, at);
   depth_ = std::exchange(on_->depth_, 0);
   wait_in_condition();
@@ -84,6 +85,11 @@ bool condition_wait::is_over() noexcept {
     error_ = std::current_exception();
     return true;
   }
+  // The predicate may have killed it, which on_cancel() has not ended.
+  if (!is_true_ && fiber_->interrupted()) {
+    reason_ = cancel_reason::interrupted;
+    return true;
+  }
   return is_true_ || is_late_ || reason_ == cancel_reason::timed_out;
 }
 
@@ -117,7 +123,8 @@ condition::~condition() {
       "a condition was destroyed while a fiber waited for it: it must outlive the fibers that use "
       "it, so declare it outside of the group that they are in, or pass it to with_group() as an "
       "argument";
-  RINGLET_ASSERT(waiters_.empty() && returning_ == 0, rule);
+  const bool none_returns = returning_ == 0 || lock_->owner_.is_left_behind();
+  RINGLET_ASSERT(waiters_.empty() && none_returns, rule);
 }
 
 void condition::notify(std::size_t count) noexcept {

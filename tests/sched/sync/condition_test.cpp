@@ -19,6 +19,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -28,6 +29,7 @@
 #include "sched/calls.hpp"
 #include "support/aborts.hpp"
 #include "support/allocations.hpp"
+#include "support/child.hpp"
 
 using namespace ringlet;
 using namespace ringlet::extend;
@@ -360,6 +362,44 @@ TEST_CASE("a fiber that is killed while another holds the mutex throws when it h
   });
 }
 
+TEST_CASE("a fiber that its own predicate kills ends, with the mutex held") {
+  run_scripted([](scripted_engine&) -> task<> {
+    guarded all;
+    bool kills = false;
+    fiber<> doomed;
+    const auto waits = [&]() -> task<> {
+      const mutex::guard held = co_await all.lock.lock();
+      const auto is_never = [&] {
+        if (kills) doomed.request_kill();
+        return false;
+      };
+      try {
+        co_await all.changed.wait(is_never);
+      } catch (const cancelled&) {
+        all.log += all.lock.is_held() ? 'x' : '!';
+        throw;
+      }
+    };
+    SUBCASE("when it is notified") {
+      doomed = spawn(waits);
+      co_await yield();
+      kills = true;
+      all.changed.notify();
+    }
+    SUBCASE("when it begins to wait") {
+      kills = true;
+      doomed = spawn(waits);
+    }
+    const bool ended = co_await doomed.join(1ms);
+    CHECK(ended);
+    CHECK(all.log == "x");
+    CHECK(all.changed.waiting() == 0);
+    CHECK_FALSE(all.lock.is_locked());
+    kills = false;
+    co_await doomed.kill();
+  });
+}
+
 TEST_CASE("of two errors that a waiting fiber is killed with, the first surfaces") {
   run_scripted([](scripted_engine&) -> task<> {
     guarded all;
@@ -680,6 +720,27 @@ TEST_CASE("waiting for a condition without its mutex aborts") {
       co_await all.changed.wait();
     });
   }));
+}
+
+TEST_CASE("a child of fork() may exit although a notified fiber of the parent awaits the mutex") {
+  run_scripted([](scripted_engine&) -> task<> {
+    const auto lock = std::make_unique<mutex>();
+    auto changed = std::make_unique<condition>(*lock);
+    const auto waits = [&]() -> task<> {
+      const mutex::guard held = co_await lock->lock();
+      co_await changed->wait();
+    };
+    const fiber<> waiting = spawn(waits);
+    co_await yield();
+    {
+      const mutex::guard held = co_await lock->lock();
+      changed->notify();
+      const child_end end = run_in_child([&] { changed.reset(); });
+      INFO(end.errors);
+      CHECK(end.signal == 0);
+    }
+    co_await waiting.join();
+  });
 }
 
 TEST_CASE("destroying a condition under a wait aborts") {
