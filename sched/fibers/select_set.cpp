@@ -2,10 +2,19 @@
 #include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/select_set.hpp>
 
+#include <atomic>
+#include <cstdint>
 #include <stdexcept>
 
 namespace ringlet {
 using namespace extend;
+
+namespace {
+
+// Counts the calls of all sets, so that a part of one set names no call of another.
+std::atomic<std::uint64_t> serials = 0;
+
+}  // namespace
 
 select_set::~select_set() {
   RINGLET_ASSERT(!in_use_, "a select_set was destroyed while a fiber waited in its first()");
@@ -25,7 +34,7 @@ select_set::slot& select_set::put(std::unique_ptr<select_set_wait::part> added) 
   slot& filled = slots_[free_.back()];
   free_.pop_back();
   filled.what = std::move(added);
-  filled.serial = ++serials_;
+  filled.serial = serials.fetch_add(1, std::memory_order_relaxed) + 1;
   ++size_;
   return filled;
 }
@@ -52,20 +61,34 @@ void select_set::make_calls() {
   candidates_.clear();
   slots_of_candidates_.clear();
   const std::size_t begin = last_taken_ == none ? 0 : last_taken_ + 1;
-  for (std::size_t i = 0; i < slots_.size(); ++i) {
-    const std::size_t index = (begin + i) % slots_.size();
-    if (slots_[index].what == nullptr) continue;
-    candidates_.push_back(slots_[index].what->make());
-    slots_of_candidates_.push_back(index);
+  in_use_ = true;
+  try {
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+      const std::size_t index = (begin + i) % slots_.size();
+      if (slots_[index].what == nullptr) continue;
+      candidates_.push_back(slots_[index].what->make());
+      slots_of_candidates_.push_back(index);
+    }
+  } catch (...) {
+    in_use_ = false;
+    forget_calls();
+    throw;
+  }
+}
+
+void select_set::forget_calls() noexcept {
+  for (const std::size_t index : slots_of_candidates_) {
+    if (index != taken_) slots_[index].what->forget();
   }
 }
 
 select_set_wait::select_set_wait(select_set& of, time_limit timeout) noexcept
-    : selection(timeout), of_(&of) {
-  of.in_use_ = true;
-}
+    : selection(timeout), of_(&of) {}  // make_calls() has set in_use_
 
-select_set_wait::~select_set_wait() { of_->in_use_ = false; }
+select_set_wait::~select_set_wait() {
+  of_->in_use_ = false;
+  of_->forget_calls();
+}
 
 bool select_set_wait::begin_first(frame_record& at) { return begin(of_->candidates_, at); }
 

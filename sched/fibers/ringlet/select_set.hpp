@@ -74,10 +74,11 @@ concept makes_selectable = std::invocable<F&> && selectable<std::invoke_result_t
 ///           select().
 /// Errors    A call that ends with an error (a closed queue, a limit of its own that passed) counts
 ///           as taken, and get() throws the error. first() throws timed_out if its own limit passes
-///           first, and std::invalid_argument if the set is empty.
+///           first, std::invalid_argument if the set is empty, and what a function throws.
 /// Cancellation  Nothing is taken; success wins: a call that was taken can be read by get().
 /// Lifetime  What the functions refer to must live until they are removed.
-/// Thread    That of the calls. One fiber at a time uses a set; add() during a first() aborts.
+/// Thread    That of the calls. One fiber at a time uses a set; add() and remove() during a first()
+///           abort, also in a function that it calls.
 /// Memory    add() allocates; first(), waking and cancelling do not, unless a function does.
 class select_set {
  public:
@@ -145,8 +146,13 @@ class select_set {
   slot& put(std::unique_ptr<extend::select_set_wait::part> added);
   void drop(std::size_t index, std::uint64_t serial) noexcept;
   void make_calls();
+  /// Destroys the calls that were made, except the one whose value can be read.
+  void forget_calls() noexcept;
   void check_unused() const noexcept {
-    RINGLET_ASSERT(!in_use_, "a select_set was used while a fiber waited in its first()");
+    RINGLET_ASSERT(
+        !in_use_,
+        "a select_set was used while a fiber waited in its first(), or by a function that "
+        "first() calls");
   }
   template <class T>
   extend::select_set_wait::part_of<T>& read(std::size_t index, std::uint64_t serial) noexcept {
@@ -166,7 +172,6 @@ class select_set {
   std::size_t size_ = 0;
   std::size_t taken_ = none;       // whose value can be read
   std::size_t last_taken_ = none;  // behind which the next first() begins
-  std::uint64_t serials_ = 0;
   bool in_use_ = false;
 };
 

@@ -1,10 +1,12 @@
 // select_set: mixed calls, as many as the program wants, of which each first() takes one.
 #include <ringlet/as_result.hpp>
+#include <ringlet/broadcast.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/event.hpp>
 #include <ringlet/queue.hpp>
 #include <ringlet/select_set.hpp>
 #include <ringlet/sleep.hpp>
+#include <ringlet/watch.hpp>
 #include <ringlet/with_timeout.hpp>
 
 #include <doctest/doctest.h>
@@ -16,6 +18,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sched/queues.hpp"
@@ -108,6 +111,37 @@ TEST_CASE("the calls that first() did not take have left no trace") {
     CHECK(taken == popped);
     items.reset();
     door.reset();
+  });
+}
+
+TEST_CASE("a subscriber can be used when first() has returned, whether it was taken or not") {
+  run_scripted([](scripted_engine&) -> task<> {
+    broadcast<int> items(2, lag_policy::drop_oldest);
+    auto by = items.subscribe();
+    watch<int> changing(1);
+    auto changes = changing.subscribe();
+    changes.latest();
+    select_set calls;
+    const auto received = calls.add([&] { return by.receive(); });
+    const auto changed = calls.add([&] { return changes.changed(); });
+    const auto slept = calls.add([] { return sleep(1ms); });
+    std::size_t taken = co_await calls.first();
+    CHECK(taken == slept);
+    co_await items.send(1);
+    CHECK(by.try_receive() == 1);
+    changing.set(2);
+    const bool came = co_await changes.changed();
+    CHECK(came);
+    taken = co_await calls.first();
+    CHECK(taken == changed);
+    CHECK(calls.get(changed));
+    CHECK(changes.latest() == 2);
+    co_await items.send(2);
+    taken = co_await calls.first();
+    CHECK(taken == received);
+    CHECK(calls.get(received) == 2);
+    const auto moved = std::move(by);
+    const auto moved_too = std::move(changes);
   });
 }
 
@@ -400,6 +434,51 @@ TEST_CASE("a value that first() did not take cannot be read") {
       calls.get(slept);
     });
   }));
+}
+
+TEST_CASE("a part of another set names no call") {
+  CHECK(aborts_with("was read that first() had not taken, or twice", [] {
+    run_scripted([](scripted_engine&) -> task<> {
+      queue<std::string> items;
+      select_set calls, others;
+      const auto item = others.add([&] { return items.pop(); });
+      calls.add([] { return sleep(1ms); });
+      co_await calls.first();
+      calls.get(item);
+    });
+  }));
+}
+
+TEST_CASE("a function that changes the set which calls it aborts") {
+  CHECK(aborts_with("or by a function that first() calls", [] {
+    run_scripted([](scripted_engine&) -> task<> {
+      select_set calls;
+      select_part<void> itself;
+      itself = calls.add([&] {
+        calls.remove(itself);
+        return sleep(1ms);
+      });
+      co_await calls.first();
+    });
+  }));
+}
+
+TEST_CASE("first() throws what a function throws, and can be called again") {
+  run_scripted([](scripted_engine&) -> task<> {
+    broadcast<int> items(2, lag_policy::drop_oldest);
+    auto by = items.subscribe();
+    bool fails = true;
+    select_set calls;
+    calls.add([&] { return by.receive(); });
+    const auto slept = calls.add([&] {
+      if (fails) throw std::runtime_error("expected");
+      return sleep(1ms);
+    });
+    CHECK_THROWS_WITH(static_cast<void>(calls.first()), "expected");
+    fails = false;
+    const std::size_t taken = co_await calls.first();
+    CHECK(taken == slept);
+  });
 }
 
 TEST_CASE("a set that is changed while a fiber waits in first() aborts") {

@@ -53,6 +53,8 @@ class select_set_wait::part {
   part& operator=(const part&) = delete;
   virtual ~part() = default;
   virtual candidate make() = 0;
+  /// Destroys what make() has made: it may refer to its object, as if a fiber still waited there.
+  virtual void forget() noexcept = 0;
 };
 
 template <class T>
@@ -84,10 +86,22 @@ class select_set_wait::part_made_by final : public part_of<value_of_made<F>> {
     made_.reset();
     return {&made_.emplace(make_).one, &hooks_of<wait>};
   }
-  value get() override { return made_->one.await_resume(); }
-  result<value> take() override { return made_->one.take(); }
+  void forget() noexcept override { made_.reset(); }
+  value get() override {
+    const forgotten_afterwards end{*this};
+    return made_->one.await_resume();
+  }
+  result<value> take() override {
+    const forgotten_afterwards end{*this};
+    return made_->one.take();
+  }
 
  private:
+  struct forgotten_afterwards {
+    ~forgotten_afterwards() { read.forget(); }
+    part_made_by& read;
+  };
+
   F make_;
   std::optional<in_place> made_;
 };
