@@ -29,7 +29,7 @@ class listener_state final : public detail::closable,
   std::int32_t call(extend::operation& op) const noexcept;
 
   /// Closing removes the file of a Unix socket.
-  void own(socket_file file) noexcept { file_ = std::move(file); }
+  void own(socket_file made) noexcept { file_ = std::move(made); }
 
   /// Takes a staged connection. Null if there is none.
   extend::descriptor::owner take_staged() noexcept;
