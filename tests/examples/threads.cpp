@@ -1,6 +1,9 @@
 // The examples in the headers of sched/threads do what their comments say. Method: see core.cpp.
 #include <ringlet/concurrent_queue.hpp>
 #include <ringlet/run.hpp>
+#include <ringlet/run_on.hpp>
+#include <ringlet/runtime.hpp>
+#include <ringlet/scheduler_handle.hpp>
 #include <ringlet/task.hpp>
 
 #include <doctest/doctest.h>
@@ -11,7 +14,9 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <thread>
+#include <unordered_map>
 #include <utility>
 
 using namespace ringlet;
@@ -60,6 +65,12 @@ struct {
 
 }  // namespace around_concurrent_semaphore
 
+namespace around_remote_fiber {
+
+task<int> count_users() { co_return 3; }
+
+}  // namespace around_remote_fiber
+
 namespace around_remote_future {
 
 std::string logged;
@@ -84,6 +95,46 @@ class reading_library {
 reading_library library;
 
 }  // namespace around_remote_promise
+
+namespace around_run_on {
+
+int count_of(const std::string& item) { return static_cast<int>(item.size()); }
+
+}  // namespace around_run_on
+
+namespace around_runtime {
+
+// Streams belong to net.
+struct tcp_stream {};
+struct listen_options {
+  bool reuse_port = false;
+};
+struct tcp_listener {
+  static tcp_listener bind(const char*, const listen_options&) { return {}; }
+  task<tcp_stream> accept() {
+    if (left-- == 0) throw std::system_error(std::make_error_code(std::errc::invalid_argument));
+    co_return tcp_stream();
+  }
+  int left = 2;
+};
+std::atomic<int> echoed = 0;
+task<> echo(tcp_stream) {
+  ++echoed;
+  co_return;
+}
+using page = std::string;
+task<page> fetch(std::string name) { co_return "page " + name; }
+
+}  // namespace around_runtime
+
+namespace around_scheduler_handle {
+
+std::atomic<int> reads = 0;
+int latest = 0;  // of the server's thread
+int read_sensor() { return ++reads; }
+bool is_stopped() { return latest >= 3; }
+
+}  // namespace around_scheduler_handle
 
 #include <threads_examples.hpp>
 
@@ -129,6 +180,37 @@ TEST_CASE("the examples of remote_future.hpp and remote_promise.hpp get what a t
   CHECK(around_remote_future::logged == "echo");
   CHECK(run(example_remote_promise::measure()) == 7);
   around_remote_promise::library.stop();
+}
+
+TEST_CASE("the examples of remote_fiber.hpp get a count from another scheduler") {
+  runtime server({.threads = 1});
+  example_remote_fiber::worker_thread(server.handle(0));
+  run(example_remote_fiber::report(server.handle(0)));
+}
+
+TEST_CASE("the example of run_on.hpp asks the scheduler that has the item") {
+  runtime server({.threads = 2});
+  const auto apples = server.spawn(0, example_run_on::stock_of, std::string("apples"));
+  CHECK(apples.get_blocking() == 6);
+}
+
+TEST_CASE("the example of per_scheduler.hpp has an object on each scheduler") {
+  runtime server({.threads = 2});
+  server.spawn(0, example_per_scheduler::serve).get_blocking();
+}
+
+TEST_CASE("the examples of runtime.hpp end when a listener fails, and fetch a page") {
+  around_runtime::echoed = 0;
+  CHECK(run_main_on_all(example_runtime::serve, {.threads = 2}) == 1);
+  CHECK(example_runtime_2::front_page() == "page /index.html");
+}
+
+TEST_CASE("the example of scheduler_handle.hpp posts values until it is told to stop") {
+  around_scheduler_handle::reads = around_scheduler_handle::latest = 0;
+  runtime server({.threads = 1});
+  std::thread sensor(example_scheduler_handle::sensor, server.handle(0));
+  sensor.join();
+  CHECK(server.handle(0).call([] { return around_scheduler_handle::latest; }) >= 3);
 }
 
 TEST_SUITE_END();

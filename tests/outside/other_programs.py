@@ -19,7 +19,7 @@ NAMES = sorted(path.stem for path in (OTHERS / "asyncio").glob("*.py"))
 
 class OtherPrograms(support.Case):
     def run_tool(self, *command, **options):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=100, **options)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=250, **options)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
     def test_each_program_exists_for_each_library(self):
@@ -56,7 +56,7 @@ class OtherPrograms(support.Case):
         probe = "#include <boost/asio/experimental/awaitable_operators.hpp>\n"
         probe += "#if BOOST_VERSION < 108100\n#error old\n#endif\n"
         found = subprocess.run([*command[:-3], "-E", "-x", "c++", "-"], input=probe, text=True,
-                               capture_output=True, timeout=100)  # fmt: skip
+                               capture_output=True, timeout=250)  # fmt: skip
         if found.returncode != 0:
             self.skipTest("Boost.Asio 1.81 (libboost-dev) is not installed")
         self.run_tool(*command, input=unit)

@@ -2,8 +2,7 @@
 //
 //     task<int> stock_of(std::string item) {
 //       const std::size_t owner = std::hash<std::string>()(item) % scheduler_count();
-//       co_return co_await run_on(owner, count_of, item);    // count_of(item), on the owner's
-//       thread
+//       co_return co_await run_on(owner, count_of, item);  // calls count_of(item) there
 //     }
 //
 // Fibers stay on the scheduler that they were spawned on. Work moves to where its data is, and its

@@ -10,9 +10,11 @@
 //
 // A program that has threads of its own, and uses ringlet for a part of its work:
 //
-//     runtime workers({.threads = 4, .name = "fetch"});
-//     const remote_fiber<page> front = workers.spawn(0, fetch, "/index.html");
-//     show(front.get_blocking());     // blocks this thread; the destructor ends the schedulers
+//     page front_page() {
+//       runtime workers({.threads = 4, .name = "fetch"});
+//       const remote_fiber<page> front = workers.spawn(0, fetch, "/index.html");
+//       return front.get_blocking();  // blocks this thread; the destructor ends the schedulers
+//     }
 //
 // Fibers stay on the scheduler that they were spawned on; see run_on() for how they call another
 // one.
