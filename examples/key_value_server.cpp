@@ -40,6 +40,7 @@ std::pair<std::string_view, std::string_view> split(std::string_view text) {
 }
 
 std::string answer(std::string_view line, store& values) {
+  if (line.ends_with('\r')) line.remove_suffix(1);
   const auto [verb, rest] = split(line);
   const auto [key, value] = split(rest);
   if (verb == "SET" && !key.empty()) {
@@ -62,7 +63,8 @@ std::string answer(std::string_view line, store& values) {
 task<> serve(tcp_stream client, store& values) {
   reader in(client, line_max);
   for (;;) {
-    const auto line = co_await as_result(in.read_line(idle_max));
+    // Not read_line(), for which half a command at the end of the stream is a line, too.
+    const auto line = co_await as_result(in.read_until("\n", idle_max));
     std::string reply = "ERROR line too long\n";
     if (line) {
       if (!line->has_value()) co_return;  // the client has ended the stream

@@ -113,11 +113,12 @@ class KeyValueServer(Programs):
         sock = self.connect(server)
         for byte in b"SET a 1\r\nGET":
             sock.sendall(bytes([byte]))
-        sock.sendall(b" a\nGET b\nGET a")
+        sock.sendall(b" a\nGET b\nSET a 2")
         sock.shutdown(socket.SHUT_WR)
         lines = receive_all(sock).decode().split("\n")
-        if self.is_ringlet:
-            self.assertEqual(lines, ["OK", "VALUE 1", "NONE", "VALUE 1", ""])
+        if self.is_ringlet:  # half a command at the end is not executed
+            self.assertEqual(lines, ["OK", "VALUE 1", "NONE", ""])
+            self.assertEqual(self.ask(self.connect(server), "GET a"), "VALUE 1")
         else:
             self.assertEqual(lines[:3], ["OK", "VALUE 1", "NONE"])
         self.check_end(server)

@@ -55,8 +55,8 @@ struct listen_options {
 ///           destroyed.
 /// Thread    That of the scheduler on which it was created; calls on another thread abort.
 /// Memory    One block, and a queue of connections that were accepted and not taken, about 64 at
-///           most. Waiting, closing and cancelling do not allocate; each connection does (see
-///           tcp_stream).
+///           most, each with a descriptor. Waiting, closing and cancelling do not allocate; each
+///           connection does (see tcp_stream).
 /// Kernel    socket(7), tcp(7), accept(2).
 class tcp_listener {
  public:

@@ -102,17 +102,20 @@ class reader {
   ~reader();
 
   /// Returns the next line, without the LF or CR LF that ends it; nothing at the end of the stream.
-  /// Bytes after the last LF are a line, too. The CR counts towards the limit.
+  /// Bytes after the last LF are a line, too, so a line that the peer did not finish looks like a
+  /// whole one: where half a command must not be executed, use read_until("\n"). The CR counts
+  /// towards the limit. Not for select(): call try_read_line() first, and if that returns nothing,
+  /// select readable() of the stream, which does not know what the reader has buffered.
   extend::read_line_wait read_line(const time_limit& timeout = forever);
-  /// Returns the next line if all of it has already arrived. Never waits, and never reads from a
-  /// standard stream: it only uses bytes that an earlier call has read. Also returns nothing if the
-  /// end, an error or an overlong line comes next; read_line() tells which.
+  /// Returns the next line if all of it, with its LF, has already arrived. Never waits, and never
+  /// reads from a standard stream: it only uses bytes that an earlier call has read. Also returns
+  /// nothing if the end, an error or an overlong line comes next; read_line() tells which.
   std::optional<std::string_view> try_read_line() noexcept;
 
   /// Returns the bytes before the next `delimiter`, which must not be empty, and discards the
   /// delimiter; returns nothing at the end of the stream. errc::end_of_stream if the stream ends
-  /// with bytes after the last delimiter; they stay in the reader. `delimiter` is borrowed until
-  /// the co_await returns.
+  /// with bytes after the last delimiter; they stay in the reader. A CR before it is kept.
+  /// `delimiter` is borrowed until the co_await returns.
   extend::read_until_wait read_until(std::string_view delimiter,
                                      const time_limit& timeout = forever);
 

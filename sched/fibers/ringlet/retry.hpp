@@ -94,7 +94,8 @@ namespace ringlet {
 /// Calls `f()`, which returns a task, and awaits it. If the call fails with an error that is worth
 /// another attempt, retry() pauses and calls `f()` again, until a call succeeds, the policy allows
 /// no more, or another error comes. Returns the value of the call that succeeded, or throws the
-/// error of the last one.
+/// error of the last one. An answer that is lost after the request was sent is an error like any
+/// other, so repeat only requests that may be executed twice.
 ///
 /// `decide(error)` says which errors are worth another attempt; `hook(event)` is called before each
 /// pause, with the number of the call, its error and the pause.

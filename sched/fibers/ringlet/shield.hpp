@@ -37,9 +37,12 @@ class shield_scope : public extend::timed_scope {
 
 namespace ringlet {
 
-/// Awaits `call` and returns its value. Every shield has a limit, so no fiber can refuse to end
-/// indefinitely. Deadlines and groups inside the shield work as usual. While a scheduler ends,
-/// shields hold for options.shutdown_timeout at most.
+/// Awaits `call` and returns its value. Takes a task: put a wait into a function that returns
+/// task<>. Every shield has a limit, so no fiber can refuse to end indefinitely. The limit counts
+/// from this call, not from the kill: a shield around ordinary work gives that no more time once
+/// the limit has passed. To let work finish after a signal, use shutdown_requested(). Deadlines and
+/// groups inside the shield work as usual. While a scheduler ends, shields hold for
+/// options.shutdown_timeout at most.
 ///
 /// Errors    Those of the call.
 /// Cancellation  Kills and the cancellation of deadlines and groups around it are held back. They

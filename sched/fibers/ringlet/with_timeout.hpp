@@ -45,8 +45,9 @@ class deadline_scope : public extend::timed_scope {
     set_limit(timeout);
   }
 
-  /// Replaces the limit, counted from now: later, earlier, or forever. False if it is too late: the
-  /// old limit has passed, and the call is being cancelled.
+  /// Replaces the limit, counted from now: later, earlier, or forever. Any fiber of the thread may
+  /// call it while the call lasts, for instance those of a when_all() inside. False if it is too
+  /// late: the old limit has passed, and the call is being cancelled.
   bool extend(time_limit timeout) noexcept {
     check_thread("a limit was extended on a thread that is not its fiber's");
     if (extend::scope::is_cancelled()) return false;
