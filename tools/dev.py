@@ -179,10 +179,10 @@ def bench(*arguments):
 def lint(*arguments):
     """usage: ./dev lint [--yes] [--since COMMIT | FILE.cpp...]
 
-    Runs tests/tidy.py (house rules, clang-format 14), then clang-tidy 19 on all sources, or the
+    Runs tools/tidy.py (house rules, clang-format 14), then clang-tidy 19 on all sources, or the
     given ones, or those that have changed since that commit: as many as it can check in two
     minutes."""
-    status = subprocess.run(["python3", "-B", "tests/tidy.py", "."]).returncode
+    status = subprocess.run(["python3", "-B", "tools/tidy.py", "."]).returncode
     # clang-tidy would need the precompiled header to exist.
     configure("build-lint", "clang++-19", "-Dbench=enabled", "-Dtests=enabled", "-Db_pch=false")
     ends = time.monotonic() + 120

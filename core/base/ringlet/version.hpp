@@ -1,6 +1,6 @@
 // version: the version of ringlet that a program is compiled with.
 //
-// Written by hand, because it must be found in the source tree, too; tests/tidy.py compares it with
+// Written by hand, because it must be found in the source tree, too; tools/tidy.py compares it with
 // meson.build.
 //
 //     static_assert(RINGLET_VERSION_MAJOR == 0 && RINGLET_VERSION_MINOR >= 1, "needs ringlet 0.1");

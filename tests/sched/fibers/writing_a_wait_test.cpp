@@ -1,4 +1,4 @@
-// The wait in docs/writing_a_wait.md keeps the promises of all waits. tests/tidy.py compares the
+// The wait in docs/writing_a_wait.md keeps the promises of all waits. tools/tidy.py compares the
 // page with countdown.hpp and with this file.
 #include <ringlet/as_result.hpp>
 #include <ringlet/dump.hpp>

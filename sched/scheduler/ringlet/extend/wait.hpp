@@ -3,7 +3,7 @@
 //
 // A wait extends its base by hooks: functions that the base calls, by name, in the class that is
 // awaited. A class declares the hooks below that it needs; the compiler says which one is missing
-// or has the wrong form. A derived class must not redeclare any other name of a base; tests/tidy.py
+// or has the wrong form. A derived class must not redeclare any other name of a base; tools/tidy.py
 // checks.
 //
 //   on_cancel  describe  holder        every wait, for its wait_type: see make_type()

@@ -114,7 +114,7 @@ KEEP_RETIRED = {
     "CHANGELOG.md",
     "docs/renames.sed",
     "tests/outside/renames.py",
-    "tests/tidy.py",
+    "tools/tidy.py",
 }
 
 
@@ -375,7 +375,7 @@ def public_headers(tree):
             yield path, 1, f"is not in the umbrella: include <ringlet/{name}> in {umbrella}"
         test = f"tests/{component}/{name.removesuffix('.hpp')}_test.cpp"
         if name not in UNTESTED_HEADERS and test not in tree.texts:
-            yield path, 1, f"has no test: write {test}, or give a reason in tests/tidy.py"
+            yield path, 1, f"has no test: write {test}, or give a reason in tools/tidy.py"
         if name in seen:
             yield path, 1, f"has the name of {seen[name]}: users see one folder, rename one"
         seen[name] = path
