@@ -101,11 +101,4 @@ void semaphore::refuse_release(std::size_t count) const noexcept {
       __FILE__, __LINE__);
 }
 
-void semaphore::permit::refuse(std::size_t count) const noexcept {
-  broken_rule(fmt::format("a permit for {} was asked for {}: it can give no more than it has",
-                          count_, count)
-                  .c_str(),
-              __FILE__, __LINE__);
-}
-
 }  // namespace ringlet

@@ -109,11 +109,4 @@ void concurrent_semaphore::acquire_wait::describe(std::string& out) const {
                  static_cast<const void*>(from_), from_->available(), from_->waiting());
 }
 
-void concurrent_semaphore::permit::refuse(std::size_t count) const noexcept {
-  broken_rule(fmt::format("a permit for {} was asked for {}: it can give no more than it has",
-                          count_, count)
-                  .c_str(),
-              __FILE__, __LINE__);
-}
-
 }  // namespace ringlet

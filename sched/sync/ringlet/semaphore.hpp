@@ -18,6 +18,7 @@
 #include <ringlet/detail/affinity.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/extend/fiber_base.hpp>
+#include <ringlet/extend/semaphore_permit.hpp>
 #include <ringlet/extend/wait.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/time_limit.hpp>
@@ -50,8 +51,10 @@ namespace ringlet {
 /// Memory    None.
 class semaphore {
  public:
-  class permit;
   class acquire_wait;
+  /// Permits that a caller has: count() of them, which go back when it is destroyed, or before by
+  /// release(); split() moves some into another object, and consume() uses all of them up.
+  using permit = extend::semaphore_permit<semaphore>;
   /// A count at which no fiber ever waits: for a program in which the limit is optional.
   static constexpr std::size_t unlimited = std::numeric_limits<std::ptrdiff_t>::max();
 
@@ -93,6 +96,7 @@ class semaphore {
   std::size_t count_max() const noexcept { return count_max_; }
 
  private:
+  friend permit;
   void check_thread() noexcept {
     owner_.check("a semaphore was used on a thread that is not its scheduler's");
   }
@@ -116,6 +120,10 @@ class semaphore {
     available_ += count;
     if (waiting_ != 0) admit();
   }
+  void use_up(std::size_t count) noexcept {
+    check_thread();
+    held_ -= count;
+  }
   void add(acquire_wait& last) noexcept;
   void remove(acquire_wait& gone) noexcept;
   /// Serves the fibers at the front for which there are enough permits.
@@ -132,64 +140,6 @@ class semaphore {
   detail::affinity owner_;
   bool serves_in_slices_ = false;  // a fiber that has been served will call admit_next_slice()
   extend::wait_list waiters_;
-};
-
-/// Permits that a caller has: they go back to the semaphore when it is destroyed. Movable; one that
-/// was moved from, or gave all of them back, is empty.
-class [[nodiscard]] semaphore::permit {
- public:
-  /// An empty one.
-  permit() noexcept = default;
-  permit(permit&& other) noexcept : of_(other.of_), count_(std::exchange(other.count_, 0)) {}
-  permit& operator=(permit&& other) noexcept {
-    permit moved(std::move(other));
-    std::swap(of_, moved.of_);
-    std::swap(count_, moved.count_);
-    return *this;
-  }
-  ~permit() { release(); }
-
-  /// How many it has.
-  std::size_t count() const noexcept { return count_; }
-  /// Whether it has any.
-  explicit operator bool() const noexcept { return count_ != 0; }
-
-  /// Moves `count` of its permits into another object. Aborts if it has fewer.
-  permit split(std::size_t count) noexcept {
-    check(count);
-    count_ -= count;
-    return permit(of_, count);
-  }
-  /// Gives all of them back early.
-  void release() noexcept {
-    if (count_ != 0) of_->give_back(std::exchange(count_, 0));
-  }
-  /// Gives `count` of them back. Aborts if it has fewer.
-  void release(std::size_t count) noexcept {
-    check(count);
-    if (count == 0) return;
-    count_ -= count;
-    of_->give_back(count);
-  }
-  /// Uses all of them up: they do not go back. For a semaphore that counts things, and for a pair
-  /// of calls that no scope joins, where another fiber calls semaphore::release() later.
-  void consume() noexcept {
-    if (count_ == 0) return;
-    of_->check_thread();
-    of_->held_ -= std::exchange(count_, 0);
-  }
-
- private:
-  friend class semaphore;
-  permit(semaphore* of, std::size_t count) noexcept : of_(of), count_(count) {}
-  void check(std::size_t count) const noexcept {
-    if (count > count_) [[unlikely]]
-      refuse(count);
-  }
-  [[noreturn, gnu::cold]] void refuse(std::size_t count) const noexcept;
-
-  semaphore* of_ = nullptr;
-  std::size_t count_ = 0;
 };
 
 /// See semaphore::acquire().

@@ -14,6 +14,7 @@
 #include <ringlet/detail/short_mutex.hpp>
 #include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/extend/concurrent_wait.hpp>
+#include <ringlet/extend/semaphore_permit.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/time_limit.hpp>
 
@@ -41,8 +42,10 @@ namespace ringlet {
 /// Memory    None.
 class concurrent_semaphore {
  public:
-  class permit;
   class acquire_wait;
+  /// Permits that a caller has: count() of them, which go back when it is destroyed, on any thread,
+  /// or before by release(); split() moves some into another object, and consume() uses all up.
+  using permit = extend::semaphore_permit<concurrent_semaphore>;
   /// The largest count.
   static constexpr std::size_t unlimited = std::numeric_limits<std::ptrdiff_t>::max();
 
@@ -75,6 +78,7 @@ class concurrent_semaphore {
   std::size_t waiting_peak() noexcept;
 
  private:
+  friend permit;
   static void check(std::size_t count);
   /// True if it has the permits. Otherwise `waiter`, if there is one, joins the line.
   bool take(std::size_t count, detail::concurrent_waiter* waiter) noexcept;
@@ -86,61 +90,6 @@ class concurrent_semaphore {
   detail::permit_line<> line_;
   std::size_t total_;  // free and held
   int process_;        // that has made it, and in which permits are held
-};
-
-/// Permits that a caller has: they go back to the semaphore when it is destroyed, on any thread.
-/// Movable; one that was moved from, or gave all of them back, is empty.
-class [[nodiscard]] concurrent_semaphore::permit {
- public:
-  /// An empty one.
-  permit() noexcept = default;
-  permit(permit&& other) noexcept : of_(other.of_), count_(std::exchange(other.count_, 0)) {}
-  permit& operator=(permit&& other) noexcept {
-    permit moved(std::move(other));
-    std::swap(of_, moved.of_);
-    std::swap(count_, moved.count_);
-    return *this;
-  }
-  ~permit() { release(); }
-
-  /// How many it has.
-  std::size_t count() const noexcept { return count_; }
-  /// Whether it has any.
-  explicit operator bool() const noexcept { return count_ != 0; }
-
-  /// Moves `count` of its permits into another object. Aborts if it has fewer.
-  permit split(std::size_t count) noexcept {
-    check(count);
-    count_ -= count;
-    return permit(of_, count);
-  }
-  /// Gives all of them back early.
-  void release() noexcept {
-    if (count_ != 0) of_->give_back(std::exchange(count_, 0));
-  }
-  /// Gives `count` of them back. Aborts if it has fewer.
-  void release(std::size_t count) noexcept {
-    check(count);
-    if (count == 0) return;
-    count_ -= count;
-    of_->give_back(count);
-  }
-  /// Uses all of them up: they do not go back.
-  void consume() noexcept {
-    if (count_ != 0) of_->use_up(std::exchange(count_, 0));
-  }
-
- private:
-  friend class concurrent_semaphore;
-  permit(concurrent_semaphore* of, std::size_t count) noexcept : of_(of), count_(count) {}
-  void check(std::size_t count) const noexcept {
-    if (count > count_) [[unlikely]]
-      refuse(count);
-  }
-  [[noreturn, gnu::cold]] void refuse(std::size_t count) const noexcept;
-
-  concurrent_semaphore* of_ = nullptr;
-  std::size_t count_ = 0;
 };
 
 /// See concurrent_semaphore::acquire().
