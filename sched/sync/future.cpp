@@ -1,5 +1,4 @@
 // What setting a promise does: wakes the waiters, calls the callbacks, keeps the error.
-#include <ringlet/cancelled.hpp>
 #include <ringlet/detail/thrown.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/extend/future_waits.hpp>
@@ -16,22 +15,6 @@ namespace ringlet {
 using namespace extend;
 
 const wait_type future_wait::type = make_type<future_wait>("future");
-
-namespace {
-
-// Whether it is what a kill throws, which must not end another fiber.
-bool is_cancelled(const std::exception_ptr& error) noexcept {
-  if (detail::thrown_exactly<cancelled>(error) != nullptr) return true;
-  try {
-    std::rethrow_exception(error);
-  } catch (const cancelled&) {
-    return true;
-  } catch (...) {
-    return false;
-  }
-}
-
-}  // namespace
 
 void detail::future_callback::leave() noexcept {
   done_watcher::unlink();
@@ -71,7 +54,7 @@ bool detail::future_base::try_set_error(std::exception_ptr error) noexcept {
   check_thread();
   RINGLET_ASSERT(error != nullptr, "a promise was given a null pointer for its error");
   if (is_ready()) return false;
-  if (is_cancelled(error)) {
+  if (detail::is_kill(error)) {
     settle(state::cancelled);
   } else {
     error_ = std::move(error);

@@ -1,6 +1,6 @@
 // The errors of a remote_promise.
-#include <ringlet/cancelled.hpp>
 #include <ringlet/detail/remote_state.hpp>
+#include <ringlet/detail/thrown.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/extend/scheduler.hpp>
 #include <ringlet/options.hpp>
@@ -10,21 +10,6 @@
 #include <system_error>
 
 namespace ringlet::detail {
-
-namespace {
-
-// Whether it is what a kill throws, which must not end another fiber.
-bool is_cancelled(const std::exception_ptr& error) noexcept {
-  try {
-    std::rethrow_exception(error);
-  } catch (const cancelled&) {
-    return true;
-  } catch (...) {
-    return false;
-  }
-}
-
-}  // namespace
 
 std::string remote_state_base::place() const {
   return fmt::format("{}:{}", place_.file_name(), place_.line());
@@ -42,7 +27,7 @@ void remote_state_base::throw_error() { std::rethrow_exception(error()); }
 
 void remote_state_base::set_error(std::exception_ptr error) noexcept {
   RINGLET_ASSERT(error != nullptr, "a remote_promise was given a null pointer for its error");
-  if (is_cancelled(error)) {
+  if (is_kill(error)) {
     is_broken_ = true;
   } else {
     error_ = std::move(error);

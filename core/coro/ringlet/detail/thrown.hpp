@@ -1,5 +1,7 @@
-// thrown_exactly: looks into an exception_ptr without throwing what it holds.
+// thrown: what an exception_ptr holds, found without throwing it where that is possible.
 #pragma once
+
+#include <ringlet/cancelled.hpp>
 
 #include <cstring>
 #include <exception>
@@ -30,6 +32,18 @@ const E* thrown_exactly(const std::exception_ptr& error) noexcept {
     return nullptr;
   }
 #endif
+}
+
+/// Whether it is what a kill throws, or derives from that.
+inline bool is_kill(const std::exception_ptr& error) noexcept {
+  if (thrown_exactly<cancelled>(error) != nullptr) return true;
+  try {
+    std::rethrow_exception(error);
+  } catch (const cancelled&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
 }
 
 }  // namespace ringlet::detail

@@ -2,13 +2,13 @@
 #pragma once
 
 #include <ringlet/detail/async_generator_promise.hpp>
+#include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/extend/assert.hpp>
 #include <ringlet/extend/context.hpp>
 #include <ringlet/result.hpp>
 
 #include <coroutine>
 #include <optional>
-#include <system_error>
 
 namespace ringlet::extend {
 
@@ -33,11 +33,7 @@ class [[nodiscard]] next_wait {
   std::optional<Y> await_resume() { return body_->take_yielded(); }
   /// For as_result: a std::system_error of the body becomes the error.
   result<std::optional<Y>> take() {
-    try {
-      return await_resume();
-    } catch (const std::system_error& error) {
-      return error.code();
-    }
+    return detail::value_or_code<std::optional<Y>>([this] { return await_resume(); });
   }
 
  private:

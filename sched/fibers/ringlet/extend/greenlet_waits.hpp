@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ringlet/detail/greenlet_base.hpp>
+#include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/greenlet_exit.hpp>
 #include <ringlet/result.hpp>
@@ -10,7 +11,6 @@
 #include <coroutine>
 #include <exception>
 #include <memory>
-#include <system_error>
 #include <type_traits>
 #include <utility>
 
@@ -38,16 +38,7 @@ class switch_wait_base {
       here_->tree->free_finished();
       return make_error_code(errc::fiber_cancelled);
     }
-    try {
-      if constexpr (std::is_void_v<T>) {
-        await_resume();
-        return {};
-      } else {
-        return await_resume();
-      }
-    } catch (const std::system_error& error) {
-      return error.code();
-    }
+    return detail::value_or_code<T>([this]() -> decltype(auto) { return await_resume(); });
   }
 
  protected:

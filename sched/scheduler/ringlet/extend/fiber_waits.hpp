@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ringlet/detail/fiber_state.hpp>
+#include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/extend/fiber_base.hpp>
 #include <ringlet/extend/wait.hpp>
@@ -11,7 +12,6 @@
 #include <coroutine>
 #include <exception>
 #include <string>
-#include <system_error>
 #include <type_traits>
 #include <utility>
 
@@ -110,16 +110,8 @@ class [[nodiscard]] get_wait : public join_wait {
       (!std::is_reference_v<T> && std::is_constructible_v<std::remove_cv_t<T>, value_type>)) {
     rethrow_interruption();
     if (!target_->done()) return cancellation_error();
-    try {
-      if constexpr (std::is_void_v<T>) {
-        yield_value();
-        return {};
-      } else {
-        return yield_value();
-      }
-    } catch (const std::system_error& error) {
-      return error.code();
-    }
+    return detail::value_or_code<std::remove_cvref_t<value_type>>(
+        [this]() -> decltype(auto) { return yield_value(); });
   }
   value_type await_resume() {
     rethrow_interruption();

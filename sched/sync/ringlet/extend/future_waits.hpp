@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ringlet/detail/future_state.hpp>
+#include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/extend/wait.hpp>
 #include <ringlet/result.hpp>
@@ -10,7 +11,6 @@
 #include <concepts>
 #include <coroutine>
 #include <string>
-#include <system_error>
 #include <type_traits>
 
 namespace ringlet::extend {
@@ -77,16 +77,8 @@ class [[nodiscard]] future_get_wait : public future_wait {
       (!std::is_reference_v<T> && std::is_constructible_v<std::remove_cv_t<T>, value_type>)) {
     rethrow_interruption();
     if (!on_->is_ready()) return cancellation_error();
-    try {
-      if constexpr (std::is_void_v<T>) {
-        value_or_throw();
-        return {};
-      } else {
-        return value_or_throw();
-      }
-    } catch (const std::system_error& error) {
-      return error.code();
-    }
+    return detail::value_or_code<std::remove_cvref_t<value_type>>(
+        [this]() -> decltype(auto) { return value_or_throw(); });
   }
   value_type await_resume() {
     rethrow_interruption();

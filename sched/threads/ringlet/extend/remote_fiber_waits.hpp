@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ringlet/detail/remote_fiber_state.hpp>
+#include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/extend/engine.hpp>
 #include <ringlet/extend/intrusive_list.hpp>
@@ -11,7 +12,6 @@
 
 #include <coroutine>
 #include <string>
-#include <system_error>
 #include <type_traits>
 
 namespace ringlet::extend {
@@ -78,16 +78,8 @@ class [[nodiscard]] remote_get_wait : public remote_join_wait {
   }
   /// The value, or the error code of a std::system_error. Any other exception propagates.
   result<std::remove_cvref_t<value_type>> take() requires(!std::is_reference_v<T>) {
-    try {
-      if constexpr (std::is_void_v<T>) {
-        await_resume();
-        return {};
-      } else {
-        return await_resume();
-      }
-    } catch (const std::system_error& error) {
-      return error.code();
-    }
+    return detail::value_or_code<std::remove_cvref_t<value_type>>(
+        [this]() -> decltype(auto) { return await_resume(); });
   }
 };
 

@@ -3,6 +3,7 @@
 
 #include <ringlet/detail/call_value.hpp>
 #include <ringlet/detail/remote_call.hpp>
+#include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/extend/wait.hpp>
 #include <ringlet/fiber.hpp>
@@ -127,12 +128,7 @@ class [[nodiscard]] run_on_all_wait final : public run_on_all_base {
   }
   void await_resume() { check_end(); }
   result<void> take() {
-    try {
-      check_end();
-    } catch (const std::system_error& error) {
-      return error.code();
-    }
-    return {};
+    return detail::value_or_code<void>([this] { check_end(); });
   }
 
  private:
