@@ -90,7 +90,7 @@ task<> talk(tcp_stream peer, const shards& all) {
   }
 }
 
-// Runs on the first scheduler. The others serve what this one starts there.
+// Runs on the first scheduler. The rest serve what this one starts there.
 task<> serve_on_all(std::uint16_t port) {
   const auto all = co_await shards::make();
   auto& first = all.local().listener;

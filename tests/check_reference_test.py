@@ -69,7 +69,7 @@ class lamp {
 /// A cheap one.
 class small_lamp : public lamp {
  public:
-  /// With so many watts.
+  /// Its power, in watts.
   explicit small_lamp(int watts);
   small_lamp(small_lamp&& other) noexcept;
 };
@@ -119,7 +119,7 @@ class CheckReference(unittest.TestCase):
         for line, name in (("  /// Not at all.\n", "off has"),
                            ("/// How bright a lamp is.\n", "level has"),
                            ("  /// Switches it on.\n", "on() has"),
-                           ("  /// With so many watts.\n", "small_lamp() has"),
+                           ("  /// Its power, in watts.\n", "small_lamp() has"),
                            ("/// A cheap one.\n", "small_lamp has")):
             with self.subTest(line):
                 self.assert_found(line, "", name)

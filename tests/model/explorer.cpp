@@ -186,7 +186,7 @@ bool explorer::can_run(std::size_t thread) const {
   return states_[thread] != state::blocked || ready_[thread]();
 }
 
-// The next thread: the last one first, and then the others if the bound allows it. -1 if none can
+// The next thread: the last one first, and then any other if the bound allows it. -1 if none can
 // run.
 int explorer::pick() {
   std::array<int, threads_max> able;

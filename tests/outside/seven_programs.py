@@ -221,8 +221,8 @@ class Proxy(Programs):
         self.check_end(proxy)
 
     def test_without_a_server_the_client_is_reset(self):
-        with socket.create_server(("127.0.0.1", 0)) as nobody:
-            target = "127.0.0.1:%d" % nobody.getsockname()[1]
+        with socket.create_server(("127.0.0.1", 0)) as unused:
+            target = "127.0.0.1:%d" % unused.getsockname()[1]
         proxy = self.serve("proxy", target)
         for _ in range(2):
             with self.assertRaises(ConnectionError):  # perhaps already from connect()
@@ -319,8 +319,8 @@ class Crawler(Programs):
 
     def test_pages_that_fail_or_hang_do_not_stop_the_rest(self):
         one, two = self.sites
-        with socket.create_server(("127.0.0.1", 0)) as nobody:
-            dead = "http://127.0.0.1:%d/" % nobody.getsockname()[1]
+        with socket.create_server(("127.0.0.1", 0)) as unused:
+            dead = "http://127.0.0.1:%d/" % unused.getsockname()[1]
         one.pages["/"] = f"{one.url}/none {two.url}/hangs {dead} {one.url}/good http://x/ http://"
         one.pages["/none"] = ""
         one.pages["/good"] = "good"
@@ -586,8 +586,8 @@ class PooledClient(Programs):
         self.assertEqual(server.answered, 60)
 
     def test_without_a_server_each_request_fails(self):
-        with socket.create_server(("127.0.0.1", 0)) as nobody:
-            name = "127.0.0.1:%d" % nobody.getsockname()[1]
+        with socket.create_server(("127.0.0.1", 0)) as unused:
+            name = "127.0.0.1:%d" % unused.getsockname()[1]
         status, output = self.ask(1000, 2, 5, name)
         self.assertEqual(status, 1)
         self.assertEqual(len(re.findall(r"^request \d: ", output, re.M)), 5)

@@ -45,7 +45,8 @@ namespace ringlet {
 /// there, and calls from other schedulers, continue until the last main task has returned. The
 /// first main task that throws, SIGINT and SIGTERM kill all main tasks, each of which ends the
 /// fibers that it has started first, on whatever scheduler. No scheduler is gone while another one
-/// has a fiber. The times of run_main() hold for each scheduler, and for the wait for the others.
+/// has a fiber. The times of run_main() hold for each scheduler, also while it
+/// waits for the rest.
 ///
 /// The exit code is that of run_main(): 130 or 143 if a signal killed a main task and none threw; 1
 /// if one threw, with a line on standard error that names the scheduler; else the first code other

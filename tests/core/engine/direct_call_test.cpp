@@ -149,10 +149,10 @@ TEST_CASE("a direct connect tries once") {
   sockaddr_in there = listener.address;
   const unique_fd made(open_socket(*engine, AF_INET));
   CHECK(call_with(*engine, opcode::connect, made.get(), there) == 0);
-  sockaddr_in nobody = loopback();
-  nobody.sin_port = htons(1);
+  sockaddr_in unused = loopback();
+  unused.sin_port = htons(1);
   const unique_fd refused(open_socket(*engine, AF_INET));
-  CHECK(call_with(*engine, opcode::connect, refused.get(), nobody) == -ECONNREFUSED);
+  CHECK(call_with(*engine, opcode::connect, refused.get(), unused) == -ECONNREFUSED);
 }
 
 TEST_CASE("a direct send of a message sends what fits, and does not wait") {

@@ -97,7 +97,7 @@ TEST_CASE("connecting where nothing listens says why, with the address") {
       message = error.what();
     }
     CHECK(message.find("connect to " + path) != std::string::npos);
-    const auto gone = unix_address::parse("@ringlet-test-nobody");
+    const auto gone = unix_address::parse("@ringlet-test-unused");
     const auto refused = co_await as_result(unix_stream::connect(gone));
     CHECK(refused.error() == std::errc::connection_refused);
   });
@@ -234,7 +234,7 @@ TEST_CASE("more descriptors than there is room for are all closed, and reading e
   });
 }
 
-TEST_CASE("descriptors that nobody asks for are closed") {
+TEST_CASE("descriptors that no call asks for are closed") {
   on_one_scheduler([]() -> task<> {
     auto [near, far] = unix_stream::pair();
     const fd_pair pipe = pipe_pair();

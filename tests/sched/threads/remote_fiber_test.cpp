@@ -210,7 +210,7 @@ TEST_CASE("an error that no handle has read is reported when the last handle is 
   std::vector<std::string> reports;
   const auto main = [&](scheduler_handle& there) -> task<> {
     {
-      const auto failing = there.spawn(fail_with, "nobody asked");
+      const auto failing = there.spawn(fail_with, "no call asked");
       co_await failing.join();
     }
     const auto read = there.spawn(fail_with, "read");
@@ -220,7 +220,7 @@ TEST_CASE("an error that no handle has read is reported when the last handle is 
   runtime workers({.threads = 1});
   auto there = workers.handle(0);
   run(main(there), collecting(reports));
-  CHECK(reports == std::vector<std::string>{"nobody asked"});
+  CHECK(reports == std::vector<std::string>{"no call asked"});
 }
 
 TEST_CASE("a main task that is killed is held until its fibers elsewhere have ended") {

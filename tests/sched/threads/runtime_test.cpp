@@ -318,8 +318,6 @@ TEST_CASE("many messages between schedulers that sleep are not taken for a deadl
 // Not with UndefinedBehaviorSanitizer, which makes pipes to look at virtual tables.
 TEST_CASE("if one engine cannot be made, no main task starts, and the error names the scheduler" *
           doctest::skip(sanitized || !children_have_threads)) {
-  int code = 0;
-  std::string sentence;
   std::atomic<int> begun = 0;
   const auto main = [&]() -> task<> {
     ++begun;
@@ -330,7 +328,7 @@ TEST_CASE("if one engine cannot be made, no main task starts, and the error name
     ::getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = 12;
     ::setrlimit(RLIMIT_NOFILE, &limit);
-    code = run_main_on_all(main, {.threads = 16, .name = "srv"});
+    const int code = run_main_on_all(main, {.threads = 16, .name = "srv"});
     std::fflush(stderr);
     ::_exit(begun == 0 ? code : 99);
   });
@@ -356,7 +354,7 @@ TEST_CASE("a runtime with mains ends when all of them have returned") {
   runtime all(main, {.threads = 3});
   all.join();
   CHECK(returned == 3);
-  all.join();  // once more does nothing
+  all.join();  // a second call does nothing
   all.stop();
 }
 

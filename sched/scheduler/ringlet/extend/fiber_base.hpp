@@ -90,7 +90,7 @@ class fiber_base : public context, public list_hook<detail::registry_tag>, priva
     return error_;
   }
 
-  /// The same for the only one who asks: moves it out, so that the fiber does not share the
+  /// The same for the only caller: moves it out, so that the fiber does not share the
   /// exception with another thread.
   std::exception_ptr take_error() noexcept {
     observed_.store(true, std::memory_order_relaxed);
