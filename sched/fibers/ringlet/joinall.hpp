@@ -33,9 +33,8 @@ namespace ringlet {
 /// Lifetime  The handles are copied.
 /// Thread    That of the scheduler of the fibers.
 /// Memory    In proportion to the number of fibers, when it is called.
-template <class First, class... More>
-requires(detail::fiber_or_limit<More>&&...) task<bool> joinall(const fiber<First>& first,
-                                                               const More&... more) {
+template <class First, detail::fiber_or_limit... More>
+task<bool> joinall(const fiber<First>& first, const More&... more) {
   std::vector<extend::fiber_base*> targets;
   targets.reserve(1 + sizeof...(More));
   time_limit timeout = forever;

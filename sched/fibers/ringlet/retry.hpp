@@ -58,6 +58,18 @@ struct retry_event {
 /// repeats calls that failed with one of these, unless it is given another function.
 bool is_system_error(const std::exception_ptr& error) noexcept;
 
+/// What retry() asks about an error: whether it is worth another attempt.
+template <class Decide>
+concept retry_decision = requires(std::decay_t<Decide>& decide, const std::exception_ptr& error) {
+  { std::invoke(decide, error) } -> std::convertible_to<bool>;
+};
+
+/// What retry() calls before a pause.
+template <class Hook>
+concept retry_hook = requires(std::decay_t<Hook>& hook, const retry_event& event) {
+  std::invoke(hook, event);
+};
+
 /// The hook of a retry() that is given none.
 struct no_retry_hook {
   /// Does nothing.
@@ -115,11 +127,10 @@ namespace ringlet {
 ///           other.
 /// Lifetime  The callables are copied. What they refer to must outlive the call.
 /// Memory    The frame of the call.
-template <class F, class Decide = bool (*)(const std::exception_ptr&), class Hook = no_retry_hook>
-requires spawnable<F> && std::predicate < std::decay_t<Decide>
-&, const std::exception_ptr& > &&std::invocable<std::decay_t<Hook>&, const retry_event&> auto retry(
-                                     retry_policy policy, F&& f, Decide&& decide = &is_system_error,
-                                     Hook&& hook = {}) -> std::invoke_result_t<std::decay_t<F>&> {
+template <spawnable F, retry_decision Decide = bool (*)(const std::exception_ptr&),
+          retry_hook Hook = no_retry_hook>
+auto retry(retry_policy policy, F&& f, Decide&& decide = &is_system_error, Hook&& hook = {})
+    -> std::invoke_result_t<std::decay_t<F>&> {
   detail::check_temporary<F>();
   detail::check_temporary<Decide>();
   detail::check_temporary<Hook>();

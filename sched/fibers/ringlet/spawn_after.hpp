@@ -47,9 +47,9 @@ class spawn_time {
 
 /// What spawn_every() calls: `f(args...)` returns a task<>, and may be called again.
 template <class F, class... Args>
-concept repeatable = std::invocable < std::decay_t<F>
-&, std::decay_t<Args>&... >
-       &&std::same_as<std::invoke_result_t<std::decay_t<F>&, std::decay_t<Args>&...>, task<>>;
+concept repeatable = requires(std::decay_t<F>& f, std::decay_t<Args>&... args) {
+  { std::invoke(f, args...) } -> std::same_as<task<>>;
+};
 
 }  // namespace ringlet
 
@@ -138,8 +138,8 @@ auto spawn_after(const spawn_time&, F&&, Args&&...) {
 /// Lifetime  `f` and `args` live in the fiber, as with spawn().
 /// Thread    That of the scheduler.
 template <class F, class... Args>
-requires repeatable<F, Args...> fiber<> spawn_every(const spawn_time& period, F&& f,
-                                                    Args&&... args) {
+requires repeatable<F, Args...>
+auto spawn_every(const spawn_time& period, F&& f, Args&&... args) -> fiber<> {
   return spawn(detail::make_call_every(period, std::forward<F>(f), std::forward<Args>(args)...),
                period.where());
 }
@@ -183,8 +183,8 @@ class spawns_later {
         delay.where());
   }
   template <class F, class... Args>
-  requires repeatable<F, Args...> fiber<> spawn_every(const spawn_time& period, F&& f,
-                                                      Args&&... args) {
+  requires repeatable<F, Args...>
+  auto spawn_every(const spawn_time& period, F&& f, Args&&... args) -> fiber<> {
     return self().spawn(
         detail::make_call_every(period, std::forward<F>(f), std::forward<Args>(args)...),
         period.where());

@@ -23,8 +23,8 @@ class timer_call {
 template <class F>
 class timer_function_of final : public timer_call {
  public:
-  template <class G>
-  explicit timer_function_of(G&& f) : f_(std::forward<G>(f)) {}
+  explicit timer_function_of(const F& f) : f_(f) {}
+  explicit timer_function_of(F&& f) : f_(std::move(f)) {}
 
   task<> call() override {
     if constexpr (std::is_void_v<std::invoke_result_t<F&>>) {
