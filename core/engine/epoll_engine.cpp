@@ -341,12 +341,8 @@ std::size_t epoll_engine::try_one(operation& op, completion& done) noexcept {
   mark_in_kernel(op);
   slot* const at = find_slot(op.fd);
   done = {};
-  std::int32_t result = -EAGAIN;
-  if (op.code == opcode::nop) {
-    result = 0;
-  } else if (!first || (result = stop_waiting(op.fd)) == 0) {
-    result = call_unless_it_waits(op, at, done);
-  }
+  std::int32_t result = first ? stop_waiting(op.fd) : 0;
+  if (result == 0 && op.code != opcode::nop) result = call_unless_it_waits(op, at, done);
   if (must_wait(op, result)) {
     result = is_cancelled(op) ? -ECANCELED : put_aside(op, result);
     if (result == 0) return 0;

@@ -3,6 +3,9 @@
 
 #include <ringlet/cancelled.hpp>
 
+#include <array>
+#include <bit>
+#include <cstddef>
 #include <cstring>
 #include <exception>
 #include <memory>
@@ -20,9 +23,9 @@ const E* thrown_exactly(const std::exception_ptr& error) noexcept {
   // An exception_ptr is one pointer, to the exception; its ABI is frozen.
   static_assert(sizeof(std::exception_ptr) == sizeof(void*));
   if (*error.__cxa_exception_type() != typeid(E)) return nullptr;
-  const E* thrown = nullptr;
-  std::memcpy(&thrown, &error, sizeof thrown);
-  return thrown;
+  std::array<std::byte, sizeof(void*)> representation;
+  std::memcpy(representation.data(), static_cast<const void*>(&error), representation.size());
+  return std::bit_cast<const E*>(representation);
 #else
   try {
     std::rethrow_exception(error);

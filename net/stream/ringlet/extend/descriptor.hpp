@@ -162,7 +162,7 @@ class descriptor final : public detail::closable {
   enum class fill : std::uint8_t { unknown, drained, more };
 
   descriptor(extend::scheduler& scheduler, int fd, kind what, family of) noexcept;
-  ~descriptor() = default;
+  ~descriptor() override = default;
 
   static constexpr std::size_t index(direction which) noexcept {
     return static_cast<std::size_t>(which);
