@@ -89,7 +89,7 @@ task<> client::read_keyboard() {
       self_.wants_nick = false;
       co_await names_.push(*std::move(line));
     } else if (is_typed_by_a_person()) {
-      take(*std::move(line));  // must not wait, or the editor would stop
+      take(*line);  // must not wait, or the editor would stop
     } else {
       co_await out_.push(*std::move(line));
     }
@@ -98,7 +98,7 @@ task<> client::read_keyboard() {
   out_.end();
 }
 
-void client::take(std::string line) {
+void client::take(const std::string& line) {
   if (line.empty()) return;
   if (!out_.try_push(line)) {
     screen_.say(fmt::format("too many lines are waiting; not sent: {}", printable(line)));

@@ -37,7 +37,7 @@ class client {
 
  private:
   ringlet::task<> read_keyboard();
-  void take(std::string line);
+  void take(const std::string& line);
   ringlet::task<int> stay_connected();
   /// Returns the exit code, or nothing to try again; reason_ then says why.
   ringlet::task<std::optional<int>> connect_and_talk();
