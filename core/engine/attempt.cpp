@@ -1,6 +1,8 @@
 // One system call per opcode, made so that it does not wait.
 #include "attempt.hpp"
 
+#include <ringlet/extend/datagram_header.hpp>
+
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
@@ -122,6 +124,14 @@ std::int32_t attempt_send_message(operation& op, bool) noexcept {
 std::int32_t attempt_receive_message(operation& op, bool) noexcept {
   const int flags = op.transfer.flags | MSG_DONTWAIT;
   return repeat_interrupted([&] { return ::recvmsg(op.fd, static_cast<msghdr*>(op.data), flags); });
+}
+
+std::int32_t receive_datagram_into(const operation& op, std::span<std::byte> memory) noexcept {
+  datagram_layout layout(*static_cast<const msghdr*>(op.data), memory);
+  const int flags = op.receive.flags | MSG_DONTWAIT;
+  const std::int32_t size =
+      repeat_interrupted([&] { return ::recvmsg(op.fd, &layout.message(), flags); });
+  return size < 0 ? size : layout.finish(size);
 }
 
 std::int32_t attempt_read(operation& op, bool known_to_poll) noexcept {

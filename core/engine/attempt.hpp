@@ -4,7 +4,9 @@
 #include <ringlet/detail/opcode_row.hpp>
 #include <ringlet/extend/operation.hpp>
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace ringlet::detail {
 
@@ -22,6 +24,11 @@ attempt_function attempt_accept, attempt_connect, attempt_recv, attempt_send, at
 /// process that shares it. Returns 0 or a negated errno. Needed before an accept, because
 /// accept4(2) has no flag for that.
 std::int32_t stop_waiting(int listener) noexcept;
+
+/// Receives a datagram into a buffer, in the layout of datagram_header. Returns what that
+/// documents, -EAGAIN, or another negated errno.
+std::int32_t receive_datagram_into(const extend::operation& op,
+                                   std::span<std::byte> memory) noexcept;
 
 /// Makes the call of a read or write, and waits for it.
 std::int32_t read_or_write(const extend::operation& op) noexcept;

@@ -27,6 +27,10 @@ std::int32_t call_connect(operation& op) noexcept {
 
 std::int32_t call_send_message(operation& op) noexcept { return attempt_send_message(op, false); }
 
+std::int32_t call_receive_message(operation& op) noexcept {
+  return attempt_receive_message(op, false);
+}
+
 std::int32_t call_poll(operation& op) noexcept { return attempt_poll(op, false); }
 
 std::int32_t call_socket(operation& op) noexcept {

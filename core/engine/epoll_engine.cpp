@@ -27,10 +27,10 @@ namespace ringlet::extend {
 using namespace detail;
 namespace {
 
-// How many events one turn takes, and how many connections it accepts. With 64 events, received
+// How many events one turn takes, and how many connections and datagrams. With 64 events, received
 // bytes are answered while they are in the cache; with 256, a message cost a third more.
 constexpr int events_max = 64;
-constexpr std::size_t accepts_max = 64;
+constexpr std::size_t repeats_max = 64;
 constexpr std::uint32_t buffer_count_min = 8;
 // How often to retry a connect to a Unix socket whose backlog is full: epoll does not report when
 // that changes.
@@ -363,7 +363,7 @@ std::int32_t epoll_engine::call_unless_it_waits(operation& op, slot* at,
   if (would_wait(at, op) && !is_cancelled(op)) return -EAGAIN;
   ++statistics_.system_calls;
   std::int32_t result = 0;
-  if (op.code == opcode::receive) {
+  if (fills_lent_buffer(op.code)) {
     result = receive(op, done);
   } else {
     unpoison_target(op);
@@ -375,6 +375,16 @@ std::int32_t epoll_engine::call_unless_it_waits(operation& op, slot* at,
   return result;
 }
 
+std::int32_t epoll_engine::receive_into(const operation& op, std::span<std::byte> memory) noexcept {
+  if (op.code == opcode::receive_datagram) return receive_datagram_into(op, memory);
+  operation into(opcode::recv, nullptr);
+  into.fd = op.fd;
+  into.transfer.flags = op.receive.flags;
+  into.data = memory.data();
+  into.length = static_cast<std::uint32_t>(memory.size());
+  return attempt_recv(into, false);
+}
+
 std::int32_t epoll_engine::receive(operation& op, completion& done) noexcept {
   if (free_buffer_ == completion::no_buffer) {
     ++statistics_.buffers_dry;
@@ -382,12 +392,7 @@ std::int32_t epoll_engine::receive(operation& op, completion& done) noexcept {
   }
   const std::int32_t id = free_buffer_;
   detail::unpoison(pool_->at(id), pool_->size());
-  operation into(opcode::recv, nullptr);
-  into.fd = op.fd;
-  into.transfer.flags = op.receive.flags;
-  into.data = pool_->at(id);
-  into.length = pool_->size();
-  const std::int32_t result = attempt_recv(into, false);
+  const std::int32_t result = receive_into(op, {pool_->at(id), pool_->size()});
   detail::poison(pool_->at(id), pool_->size());
   if (result <= 0) return result;
   free_buffer_ = pool_->filled_at(id).next;
@@ -421,8 +426,9 @@ void epoll_engine::go_on(operation& op, slot* at, std::int32_t result, completio
   const bool told_by_edge = op.code == opcode::poll || would_wait(at, op);
   if (told_by_edge && at != nullptr && at->registered) {
     at->parked.push_back(op);
-  } else if (op.code == opcode::accept && accepts_left_ != 0) {
-    --accepts_left_;
+  } else if ((op.code == opcode::accept || op.code == opcode::receive_datagram) &&
+             repeats_left_ != 0) {
+    --repeats_left_;
     started_.push_back(op);
   } else {
     again_.push_back(op);
@@ -432,7 +438,7 @@ void epoll_engine::go_on(operation& op, slot* at, std::int32_t result, completio
 // Waiting for events
 
 std::size_t epoll_engine::wait(steady_ns deadline, std::span<completion> out) {
-  accepts_left_ = accepts_max;
+  repeats_left_ = repeats_max;
   started_.splice_back(again_);
   std::size_t count = take_answers(out);
   count += try_started(out.subspan(count));

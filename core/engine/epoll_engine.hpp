@@ -91,6 +91,7 @@ class epoll_engine final : public kernel_engine {
   std::size_t try_one(operation& op, completion& done) noexcept;
   std::int32_t call_unless_it_waits(operation& op, slot* at, completion& done) noexcept;
   std::int32_t receive(operation& op, completion& done) noexcept;
+  static std::int32_t receive_into(const operation& op, std::span<std::byte> memory) noexcept;
   std::int32_t put_aside(operation& op, std::int32_t result) noexcept;
   std::int32_t park(operation& op) noexcept;
   std::int32_t hand_to_worker(operation& op) noexcept;
@@ -110,7 +111,7 @@ class epoll_engine final : public kernel_engine {
   intrusive_list<file_call, epoll_engine> answered_;  // answered by them
   std::int32_t free_buffer_ = completion::no_buffer;  // head of the free list
   std::uint32_t buffers_free_ = 0;
-  std::size_t accepts_left_ = 0;  // in this wait()
+  std::size_t repeats_left_ = 0;  // of accepts and datagrams, in this wait()
   bool just_polled_ = false;
   bool has_exact_sleep_ = true;  // epoll_pwait2(2), Linux 5.11
 };

@@ -30,6 +30,9 @@ inline constexpr opcode_row opcode_table[] = {
      .call = &call_connect},
     {.code = opcode::receive, .name = "receive", .fields = operation_fields::receive,
      .multishot = true, .poll_first = true, .fill = &fill_receive, .readiness = POLLIN},
+    {.code = opcode::receive_datagram, .name = "receive_datagram",
+     .fields = operation_fields::receive, .memory = operation_memory::message, .multishot = true,
+     .poll_first = true, .fill = &fill_receive_datagram, .readiness = POLLIN},
     {.code = opcode::recv, .name = "recv", .fields = operation_fields::transfer,
      .memory = operation_memory::filled, .poll_first = true, .fill = &fill_recv,
      .attempt = &attempt_recv, .readiness = POLLIN},
@@ -41,7 +44,8 @@ inline constexpr opcode_row opcode_table[] = {
      .attempt = &attempt_send_message, .readiness = POLLOUT, .call = &call_send_message},
     {.code = opcode::receive_message, .name = "receive_message",
      .fields = operation_fields::transfer, .memory = operation_memory::message, .poll_first = true,
-     .fill = &fill_receive_message, .attempt = &attempt_receive_message, .readiness = POLLIN},
+     .fill = &fill_receive_message, .attempt = &attempt_receive_message, .readiness = POLLIN,
+     .call = &call_receive_message, .scripted = scripted_answer::would_wait},
     {.code = opcode::read, .name = "read", .fields = operation_fields::file,
      .memory = operation_memory::filled, .fill = &fill_read, .attempt = &attempt_read,
      .readiness = POLLIN},
@@ -81,6 +85,11 @@ inline constexpr opcode_row opcode_table[] = {
 
 constexpr const opcode_row& row_of(opcode code) noexcept {
   return opcode_table[static_cast<std::size_t>(code)];
+}
+
+/// Whether the operation fills buffers that the engine lends.
+constexpr bool fills_lent_buffer(opcode code) noexcept {
+  return row_of(code).fields == operation_fields::receive;
 }
 
 // The opcodes that may be started come first, so that one comparison identifies them. Their number

@@ -226,7 +226,7 @@ inline bool uring_engine::translate(const io_uring_cqe& entry, completion& out) 
     out.buffer = static_cast<std::int32_t>(entry.flags >> IORING_CQE_BUFFER_SHIFT);
     --buffers_free_;
   }
-  if (entry.res == -ENOBUFS && op.code == opcode::receive) ++statistics_.buffers_dry;
+  if (entry.res == -ENOBUFS && detail::fills_lent_buffer(op.code)) ++statistics_.buffers_dry;
   if (out.more) return true;
   unpoison_target(op);
   // A kernel worker thread that our cancellation interrupted reports EINTR.

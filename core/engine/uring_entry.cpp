@@ -68,6 +68,18 @@ void fill_receive(io_uring_sqe& entry, const operation& op,
   if (op.poll_first) entry.ioprio |= IORING_RECVSEND_POLL_FIRST;
 }
 
+void fill_receive_datagram(io_uring_sqe& entry, const operation& op,
+                           const uring_features&) noexcept {
+  begin(entry, op, IORING_OP_RECVMSG);
+  entry.flags = IOSQE_BUFFER_SELECT;
+  entry.buf_group = op.receive.buffer_group;
+  entry.addr = reinterpret_cast<std::uint64_t>(op.data);
+  entry.len = 1;
+  entry.msg_flags = op.receive.flags;
+  if (op.multishot) entry.ioprio = IORING_RECV_MULTISHOT;
+  if (op.poll_first) entry.ioprio |= IORING_RECVSEND_POLL_FIRST;
+}
+
 void fill_recv(io_uring_sqe& entry, const operation& op, const uring_features&) noexcept {
   begin_with_memory(entry, op, IORING_OP_RECV);
   entry.msg_flags = static_cast<std::uint32_t>(op.transfer.flags);

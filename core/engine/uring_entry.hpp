@@ -28,7 +28,8 @@ static_assert(alignof(extend::operation) > tag::mask,
 
 // One for each opcode that may be started, for opcode_table.hpp.
 fill_function fill_nop, fill_accept, fill_connect, fill_receive, fill_recv, fill_send,
-    fill_send_message, fill_receive_message, fill_read, fill_write, fill_poll;
+    fill_send_message, fill_receive_message, fill_receive_datagram, fill_read, fill_write,
+    fill_poll;
 
 /// Completes only if it fails; if it succeeds, only the target completes.
 void fill_cancel(io_uring_sqe& entry, const extend::operation& target) noexcept;

@@ -3,6 +3,7 @@
 
 #include <ringlet/detail/sanitizers.hpp>
 #include <ringlet/extend/assert.hpp>
+#include <ringlet/extend/datagram_header.hpp>
 
 #include <netinet/in.h>
 
@@ -48,7 +49,52 @@ void scripted_engine::complete(operation& op, std::int32_t result, extras more) 
   ready_.push_back({&op, result, more.buffer, more.more, more.nonempty});
 }
 
+namespace {
+
+sockaddr_in loopback_sender() noexcept {
+  sockaddr_in name{};
+  name.sin_family = AF_INET;
+  name.sin_port = htons(4242);
+  name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return name;
+}
+
+// Fills in what the kernel would: the sender, and whether the first piece of memory sufficed.
+std::int32_t receive_into(msghdr& message, std::string_view bytes) {
+  const sockaddr_in from = loopback_sender();
+  if (message.msg_name != nullptr) std::memcpy(message.msg_name, &from, sizeof from);
+  message.msg_namelen = sizeof from;
+  const std::size_t room = message.msg_iovlen == 0 ? 0 : message.msg_iov->iov_len;
+  const std::size_t stored = std::min(room, bytes.size());
+  if (stored != 0) std::memcpy(message.msg_iov->iov_base, bytes.data(), stored);
+  message.msg_flags = stored < bytes.size() ? MSG_TRUNC : 0;
+  message.msg_controllen = 0;
+  return static_cast<std::int32_t>(bytes.size());
+}
+
+}  // namespace
+
+void scripted_engine::deliver_datagram(operation& op, std::string_view bytes) {
+  if (op.code == opcode::receive_message) {
+    return complete(op, receive_into(*static_cast<msghdr*>(op.data), bytes));
+  }
+  if (free_buffers_.empty()) {
+    ++statistics_.buffers_dry;
+    return complete(op, -ENOBUFS);
+  }
+  const std::int32_t id = take_buffer();
+  detail::unpoison(pool_->at(id), pool_->size());
+  datagram_layout layout(*static_cast<const msghdr*>(op.data), {pool_->at(id), pool_->size()});
+  const std::int32_t stored = layout.finish(receive_into(layout.message(), bytes));
+  detail::poison(pool_->at(id), pool_->size());
+  // The kernel ends the request with an empty datagram.
+  complete(op, stored, {.buffer = id, .more = !bytes.empty()});
+}
+
 void scripted_engine::deliver(operation& op, std::string_view bytes, bool nonempty) {
+  if (op.code == opcode::receive_datagram || op.code == opcode::receive_message) {
+    return deliver_datagram(op, bytes);
+  }
   if (op.code != opcode::receive) {
     if (bytes.size() > op.length) fail("more bytes were delivered than were asked for");
     std::memcpy(op.data, bytes.data(), bytes.size());
@@ -184,10 +230,7 @@ std::int32_t scripted_engine::answer_as(detail::scripted_answer what, operation&
       for (int i = 0; i < 2; ++i) static_cast<int*>(op.data)[i] = next_fd_++;
       return 0;
     case detail::scripted_answer::address: {
-      sockaddr_in name{};
-      name.sin_family = AF_INET;
-      name.sin_port = htons(4242);
-      name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+      const sockaddr_in name = loopback_sender();
       std::memset(op.data, 0, op.length);
       std::memcpy(op.data, &name, std::min<std::size_t>(op.length, sizeof name));
       return 0;

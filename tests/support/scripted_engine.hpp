@@ -67,6 +67,7 @@ class scripted_engine final : public engine {
   /// Without a free buffer the result is -ENOBUFS, as in the kernel. No bytes are the end of the
   /// stream. A multishot receive stays in flight, except at the end of the stream, without a
   /// buffer, and when it has delivered as many bytes as its limit allows.
+  /// A datagram comes from 127.0.0.1:4242.
   void deliver(operation& op, std::string_view bytes, bool nonempty = false);
   /// Takes the buffer that has been free longest, as the kernel does; for complete(), or to empty
   /// the pool. Aborts the test when there is none.
@@ -133,6 +134,7 @@ class scripted_engine final : public engine {
   std::uint32_t buffers_free() const noexcept override;
 
  private:
+  void deliver_datagram(operation& op, std::string_view bytes);
   static constexpr std::int32_t any_fd = -2;
 
   void notify() noexcept override { ++notifications_; }

@@ -65,7 +65,8 @@ struct opcode_row {
   /// immediately, which must not be started.
   fill_function* fill = nullptr;
   /// The epoll engine: makes the call unless it would wait (attempt.hpp), and what to wait for:
-  /// POLLIN, POLLOUT. Null for nop and receive, which the engine performs itself.
+  /// POLLIN, POLLOUT. Null for nop and for what fills lent buffers: the engine performs those
+  /// itself.
   attempt_function* attempt = nullptr;
   std::uint8_t readiness = 0;
   /// Both engines: makes a call that the kernel answers immediately (direct_call.hpp). Null if it

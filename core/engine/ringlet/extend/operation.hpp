@@ -28,13 +28,14 @@ class operation;
 enum class opcode : std::uint8_t {
   // In flight until completed: engine::start().
   nop,
-  accept,   // multishot: one completion per connection
-  connect,  // by engine::call(): one try, for sockets that never wait or have O_NONBLOCK
-  receive,  // recv(2) into a buffer that the engine lends; multishot: one per completion
+  accept,            // multishot: one completion per connection
+  connect,           // by engine::call(): one try, for sockets that never wait or have O_NONBLOCK
+  receive,           // recv(2) into a buffer that the engine lends; multishot: one per completion
+  receive_datagram,  // recvmsg(2) into such a buffer, behind a datagram_header; always multishot
   recv,
   send,
   send_message,     // sendmsg(2); by engine::call(): what can be sent now, or -EAGAIN
-  receive_message,  // recvmsg(2); the answer and the msghdr say what arrived
+  receive_message,  // recvmsg(2), likewise; the answer and the msghdr say what arrived
   read,
   write,
   poll,  // multishot; by engine::call(): what is ready now, or -EAGAIN
@@ -135,13 +136,14 @@ class operation : public list_hook<> {
   handler on_completion;
   /// The memory that the call reads or fills: bytes (recv, receive_now, send, read, write), an
   /// address (connect, bind, local_name, peer_name), the value of an option, the two descriptors of
-  /// open_socket_pair and open_pipe, or the msghdr of send_message and receive_message. It is not
-  /// part of the union, so that a read can turn into a poll and back.
+  /// open_socket_pair and open_pipe, the msghdr of send_message and receive_message, or the form of
+  /// receive_datagram (see datagram_header.hpp). It is not part of the union, so that a read can
+  /// turn into a poll and back.
   void* data = nullptr;
   /// Fields that only some opcodes use.
   union {
     transfer_fields transfer;  // recv, receive_now, send, send_message, receive_message
-    receive_fields receive;    // receive
+    receive_fields receive;    // receive, receive_datagram (without the limit)
     file_fields file;          // read, write
     poll_fields poll;          // poll
     socket_fields socket;      // open_socket, open_socket_pair
@@ -156,10 +158,10 @@ class operation : public list_hook<> {
   std::int32_t answer = 0;
   /// Changed by become().
   opcode code;
-  /// accept, receive, poll: complete repeatedly until cancelled or failed.
+  /// accept, receive, receive_datagram, poll: complete repeatedly until cancelled or failed.
   bool multishot = false;
-  /// receive, recv, receive_message: do not try before the socket is readable. A hint: it saves a
-  /// futile try.
+  /// receive, receive_datagram, recv, receive_message: do not try before the socket is readable. A
+  /// hint: it saves a futile try.
   bool poll_first = false;
 
  private:
