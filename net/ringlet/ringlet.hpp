@@ -106,6 +106,8 @@
 #include <ringlet/time_limit.hpp>
 #include <ringlet/timer.hpp>
 #include <ringlet/two_way_generator.hpp>
+#include <ringlet/udp_server.hpp>
+#include <ringlet/udp_socket.hpp>
 #include <ringlet/unique_fd.hpp>
 #include <ringlet/unix_address.hpp>
 #include <ringlet/unix_datagram.hpp>

@@ -3,8 +3,6 @@
 #include <ringlet/extend/datagram_waits.hpp>
 #include <ringlet/extend/scheduler.hpp>
 
-#include <poll.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <new>
@@ -24,9 +22,7 @@ const wait_type receive_datagram_wait::type = make_type<receive_datagram_wait>("
 
 send_datagram_wait::send_datagram_wait(descriptor& on, std::span<const std::byte> bytes,
                                        const unix_address* to, time_limit timeout) noexcept
-    : io_wait(on, opcode::poll, &send_datagram_wait::on_completion, timeout),
-      part_{const_cast<std::byte*>(bytes.data()), bytes.size()} {
-  poll.events = POLLOUT;
+    : send_message_wait(on, bytes, timeout) {
   if (to != nullptr) to_ = *to;
 }
 
@@ -35,26 +31,10 @@ send_datagram_wait::~send_datagram_wait() {
 }
 
 bool send_datagram_wait::begin(frame_record& at) noexcept {
-  if (!may_claim()) {
-    answer = -EBADF;
-    return begin_nothing(at);
-  }
-  if (!enter(at)) return continue_or_yield(at);
-  claim(*at.chain);
-  message_.msg_iov = &part_;
-  message_.msg_iovlen = 1;
-  if (!to_.name().empty()) {
-    message_.msg_name = to_.data();
-    message_.msg_namelen = to_.size();
-  }
-  if (try_to_send()) return continue_or_yield(at);
-  fd = on().fd();
-  suspend_external(type, at);
-  wait_for_room();
-  return true;
+  if (!to_.name().empty()) set_peer(to_.data(), to_.size());
+  return begin_send(type, at);
 }
 
-// True if that ends the wait: the datagram is sent, or will never be.
 bool send_datagram_wait::try_to_send() noexcept {
   if (!to_.name().empty() && timers_ == nullptr) {
     try {
@@ -65,33 +45,16 @@ bool send_datagram_wait::try_to_send() noexcept {
       return true;
     }
   }
-  operation now(opcode::send_message, nullptr);
-  now.data = &message_;
-  answer = on().call(now);
-  is_sent_ = answer >= 0;
-  if (is_sent_) on().count(direction::write) += part_.iov_len;
-  return answer != -EAGAIN;
+  return send_message_wait::try_to_send();
 }
 
 void send_datagram_wait::wait_for_room() noexcept {
-  if (timers_ == nullptr) {
-    if (restart()) return;
-    answer = -ECANCELED;
-    return finish_transfer();
-  }
+  if (timers_ == nullptr) return send_message_wait::wait_for_room();
   timers_->arm(*this, fiber_->scheduler().now() + retry_pause, &send_datagram_wait::on_retry);
 }
 
 void send_datagram_wait::on_retry(timer_entry& due) noexcept {
-  auto& self = static_cast<send_datagram_wait&>(due);
-  self.try_to_send() ? self.finish_transfer() : self.wait_for_room();
-}
-
-void send_datagram_wait::on_completion(operation& op, const completion& done) noexcept {
-  auto& self = static_cast<send_datagram_wait&>(op);
-  const bool has_room = done.result >= 0 || detail::asks_to_retry(done.result);
-  if (!has_room || self.try_to_send()) return self.finish_transfer();
-  self.wait_for_room();
+  static_cast<send_datagram_wait&>(due).try_again_now();
 }
 
 void send_datagram_wait::on_cancel(cancel_reason reason) noexcept {
@@ -100,17 +63,6 @@ void send_datagram_wait::on_cancel(cancel_reason reason) noexcept {
   timers_->disarm(*this);
   answer = -ECANCELED;
   finish_transfer();
-}
-
-result<void> send_datagram_wait::take() {
-  const claim_end last(*this);
-  if (!has_claim()) rethrow_interruption();
-  if (is_sent_) return {};
-  return transfer_failure();
-}
-
-void send_datagram_wait::await_resume() {
-  detail::value_or_throw(take(), type.name, "the socket does not send datagrams");
 }
 
 // receive

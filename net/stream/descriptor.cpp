@@ -3,6 +3,7 @@
 #include <ringlet/detail/close_with_reset.hpp>
 #include <ringlet/detail/socket_calls.hpp>
 #include <ringlet/detail/tcp_info.hpp>
+#include <ringlet/extend/datagram_header.hpp>
 #include <ringlet/extend/descriptor.hpp>
 #include <ringlet/extend/io_wait.hpp>
 #include <ringlet/unique_fd.hpp>
@@ -53,6 +54,15 @@ descriptor::owner descriptor::make(int fd, kind what, family of) {
   return owner(new descriptor(current_scheduler(), fd, what, of));
 }
 
+descriptor::owner descriptor::make_for_datagrams(int fd, const msghdr& form) {
+  owner made = make(fd, kind::shared, family::internet);
+  made->on_completion = &descriptor::on_datagram;
+  made->become(opcode::receive_datagram);
+  made->receive.flags = MSG_TRUNC;  // the header tells the size also of what did not fit
+  made->data = const_cast<msghdr*>(&form);
+  return made;
+}
+
 void descriptor::find_family() noexcept {
   int domain = AF_UNSPEC;
   const bool is_known = detail::socket_calls::get_option(*this, SOL_SOCKET, SO_DOMAIN, domain) >= 0;
@@ -93,7 +103,7 @@ void descriptor::on_received(operation& op, const completion& done) noexcept {
   const bool stays = done.more && !self.is_limited();
   if (std::exchange(self.is_awaited_, false)) {
     self.reader_->on_arrival();
-  } else if (stays && self.has_too_much()) {
+  } else if (stays && self.has_too_much(arrived_max)) {
     self.last_seen_ = fill::more;
     self.cancel_receiving();
   }
@@ -101,12 +111,39 @@ void descriptor::on_received(operation& op, const completion& done) noexcept {
   if (!done.more && self.closing_) self.go_on_closing();
 }
 
+// Datagrams are never in bulk, and do not tell of an end: last_seen_ is never `more`, so that every
+// request is multishot. An error is kept for the next call, and the one after that starts a new
+// request.
+void descriptor::on_datagram(operation& op, const completion& done) noexcept {
+  auto& self = static_cast<descriptor&>(op);
+  extend::engine& engine = self.scheduler_->engine();
+  if (done.buffer != completion::no_buffer) {
+    if (done.result > 0 && (!self.closing_ || self.is_awaited_)) {
+      self.arrived_.push(engine.buffers(), done.buffer, static_cast<std::uint32_t>(done.result));
+      self.last_seen_ = fill::unknown;
+    } else {
+      engine.recycle_buffer(done.buffer);
+    }
+  }
+  if (!done.more && !self.closing_) {
+    const bool passing =
+        done.result == -ECANCELED || done.result == -ENOBUFS || detail::asks_to_retry(done.result);
+    self.end_arrived_ = done.result <= 0 && !passing;
+  }
+  if (std::exchange(self.is_awaited_, false)) {
+    self.reader_->on_arrival();
+  } else if (done.more && self.has_too_much(datagrams_max)) {
+    self.cancel_receiving();
+  }
+  if (!done.more && self.closing_) self.go_on_closing();
+}
+
 // While no fiber reads, a peer may fill a few buffers, or only one when few are free for other
 // connections.
-bool descriptor::has_too_much() const noexcept {
+bool descriptor::has_too_much(std::size_t most) const noexcept {
   extend::engine& engine = scheduler_->engine();
   const bool few_left = engine.buffers_free() < engine.buffers().count() / 4;
-  return arrived_.size() > (few_left ? 1 : arrived_max);
+  return arrived_.size() > (few_left ? 1 : most);
 }
 
 bool descriptor::take_buffer(std::int32_t& id, std::int32_t& size) noexcept {
@@ -142,12 +179,9 @@ bool descriptor::receive_privately(std::byte*& memory, std::int32_t& size) noexc
     size = -ENOMEM;
     return true;
   }
-  operation now(opcode::receive_now, nullptr);
-  now.data = made;
-  now.length = pool.size();
-  const std::int32_t received = call(now);
+  const std::int32_t received = receive_now_into(made);
   if (received > 0) {
-    note_arrival(static_cast<std::uint32_t>(received));
+    if (code == opcode::receive) note_arrival(static_cast<std::uint32_t>(received));
     memory = made;
   } else {
     pool.free_private(made);
@@ -158,6 +192,22 @@ bool descriptor::receive_privately(std::byte*& memory, std::int32_t& size) noexc
   }
   size = received;
   return true;
+}
+
+std::int32_t descriptor::receive_now_into(std::byte* memory) noexcept {
+  const std::uint32_t size = buffers().size();
+  if (code == opcode::receive_datagram) {
+    datagram_layout layout(*static_cast<const msghdr*>(data), {memory, size});
+    operation now(opcode::receive_message, nullptr);
+    now.transfer.flags = MSG_TRUNC;
+    now.data = &layout.message();
+    const std::int32_t received = call(now);
+    return received < 0 ? received : layout.finish(received);
+  }
+  operation now(opcode::receive_now, nullptr);
+  now.data = memory;
+  now.length = size;
+  return call(now);
 }
 
 bool descriptor::has_something_to_receive() noexcept {

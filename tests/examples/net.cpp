@@ -11,6 +11,8 @@
 #include <ringlet/task.hpp>
 #include <ringlet/tcp_listener.hpp>
 #include <ringlet/tcp_stream.hpp>
+#include <ringlet/udp_server.hpp>
+#include <ringlet/udp_socket.hpp>
 #include <ringlet/unix_datagram.hpp>
 #include <ringlet/unix_listener.hpp>
 #include <ringlet/unix_stream.hpp>
@@ -215,6 +217,30 @@ TEST_CASE("the example of unix_datagram.hpp logs the datagrams that fit") {
     CHECK(logged == "first last");
     co_await collecting.kill();
   }(unix_address::path(folder / "socket")));
+}
+
+TEST_CASE("the example of udp_socket.hpp sends each datagram back") {
+  run([]() -> task<> {
+    auto server = udp_socket::bind("127.0.0.1:0");
+    const fiber<> echoing = spawn(example_udp_socket::echo(server));
+    auto client = udp_socket::connect(server.local_address());
+    co_await client.send("hello");
+    const udp_datagram answer = co_await client.receive();
+    CHECK(answer.data.text() == "hello");
+    co_await echoing.kill();
+  }());
+}
+
+TEST_CASE("the example of udp_server.hpp answers each datagram") {
+  run([]() -> task<> {
+    auto socket = udp_socket::bind("127.0.0.1:0");
+    auto client = udp_socket::connect(socket.local_address());
+    const fiber<> serving = spawn(example_udp_server::serve(std::move(socket)));
+    co_await client.send("hello");
+    const udp_datagram answer = co_await client.receive();
+    CHECK(answer.data.text() == "hello");
+    co_await serving.kill();
+  }());
 }
 
 TEST_CASE("the example of unix_address.hpp makes a path and a name") {

@@ -5,10 +5,13 @@
 #include <ringlet/run.hpp>
 #include <ringlet/tcp_listener.hpp>
 #include <ringlet/tcp_stream.hpp>
+#include <ringlet/udp_socket.hpp>
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <csignal>
+#include <cstddef>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -96,6 +99,39 @@ TEST_CASE("using, closing or destroying a listener on another thread aborts") {
   CHECK(is_refused(
       "a listener was closed or destroyed on a thread that is not its scheduler's",
       [](tcp_stream&, tcp_listener& listener, buffer&) -> task<> { co_await listener.close(); }));
+}
+
+TEST_CASE("using, closing or destroying a UDP socket on another thread aborts") {
+  const auto is_refused_for_udp = [](std::string_view rule, auto misuse) {
+    const child_end end = run_in_child([&] {
+      const auto owner = [&]() -> task<> {
+        auto socket = udp_socket::bind("127.0.0.1:0");
+        std::thread([&] { run(misuse(socket), named("other")); }).join();
+        co_return;
+      };
+      run(owner(), named("owner"));
+    });
+    const bool refused = end.signal == SIGABRT && end.errors.find(rule) != std::string::npos &&
+                         end.errors.find("\"owner\"") != std::string::npos;
+    if (!refused) describe_unexpected(end, rule);
+    return refused;
+  };
+  const std::string_view rule = "a stream was used on a thread that is not its scheduler's";
+  CHECK(is_refused_for_udp(rule, [](udp_socket& socket) -> task<> { co_await socket.receive(); }));
+  CHECK(is_refused_for_udp(rule, [](udp_socket& socket) -> task<> {
+    std::array<std::byte, 1> memory;
+    co_await socket.receive_into(memory);
+  }));
+  CHECK(is_refused_for_udp(rule, [](udp_socket& socket) -> task<> {
+    co_await socket.send_to(address::loopback(9), "x");
+  }));
+  CHECK(is_refused_for_udp(rule, [](udp_socket& socket) -> task<> {
+    static_cast<void>(socket.lost());
+    co_return;
+  }));
+  CHECK(
+      is_refused_for_udp("a stream was closed or destroyed on a thread that is not its scheduler's",
+                         [](udp_socket& socket) -> task<> { co_await socket.close(); }));
 }
 
 TEST_CASE("dropping a lent buffer on another thread aborts") {

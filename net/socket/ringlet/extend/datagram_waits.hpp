@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ringlet/extend/io_wait.hpp>
+#include <ringlet/extend/send_message_wait.hpp>
 #include <ringlet/extend/timer.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/unix_address.hpp>
@@ -30,12 +31,9 @@ struct received_datagram {
 
 namespace ringlet::extend {
 
-/// See unix_datagram::send(). The datagram is sent by a direct call. When the queue of the receiver
-/// is full, the wait polls the socket, or tries again later if the receiver is named in the call:
-/// the kernel does not report when there is room for it. (A request that waits inside io_uring
-/// sends an empty datagram, because its first try has used up the bytes; seen with Linux 6.18.)
-class [[nodiscard]] send_datagram_wait final : public io_wait<direction::write>,
-                                               private timer_entry {
+/// See unix_datagram::send(). When the queue of a receiver that is named in the call is full, the
+/// wait tries again later: the kernel does not report when there is room in it.
+class [[nodiscard]] send_datagram_wait final : public send_message_wait, private timer_entry {
  public:
   /// `to` may be null, for a connected socket.
   send_datagram_wait(descriptor& on, std::span<const std::byte> bytes, const unix_address* to,
@@ -46,23 +44,17 @@ class [[nodiscard]] send_datagram_wait final : public io_wait<direction::write>,
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
     return begin(caller.promise());
   }
-  result<void> take();
-  void await_resume();
   void on_cancel(cancel_reason reason) noexcept;
 
  private:
   bool begin(frame_record& at) noexcept;
-  bool try_to_send() noexcept;
-  void wait_for_room() noexcept;
+  bool try_to_send() noexcept override;
+  void wait_for_room() noexcept override;
   static void on_retry(timer_entry& due) noexcept;
-  static void on_completion(operation& op, const completion& done) noexcept;
   static const wait_type type;
 
-  bool is_sent_ = false;
   timer_queue* timers_ = nullptr;  // where a place is reserved; null for a connected socket
   unix_address to_;
-  iovec part_;
-  msghdr message_{};
 };
 
 /// See unix_datagram::receive().

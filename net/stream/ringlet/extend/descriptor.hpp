@@ -12,6 +12,8 @@
 #include <ringlet/extend/operation_wait.hpp>
 #include <ringlet/extend/scheduler.hpp>
 
+#include <sys/socket.h>
+
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -73,6 +75,10 @@ class descriptor final : public detail::closable {
   /// receive request looks it up. Throws std::bad_alloc; `fd` then stays open.
   static owner make(int fd, kind what, family of = family::unknown);
 
+  /// The same for a UDP socket. Each datagram arrives in a buffer of its own, in the layout of
+  /// datagram_header. `form`: see there; it must live as long as the descriptor.
+  static owner make_for_datagrams(int fd, const msghdr& form);
+
   static void* operator new(std::size_t size) { return detail::frames.allocate(size); }
   static void operator delete(void* memory, std::size_t size) noexcept {
     detail::frames.deallocate(memory, size);
@@ -114,8 +120,8 @@ class descriptor final : public detail::closable {
     return !is_receiving() && answer == -ENOBUFS && !closing_;
   }
   /// Precondition: found_no_buffer(). Receives into private memory of the pool, without waiting.
-  /// False if there is nothing to receive. Otherwise either `memory` holds `size` bytes, or it is
-  /// null and `size` is 0 (end of stream) or a negated errno.
+  /// False if there is nothing to receive. Otherwise either `memory` holds `size` bytes (of a
+  /// datagram, in that layout), or it is null and `size` is 0 (end of stream) or a negated errno.
   bool receive_privately(std::byte*& memory, std::int32_t& size) noexcept;
   /// Notifies the reading call of the next arrival; starts a request if there is none.
   void await_arrival() noexcept;
@@ -156,6 +162,8 @@ class descriptor final : public detail::closable {
   // kernel may deliver more before it sees the cancellation: up to 33 in each of the two passes of
   // a turn.
   static constexpr std::size_t arrived_max = 4;
+  // Datagrams are small, and cost more to receive: what two passes of a turn deliver.
+  static constexpr std::size_t datagrams_max = 66;
   static constexpr std::uint8_t bulk_ends_after = 16;
 
   /// What the last read told about the socket: emptied, or more to read.
@@ -171,8 +179,10 @@ class descriptor final : public detail::closable {
   [[noreturn, gnu::cold]] void refuse_thread() const noexcept;
   bool has_callers() const noexcept { return reader_ != nullptr || writer_ != nullptr; }
   static void on_received(operation& op, const completion& done) noexcept;
+  static void on_datagram(operation& op, const completion& done) noexcept;
+  std::int32_t receive_now_into(std::byte* memory) noexcept;
   void describe_traffic(std::string& out) const;
-  bool has_too_much() const noexcept;
+  bool has_too_much(std::size_t most) const noexcept;
   bool is_internet() noexcept {
     if (family_ == family::unknown) [[unlikely]]
       find_family();

@@ -19,8 +19,8 @@
 namespace ringlet::extend {
 
 /// See socket_stream::receive(). It waits for a request that belongs to the descriptor.
-class [[nodiscard]] receive_wait final : private arrival_waiter,
-                                         public claiming_wait<direction::read, wait_base> {
+class [[nodiscard]] receive_wait : private arrival_waiter,
+                                   public claiming_wait<direction::read, wait_base> {
  public:
   receive_wait(descriptor& on, time_limit timeout) noexcept : claiming_wait(on, timeout) {}
 
@@ -40,6 +40,7 @@ class [[nodiscard]] receive_wait final : private arrival_waiter,
   bool take_arrived() noexcept;
   static const wait_type type;
 
+ protected:
   std::int32_t answer_ = -ECANCELED;
   // The received bytes: in a buffer of the pool, or in private memory.
   std::int32_t buffer_ = completion::no_buffer;
