@@ -24,6 +24,11 @@ void socket_stream::shutdown_write() {
         "the socket is in another state, or of another kind");
 }
 
+unique_fd socket_stream::release() {
+  if (checked().fd() < 0) throw_error(errc::closed, "release");
+  return unique_fd(checked().release_fd());
+}
+
 void socket_stream::set_option(int level, int name, int value, const char* what) {
   check(detail::socket_calls::set_option(checked(), level, name, value),
         what + ("(" + std::to_string(value)) + ')',

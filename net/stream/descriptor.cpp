@@ -48,6 +48,11 @@ descriptor::descriptor(extend::scheduler& scheduler, int fd, kind what, family o
   operation::fd = fd;
   scheduler.hooks().add(*this);
   scheduler.engine().register_fd(fd);
+  scheduler.count_descriptors(1);
+}
+
+descriptor::~descriptor() {
+  if (scheduler_ != nullptr) scheduler_->count_descriptors(-1);
 }
 
 descriptor::owner descriptor::make(int fd, kind what, family of) {
@@ -254,7 +259,10 @@ void descriptor::abort() noexcept {
 
 int descriptor::release_fd() noexcept {
   if (scheduler_ != nullptr) check_thread();
-  RINGLET_ASSERT(is_idle(), "a descriptor was released while a read or write was in flight");
+  RINGLET_ASSERT(
+      is_idle(),
+      "the descriptor of a stream was released while a read or a write was in flight, or "
+      "after a receive() or readable(), whose request stays in flight: release it before");
   RINGLET_ASSERT(!has_arrived(),
                  "a descriptor was released with received bytes that no call has taken");
   closing_ = true;

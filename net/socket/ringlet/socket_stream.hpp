@@ -126,6 +126,14 @@ class socket_stream {
     if (state_) state_->abort();
   }
 
+  /// Gives the descriptor away without closing it: to another scheduler, where the constructor of
+  /// the stream takes it over, or to code that is not ringlet's. Before the first receive() or
+  /// readable(), whose request may stay in flight; a caller that has called them, or that has a
+  /// call in flight, aborts. Afterwards the stream is closed.
+  ///
+  /// Errors    errc::closed if it was closed before.
+  unique_fd release();
+
   /// SO_RCVBUF: the size of the system's receive buffer in bytes. The system doubles the value and
   /// has its own limits (socket(7)).
   void set_receive_buffer(int bytes);

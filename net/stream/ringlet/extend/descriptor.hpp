@@ -170,7 +170,7 @@ class descriptor final : public detail::closable {
   enum class fill : std::uint8_t { unknown, drained, more };
 
   descriptor(extend::scheduler& scheduler, int fd, kind what, family of) noexcept;
-  ~descriptor() override = default;
+  ~descriptor() override;
 
   static constexpr std::size_t index(direction which) noexcept {
     return static_cast<std::size_t>(which);

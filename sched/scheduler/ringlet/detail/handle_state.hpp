@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <mutex>
 #include <string>
 
@@ -30,6 +31,9 @@ struct handle_state {
   std::atomic<std::size_t> posts = 0;  // made by the program and not run yet
   std::size_t posts_max = 0;
   std::atomic<bool> left_behind = false;  // see scheduler::is_left_behind()
+  // How many descriptors are open there: what other threads compare to see which scheduler has the
+  // least to do. Only the scheduler's thread changes it.
+  std::atomic<std::uint32_t> descriptors = 0;
 };
 
 }  // namespace ringlet::detail

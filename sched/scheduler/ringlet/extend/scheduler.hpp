@@ -27,6 +27,7 @@
 #include <ringlet/time_limit.hpp>
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -158,6 +159,12 @@ class scheduler : public ready_queue, public list_hook<detail::all_schedulers_ta
 
   const std::shared_ptr<detail::handle_state>& shared_handle_state() const noexcept {
     return handle_state_;
+  }
+  /// Called when a descriptor is opened or closed here, with 1 or -1. Other threads read the sum.
+  void count_descriptors(int change) noexcept {
+    std::atomic<std::uint32_t>& open = handle_state_->descriptors;
+    open.store(open.load(std::memory_order_relaxed) + static_cast<std::uint32_t>(change),
+               std::memory_order_relaxed);
   }
   /// Whether posted work may still run: false once all fibers have ended, unless the runtime of
   /// this scheduler continues.
