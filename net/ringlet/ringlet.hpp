@@ -101,6 +101,7 @@
 #include <ringlet/task.hpp>
 #include <ringlet/task_group.hpp>
 #include <ringlet/tcp_listener.hpp>
+#include <ringlet/tcp_listener_group.hpp>
 #include <ringlet/tcp_stream.hpp>
 #include <ringlet/ticker.hpp>
 #include <ringlet/time_limit.hpp>

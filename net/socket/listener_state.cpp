@@ -17,8 +17,6 @@ using namespace detail;
 
 namespace {
 
-// At most this many accepted connections wait for a fiber to take them.
-constexpr std::size_t staged_max = 64;
 // The first and the longest pause after a shortage. Another thread or process may end the shortage,
 // and does not tell us.
 constexpr steady_ns pause_first = 10'000'000;
@@ -124,6 +122,7 @@ descriptor::owner listener_state::next_staged() noexcept {
   try {
     auto made = descriptor::make(staged_.front(), descriptor::kind::connection, family_);
     staged_.pop_front();
+    note_staged();
     return made;
   } catch (const std::bad_alloc&) {
     back_off(-ENOMEM);
@@ -172,8 +171,24 @@ bool listener_state::hand_over(int made) noexcept {
 }
 
 void listener_state::accepted(int made) noexcept {
+  if (closing_) {
+    unique_fd(made).reset();
+  } else if (share_ == nullptr) {
+    keep(made);
+  } else if (share_->hand_over(made)) {
+    pause_ = 0;
+  } else {
+    take_over(made);
+  }
+}
+
+void listener_state::take_over(int made) noexcept {
+  keep(made);
+  share_->settle(staged_.size());
+}
+
+void listener_state::keep(int made) noexcept {
   unique_fd connection(made);
-  if (closing_) return;
   if (staged_.empty() && !waiters_.empty() && hand_over(made)) {
     [[maybe_unused]] const int handed_over = connection.release();
     pause_ = 0;
@@ -239,11 +254,24 @@ void listener_state::on_retry(timer_entry& due) noexcept {
 
 void listener_state::on_descriptor_freed() noexcept { retry(); }
 
+void listener_state::note_staged() noexcept {
+  if (share_ != nullptr) share_->set_staged(staged_.size());
+}
+
+void listener_state::leave_group() noexcept {
+  if (share_ != nullptr) share_->leave();
+}
+
 void listener_state::drop_untaken() noexcept {
   while (!staged_.empty()) {
-    unique_fd(staged_.front()).reset();
+    if (share_ != nullptr && scheduler_ != nullptr) {
+      share_->pass_on(staged_.front());
+    } else {
+      unique_fd(staged_.front()).reset();
+    }
     staged_.pop_front();
   }
+  note_staged();
 }
 
 const char* listener_state::thread_rule() const noexcept {
@@ -253,6 +281,7 @@ const char* listener_state::thread_rule() const noexcept {
 // No shutdown(2): it would end listening for every process that shares the socket.
 void listener_state::begin_close() noexcept {
   file_.remove();
+  leave_group();
   if (scheduler_ != nullptr) scheduler_->timers().disarm(*this);
   descriptor_waiter::unlink();
   while (!waiters_.empty()) {
@@ -263,6 +292,7 @@ void listener_state::begin_close() noexcept {
 }
 
 void listener_state::on_shutdown() noexcept {
+  leave_group();
   scheduler_->timers().disarm(*this);
   descriptor_waiter::unlink();
   closing_ = true;

@@ -9,9 +9,12 @@
 #include <ringlet/extend/wait.hpp>
 #include <ringlet/unique_fd.hpp>
 
+#include <cstddef>
 #include <deque>
+#include <memory>
 #include <utility>
 
+#include "listener_share.hpp"
 #include "socket_file.hpp"
 
 namespace ringlet::detail {
@@ -28,6 +31,14 @@ class listener_state final : public detail::closable,
   extend::scheduler& scheduler() const noexcept;
   std::int32_t call(extend::operation& op) const noexcept;
 
+  /// At most this many accepted connections wait for a fiber to take them.
+  static constexpr std::size_t staged_max = 64;
+
+  /// Makes it one of the listeners of a group, before it accepts.
+  void join(std::shared_ptr<listener_share> as) noexcept { share_ = std::move(as); }
+  /// A connection that another listener of the group has accepted.
+  void take_over(int made) noexcept;
+
   /// Closing removes the file of a Unix socket.
   void own(socket_file made) noexcept { file_ = std::move(made); }
 
@@ -38,7 +49,7 @@ class listener_state final : public detail::closable,
   void on_waiter_gone() noexcept;
 
  private:
-  ~listener_state();
+  ~listener_state() override;
   static void on_completion(extend::operation& op, const extend::completion& done) noexcept;
   static void on_retry(extend::timer_entry& due) noexcept;
   void on_descriptor_freed() noexcept override;
@@ -55,6 +66,9 @@ class listener_state final : public detail::closable,
   void serve_staged() noexcept;
   bool hand_over(int made) noexcept;
   void accepted(int made) noexcept;
+  void keep(int made) noexcept;
+  void note_staged() noexcept;
+  void leave_group() noexcept;
   void failed(std::int32_t error) noexcept;
   void back_off(std::int32_t error) noexcept;
   void retry() noexcept;
@@ -63,6 +77,7 @@ class listener_state final : public detail::closable,
   std::deque<int> staged_;
   extend::steady_ns pause_ = 0;  // of the last back-off; 0 once an accept succeeds
   socket_file file_;
+  std::shared_ptr<listener_share> share_;  // in a group; else null
   extend::descriptor::family family_;
   bool complained_ = false;  // the message about a shortage has been printed
 };

@@ -10,6 +10,7 @@
 #include <ringlet/standard_streams.hpp>
 #include <ringlet/task.hpp>
 #include <ringlet/tcp_listener.hpp>
+#include <ringlet/tcp_listener_group.hpp>
 #include <ringlet/tcp_stream.hpp>
 #include <ringlet/udp_server.hpp>
 #include <ringlet/udp_socket.hpp>
@@ -95,6 +96,20 @@ TEST_CASE("the example of tcp_listener.hpp sends back what it receives") {
     const address where = listener.local_address();
     const fiber<> server = spawn(example_tcp_listener::serve(std::move(listener)));
     tcp_stream client = co_await tcp_stream::connect(where);
+    co_await client.write_all("hello");
+    client.shutdown_write();
+    const std::string echoed = co_await read_all(client);
+    CHECK(echoed == "hello");
+    co_await server.kill();
+  }());
+}
+
+TEST_CASE("the example of tcp_listener_group.hpp echoes on the port that the group got") {
+  run([]() -> task<> {
+    const tcp_listener_group port("127.0.0.1:0");
+    const fiber<> server = spawn(example_tcp_listener_group::serve(port));
+    co_await yield();
+    tcp_stream client = co_await tcp_stream::connect(port.local_address());
     co_await client.write_all("hello");
     client.shutdown_write();
     const std::string echoed = co_await read_all(client);

@@ -18,6 +18,12 @@
 #include <memory>
 #include <string_view>
 
+namespace ringlet::detail {
+
+class listener_shares;
+
+}  // namespace ringlet::detail
+
 namespace ringlet::extend {
 
 using accept_wait = basic_accept_wait<tcp_stream>;
@@ -106,6 +112,7 @@ class tcp_listener {
   int native_handle() const noexcept;
 
  private:
+  friend class detail::listener_shares;
   struct releaser {
     void operator()(detail::listener_state* released) const noexcept;
   };
