@@ -5,7 +5,8 @@
 //     $ printf 'hello\n' | nc -N 127.0.0.1 9090      # in a second terminal
 //     hello
 //
-// Ctrl-C ends it and all connections. Port 0 picks a free port, which the first line shows.
+// Ctrl-C ends it and all connections. Port 0 picks a free port, which the first line shows. With
+// --threads 4 it runs four schedulers, each on a thread of its own; 0 means one for each core.
 //
 // Shows: one fiber per connection, and as many connections as the system allows. An error affects
 // only its own connection: if a peer vanishes, its fiber ends, and nothing is printed. Without
@@ -22,6 +23,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <exception>
 #include <new>
 #include <string>
 #include <system_error>
@@ -63,12 +65,28 @@ void announce(const address& where, bool is_needed) {
   }
 }
 
-task<> serve(std::string host, std::uint16_t port) {
-  auto listener = tcp_listener::bind(address::parse(host, port));
-  announce(listener.local_address(), port == 0);
+task<> serve(tcp_listener listener, std::uint16_t port) {
+  if (scheduler_index() == 0) announce(listener.local_address(), port == 0);
   for (;;) {
     const bool is_served = begin_echo(co_await listener.accept());
     if (!is_served) co_await sleep(pause_without_memory);
+  }
+}
+
+// Runs on one scheduler.
+task<> listen_and_serve(std::string host, std::uint16_t port) {
+  co_await serve(tcp_listener::bind(address::parse(host, port)), port);
+}
+
+// Connections go to the scheduler that has the fewest.
+int serve_on_several(std::size_t threads, const std::string& host, std::uint16_t port) {
+  try {
+    const tcp_listener_group group(address::parse(host, port));
+    const auto serve_here = [&] { return serve(group.listen(), port); };
+    return run_main_on_all(serve_here, {.threads = threads});
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
   }
 }
 
@@ -86,10 +104,14 @@ void make_room_for_connections() {
 int main(int argc, char** argv) {
   std::string host = "127.0.0.1";
   std::uint16_t port = 9090;
+  std::size_t threads = 1;
   CLI::App app("Sends every byte back to its sender.");
   app.add_option("--host", host, "Numeric address to listen on")->capture_default_str();
   app.add_option("--port", port, "Port to listen on, 0 for any free one")
       ->check(CLI::Range(0, 65535))
+      ->capture_default_str();
+  app.add_option("--threads", threads, "Threads that serve, 0 for one on each core")
+      ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   try {
     app.parse(argc, argv);
@@ -99,5 +121,6 @@ int main(int argc, char** argv) {
 
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe becomes an error, and does not end the program
   make_room_for_connections();
-  return run_main(serve(host, port));
+  return threads == 1 ? run_main(listen_and_serve(host, port))
+                      : serve_on_several(threads, host, port);
 }

@@ -13,11 +13,11 @@
 // Port 0 picks a free port. Ctrl-C ends all schedulers.
 //
 // Shows: run_main_on_all(), with a scheduler for each CPU that the process may use. A listener on
-// each of them, with reuse_port: the kernel spreads the connections. per_scheduler: a map on each
-// scheduler, which only its thread uses. on(k, f, args...), which calls `f` where the key lives and
-// brings the result back. The arguments are copied to the other thread, so they are strings and not
-// views of this connection's buffer.
-// Leaves out: expiry, persistence, a limit on the number of keys, and timeouts.
+// each of them; new connections go to the scheduler that has the fewest. per_scheduler: a map on
+// each scheduler, which only its thread uses. on(k, f, args...), which calls `f` where the key
+// lives and brings the result back. The arguments are copied to the other thread, so they are
+// strings and not views of this connection's buffer. Leaves out: expiry, persistence, a limit on
+// the number of keys, and timeouts.
 #include <ringlet/ringlet.hpp>
 
 #include <charconv>
@@ -26,7 +26,6 @@
 #include <cstdio>
 #include <cstring>
 #include <functional>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -42,7 +41,6 @@ constexpr std::size_t line_limit = 4096;
 // What one scheduler owns.
 struct shard {
   std::unordered_map<std::string, std::string> values;
-  std::optional<tcp_listener> listener;
 };
 using shards = per_scheduler<shard>;
 
@@ -90,21 +88,19 @@ task<> talk(tcp_stream peer, const shards& all) {
   }
 }
 
+void announce(const address& where, std::size_t schedulers) {
+  std::printf("listening on %s, %zu schedulers\n", where.to_string().c_str(), schedulers);
+  std::fflush(stdout);  // a script that waits for the line reads a pipe
+}
+
 // Runs on the first scheduler. The rest serve what this one starts there.
 task<> serve_on_all(std::uint16_t port) {
   const auto all = co_await shards::make();
-  auto& first = all.local().listener;
-  first = tcp_listener::bind(address::parse("127.0.0.1", port), {.reuse_port = true});
-  const address where = first->local_address();  // all listeners share the port
-  const auto bind_here = [&] {
-    auto& listener = all.local().listener;
-    if (!listener) listener = tcp_listener::bind(where, {.reuse_port = true});
-  };
-  co_await run_on_all(bind_here);
-  std::printf("listening on %s, %zu schedulers\n", where.to_string().c_str(), all.size());
-  std::fflush(stdout);  // a script that waits for the line reads a pipe
-  const auto serve_here = [&]() -> task<> {
-    for (;;) spawn(talk, co_await all.local().listener->accept(), std::cref(all));
+  const tcp_listener_group group(address::parse("127.0.0.1", port));
+  const auto serve_here = [&](std::size_t k) -> task<> {
+    auto listener = group.listen();
+    if (k == 0) announce(listener.local_address(), all.size());
+    for (;;) spawn(talk, co_await listener.accept(), std::cref(all));
   };
   co_await run_on_all(serve_here);
 }
