@@ -115,12 +115,18 @@ task<bool> pool::add_in_slot(fiber_base& added, time_limit timeout) {
   std::error_code error;
   if (&added == &current()) {
     result<slot> own = co_await as_result(reserve(timeout));
-    if (own) taken = *std::move(own);
-    if (!own) error = own.error();
+    if (own) {
+      taken = *std::move(own);
+    } else {
+      error = own.error();
+    }
   } else {
     auto first = co_await as_result(select(reserve(timeout), join_wait(added, forever)));
-    if (first && first->index() == 0) taken = std::get<0>(*std::move(first));
-    if (!first) error = first.error();
+    if (!first) {
+      error = first.error();
+    } else if (first->index() == 0) {
+      taken = std::get<0>(*std::move(first));
+    }
   }
   if (error == errc::timed_out) co_return false;
   if (error) throw_error(error, "add to a pool");

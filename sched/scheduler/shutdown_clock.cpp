@@ -45,14 +45,11 @@ void shutdown_clock::enter(stage entered) noexcept {
 }
 
 void shutdown_clock::find_next() noexcept {
-  if (start_ == never) {
-    next_ = never;
-  } else if (stage_ == stage::holding) {
+  next_ = never;
+  if (start_ != never && stage_ == stage::holding) {
     next_ = time_limit(timeout_ / 2).resolve(start_);
-  } else if (to_the_end_) {
+  } else if (start_ != never && to_the_end_) {
     next_ = time_limit(stage_ == stage::released ? timeout_ : 2 * timeout_).resolve(start_);
-  } else {
-    next_ = never;
   }
   // The signal kills the main task even if the program has already killed it.
   next_ = std::min(next_, kill_main_at_);

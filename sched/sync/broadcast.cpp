@@ -181,7 +181,7 @@ std::error_code broadcast_wait::error_of_end() {
   const std::error_code error = by_->find_next();
   if (!error) return error;
   reason_ = cancel_reason::closed;  // or lagged: a pending interruption takes precedence
-  (void)cancellation_error();
+  [[maybe_unused]] const std::error_code of_the_wait = cancellation_error();
   return error;
 }
 
