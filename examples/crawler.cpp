@@ -23,6 +23,7 @@
 #include <functional>
 #include <map>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -61,6 +62,15 @@ std::vector<std::string> links_in(std::string_view page) {
   return found;
 }
 
+// A page may link to anything. What is no address fails like a server that does not answer.
+address address_of(std::string_view host) {
+  try {
+    return address::parse(host);
+  } catch (const std::invalid_argument& error) {
+    throw_error(std::make_error_code(std::errc::invalid_argument), error.what());
+  }
+}
+
 struct answer {
   std::string status;
   std::string body;
@@ -69,7 +79,7 @@ struct answer {
 task<answer> fetch(const std::string& url) {
   const std::string host = host_of(url);
   const std::string path = url.substr(scheme.size() + host.size());
-  auto server = co_await tcp_stream::connect(address::parse(host));
+  auto server = co_await tcp_stream::connect(address_of(host));
   const std::string request =
       "GET " + (path.empty() ? "/" : path) + " HTTP/1.0\r\nHost: " + host + "\r\n\r\n";
   co_await server.write_all(request);

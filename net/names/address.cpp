@@ -1,6 +1,5 @@
 // Parses, prints and compares addresses.
 #include <ringlet/address.hpp>
-#include <ringlet/detail/throw_invalid.hpp>
 
 #include <arpa/inet.h>
 #include <net/if.h>
@@ -8,7 +7,7 @@
 #include <charconv>
 #include <cstring>
 #include <optional>
-#include <system_error>
+#include <stdexcept>
 
 namespace ringlet {
 namespace {
@@ -18,8 +17,7 @@ namespace {
     text = text.substr(0, zero);
     reason = "a zero byte follows";
   }
-  detail::throw_error(std::make_error_code(std::errc::invalid_argument),
-                      '"' + std::string(text) + "\" is not an address", reason);
+  throw std::invalid_argument('"' + std::string(text) + "\" is not an address: " + reason);
 }
 
 template <class Number>

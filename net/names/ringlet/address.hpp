@@ -1,7 +1,7 @@
 // address: a socket address, which is an IPv4 or IPv6 address and a port.
 //
 //     task<tcp_stream> connect_to(std::string_view host_and_port) {
-//       const address to = address::parse(host_and_port);  // throws std::system_error
+//       const address to = address::parse(host_and_port);  // throws std::invalid_argument
 //       if (to.port() == 0) throw std::invalid_argument("port 0: " + to.to_string());
 //       co_return co_await tcp_stream::connect(to, 5s);
 //     }
@@ -28,8 +28,8 @@ class address {
   /// follows a percent sign, by name or number: "[fe80::1%eth0]:9090". Numeric only: names are not
   /// looked up.
   ///
-  /// Errors    std::system_error with invalid_argument, and a message that says what is wrong with
-  ///           `text`. std::bad_alloc.
+  /// Errors    std::invalid_argument, with a message that says what is wrong with `text`.
+  ///           std::bad_alloc.
   /// Kernel    inet_pton(3), if_nametoindex(3).
   static address parse(std::string_view text);
   /// The same for a separate address and port; `host` has no brackets.

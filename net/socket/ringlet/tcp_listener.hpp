@@ -71,7 +71,7 @@ class tcp_listener {
   ///
   /// Errors    std::system_error: address_in_use, address_not_available, permission_denied (ports
   ///           below net.ipv4.ip_unprivileged_port_start, 1024 by default), no descriptors
-  ///           (EMFILE), ...; those of address::parse(). std::bad_alloc.
+  ///           (EMFILE), ... std::invalid_argument: see address::parse(). std::bad_alloc.
   static tcp_listener bind(std::string_view host_and_port, const listen_options& options = {});
   /// The same for an address that was parsed.
   static tcp_listener bind(const address& where, const listen_options& options = {});

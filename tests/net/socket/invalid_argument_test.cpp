@@ -150,13 +150,6 @@ TEST_CASE("a poll for events that cannot occur ends with the reason") {
   });
 }
 
-TEST_CASE("parsing text that is not an address ends with the reason") {
-  CHECK(
-      said_by([] { address::parse("localhost:1"); }) ==
-      "\"localhost\" is not an address: neither IPv4 nor IPv6; names are not looked up, so give a "
-      "numeric address");
-}
-
 TEST_CASE("value() of a result that holds EINVAL throws it with a reason") {
   CHECK(said_by([] { result<int>(std::make_error_code(std::errc::invalid_argument)).value(); }) ==
         "result: an argument is out of range, or the descriptor is of another kind");
