@@ -25,9 +25,9 @@ BUILT_ON = {
     "sched/fibers": ["sched/scheduler"],
     "sched/sync": ["sched/scheduler"],
     "sched/threads": ["sched/scheduler"],
-    "net/names": ["core/coro", "core/engine"],
+    "net/names": ["sched/fibers", "sched/threads"],
     "net/stream": ["net/names", "sched/fibers"],
-    "net/socket": ["net/stream"],
+    "net/socket": ["net/stream", "sched/sync"],
     "net": ["net/socket", "sched/fibers", "sched/sync", "sched/threads"],  # the umbrella
 }
 FOLDERS = [*LAYERS, "docs", "examples", "bench", "tests", "tools", ".ci"]

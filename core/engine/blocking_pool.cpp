@@ -72,8 +72,9 @@ void blocking_pool::serve() noexcept {
     blocking_job& job = waiting_.pop_front();
     --queued_;
     lock.unlock();
+    engine* const owner = job.owner;
     job.work(job);
-    job.owner->post(job);  // do not touch the job after this
+    if (owner != nullptr) owner->post(job);  // do not touch the job after this
     lock.lock();
   }
 }

@@ -99,6 +99,12 @@ address address::unmapped() const noexcept {
   return made;
 }
 
+address address::with_port(std::uint16_t port) const noexcept {
+  address made = *this;
+  (is_ipv6() ? made.storage_.ipv6.sin6_port : made.storage_.ipv4.sin_port) = htons(port);
+  return made;
+}
+
 std::uint16_t address::port() const noexcept {
   return ntohs(is_ipv6() ? storage_.ipv6.sin6_port : storage_.ipv4.sin_port);
 }

@@ -76,6 +76,9 @@
 #include <ringlet/remote_fiber.hpp>
 #include <ringlet/remote_future.hpp>
 #include <ringlet/remote_promise.hpp>
+#include <ringlet/resolve.hpp>
+#include <ringlet/resolve_error.hpp>
+#include <ringlet/resolver.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/retry.hpp>
 #include <ringlet/run.hpp>

@@ -45,6 +45,9 @@ class address {
   /// same port; any other address unchanged. For peers of a listener that accepts both.
   address unmapped() const noexcept;
 
+  /// The same address with another port.
+  address with_port(std::uint16_t port) const noexcept;
+
   /// False for IPv4.
   bool is_ipv6() const noexcept { return storage_.any.sa_family == AF_INET6; }
   /// The port, 0 to 65535, in the byte order of this host.

@@ -223,6 +223,22 @@ TEST_CASE("a pool makes all accepted calls before it ends") {
   CHECK(shared.answered == workers + 2);
 }
 
+TEST_CASE("a job without an owner is not answered, and may end its own life") {
+  struct own_end : blocking_job {
+    explicit own_end(std::atomic<int>& counter) : ended(counter) {
+      work = [](blocking_job& self) noexcept { delete static_cast<own_end*>(&self); };
+    }
+    ~own_end() { ++ended; }
+    std::atomic<int>& ended;
+  };
+  std::atomic<int> ended = 0;
+  {
+    blocking_pool pool;
+    for (int i = 0; i < 3; ++i) pool.submit(*new own_end(ended));
+  }
+  CHECK(ended == 3);
+}
+
 TEST_CASE("workers block all signals, which go to the program's threads") {
   struct masked : blocking_job {
     sigset_t mask;

@@ -27,7 +27,8 @@ class blocking_pool {
   /// The pool of this process. Throws std::bad_alloc if it cannot be made.
   static blocking_pool& instance();
 
-  /// Any thread. Throws std::system_error if not even one thread can be started.
+  /// Any thread. A job without an owner is not answered, and may end its own life in its call.
+  /// Throws std::system_error if not even one thread can be started.
   void submit(extend::blocking_job& job);
   /// Withdraws a job that no worker has begun; returns false if one has. Any thread. The job must
   /// have been submitted by this process.
