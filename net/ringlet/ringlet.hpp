@@ -34,6 +34,7 @@
 #include <ringlet/concurrent_queue.hpp>
 #include <ringlet/concurrent_semaphore.hpp>
 #include <ringlet/condition.hpp>
+#include <ringlet/connect_options.hpp>
 #include <ringlet/copy.hpp>
 #include <ringlet/deadlock.hpp>
 #include <ringlet/descriptor_limit.hpp>

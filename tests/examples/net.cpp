@@ -4,6 +4,7 @@
 #include <ringlet/fiber.hpp>
 #include <ringlet/memory_stream.hpp>
 #include <ringlet/queue.hpp>
+#include <ringlet/resolve.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>
 #include <ringlet/standard_streams.hpp>
@@ -121,6 +122,24 @@ TEST_CASE("the example of tcp_stream.hpp returns the whole answer") {
     const fiber<> server = spawn(answer_in_reverse(listener));
     const std::string answer = co_await example_tcp_stream::ask(listener.local_address(), "abc");
     CHECK(answer == "cba");
+  }());
+}
+
+TEST_CASE("the examples of names look a host up in a resolver, or need none") {
+  run([]() -> task<> {
+    example_resolver::one_host names;
+    resolve_options how;
+    how.with = &names;
+    const auto found = co_await resolve("db", "80", how);
+    CHECK(found.front().to_string() == "10.0.0.7:80");
+    const std::string best = co_await example_resolve::best_address_of("::1");
+    CHECK(best == "[::1]:443");
+    const bool exists = co_await example_resolve_error::exists("127.0.0.1");
+    CHECK(exists);
+    auto listener = tcp_listener::bind("127.0.0.1:0");
+    const std::string where = listener.local_address().to_string();
+    const tcp_stream reached = co_await example_connect_options::reach(where);
+    CHECK(reached.peer_address() == listener.local_address());
   }());
 }
 

@@ -11,13 +11,17 @@
 #pragma once
 
 #include <ringlet/address.hpp>
+#include <ringlet/connect_options.hpp>
 #include <ringlet/extend/connecting_wait.hpp>
 #include <ringlet/extend/descriptor.hpp>
 #include <ringlet/socket_stream.hpp>
+#include <ringlet/task.hpp>
+#include <ringlet/time_limit.hpp>
 #include <ringlet/unique_fd.hpp>
 
 #include <chrono>
 #include <cstdint>
+#include <string>
 #include <utility>
 
 namespace ringlet::extend {
@@ -69,6 +73,27 @@ class tcp_stream : public socket_stream {
   ///           made is returned.
   /// Kernel    connect(2).
   static extend::connect_wait connect(const address& peer, time_limit timeout = forever);
+
+  /// Connects to a name or a numeric address with a port or a service: "example.org:443",
+  /// "localhost:http", "[::1]:9090". The name is resolved, see resolve(); then its addresses are
+  /// tried in order, families alternating, one after another every options.attempt_delay, or at
+  /// once when an attempt fails. An attempt that has begun continues beside the later ones; the
+  /// first connection is returned, the other attempts are cancelled and their sockets closed. If a
+  /// network is unreachable, the other addresses of its family are not tried.
+  ///
+  /// Errors    std::invalid_argument: see resolve(), and options out of range. std::system_error:
+  ///           those of resolve(); if all addresses failed, the error of the first one, with a
+  ///           message that lists each address and its error. timed_out, with those that had failed
+  ///           by then: the limit covers everything. std::bad_alloc.
+  /// Cancellation  Abandons all attempts and closes their sockets. A connection that was made at
+  ///           the moment of a kill is closed, too; one made at the moment of the limit is
+  ///           returned.
+  /// Memory    A fiber for each attempt, and the list of addresses.
+  /// Kernel    connect(2); RFC 8305.
+  static task<tcp_stream> connect(std::string host_and_service, connect_options options,
+                                  time_limit timeout = forever);
+  /// The same with the default options.
+  static task<tcp_stream> connect(std::string host_and_service, time_limit timeout = forever);
 
   /// The address and port on this side.
   /// Errors    errc::closed.
