@@ -14,7 +14,7 @@ runtime::runtime(runtime_options settings, std::source_location where)
 runtime::~runtime() {
   if (core_->is_left_behind()) {
     // The threads that could end it exist in the parent only.
-    static_cast<void>(core_.release());
+    [[maybe_unused]] const runtime_core* const left = core_.release();
     return;
   }
   const scheduler* const here = current_scheduler_or_null();
