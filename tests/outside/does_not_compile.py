@@ -17,6 +17,7 @@ PROLOGUE = """
 #include <ringlet/as_result.hpp>
 #include <ringlet/barrier.hpp>
 #include <ringlet/blocking.hpp>
+#include <ringlet/mutex.hpp>
 #include <ringlet/pool.hpp>
 #include <ringlet/promise.hpp>
 #include <ringlet/queue.hpp>
@@ -25,10 +26,12 @@ PROLOGUE = """
 #include <ringlet/select.hpp>
 #include <ringlet/select_each.hpp>
 #include <ringlet/select_set.hpp>
+#include <ringlet/shield.hpp>
 #include <ringlet/sleep.hpp>
 #include <ringlet/spawn_after.hpp>
 #include <ringlet/task_group.hpp>
 #include <ringlet/watch.hpp>
+#include <ringlet/when_all.hpp>
 #include <ringlet/with_timeout.hpp>
 using namespace ringlet;
 using namespace ringlet::extend;
@@ -163,6 +166,65 @@ class DoesNotCompile(support.Case):
                     "it cannot wait, so it is no task"}.items():
             with self.subTest(call):
                 self.assert_refused(f"int n = 1; {call}", cure)
+
+    def test_a_kept_task_cannot_be_copied_into_a_call(self):
+        for call in ("spawn(kept)", "co_await with_timeout(1s, kept)",
+                     "co_await when_all(kept, yield())"):
+            with self.subTest(call):
+                self.assertRegex(self.first_error(f"""
+                    task<> work() {{ co_return; }}
+                    task<> wrong() {{ auto kept = work(); {call}; }}"""), "delete|std::move")
+
+    def test_what_is_no_call_cannot_be_awaited_with_a_limit_or_beside_others(self):
+        for call in ("when_all(sleep(1s), X)", "when_any(X)", "shield(1s, X)", "as_result(X)",
+                     "with_timeout(1s, X)", "timeout_or(1s, X, 5)", "move_on_after(1s, X)"):
+            for what, cure in {"work": "call the function that returns one",
+                               "spawn(work(n))": "write f.get() for its value",
+                               "many": "spawn its tasks in a with_group()"}.items():
+                with self.subTest(call=call, what=what):
+                    self.assert_refused("int n = 1; std::vector<task<>> many; "
+                                        f"(void)co_await {call.replace('X', what)};", cure)
+
+    def test_a_lock_cannot_be_taken_in_the_fiber_of_a_call(self):
+        for call in ("when_all(m.lock(), sleep(1s))", "when_any(m.lock())"):
+            with self.subTest(call):
+                self.assert_refused(f"mutex m; co_await {call};", "lock in the calling fiber")
+
+    def test_a_wait_cannot_be_spawned(self):
+        for call in ("spawn(q.pop());", "spawn_after(1s, q.pop());", "POOL try_spawn(q.pop());",
+                     "co_await POOL spawn(q.pop());", "GROUP spawn(q.pop()); END"):
+            with self.subTest(call):
+                self.assert_refused(f"queue<int> q; {call}",
+                                    "write a function that returns task<> and awaits it")
+
+    def test_a_task_cannot_be_spawned_later(self):
+        for call in ("spawn_after(1s, work(n));", "GROUP spawn_after(1s, work(n)); END"):
+            with self.subTest(call):
+                self.assert_refused(f"int n = 1; {call}", "pass the function and its arguments")
+
+    def test_run_takes_a_task_only(self):
+        for call in ("run(X)", "run_main(X)", "run_main(X, options())"):
+            for what, cure in {"serve": "as in run_main(serve())",
+                               "[]() -> task<> { co_return; }": "as in run_main(serve())",
+                               "sleep(1s)": "write a function that returns task<>"}.items():
+                with self.subTest(call=call, what=what):
+                    self.assertIn(cure, self.first_error(f"""
+                        task<> serve();
+                        void wrong() {{ {call.replace("X", what)}; }}"""))
+
+    def test_run_main_takes_a_task_whose_value_can_be_an_exit_code(self):
+        self.assertIn("whose value is the exit code", self.first_error("""
+            task<std::string> serve();
+            void wrong() { run_main(serve()); }"""))
+
+    def test_a_call_that_is_not_awaited_is_a_warning(self):
+        for statement in ("work();", "sleep(1s);", "auto kept = work();", "auto kept = sleep(1s);"):
+            with self.subTest(statement):
+                self.assertRegex(self.first_error(f"""
+                    #pragma GCC diagnostic error "-Wall"
+                    #pragma GCC diagnostic error "-Wunused-result"
+                    task<> work() {{ co_return; }}
+                    task<> wrong() {{ {statement} co_return; }}"""), "nodiscard|kept")
 
     def test_select_refuses_calls_that_take_before_they_end(self):
         self.assert_refused("co_await select(sleep(1s), yield());", "readable()")

@@ -4,12 +4,21 @@
 //     if (!count && count.error() != errc::timed_out) co_return;
 #pragma once
 
+#include <ringlet/detail/awaited_call.hpp>
 #include <ringlet/extend/result_awaiter.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/task.hpp>
 
 #include <system_error>
 #include <type_traits>
+#include <utility>
+
+namespace ringlet::detail {
+
+template <class A>
+concept loud_wait = wait_call<A> && !extend::quiet_awaiter<std::remove_reference_t<A>>;
+
+}  // namespace ringlet::detail
 
 namespace ringlet {
 
@@ -45,6 +54,17 @@ template <class T>
 template <class T>
 [[nodiscard]] borrowing_task<result<T>> as_result(borrowing_task<T> call) {
   return as_result(static_cast<task<T>&&>(call));
+}
+/// The same for a wait of your own that has no take().
+template <detail::loud_wait A>
+auto as_result(A&& call) -> borrowing_task<result<detail::value_of_call<A>>> {
+  return as_result(detail::task_of(std::forward<A>(call)));
+}
+
+// For calls that do not compile. The deduced return type forces the static_assert that says why.
+template <detail::no_call X>
+auto as_result(X&&) {
+  return detail::explain_no_call<X>();
 }
 
 }  // namespace ringlet

@@ -47,7 +47,7 @@ namespace ringlet {
 /// Thread    That of the fiber that awaits it.
 /// Memory    The frame, from the pool of the thread that makes the call. It is freed with the task.
 template <class T>
-class [[nodiscard]] task {
+class [[gnu::warn_unused]] task {
  public:
   /// The type of the value that co_await returns.
   using value_type = T;
@@ -61,6 +61,8 @@ class [[nodiscard]] task {
     }
     return *this;
   }
+  task(const task&) = delete;  // a call is made once: write std::move(call)
+  task& operator=(const task&) = delete;
   ~task() { destroy(); }
 
   /// For code that awaits or spawns the task: the promise of a call that has not been started.
@@ -98,7 +100,7 @@ class [[nodiscard]] task {
 /// live longer, it may be kept: await it with `co_await std::move(call)`, or store it as a task<T>.
 /// In all other respects it is a task.
 template <class T>
-class [[nodiscard]] borrowing_task : public task<T> {
+class [[gnu::warn_unused]] borrowing_task : public task<T> {
  public:
   /// Marks a task whose arguments may be temporaries.
   borrowing_task(task<T>&& call) noexcept : task<T>(std::move(call)) {}

@@ -12,11 +12,14 @@
 //     }
 #pragma once
 
+#include <ringlet/detail/awaited_call.hpp>
 #include <ringlet/extend/context.hpp>
 #include <ringlet/extend/timed_scope.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/task.hpp>
 #include <ringlet/time_limit.hpp>
+
+#include <utility>
 
 namespace ringlet::detail {
 
@@ -37,12 +40,11 @@ class shield_scope : public extend::timed_scope {
 
 namespace ringlet {
 
-/// Awaits `call` and returns its value. Takes a task: put a wait into a function that returns
-/// task<>. Every shield has a limit, so no fiber can refuse to end indefinitely. The limit counts
-/// from this call, not from the kill: a shield around ordinary work gives that no more time once
-/// the limit has passed. To let work finish after a signal, use shutdown_requested(). Deadlines and
-/// groups inside the shield work as usual. While a scheduler ends, shields hold for
-/// options.shutdown_timeout at most.
+/// Awaits `call` and returns its value. Every shield has a limit, so no fiber can refuse to end
+/// indefinitely. The limit counts from this call, not from the kill: a shield around ordinary work
+/// gives that no more time once the limit has passed. To let work finish after a signal, use
+/// shutdown_requested(). Deadlines and groups inside the shield work as usual. While a scheduler
+/// ends, shields hold for options.shutdown_timeout at most.
 ///
 /// Errors    Those of the call.
 /// Cancellation  Kills and the cancellation of deadlines and groups around it are held back. They
@@ -53,6 +55,19 @@ template <class T>
 task<T> shield(time_limit timeout, task<T> call) {
   const detail::shield_scope held(timeout);
   co_return co_await call;
+}
+
+/// The same for one wait, such as `shield(1s, replies.pop())`.
+/// Lifetime  Borrows the wait; await it in the same expression.
+template <detail::wait_call A>
+auto shield(time_limit timeout, A&& call) -> borrowing_task<detail::value_of_call<A>> {
+  return shield(timeout, detail::task_of(std::forward<A>(call)));
+}
+
+// For calls that do not compile. The deduced return type forces the static_assert that says why.
+template <detail::no_call X>
+auto shield(time_limit, X&&) {
+  return detail::explain_no_call<X>();
 }
 
 }  // namespace ringlet

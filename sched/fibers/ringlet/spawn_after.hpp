@@ -89,6 +89,19 @@ task<> make_call_every(const spawn_time& period, F&& f, Args&&... args) {
       std::forward<Args>(args)...);
 }
 
+/// Calls that look valid but that spawn_after() rejects.
+template <class F, class... Args>
+concept spawns_later_wrongly = spawns_wrongly<F, Args...> || is_task<std::remove_cvref_t<F>>;
+
+/// Explains at compile time what is wrong with such a call.
+template <class F, class... Args>
+constexpr void explain_wrong_delay() {
+  static_assert(!is_task<std::remove_cvref_t<F>>,
+                "spawn_after() makes the call itself, after the delay: pass the function and its "
+                "arguments, as in spawn_after(1s, work, argument)");
+  if constexpr (spawns_wrongly<F, Args...>) explain_wrong_spawn<F, Args...>();
+}
+
 /// Calls that look valid but that spawn_every() rejects.
 template <class F, class... Args>
 concept makes_no_periodic_task =
@@ -121,9 +134,9 @@ auto spawn_after(const spawn_time& delay, F&& f, Args&&... args) {
 
 // For calls that do not compile. The deduced return type forces the static_assert that says why.
 template <class F, class... Args>
-requires detail::spawns_wrongly<F, Args...>
+requires detail::spawns_later_wrongly<F, Args...>
 auto spawn_after(const spawn_time&, F&&, Args&&...) {
-  detail::explain_wrong_spawn<F, Args...>();
+  detail::explain_wrong_delay<F, Args...>();
   return fiber<>();
 }
 
@@ -163,9 +176,9 @@ template <class Self>
 class spawns_later {
  public:
   template <class F, class... Args>
-  requires detail::spawns_wrongly<F, Args...>
+  requires detail::spawns_later_wrongly<F, Args...>
   auto spawn_after(const spawn_time&, F&&, Args&&...) {
-    detail::explain_wrong_spawn<F, Args...>();
+    detail::explain_wrong_delay<F, Args...>();
     return fiber<>();
   }
   template <class F, class... Args>

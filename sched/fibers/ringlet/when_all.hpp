@@ -4,12 +4,14 @@
 //     show(name, orders);
 #pragma once
 
+#include <ringlet/detail/awaited_call.hpp>
 #include <ringlet/extend/ended_fibers.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/task.hpp>
 #include <ringlet/task_group.hpp>
 #include <ringlet/value_or_unit.hpp>
 
+#include <coroutine>
 #include <cstddef>
 #include <exception>
 #include <optional>
@@ -45,6 +47,20 @@ value_or_unit<T> move_value_out(fiber_state<T>& ended) {
 
 /// The failures that when_all() does not throw.
 void report_all_but_first(const group_error& error) noexcept;
+
+template <class... Calls>
+concept waits_among_calls = (awaited_call<Calls> && ...) && (wait_call<Calls> || ...);
+template <class... Calls>
+concept not_only_calls = (no_call<Calls> || ...);
+
+/// A lock belongs to the fiber that locks, and the fiber of a call ends before its value is used.
+template <class Call>
+constexpr void check_is_no_lock() {
+  static_assert(
+      !requires(value_of_call<Call> & value) { value.unlock(); },
+      "a lock belongs to the fiber that locks, and each call here runs in a fiber of its "
+      "own: lock in the calling fiber, one lock after another");
+}
 
 template <class... T>
 task<std::tuple<fiber<T>...>> spawn_all(task_group& group, task<T>&... calls) {
@@ -93,6 +109,25 @@ requires(sizeof...(T) > 0) task<std::tuple<value_or_unit<T>...>> when_all(task<T
       *all);
 }
 
+/// The same with waits among the calls: `co_await when_all(inbox.pop(), ready.wait())`.
+/// Cancellation  As above: an item that pop() has taken is lost when another call fails.
+/// Lifetime  Borrows the waits; await it in the same expression.
+template <class... Calls>
+requires detail::waits_among_calls<Calls...>
+auto when_all(Calls&&... calls)
+    -> borrowing_task<std::tuple<value_or_unit<detail::value_of_call<Calls>>...>> {
+  (detail::check_is_no_lock<Calls>(), ...);
+  return when_all(detail::task_of(std::forward<Calls>(calls))...);
+}
+
+// For calls that do not compile. The deduced return type forces the static_assert that says why.
+template <class... Calls>
+requires detail::not_only_calls<Calls...>
+auto when_all(Calls&&...) {
+  (detail::explain_no_call<Calls>(), ...);
+  return std::suspend_never();
+}
+
 /// Runs all the calls at once, each in a fiber of its own. When the first has ended, in any way,
 /// cancels the other calls. When all have ended, returns which was first and the outcome of every
 /// call.
@@ -109,5 +144,20 @@ requires(sizeof...(T) > 0) task<any_of<T...>> when_any(task<T>... calls) {
   co_return co_await detail::run_group<any_of<T...>, task_group::failures::are_outcomes>(
       detail::spawn_and_take_first<T...>, calls...);
 }
+
+/// The same with waits among the calls. To take exactly one of several waits, and nothing from the
+/// rest, use select(), which also needs no fibers.
+/// Lifetime  Borrows the waits; await it in the same expression.
+template <class... Calls>
+requires detail::waits_among_calls<Calls...>
+auto when_any(Calls&&... calls) -> borrowing_task<any_of<detail::value_of_call<Calls>...>> {
+  (detail::check_is_no_lock<Calls>(), ...);
+  return when_any(detail::task_of(std::forward<Calls>(calls))...);
+}
+
+// For calls that do not compile.
+template <class... Calls>
+requires detail::not_only_calls<Calls...>
+auto when_any(Calls&&... calls) { return when_all(std::forward<Calls>(calls)...); }
 
 }  // namespace ringlet

@@ -11,6 +11,7 @@
 //     const bool was_saved = co_await move_on_after(1ms, save_slowly(weather));
 #pragma once
 
+#include <ringlet/detail/awaited_call.hpp>
 #include <ringlet/detail/settled.hpp>
 #include <ringlet/detail/thrown.hpp>
 #include <ringlet/error.hpp>
@@ -70,6 +71,9 @@ concept deadline_body = std::invocable<F&, deadline_scope&> &&
 }  // namespace ringlet
 
 namespace ringlet::detail {
+
+template <class X>
+concept no_limited_call = !awaited_call<X> && !deadline_body<X>;
 
 inline std::exception_ptr late_error() noexcept {
   return std::make_exception_ptr(timed_out("with_timeout"));
@@ -193,6 +197,11 @@ auto with_timeout(time_limit timeout, F&& f)
   return detail::call_within<value>(timeout, f);
 }
 
+// For calls that do not compile. The deduced return type forces the static_assert that says why.
+template <class X>
+requires detail::no_limited_call<X>
+auto with_timeout(time_limit, X&&) { return detail::explain_no_call<X>(); }
+
 /// Like with_timeout(), but returns `otherwise` if the limit passes first.
 ///
 /// Errors    Those of the call. A timed_out that the call itself throws is an error like any other.
@@ -202,6 +211,20 @@ task<T> timeout_or(time_limit timeout, task<T> call, U otherwise) {
   return detail::within<T>(
       timeout, std::move(call),
       [value = std::move(otherwise)]() mutable -> U&& { return std::move(value); });
+}
+
+/// The same for one wait, such as `timeout_or(1s, replies.pop(), none)`.
+/// Lifetime  Borrows the wait; await it in the same expression.
+template <detail::wait_call A, std::convertible_to<detail::value_of_call<A>> U>
+auto timeout_or(time_limit timeout, A&& call, U otherwise)
+    -> borrowing_task<detail::value_of_call<A>> {
+  return timeout_or(timeout, detail::task_of(std::forward<A>(call)), std::move(otherwise));
+}
+
+// For calls that do not compile.
+template <detail::no_call X, class U>
+auto timeout_or(time_limit, X&&, U&&) {
+  return detail::explain_no_call<X>();
 }
 
 /// Like with_timeout(), but returns false, or no value, if the limit passed first.
@@ -216,6 +239,19 @@ requires(!std::is_reference_v<T>) task<std::optional<T>> move_on_after(time_limi
                                                                        task<T> call) {
   return detail::within<std::optional<T>>(timeout, std::move(call),
                                           [] { return std::optional<T>(); });
+}
+
+/// The same for one wait, such as `move_on_after(1s, worker.join())`.
+/// Lifetime  Borrows the wait; await it in the same expression.
+template <detail::wait_call A>
+auto move_on_after(time_limit timeout, A&& call) {
+  return borrowing_task(move_on_after(timeout, detail::task_of(std::forward<A>(call))));
+}
+
+// For calls that do not compile.
+template <detail::no_call X>
+auto move_on_after(time_limit, X&&) {
+  return detail::explain_no_call<X>();
 }
 
 }  // namespace ringlet

@@ -23,14 +23,25 @@
 // clone(): their children must call exec().
 #pragma once
 
+#include <ringlet/detail/awaited_call.hpp>
 #include <ringlet/detail/run_on.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/options.hpp>
 #include <ringlet/task.hpp>
 
+#include <concepts>
 #include <memory>
 #include <source_location>
 #include <utility>
+
+namespace ringlet::detail {
+
+template <class X>
+concept no_task = !is_task<X>;
+template <class X>
+concept no_main_task = !std::convertible_to<X, task<>> && !std::convertible_to<X, task<int>>;
+
+}  // namespace ringlet::detail
 
 namespace ringlet {
 
@@ -85,5 +96,18 @@ int run_main(task<> main, options settings = {},
 /// The same; the task's value is the exit code.
 int run_main(task<int> main, options settings = {},
              std::source_location where = std::source_location::current());
+
+// For calls that do not compile. The deduced return type forces the static_assert that says why.
+template <detail::no_task X>
+auto run(X&&, const options& = {}) {
+  detail::explain_no_task<X>();
+}
+template <detail::no_main_task X>
+auto run_main(X&&, const options& = {}) {
+  static_assert(!detail::is_task<X>,
+                "run_main() takes a task<> or a task<int>, whose value is the exit code");
+  if constexpr (!detail::is_task<X>) detail::explain_no_task<X>();
+  return 1;
+}
 
 }  // namespace ringlet

@@ -8,6 +8,7 @@
 #include <ostream>
 #include <stdexcept>
 #include <system_error>
+#include <utility>
 
 #include "support/chain.hpp"
 
@@ -143,6 +144,24 @@ TEST_CASE("cancelled passes through as_result of a wait: it is not an error") {
   CHECK_THROWS_AS(static_cast<void>(one.take()), cancelled);
 }
 
+TEST_CASE("as_result accepts a wait without take(), and turns what it throws into a result") {
+  struct loud_call {
+    bool await_ready() const noexcept { return true; }
+    void await_suspend(std::coroutine_handle<>) const noexcept {}
+    int await_resume() const {
+      if (number == 0) throw_error(errc::timed_out, "call");
+      return number;
+    }
+    int number;
+  };
+  const auto outcome_of_number = [](int number) -> task<result<int>> {
+    loud_call loud{number};
+    co_return co_await as_result(std::move(loud));
+  };
+  CHECK(run_alone(outcome_of_number(7)).value() == 7);
+  CHECK(run_alone(outcome_of_number(0)).error() == errc::timed_out);
+}
+
 TEST_CASE("other exceptions pass through as_result") {
   CHECK_THROWS_AS(static_cast<void>(run_alone(outcome_of(failing(std::runtime_error("bug"))))),
                   std::runtime_error);
@@ -152,7 +171,7 @@ TEST_CASE("other exceptions pass through as_result") {
 TEST_CASE("a task that is never awaited does not run, not even under as_result") {
   bool ran = false;
   {
-    const auto never_awaited = as_result([](bool& flag) -> task<> {
+    [[maybe_unused]] const auto never_awaited = as_result([](bool& flag) -> task<> {
       flag = true;
       co_return;
     }(ran));

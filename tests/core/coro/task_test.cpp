@@ -129,6 +129,7 @@ TEST_CASE("a task that is never awaited does not run, and destroys its arguments
       flag = true;
       co_return;
     }(ran, counted(lives));
+    static_cast<void>(call);
     CHECK(lives.alive() == 1);
   }
   CHECK_FALSE(ran);
@@ -271,7 +272,7 @@ TEST_CASE("awaiting an empty task aborts and says so") {
   CHECK(aborts_with("an empty task (moved from) was awaited or spawned", [] {
     run_alone([]() -> task<> {
       task<int> call = seven();
-      task<int> other = std::move(call);
+      [[maybe_unused]] task<int> other = std::move(call);
       co_await call;
     }());
   }));

@@ -101,6 +101,23 @@ TEST_CASE("a shield returns the call's value, and passes its errors through") {
   run_on(engine, main());
 }
 
+TEST_CASE("a shield may be put around a single wait, which a kill then does not end") {
+  scripted_engine engine;
+  notes log(engine);
+  const auto main = [&]() -> task<> {
+    const auto number = spawn([]() -> task<int> { co_return 7; });
+    const auto target = spawn([&]() -> task<> {
+      co_await shield(1s, sleep(5ms));
+      log.add(std::to_string(co_await shield(1s, number.get())));
+      co_await log.sleep_for("behind", 5ms);
+    });
+    co_await sleep(2ms);
+    co_await target.kill();
+  };
+  run_on(engine, main());
+  CHECK(log.text() == "7@5 behind cancelled@5 ");
+}
+
 // Kills
 
 // row: GL-08

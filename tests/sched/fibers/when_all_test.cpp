@@ -1,6 +1,8 @@
 // when_all and when_any: values in order, which call ends the rest, and what happens to losers.
 //
 // Method: as for task_group; the scripted engine's clock moves only when every fiber sleeps.
+#include <ringlet/event.hpp>
+#include <ringlet/queue.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/shield.hpp>
 #include <ringlet/sleep.hpp>
@@ -380,6 +382,62 @@ TEST_CASE("calls may nest: all of any of all") {
     CHECK(std::get<0>(race.calls).result() == outcome::cancelled);
     CHECK(number == 5);
     CHECK(engine.now() == begin + 2'000'000);
+  });
+}
+
+// Waits
+
+TEST_CASE("when_all takes waits, alone and beside tasks, and returns their values") {
+  run_scripted([](scripted_engine& engine) -> task<> {
+    const steady_ns begin = engine.now();
+    queue<std::unique_ptr<int>> numbers;
+    event ready;
+    const auto feed = [&]() -> task<> {
+      co_await sleep(1ms);
+      ready.set();
+      co_await sleep(1ms);
+      co_await numbers.push(std::make_unique<int>(7));
+    };
+    spawn(feed());
+    const auto [number, is_set] = co_await when_all(numbers.pop(), ready.wait());
+    CHECK(*number == 7);
+    CHECK(is_set);
+    CHECK(engine.now() == begin + 2'000'000);
+    const auto [nothing, word] = co_await when_all(yield(), value_after(1ms, std::string("x")));
+    static_assert(std::is_same_v<std::remove_cvref_t<decltype(nothing)>, std::monostate>);
+    CHECK(word == "x");
+  });
+}
+
+TEST_CASE("a wait that fails in when_all ends the rest, and a kill leaves nothing behind") {
+  run_scripted([](scripted_engine&) -> task<> {
+    queue<int> numbers;
+    CHECK(co_await outcome_of(when_all(numbers.pop(1ms), sleep(1h))) == "timed out");
+    std::string log;
+    const fiber<> caller = spawn([&]() -> task<> {
+      log = co_await outcome_of(when_all(numbers.pop(), fail_when_cancelled("hidden")));
+    });
+    SUBCASE("while they wait") { co_await sleep(1ms); }
+    SUBCASE("before they begin") { co_await yield(); }
+    co_await caller.kill();
+    CHECK(log == "cancelled");
+    CHECK(numbers.try_push(3));
+    CHECK(co_await numbers.pop() == 3);
+  });
+}
+
+TEST_CASE("when_any takes waits, and cancels those that lose") {
+  run_scripted([](scripted_engine&) -> task<> {
+    queue<int> numbers;
+    event ready;
+    const auto first = co_await when_any(numbers.pop(), sleep(1ms), ready.wait());
+    CHECK(first.index == 1);
+    CHECK(std::get<0>(first.calls).result() == outcome::cancelled);
+    CHECK(std::get<2>(first.calls).result() == outcome::cancelled);
+    CHECK(numbers.try_push(3));
+    const auto second = co_await when_any(numbers.pop(), value_after(1h, 4));
+    CHECK(second.index == 0);
+    CHECK(std::get<0>(second.calls).value() == 3);
   });
 }
 

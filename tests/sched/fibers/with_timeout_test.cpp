@@ -835,6 +835,20 @@ TEST_CASE("move_on_after returns false, or no value, when the limit passes first
 }
 
 // row: TM-04
+TEST_CASE("timeout_or and move_on_after may be put around single waits, too") {
+  scripted_engine engine;
+  const auto main = [&]() -> task<> {
+    const auto slow = spawn(answer_after, 5ms);
+    CHECK(co_await timeout_or(1ms, slow.get(), 5) == 5);
+    CHECK_FALSE(co_await move_on_after(1ms, sleep(1h)));
+    CHECK(co_await move_on_after(1ms, slow.get()) == std::nullopt);
+    CHECK(co_await move_on_after(5ms, slow.get()) == 42);
+    CHECK(co_await timeout_or(1ms, slow.get(), 5) == 42);
+    CHECK(co_await move_on_after(1ms, yield()));
+  };
+  run_on(engine, main());
+}
+
 TEST_CASE("success wins in timeout_or and move_on_after, too, and their errors pass through") {
   scripted_engine engine;
   const auto late = []() -> task<int> {

@@ -15,10 +15,11 @@
 
 namespace ringlet {
 
+// The attributes are here because clang-format takes a class with such a text for something else.
 template <class T = void>
-class task;
+class [[nodiscard("co_await it, or spawn() it")]] task;
 template <class T = void>
-class borrowing_task;
+class [[nodiscard("co_await it")]] borrowing_task;
 
 }  // namespace ringlet
 

@@ -2,6 +2,7 @@
 // rejects.
 #pragma once
 
+#include <ringlet/extend/awaiter.hpp>
 #include <ringlet/spawnable.hpp>
 
 #include <concepts>
@@ -26,8 +27,10 @@ concept wants_reference =
 template <class F, class... Args>
 concept makes_no_task =
     !spawnable<F, Args...> && std::invocable<std::decay_t<F>, std::decay_t<Args>...>;
+template <class F>
+concept is_a_wait = extend::awaiter<std::remove_reference_t<F>>;
 template <class F, class... Args>
-concept spawns_wrongly = wants_reference<F, Args...> || makes_no_task<F, Args...>;
+concept spawns_wrongly = wants_reference<F, Args...> || makes_no_task<F, Args...> || is_a_wait<F>;
 
 /// Explains at compile time what is wrong with such a call.
 template <class F, class... Args>
@@ -38,6 +41,9 @@ constexpr auto explain_wrong_spawn() {
   static_assert(!makes_no_task<F, Args...>,
                 "the function of a fiber must return a task: write -> task<> and use co_await or "
                 "co_return in it");
+  static_assert(!is_a_wait<F>,
+                "a fiber runs a task, and this is a wait: write a function that returns task<> and "
+                "awaits it, and spawn that");
 }
 
 /// The task of a fiber that calls `f(args...)`.
