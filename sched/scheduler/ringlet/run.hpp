@@ -72,6 +72,12 @@ T run(task<T> main, options settings = {},
   return detail::run_on(*engine, std::move(main), std::move(settings), where);
 }
 
+// For calls that do not compile. The deduced return type forces the static_assert that says why.
+template <detail::no_task X>
+auto run(X&&, const options& = {}) {
+  detail::explain_no_task<X>();
+}
+
 /// For `int main()`: runs the task and returns the program's exit code.
 ///
 /// SIGINT and SIGTERM, on whichever thread of the process they arrive, kill the main task, which
@@ -97,11 +103,7 @@ int run_main(task<> main, options settings = {},
 int run_main(task<int> main, options settings = {},
              std::source_location where = std::source_location::current());
 
-// For calls that do not compile. The deduced return type forces the static_assert that says why.
-template <detail::no_task X>
-auto run(X&&, const options& = {}) {
-  detail::explain_no_task<X>();
-}
+// For calls that do not compile.
 template <detail::no_main_task X>
 auto run_main(X&&, const options& = {}) {
   static_assert(!detail::is_task<X>,
