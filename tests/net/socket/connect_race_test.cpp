@@ -16,10 +16,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <exception>
 #include <map>
 #include <ostream>
+#include <random>
 #include <set>
 #include <source_location>
 #include <string>
@@ -27,6 +30,7 @@
 #include <vector>
 
 #include "support/loopback.hpp"
+#include "support/scale.hpp"
 #include "support/stage.hpp"
 #include "support/test_resolver.hpp"
 
@@ -348,6 +352,49 @@ TEST_CASE("a kill at any instant leaves no socket and no attempt") {
       };
       in_net(body, splits);
     }
+  }
+}
+
+// Up to eight addresses with any outcome, and a kill or a limit at any instant.
+task<> reach_at_random(net& n, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  const auto up_to = [&random](int most) {
+    return std::uniform_int_distribution<int>(0, most)(random);
+  };
+  std::vector<std::string_view> both, families[2];
+  for (const char* one : {v6, v4, v6b, v4b, v6c, "192.0.2.3", "2001:db8::4", "192.0.2.4"}) {
+    if (up_to(3) == 0) continue;
+    both.push_back(one);
+    families[std::string_view(one).find(':') == std::string_view::npos].push_back(one);
+    const int results[] = {0, -ECONNREFUSED, -ENETUNREACH, -ETIMEDOUT};
+    const int result = results[up_to(3)];
+    const ms after(up_to(400));
+    if (up_to(4) != 0) n.answer(one, result, after);
+  }
+  n.names.add("host", both, ms(up_to(60)));
+  n.names.add("host", families[0], ms(up_to(200)), address_family::ipv6);
+  n.names.add("host", families[1], ms(up_to(200)), address_family::ipv4);
+  n.options.attempt_delay = ms(10 + up_to(300));
+  n.options.attempts_max = std::uniform_int_distribution<std::size_t>(1, 6)(random);
+  const auto reaching = spawn(reach(n, "host:80", ms(up_to(1500))));
+  co_await sleep(ms(up_to(1500)));
+  reaching.request_kill();
+  co_await reaching.join();
+  co_await settle();
+  CHECK(n.open_sockets() == 0);
+  CHECK_FALSE(n.engine.is_waiting(opcode::connect));
+  CHECK(n.in_flight_max <= n.options.attempts_max);
+  std::set<std::string> tried;
+  for (const auto& one : n.log) CHECK(tried.insert(one.to).second);
+}
+
+TEST_CASE("any outcomes of the attempts, any kill and any limit leave nothing behind") {
+  const std::size_t programs = 500 * test_scale();
+  for (std::uint64_t seed = 1; seed <= programs; ++seed) {
+    if (test_seed() != 0 && test_seed() != seed) continue;
+    CAPTURE(seed);
+    const auto body = [seed](net& n) -> task<> { return reach_at_random(n, seed); };
+    in_net(body, seed % 2 == 0);
   }
 }
 
