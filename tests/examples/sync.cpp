@@ -361,6 +361,11 @@ TEST_CASE("the examples of promise.hpp give an answer to its question, and a sum
     on_answer(7, "yes");
     const std::string answer = co_await asker.get();
     CHECK(answer == "yes");
+    CHECK(asked.empty());
+    const fiber<std::string> unanswered = spawn(answer_to(9));
+    co_await unanswered.join();
+    CHECK(unanswered.result() == outcome::error);
+    CHECK(asked.empty());
     const future<int> sum = example_promise_2::start_to_add(2, 3);
     const int added = co_await sum.get();
     CHECK(added == 5);
