@@ -8,18 +8,17 @@
 //     tea: 2
 //
 // Each thread runs a scheduler. What belongs to one of them is never touched by the other: a
-// request is a function that is posted to the counting thread, and its answer is one that is posted
-// back.
+// request is a function that is posted to the counting thread, and takes along a promise for the
+// answer.
 //
-// Shows: scheduler_handle::post(), and what to do when a mailbox is full; a promise for each
-// request, which stays on the thread that waits, in a table; the end of both threads on Ctrl-C, and
-// an error of either. Leaves out: a call that blocks or computes for a while needs no thread of its
-// own, see blocking().
+// Shows: scheduler_handle::post(), and what to do when a mailbox is full; a remote_promise for each
+// request; the end of both threads on Ctrl-C, and an error of either. Leaves out: a runtime starts
+// and ends threads with less code, see docs/fork_and_threads.md; a call that blocks or computes for
+// a while needs no thread of its own, see blocking().
 #include <ringlet/ringlet.hpp>
 
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <functional>
@@ -47,22 +46,19 @@ task<> count_until_stopped(std::promise<counter*>& started) {
   co_await mine.stopped.wait();
 }
 
-// What the serving thread asks the counting one. Lives longer than the run of the serving thread,
-// because answers may arrive until that has ended.
+// What the serving thread asks the counting one.
 class questions {
  public:
   explicit questions(counter& words) : words_(&words), counting_(words.thread) {}
 
   task<std::size_t> ask(std::string word) {
-    const std::uint64_t id = ++last_id_;
-    auto request = [this, id, words = words_, word = std::move(word), here = scheduler_handle()] {
-      const std::size_t count = ++words->counts[word];
-      here.post([this, id, count] { pending_.extract(id).mapped().set_value(count); });
+    remote_promise<std::size_t> counted;
+    const remote_future<std::size_t> answer = counted.get_future();
+    auto request = [words = words_, word = std::move(word), to = std::move(counted)]() mutable {
+      to.set_value(++words->counts[word]);
     };
-    const future<std::size_t> answer = pending_[id].get_future();
     const post_result posted = counting_.post(std::move(request));
     if (!posted) {
-      pending_.erase(id);
       throw_error(std::make_error_code(std::errc::resource_unavailable_try_again), "counter");
     }
     co_return co_await answer.get(5s);
@@ -77,8 +73,6 @@ class questions {
  private:
   counter* words_;  // for the counting thread only
   scheduler_handle counting_;
-  std::uint64_t last_id_ = 0;
-  std::map<std::uint64_t, promise<std::size_t>> pending_;
 };
 
 task<> serve(tcp_stream client, questions& words) {

@@ -66,6 +66,23 @@ task<> until(const std::atomic<int>& number, int value) {
   while (number != value) co_await sleep(100us);
 }
 
+// The example of docs/fork_and_threads.md.
+
+task<std::string> in_capitals(std::string word) {  // runs on the second thread
+  for (char& letter : word) letter = static_cast<char>(letter - 'a' + 'A');
+  co_return word;
+}
+
+task<std::string> ask(scheduler_handle there) {  // runs on the first
+  const remote_fiber<std::string> answer = there.spawn(in_capitals, "tea");
+  co_return co_await answer.get(5s);
+}
+
+std::string ask_a_second_thread() {
+  runtime second({.threads = 1, .name = "second"});  // starts the thread, or throws
+  return run(ask(second.handle(0)));
+}  // ends the fibers of the second thread, then the thread
+
 }  // namespace
 
 TEST_SUITE_BEGIN("runtime");
@@ -543,6 +560,10 @@ TEST_CASE("a number that the runtime does not have aborts" *
           doctest::skip(!children_have_threads)) {
   CHECK(aborts_with("a runtime has no scheduler with this number",
                     [] { runtime({.threads = 1}).handle(1); }));
+}
+
+TEST_CASE("a second thread answers a fiber of the first, and ends with its runtime") {
+  CHECK(ask_a_second_thread() == "TEA");
 }
 
 TEST_SUITE_END();
