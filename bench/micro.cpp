@@ -184,7 +184,7 @@ task<> wakes(int count) {
   std::thread other([&asked, open_gate, count, scheduler = scheduler_handle()] {
     for (int i = 0; i < count; ++i) {
       asked.wait(i);
-      scheduler.post(open_gate);
+      static_cast<void>(scheduler.post(open_gate));
     }
   });
   for (int i = 1; i <= count; ++i) {

@@ -62,7 +62,7 @@ class DoesNotCompile(support.Case):
         self.assertEqual(self.first_error("""
             task<> work() { co_return; }
             task<> right(scheduler_handle here) {
-              here.post([] { spawn(work()); });
+              if (!here.post([] { spawn(work()); })) co_return;
               auto f = [] { return 1; };
               co_await blocking(f);
             }"""), "")

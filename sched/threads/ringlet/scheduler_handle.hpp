@@ -1,10 +1,12 @@
 // scheduler_handle: a handle through which other threads reach a scheduler.
 //
-//     void sensor(scheduler_handle server) {                 // a thread without a scheduler
+//     void sensor(scheduler_handle server) {  // a thread without a scheduler
 //       for (;;) {
-//         const int value = read_sensor();                   // blocks
-//         server.post([value] { latest = value; });          // runs on the server's thread
-//         if (server.call(is_stopped)) return;               // waits for the answer
+//         const int value = read_sensor();    // blocks
+//         // Runs on the server's thread. A value that a full mailbox refuses is lost.
+//         const post_result posted = server.post([value] { latest = value; });
+//         if (posted == post_result::ended) return;
+//         if (server.call(is_stopped)) return;  // waits for the answer
 //       }
 //     }
 #pragma once
@@ -28,7 +30,7 @@
 namespace ringlet {
 
 /// The outcome of a post. True if it was accepted: `if (!here.post(f)) ...`.
-class post_result {
+class [[nodiscard]] post_result {
  public:
   enum value : std::uint8_t {
     /// The function is in the mailbox and will run unless the scheduler ends first.

@@ -573,10 +573,10 @@ TEST_CASE("dump works between fibers, when no fiber is running") {
   const auto main = [&]() -> task<> {
     const scheduler_handle here;
     const auto waiting = spawn([&]() -> task<> { co_await sleep(1h); });
-    here.post([&] {
+    static_cast<void>(here.post([&] {
       text = dump();
       waiting.request_kill();
-    });
+    }));
     co_await waiting.join();
   };
   run(main());

@@ -477,7 +477,7 @@ TEST_CASE("a kill from posted work, outside any fiber, acts like any other") {
     const auto killed = spawn([]() -> task<> { co_await sleep(1h); });
     co_await yield();
     const scheduler_handle here;
-    here.post([killed] { killed.request_kill(); });
+    static_cast<void>(here.post([killed] { killed.request_kill(); }));
     CHECK(co_await killed.join());
     CHECK(killed.result() == outcome::cancelled);
   };

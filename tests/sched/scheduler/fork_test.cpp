@@ -134,7 +134,7 @@ TEST_CASE("spawning and posting in the child abort the child") {
   std::optional<scheduler_handle> here;
   const auto main = [&]() -> task<> {
     here.emplace();
-    CHECK(was_refused(run_in_child([&] { here->post([] {}); })));
+    CHECK(was_refused(run_in_child([&] { static_cast<void>(here->post([] {})); })));
     // Copying and dropping handles is not a use of the scheduler.
     const child_end end = run_in_child([&] {
       const scheduler_handle copy = *here;
@@ -187,10 +187,10 @@ TEST_CASE("a child that was forked in posted work aborts before more of it runs"
   std::optional<forked_child> child;
   const auto main = [&]() -> task<> {
     const scheduler_handle here;
-    here.post([&] { child.emplace(); });
-    here.post([&] {
+    static_cast<void>(here.post([&] { child.emplace(); }));
+    static_cast<void>(here.post([&] {
       if (child->is_here()) std::fprintf(stderr, "more work ran");
-    });
+    }));
     while (!child) co_await yield();
   };
   run(main());

@@ -525,10 +525,10 @@ TEST_CASE("posted work runs in order, once a turn, after completions") {
     co_await yield();
     engine.complete(engine.oldest(opcode::read, 7), 0);
     for (const char* word : {"post1 ", "post2 "}) {
-      here.post([&log, word] {
+      static_cast<void>(here.post([&log, word] {
         log += word;
         spawn(note, std::ref(log), "spawned ");
-      });
+      }));
     }
     const auto ready = spawn(take_steps, std::ref(log), "ready", 2);
     co_await joinall(reader, ready);

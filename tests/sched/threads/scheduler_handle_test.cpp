@@ -44,10 +44,10 @@ TEST_CASE("posted work runs on the scheduler's thread, which the post wakes") {
   const auto main = [&]() -> task<> {
     const auto waiting = spawn_waiting();
     std::thread other([&, here = scheduler_handle()] {
-      here.post([&, waiting] {
+      static_cast<void>(here.post([&, waiting] {
         ran_on = std::this_thread::get_id();
         waiting.request_kill();
-      });
+      }));
     });
     co_await waiting.join();
     other.join();
@@ -84,12 +84,12 @@ TEST_CASE("the work of one thread runs in the order of its posts") {
     for (int thread = 0; thread < threads_count; ++thread) {
       threads.emplace_back([&, waiting, thread, here = scheduler_handle()] {
         for (int i = 1; i <= posts; ++i) {
-          here.post([&, waiting, thread, i] {
+          static_cast<void>(here.post([&, waiting, thread, i] {
             int& before = last[static_cast<std::size_t>(thread)];
             in_order += static_cast<int>(i == before + 1);
             before = i;
             if (in_order == threads_count * posts) waiting.request_kill();
-          });
+          }));
         }
       });
     }
@@ -137,7 +137,7 @@ TEST_CASE("posts that race with the end of the scheduler run, are dropped, or ar
       for (int thread = 0; thread < 2; ++thread) {
         threads.emplace_back([&, here = scheduler_handle()] {
           const auto work = [&ran, life] { ++ran; };
-          for (int i = 0; i < 10; ++i) ++accepted, here.post(work);
+          for (int i = 0; i < 10; ++i) ++accepted, static_cast<void>(here.post(work));
           while (here.post(work)) ++accepted;
           ++refused;
         });
@@ -158,13 +158,13 @@ TEST_CASE("posted work may spawn fibers, which have no parent, and kill fibers")
     const auto waiting = spawn_waiting();
     std::uint64_t parent = 99;
     const scheduler_handle here;
-    here.post([&, waiting] {
+    static_cast<void>(here.post([&, waiting] {
       const auto spawned = spawn([&, waiting]() -> task<> {
         co_await yield();
         waiting.request_kill();
       });
       parent = spawned.state().parent_id();
-    });
+    }));
     co_await waiting.join();
     CHECK(parent == 0);
   };
@@ -178,9 +178,9 @@ TEST_CASE("posted work may post more work") {
     const scheduler_handle here;
     std::function<void()> step = [&] {
       if (++steps == 100) return waiting.request_kill();
-      here.post(step);
+      static_cast<void>(here.post(step));
     };
-    here.post(step);
+    static_cast<void>(here.post(step));
     co_await waiting.join();
   };
   run(main());
@@ -192,10 +192,10 @@ TEST_CASE("posted work may be move-only") {
     const auto waiting = spawn_waiting();
     int got = 0;
     const scheduler_handle here;
-    here.post([&, waiting, number = std::make_unique<int>(7)] {
+    static_cast<void>(here.post([&, waiting, number = std::make_unique<int>(7)] {
       got = *number;
       waiting.request_kill();
-    });
+    }));
     co_await waiting.join();
     CHECK(got == 7);
   };
@@ -218,7 +218,7 @@ TEST_CASE("an exception in posted work is reported like an unhandled failure") {
   scripted_engine engine;
   const auto main = []() -> task<> {
     const scheduler_handle here;
-    here.post([] { throw std::runtime_error("on purpose"); });
+    static_cast<void>(here.post([] { throw std::runtime_error("on purpose"); }));
     co_await sleep(1ms);
   };
   run_on(engine, main(), settings);
@@ -352,7 +352,7 @@ TEST_CASE("a scheduler_handle that was moved from, or created outside of run, ab
     const auto main = []() -> task<> {
       scheduler_handle one;
       const scheduler_handle moved = std::move(one);
-      one.post([] {});
+      static_cast<void>(one.post([] {}));
       co_return;
     };
     run_on(engine, main());

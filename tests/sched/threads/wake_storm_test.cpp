@@ -134,7 +134,7 @@ task<> storm(shared_things& all, std::size_t mine, random_numbers& random) {
     } else {
       const std::lock_guard lock(all.mutex);
       const auto& other = all.handles[random.below(all.handles.size())];
-      if (other) other->post([&all] { all.signal.set(); });
+      if (other) static_cast<void>(other->post([&all] { all.signal.set(); }));
     }
     if (random.once_in(3)) co_await yield();
   }
