@@ -18,6 +18,9 @@ barrier::barrier(std::size_t parties) : parties_(parties) {
 }
 
 barrier::~barrier() {
+  RINGLET_ASSERT(!acts_ || owner_.is_left_behind(),
+                 "the action of a barrier destroyed that barrier: a barrier must outlive its "
+                 "rounds, so destroy it after arrive_and_wait() has returned");
   detail::drop_waits_left_behind(waiters_);
   list_wait::end_orphans(waiters_,
                          "a barrier was destroyed while a fiber waited in it: it must outlive the "

@@ -49,9 +49,9 @@ namespace ringlet {
 ///           last one has arrived, every wait returns its index. A fiber in which a kill is pending
 ///           when it calls arrive_and_wait() does not arrive, and breaks nothing: let its clean-up
 ///           call abort() where the rest would wait for it.
-/// Lifetime  Must outlive the fibers that wait; otherwise the destructor aborts. While an exception
-///           unwinds the owner, it ends their waits with errc::broken_barrier instead, and reports
-///           that.
+/// Lifetime  Must outlive the fibers that wait, and its action; otherwise the destructor aborts.
+///           While an exception unwinds the owner, it ends their waits with errc::broken_barrier
+///           instead, and reports that.
 /// Thread    That of the scheduler whose fibers use it. On other threads every call that changes it
 ///           aborts.
 /// Memory    The action's, from the constructor; nothing later.

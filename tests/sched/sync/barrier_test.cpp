@@ -502,4 +502,25 @@ TEST_CASE("a barrier does not allocate after it is made") {
   });
 }
 
+TEST_CASE("an action that destroys its barrier aborts, and the last arrival is named") {
+  for (const std::size_t parties : {1u, 2u}) {
+    CAPTURE(parties);
+    const auto destroys = [&] {
+      run_scripted([&](scripted_engine&) -> task<> {
+        std::optional<barrier> meeting;
+        meeting.emplace(parties, [&] { meeting.reset(); });
+        const auto arrive = [&]() -> task<> { co_await meeting->arrive_and_wait(); };
+        const fiber<> first = spawn(arrive());
+        if (parties == 2) co_await arrive();
+        co_await first.join();
+      });
+    };
+    CHECK(
+        aborts_with("the action of a barrier destroyed that barrier: a barrier must outlive its "
+                    "rounds, so destroy it after arrive_and_wait() has returned (in fiber 2, at ",
+                    destroys));
+    CHECK(aborts_with("barrier_test.cpp", destroys));
+  }
+}
+
 TEST_SUITE_END();
