@@ -56,6 +56,17 @@ void fiber_base::end_extras() noexcept {
   extras_->context_values = nullptr;
 }
 
+void fiber_base::refuse_to_end() const noexcept {
+  const std::string who =
+      name().empty() ? fmt::format("fiber {}", id_) : fmt::format("fiber {} \"{}\"", id_, name());
+  const std::string rule = fmt::format(
+      "{}, spawned at {}:{}, has ended while it held a lock: a guard must not outlive its fiber, "
+      "so "
+      "keep it in a variable of a call of that fiber",
+      who, spawned_at_.file_name(), spawned_at_.line());
+  broken_rule(rule.c_str(), __FILE__, __LINE__);
+}
+
 std::shared_ptr<const detail::context_value> fiber_base::context_values() const noexcept {
   return extras_ ? extras_->context_values : nullptr;
 }

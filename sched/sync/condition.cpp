@@ -16,9 +16,7 @@ condition_wait::condition_wait(condition& on, time_limit timeout) noexcept
     : condition_wait(on, timeout, nullptr) {}
 
 condition_wait::condition_wait(condition& on, time_limit timeout, predicate is_true) noexcept
-    : waiter(*on.lock_, timeout), from_(&on), predicate_(is_true) {
-  takes_lock_ = &condition_wait::on_given_lock;
-}
+    : waiter(*on.lock_, timeout), from_(&on), predicate_(is_true) {}
 
 bool condition_wait::begin(frame_record& at) {
   if (!enter(at)) return continue_or_yield(at);
@@ -63,7 +61,7 @@ void condition_wait::on_cancel(cancel_reason reason) noexcept {
   reason_ = reason;
   unlink();
   leave_condition();
-  on_->add(*this);
+  on_->add(*this, &condition_wait::on_given_lock);
   if (!on_->is_locked()) on_->hand_over();
 }
 
@@ -134,7 +132,7 @@ void condition::notify(std::size_t count) noexcept {
     next.unlink();
     next.leave_condition();
     if (rest_.empty()) {
-      lock_->add(next);
+      lock_->add(next, &condition_wait::on_given_lock);
     } else {
       rest_.push_back(next);  // those were notified before
     }
@@ -159,7 +157,7 @@ std::size_t condition::move_slice(std::size_t most) noexcept {
   for (; count != most && !rest_.empty(); ++count) {
     last = &static_cast<condition_wait&>(rest_.front());
     last->unlink();
-    lock_->add(*last);
+    lock_->add(*last, &condition_wait::on_given_lock);
   }
   if (!rest_.empty()) moves_in_slices_ = last->ends_slice_ = true;
   if (!lock_->is_locked()) lock_->hand_over();

@@ -86,20 +86,22 @@ lock_base::~lock_base() {
 }
 
 void lock_base::hand_over() noexcept {
+  if (holder_ != nullptr) holder_->discount_lock();
   while (!waiters_.empty()) {
     waiter& next = static_cast<waiter&>(waiters_.front());
     remove(next);
-    holder_ = next.fiber_;
+    give_to(*next.fiber_);
     depth_ = 1;
-    if (next.takes_lock_ != nullptr && !next.takes_lock_(next)) continue;
-    return next.complete();
+    if (next.takes_lock_ == nullptr || next.takes_lock_(next)) return next.complete();
+    holder_->discount_lock();
   }
   holder_ = nullptr;
   depth_ = 0;
 }
 
-void lock_base::add(waiter& last) noexcept {
+void lock_base::add(waiter& last, bool (*takes_lock)(waiter&) noexcept) noexcept {
   check_thread();
+  last.takes_lock_ = takes_lock;
   waiters_.push_back(last);
   waiting_peak_ = std::max(waiting_peak_, ++waiting_);
 }

@@ -34,7 +34,7 @@ void shared_mutex::admit() noexcept {
     if (!first.is_reader_) {
       if (readers_ != 0) return;
       remove(first);
-      holder_ = first.fiber_;
+      give_to(*first.fiber_);
       return first.complete();
     }
     remove(first);

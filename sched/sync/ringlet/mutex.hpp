@@ -31,7 +31,7 @@ namespace ringlet {
 ///           wins: a fiber that has been given the mutex gets its guard, and is interrupted at the
 ///           next wait.
 /// Lifetime  Must outlive its guards and the fibers that wait; otherwise the destructor aborts. A
-///           guard must not outlive its fiber.
+///           guard must not outlive its fiber; otherwise the end of the fiber aborts.
 /// Thread    That of the scheduler whose fibers use it. On other threads locking and unlocking
 ///           abort.
 /// Memory    None.

@@ -74,7 +74,7 @@ class shared_mutex : public detail::lock_base {
   void unlock() noexcept {
     if (holder_ == nullptr || holder_ != extend::current_scheduler().running()) [[unlikely]]
       refuse();
-    holder_ = nullptr;
+    take_away();
     if (waiting_ != 0) admit();
   }
 

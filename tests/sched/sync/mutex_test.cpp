@@ -505,4 +505,46 @@ TEST_CASE("a thread that is not the scheduler's of a mutex aborts, also if it ha
   }));
 }
 
+TEST_CASE("a fiber that ends while it holds a mutex aborts, and is named") {
+  constexpr auto words = "fiber 2 \"owner\", spawned at ";
+  constexpr auto rule = "has ended while it held a lock: a guard must not outlive its fiber";
+  const auto kept = [] {
+    run_scripted([](scripted_engine&) -> task<> {
+      mutex lock;
+      mutex::guard stays;
+      const auto leave = [&]() -> task<> { stays = co_await lock.lock(); };
+      fiber<> owner = spawn(leave());
+      owner.set_name("owner");
+      co_await owner.join();
+    });
+  };
+  CHECK(aborts_with(words, kept));
+  CHECK(aborts_with(rule, kept));
+  const auto returned = [] {
+    run_scripted([](scripted_engine&) -> task<> {
+      mutex lock;
+      const auto leave = [&]() -> task<mutex::guard> { co_return co_await lock.lock(); };
+      (void)co_await spawn(leave()).get();
+    });
+  };
+  CHECK(aborts_with(rule, returned));
+}
+
+TEST_CASE("a fiber that has been handed a mutex, or has unlocked it, may end") {
+  run_scripted([](scripted_engine&) -> task<> {
+    mutex lock;
+    std::string log;
+    const fiber<> first = spawn(hold(lock, log, 'a', 1ms));
+    const fiber<> second = spawn(hold(lock, log, 'b', 1ms));
+    const auto tries = [&]() -> task<> {
+      const mutex::guard none = lock.try_lock();
+      CHECK_FALSE(none);
+      co_return;
+    };
+    co_await spawn(tries()).join();
+    co_await joinall(first, second);
+    CHECK(log == "ab");
+  });
+}
+
 TEST_SUITE_END();

@@ -109,4 +109,18 @@ TEST_CASE("unlocking a recursive_mutex more often than it was locked aborts") {
   }));
 }
 
+TEST_CASE("a fiber that ends while it holds a recursive_mutex aborts, however often it locked it") {
+  CHECK(aborts_with("has ended while it held a lock", [] {
+    run_scripted([](scripted_engine&) -> task<> {
+      recursive_mutex lock;
+      recursive_mutex::guard stays;
+      const auto leave = [&]() -> task<> {
+        const recursive_mutex::guard goes = co_await lock.lock();
+        stays = co_await lock.lock();
+      };
+      co_await spawn(leave()).join();
+    });
+  }));
+}
+
 TEST_SUITE_END();

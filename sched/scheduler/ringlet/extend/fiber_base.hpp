@@ -153,6 +153,11 @@ class fiber_base : public context, public list_hook<detail::registry_tag>, priva
   void release_hold() noexcept;
   /// Ends the hold because its time is over, if the fiber can be resumed at all.
   void release_overdue_hold() noexcept;
+  /// Called when the fiber has got a lock, and when that lock is no longer its own. A fiber that
+  /// ends with a lock aborts, because the lock would refer to it.
+  void count_lock() noexcept { ++locks_; }
+  void discount_lock() noexcept { --locks_; }
+
   /// Called after a wait that only a group can end, and that began with an interruption pending.
   void hold_when_woken() noexcept { hold_ = hold::when_woken; }
 
@@ -206,6 +211,7 @@ class fiber_base : public context, public list_hook<detail::registry_tag>, priva
   inline fiber_base(extend::scheduler& scheduler, scope& around,
                     const std::source_location& spawned_at, extras_owner inherited) noexcept;
   void end_extras() noexcept;
+  [[noreturn, gnu::cold]] void refuse_to_end() const noexcept;
   void on_interrupted(bool was_waiting) noexcept override;
   void cancel_unwound_groups() noexcept;
   bool choose_blocker(detail::open_group* first) noexcept;
@@ -230,6 +236,7 @@ class fiber_base : public context, public list_hook<detail::registry_tag>, priva
   outcome outcome_ = outcome::pending;
   std::atomic<bool> observed_ = false;
   hold hold_ = hold::none;
+  std::uint32_t locks_ = 0;  // that it holds
 };
 
 [[gnu::always_inline]] inline fiber_base::fiber_base(extend::scheduler& scheduler, scope& around,
@@ -244,6 +251,8 @@ class fiber_base : public context, public list_hook<detail::registry_tag>, priva
 inline fiber_base::~fiber_base() = default;
 
 inline void fiber_base::retire() noexcept {
+  if (locks_ != 0) [[unlikely]]
+    refuse_to_end();
   collect();
   if (extras_ != nullptr) [[unlikely]]
     end_extras();

@@ -224,7 +224,7 @@ class two_phase_wait : public wait_base {
   using wait_base::wake;
   using wait_base::wake_external;
   void win() noexcept;
-  std::uint32_t place_ = 0;  // in that select(); uses padding
+  std::uint32_t place_;      // in that select(), if there is one; uses padding
   selection* of_ = nullptr;  // null outside of a select()
 };
 

@@ -54,7 +54,7 @@ class lock_base {
   bool take(extend::fiber_base& who) noexcept {
     if (holder_ != nullptr) return false;
     check_thread();
-    holder_ = &who;
+    give_to(who);
     return true;
   }
   /// Aborts if the calling fiber does not hold it.
@@ -62,10 +62,19 @@ class lock_base {
     if (holder_ == nullptr || holder_ != extend::current_scheduler().running()) [[unlikely]]
       refuse_unlock();
   }
+  /// Makes it the lock of `who`, and of no fiber. Precondition of the second: a fiber holds it.
+  void give_to(extend::fiber_base& who) noexcept {
+    who.count_lock();
+    holder_ = &who;
+  }
+  void take_away() noexcept {
+    holder_->discount_lock();
+    holder_ = nullptr;
+  }
   /// What its holder calls.
   void release() noexcept {
     if (waiters_.empty()) {
-      holder_ = nullptr;
+      take_away();
     } else {
       hand_over();
     }
@@ -76,13 +85,15 @@ class lock_base {
   void check_thread() noexcept {
     owner_.check("a lock was used on a thread that is not its scheduler's");
   }
-  void add(waiter& last) noexcept;
+  /// `takes_lock` is asked when the lock is handed to it; false if it waits for something else
+  /// again. Null always takes the lock.
+  void add(waiter& last, bool (*takes_lock)(waiter&) noexcept = nullptr) noexcept;
   void remove(waiter& gone) noexcept;
   /// Aborts, and says who holds it.
   [[noreturn, gnu::cold]] void refuse_unlock() const noexcept;
 
-  const char* name_;  // "mutex"
-  extend::fiber_base* holder_ = nullptr;
+  const char* name_;                      // "mutex"
+  extend::fiber_base* holder_ = nullptr;  // which does not end before it has unlocked
   std::uint32_t depth_ = 0;  // how often the holder has locked it; a mutex does not count
   detail::affinity owner_;
   extend::wait_list waiters_;
@@ -116,12 +127,11 @@ class lock_base::waiter : public extend::list_wait {
   /// Why it has failed. Throws if that is an interruption or a deadlock.
   std::error_code error();
 
-  /// If not null, is asked when the lock is handed to this wait; false if it waits for something
-  /// else again.
-  bool (*takes_lock_)(waiter&) noexcept = nullptr;
   lock_base* on_;
 
  private:
+  // Set by add(), so that a lock that is free does not pay for it.
+  bool (*takes_lock_)(waiter&) noexcept;
   // Exists from when a deadlock has ended the wait, which nothing else does with `closed`, until
   // error() throws it. So a lock that is free does not pay for it.
   union {

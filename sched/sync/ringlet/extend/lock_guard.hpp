@@ -6,7 +6,8 @@
 namespace ringlet::extend {
 
 /// Unlocks when it is destroyed. Movable; one that was moved from, or unlocked, holds nothing. The
-/// fiber that locked must also unlock: if the guard is destroyed in another fiber, it aborts.
+/// fiber that locked must also unlock: if the guard is destroyed in another fiber, or kept when the
+/// fiber ends, that aborts.
 template <class Lock>
 class [[nodiscard]] lock_guard {
  public:
