@@ -1,5 +1,4 @@
 // Serving the fibers that wait for permits, and refusing what a semaphore cannot do.
-#include <ringlet/extend/wake_lists.hpp>
 #include <ringlet/semaphore.hpp>
 
 #include <fmt/format.h>
@@ -23,7 +22,7 @@ semaphore::semaphore(const char* name, std::size_t count, std::size_t count_max)
 
 semaphore::~semaphore() {
   drop_waits_left_behind(waiters_);
-  serves_in_slices_ = true;  // waits that end here let no others in
+  admit_no_more();
   if (held_ != 0 && !owner_.is_left_behind()) {
     broken_rule(
         fmt::format("a {} was destroyed while {} of its permits were held: it must outlive the "
@@ -48,26 +47,18 @@ void semaphore::remove(acquire_wait& gone) noexcept {
   --waiting_;
 }
 
-// Serving a hundred thousand fibers at once would keep the thread for milliseconds. So a call
-// serves a slice, and the last fiber of that serves the next slice when it runs, which is about a
-// turn later. complete() may call this again: the select() that it ends lets others in where it
-// waited, too.
-void semaphore::admit() noexcept {
-  for (std::size_t served = 1; !serves_in_slices_ && !waiters_.empty(); ++served) {
-    acquire_wait& first = static_cast<acquire_wait&>(waiters_.front());
-    if (first.count_ > available_) return;
-    remove(first);
-    available_ -= first.count_;
-    held_ += first.count_;
-    if (served == wake_lists::at_once_max) serves_in_slices_ = first.ends_slice_ = true;
-    first.complete();
-  }
+bool semaphore::admit_first() noexcept {
+  if (waiters_.empty()) return false;
+  acquire_wait& first = static_cast<acquire_wait&>(waiters_.front());
+  if (first.count_ > available_) return false;
+  remove(first);
+  available_ -= first.count_;
+  held_ += first.count_;
+  first.complete();
+  return true;
 }
 
-void semaphore::admit_next_slice() noexcept {
-  serves_in_slices_ = false;
-  admit();
-}
+void semaphore::admit() noexcept { admit_slice(); }
 
 void semaphore::acquire_wait::on_cancel(cancel_reason reason) noexcept {
   reason_ = reason;

@@ -1,5 +1,4 @@
 // Letting writers and readers in, and refusing wrong unlocks.
-#include <ringlet/extend/wake_lists.hpp>
 #include <ringlet/shared_mutex.hpp>
 
 #include <fmt/format.h>
@@ -23,31 +22,21 @@ shared_mutex::~shared_mutex() {
               __FILE__, __LINE__);
 }
 
-// Letting a hundred thousand readers in at once would keep the thread for milliseconds. So a call
-// lets a slice in, and the last reader of that lets the next slice in when it runs, which is about
-// a turn later; until then it counts as a reader, so no writer is let in. complete() may call this
-// again: the select() that it ends lets others in where it waited, too.
-void shared_mutex::admit() noexcept {
-  if (holder_ != nullptr) return;
-  for (std::size_t count = 1; !admits_in_slices_ && !waiters_.empty(); ++count) {
-    locking_wait& first = static_cast<locking_wait&>(waiters_.front());
-    if (!first.is_reader_) {
-      if (readers_ != 0) return;
-      remove(first);
-      give_to(*first.fiber_);
-      return first.complete();
-    }
-    remove(first);
+bool shared_mutex::admit_first() noexcept {
+  if (holder_ != nullptr || waiters_.empty()) return false;
+  locking_wait& first = static_cast<locking_wait&>(waiters_.front());
+  if (!first.is_reader_ && readers_ != 0) return false;
+  remove(first);
+  if (first.is_reader_) {
     ++readers_;
-    if (count == wake_lists::at_once_max) admits_in_slices_ = first.ends_slice_ = true;
-    first.complete();
+  } else {
+    give_to(*first.fiber_);
   }
+  first.complete();
+  return true;
 }
 
-void shared_mutex::admit_next_slice() noexcept {
-  admits_in_slices_ = false;
-  admit();
-}
+void shared_mutex::admit() noexcept { admit_slice(); }
 
 void shared_mutex::refuse() const noexcept {
   if (readers_ == 0) refuse_unlock();

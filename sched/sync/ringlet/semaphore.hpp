@@ -15,6 +15,7 @@
 //     task<> take_a_pair() { (co_await arrived.acquire(2)).consume(); }
 #pragma once
 
+#include <ringlet/detail/admission_slices.hpp>
 #include <ringlet/detail/affinity.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/extend/fiber_base.hpp>
@@ -49,7 +50,7 @@ namespace ringlet {
 ///           long as that scheduler runs. On other threads every call that takes or gives permits
 ///           aborts.
 /// Memory    None.
-class semaphore {
+class semaphore : private detail::admission_slices<semaphore> {
  public:
   class acquire_wait;
   /// Permits that a caller has: count() of them, which go back when it is destroyed, or before by
@@ -73,7 +74,8 @@ class semaphore {
   /// Needs no fiber.
   permit try_acquire(std::size_t count = 1);
   /// Adds `count` permits to those that exist. Permits that were acquired come back by themselves:
-  /// see permit. Needs no fiber. Up to 256 fibers are woken at once; the last of them wakes more.
+  /// see permit. Needs no fiber. Up to 256 fibers are woken at once, and then 256 each turn of the
+  /// scheduler.
   void release(std::size_t count = 1) noexcept {
     check_thread();
     if (count > count_max_ - available_ - held_) [[unlikely]]
@@ -97,6 +99,7 @@ class semaphore {
 
  private:
   friend permit;
+  friend class detail::admission_slices<semaphore>;
   void check_thread() noexcept {
     owner_.check("a semaphore was used on a thread that is not its scheduler's");
   }
@@ -126,10 +129,10 @@ class semaphore {
   }
   void add(acquire_wait& last) noexcept;
   void remove(acquire_wait& gone) noexcept;
-  /// Serves the fibers at the front for which there are enough permits.
+  /// Serves the fibers at the front for which there are enough permits, or a slice of them.
   void admit() noexcept;
-  /// The same, in the fiber that was the last to be served when there were too many.
-  void admit_next_slice() noexcept;
+  /// Serves the first fiber that waits, if there are enough permits.
+  bool admit_first() noexcept;
 
   const char* name_;
   std::size_t available_;
@@ -138,7 +141,6 @@ class semaphore {
   std::size_t waiting_ = 0;
   std::size_t waiting_peak_ = 0;
   detail::affinity owner_;
-  bool serves_in_slices_ = false;  // a fiber that has been served will call admit_next_slice()
   extend::wait_list waiters_;
 };
 
@@ -153,13 +155,13 @@ class [[nodiscard]] semaphore::acquire_wait : public extend::list_wait {
     return begin_alone(*this, caller.promise());
   }
   result<permit> take() {
-    if (reason_ == extend::cancel_reason::none) return taken();
+    if (reason_ == extend::cancel_reason::none) return permit(from_, count_);
     return cancellation_error();
   }
   permit await_resume() {
     if (reason_ != extend::cancel_reason::none) [[unlikely]]
       throw_error(cancellation_error(), "acquire");
-    return taken();
+    return permit(from_, count_);
   }
 
   bool try_now() noexcept { return from_->take(count_); }
@@ -174,15 +176,9 @@ class [[nodiscard]] semaphore::acquire_wait : public extend::list_wait {
 
  private:
   friend class semaphore;
-  permit taken() noexcept {
-    if (ends_slice_) [[unlikely]]
-      from_->admit_next_slice();
-    return permit(from_, count_);
-  }
 
   semaphore* from_;
   std::size_t count_;
-  bool ends_slice_ = false;
 };
 
 inline semaphore::acquire_wait semaphore::acquire(std::size_t count, time_limit timeout) {

@@ -18,6 +18,7 @@
 // Between two waits a fiber has the thread for itself, so only what spans a wait needs a lock.
 #pragma once
 
+#include <ringlet/detail/admission_slices.hpp>
 #include <ringlet/detail/lock_base.hpp>
 #include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/extend/fiber_base.hpp>
@@ -36,7 +37,8 @@ namespace ringlet {
 
 /// A lock that one fiber, the writer, holds alone, or any number of readers share. Strictly first
 /// come, first served: a reader that comes while a writer waits stands behind that writer, so
-/// neither readers nor writers starve. Readers that stand behind each other are let in together.
+/// neither readers nor writers starve. Readers that stand behind each other are let in together:
+/// 256 at once, and then 256 each turn of the scheduler.
 ///
 /// A fiber that shares the lock must not lock it again, in either way, before it has given it back:
 /// behind a writer that waits, it would wait for itself.
@@ -52,7 +54,7 @@ namespace ringlet {
 /// Thread    That of the scheduler whose fibers use it. On other threads locking and unlocking
 ///           abort.
 /// Memory    None.
-class shared_mutex : public detail::lock_base {
+class shared_mutex : public detail::lock_base, private detail::admission_slices<shared_mutex> {
  public:
   /// What lock() returns: unlocks when it is destroyed.
   using guard = extend::lock_guard<shared_mutex>;
@@ -96,7 +98,11 @@ class shared_mutex : public detail::lock_base {
   std::size_t readers() const noexcept { return readers_; }
 
  private:
-  bool lock_for(extend::fiber_base& who) noexcept { return readers_ == 0 && take(who); }
+  friend class detail::admission_slices<shared_mutex>;
+  // Between two slices of readers no fiber may hold it, but those that wait come first.
+  bool lock_for(extend::fiber_base& who) noexcept {
+    return (readers_ | waiting_) == 0 && take(who);
+  }
   bool share() noexcept {
     check_thread();
     if (holder_ != nullptr || waiting_ != 0) return false;
@@ -105,13 +111,12 @@ class shared_mutex : public detail::lock_base {
   }
   /// Lets those at the front in, if they can be: one writer, or a slice of readers.
   void admit() noexcept;
-  /// In the last reader of a slice: lets the next slice in.
-  void admit_next_slice() noexcept;
+  /// Lets the first that waits in, if it can be.
+  bool admit_first() noexcept;
   [[noreturn, gnu::cold]] void refuse() const noexcept;
   [[noreturn, gnu::cold]] void refuse_shared() const noexcept;
 
-  std::size_t readers_ = 0;        // and those that were let in and will run
-  bool admits_in_slices_ = false;  // a reader that was let in will call admit_next_slice()
+  std::size_t readers_ = 0;  // and those that were let in and will run
 };
 
 /// A fiber that waits to lock it, alone or not.
@@ -131,7 +136,6 @@ class shared_mutex::locking_wait : public detail::lock_base::waiter {
   shared_mutex& on() const noexcept { return static_cast<shared_mutex&>(*on_); }
 
   bool is_reader_;
-  bool ends_slice_ = false;
 };
 
 /// See shared_mutex::lock().
@@ -170,24 +174,17 @@ class [[nodiscard]] shared_mutex::shared_wait : public locking_wait {
   }
   result<shared_guard> take() {
     if (has_failed()) return error();
-    return shared();
+    return shared_guard(&on());
   }
   shared_guard await_resume() {
     if (has_failed()) [[unlikely]]
       throw_error(error(), type.name);
-    return shared();
+    return shared_guard(&on());
   }
 
   bool try_now() noexcept { return on().share(); }
   void watch() noexcept { watch_for_cycle(); }
   static const extend::wait_type type;
-
- private:
-  shared_guard shared() noexcept {
-    if (ends_slice_) [[unlikely]]
-      on().admit_next_slice();
-    return shared_guard(&on());
-  }
 };
 
 inline shared_mutex::exclusive_wait shared_mutex::lock(time_limit timeout) noexcept {
