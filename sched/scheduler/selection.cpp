@@ -35,6 +35,7 @@ bool selection::begin(std::span<const candidate> all, frame_record& at) {
     winner_ = i;
     return continue_or_yield(at);
   }
+  if (fiber_->interrupted()) return throw_at(at);  // by a function of the program that they called
 
   for (const candidate& one : all_) is_external_ = is_external_ || one.how->is_external;
   if (is_external_) {

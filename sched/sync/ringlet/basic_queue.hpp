@@ -5,6 +5,7 @@
 #include <ringlet/as_result.hpp>
 #include <ringlet/async_generator.hpp>
 #include <ringlet/detail/queue_base.hpp>
+#include <ringlet/extend/assert.hpp>
 #include <ringlet/extend/queue_waits.hpp>
 #include <ringlet/extend/scheduler.hpp>
 #include <ringlet/extend/selection.hpp>
@@ -40,7 +41,8 @@ struct weightless {
 ///
 /// Store     Holds the items, and decides in which order they leave.
 /// Weigh     Called with an item, returns its weight; the same each time while the item is in the
-///           queue. An item heavier than the limit is accepted when the queue is empty.
+///           queue. An item heavier than the limit is accepted when the queue is empty. A weigher
+///           that throws, or pushes to or pops from the queue, aborts.
 /// Errors    errc::closed after close(); timed_out; std::bad_alloc from push(), which then leaves
 ///           its item unchanged.
 /// Cancellation  Nothing is lost or doubled: a cancelled push leaves its item with the caller, a
@@ -166,11 +168,22 @@ class basic_queue : public detail::queue_base {
   };
 
   push_wait& first_pusher() noexcept { return static_cast<push_wait&>(pushers_.waits.front()); }
-  std::size_t weight_of(const T& item) const noexcept { return weigh_(item); }
+  static constexpr bool weighs = !std::is_same_v<Weigh, weightless>;
+  std::size_t weight_of(const T& item) noexcept {
+    if constexpr (!weighs) return 0;
+    const weighing no_call_of_the_queue(*this);
+    try {
+      return weigh_(item);
+    } catch (...) {
+      detail::broken_rule(
+          "the weigher of a queue threw an exception: it must return the weight of each item",
+          __FILE__, __LINE__);
+    }
+  }
   // has_room(); in short where nothing has a weight.
-  bool has_room_for(const T& item) const noexcept {
-    if constexpr (std::is_same_v<Weigh, weightless>) return size_ < size_max_;
-    return has_room(weight_of(item));
+  bool has_room_for(std::size_t weight) const noexcept {
+    if constexpr (!weighs) return size_ < size_max_;
+    return has_room(weight);
   }
   // With places to reserve, a push needs one, even if a fiber waits for its item. So a fiber that
   // waits for a place is not overtaken.
@@ -187,8 +200,10 @@ class basic_queue : public detail::queue_base {
       return true;
     }
     check_thread();
-    if (!pushers_.empty() || !has_room_for(item)) return false;
-    add(item);
+    if (!pushers_.empty()) return false;
+    const std::size_t weight = weight_of(item);
+    if (!has_room_for(weight)) return false;
+    add(item, weight);
     return true;
   }
   // Hands it to the fiber that has waited longest to pop.
@@ -210,14 +225,13 @@ class basic_queue : public detail::queue_base {
     return nullptr;
   }
   // For an item that has a place.
-  void add(T& item) {
+  void add(T& item, std::size_t weight) {
     if constexpr (has_places) {
       if (!poppers_.empty()) return hand_over(item);
     }
-    store(item);
+    store(item, weight);
   }
-  void store(T& item) {
-    const std::size_t weight = weight_of(item);
+  void store(T& item, std::size_t weight) {
     items_.push(std::move(item));
     count_in(weight);
     if constexpr (counts) items_.entered();
@@ -226,6 +240,7 @@ class basic_queue : public detail::queue_base {
   // Takes the first item, or, if the queue is empty, the item of the first waiting push. False if
   // there is none.
   bool take(std::optional<T>& taken) noexcept {
+    if constexpr (weighs) check_not_weighing();
     if (!items_.empty()) {
       T& first = items_.front();
       count_out(weight_of(first));
@@ -236,7 +251,9 @@ class basic_queue : public detail::queue_base {
     }
     if (pushers_.empty()) return false;
     push_wait& next = first_pusher();
-    if (needs_place() && (next.item_ == nullptr || !has_room_for(*next.item_))) return false;
+    if (needs_place() && (next.item_ == nullptr || !has_room_for(weight_of(*next.item_)))) {
+      return false;
+    }
     if constexpr (counts) items_.entered();
     taken.emplace(std::move(*next.item_));
     end(next);
@@ -252,6 +269,9 @@ class basic_queue : public detail::queue_base {
   // Admits waiting pushes as far as there is room. Without memory they keep waiting until the next
   // pop. A push whose item cannot be compared ends with what the comparator threw.
   void admit() noexcept {
+    if constexpr (weighs) {
+      if (weighs_) return;
+    }
     while (!closed_ && !pushers_.empty()) {
       push_wait& next = first_pusher();
       if constexpr (has_places) {
@@ -261,7 +281,12 @@ class basic_queue : public detail::queue_base {
           continue;
         }
       }
-      if (!has_room_for(*next.item_)) return;
+      const std::size_t weight = weight_of(*next.item_);
+      if constexpr (weighs) {
+        // The weigher may have killed the fiber, or another one.
+        if (pushers_.empty() || &first_pusher() != &next) continue;
+      }
+      if (!has_room_for(weight)) return;
       if constexpr (has_places) {
         if (pop_wait* const taker = popper_for(next)) {
           const extend::admission_hold both_end_first;
@@ -271,7 +296,7 @@ class basic_queue : public detail::queue_base {
         }
       }
       try {
-        store(*next.item_);
+        store(*next.item_, weight);
       } catch (const std::bad_alloc&) {
         return;
       } catch (...) {

@@ -6,13 +6,16 @@
 #include <ringlet/dump.hpp>
 #include <ringlet/queue.hpp>
 #include <ringlet/run.hpp>
+#include <ringlet/select.hpp>
 #include <ringlet/sleep.hpp>
 
 #include <doctest/doctest.h>
 
 #include <concepts>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
@@ -547,6 +550,91 @@ TEST_CASE("waking a fiber that waits at a queue on another thread aborts") {
       std::thread([&] { items.close(); }).join();
     });
   }));
+}
+
+namespace {
+
+// Weighs an item by its own value, and calls `act` first.
+struct acting_weigher {
+  std::size_t operator()(int item) const {
+    if (*act) (*act)(item);
+    return static_cast<std::size_t>(item);
+  }
+  std::shared_ptr<std::function<void(int)>> act = std::make_shared<std::function<void(int)>>();
+};
+
+}  // namespace
+
+TEST_CASE("a weigher that throws aborts, and so does one that uses its queue") {
+  CHECK(aborts_with("the weigher of a queue threw an exception: it must return the weight", [] {
+    acting_weigher weigh;
+    *weigh.act = [](int) { throw std::runtime_error("no weight"); };
+    queue<int, acting_weigher> items(10, 10, weigh);
+    items.try_push(1);
+  }));
+  CHECK(aborts_with("the weigher of a queue used that queue", [] {
+    acting_weigher weigh;
+    queue<int, acting_weigher> items(10, 10, weigh);
+    *weigh.act = [&](int item) {
+      if (item == 1) items.try_push(2);
+    };
+    items.try_push(1);
+  }));
+}
+
+TEST_CASE("a fiber that its weigher kills does not wait, and keeps its item") {
+  run_scripted([](scripted_engine&) -> task<> {
+    acting_weigher weigh;
+    queue<int, acting_weigher> items(10, 10, weigh);
+    CHECK(items.try_push(9));
+    std::optional<fiber<>> pusher;
+    *weigh.act = [&](int item) {
+      if (item == 5) pusher->request_kill();
+    };
+    for (const bool selects : {false, true}) {
+      CAPTURE(selects);
+      const auto push = [&]() -> task<> {
+        if (selects) {
+          (void)co_await select(items.push(5), sleep(1h));
+        } else {
+          co_await items.push(5);
+        }
+      };
+      pusher.emplace(spawn(push()));
+      CHECK(co_await pusher->join(1s));
+      CHECK(pusher->result() == outcome::cancelled);
+      CHECK(items.waiting_to_push() == 0);
+      CHECK(items.size() == 1);
+    }
+  });
+}
+
+TEST_CASE("a waiting push that its weigher kills when there is room keeps its item") {
+  run_scripted([](scripted_engine&) -> task<> {
+    acting_weigher weigh;
+    queue<int, acting_weigher> items(10, 10, weigh);
+    CHECK(items.try_push(9));
+    std::string log;
+    const auto push = [&](int item) -> task<> {
+      const auto pushed = co_await as_result(items.push(item));
+      log += pushed ? std::to_string(item) : "closed";
+    };
+    const fiber<> first = spawn(push(5));
+    const fiber<> second = spawn(push(4));
+    co_await yield();
+    CHECK(items.waiting_to_push() == 2);
+    *weigh.act = [&](int item) {
+      if (item == 5) first.request_kill();
+    };
+    CHECK(items.try_pop() == 9);
+    co_await first.join();
+    co_await second.join();
+    CHECK(first.result() == outcome::cancelled);
+    CHECK(log == "4");
+    CHECK(items.size() == 1);
+    CHECK(items.weight() == 4);
+    CHECK(items.waiting_to_push() == 0);
+  });
 }
 
 TEST_SUITE_END();

@@ -236,6 +236,10 @@ bool two_phase_wait::begin_alone(Wait& self, frame_record& at) noexcept(
   } else {
     two_phase_wait& base = self;
     if (!base.enter(at) || self.try_now()) return base.continue_or_yield(at);
+    if constexpr (!detail::tries_without_throwing<Wait>()) {
+      // It has called a function of the program, which may have killed the fiber.
+      if (base.fiber_->interrupted()) return base.throw_at(at);
+    }
     if constexpr (Wait::is_external) {
       base.suspend_external(Wait::type, at);
     } else {

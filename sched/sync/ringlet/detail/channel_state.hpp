@@ -70,7 +70,7 @@ class channel_state : public basic_queue<T, placed_items<T>> {
   void send_reserved(T& item) {
     check();
     if (this->closed_) throw_error(errc::closed, "send");
-    this->add(item);
+    this->add(item, this->weight_of(item));
     this->give_place_back();
   }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ringlet/detail/affinity.hpp>
+#include <ringlet/extend/assert.hpp>
 #include <ringlet/extend/fiber_base.hpp>
 #include <ringlet/extend/wait.hpp>
 #include <ringlet/extend/wake_list.hpp>
@@ -68,6 +69,25 @@ class queue_base {
     --size_;
     weight_ -= weight;
   }
+  /// While the weigher of a queue runs, which is code of the program: no push is admitted, and a
+  /// call of the queue aborts.
+  class weighing {
+   public:
+    explicit weighing(queue_base& by) noexcept : by_(by) {
+      by.check_not_weighing();
+      by.weighs_ = true;
+    }
+    weighing(const weighing&) = delete;
+    weighing& operator=(const weighing&) = delete;
+    ~weighing() { by_.weighs_ = false; }
+
+   private:
+    queue_base& by_;
+  };
+  void check_not_weighing() const noexcept {
+    RINGLET_ASSERT(!weighs_,
+                   "the weigher of a queue used that queue: it must only look at the item");
+  }
   /// Wakes the fibers that wait to see an item. They take nothing.
   void wake_peekers() noexcept {
     if (!peekers_.empty()) [[unlikely]]
@@ -94,6 +114,7 @@ class queue_base {
   std::size_t weight_max_;
   std::size_t reserved_ = 0;  // places of a channel, no longer in size_max_
   bool closed_ = false;
+  bool weighs_ = false;
   detail::affinity owner_;
   const char* name_;         // "queue"
   extend::wake_list woken_;  // ended by close(), or by an item that they may see
