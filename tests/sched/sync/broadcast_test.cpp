@@ -943,4 +943,59 @@ TEST_CASE("a broadcast that is used on another thread aborts") {
       aborts_with(rule, [&] { misuse([](auto&, auto& reader) { (void)reader.try_receive(); }); }));
 }
 
+namespace {
+
+// When it is destroyed, sends another item, once; also if it was moved from.
+struct echoing {
+  int number;
+  std::optional<std::function<void()>>* act = nullptr;
+  echoing(int n, std::optional<std::function<void()>>* a) : number(n), act(a) {}
+  echoing(const echoing&) = default;
+  echoing(echoing&& other) noexcept = default;  // which keeps its act
+  ~echoing() {
+    if (act == nullptr || !*act) return;
+    const std::function<void()> once = *std::exchange(*act, std::nullopt);
+    once();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("an item whose destructor sends loses no item, and overtakes none that is retained") {
+  run_scripted([](scripted_engine&) -> task<> {
+    for (const lag_policy policy : {lag_policy::drop_oldest, lag_policy::wait}) {
+      CAPTURE(static_cast<int>(policy));
+      broadcast<echoing> items(2, policy);
+      std::optional<std::function<void()>> act;
+      CHECK(items.try_send(echoing(1, &act)));
+      CHECK(items.try_send(echoing(2, nullptr)));
+      auto all = items.subscribe();
+      act = [&] { CHECK(items.try_send(echoing(3, nullptr))); };
+      CHECK(items.try_send(echoing(4, nullptr)));
+      CHECK(items.sent() == 4);
+      std::string log;
+      while (const auto next = all.try_receive()) log += std::to_string(next->number);
+      CHECK(log.size() == 2);
+      CHECK(log.find('3') != std::string::npos);
+      CHECK(log.find('4') != std::string::npos);
+    }
+    co_return;
+  });
+}
+
+TEST_CASE("wait: a destructor that takes the last room makes the sender wait") {
+  run_scripted([](scripted_engine&) -> task<> {
+    broadcast<echoing> items(1, lag_policy::wait);
+    std::optional<std::function<void()>> act;
+    CHECK(items.try_send(echoing(1, &act)));
+    auto all = items.subscribe();
+    act = [&] { CHECK(items.try_send(echoing(2, nullptr))); };
+    CHECK_FALSE(items.try_send(echoing(3, nullptr)));
+    CHECK((co_await all.receive()).number == 2);
+    CHECK(items.try_send(echoing(3, nullptr)));
+    CHECK((co_await all.receive()).number == 3);
+    CHECK(items.sent() == 3);
+  });
+}
+
 TEST_SUITE_END();

@@ -30,7 +30,8 @@ class broadcast_state final : public broadcast_base {
   /// Sends the item and leaves it moved from; false if there is no room.
   bool put(T& item) noexcept {
     check_thread();
-    if (!has_room()) return false;
+    std::optional<T> overwritten;
+    if (!make_room(overwritten)) return false;
     send(item);
     return true;
   }
@@ -38,17 +39,33 @@ class broadcast_state final : public broadcast_base {
  private:
   friend class extend::broadcast_send_wait<T>;
 
-  // The item that is overwritten is destroyed last: its destructor may send, too.
+  // Empties the slot of the next item; false if there is no room for one. The item that was there
+  // is destroyed last, by the caller. Its destructor may send, too, and so may that of the object
+  // it is moved from: then the next slot is the next item's.
+  bool make_room(std::optional<T>& overwritten) noexcept {
+    while (has_room()) {
+      std::optional<T>& slot = ring_[slot_of(sent())];
+      if (!slot) return true;
+      if (overwritten) {
+        overwritten.reset();
+        continue;
+      }
+      overwritten.emplace(std::move(*slot));
+      slot.reset();
+    }
+    return false;
+  }
+  // Precondition: make_room() has returned true, and nothing was sent since.
   void send(T& item) noexcept {
-    std::optional<T>& slot = ring_[slot_of(sent())];
-    std::optional<T> overwritten;
-    if (slot) overwritten.emplace(std::move(*slot));
-    slot.emplace(std::move(item));
+    ring_[slot_of(sent())].emplace(std::move(item));
     publish();
   }
 
   void admit() noexcept override {
-    while (!senders_.empty() && has_room()) {
+    while (!senders_.empty()) {
+      std::optional<T> overwritten;
+      if (!make_room(overwritten)) return;
+      if (senders_.empty()) return;  // a destructor has ended the wait
       static_cast<extend::broadcast_send_wait<T>&>(senders_.front()).send_and_complete();
     }
   }
