@@ -20,7 +20,9 @@ void check(const char* name, double value, double least, double most) {
       "the {} of a retry_policy is {}: it must be from {} to {}", name, value, least, most));
 }
 
-constexpr double pause_limit = 9.2e18;  // fits into std::chrono::nanoseconds
+// The longest duration in nanoseconds, rounded up and down to a double.
+constexpr double duration_max = 0x1p63;
+constexpr double below_duration_max = 0x1.fffffffffffffp62;
 
 }  // namespace
 
@@ -43,8 +45,8 @@ detail::back_off::back_off(const retry_policy& policy)
       jitter_(policy.jitter),
       deadline_(never) {
   check("attempts_max", static_cast<double>(attempts_max_), 1, 1.9e19);
-  check("pause_first in nanoseconds", next_pause_, 0, pause_limit);
-  check("pause_max in nanoseconds", pause_max_, 0, pause_limit);
+  check("pause_first in nanoseconds", next_pause_, 0, duration_max);
+  check("pause_max in nanoseconds", pause_max_, 0, duration_max);
   check("growth", growth_, 1, 1e9);
   check("jitter", jitter_, 0, 1);
   if (!policy.budget.is_forever()) deadline_ = policy.budget.resolve(current_scheduler().now());
@@ -60,7 +62,8 @@ bool detail::back_off::next() noexcept {
     constexpr double numbers = 9007199254740992;  // 2^53, as many as a double can tell apart
     share -= jitter_ * static_cast<double>(here.engine().random() >> 11) / numbers;
   }
-  pause_ = std::chrono::nanoseconds(static_cast<std::int64_t>(longest * share));
+  const double chosen = std::min(longest * share, below_duration_max);
+  pause_ = std::chrono::nanoseconds(static_cast<std::int64_t>(chosen));
   return deadline_ == never || pause_.count() < deadline_ - here.now();
 }
 

@@ -32,12 +32,12 @@ struct retry_policy {
   /// answers. A call that runs when the budget is used up is ended as by with_timeout(), and a
   /// pause that would last longer is not begun.
   time_limit budget = forever;
-  /// The first pause. Each further pause is `growth` times as long as the one before, up to
-  /// `pause_max`.
+  /// The first pause, if it is no longer than `pause_max`. Each further pause is `growth` times as
+  /// long as the one before, until they are as long as `pause_max`. Then `jitter` shortens each.
   std::chrono::nanoseconds pause_first = std::chrono::milliseconds(100);
-  /// The longest pause.
+  /// The longest pause, also for the first; nanoseconds::max() for no limit.
   std::chrono::nanoseconds pause_max = std::chrono::seconds(10);
-  /// At least 1, with which all pauses are as long as the first.
+  /// From 1 to 10^9. With 1, all pauses are as long as the first.
   double growth = 2;
   /// The part of each pause that is random, so that many clients that failed together do not come
   /// back together: with 0.5, a pause of 100 ms becomes one of 50 to 100 ms; 0 is exact.
@@ -120,8 +120,8 @@ namespace ringlet {
 /// With g++ 12, first name callables that have a destructor; see with_timeout().
 ///
 /// Errors    That of the last call; timed_out if the budget ended the last call.
-///           std::invalid_argument if a value of the policy is out of range: attempts_max and
-///           growth are at least 1, the pauses at least 0, and jitter is from 0 to 1.
+///           std::invalid_argument if a value of the policy is out of range: attempts_max is at
+///           least 1, growth from 1 to 10^9, the pauses at least 0, and jitter from 0 to 1.
 /// Cancellation  Loses what the call loses. Kills and cancelled scopes are not failures and
 ///           propagate at once; an exception that the fiber is killed with is a failure like any
 ///           other.

@@ -219,4 +219,38 @@ TEST_CASE("a policy with a value out of range throws, with the range") {
   });
 }
 
+TEST_CASE("the longest pause may be without limit, and no pause is too long for a duration") {
+  run_scripted([](scripted_engine& engine) -> task<> {
+    int calls = 0;
+    const auto fail_thrice = [&]() -> task<int> {
+      if (++calls < 4) throw_error(errc::closed, "call");
+      co_return calls;
+    };
+    std::vector<std::chrono::nanoseconds> pauses;
+    const auto always = [](const std::exception_ptr&) { return true; };
+    const auto log = [&](const retry_event& event) { pauses.push_back(event.pause); };
+    constexpr auto longest = std::chrono::nanoseconds::max();
+    const retry_policy doubling{.pause_first = 1ms, .pause_max = longest, .jitter = 0};
+    CHECK(co_await retry(doubling, fail_thrice, always, log) == 4);
+    CHECK(pauses == std::vector<std::chrono::nanoseconds>{1ms, 2ms, 4ms});
+    const retry_policy too_long{
+        .budget = 1s, .pause_first = longest, .pause_max = longest, .jitter = 0};
+    calls = 0;
+    const steady_ns begin = engine.now();
+    CHECK_THROWS_AS(co_await retry(too_long, fail_thrice, always, log), std::system_error);
+    CHECK(engine.now() == begin);
+    pauses.clear();
+    calls = 0;
+    const retry_policy endless{.pause_first = longest, .pause_max = longest, .jitter = 0};
+    const auto retries = [&]() -> task<> {
+      (void)co_await retry(endless, fail_thrice, always, log);
+    };
+    const fiber<> waits = spawn(retries());
+    co_await yield();
+    REQUIRE(pauses.size() == 1);
+    CHECK(pauses.front() > std::chrono::hours(24 * 365 * 290));
+    co_await waits.kill();
+  });
+}
+
 TEST_SUITE_END();
