@@ -126,6 +126,12 @@ class DoesNotCompile(support.Case):
               co_await other;
             }"""), "")
 
+    def test_an_error_code_cannot_be_the_value_of_what_may_fail(self):
+        for wrong in ("queue<std::error_code> q;", "promise<std::error_code> p;",
+                      "result<std::error_code> r = std::error_code();"):
+            with self.subTest(wrong):
+                self.assert_refused(wrong, "could not tell a value from a failure: wrap the code")
+
     def test_a_fiber_cannot_be_awaited(self):
         for named in ("f", "spawn(sleep_a_bit())"):
             with self.subTest(named):

@@ -23,6 +23,10 @@ namespace ringlet {
 /// A value like any other: it can be copied if T can.
 template <class T>
 class [[nodiscard]] result {
+  static_assert(!std::is_same_v<std::remove_cv_t<T>, std::error_code>,
+                "a result of std::error_code could not tell a value from a failure: wrap the code "
+                "in a struct of your own, or use its value()");
+
  public:
   using value_type = T;
 

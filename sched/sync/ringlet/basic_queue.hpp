@@ -18,6 +18,7 @@
 #include <exception>
 #include <new>
 #include <optional>
+#include <system_error>
 #include <type_traits>
 #include <utility>
 
@@ -60,6 +61,9 @@ template <class T, class Store, class Weigh = weightless>
 class basic_queue : public detail::queue_base {
   static_assert(std::is_nothrow_move_constructible_v<T>,
                 "items are handed over where nothing may be thrown");
+  static_assert(!std::is_same_v<std::remove_cv_t<T>, std::error_code>,
+                "a queue of std::error_code could not tell a value from a failure: wrap the code "
+                "in a struct of your own, or use its value()");
 
  public:
   using value_type = T;

@@ -30,6 +30,7 @@
 #include <exception>
 #include <memory>
 #include <source_location>
+#include <system_error>
 #include <type_traits>
 #include <utility>
 
@@ -50,6 +51,9 @@ namespace ringlet {
 template <class T = void>
 class promise {
   static_assert(std::is_void_v<T> || std::is_lvalue_reference_v<T> || std::is_object_v<T>);
+  static_assert(!std::is_same_v<std::remove_cv_t<T>, std::error_code>,
+                "a promise of std::error_code could not tell a value from a failure: wrap the code "
+                "in a struct of your own, or use its value()");
 
  public:
   using value_type = T;
