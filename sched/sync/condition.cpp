@@ -61,8 +61,15 @@ void condition_wait::on_cancel(cancel_reason reason) noexcept {
   reason_ = reason;
   unlink();
   leave_condition();
-  on_->add(*this, &condition_wait::on_given_lock);
+  want_lock_back();
   if (!on_->is_locked()) on_->hand_over();
+}
+
+void condition_wait::want_lock_back() noexcept {
+  on_->add(*this, &condition_wait::on_given_lock);
+  // Most often the holder is the fiber that notifies, which does not wait.
+  const fiber_base* const holder = on_->holder_;
+  if (holder != nullptr && holder->current_wait().type != nullptr) look_for_cycle();
 }
 
 // Called when the lock has been given to its fiber.
@@ -132,7 +139,7 @@ void condition::notify(std::size_t count) noexcept {
     next.unlink();
     next.leave_condition();
     if (rest_.empty()) {
-      lock_->add(next, &condition_wait::on_given_lock);
+      next.want_lock_back();
     } else {
       rest_.push_back(next);  // those were notified before
     }
@@ -157,7 +164,7 @@ std::size_t condition::move_slice(std::size_t most) noexcept {
   for (; count != most && !rest_.empty(); ++count) {
     last = &static_cast<condition_wait&>(rest_.front());
     last->unlink();
-    lock_->add(*last, &condition_wait::on_given_lock);
+    last->want_lock_back();
   }
   if (!rest_.empty()) moves_in_slices_ = last->ends_slice_ = true;
   if (!lock_->is_locked()) lock_->hand_over();

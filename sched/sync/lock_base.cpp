@@ -2,6 +2,10 @@
 #include <ringlet/deadlock.hpp>
 #include <ringlet/detail/holders.hpp>
 #include <ringlet/detail/lock_base.hpp>
+#include <ringlet/extend/condition_wait.hpp>
+#include <ringlet/mutex.hpp>
+#include <ringlet/recursive_mutex.hpp>
+#include <ringlet/shared_mutex.hpp>
 
 #include <fmt/format.h>
 
@@ -48,12 +52,24 @@ bool is_in_cycle(const fiber_base& last) noexcept {
   return false;
 }
 
+// Whether it waits for a lock that it gave up in a condition, and needs even to end by a limit.
+bool must_have_lock(const fiber_base& who) noexcept {
+  return who.current_wait().type == &condition_wait::type;
+}
+
+// Whether it waits in lock() or lock_shared().
+bool may_fail(const fiber_base& who) noexcept {
+  const wait_type* const type = who.current_wait().type;
+  return type == &lock_wait<mutex>::type || type == &lock_wait<recursive_mutex>::type ||
+         type == &shared_mutex::exclusive_wait::type || type == &shared_mutex::shared_wait::type;
+}
+
 // The fibers of that cycle, in its order; none if a limit can end one of their waits.
 std::vector<const fiber_base*> cycle_of(const fiber_base& last) {
   std::vector<const fiber_base*> found;
   const fiber_base* at = &last;
   do {
-    if (can_time_out(*at)) return {};
+    if (!must_have_lock(*at) && can_time_out(*at)) return {};
     found.push_back(at);
     at = holder_awaited_by(*at);
   } while (at != &last);
@@ -126,18 +142,35 @@ void lock_base::waiter::describe(std::string& out) const {
                  static_cast<const void*>(on_), on_->waiting_, on_->waiting_peak_);
 }
 
+// Without memory nothing is found. If nothing else can run, the scheduler reports it.
 void lock_base::waiter::watch_for_cycle() noexcept {
   on_->add(*this);
   // Something else may end a select().
   if (!is_alone() || !is_in_cycle(*fiber_)) return;
   try {
     const std::vector<const fiber_base*> cycle = cycle_of(*fiber_);
-    if (cycle.empty()) return;
-    new (&deadlock_) std::exception_ptr(std::make_exception_ptr(deadlock(report_of(cycle))));
+    if (!cycle.empty()) fail(std::make_exception_ptr(deadlock(report_of(cycle))));
   } catch (const std::bad_alloc&) {
-    return;  // if nothing else can run, the scheduler reports it
   }
-  on_cancel(cancel_reason::closed);
+}
+
+// Not all fibers of a cycle can return from conditions: each of them had the lock that the next one
+// holds, and gave it up before that one did so with its own.
+void lock_base::waiter::look_for_cycle() const noexcept {
+  if (!is_in_cycle(*fiber_)) return;
+  try {
+    const std::vector<const fiber_base*> cycle = cycle_of(*fiber_);
+    const auto found = std::find_if(cycle.rbegin(), cycle.rend(),
+                                    [](const fiber_base* each) { return may_fail(*each); });
+    if (found == cycle.rend()) return;
+    wait_base::of<waiter>(**found).fail(std::make_exception_ptr(deadlock(report_of(cycle))));
+  } catch (const std::bad_alloc&) {
+  }
+}
+
+void lock_base::waiter::fail(std::exception_ptr found) noexcept {
+  new (&deadlock_) std::exception_ptr(std::move(found));
+  fiber_->cancel_wait(cancel_reason::closed);
 }
 
 std::error_code lock_base::waiter::error() {

@@ -38,7 +38,9 @@ namespace ringlet {
 /// killed), the fiber holds the mutex again, as often as before.
 ///
 /// Select    Cannot be a part of one: it gives up the mutex before anything has happened.
-/// Errors    None of its own. A fiber that waits without holding the mutex aborts.
+/// Errors    None of its own. A fiber that waits without holding the mutex aborts. If the way back
+///           to the mutex closes a cycle of locks, the lock() of another fiber of the cycle throws
+///           `deadlock`, because the wait cannot end without the mutex: see mutex.
 /// Cancellation  A killed fiber first gets the mutex back, which may take any time, and then throws
 ///           what it was killed with. Had it been notified, the next fiber that waits is notified
 ///           instead, so no notification is lost.

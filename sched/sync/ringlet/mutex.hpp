@@ -26,7 +26,9 @@ namespace ringlet {
 ///
 /// Errors    timed_out. `deadlock`, if the wait closes a cycle of locks in which no wait has a
 ///           limit; what() lists the fibers of the cycle, what each waits for, and where. A fiber
-///           that locks a mutex twice closes a cycle of one: see recursive_mutex.
+///           that locks a mutex twice closes a cycle of one: see recursive_mutex. A fiber that
+///           returns from a condition may close the cycle, too; then a fiber that waits in lock()
+///           gets the error.
 /// Cancellation  Loses nothing: a fiber that is killed while it waits leaves the line. Success
 ///           wins: a fiber that has been given the mutex gets its guard, and is interrupted at the
 ///           next wait.

@@ -3,6 +3,7 @@
 //
 // Method: as in mutex_test.cpp.
 #include <ringlet/condition.hpp>
+#include <ringlet/deadlock.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/event.hpp>
 #include <ringlet/extend/wake_lists.hpp>
@@ -757,6 +758,117 @@ TEST_CASE("destroying a condition under a wait aborts") {
       changed.reset();
     });
   }));
+}
+
+namespace {
+
+// Two fibers: `waiter` holds `outer` and waits in the condition of `inner`; `owner` holds `inner`
+// and waits for `outer`. What ends the wait in the condition closes the cycle.
+struct return_cycle {
+  mutex outer, inner;
+  condition changed{inner};
+  std::string log;
+
+  task<> wait(time_limit timeout = forever) {
+    const mutex::guard first = co_await outer.lock();
+    const mutex::guard second = co_await inner.lock();
+    try {
+      const bool notified = co_await changed.wait(timeout);
+      log += notified ? "notified " : "late ";
+    } catch (const cancelled&) {
+      log += inner.is_held() ? "killed " : "not held ";
+    }
+  }
+  task<> own() {
+    const mutex::guard first = co_await inner.lock();
+    try {
+      const mutex::guard second = co_await outer.lock();
+      log += "locked ";
+    } catch (const deadlock& found) {
+      const std::string words = found.what();
+      CHECK(words.find("wait for locks of each other") != std::string::npos);
+      CHECK(words.find("\"waiter\"") != std::string::npos);
+      CHECK(words.find("\"owner\"") != std::string::npos);
+      CHECK(words.find("condition_test.cpp:") != std::string::npos);
+      log += "deadlock ";
+    }
+  }
+  task<> close(std::function<void(const fiber<>&)> end_wait, time_limit timeout = forever) {
+    const fiber<> alive = spawn(sleep_long);  // so only the search for cycles finds it
+    fiber<> waiter = spawn(wait(timeout));
+    waiter.set_name("waiter");
+    co_await yield();
+    fiber<> owner = spawn(own());
+    owner.set_name("owner");
+    co_await yield();
+    end_wait(waiter);
+    const bool owner_ended = co_await owner.join(1s);
+    CHECK(owner_ended);
+    const bool waiter_ended = co_await waiter.join(1s);
+    CHECK(waiter_ended);
+    co_await alive.kill();
+  }
+  static task<> sleep_long() { co_await sleep(1h); }
+};
+
+}  // namespace
+
+TEST_CASE("a cycle of locks that a notification closes ends the lock() of another fiber") {
+  run_scripted([](scripted_engine&) -> task<> {
+    for (const bool all : {false, true}) {
+      CAPTURE(all);
+      return_cycle locks;
+      const std::function<void(const fiber<>&)> notify = [&](const fiber<>&) {
+        if (all) {
+          locks.changed.notify_all();
+        } else {
+          locks.changed.notify();
+        }
+      };
+      co_await locks.close(notify);
+      CHECK(locks.log == "deadlock notified ");
+    }
+  });
+}
+
+TEST_CASE("a cycle of locks that a kill or a limit of a condition closes is found, too") {
+  run_scripted([](scripted_engine&) -> task<> {
+    return_cycle killed;
+    const std::function<void(const fiber<>&)> kill = [](const fiber<>& waiter) {
+      waiter.request_kill();
+    };
+    co_await killed.close(kill);
+    CHECK(killed.log == "deadlock killed ");
+    return_cycle late;
+    const std::function<void(const fiber<>&)> nothing = [](const fiber<>&) {};
+    co_await late.close(nothing, 1ms);
+    CHECK(late.log == "deadlock late ");
+  });
+}
+
+TEST_CASE("a lock() that closes a cycle with a wait that returns to its mutex is a deadlock") {
+  run_scripted([](scripted_engine&) -> task<> {
+    return_cycle locks;
+    const auto own = [&]() -> task<> {
+      const mutex::guard first = co_await locks.inner.lock();
+      locks.changed.notify();
+      locks.log += "notifies ";
+      bool is_deadlock = false;
+      try {
+        const mutex::guard second = co_await locks.outer.lock();
+      } catch (const deadlock&) {
+        is_deadlock = true;
+      }
+      CHECK(is_deadlock);
+    };
+    // Its limit no longer ends the wait, which needs the mutex.
+    const fiber<> waiter = spawn(locks.wait(1s));
+    co_await yield();
+    const fiber<> owner = spawn(own());
+    CHECK(co_await owner.join(1ms));
+    co_await waiter.join();
+    CHECK(locks.log == "notifies notified ");
+  });
 }
 
 TEST_SUITE_END();

@@ -123,7 +123,13 @@ class lock_base::waiter : public extend::list_wait {
 
   /// Waits. A wait that closes a cycle of locks without time limits ends with `deadlock` instead.
   void watch_for_cycle() noexcept;
+  /// Called when the wait of a suspended fiber has joined the line of the lock, which it cannot
+  /// leave without it. If that closes such a cycle, the lock() of another fiber of it ends with
+  /// `deadlock`.
+  void look_for_cycle() const noexcept;
   bool has_failed() const noexcept { return reason_ != extend::cancel_reason::none; }
+  /// Ends it because of the deadlock `found`.
+  void fail(std::exception_ptr found) noexcept;
   /// Why it has failed. Throws if that is an interruption or a deadlock.
   std::error_code error();
 

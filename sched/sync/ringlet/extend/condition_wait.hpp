@@ -47,6 +47,8 @@ class [[nodiscard]] condition_wait : public detail::lock_base::waiter {
   bool begin(frame_record& at);
   void wait_in_condition() noexcept;
   void leave_condition() noexcept;
+  /// Joins the line of the lock.
+  void want_lock_back() noexcept;
   bool is_in_condition() const noexcept;
   bool is_over() noexcept;
   static bool on_given_lock(waiter& given) noexcept;
