@@ -85,11 +85,19 @@ void detail::future_base::settle(state how) noexcept {
 
 callback_id detail::future_base::add_callback(std::unique_ptr<future_callback> added) {
   check_thread();
-  if (is_ready()) current_scheduler().tell_later(*added);
+  const callback_id id{++callback_ids_};
   future_callback& callback = *added.release();
-  callback.id_ = callback_id{++callback_ids_};
+  callback.id_ = id;
   callbacks_.push_back(callback);
-  return callback.id_;
+  if (is_ready()) {
+    scheduler* const here = current_scheduler_or_null();
+    if (here == nullptr) {
+      future_callback::run(callback);
+    } else {
+      here->tell_later(callback);
+    }
+  }
+  return id;
 }
 
 bool detail::future_base::remove_callback(callback_id id) noexcept {

@@ -98,8 +98,8 @@ class [[nodiscard]] future {
   /// Calls `f(*this)` or `f()` when the future is ready: in the call that sets the promise, in the
   /// order of registration, after the waiting fibers have been woken and before they run. So `f`
   /// must not wait or return a task; it may spawn. If the future is ready already, `f` is called at
-  /// the end of this turn. An exception that `f` throws is reported like an unhandled failure of a
-  /// fiber, and the other callbacks are still called.
+  /// the end of this turn, or, outside of run(), by on_ready(). An exception that `f` throws is
+  /// reported like an unhandled failure of a fiber, and the other callbacks are still called.
   template <class F>
   callback_id on_ready(F&& f) const;
   /// Removes a callback. True if it was registered and will not be called.

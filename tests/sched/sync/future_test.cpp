@@ -28,6 +28,7 @@
 #include "sched/calls.hpp"
 #include "support/aborts.hpp"
 #include "support/allocations.hpp"
+#include "support/child.hpp"
 #include "support/counted.hpp"
 #include "support/sanitized.hpp"
 
@@ -674,6 +675,29 @@ TEST_CASE("waiting for a future on another thread, or adding a callback there, a
       }).join();
     });
   }));
+}
+
+TEST_CASE("a callback that is added to a ready future outside of run() is called at once") {
+  promise<int> before;
+  std::string log;
+  before.set_value(1);
+  before.get_future().on_ready([&] { log += "never ran "; });
+  CHECK(log == "never ran ");
+  std::optional<future<int>> later;
+  run_scripted([&](scripted_engine&) -> task<> {
+    promise<int> done;
+    later = done.get_future();
+    done.set_value(2);
+    co_return;
+  });
+  const auto fails = [](const future<int>&) { throw std::runtime_error("oops"); };
+  const child_end end = run_in_child([&] { later->on_ready(fails); });
+  CHECK(end.status == 0);
+  CHECK(end.errors.find("oops") != std::string::npos);
+  const callback_id called =
+      later->on_ready([&](const future<int>& f) { log += "value " + std::to_string(f.value()); });
+  CHECK(log == "never ran value 2");
+  CHECK_FALSE(later->remove_callback(called));
 }
 
 TEST_SUITE_END();
