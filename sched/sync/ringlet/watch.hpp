@@ -60,11 +60,12 @@ class watch {
   watch& operator=(const watch&) = delete;
   ~watch() { state_->end(); }
 
-  /// Replaces the value and wakes all subscribers that wait. Takes the same time for any number of
+  /// Replaces the value and wakes all subscribers that wait. The old value is destroyed after that,
+  /// so its destructor sees the new one, and may call set(). Takes the same time for any number of
   /// them: 256 are woken at once, and then 256 each turn of the scheduler.
   void set(T value) requires std::is_move_assignable_v<T> {
     state_->check_open();
-    state_->value = std::move(value);
+    std::ranges::swap(state_->value, value);
     state_->publish();
   }
   /// Changes the value in place: calls `change` with a T&, which must not wait. If it returns bool,

@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -524,6 +525,33 @@ TEST_CASE("a watch that is used on another thread aborts") {
       co_return;
     });
   }));
+}
+
+TEST_CASE("the destructor of the old value sees the new one as published, and may set another") {
+  struct looking {
+    std::function<void()> look;
+    ~looking() {
+      if (look) look();
+    }
+  };
+  run_scripted([](scripted_engine&) -> task<> {
+    watch<std::shared_ptr<looking>> latest(nullptr);
+    std::string log;
+    const auto look = [&] {
+      log += std::to_string(latest.version());
+      log += latest.value() == nullptr ? "null " : "other ";
+      latest.set(std::make_shared<looking>());
+    };
+    auto first = std::make_shared<looking>();
+    first->look = look;
+    latest.set(std::move(first));
+    CHECK(latest.version() == 2);
+    latest.set(nullptr);
+    CHECK(log == "3null ");
+    CHECK(latest.version() == 4);
+    CHECK(latest.value() != nullptr);
+    co_return;
+  });
 }
 
 TEST_SUITE_END();
