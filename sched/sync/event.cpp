@@ -21,11 +21,13 @@ event::~event() {
 void event::set() noexcept {
   if (waiters_.empty()) check_thread();  // else complete() does
   set_ = true;
+  count_.now = 0;
   woken_.take(waiters_);
 }
 
 void event::waiting::describe(std::string& out) const {
   fmt::format_to(std::back_inserter(out), "{}", static_cast<const void*>(on_));
+  on_->count_.describe(out);
 }
 
 }  // namespace ringlet

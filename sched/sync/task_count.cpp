@@ -29,8 +29,9 @@ void task_count::check_all_returned(std::size_t stored) const noexcept {
 }
 
 void task_count::join_wait::describe(std::string& out) const {
-  fmt::format_to(std::back_inserter(out), "joinable_queue with {} items not done",
-                 on_->unfinished_);
+  fmt::format_to(std::back_inserter(out),
+                 "joinable_queue with {} items not done, {} waiting (at most {})", on_->unfinished_,
+                 on_->count_.now, on_->count_.peak);
 }
 
 }  // namespace ringlet::detail

@@ -11,6 +11,7 @@
 
 #include <ringlet/detail/affinity.hpp>
 #include <ringlet/detail/value_or_throw.hpp>
+#include <ringlet/detail/waiting_count.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/extend/fiber_base.hpp>
 #include <ringlet/extend/wait.hpp>
@@ -63,6 +64,7 @@ class event {
 
   bool set_ = false;
   detail::affinity owner_;
+  detail::waiting_count count_;
   extend::wait_list waiters_;
   extend::wake_list woken_;
 };
@@ -82,8 +84,19 @@ class event::waiting : public extend::wake_list_wait {
     on_->check_thread();
     return true;
   }
-  void watch() noexcept { wait_in(on_->waiters_, on_->woken_); }
-  void on_cancel(extend::cancel_reason reason) noexcept { end_early(reason, on_->woken_); }
+  void watch() noexcept {
+    wait_in(on_->waiters_, on_->woken_);
+    on_->count_.add();
+  }
+  void unwatch() noexcept {
+    if (!linked()) return;
+    unlink();
+    if (!is_over(on_->woken_)) on_->count_.remove();
+  }
+  void on_cancel(extend::cancel_reason reason) noexcept {
+    unwatch();
+    end_early(reason, on_->woken_);
+  }
   void describe(std::string& out) const;
   static const extend::wait_type type;
 

@@ -405,6 +405,32 @@ TEST_CASE("dump shows which event a fiber waits for") {
   });
 }
 
+TEST_CASE("dump shows how many fibers wait for an event, and the most that ever did") {
+  run_scripted([](scripted_engine&) -> task<> {
+    event door, other;
+    std::string log;
+    const auto shows = [](const char* words) { return dump().find(words) != std::string::npos; };
+    const fiber<> first = spawn(note(door, log, 'a'));
+    const fiber<> second = spawn(note(door, log, 'b'));
+    const auto either = [&]() -> task<> { (void)co_await select(door.wait(), other.wait()); };
+    const fiber<> third = spawn(either());
+    co_await yield();
+    CHECK(shows(" with 3 waiting (at most 3)"));
+    other.set();  // the select() leaves
+    CHECK(shows(" with 2 waiting (at most 3)"));
+    co_await third.join();
+    co_await first.kill();
+    CHECK(shows(" with 1 waiting (at most 3)"));
+    door.set();
+    door.reset();
+    const fiber<> late = spawn(note(door, log, 'c'));
+    co_await yield();
+    CHECK(shows(" with 1 waiting (at most 3)"));
+    co_await second.join();
+    co_await late.kill();
+  });
+}
+
 // rows: HB-03 W42
 TEST_CASE("a fiber that waits alone for an event is a deadlock") {
   event door;

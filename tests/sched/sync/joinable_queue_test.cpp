@@ -230,7 +230,13 @@ TEST_CASE("dump shows for how many items a fiber waits in join") {
     CHECK(jobs.try_push(1));
     const fiber<> joiner = spawn(note_join(jobs, log));
     co_await yield();
-    CHECK(dump().find("join joinable_queue with 1 items not done") != std::string::npos);
+    CHECK(dump().find("join joinable_queue with 1 items not done, 1 waiting (at most 1)") !=
+          std::string::npos);
+    const fiber<> second = spawn(note_join(jobs, log));
+    co_await yield();
+    CHECK(dump().find("2 waiting (at most 2)") != std::string::npos);
+    co_await second.kill();
+    CHECK(dump().find("1 waiting (at most 2)") != std::string::npos);
     jobs.close_now();
     co_await joiner.join();
   });

@@ -64,9 +64,11 @@ class wake_list_wait : public list_wait {
     round_ = woken.round();
     waiters.push_back(*this);
   }
+  /// Whether it has ended, and is in `woken` or was.
+  bool is_over(const wake_list& woken) const noexcept { return round_ != woken.round(); }
   /// For on_cancel(): a wait that is in `woken` keeps how it has ended.
   void end_early(cancel_reason reason, const wake_list& woken) noexcept {
-    if (round_ == woken.round()) reason_ = reason;
+    if (!is_over(woken)) reason_ = reason;
     complete();
   }
 
