@@ -291,15 +291,16 @@ TEST_CASE(
       spawn(wait_for_slow_kernel).set_name("slow");
       co_await yield();
     };
-    int idle = 0;
+    const steady_ns begin = engine.now();
+    bool holds = true;
     engine.on_idle = [&] {
-      ++idle;
-      if (idle == 3) engine.hold_cancellations(false);  // after the first shutdown timeout
-      return idle == 3;
+      if (!holds || engine.now() < begin + 2'000'000'000) return false;
+      holds = false;
+      engine.hold_cancellations(false);  // after the first shutdown timeout
+      return true;
     };
     options settings;
     settings.shutdown_timeout = 2s;
-    const steady_ns begin = engine.now();
     run_on(engine, main(), settings);
     RINGLET_ASSERT(engine.now() == begin + 2'000'000'000,
                    "the shutdown timeout is as long as it says");
