@@ -27,7 +27,8 @@ namespace ringlet {
 ///           wait() has returned true, set() does not use the event any more, so the waiter may
 ///           destroy it; is_set() does not tell that.
 /// Thread    Any: fibers of any schedulers await wait(). Plain threads, those outside of run(),
-///           call wait_blocking().
+///           call wait_blocking(). While a fiber waits, neither its scheduler nor its runtime
+///           reports a deadlock: any thread may set the event.
 /// Memory    None.
 class concurrent_event {
  public:

@@ -58,7 +58,8 @@ namespace ringlet {
 ///           run(), call the forms with `_blocking`, which abort on a scheduler's thread. The move
 ///           constructor and the destructor of T run while a mutex is held: they must be short,
 ///           and not use the queue. A thread that calls in a loop cannot keep others from the
-///           mutex.
+///           mutex. While a fiber waits, neither its scheduler nor its runtime reports a deadlock:
+///           any thread may push or pop.
 /// Memory    One allocation, by the constructor, for `size_max` items.
 template <class T>
 class concurrent_queue {

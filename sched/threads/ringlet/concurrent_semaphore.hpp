@@ -38,7 +38,9 @@ namespace ringlet {
 /// Lifetime  Must outlive its permits and all calls; otherwise the destructor aborts.
 /// Thread    Any: fibers of any schedulers await acquire(). Plain threads, those outside of run(),
 ///           call acquire_blocking(). A permit may be given back on another thread. A thread that
-///           acquires and releases in a loop cannot keep others from their turn.
+///           acquires and releases in a loop cannot keep others from their turn. While a fiber
+///           waits, neither its scheduler nor its runtime reports a deadlock: any thread may
+///           release.
 /// Memory    None.
 class concurrent_semaphore {
  public:

@@ -32,7 +32,9 @@ namespace ringlet {
 /// Lifetime  The value lives as long as a future or the promise does, with or without schedulers.
 ///           Waits keep it alive, too.
 /// Thread    Any, each with a copy of its own. Fibers await get(); plain threads, those outside of
-///           run(), call get_blocking(). Several threads may read the value at once.
+///           run(), call get_blocking(). Several threads may read the value at once. While a fiber
+///           waits, neither its scheduler nor its runtime reports a deadlock: any thread may have
+///           the promise.
 /// Memory    None: the promise has allocated it.
 template <class T = void>
 class [[nodiscard]] remote_future {
