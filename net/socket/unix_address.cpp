@@ -1,18 +1,16 @@
 // Makes, prints and compares addresses of Unix sockets.
-#include <ringlet/detail/throw_invalid.hpp>
 #include <ringlet/unix_address.hpp>
 
 #include <algorithm>
 #include <cstring>
-#include <system_error>
+#include <stdexcept>
 
 namespace ringlet {
 namespace {
 
 [[noreturn]] void refuse(std::string_view text, const std::string& reason) {
   const std::string shown(text.substr(0, text.find('\0')));
-  detail::throw_error(std::make_error_code(std::errc::invalid_argument),
-                      '"' + shown + "\" is not the address of a Unix socket", reason.c_str());
+  throw std::invalid_argument('"' + shown + "\" is not the address of a Unix socket: " + reason);
 }
 
 void check_length(std::string_view text, const char* kind) {

@@ -32,7 +32,7 @@ class unix_address {
   unix_address() noexcept;
 
   /// A path, or "@name" for an abstract name. Write "./@name" for a path that begins with "@".
-  /// Errors    std::errc::invalid_argument, with a message that says what is wrong with `text`.
+  /// Errors    std::invalid_argument, with a message that says what is wrong with `text`.
   static unix_address parse(std::string_view text);
   /// A path, whatever it begins with.
   static unix_address path(std::string_view path);

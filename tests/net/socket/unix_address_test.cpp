@@ -5,9 +5,9 @@
 
 #include <cstddef>
 #include <ostream>
+#include <stdexcept>
 #include <string>
 #include <string_view>
-#include <system_error>
 
 using namespace ringlet;
 using namespace std::string_view_literals;
@@ -19,8 +19,7 @@ namespace {
 std::string refusal_of(std::string_view text) {
   try {
     unix_address::parse(text);
-  } catch (const std::system_error& error) {
-    CHECK(error.code() == std::errc::invalid_argument);
+  } catch (const std::invalid_argument& error) {
     return error.what();
   }
   return "none";
