@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Compares chat servers; run by `./dev bench chat`.
 
     $ bench/chat.py --build build

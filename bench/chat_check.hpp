@@ -3,6 +3,7 @@
 // A message in order, the usual case, costs one comparison with the next number expected of that
 // sender. Skipped messages go to a map of gaps. A message that arrives late is removed from its
 // gap, so late and duplicate messages can be distinguished; messages that stay in a gap are lost.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>

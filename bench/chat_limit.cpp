@@ -18,6 +18,7 @@
 // Leaves out whatever adds no cost per delivered line: unique nicknames, history, all other
 // commands. Also leaves out any limit on the pending bytes of a member that does not read, so use
 // it only for measuring.
+// SPDX-License-Identifier: MIT
 #include <liburing.h>
 
 #include <sys/socket.h>

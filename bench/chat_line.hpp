@@ -8,6 +8,7 @@
 // which it was due, in nanoseconds since the start; all are hexadecimal. Rooms and senders are
 // numbered from a base that differs between runs, so lines left over from another run are not
 // mistaken for ours.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <bit>

@@ -18,6 +18,7 @@
 // nothing about the server.
 //
 // A ringlet program with one thread and two fibers per member: one reads, one writes.
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <unistd.h>

@@ -1,4 +1,5 @@
 // Parses the options of chat_load_options.hpp with CLI11.
+// SPDX-License-Identifier: MIT
 #include "chat_load_options.hpp"
 
 #include <CLI/CLI.hpp>

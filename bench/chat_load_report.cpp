@@ -1,4 +1,5 @@
 // Prints a chat_load_report and writes it as JSON.
+// SPDX-License-Identifier: MIT
 #include "chat_load_report.hpp"
 
 #include <nlohmann/json.hpp>

@@ -1,4 +1,5 @@
 // The result of one run of the chat load generator: JSON for chat.py, a few lines for people.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstdint>

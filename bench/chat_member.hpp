@@ -4,6 +4,7 @@
 // The load generator spends most of its time here. So it does not allocate per line, and does not
 // search for the end of an expected line: rooms and senders have numbers, all messages of a room
 // have the same length, and the due time of a message follows from its sender and its number.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/ringlet.hpp>

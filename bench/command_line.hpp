@@ -1,4 +1,5 @@
 // Command-line parsing with CLI11, shared by all programs of this folder.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <CLI/CLI.hpp>

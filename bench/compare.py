@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Compares echo servers; run by `./dev bench echo` and `./dev demo`.
 
     $ bench/compare.py demo --build build   ringlet and a thread per connection, half a minute

@@ -3,6 +3,7 @@
 // The kernel counts it in nanoseconds, for user and kernel mode alike. So the difference between
 // two readings, divided by the number of messages in between, is the cost of a message, even over
 // half a second. clock_getcpuclockid(3) needs no permission to read another process.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <time.h>

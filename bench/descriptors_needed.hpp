@@ -1,4 +1,5 @@
 // The first step of both load generators: enough descriptors for all connections.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/descriptor_limit.hpp>

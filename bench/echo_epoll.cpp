@@ -14,6 +14,7 @@
 //     recv that would only return EAGAIN is skipped, unless the event said that the peer has ended.
 //   - All connections share one receive buffer, which stays in the cache. Only bytes that a slow
 //     peer does not accept are copied, and nothing more is read from it until it accepts them.
+// SPDX-License-Identifier: MIT
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>

@@ -26,6 +26,7 @@
 // another enter after a sleep; turns of 32 to 1024 completions; 256 to 4096 buffers; buffers offset
 // by a cache line, or in huge pages. The buffer size matters for long messages: 64 KiB in pieces of
 // 4 KiB cost five times the CPU of one piece, in pieces of 16 KiB twice.
+// SPDX-License-Identifier: MIT
 #include <liburing.h>
 
 #include <sys/socket.h>

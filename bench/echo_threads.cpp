@@ -9,6 +9,7 @@
 // no allocation, no shared state. Stacks are small, so thousands of threads cost address space
 // rather than memory. What remains is the cost of the technique itself: a thread switch per
 // message.
+// SPDX-License-Identifier: MIT
 #include <pthread.h>
 #include <sys/socket.h>
 #include <time.h>

@@ -3,6 +3,7 @@
 //
 // Not an abstraction of io_uring: servers prepare their own requests and handle raw completions.
 // This is only the code that would be identical in each.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <liburing.h>

@@ -10,6 +10,7 @@
 // A ringlet program with one thread and one fiber per connection. It opens all connections, then
 // runs the warm-up, then the measured window. The exit status is 1 if any byte was wrong or any
 // connection failed.
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <unistd.h>

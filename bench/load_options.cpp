@@ -1,4 +1,5 @@
 // Parses the options of load_options.hpp with CLI11.
+// SPDX-License-Identifier: MIT
 #include "load_options.hpp"
 
 #include <CLI/CLI.hpp>

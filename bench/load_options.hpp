@@ -1,4 +1,5 @@
 // The options of the load generator, and their ranges.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
 // Prints a load_report and writes it as JSON.
+// SPDX-License-Identifier: MIT
 #include "load_report.hpp"
 
 #include <nlohmann/json.hpp>

@@ -1,4 +1,5 @@
 // Options of both load generators: the server, and where the result goes.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <sys/types.h>

@@ -9,6 +9,7 @@
 // ten deep, and asynchronous; a value sent to a two-way generator and answered; a timer armed and
 // cancelled among 1,000 others; a nop through the engine, alone and in batches; a round trip to
 // another thread; and those of micro_sync.cpp.
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <atomic>

@@ -1,4 +1,5 @@
 // The command line and the output of micro.cpp.
+// SPDX-License-Identifier: MIT
 #include "micro_figures.hpp"
 
 #include <CLI/CLI.hpp>

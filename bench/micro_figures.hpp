@@ -1,4 +1,5 @@
 // The options and the results of micro.cpp, and how to print and write them.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <optional>

@@ -1,4 +1,5 @@
 // Measuring the rows of micro's table: several rounds of a workload in one scheduler.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/run.hpp>

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Compares single operations beside Go, tokio and gevent; run by `./dev bench micro --peers`.
 
     $ bench/micro_peers.py --build build

@@ -2,6 +2,7 @@
 //
 // A hand-over is measured between two fibers that wait for each other each time, so it includes one
 // switch to the other fiber and back for two operations.
+// SPDX-License-Identifier: MIT
 #include "micro_sync.hpp"
 
 #include <ringlet/channel.hpp>

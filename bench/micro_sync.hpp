@@ -1,4 +1,5 @@
 // The rows of micro's table for locks, events and queues.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <vector>

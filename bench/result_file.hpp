@@ -1,4 +1,5 @@
 // Where the load generators write their results as JSON.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <nlohmann/json.hpp>

@@ -1,4 +1,5 @@
 // The parts of server_main.hpp that run once.
+// SPDX-License-Identifier: MIT
 #include "server_main.hpp"
 
 #include <CLI/CLI.hpp>

@@ -11,6 +11,7 @@
 // The first line on standard output is `listening on HOST:PORT`, with the real port. If the server
 // cannot start, for instance because the port is in use, it prints one line to standard error and
 // exits with status 1.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cerrno>

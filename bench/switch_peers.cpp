@@ -7,6 +7,7 @@
 //
 // Workload: one side sends a number, the other one sends it back; two switches per round trip.
 // bench/switch_peers.py also runs Python's greenlet and prints the ratios.
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <algorithm>

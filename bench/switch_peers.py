@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Compares switches by hand: ringlet, boost.context and Python's greenlet.
 
 usage: switch_peers.py [BUILD_ROOT]

@@ -14,6 +14,7 @@
 // as_result(), where a failure is one line of the output. A page waits for its host before it waits
 // for one of the 8, so that a slow host does not take all of them. Leaves out: TLS, names (URLs are
 // numeric), redirections, relative links, pages that change.
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <chrono>

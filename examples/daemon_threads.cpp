@@ -20,6 +20,7 @@
 // Leaves out: main tasks that are killed, by Ctrl-C or an error. These are resumed only when the
 // fibers that they started have ended, so fibers may use their locals. A main task that returns, as
 // this one does, destroys its locals first.
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <chrono>

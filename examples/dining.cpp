@@ -17,6 +17,7 @@
 // every fiber takes the lower of its two forks first, the fibers cannot form a cycle.
 // Leaves out: giving up instead, with a limit: `co_await as_result(fork.lock(10ms))`. A cycle in
 // which a wait has a limit is no deadlock.
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <algorithm>

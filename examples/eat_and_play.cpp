@@ -10,6 +10,7 @@
 // Shows: spawn() starts a fiber, joinall() waits for several. A fiber that sleeps lets other
 // fibers run, so the program takes as long as the longest fiber, not as long as all together.
 // Leaves out: results and errors of fibers (fiber<T>::get()), ending them (fiber<T>::kill()).
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <chrono>

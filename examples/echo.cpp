@@ -1,4 +1,5 @@
 // An echo server: sends every byte back to its sender. Ends on Ctrl-C.
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 using namespace ringlet;
 

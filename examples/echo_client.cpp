@@ -16,6 +16,7 @@
 // amount of data gets through. Waiting for terminals, pipes and files as if they were sockets.
 // as_result() where the code after an error must run.
 // Leaves out: host names (the address is numeric), retrying while the server is not up yet.
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <CLI/CLI.hpp>

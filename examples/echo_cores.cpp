@@ -1,4 +1,5 @@
 // An echo server on all cores: one port, and a scheduler for each core. Ends on Ctrl-C.
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 using namespace ringlet;
 

@@ -13,6 +13,7 @@
 // descriptors or memory for another connection, the server waits instead of ending.
 // Leaves out: timeouts, and a limit on the number of connections. A silent peer stays connected
 // indefinitely, and costs a descriptor and a few hundred bytes.
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <CLI/CLI.hpp>

@@ -15,6 +15,7 @@
 // calls on one thread. No call waits, so there is no scheduler, and main() is an ordinary one.
 // Leaves out: throwing exceptions into a generator (two_way_generator::throw_into()), generators
 // that wait between two values (async_generator).
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <cstdio>

@@ -14,6 +14,7 @@
 // Shows: connecting to a name, of which all addresses are tried as RFC 8305 says: the slow ones
 // beside each other, so that the first that answers wins; an error that lists each of them.
 // Leaves out: lines that are typed while the server answers; `echo_client` shows that.
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <chrono>

@@ -13,6 +13,7 @@
 // limits a whole call, no matter how many waits it makes; shield() gives its cleanup some time.
 // Leaves out: sets of fibers without a scope (fiber_set), with a limited size (pool), the values of
 // several calls as a tuple (when_all()).
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <chrono>

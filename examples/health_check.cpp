@@ -13,6 +13,7 @@
 // nor pile up; pool::map(), in which 4 fibers work at once and results come in the order of the
 // servers; select(), for the next tick or Ctrl-C, so that a round which has begun is completed.
 // Leaves out: jobs that are longer than a period and may overlap (spawn one fiber for each).
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <algorithm>

@@ -18,6 +18,7 @@
 // lives and brings the result back. The arguments are copied to the other thread, so they are
 // strings and not views of this connection's buffer. Leaves out: expiry, persistence, a limit on
 // the number of keys, and timeouts.
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <charconv>

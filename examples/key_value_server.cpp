@@ -11,6 +11,7 @@
 // a lock, because fibers of one thread change only at a co_await; a group whose fibers fail one by
 // one, and that outlives none of what they share; a limit for silent clients and one for clients
 // that do not read. Leaves out: a limit on memory, and files.
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <chrono>

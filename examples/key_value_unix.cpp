@@ -19,6 +19,7 @@
 // Shows: unix_listener and its file, credentials(), a reader whose limit bounds each line, a store
 // that fibers share without a lock, because no wait lies between looking and changing.
 // Leaves out: keeping the store on disk, and a limit on the time that a peer may be silent.
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <unistd.h>

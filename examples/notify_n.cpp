@@ -16,6 +16,7 @@
 // all workers look at `is_over`.
 // Leaves out: limits (`wait(predicate, 5s)`). A queue would do the same with less code, see
 // workers.cpp; a condition is for what is no sequence of items.
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <charconv>

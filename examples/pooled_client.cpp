@@ -11,6 +11,7 @@
 // has closed an idle connection; retry(), for one that it closes just then; a connection that goes
 // back only after a whole answer, so that no answer belongs to the wrong request. Leaves out: idle
 // connections that are closed after some time.
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <chrono>

@@ -13,6 +13,7 @@
 // Shows: relay(), which keeps half-closed connections half-closed and reads no faster than the
 // other side accepts; streams of different types through one function, by the concept byte_stream.
 // Leaves out: names of hosts, and a limit on the number of connections.
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <chrono>

@@ -12,6 +12,7 @@
 // an exception of the main task, here for text that is no job, becomes one line and status 1.
 // Leaves out: a limit on the number of jobs; with one, an urgent job that waits for room does not
 // overtake those that have waited longer.
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <charconv>

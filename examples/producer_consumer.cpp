@@ -15,6 +15,7 @@
 // producers end first; a fiber that reports the progress, and that is cancelled at the end; the
 // first Ctrl-C, which ends the producers while the consumers work on. What is shared is declared
 // outside of the groups that use it. Leaves out: items that fail (see supervise()).
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <charconv>

@@ -11,6 +11,7 @@
 // neither side takes the half of a transfer for the whole; lent buffers, which are written where
 // the kernel put them. A side that does not read slows the other down, at a cost of one buffer.
 // Leaves out: a limit for silent connections (see key_value_server.cpp).
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <chrono>

@@ -14,6 +14,7 @@
 // however slow they are; lines that are shared, not copied; select(), to see that a subscriber has
 // gone while nothing is published; all lines that are there in one write, with a limit. Leaves out:
 // topics, names of publishers.
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <chrono>

@@ -14,6 +14,7 @@
 // inside of what is retried, so that repeated requests count, too; pool::map(), for many calls of
 // which some run at once; with_group(), for a server that ends with its client.
 // Leaves out: connections that are kept for the next request.
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <algorithm>

@@ -14,6 +14,7 @@
 // attempt fails: its visitor gets the exception, the guard unlocks the mutex, and the next visitor
 // tries again. So would it be if the first visitor were killed, or ran out of time.
 // Leaves out: an object for each fiber (fiber_local), and one for each scheduler.
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <chrono>

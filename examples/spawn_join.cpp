@@ -21,6 +21,7 @@
 // fibers and does not end them. result(), value() and error() of a fiber that has ended. get()
 // waits, and throws the exception of the task. kill() ends a fiber and waits until it has ended.
 // Leaves out: fibers that must not outlive the call that started them (groups_and_deadlines.cpp).
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <chrono>

@@ -13,6 +13,7 @@
 // its owner. Leaves out: passing values with each switch (greenlet<T>), exceptions (throw_into()),
 // and waiting, which suspends the whole fiber. For calls that wait for time or bytes, see
 // eat_and_play.cpp.
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <cstdio>

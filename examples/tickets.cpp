@@ -10,6 +10,7 @@
 // in the order in which they came, and the guard unlocks it however the call ends, also when the
 // buyer is killed.
 // Leaves out: buyers that do not wait forever (`lock(5s)`), and several locks at once (dining.cpp).
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <chrono>

@@ -10,6 +10,7 @@
 // cancel(), which says whether it did; restart(), which gives more time; ticker, for what happens
 // regularly; select(), for whichever comes first.
 // Leaves out: limits of calls, which need no timer: with_timeout() in groups_and_deadlines.cpp.
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <chrono>

@@ -15,6 +15,7 @@
 // request; the end of both threads on Ctrl-C, and an error of either. Leaves out: a runtime starts
 // and ends threads with less code, see docs/fork_and_threads.md; a call that blocks or computes for
 // a while needs no thread of its own, see blocking().
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <chrono>

@@ -12,6 +12,7 @@
 // Shows: udp_server, its limit of handlers and its counts; what a truncated datagram means;
 // stopping by shutdown_requested(). Leaves out: letters other than those of ASCII, and a limit per
 // client.
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <algorithm>

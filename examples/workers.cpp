@@ -16,6 +16,7 @@
 // the group. In its body they would be destroyed when the body returns, before the workers end.
 // Leaves out: jobs that fail (a failure would cancel the group, and with_group() would throw it;
 // see group_failure::report), and results (see when_all() and pool::map()).
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <charconv>

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """tools/check_coroutines.py: what it reports, what it accepts, and no new findings in this project.
 
 usage: check_coroutines_test.py SOURCE_ROOT [TEST...]

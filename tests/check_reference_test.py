@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """tools/check_reference.py: what it reports, what it accepts, and no findings in this project; and
 what tools/header_examples.py makes of an example.
 

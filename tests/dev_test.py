@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """What `dev` does to a machine: it names the packages before it installs them, and removes only its
 own folders. The test replaces every program that is slow or changes something by a stand-in.
 

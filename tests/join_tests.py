@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """usage: join_tests.py OUTPUT TEST.cpp...: one unit that includes those test files, given by their
 paths in this folder, each in a namespace of its own.
 

@@ -1,5 +1,6 @@
 // A listener that compares what the process holds before and after each case, and repeats the cases
 // after which it held more.
+// SPDX-License-Identifier: MIT
 #include "leaks.hpp"
 
 #include <algorithm>

@@ -1,4 +1,5 @@
 // Whether each test case returns what it takes: memory, coroutine frames, descriptors.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <doctest/doctest.h>

@@ -1,5 +1,6 @@
 // Cases that leak, one of each kind, and cases that only seem to: leaks_test.py checks which of
 // them fail.
+// SPDX-License-Identifier: MIT
 #include "leaks.hpp"
 
 #include <ringlet/detail/frame_pool.hpp>

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Runs a test program in which some cases leak, and checks that exactly those fail.
 
 usage: leaks_test.py PROGRAM

@@ -6,6 +6,7 @@
 // a success: exit status 77 means "skipped" to Meson.
 //
 // A case that leaks also fails: see leaks.hpp.
+// SPDX-License-Identifier: MIT
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Finds expressions in C++ sources that compile and are wrong in coroutines.
 
 usage: check_coroutines.py FILE_OR_FOLDER...

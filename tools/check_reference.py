@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Finds what the headers for authors of programs do not say, or say in another form.
 
 usage: check_reference.py SOURCE_ROOT [COMPONENT...]

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """What `./dev COMMAND` does once `dev` has installed the packages. The text of a command is what
 `./dev COMMAND --help` prints."""
 

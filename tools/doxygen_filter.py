@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """What doxygen reads instead of a header or a page: the same lines, marked up.
 
 Headers are written to be read in an editor. Here their fields become lists, their examples code,
@@ -73,7 +74,7 @@ def goes_on(lines, column):
 def header(path, text):
     """Comments with three slashes, and the one at the head of the file."""
     text = PRIVATE.sub(lambda private: NESTED.sub(blank, private[0]), text)
-    lines = FRIEND.sub("", text).split("\n")
+    lines = [line for line in FRIEND.sub("", text).split("\n") if not line.startswith("// SPDX-")]
     head = next((i for i, line in enumerate(lines) if not line.startswith("//")), 0)
     lines[:head] = [line.replace("//", "///", 1) for line in lines[:head]]
     if head and lines[head : head + 2] == ["#pragma once", ""]:

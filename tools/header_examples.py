@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Makes one header of all examples in the headers of components, so that a test can run them.
 
 usage: header_examples.py SOURCE_ROOT OUTPUT DEPFILE COMPONENT...

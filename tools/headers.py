@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reads the headers for authors of programs: their declarations, comments, fields and examples.
 
 Knows the form that clang-format gives to this project's headers, not all of C++.
@@ -87,11 +88,11 @@ def blocks_of(lines, first_line):
 
 
 def head_comment(lines):
-    """The lines of the comment at the beginning of a file, without slashes."""
+    """The lines of the comment at the beginning of a file, without slashes and the license."""
     texts = []
     for line in lines:
         text = comment_text(line)
-        if text is None:
+        if text is None or text.startswith("SPDX-"):
             break
         texts.append(text)
     return texts

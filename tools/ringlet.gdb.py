@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """gdb commands for programs that use ringlet: what every fiber is waiting for, and through which
 calls. They read the records of the library and call nothing in the program, so they work on a
 running process, on one that is stuck, and on a core file.

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Checks the house rules that a program can check, and says how to fix each violation.
 
 usage: tidy.py SOURCE_ROOT
@@ -31,6 +32,7 @@ BUILT_ON = {
     "net": ["net/socket", "sched/fibers", "sched/sync", "sched/threads"],  # the umbrella
 }
 FOLDERS = [*LAYERS, "docs", "examples", "bench", "tests", "tools", ".ci"]
+LICENCE = "SPDX-License-Identifier: MIT"
 LINE_COLUMNS_MAX = 100
 FUNCTION_LINES_MAX = 70
 CODE_LINES_MAX = 3  # of code in a page that no example and no test has
@@ -238,6 +240,19 @@ def seen_from(component):
     return {component}.union(*below)
 
 
+def licences(tree):
+    """The line is the last of the comment at the head of a file."""
+    for path, text in tree.texts.items():
+        lines = text.split("\n")
+        is_script = path.endswith((".py", "meson.build")) or path in ("dev", ".ci/run")
+        if not is_script and not path.endswith((".cpp", ".hpp")):
+            continue
+        mark = "#" if is_script else "//"
+        number = next((i for i, line in enumerate(lines) if not line.startswith(mark)), 0)
+        if lines[max(number, 1) - 1] != f"{mark} {LICENCE}":
+            yield path, number, f"write `{mark} {LICENCE}` as the last line of the comment here"
+
+
 def retired_names(tree):
     for path, text in tree.texts.items():
         for pattern, word in RETIRED if path not in KEEP_RETIRED else []:
@@ -441,7 +456,7 @@ def papers(tree):
 def worked_example(tree):
     """The page on waits shows all of countdown.hpp, and any parts of its tests."""
     page, parts = "docs/writing_a_wait.md", ["countdown.hpp", "writing_a_wait_test.cpp"]
-    whole, tests = (tree.text(f"tests/sched/fibers/{part}") for part in parts)
+    whole, tests = (unlicensed(tree.text(f"tests/sched/fibers/{part}")) for part in parts)
     shown = ""
     for match in re.finditer(r"^```cpp\n(.*?)^```", tree.text(page), re.S | re.M):
         if match[1] in whole:
@@ -455,8 +470,9 @@ def worked_example(tree):
 
 def code_of_pages(tree):
     """Code in a page is compiled: it is a part of an example or a test, unless it is short."""
-    compiled = [unindented(tree.texts[path]) for path in tree.named("examples/*", "tests/*.?pp")]
-    compiled += [unindented(path.read_text()) for path in (tree.root / "examples").rglob("*.go")]
+    compiled = [tree.texts[path] for path in tree.named("examples/*", "tests/*.?pp")]
+    compiled += [path.read_text() for path in (tree.root / "examples").rglob("*.go")]
+    compiled = [unindented(unlicensed(text)) for text in compiled]
     for path in tree.named("*.md"):
         blocks = r"^```(?:cpp|python|go)\n(.*?)^```"
         for match in re.finditer(blocks, tree.texts[path], re.S | re.M):
@@ -488,6 +504,11 @@ def titles_of(page):
 
 def unindented(text):
     return re.sub(r"^[ \t]+", "", text, flags=re.M)
+
+
+def unlicensed(program):
+    """Pages leave the line out."""
+    return program.replace(f"// {LICENCE}\n", "")
 
 
 def without_head(program):
@@ -525,6 +546,7 @@ RULES = [
     beginnings,
     paths_named,
     banned_words,
+    licences,
     retired_names,
     includes,
     function_lengths,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Prints the results of chat servers: tables, faults, losses, goals."""
 
 from comparison.chat_series import CHAT_SERVERS, CPU_GOALS, CPU_LIMIT, P99_GOAL, P99_LIMIT_MS

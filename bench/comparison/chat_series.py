@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The chat servers, workloads and goals of bench/chat.py."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The conditions under which a comparison ran: without them, numbers mean nothing."""
 
 import contextlib

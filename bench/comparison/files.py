@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Writes the results of a comparison to files: raw as JSON, and a picture."""
 
 import html

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Runs the servers and load generators of a comparison: pins them, and always ends them."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Prints the results of a comparison: table, losses, goals, bars."""
 
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Servers, workloads and goals; the results of all rounds, and their statistics."""
 
 import math

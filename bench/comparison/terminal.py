@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Shared by the measuring scripts: progress, numeric options, exit status."""
 
 import argparse

@@ -6,6 +6,7 @@
 //	yield                                    52.1       51.8
 //
 // Like in micro.cpp: nanoseconds per operation, the median and the least of the rounds.
+// SPDX-License-Identifier: MIT
 package main
 
 import (

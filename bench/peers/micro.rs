@@ -8,6 +8,7 @@
 //!
 //! Like in micro.cpp: nanoseconds per operation, the median and the least of the rounds. There is
 //! no row for a condition, which tokio does not have.
+// SPDX-License-Identifier: MIT
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The rows of micro_peers.py in Python with gevent, its modules patched as its users do, on its
 default loop (libev).
 

@@ -1,4 +1,5 @@
 // Prints the broken rule and aborts.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/report.hpp>
 #include <ringlet/extend/assert.hpp>
 

@@ -1,4 +1,5 @@
 // The category of ringlet's own error codes, and the texts of thrown errors.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/throw_invalid.hpp>
 #include <ringlet/error.hpp>
 

@@ -1,4 +1,5 @@
 // Prints to standard error without SIGPIPE.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/report.hpp>
 
 #include <signal.h>

@@ -1,4 +1,5 @@
 // Opens placeholders for missing standard descriptors.
+// SPDX-License-Identifier: MIT
 #include <ringlet/standard_descriptors.hpp>
 
 #include <fcntl.h>

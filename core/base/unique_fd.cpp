@@ -1,4 +1,5 @@
 // Closes descriptors that have no operation in flight.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/close_with_reset.hpp>
 #include <ringlet/unique_fd.hpp>
 

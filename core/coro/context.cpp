@@ -1,5 +1,6 @@
 // Interruptions: kills, given exceptions and cancelled scopes, and the order in which they are
 // thrown.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/context.hpp>
 
 #include <memory>

@@ -1,4 +1,5 @@
 // The slow paths of the frame pool: exchanging blocks with the store, trimming, and thread exit.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/frame_pool.hpp>
 
 #include <algorithm>

@@ -1,4 +1,5 @@
 // Segments, slabs and their locks; and the replacement for AddressSanitizer.
+// SPDX-License-Identifier: MIT
 #include "frame_store.hpp"
 
 #include <algorithm>

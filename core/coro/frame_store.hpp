@@ -9,6 +9,7 @@
 //
 // AddressSanitizer must see writes past the end of a frame. So under it, every block is a separate
 // allocation, freed as soon as it reaches the store.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/frame_pool.hpp>

@@ -1,4 +1,5 @@
 // One system call per opcode, made so that it does not wait.
+// SPDX-License-Identifier: MIT
 #include "attempt.hpp"
 
 #include <ringlet/extend/datagram_header.hpp>

@@ -1,4 +1,5 @@
 // Makes the calls of operations that may have to wait, without waiting.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/opcode_row.hpp>

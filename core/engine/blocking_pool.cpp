@@ -1,4 +1,5 @@
 // The worker loop, when to start another thread, and what fork() does to the pool.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/blocking_pool.hpp>
 #include <ringlet/detail/signals_blocked.hpp>
 

@@ -1,4 +1,5 @@
 // Leases buffers and manages the memory behind them.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/sanitizers.hpp>
 #include <ringlet/extend/assert.hpp>
 #include <ringlet/extend/buffer_pool.hpp>

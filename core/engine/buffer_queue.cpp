@@ -1,4 +1,5 @@
 // Links filled buffers, and copies across them.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/sanitizers.hpp>
 #include <ringlet/extend/assert.hpp>
 #include <ringlet/extend/buffer_queue.hpp>

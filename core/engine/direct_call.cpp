@@ -1,4 +1,5 @@
 // One system call per opcode. After EINTR recv(2) is repeated; close(2) never is.
+// SPDX-License-Identifier: MIT
 #include "direct_call.hpp"
 
 #include <fcntl.h>

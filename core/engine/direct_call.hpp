@@ -1,5 +1,6 @@
 // Operations that the kernel answers immediately, as plain system calls: one function per opcode,
 // for opcode_table.hpp. Each returns a value >= 0 or a negated errno.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/opcode_row.hpp>

@@ -1,4 +1,5 @@
 // Work that other threads post to an engine, and checks of the memory that operations name.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/engine.hpp>
 
 #include <sys/socket.h>

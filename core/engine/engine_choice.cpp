@@ -1,4 +1,5 @@
 // Chooses the engine, and prints the line that says why it is not io_uring.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/report.hpp>
 #include <ringlet/extend/engine.hpp>
 

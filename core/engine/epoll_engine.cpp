@@ -1,4 +1,5 @@
 // Makes the calls, parks operations and wakes them; the header explains how.
+// SPDX-License-Identifier: MIT
 #include "epoll_engine.hpp"
 
 #include <ringlet/detail/report.hpp>

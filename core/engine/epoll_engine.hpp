@@ -23,6 +23,7 @@
 //     flag.
 //   - Regular files always count as ready, yet their calls may wait for the disk: workers make
 //     those.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/intrusive_list.hpp>

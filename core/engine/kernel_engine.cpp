@@ -1,4 +1,5 @@
 // The clock, random numbers, wake-ups, and the workers; checks options and explains shortages.
+// SPDX-License-Identifier: MIT
 #include "kernel_engine.hpp"
 
 #include <ringlet/detail/blocking_pool.hpp>

@@ -1,5 +1,6 @@
 // What the engines on a real kernel share: the clock, random numbers, calls that are answered
 // immediately, the workers, and the eventfd with which other threads end a sleep.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/sanitizers.hpp>

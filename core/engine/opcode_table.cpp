@@ -1,4 +1,5 @@
 // Looks up rows, and aborts on misused opcodes.
+// SPDX-License-Identifier: MIT
 #include "opcode_table.hpp"
 
 namespace ringlet {

@@ -2,6 +2,7 @@
 // row names: one that fills an entry for the uring engine (uring_entry), one that makes the call
 // for the epoll engine (attempt), or one that makes a call that is answered immediately
 // (direct_call).
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/opcode_row.hpp>

@@ -1,4 +1,5 @@
 // Finds the operation that an answer is about; see the header.
+// SPDX-License-Identifier: MIT
 #include "uring_cancels.hpp"
 
 #include <algorithm>

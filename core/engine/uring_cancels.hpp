@@ -16,6 +16,7 @@
 //     it over to a poll, which the request then does not end. If the operation has not ended after
 //     a pause, the cancellation is requested again. Each pause is twice as long as the previous
 //     one, up to a limit.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/engine.hpp>

@@ -1,4 +1,5 @@
 // Constants of the kernel's interface that Debian 12's headers (liburing 2.3) do not have yet.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <liburing.h>

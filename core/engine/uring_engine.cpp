@@ -1,4 +1,5 @@
 // Submits, waits and reaps; the header explains what shapes it.
+// SPDX-License-Identifier: MIT
 #include "uring_engine.hpp"
 
 #include <ringlet/error.hpp>

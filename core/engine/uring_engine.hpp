@@ -11,6 +11,7 @@
 //   - Cancellation is by user_data, which is the operation's address. Requests are issued in order,
 //     so a cancellation cannot hit a later operation at the same address. uring_cancels tracks
 //     which cancellations must be requested again.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include "kernel_engine.hpp"

@@ -1,4 +1,5 @@
 // Fills the fields of each kind of entry; io_uring_enter(2) describes them.
+// SPDX-License-Identifier: MIT
 #include "uring_entry.hpp"
 
 #include <poll.h>

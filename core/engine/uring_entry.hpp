@@ -1,4 +1,5 @@
 // Fills submission queue entries: one function per kind of request. See io_uring_enter(2).
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/opcode_row.hpp>

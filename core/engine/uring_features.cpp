@@ -2,6 +2,7 @@
 //
 // Features are tried, not derived from the kernel's version: distributions backport features to
 // older kernels and remove them from newer ones.
+// SPDX-License-Identifier: MIT
 #include "uring_features.hpp"
 
 #include <ringlet/unique_fd.hpp>

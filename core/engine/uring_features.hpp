@@ -1,4 +1,5 @@
 // The features of io_uring that the engine may use: those of the kernel, minus those switched off.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 namespace ringlet::extend {

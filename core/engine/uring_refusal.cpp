@@ -1,6 +1,7 @@
 // Finds out what refused io_uring. The errno alone does not tell: EPERM comes from a seccomp
 // profile or the sysctl, ENOSYS from an old kernel or another seccomp profile (io_uring_setup(2),
 // ERRORS).
+// SPDX-License-Identifier: MIT
 #include "uring_refusal.hpp"
 
 #include <sys/resource.h>

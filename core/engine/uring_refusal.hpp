@@ -1,4 +1,5 @@
 // Why io_uring was refused, in a sentence that says what to do.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <string>

@@ -1,4 +1,5 @@
 // Sets up a ring and its buffers, and takes them down.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/blocking_pool.hpp>
 
 #include <sys/mman.h>

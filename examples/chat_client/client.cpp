@@ -1,4 +1,5 @@
 // Staying connected, and handling typed lines.
+// SPDX-License-Identifier: MIT
 #include "client.hpp"
 
 #include <fmt/format.h>

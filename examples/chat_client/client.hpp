@@ -1,4 +1,5 @@
 // The client: staying connected, and handling typed lines.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/ringlet.hpp>

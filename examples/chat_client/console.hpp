@@ -1,4 +1,5 @@
 // Typing and showing lines: a terminal with a line editor, or plain streams.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/ringlet.hpp>

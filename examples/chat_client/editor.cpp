@@ -8,6 +8,7 @@
 // libedit reads keys on demand and blocks until a key is complete: Escape may be the first byte of
 // an arrow key. That must not block the thread. So the bytes are read here, after poll_fd() has
 // reported them, and the editor only gets complete keys.
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <fmt/format.h>

@@ -23,6 +23,7 @@
 // The parts: client (staying connected, the keyboard), session (one connection), outbox (lines that
 // wait or may be lost), console with plain_console and editor (typing), text, options (the command
 // line).
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <langinfo.h>

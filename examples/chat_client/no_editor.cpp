@@ -1,4 +1,5 @@
 // Replaces editor.cpp if libedit is not installed.
+// SPDX-License-Identifier: MIT
 #include "console.hpp"
 
 namespace chat_client {

@@ -1,5 +1,6 @@
 // Parses the command line with CLI11. A separate file, because CLI11 takes long to compile and runs
 // only once.
+// SPDX-License-Identifier: MIT
 #include "options.hpp"
 
 #include <CLI/CLI.hpp>

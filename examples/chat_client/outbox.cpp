@@ -1,4 +1,5 @@
 // Lines that wait to be sent, and lines that may not have arrived.
+// SPDX-License-Identifier: MIT
 #include "outbox.hpp"
 
 #include <algorithm>

@@ -1,4 +1,5 @@
 // The queue of lines from the keyboard to the server. It outlives connections.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/ringlet.hpp>

@@ -1,4 +1,5 @@
 // Plain streams: pipes, files, and terminals without a line editor.
+// SPDX-License-Identifier: MIT
 #include <unistd.h>
 
 #include <cstdio>

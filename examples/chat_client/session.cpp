@@ -1,4 +1,5 @@
 // The two fibers of a connection: one reads and follows the server's lines, one writes.
+// SPDX-License-Identifier: MIT
 #include "session.hpp"
 
 #include <fmt/format.h>

@@ -1,4 +1,5 @@
 // One connection to the server, from its welcome to its end.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/ringlet.hpp>

@@ -1,4 +1,5 @@
 // Processes lines from the server, character by character.
+// SPDX-License-Identifier: MIT
 #include "text.hpp"
 
 #include <fmt/format.h>

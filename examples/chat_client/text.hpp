@@ -1,4 +1,5 @@
 // Makes text from strangers safe to print on a terminal.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <string>

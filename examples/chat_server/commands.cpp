@@ -1,4 +1,5 @@
 // The lines that members send: commands, and text for their room.
+// SPDX-License-Identifier: MIT
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,4 +1,5 @@
 // The limits on every resource that a stranger can use up.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <chrono>

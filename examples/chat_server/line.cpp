@@ -1,4 +1,5 @@
 // Prepends the time to a text.
+// SPDX-License-Identifier: MIT
 #include "line.hpp"
 
 #include <ctime>

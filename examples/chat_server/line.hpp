@@ -1,4 +1,5 @@
 // A line for many members: built once, shared by all of their queues.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>

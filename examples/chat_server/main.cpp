@@ -25,6 +25,7 @@
 //
 // The parts: server (names, rooms, members that do not keep up), room, member (the two fibers),
 // commands, line and text (what is sent), limits, options (the command line).
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <cerrno>

@@ -1,4 +1,5 @@
 // The two fibers of a member, and the queue between them.
+// SPDX-License-Identifier: MIT
 #include "member.hpp"
 
 #include <fmt/format.h>

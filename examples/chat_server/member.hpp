@@ -1,4 +1,5 @@
 // A member: one connection, of which one fiber reads and one writes.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/ringlet.hpp>

@@ -1,4 +1,5 @@
 // The command-line options.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstdint>

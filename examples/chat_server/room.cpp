@@ -1,4 +1,5 @@
 // Delivers a line to all members of a room.
+// SPDX-License-Identifier: MIT
 #include "room.hpp"
 
 #include <vector>

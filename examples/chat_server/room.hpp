@@ -1,4 +1,5 @@
 // A room: its members, its history, and whether its members keep up.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/ringlet.hpp>

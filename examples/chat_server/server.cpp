@@ -1,4 +1,5 @@
 // Names, rooms, and members that do not keep up.
+// SPDX-License-Identifier: MIT
 #include "server.hpp"
 
 #include <algorithm>

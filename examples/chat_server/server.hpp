@@ -1,4 +1,5 @@
 // The server: its members, its rooms, and the handling of members that do not keep up.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/ringlet.hpp>

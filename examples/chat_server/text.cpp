@@ -1,4 +1,5 @@
 // Processes UTF-8 character by character.
+// SPDX-License-Identifier: MIT
 #include "text.hpp"
 
 #include <utf8.h>

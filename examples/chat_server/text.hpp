@@ -1,4 +1,5 @@
 // Rules for text: UTF-8, and names that are distinguishable on a terminal.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>

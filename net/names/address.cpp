@@ -1,4 +1,5 @@
 // Parses, prints and compares addresses.
+// SPDX-License-Identifier: MIT
 #include <ringlet/address.hpp>
 
 #include <arpa/inet.h>

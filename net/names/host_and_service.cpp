@@ -1,4 +1,5 @@
 // What is refused before a name is looked up.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/host_and_service.hpp>
 
 #include <arpa/inet.h>

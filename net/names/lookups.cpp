@@ -1,4 +1,5 @@
 // Equal lookups share a call; the last caller that leaves withdraws it; fork() begins a new table.
+// SPDX-License-Identifier: MIT
 #include "lookups.hpp"
 
 #include <pthread.h>

@@ -2,6 +2,7 @@
 //
 // One table per process, never destroyed, because a thread may be stuck in a lookup when main() has
 // ended. A child of fork() begins with a new one.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/address.hpp>

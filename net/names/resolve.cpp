@@ -1,4 +1,5 @@
 // Checks a name, asks a resolver, and tidies its answer.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/host_and_service.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/resolve.hpp>

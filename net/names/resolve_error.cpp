@@ -1,4 +1,5 @@
 // The category of the errors of names.
+// SPDX-License-Identifier: MIT
 #include <ringlet/resolve_error.hpp>
 
 #include <netdb.h>

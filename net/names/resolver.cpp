@@ -1,4 +1,5 @@
 // The system's resolver, and others that block a thread.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/host_and_service.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/extend/threaded_resolver.hpp>

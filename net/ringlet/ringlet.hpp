@@ -13,6 +13,7 @@
 //     }
 //
 //     int main() { return run_main(serve()); }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/address.hpp>

@@ -1,4 +1,5 @@
 // Waiting for connections.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/extend/accept_wait.hpp>
 

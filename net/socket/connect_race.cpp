@@ -1,4 +1,5 @@
 // When the next attempt begins, and what its end changes.
+// SPDX-License-Identifier: MIT
 #include "connect_race.hpp"
 
 #include <ringlet/as_result.hpp>

@@ -4,6 +4,7 @@
 // Attempts are fibers of a group. An attempt that has begun is not given up because it is slow: the
 // next one only begins beside it. The first connection ends the group, which cancels the other
 // attempts and closes their sockets.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/address.hpp>

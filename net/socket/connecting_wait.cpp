@@ -1,4 +1,5 @@
 // Opening a socket and connecting it.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/socket_calls.hpp>
 #include <ringlet/extend/connecting_wait.hpp>
 

@@ -1,4 +1,5 @@
 // Sending and receiving one datagram: a single operation, which a cancellation does not split.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/extend/datagram_waits.hpp>
 #include <ringlet/extend/scheduler.hpp>

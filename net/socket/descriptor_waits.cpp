@@ -1,4 +1,5 @@
 // Passing descriptors: the control data of messages, see unix(7) and cmsg(3).
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/throw_invalid.hpp>
 #include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/extend/descriptor_waits.hpp>

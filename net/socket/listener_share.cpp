@@ -1,4 +1,5 @@
 // Placing connections on the schedulers of a tcp_listener_group.
+// SPDX-License-Identifier: MIT
 #include "listener_share.hpp"
 
 #include <ringlet/extend/engine.hpp>

@@ -1,5 +1,6 @@
 // listener_share: the listener of one scheduler in a tcp_listener_group, and the choice of the
 // scheduler that gets a connection.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/address.hpp>

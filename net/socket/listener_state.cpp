@@ -1,4 +1,5 @@
 // A listener's state: arming the accept, staging connections, backing off, closing.
+// SPDX-License-Identifier: MIT
 #include "listener_state.hpp"
 
 #include <ringlet/detail/report.hpp>

@@ -1,4 +1,5 @@
 // The state of a listener, which outlives it while the kernel accepts for it.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/closable.hpp>

@@ -1,4 +1,5 @@
 // Sending a datagram: a single call, which a cancellation does not split.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/extend/send_message_wait.hpp>
 

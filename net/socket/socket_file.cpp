@@ -1,4 +1,5 @@
 // Binding Unix sockets, and removing the files of those that are gone.
+// SPDX-License-Identifier: MIT
 #include "socket_file.hpp"
 
 #include <ringlet/detail/throw_invalid.hpp>

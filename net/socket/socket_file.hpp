@@ -6,6 +6,7 @@
 // to an abstract name that contains the path's directory and file name. The kernel frees it when
 // the process ends. A program that cannot get the lock removes no
 // file.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/socket_calls.hpp>

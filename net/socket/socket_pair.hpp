@@ -1,4 +1,5 @@
 // Makes two Unix sockets that are connected to each other.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/error.hpp>

@@ -1,4 +1,5 @@
 // The calls of connected sockets that the kernel answers immediately.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/socket_calls.hpp>
 #include <ringlet/detail/throw_invalid.hpp>
 #include <ringlet/socket_stream.hpp>

@@ -1,4 +1,5 @@
 // Opening a listening TCP socket.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/socket_calls.hpp>
 #include <ringlet/detail/throw_invalid.hpp>
 #include <ringlet/fiber.hpp>

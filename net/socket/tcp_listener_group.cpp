@@ -1,4 +1,5 @@
 // Opening the listeners of a group.
+// SPDX-License-Identifier: MIT
 #include <ringlet/fiber.hpp>
 #include <ringlet/tcp_listener_group.hpp>
 

@@ -1,4 +1,5 @@
 // TCP sockets: connecting, addresses and options.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/socket_calls.hpp>
 #include <ringlet/detail/tcp_info.hpp>
 #include <ringlet/detail/throw_invalid.hpp>

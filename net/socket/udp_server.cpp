@@ -1,4 +1,5 @@
 // Reading datagrams, and running their handlers.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/extend/scheduler.hpp>

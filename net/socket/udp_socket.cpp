@@ -1,4 +1,5 @@
 // Opening UDP sockets, and their options.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/socket_calls.hpp>
 #include <ringlet/detail/throw_invalid.hpp>
 #include <ringlet/error.hpp>

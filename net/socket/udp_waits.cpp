@@ -1,4 +1,5 @@
 // Receiving and sending UDP datagrams.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/sanitizers.hpp>
 #include <ringlet/detail/socket_calls.hpp>
 #include <ringlet/detail/value_or_throw.hpp>

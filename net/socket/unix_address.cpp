@@ -1,4 +1,5 @@
 // Makes, prints and compares addresses of Unix sockets.
+// SPDX-License-Identifier: MIT
 #include <ringlet/unix_address.hpp>
 
 #include <algorithm>

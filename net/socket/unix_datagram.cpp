@@ -1,4 +1,5 @@
 // Opening, binding and connecting Unix datagram sockets.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/socket_calls.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/fiber.hpp>

@@ -1,4 +1,5 @@
 // Opening a listening Unix socket.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/socket_calls.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/unix_listener.hpp>

@@ -1,4 +1,5 @@
 // The addresses of both ends of a Unix socket.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/operation.hpp>

@@ -1,4 +1,5 @@
 // Unix stream sockets: connecting, pairs, and who the peer is.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/socket_calls.hpp>
 #include <ringlet/detail/throw_invalid.hpp>
 #include <ringlet/unix_stream.hpp>

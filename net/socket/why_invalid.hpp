@@ -1,4 +1,5 @@
 // Why the system refused an address with EINVAL.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/address.hpp>

@@ -1,4 +1,5 @@
 // Closing a descriptor without its number being reused too early.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/closable.hpp>
 #include <ringlet/unique_fd.hpp>
 

@@ -1,4 +1,5 @@
 // Receiving, and closing with operations in flight.
+// SPDX-License-Identifier: MIT
 #include <ringlet/address.hpp>
 #include <ringlet/detail/close_with_reset.hpp>
 #include <ringlet/detail/socket_calls.hpp>

@@ -1,4 +1,5 @@
 // raise_descriptor_limit(): getrlimit(2), then setrlimit(2).
+// SPDX-License-Identifier: MIT
 #include <ringlet/descriptor_limit.hpp>
 
 #include <sys/resource.h>

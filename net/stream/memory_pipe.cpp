@@ -1,4 +1,5 @@
 // The bytes between the two ends of a pair, and how one end learns what the other one does.
+// SPDX-License-Identifier: MIT
 #include <ringlet/error.hpp>
 #include <ringlet/extend/memory_waits.hpp>
 

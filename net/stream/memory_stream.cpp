@@ -1,4 +1,5 @@
 // The calls of memory_stream.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/memory_stream.hpp>

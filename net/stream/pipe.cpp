@@ -1,4 +1,5 @@
 // Making pipes.
+// SPDX-License-Identifier: MIT
 #include <ringlet/error.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/pipe.hpp>

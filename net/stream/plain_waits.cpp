@@ -1,4 +1,5 @@
 // Receiving from descriptors that are no sockets.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/extend/plain_waits.hpp>
 

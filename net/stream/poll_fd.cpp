@@ -1,5 +1,6 @@
 // A poll takes nothing, so cancelling it loses nothing, and any number of waits may poll the same
 // descriptor.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/retry.hpp>
 #include <ringlet/detail/throw_invalid.hpp>
 #include <ringlet/poll_fd.hpp>

@@ -8,6 +8,7 @@
 //
 // No byte is searched twice: begun_ also keeps the delimiter and the progress of the search for it,
 // even between calls.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/retry.hpp>
 #include <ringlet/pipe.hpp>
 #include <ringlet/reader.hpp>

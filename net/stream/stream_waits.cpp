@@ -1,5 +1,6 @@
 // The waits for bytes: short reads and writes, running out of buffers, and the state after a
 // cancellation.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/extend/stream_waits.hpp>
 

@@ -1,4 +1,5 @@
 // Asks for TCP_INFO.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/tcp_info.hpp>
 #include <ringlet/extend/operation.hpp>
 

@@ -1,4 +1,5 @@
 // The life of an alarm: made, set, due, and outlived by its owner.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/alarm.hpp>
 #include <ringlet/extend/assert.hpp>
 

@@ -1,4 +1,5 @@
 // The lists of an imap(), and the wait for the next call to be read.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/calls_ahead.hpp>
 #include <ringlet/detail/frame_pool.hpp>
 

@@ -1,4 +1,5 @@
 // The links to several fibers, and the wait for the next end.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/ended_fibers.hpp>
 
 #include <fmt/format.h>

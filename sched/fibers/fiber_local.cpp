@@ -1,4 +1,5 @@
 // Numbers for variables.
+// SPDX-License-Identifier: MIT
 #include <ringlet/fiber_local.hpp>
 
 #include <atomic>

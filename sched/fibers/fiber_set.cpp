@@ -1,4 +1,5 @@
 // Members that leave when they end, and the wait until none is left.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/frame_pool.hpp>
 #include <ringlet/fiber_set.hpp>
 

@@ -1,4 +1,5 @@
 // Where a switch leads, and what a greenlet leaves when it ends.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/fiber_extras.hpp>
 #include <ringlet/detail/thrown.hpp>
 #include <ringlet/extend/scheduler.hpp>

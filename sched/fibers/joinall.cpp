@@ -1,4 +1,5 @@
 // Waits for some of several fibers.
+// SPDX-License-Identifier: MIT
 #include <ringlet/joinall.hpp>
 
 #include <optional>

@@ -1,4 +1,5 @@
 // The order in which limits that are started by hand may end.
+// SPDX-License-Identifier: MIT
 #include <ringlet/error.hpp>
 #include <ringlet/extend/assert.hpp>
 #include <ringlet/manual_timeout.hpp>

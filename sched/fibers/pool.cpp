@@ -1,4 +1,5 @@
 // The slots of a pool: a fiber that leaves passes its slot to the longest waiter.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/detail/report.hpp>
 #include <ringlet/detail/value_or_throw.hpp>

@@ -1,4 +1,5 @@
 // The level of the bucket, and the line of fibers in front of it.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/wake_lists.hpp>
 #include <ringlet/rate_limiter.hpp>
 

@@ -1,4 +1,5 @@
 // The pauses of a retry: exponential, with a random part.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/scheduler.hpp>
 #include <ringlet/retry.hpp>
 

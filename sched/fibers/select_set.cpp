@@ -1,4 +1,5 @@
 // The calls of a set: made for each wait, and found by their place.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/select_set.hpp>
 

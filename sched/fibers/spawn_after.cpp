@@ -1,4 +1,5 @@
 // The ticks of spawn_every().
+// SPDX-License-Identifier: MIT
 #include <ringlet/spawn_after.hpp>
 
 namespace ringlet {

@@ -1,4 +1,5 @@
 // Decides when to restart, and when to give up.
+// SPDX-License-Identifier: MIT
 #include <ringlet/supervise.hpp>
 
 #include <fmt/format.h>

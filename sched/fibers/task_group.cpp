@@ -1,4 +1,5 @@
 // The members of a group, and how the failure of one ends the rest.
+// SPDX-License-Identifier: MIT
 #include <ringlet/task_group.hpp>
 #include <ringlet/when_all.hpp>
 

@@ -1,4 +1,5 @@
 // The grid of a ticker. Its waits end by their limits, as those of sleep() do.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/value_or_throw.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/extend/fiber_base.hpp>

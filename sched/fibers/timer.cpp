@@ -1,4 +1,5 @@
 // Making, starting and ending the fiber in which a timer calls its function.
+// SPDX-License-Identifier: MIT
 #include <ringlet/timer.hpp>
 
 #include <fmt/format.h>

@@ -8,6 +8,7 @@
 //
 // This file is always compiled with full debug information, because tools/ringlet.gdb.py begins
 // here: with the list of schedulers, and with the types that it reads.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/affinity.hpp>
 #include <ringlet/detail/fiber_extras.hpp>
 #include <ringlet/extend/fiber_base.hpp>

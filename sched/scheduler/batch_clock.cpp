@@ -1,4 +1,5 @@
 // When a batch of resumptions ends.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/batch_clock.hpp>
 
 #include <algorithm>

@@ -1,4 +1,5 @@
 // dump(): walks the registry of fibers and their chains of frames.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/holders.hpp>
 #include <ringlet/detail/on_behalf_of.hpp>
 #include <ringlet/detail/open_group.hpp>

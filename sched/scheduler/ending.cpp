@@ -1,4 +1,5 @@
 // How a run ends: signals, deadlocks, and the steps of the shutdown_clock.
+// SPDX-License-Identifier: MIT
 #include <ringlet/deadlock.hpp>
 #include <ringlet/detail/report.hpp>
 #include <ringlet/extend/scheduler.hpp>

@@ -1,4 +1,5 @@
 // The life of a fiber, from its spawn to its last handle.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/fiber_extras.hpp>
 #include <ringlet/detail/thrown.hpp>
 #include <ringlet/fiber.hpp>

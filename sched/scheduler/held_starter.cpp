@@ -7,6 +7,7 @@
 //
 // Every resumption and every wait checks for a pending interruption anyway; the code in this file
 // runs only if there is one.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/open_group.hpp>
 #include <ringlet/extend/fiber_base.hpp>
 

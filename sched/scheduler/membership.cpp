@@ -3,6 +3,7 @@
 // Two things keep it: fibers of other schedulers that were started from here, because their end is
 // reported here; and a runtime, whose schedulers end together. The cost for other programs is one
 // check when the last fiber has ended.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/frame_pool.hpp>
 #include <ringlet/detail/report.hpp>
 #include <ringlet/extend/fiber_base.hpp>

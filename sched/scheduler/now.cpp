@@ -1,4 +1,5 @@
 // Reads the engine's clock if there is an engine.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/scheduler.hpp>
 #include <ringlet/now.hpp>
 

@@ -1,4 +1,5 @@
 // Cancels the fibers of a group, and of the groups that those fibers have opened.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/open_group.hpp>
 
 namespace ringlet::detail {

@@ -1,4 +1,5 @@
 // The cancellation and the outcome of a wait for an operation.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/operation_wait.hpp>
 
 #include <cerrno>

@@ -1,4 +1,5 @@
 // run_main.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/report.hpp>
 #include <ringlet/detail/signal_watch.hpp>
 #include <ringlet/dump.hpp>

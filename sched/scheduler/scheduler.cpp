@@ -1,4 +1,5 @@
 // The scheduler's turn.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/report.hpp>
 #include <ringlet/extend/scheduler.hpp>
 #include <ringlet/fiber.hpp>

@@ -1,4 +1,5 @@
 // Watches several waits until the first of them is over.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/selection.hpp>
 
 #include <fmt/format.h>

@@ -1,4 +1,5 @@
 // What a permit cannot do.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/assert.hpp>
 #include <ringlet/extend/semaphore_permit.hpp>
 

@@ -1,4 +1,5 @@
 // The wait for the signal that asks the program to end.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/fiber_base.hpp>
 #include <ringlet/shutdown.hpp>
 

@@ -1,4 +1,5 @@
 // The times of a shutdown.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/shutdown_clock.hpp>
 #include <ringlet/time_limit.hpp>
 

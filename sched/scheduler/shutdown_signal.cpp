@@ -1,4 +1,5 @@
 // The waits for a signal.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/shutdown_signal.hpp>
 #include <ringlet/extend/wait.hpp>
 

@@ -1,4 +1,5 @@
 // The signal handler, and the exit codes of a program.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/report.hpp>
 #include <ringlet/detail/signal_watch.hpp>
 #include <ringlet/error.hpp>

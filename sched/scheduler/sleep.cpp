@@ -1,4 +1,5 @@
 // A sleep is a wait that its limit ends.
+// SPDX-License-Identifier: MIT
 #include <ringlet/fiber.hpp>
 #include <ringlet/sleep.hpp>
 

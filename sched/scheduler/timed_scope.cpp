@@ -1,4 +1,5 @@
 // How a limit is armed, how it expires, and which thread may use it.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/fiber_base.hpp>
 #include <ringlet/extend/scheduler.hpp>
 #include <ringlet/extend/timed_scope.hpp>

@@ -1,4 +1,5 @@
 // The heap behind the timers.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/fiber_base.hpp>
 #include <ringlet/extend/timer.hpp>
 

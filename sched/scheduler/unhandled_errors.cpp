@@ -1,4 +1,5 @@
 // Unhandled errors: the default handler, which does not flood standard error.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/report.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/error.hpp>

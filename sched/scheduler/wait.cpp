@@ -1,4 +1,5 @@
 // The beginning and the end of a wait.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/selection.hpp>
 #include <ringlet/extend/wait.hpp>
 #include <ringlet/fiber.hpp>

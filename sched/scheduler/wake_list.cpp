@@ -1,4 +1,5 @@
 // Wakes the waits that one call has ended, a slice each turn.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/fiber_base.hpp>
 #include <ringlet/extend/scheduler.hpp>
 #include <ringlet/extend/wake_list.hpp>

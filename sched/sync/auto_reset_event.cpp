@@ -1,4 +1,5 @@
 // Lets one waiter of an auto_reset_event pass, or stores that the next one may.
+// SPDX-License-Identifier: MIT
 #include <ringlet/auto_reset_event.hpp>
 
 #include <fmt/format.h>

@@ -1,4 +1,5 @@
 // The rounds of a barrier: how they end, and how they break.
+// SPDX-License-Identifier: MIT
 #include <ringlet/barrier.hpp>
 
 #include <fmt/format.h>

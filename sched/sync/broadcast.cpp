@@ -1,4 +1,5 @@
 // The part of a broadcast that does not depend on its items: who has received how many, and waits.
+// SPDX-License-Identifier: MIT
 #include <ringlet/broadcast.hpp>
 #include <ringlet/error.hpp>
 

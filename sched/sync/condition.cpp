@@ -1,4 +1,5 @@
 // Waiting without the lock, and getting it back.
+// SPDX-License-Identifier: MIT
 #include <ringlet/condition.hpp>
 
 #include <fmt/format.h>

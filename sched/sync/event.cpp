@@ -1,4 +1,5 @@
 // Wakes all waiters of an event.
+// SPDX-License-Identifier: MIT
 #include <ringlet/event.hpp>
 
 #include <fmt/format.h>

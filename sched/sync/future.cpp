@@ -1,4 +1,5 @@
 // What setting a promise does: wakes the waiters, calls the callbacks, keeps the error.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/thrown.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/extend/future_waits.hpp>

@@ -1,4 +1,5 @@
 // Counts a latch down, and wakes all its waiters at zero.
+// SPDX-License-Identifier: MIT
 #include <ringlet/latch.hpp>
 
 #include <fmt/format.h>

@@ -1,4 +1,5 @@
 // Handing locks over, and finding cycles of them.
+// SPDX-License-Identifier: MIT
 #include <ringlet/deadlock.hpp>
 #include <ringlet/detail/holders.hpp>
 #include <ringlet/detail/lock_base.hpp>

@@ -1,4 +1,5 @@
 // The part of a queue that does not depend on its items: closing, and describing its waits.
+// SPDX-License-Identifier: MIT
 #include <ringlet/queue.hpp>
 
 #include <fmt/format.h>

@@ -1,4 +1,5 @@
 // Serving the fibers that wait for permits, and refusing what a semaphore cannot do.
+// SPDX-License-Identifier: MIT
 #include <ringlet/semaphore.hpp>
 
 #include <fmt/format.h>

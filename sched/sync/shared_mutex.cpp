@@ -1,4 +1,5 @@
 // Letting writers and readers in, and refusing wrong unlocks.
+// SPDX-License-Identifier: MIT
 #include <ringlet/shared_mutex.hpp>
 
 #include <fmt/format.h>

@@ -1,4 +1,5 @@
 // Ends the waits for a joinable_queue that is destroyed, and describes them.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/affinity.hpp>
 #include <ringlet/detail/task_count.hpp>
 #include <ringlet/extend/assert.hpp>

@@ -1,4 +1,5 @@
 // How dump() shows the number of fibers that wait.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/waiting_count.hpp>
 
 #include <fmt/format.h>

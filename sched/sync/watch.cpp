@@ -1,4 +1,5 @@
 // Publishes versions of a watch's value, and waits for them.
+// SPDX-License-Identifier: MIT
 #include <ringlet/error.hpp>
 #include <ringlet/watch.hpp>
 

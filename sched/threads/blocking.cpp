@@ -1,4 +1,5 @@
 // Passes a call to the workers, and wakes the fiber when it has been made.
+// SPDX-License-Identifier: MIT
 #include <ringlet/blocking.hpp>
 
 namespace ringlet::extend {

@@ -1,4 +1,5 @@
 // How a thread without a scheduler waits for a call.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/blocking_call.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/extend/assert.hpp>

@@ -1,4 +1,5 @@
 // Waiting for a concurrent_event.
+// SPDX-License-Identifier: MIT
 #include <ringlet/concurrent_event.hpp>
 #include <ringlet/detail/thread_waiter.hpp>
 #include <ringlet/extend/assert.hpp>

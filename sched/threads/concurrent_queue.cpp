@@ -1,4 +1,5 @@
 // What dump() and error messages say about a concurrent_queue.
+// SPDX-License-Identifier: MIT
 #include <ringlet/concurrent_queue.hpp>
 
 #include <fmt/format.h>

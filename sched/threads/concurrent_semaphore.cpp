@@ -1,4 +1,5 @@
 // Serving those that wait for permits, and refusing what a semaphore cannot do.
+// SPDX-License-Identifier: MIT
 #include <ringlet/concurrent_semaphore.hpp>
 #include <ringlet/detail/thread_waiter.hpp>
 #include <ringlet/error.hpp>

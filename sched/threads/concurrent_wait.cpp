@@ -1,4 +1,5 @@
 // How the notification of a wait comes to the thread of its fiber.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/concurrent_wait.hpp>
 #include <ringlet/fiber.hpp>
 

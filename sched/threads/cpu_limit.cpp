@@ -1,5 +1,6 @@
 // Reads the affinity, and the CPU quotas of cgroups: cpu.max (version 2), or cpu.cfs_quota_us and
 // cpu.cfs_period_us (version 1). See cgroups(7). A quota of a parent limits its children, too.
+// SPDX-License-Identifier: MIT
 #include "cpu_limit.hpp"
 
 #include <sched.h>

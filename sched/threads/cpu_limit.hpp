@@ -1,4 +1,5 @@
 // cpu_limit: how many CPUs this process may use.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>

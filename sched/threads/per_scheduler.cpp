@@ -1,4 +1,5 @@
 // When the value of a per_scheduler is destroyed.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/scheduler_slot.hpp>
 
 namespace ringlet::detail {

@@ -1,5 +1,6 @@
 // The messages of a call to another scheduler. Each function runs on the thread that the header
 // names; the messages order what the two threads do.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/remote_call.hpp>
 #include <ringlet/fiber.hpp>
 

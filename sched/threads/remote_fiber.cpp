@@ -1,4 +1,5 @@
 // How a fiber of another scheduler begins, is killed, and tells its end.
+// SPDX-License-Identifier: MIT
 #include <ringlet/error.hpp>
 #include <ringlet/remote_fiber.hpp>
 

@@ -1,4 +1,5 @@
 // What dump() says about a fiber that waits for a remote_future.
+// SPDX-License-Identifier: MIT
 #include <ringlet/remote_future.hpp>
 
 #include <fmt/format.h>

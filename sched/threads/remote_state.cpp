@@ -1,4 +1,5 @@
 // The errors of a remote_promise.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/remote_state.hpp>
 #include <ringlet/detail/thrown.hpp>
 #include <ringlet/error.hpp>

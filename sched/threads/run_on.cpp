@@ -1,4 +1,5 @@
 // The waits for calls on other schedulers.
+// SPDX-License-Identifier: MIT
 #include <ringlet/run_on.hpp>
 
 #include <fmt/format.h>

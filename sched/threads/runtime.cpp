@@ -1,4 +1,5 @@
 // A runtime without mains, and what its owner does with it.
+// SPDX-License-Identifier: MIT
 #include <ringlet/dump.hpp>
 #include <ringlet/runtime.hpp>
 

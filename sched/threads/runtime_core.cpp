@@ -1,5 +1,6 @@
 // What the schedulers of a runtime agree on: when they begin, when they end, and whether they are
 // all stuck.
+// SPDX-License-Identifier: MIT
 #include <ringlet/deadlock.hpp>
 #include <ringlet/detail/report.hpp>
 #include <ringlet/detail/runtime_core.hpp>

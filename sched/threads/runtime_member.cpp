@@ -1,4 +1,5 @@
 // How the scheduler of a runtime is made, runs and ends.
+// SPDX-License-Identifier: MIT
 #include "runtime_member.hpp"
 
 #include <ringlet/deadlock.hpp>

@@ -1,4 +1,5 @@
 // The scheduler of a runtime, and its thread.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/runtime_core.hpp>

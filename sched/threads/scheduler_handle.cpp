@@ -1,4 +1,5 @@
 // Counts the handles of a scheduler, and posts to it.
+// SPDX-License-Identifier: MIT
 #include <ringlet/error.hpp>
 #include <ringlet/scheduler_handle.hpp>
 

@@ -1,4 +1,5 @@
 // Posts to a scheduler unless it has ended.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/scheduler_link.hpp>
 
 namespace ringlet::extend {

@@ -1,4 +1,5 @@
 // Waiting for a short_mutex: trying for a while, then sleeping.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/short_mutex.hpp>
 
 namespace ringlet::detail {

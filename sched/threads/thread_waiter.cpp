@@ -1,4 +1,5 @@
 // Blocking a plain thread.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/concurrent_flag.hpp>
 #include <ringlet/detail/thread_waiter.hpp>
 #include <ringlet/extend/assert.hpp>

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Builds the README's first program as its section "Use it" says, with its commands and files:
 against an installation with pkg-config and with CMake, and as a Meson subproject.
 

@@ -1,6 +1,7 @@
 // The examples in the headers of core do what their comments say. Method: what an example leaves to
 // its reader is in the namespace around_HEADER; its own code is in example_HEADER, made by
 // tools/header_examples.py.
+// SPDX-License-Identifier: MIT
 #include <ringlet/buffer.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/task.hpp>

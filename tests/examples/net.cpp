@@ -1,5 +1,6 @@
 // The examples in the headers of net do what their comments say. Method: see core.cpp. They run
 // over the loopback device; those that change the process or its standard streams run in a child.
+// SPDX-License-Identifier: MIT
 #include <ringlet/event.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/memory_stream.hpp>

@@ -1,5 +1,6 @@
 // The examples in the headers of sched do what their comments say. Method: as in core.cpp. They run
 // on the scripted engine, whose clock does not wait.
+// SPDX-License-Identifier: MIT
 #include <ringlet/any_fiber.hpp>
 #include <ringlet/buffer.hpp>
 #include <ringlet/event.hpp>

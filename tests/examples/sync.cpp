@@ -1,6 +1,7 @@
 // The examples in the headers of sched/sync do what their comments say. Method: see core.cpp. The
 // scripted engine's clock moves only when all fibers sleep. Streams, which belong to net, are here
 // objects that keep what is written.
+// SPDX-License-Identifier: MIT
 #include <ringlet/async_generator.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/joinall.hpp>

@@ -1,4 +1,5 @@
 // The examples in the headers of sched/threads do what their comments say. Method: see core.cpp.
+// SPDX-License-Identifier: MIT
 #include <ringlet/concurrent_queue.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/run_on.hpp>

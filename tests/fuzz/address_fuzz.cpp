@@ -1,5 +1,6 @@
 // Any text as an address: either it is refused with a message that quotes it, or the parsed address
 // prints as text that parses to the same address. And any address prints as text that parses to it.
+// SPDX-License-Identifier: MIT
 #include <ringlet/address.hpp>
 
 #include <netinet/in.h>

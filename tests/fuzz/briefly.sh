@@ -3,6 +3,7 @@
 # discarded, because they would change the next run.
 #
 #   briefly.sh FUZZER CORPUS
+# SPDX-License-Identifier: MIT
 set -eu
 found=$(mktemp -d)
 trap 'rm -r "$found"' EXIT

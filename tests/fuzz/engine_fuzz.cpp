@@ -8,6 +8,7 @@
 //
 // The bytes of a stream follow from their position, so that what is read shows what went wrong.
 // RINGLET_ENGINE leaves only one engine.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/engine.hpp>
 #include <ringlet/unique_fd.hpp>
 

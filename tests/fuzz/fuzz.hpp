@@ -1,5 +1,6 @@
 // What the fuzz targets share: the fuzzer's bytes as a sequence of choices, and the end of the
 // program when a promise is broken.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>

@@ -3,6 +3,7 @@
 // interrupted.
 //
 // An input: the bytes of the stream, then the choices, then the number of choices.
+// SPDX-License-Identifier: MIT
 #include <ringlet/fiber.hpp>
 #include <ringlet/reader.hpp>
 #include <ringlet/sleep.hpp>

@@ -2,6 +2,7 @@
 // still tested.
 //
 //   replay FOLDER...      every file in them, or a single file
+// SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>

@@ -3,6 +3,7 @@
 //
 // Method: the library's own code, on the modelled memory and mutex. That the programs notice an
 // error is shown by a mutex and by memory orders that are too weak.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/concurrent_flag.hpp>
 #include <ringlet/detail/concurrent_items.hpp>
 #include <ringlet/detail/concurrent_waiter.hpp>

@@ -1,4 +1,5 @@
 // The search: which thread runs next, and which of its choices has not been made yet.
+// SPDX-License-Identifier: MIT
 #include "model/explorer.hpp"
 
 #include <ucontext.h>

@@ -22,6 +22,7 @@
 //       void finish() {}  // checks, when all threads have ended
 //     };
 //     const verdict found = explore<program>();
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <array>

@@ -2,6 +2,7 @@
 //
 // Method: the litmus tests of the literature, each with orders under which C++ allows an outcome
 // and with orders under which it does not. An outcome that is allowed must be found.
+// SPDX-License-Identifier: MIT
 #include "model/explorer.hpp"
 
 #include <doctest/doctest.h>

@@ -4,6 +4,7 @@
 // choices (three, if RINGLET_TEST_SCALE is more than 1). The owner sleeps as engines do. Then each
 // memory order is weakened and each read-modify-write is split, one at a time, and some program
 // must fail.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/mailbox.hpp>
 
 #include <doctest/doctest.h>

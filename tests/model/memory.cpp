@@ -1,4 +1,5 @@
 // Which messages an operation may see, and where a new one goes.
+// SPDX-License-Identifier: MIT
 #include "model/memory.hpp"
 
 #include <string_view>

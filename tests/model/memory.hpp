@@ -7,6 +7,7 @@
 // older than the last sequentially consistent store. So the memory is that of C++20, with three
 // differences: no thread sees a store before it is made (load buffering), there are no fences, and
 // compare_exchange_weak() does not fail without reason.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <algorithm>

@@ -1,5 +1,6 @@
 // The names that `using namespace ringlet` brings in: those for programs. Each name in `everyday`
 // would be ambiguous below if the library declared it in that namespace.
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <doctest/doctest.h>

@@ -1,5 +1,6 @@
 // A program that includes all of ringlet: the README's echo server works, its two idioms are sound
 // on both compilers, and a connection needs as little memory as promised.
+// SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <doctest/doctest.h>

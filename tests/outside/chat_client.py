@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The chat client in pipes and on a terminal, against chat_server and against servers that
 misbehave.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The chat server under abuse: long lines, floods, silence, crowds.
 
 usage: chat_limits.py BUILD_ROOT [TEST...]

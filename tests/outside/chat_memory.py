@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The user-space memory of the chat server for each idle member.
 
 usage: chat_memory.py BUILD_ROOT [TEST...]

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The chat server from its members' view: every command, every error, every way to leave.
 
 usage: chat_server.py BUILD_ROOT [TEST...]

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The chat server under overload: members that do not read, or too slowly, and delay no others; and
 the server itself, when it has to deliver more than it can.
 

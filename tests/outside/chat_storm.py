@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """A storm in the chat server: a thousand members join, leave, talk, are renamed and disconnect at
 random, and two witnesses in each room see every line once, in order and unchanged.
 

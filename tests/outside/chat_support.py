@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the scripts about the chat server share: members that see what a user at a terminal sees.
 
 Nothing here sleeps to wait for something: a member waits for a line, or for the end of its stream.

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The daemon_threads example as a program: what ends with main, in which order, and what does not.
 
 usage: daemon_threads.py BUILD_ROOT [TEST...]

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """ringlet_dump() can be called from gdb in a program that uses run_main(): in a running one, in one
 that gdb has started, and also where the linker drops unused functions.
 

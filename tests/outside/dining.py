@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The dining example as a program: the deadlock is reported with all five, then all of them eat.
 
 usage: dining.py BUILD_ROOT [TEST...]

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Misuse that the compiler refuses: its first error is a message of ringlet with the remedy.
 
 Each case is compiled like the tests of sched, without generating code. The headers are precompiled

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Two fibers on one thread: the order of their output, and that their times do not add up.
 
 usage: eat_and_play.py BUILD_ROOT [TEST...]

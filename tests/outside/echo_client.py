@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The echo client in pipes, with files and on a terminal, and when its server disconnects.
 
 usage: echo_client.py BUILD_ROOT [TEST...]

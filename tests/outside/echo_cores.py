@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The echo_cores example, and echo_server with --threads: connections are served by all threads.
 
 usage: echo_cores.py BUILD_ROOT [TEST...]

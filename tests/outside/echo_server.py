@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The echo server from its clients' view: it returns what they send, whatever they do.
 
 usage: echo_server.py BUILD_ROOT [TEST...]

@@ -1,5 +1,6 @@
 // The program that gdb_extension.py looks at: two schedulers on two threads, with a fiber in every
 // state. It prints "ready" when all of them are in it, and then stays so until it is killed.
+// SPDX-License-Identifier: MIT
 #include <ringlet/fiber.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """tools/ringlet.gdb.py shows the fibers of a process and of a core file, and says what is missing
 where it cannot. The program is gdb_extension.cpp.
 

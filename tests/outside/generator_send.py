@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Generators as a program: its output matches its head comment.
 
 usage: generator_send.py BUILD_ROOT [TEST...]

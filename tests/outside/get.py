@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The get example as a program: names, servers of Python and nc, and servers that fail.
 
 usage: get.py BUILD_ROOT [TEST...]

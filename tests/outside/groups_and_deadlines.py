@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Groups and limits as a program: its output matches its head comment.
 
 usage: groups_and_deadlines.py BUILD_ROOT [TEST...]

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """An idle server does nothing for ten seconds: no system call, no CPU time, no wake-up. And the
 kernel does not count it as waiting for a disk.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The key_value_cores example as a program: many clients see one map, on however many schedulers.
 
 usage: key_value_cores.py BUILD_ROOT [TEST...]

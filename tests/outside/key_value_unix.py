@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The key_value_unix example as a program, with nc, socat and Python as its clients, and its file.
 
 usage: key_value_unix.py BUILD_ROOT [TEST...]

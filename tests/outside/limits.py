@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The examples when the system is out of resources: no free descriptors, system calls that fail.
 
 usage: limits.py BUILD_ROOT [TEST...]

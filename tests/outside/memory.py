@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The user-space memory of the server for each idle connection that has sent data once.
 
 usage: memory.py BUILD_ROOT [TEST...]

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Names as other programs of the system see them: the get example and getent, with the hosts of
 nss_wrapper, and with dnsmasq as the name server of a network namespace.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The notify_n example as a program: each number wakes that many workers, in their order.
 
 usage: notify_n.py BUILD_ROOT [TEST...]

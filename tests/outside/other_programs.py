@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The programs of examples/others compile, where a compiler and the library are installed.
 
 usage: other_programs.py BUILD_ROOT [TEST...]

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The port_forwarder example as a program: between TCP and Unix sockets, half-closed, reset, idle.
 
 usage: port_forwarder.py BUILD_ROOT [TEST...]

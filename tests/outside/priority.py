@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The priority example as a program: the most urgent job first, equal ones in their order.
 
 usage: priority.py BUILD_ROOT [TEST...]

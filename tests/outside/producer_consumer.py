@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The producer_consumer example as a program: all items are done, also after Ctrl-C.
 
 usage: producer_consumer.py BUILD_ROOT [TEST...]

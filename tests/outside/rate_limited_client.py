@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The rate limited client as a program: all requests are answered, at the rate and not above it.
 
 usage: rate_limited_client.py BUILD_ROOT [TEST...]

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Where io_uring is refused, the echo server answers the same clients on epoll, and one line on
 standard error says which call failed, what refused it, and what would allow it.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """docs/renames.sed converts a program that was written for commit 1c2f7b4 to the current names.
 
 usage: renames.py BUILD_ROOT [TEST...]

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """examples/seccomp_io_uring.json, the profile that allows io_uring in a container: a confined
 process has io_uring, and is still confined.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The seven programs of the pages for asyncio, Asio and Go users, seen from outside.
 
 Each case runs the example of ringlet, and the asyncio program beside it. SEVEN_PROGRAMS names a

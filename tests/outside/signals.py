@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Signals to the echo server: how it ends, with and without clients, and that it can be stopped and
 continued.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The singleton example as a program: the object is made once, after an attempt that failed.
 
 usage: singleton.py BUILD_ROOT [TEST...]

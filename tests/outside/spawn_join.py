@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Four calls at once as a program: the outcome of each matches its head comment.
 
 usage: spawn_join.py BUILD_ROOT [TEST...]

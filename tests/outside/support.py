@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the scripts beside this file share: starting the programs of a build, waiting for conditions
 with a deadline, inspecting a process from outside, skipping with a reason.
 

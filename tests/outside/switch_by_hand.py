@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Two greenlets that take turns: the order of their output, and that the program ends.
 
 usage: switch_by_hand.py BUILD_ROOT [TEST...]

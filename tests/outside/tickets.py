@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The tickets example as a program: with a mutex no ticket is sold twice, without one all are.
 
 usage: tickets.py BUILD_ROOT [TEST...]

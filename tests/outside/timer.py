@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The timer example as a program: it prints what its head comment says.
 
 usage: timer.py BUILD_ROOT [TEST...]

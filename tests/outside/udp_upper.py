@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The udp_upper example as a program, with nc, socat and Python as its clients.
 
 usage: udp_upper.py BUILD_ROOT [TEST...]

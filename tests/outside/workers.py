@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The workers example as a program: every job is done once, and Ctrl-C stops it cleanly.
 
 usage: workers.py BUILD_ROOT [TEST...]

@@ -1,5 +1,6 @@
 // What most tests of core include. It only saves time: a test includes what it uses. Headers that
 // few tests include are not here, because a change to them would recompile all tests.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/assert.hpp>
 
 #include <doctest/doctest.h>

@@ -1,4 +1,5 @@
 // What most tests of sched include: see core_tests.h.
+// SPDX-License-Identifier: MIT
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>
 #include <ringlet/task.hpp>

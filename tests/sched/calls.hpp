@@ -1,5 +1,6 @@
 // What the tests of groups, pools and similar calls share: small calls, and their outcomes in
 // words.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/deadlock.hpp>

@@ -1,4 +1,5 @@
 // What the tests of queues and of select() share.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/fiber.hpp>

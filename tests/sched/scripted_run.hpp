@@ -1,4 +1,5 @@
 // A scheduler on a chosen engine, and a wait that only the test can complete.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/operation_wait.hpp>

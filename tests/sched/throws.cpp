@@ -1,4 +1,5 @@
 // Interposes between the C++ runtime and the unwinder, and counts.
+// SPDX-License-Identifier: MIT
 #include "throws.hpp"
 
 #include <dlfcn.h>

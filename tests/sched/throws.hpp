@@ -1,4 +1,5 @@
 // How many times exceptions have begun to unwind in this process: thrown or rethrown.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstdint>

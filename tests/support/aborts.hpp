@@ -1,4 +1,5 @@
 // aborts_with: checks that a broken rule ends the program with the message that names it.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <csignal>

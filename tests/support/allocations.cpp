@@ -1,4 +1,5 @@
 // The operator new that counts, and fails on request.
+// SPDX-License-Identifier: MIT
 #include "support/allocations.hpp"
 
 #include <ringlet/detail/frame_pool.hpp>

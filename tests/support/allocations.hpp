@@ -1,4 +1,5 @@
 // Counts this test program's calls of operator new, and makes them fail.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
 // Converts text to bytes and back.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,6 @@
 // Running tasks on core alone: a context without a fiber, a loop without a scheduler, and waits
 // that end when the test says so.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/context.hpp>

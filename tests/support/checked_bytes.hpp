@@ -1,5 +1,6 @@
 // A stream of bytes that follow from their position: a piece that is lost, duplicated or out of
 // order shows in the bytes after it.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <algorithm>

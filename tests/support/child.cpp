@@ -1,4 +1,5 @@
 // Forks a child and captures its standard error.
+// SPDX-License-Identifier: MIT
 #include "support/child.hpp"
 
 #include <sys/resource.h>

@@ -1,5 +1,6 @@
 // Runs a part of a test in its own process: for aborts, limits and seccomp filters, which cannot be
 // undone.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <functional>

@@ -1,5 +1,6 @@
 // counted: a value that counts how many times it was created and destroyed. It has a pointer to the
 // heap, so that AddressSanitizer also detects a double destruction.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <memory>

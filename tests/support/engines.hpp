@@ -4,6 +4,7 @@
 //     const auto engine = make();
 //     ...
 //   });
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/engine.hpp>

@@ -1,4 +1,5 @@
 // The io_uring_enter2() of the test programs.
+// SPDX-License-Identifier: MIT
 #include "support/faulty_enter.hpp"
 
 #include <liburing.h>

@@ -3,6 +3,7 @@
 // The test program has its own io_uring_enter2(), which the linker takes instead of liburing's. It
 // reproduces on command what the kernel does under memory pressure or at a signal, and can change
 // the kernel's answers.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>

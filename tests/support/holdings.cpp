@@ -1,5 +1,6 @@
 // The source of each amount. Mappings are counted by our own mmap() and munmap(): those of malloc,
 // of threads and of liburing do not call them.
+// SPDX-License-Identifier: MIT
 #include "support/holdings.hpp"
 
 #include <ringlet/detail/frame_pool.hpp>

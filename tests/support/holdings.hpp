@@ -1,4 +1,5 @@
 // What this process holds and has to return: memory, coroutine frames, descriptors.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <array>

@@ -1,4 +1,5 @@
 // Connected pairs of streams on this host, and sockets that a test drives as the peer.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/task.hpp>

@@ -1,4 +1,5 @@
 // on_script: runs a test that no kernel takes part in.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <source_location>

@@ -1,4 +1,5 @@
 // outcome_of: the outcome of a call in words, so that a test can compare it with a string.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/as_result.hpp>

@@ -1,4 +1,5 @@
 // What AddressSanitizer knows about memory, and whether a test can query it.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/sanitizers.hpp>

@@ -1,4 +1,5 @@
 // Random numbers that are the same in every run.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>

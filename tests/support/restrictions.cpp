@@ -1,4 +1,5 @@
 // Seccomp filters and limits for the calling process.
+// SPDX-License-Identifier: MIT
 #include "support/restrictions.hpp"
 
 #include <grp.h>

@@ -1,4 +1,5 @@
 // Restrictions that a process cannot undo: for a forked child.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <sys/resource.h>

@@ -1,5 +1,6 @@
 // How the tests are built: whether a sanitizer slows the program down and reserves the address
 // space, so that some counts are smaller, and which alignments the compiler honours.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>

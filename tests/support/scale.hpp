@@ -1,4 +1,5 @@
 // How long tests with random programs run, and with which: what the environment says.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>

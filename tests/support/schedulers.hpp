@@ -1,4 +1,5 @@
 // Runs the task of a test on one scheduler, and on two at once.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/descriptor_limit.hpp>

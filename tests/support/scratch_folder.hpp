@@ -1,4 +1,5 @@
 // A folder for the files of a test, removed with everything in it.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <doctest/doctest.h>

@@ -1,4 +1,5 @@
 // The book-keeping of the scripted engine, and the messages with which it aborts a wrong test.
+// SPDX-License-Identifier: MIT
 #include "support/scripted_engine.hpp"
 
 #include <ringlet/detail/sanitizers.hpp>

@@ -16,6 +16,7 @@
 //   call()     is answered as the test says, or else as the table of opcodes does.
 //   submit()   only queues: the test says when a call begins and when it ends. There are no
 //   threads.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/opcode_row.hpp>

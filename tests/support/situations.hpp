@@ -1,5 +1,6 @@
 // One situation per kind of operation: something that the operation has to wait for, on real
 // descriptors or simulated by the scripted engine.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <doctest/doctest.h>

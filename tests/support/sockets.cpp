@@ -1,4 +1,5 @@
 // Creates, fills and drains descriptors.
+// SPDX-License-Identifier: MIT
 #include "support/sockets.hpp"
 
 #include <fcntl.h>

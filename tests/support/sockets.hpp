@@ -1,4 +1,5 @@
 // Descriptors for tests, made with plain system calls, because the library itself is under test.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/unique_fd.hpp>

@@ -1,5 +1,6 @@
 // A stage: a stream and a standard stream on a scripted engine, and the calls that can be made on
 // them, so that one test can cover all calls in one phase of their life.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/run.hpp>

@@ -1,4 +1,5 @@
 // Whether tests can open terminals. Separate from sockets.hpp, which does not use doctest.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <doctest/doctest.h>

@@ -1,4 +1,5 @@
 // test_resolver: a resolver whose answers and delays a test chooses, on the scheduler's clock.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/address.hpp>

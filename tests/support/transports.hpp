@@ -1,5 +1,6 @@
 // Transports: one struct for each kind of byte stream, with the same interface, so that one suite
 // of tests runs on all of them. What is written to `out` arrives at `in`.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/memory_stream.hpp>

@@ -1,4 +1,5 @@
 // watched: an operation that records what was dispatched to it.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/engine.hpp>

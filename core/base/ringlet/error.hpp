@@ -11,6 +11,7 @@
 //     } catch (const std::system_error& error) {
 //       if (!is_disconnect(error.code())) throw;  // a peer that left is nothing to report
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstdint>

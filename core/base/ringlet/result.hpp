@@ -5,6 +5,7 @@
 //       if (!connection) log(server, connection.error());
 //       co_return connection.has_value();
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/error.hpp>

@@ -2,6 +2,7 @@
 //
 //     reserve_standard_descriptors();  // before the first open(2) of the program
 //     const unique_fd log(open(path, O_WRONLY | O_APPEND));  // 3 or more, or not open
+// SPDX-License-Identifier: MIT
 #pragma once
 
 namespace ringlet {

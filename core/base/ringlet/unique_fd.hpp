@@ -3,6 +3,7 @@
 //     unique_fd log(open(path, O_WRONLY | O_APPEND));
 //     if (!log) throw_error(system_error_code(-errno), path);
 //     dprintf(log.get(), "ready\n");
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/standard_descriptors.hpp>

@@ -4,6 +4,7 @@
 //     struct answers {
 //       std::vector<value_or_unit<T>> values;  // compiles for calls that return void, too
 //     };
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <type_traits>

@@ -4,6 +4,7 @@
 // meson.build.
 //
 //     static_assert(RINGLET_VERSION_MAJOR == 0 && RINGLET_VERSION_MINOR >= 1, "needs ringlet 0.1");
+// SPDX-License-Identifier: MIT
 #pragma once
 
 /// Until 1.0, a change of MINOR may change any interface.

@@ -2,6 +2,7 @@
 //
 //     const result<std::size_t> count = co_await as_result(stream.read_some(memory, 1s));
 //     if (!count && count.error() != errc::timed_out) co_return;
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/awaited_call.hpp>

@@ -14,6 +14,7 @@
 //         show(*number);
 //       }
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/async_generator_promise.hpp>

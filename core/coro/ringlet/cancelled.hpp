@@ -10,6 +10,7 @@
 //       remove_partial(file);
 //       std::rethrow_exception(end);
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 namespace ringlet {

@@ -6,6 +6,7 @@
 //       co_yield from->value;
 //       co_yield elements_of(in_order(from->right));
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 namespace ringlet {

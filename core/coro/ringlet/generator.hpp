@@ -5,6 +5,7 @@
 //     }
 //
 //     for (int square : squares(5)) show(square);  // 0 1 4 9 16
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/generator_promise.hpp>

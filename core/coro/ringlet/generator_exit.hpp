@@ -8,6 +8,7 @@
 //         out.write(sum);  // close() was called
 //       }
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 namespace ringlet {

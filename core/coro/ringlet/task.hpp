@@ -9,6 +9,7 @@
 //       const int ten = co_await twice(5);
 //       show(ten);
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/frame_pool.hpp>

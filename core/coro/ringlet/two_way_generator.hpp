@@ -12,6 +12,7 @@
 //     means.start();   // 0
 //     means.send(10);  // 10
 //     means.send(20);  // 15
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/nest.hpp>

@@ -1,6 +1,7 @@
 // buffer: memory that the engine lends for received bytes, returned when the lease ends.
 //
 //     while (const buffer data = co_await peer.receive()) show(data.text());
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>

@@ -3,6 +3,7 @@
 //     engine_options large;
 //     large.buffer_count = 1024;       // for bursts: 1,024 messages at once
 //     large.buffer_size = 64 * 1024;   // for bulk
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstdint>

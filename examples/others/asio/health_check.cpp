@@ -1,4 +1,5 @@
 // The periodic job of examples/health_check.cpp, with Boost.Asio.
+// SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <boost/asio.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>

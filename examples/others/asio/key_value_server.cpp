@@ -1,4 +1,5 @@
 // The key-value server of examples/key_value_server.cpp, with Boost.Asio.
+// SPDX-License-Identifier: MIT
 #include <boost/asio.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <chrono>

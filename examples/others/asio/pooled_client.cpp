@@ -1,4 +1,5 @@
 // The client of examples/pooled_client.cpp, with Boost.Asio.
+// SPDX-License-Identifier: MIT
 #include <boost/asio.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/experimental/channel.hpp>

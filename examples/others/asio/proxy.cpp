@@ -1,4 +1,5 @@
 // The proxy of examples/proxy.cpp, with Boost.Asio.
+// SPDX-License-Identifier: MIT
 #include <array>
 #include <boost/asio.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>

@@ -1,4 +1,5 @@
 // The two threads of examples/two_threads.cpp, with Boost.Asio: each runs an io_context.
+// SPDX-License-Identifier: MIT
 #include <boost/asio.hpp>
 #include <chrono>
 #include <iostream>

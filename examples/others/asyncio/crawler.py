@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The crawler of examples/crawler.cpp, with asyncio."""
 
 import asyncio

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The periodic job of examples/health_check.cpp, with asyncio."""
 
 import asyncio

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The key-value server of examples/key_value_server.cpp, with asyncio."""
 
 import asyncio

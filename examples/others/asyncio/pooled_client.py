@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The client of examples/pooled_client.cpp, with asyncio."""
 
 import asyncio

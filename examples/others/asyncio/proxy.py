@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The proxy of examples/proxy.cpp, with asyncio."""
 
 import asyncio

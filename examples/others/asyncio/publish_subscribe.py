@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The server of examples/publish_subscribe.cpp, with asyncio."""
 
 import asyncio

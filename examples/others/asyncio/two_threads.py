@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The two threads of examples/two_threads.cpp, with asyncio: each has a loop."""
 
 import asyncio

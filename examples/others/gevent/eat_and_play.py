@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The first program of docs/for_gevent_users.md, with gevent."""
 
 import gevent

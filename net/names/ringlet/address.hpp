@@ -5,6 +5,7 @@
 //       if (to.port() == 0) throw std::invalid_argument("port 0: " + to.to_string());
 //       co_return co_await tcp_stream::connect(to, 5s);
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <netinet/in.h>

@@ -4,6 +4,7 @@
 //       const std::vector<address> all = co_await resolve(std::move(host), "443", 5s);
 //       co_return all.front().to_string();
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/address.hpp>

@@ -9,6 +9,7 @@
 //         co_return false;
 //       }
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <system_error>

@@ -8,6 +8,7 @@
 //         co_return std::vector<address>(1, address::parse("10.0.0.7", 0));
 //       }
 //     };
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/address.hpp>

@@ -5,6 +5,7 @@
 //       patient.attempt_delay = 1s;  // a slow network
 //       co_return co_await tcp_stream::connect(std::move(server), patient, 10s);
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/resolver.hpp>

@@ -3,6 +3,7 @@
 //     task<> echo(socket_stream& peer) {
 //       while (buffer data = co_await peer.receive()) co_await peer.write_all(data);
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/descriptor.hpp>

@@ -7,6 +7,7 @@
 //       for (;;) spawn(echo(co_await listener.accept()));
 //     }
 //     void start() { spawn(serve(tcp_listener::bind("127.0.0.1:9090", {.backlog = 100}))); }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/address.hpp>

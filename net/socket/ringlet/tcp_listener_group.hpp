@@ -17,6 +17,7 @@
 // addresses. That is even for thousands of connections and not for a few: of 16 connections, one of
 // 4 schedulers may get 8. So a scheduler that has accepted a connection hands it to the one with
 // the fewest open descriptors, before any byte is read.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/address.hpp>

@@ -8,6 +8,7 @@
 //       while (buffer data = co_await peer.receive(30s)) answer += data.text();
 //       co_return answer;
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/address.hpp>

@@ -9,6 +9,7 @@
 //       server.stop();                  // handlers that have begun may finish
 //       co_await serving.get();
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/address.hpp>

@@ -6,6 +6,7 @@
 //         if (!got.is_truncated) co_await socket.send_to(got.sender, got.data);
 //       }
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/address.hpp>

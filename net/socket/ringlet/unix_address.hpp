@@ -2,6 +2,7 @@
 //
 //     const auto file = unix_address::parse("/run/service/socket");
 //     const auto name = unix_address::parse("@service");  // abstract: there is no file
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <sys/socket.h>

@@ -9,6 +9,7 @@
 //         log({reinterpret_cast<const char*>(memory.data()), got.size});
 //       }
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/datagram_waits.hpp>

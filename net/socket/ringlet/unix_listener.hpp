@@ -7,6 +7,7 @@
 //       auto listener = unix_listener::bind(where, {.permissions = 0660});
 //       for (;;) spawn(answer(co_await listener.accept()));
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/accept_wait.hpp>

@@ -5,6 +5,7 @@
 //       while (buffer data = co_await peer.receive()) co_await peer.write_all(data);
 //       co_await shutdown_write(peer);
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/buffer.hpp>

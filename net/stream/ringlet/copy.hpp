@@ -4,6 +4,7 @@
 //       constexpr copy_options options{.idle_timeout = 30s};
 //       co_return co_await copy(peer, out, options);
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/buffer.hpp>

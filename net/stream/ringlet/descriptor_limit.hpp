@@ -4,6 +4,7 @@
 //       if (raise_descriptor_limit() > connections + 100) return;
 //       throw std::runtime_error("too few descriptors: see ulimit -Hn");
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>

@@ -10,6 +10,7 @@
 //       while (buffer data = co_await client.receive()) all += data.text();
 //       co_return all;
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/buffer.hpp>

@@ -8,6 +8,7 @@
 //       while (buffer data = co_await in.receive()) all += data.text();
 //       co_return all;
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/buffer.hpp>

@@ -16,6 +16,7 @@
 //         while (read(signals.get(), &info, sizeof info) == sizeof info) reload();
 //       }
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/poll_fd_wait.hpp>

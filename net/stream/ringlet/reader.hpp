@@ -6,6 +6,7 @@
 //         co_await peer.write_all("you said: " + std::string(*line) + '\n');
 //       }
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/buffer.hpp>

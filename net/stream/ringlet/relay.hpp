@@ -7,6 +7,7 @@
 //       std::printf("%ju bytes there, %ju back\n", std::uintmax_t{moved.there},
 //                   std::uintmax_t{moved.back});
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/as_result.hpp>

@@ -10,6 +10,7 @@
 //       co_await writing.get();
 //       co_return in.stream().bytes_read();
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/buffer.hpp>

@@ -7,6 +7,7 @@
 //         co_await out.write_all(std::string(*line) + '\n');
 //       }
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/buffer.hpp>

@@ -4,6 +4,7 @@
 //       co_await registry.push(current_fiber());  // its reader may join or kill this fiber
 //       co_await sleep(1h);
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/fiber_base.hpp>

@@ -3,6 +3,7 @@
 //     const std::vector<fiber<int>> fibers = {spawn(fetch, 3), spawn(fetch, 1), spawn(fetch, 2)};
 //     auto ends = as_completed(fibers);
 //     while (auto place = co_await ends.next()) show(fibers[*place].value());  // 1 2 3
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/async_generator.hpp>

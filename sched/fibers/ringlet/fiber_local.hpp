@@ -7,6 +7,7 @@
 //       co_await sleep(1ms);  // other fibers write to theirs
 //       show(*scratch);
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/fiber_extras.hpp>

@@ -4,6 +4,7 @@
 //     void ask_to_end(const Fibers& fibers) {
 //       for (const auto& one : fibers) one.request_kill();
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/fiber.hpp>

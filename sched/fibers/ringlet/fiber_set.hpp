@@ -4,6 +4,7 @@
 //     for (const std::string& url : urls) downloads.spawn(fetch, url);
 //     const bool all_ended = co_await downloads.join(5s);
 //     if (!all_ended) co_await downloads.kill();
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/spawns_calls.hpp>

@@ -2,6 +2,7 @@
 //
 // A greenlet is a chain of calls that runs when it is switched to, until it switches to another
 // greenlet or ends. The switches alone determine the order.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/greenlet_base.hpp>

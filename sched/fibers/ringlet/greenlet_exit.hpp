@@ -11,6 +11,7 @@
 //     greenlet<> clock(tick);
 //     co_await clock.switch_to();
 //     co_await clock.throw_into(greenlet_exit());  // returns when the clock has ended
+// SPDX-License-Identifier: MIT
 #pragma once
 
 namespace ringlet {

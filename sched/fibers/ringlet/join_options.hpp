@@ -3,6 +3,7 @@
 //     const join_options two{.timeout = 5s, .count = 2, .raise = true};
 //     const bool have_ended = co_await joinall(fibers, two);
 //     if (have_ended) show("two have succeeded");
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/time_limit.hpp>

@@ -3,6 +3,7 @@
 //     const fiber<int> one = spawn(fetch, 1);
 //     const fiber<int> two = spawn(fetch, 2);
 //     if (co_await joinall(one, two, 5s)) show(one.value() + two.value());
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/joining.hpp>

@@ -15,6 +15,7 @@
 //     }
 //
 // Prefer with_timeout(): it cannot be left running.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/cancelled.hpp>

@@ -7,6 +7,7 @@
 //         free.spawn(serve, co_await port.accept());
 //       }
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/async_generator.hpp>

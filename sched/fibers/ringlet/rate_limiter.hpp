@@ -7,6 +7,7 @@
 //         spawn(send, each);
 //       }
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/alarm.hpp>

@@ -4,6 +4,7 @@
 //     const page found = co_await retry({.attempts_max = 4, .budget = 10s}, fetch);
 //
 // To keep a service running however often it fails, use supervise().
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/cancelled.hpp>

@@ -2,6 +2,7 @@
 //
 //     auto next = co_await select(inbox.pop(), stop.wait(), sleep(30s));
 //     if (next.index() == 0) handle(std::get<0>(std::move(next)));
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/select_wait.hpp>

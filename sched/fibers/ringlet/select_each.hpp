@@ -3,6 +3,7 @@
 //     const auto [which, next] =
 //         co_await select_each(inboxes, [](queue<job>& inbox) { return inbox.pop(); });
 //     handle(which, next);
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/select_each_wait.hpp>

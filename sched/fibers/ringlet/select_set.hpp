@@ -12,6 +12,7 @@
 //     }
 //
 // select() is for a fixed list of calls, select_each() for one call of each element of a range.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/assert.hpp>

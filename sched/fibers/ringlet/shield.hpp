@@ -10,6 +10,7 @@
 //       co_await shield(2s, say_goodbye(peer));  // also if this fiber was killed
 //       if (end) std::rethrow_exception(end);
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/awaited_call.hpp>

@@ -4,6 +4,7 @@
 //     const fiber<> clock = spawn_every(5ms, tick);
 //     co_await reminder.join();
 //     co_await clock.kill();
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/fiber.hpp>

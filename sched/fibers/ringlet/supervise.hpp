@@ -4,6 +4,7 @@
 //       const restart_options often{.restarts_max = 10, .pause_first = 1ms};
 //       co_await supervise(poll_the_sensor, often);
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/fiber.hpp>

@@ -18,6 +18,7 @@
 //
 // The same is true of when_all(), when_any() and pool::map(), of nested groups, and of groups in
 // greenlets. spawn(), fiber_set and pool promise nothing about the call that started the fiber.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/life_mark.hpp>

@@ -8,6 +8,7 @@
 //     }
 //
 // To call a function regularly in a fiber of its own, use spawn_every().
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/scheduler.hpp>

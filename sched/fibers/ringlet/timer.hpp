@@ -11,6 +11,7 @@
 //
 // To limit a call, use with_timeout(), which ends the call and needs no function; to call something
 // later and never cancel it, use spawn_after(); to do something regularly, use ticker.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/alarm.hpp>

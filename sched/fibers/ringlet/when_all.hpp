@@ -2,6 +2,7 @@
 //
 //     const auto [name, orders] = co_await when_all(name_of(7), orders_of(7));
 //     show(name, orders);
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/awaited_call.hpp>

@@ -9,6 +9,7 @@
 //
 //     const std::string weather = co_await timeout_or(1ms, ask_slowly("weather"), "unknown");
 //     const bool was_saved = co_await move_on_after(1ms, save_slowly(weather));
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/awaited_call.hpp>

@@ -7,6 +7,7 @@
 //         log(error.what());  // each fiber, and what it waits for
 //       }
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <stdexcept>

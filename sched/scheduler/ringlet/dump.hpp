@@ -9,6 +9,7 @@
 //         log(dump({.entries_max = 20}));
 //       }
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>

@@ -6,6 +6,7 @@
 //       const int sum = co_await odd.get() + co_await even.get(5s);
 //       show(sum);
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/fiber_state.hpp>

@@ -3,6 +3,7 @@
 //     const auto begin = now();
 //     co_await fetch();
 //     const std::chrono::duration<double> seconds = now() - begin;
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <chrono>

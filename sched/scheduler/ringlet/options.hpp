@@ -7,6 +7,7 @@
 //       quiet.on_unhandled_error = [](const unhandled_error&) { ++failures; };
 //       run(work(), quiet);
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/engine_options.hpp>

@@ -3,6 +3,7 @@
 //     const fiber<> worker = spawn(work);
 //     co_await worker.join();
 //     if (worker.result() == outcome::error) report(worker.error());
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstdint>

@@ -21,6 +21,7 @@
 // that another thread held at the fork stay locked in the child: where possible, fork before the
 // first run(), or call exec() immediately. ringlet does not detect vfork(), posix_spawn() and
 // clone(): their children must call exec().
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/awaited_call.hpp>

@@ -7,6 +7,7 @@
 //       co_await acceptor.kill();            // no new connections
 //       co_await finish_what_is_under_way();
 //     }                                      // run_main returns 0
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/shutdown_wait.hpp>

@@ -5,6 +5,7 @@
 //       if (i % 1'000 == 0) co_await yield();  // the other fibers have a turn
 //     }
 //     co_await sleep(10ms);
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/sleep_waits.hpp>

@@ -5,6 +5,7 @@
 //     task<> work_on_each(queue<job>& jobs, F work) {
 //       for (;;) spawn(work, co_await jobs.pop());
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/task.hpp>

@@ -3,6 +3,7 @@
 //     co_await jobs.pop();            // however long it takes
 //     co_await jobs.pop(500ms);       // half a second, from now on
 //     co_await jobs.pop(now() + 2s);  // a deadline, for several calls together
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/engine.hpp>

@@ -16,6 +16,7 @@
 //
 // It is an event that resets itself when a wait passes: compare event, where set() lets all waits
 // pass, and semaphore, which stores every permit.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/affinity.hpp>

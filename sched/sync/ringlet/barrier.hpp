@@ -15,6 +15,7 @@
 //     }
 //
 // Like Python's threading.Barrier.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/affinity.hpp>

@@ -1,5 +1,6 @@
 // basic_queue: the calls of queue, lifo_queue and priority_queue, which differ in the order in
 // which items leave.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/as_result.hpp>

@@ -4,6 +4,7 @@
 //
 //     task<> on_open() { (co_await slots.acquire()).consume(); }
 //     void on_close() { slots.release(); }  // aborts if there are more of these
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/semaphore.hpp>

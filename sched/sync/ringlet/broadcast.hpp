@@ -10,6 +10,7 @@
 //     task<> say(std::string line) { co_await room.send(std::move(line)); }
 //
 // For items of which each is received by one fiber, see queue; for the latest value only, watch.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/broadcast_base.hpp>

@@ -11,6 +11,7 @@
 //       while (auto next = co_await in.receive()) sum += *next;
 //       co_return sum;  // the last sender has gone, and nothing is left
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/as_result.hpp>

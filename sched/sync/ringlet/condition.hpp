@@ -17,6 +17,7 @@
 //       jobs.push_back(std::move(next));
 //       changed.notify();
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/lock_base.hpp>

@@ -7,6 +7,7 @@
 //       loaded.set();  // all that wait continue, and later ones do not wait
 //     }
 //     task<> use() { co_await loaded.wait(); }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/affinity.hpp>

@@ -5,6 +5,7 @@
 //       co_await standard_output().write_all(text);
 //     }
 //     void print_soon(promise<std::string>& from) { spawn(print_when_ready, from.get_future()); }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/future_state.hpp>

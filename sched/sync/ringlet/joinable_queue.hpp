@@ -14,6 +14,7 @@
 //       co_await numbers.join();  // all items are done, and there are no new ones
 //       co_await worker.kill();
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/as_result.hpp>

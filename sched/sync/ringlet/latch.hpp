@@ -13,6 +13,7 @@
 //
 // For fibers that meet repeatedly, see barrier. To wait for the ends of fibers, see joinall() and
 // with_group(), which also handle their errors.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/affinity.hpp>

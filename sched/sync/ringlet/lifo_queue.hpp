@@ -7,6 +7,7 @@
 //       co_await warm.write_all(question);
 //       co_await idle.push(std::move(warm));
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/basic_queue.hpp>

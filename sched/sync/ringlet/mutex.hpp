@@ -11,6 +11,7 @@
 //     }
 //
 // Between two waits a fiber has the thread for itself, so only what spans a wait needs a mutex.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/lock_base.hpp>

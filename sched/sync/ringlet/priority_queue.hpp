@@ -13,6 +13,7 @@
 //       job first = co_await jobs.pop();  // the fire
 //       co_return std::move(first.name);
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/basic_queue.hpp>

@@ -16,6 +16,7 @@
 //     }
 //
 // Like gevent's AsyncResult, but set once. The value of a fiber needs no promise: see fiber::get().
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/future_state.hpp>

@@ -11,6 +11,7 @@
 //       auto all = lines.items();
 //       while (auto line = co_await all.next()) co_await to.write_all(*line + '\n');
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/basic_queue.hpp>

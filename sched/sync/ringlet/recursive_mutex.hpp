@@ -12,6 +12,7 @@
 //       co_await add(std::move(first));
 //       co_await add(std::move(second));
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/lock_base.hpp>

@@ -13,6 +13,7 @@
 //
 //     void on_arrival() { arrived.release(); }
 //     task<> take_a_pair() { (co_await arrived.acquire(2)).consume(); }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/admission_slices.hpp>

@@ -16,6 +16,7 @@
 //     }
 //
 // Between two waits a fiber has the thread for itself, so only what spans a wait needs a lock.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/admission_slices.hpp>

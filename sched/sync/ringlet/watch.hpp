@@ -12,6 +12,7 @@
 //     void change(std::string to) { greeting.set(std::move(to)); }
 //
 // A subscriber that is slow skips values; for one that must see all of them, see broadcast.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/watch_base.hpp>

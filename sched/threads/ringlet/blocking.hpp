@@ -4,6 +4,7 @@
 //       const auto look = [&] { return ::access(path.c_str(), F_OK) == 0; };  // waits for the disk
 //       co_return co_await blocking(look);
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/blocking_wait.hpp>

@@ -4,6 +4,7 @@
 //
 //     void load() { fill(cache); loaded.set(); }                   // on a plain thread
 //     task<> serve() { co_await loaded.wait(); co_await work(); }  // on each scheduler
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/concurrent_flag.hpp>

@@ -12,6 +12,7 @@
 //     }
 //
 // Within one scheduler, queue is several times faster.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/as_result.hpp>

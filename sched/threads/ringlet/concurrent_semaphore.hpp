@@ -8,6 +8,7 @@
 //     }
 //
 // Within one scheduler, semaphore is several times faster.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/permit_line.hpp>

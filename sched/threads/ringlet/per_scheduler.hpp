@@ -8,6 +8,7 @@
 //       const auto count = [](shard& its, std::string item) { return its.stock[item]; };
 //       const int pears = co_await shards.on(1, count, std::string("pears"));
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/scheduler_slot.hpp>

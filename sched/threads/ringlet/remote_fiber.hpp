@@ -9,6 +9,7 @@
 //       const remote_fiber<int> count = server.spawn(count_users);
 //       std::printf("%d users\n", co_await count.get(5s));
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/remote_fiber_state.hpp>

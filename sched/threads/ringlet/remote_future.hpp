@@ -5,6 +5,7 @@
 //       if (!came) log("no name yet");
 //       log(co_await name.get());
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/remote_state.hpp>

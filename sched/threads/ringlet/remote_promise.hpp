@@ -10,6 +10,7 @@
 //     }
 //
 // gevent's AsyncResult across threads, but set once. Within one scheduler, use promise.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/remote_state.hpp>

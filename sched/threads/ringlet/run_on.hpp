@@ -7,6 +7,7 @@
 //
 // Fibers stay on the scheduler that they were spawned on. Work moves to where its data is, and its
 // result comes back. No lock is needed, because only one thread uses the data.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/run_on_wait.hpp>

@@ -18,6 +18,7 @@
 //
 // Fibers stay on the scheduler that they were spawned on; see run_on() for how they call another
 // one.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/runtime_core.hpp>

@@ -1,4 +1,5 @@
 // runtime_options: settings of a runtime.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/options.hpp>

@@ -9,6 +9,7 @@
 //         if (server.call(is_stopped)) return;  // waits for the answer
 //       }
 //     }
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/blocking_call.hpp>

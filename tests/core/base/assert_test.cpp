@@ -1,4 +1,5 @@
 // RINGLET_ASSERT: conditions that hold, and conditions that do not.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/assert.hpp>
 
 #include <doctest/doctest.h>

@@ -1,4 +1,5 @@
 // ringlet's error codes: comparison with system codes, and the exceptions that carry them.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/throw_invalid.hpp>
 #include <ringlet/error.hpp>
 

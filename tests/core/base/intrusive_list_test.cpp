@@ -1,4 +1,5 @@
 // intrusive_list: order, removal from the middle, and which destructions abort.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/intrusive_list.hpp>
 
 #include <doctest/doctest.h>

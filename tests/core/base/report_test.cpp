@@ -2,6 +2,7 @@
 // them.
 //
 // Method: a child process whose standard error is a pipe without a reader.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/report.hpp>
 
 #include <doctest/doctest.h>

@@ -1,4 +1,5 @@
 // result<T>: reading a value or an error, and aborting when the other one is asked for.
+// SPDX-License-Identifier: MIT
 #include <ringlet/result.hpp>
 
 #include <doctest/doctest.h>

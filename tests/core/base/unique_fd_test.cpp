@@ -2,6 +2,7 @@
 //
 // Method: the ends of a pipe, checked with fcntl(2). The test has one thread, so a closed number
 // stays free.
+// SPDX-License-Identifier: MIT
 #include <ringlet/unique_fd.hpp>
 
 #include <doctest/doctest.h>

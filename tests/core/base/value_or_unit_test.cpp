@@ -1,4 +1,5 @@
 // What value_or_unit<T> is.
+// SPDX-License-Identifier: MIT
 #include <ringlet/value_or_unit.hpp>
 
 #include <doctest/doctest.h>

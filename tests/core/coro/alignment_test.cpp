@@ -1,6 +1,7 @@
 // Types with unusual alignment wherever a coroutine stores them: arguments, locals, results and
 // yielded values. No compiler passes the alignment of a frame to its promise; these tests pin that
 // the frame's size is enough to derive it.
+// SPDX-License-Identifier: MIT
 #include <ringlet/async_generator.hpp>
 #include <ringlet/generator.hpp>
 #include <ringlet/task.hpp>

@@ -1,4 +1,5 @@
 // as_result turns system errors into values and leaves everything else as it is.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 
 #include <doctest/doctest.h>

@@ -2,6 +2,7 @@
 //
 // Method: bare contexts and waits that end when the test says so (support/chain.hpp).
 // stack_growth_test.cpp shows that calls of next() do not grow the stack.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/async_generator.hpp>
 #include <ringlet/error.hpp>

@@ -9,6 +9,7 @@
 //
 // Method: every value counts its lives and holds memory, so a double or missing destruction shows
 // in the counts and to AddressSanitizer. Each program runs once without and once with a wait in it.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/task.hpp>
 

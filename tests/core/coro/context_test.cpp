@@ -2,6 +2,7 @@
 // the ready queue.
 //
 // Method: bare contexts and a loop (support/chain.hpp), so the test controls every step.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/context.hpp>
 
 #include <doctest/doctest.h>

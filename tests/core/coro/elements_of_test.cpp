@@ -1,6 +1,7 @@
 // elements_of: generators and two_way_generators that yield from other generators.
 //
 // stack_growth_test.cpp tests how deep they may nest.
+// SPDX-License-Identifier: MIT
 #include <ringlet/elements_of.hpp>
 #include <ringlet/generator.hpp>
 #include <ringlet/two_way_generator.hpp>

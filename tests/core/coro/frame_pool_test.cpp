@@ -2,6 +2,7 @@
 // threads end. frame_store_test.cpp tests how much memory the process takes and returns.
 //
 // The sanitizers check in every case that nothing leaks and nothing is freed twice.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/frame_pool.hpp>
 
 #include <doctest/doctest.h>

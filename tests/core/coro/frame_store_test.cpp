@@ -2,6 +2,7 @@
 // on another, with changing sizes, after a burst, when threads end, and after fork().
 //
 // Method: the pool's own totals, which include AddressSanitizer's blocks.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/frame_pool.hpp>
 
 #include <doctest/doctest.h>

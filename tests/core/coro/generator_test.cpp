@@ -1,6 +1,7 @@
 // generator<Y, R>: the range, the values, how it ends, and what aborts.
 //
 // elements_of_test.cpp has generators that yield from others; stack_growth_test.cpp tests depth.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/frame_pool.hpp>
 #include <ringlet/generator.hpp>
 #include <ringlet/task.hpp>

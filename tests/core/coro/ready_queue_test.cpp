@@ -1,6 +1,7 @@
 // The order in which contexts run, and the budget that keeps one from starving the rest.
 //
 // Method: bare contexts and a loop (support/chain.hpp).
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/context.hpp>
 
 #include <doctest/doctest.h>

@@ -4,6 +4,7 @@
 // Method: every coroutine here records how far the stack has grown below the loop. g++ turns a
 // transfer into a tail call only when it optimises, so this file is also compiled for each of the
 // programs test_stack_*, with flags that differ from the library's, as users do.
+// SPDX-License-Identifier: MIT
 #include <ringlet/async_generator.hpp>
 #include <ringlet/generator.hpp>
 #include <ringlet/task.hpp>

@@ -1,6 +1,7 @@
 // task<T>: what a call returns, when it runs, how its errors propagate, and what aborts.
 //
 // stack_growth_test.cpp tests how deep and how often calls may nest.
+// SPDX-License-Identifier: MIT
 #include <ringlet/task.hpp>
 
 #include <doctest/doctest.h>

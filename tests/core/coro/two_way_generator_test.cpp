@@ -1,6 +1,7 @@
 // two_way_generator<Y, S, R>: start, send, throw_into and close, how it ends, and what aborts.
 //
 // elements_of_test.cpp has two_way_generators that yield from others.
+// SPDX-License-Identifier: MIT
 #include <ringlet/generator.hpp>
 #include <ringlet/two_way_generator.hpp>
 

@@ -3,6 +3,7 @@
 //
 // Method: jobs wait at a gate until the test opens it, so "all workers are busy" and "has not
 // begun" are facts, not guesses.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/blocking_pool.hpp>
 
 #include <doctest/doctest.h>

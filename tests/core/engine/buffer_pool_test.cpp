@@ -2,6 +2,7 @@
 // it lives.
 //
 // Method: the pool of a scripted engine; AddressSanitizer tells what may be touched.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/buffer_pool.hpp>
 
 #include <doctest/doctest.h>

@@ -2,6 +2,7 @@
 //
 // Method: the pool of a scripted engine, which aborts the test when a buffer is returned twice;
 // AddressSanitizer tells what may be touched.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/sanitizers.hpp>
 #include <ringlet/extend/buffer_queue.hpp>
 

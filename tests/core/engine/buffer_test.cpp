@@ -1,6 +1,7 @@
 // buffer: the bytes stay until the lease ends, which happens once.
 //
 // Method: the pool of a scripted engine, which aborts when a buffer is returned twice.
+// SPDX-License-Identifier: MIT
 #include <ringlet/buffer.hpp>
 
 #include <doctest/doctest.h>

@@ -2,6 +2,7 @@
 //
 // Method: a ring with four small buffers and a socket pair; AddressSanitizer tells what may be
 // touched.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>

@@ -1,6 +1,7 @@
 // Receiving datagrams into lent buffers: the layout, what ends a request, and running out.
 //
 // Method: UDP sockets on the loopback interface, driven with plain system calls.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/datagram_header.hpp>
 #include <ringlet/extend/engine.hpp>
 

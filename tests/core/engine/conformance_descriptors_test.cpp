@@ -3,6 +3,7 @@
 //
 // Method: every case runs on descriptors that are registered and on ones that are not
 // (engine::register_fd()), because an edge-triggered engine treats them differently.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>

@@ -3,6 +3,7 @@
 //
 // Method: calls that could block the engine's thread run in a child with an alarm. Terminals pass
 // bytes on with a delay, so cases wait for them with poll(2).
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/blocking_pool.hpp>
 #include <ringlet/extend/engine.hpp>
 

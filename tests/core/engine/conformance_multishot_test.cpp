@@ -2,6 +2,7 @@
 //
 // Method: no test relies on `more`: an engine may end a multishot operation at any completion, and
 // the test then starts it again.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>

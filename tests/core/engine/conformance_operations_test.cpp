@@ -4,6 +4,7 @@
 // engine (support/engines.hpp); the order of start, turn, make_ready and cancel forces the phases.
 // To show that a cancelled operation took nothing, the test starts it again, and it finds
 // everything.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>

@@ -3,6 +3,7 @@
 //
 // Method: no case waits for time to pass, except the two that test a deadline of a millisecond.
 // Where threads race, every order of their steps must end the same way.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>

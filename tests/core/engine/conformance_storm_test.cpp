@@ -3,6 +3,7 @@
 // Model: each direction of a connection is a stream of bytes that follow from their position, so
 // each reader can check that its bytes are the next ones: nothing is lost, duplicated or out of
 // order. And each start of an operation is answered by exactly one final completion.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>

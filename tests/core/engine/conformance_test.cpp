@@ -5,6 +5,7 @@
 // conformance_descriptors_test.cpp (closing, and edges), conformance_files_test.cpp (files, pipes,
 // terminals), conformance_multishot_test.cpp, conformance_buffers_test.cpp,
 // conformance_sleep_test.cpp, conformance_storm_test.cpp (random operations and a model).
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>

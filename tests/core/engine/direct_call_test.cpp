@@ -1,4 +1,5 @@
 // Calls that the kernel answers at once, through the real engine.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>

@@ -3,6 +3,7 @@
 //
 // Method: each choice is made in a forked child with its own environment, and limits and filters
 // that cannot be undone. The child prints the names of its engines, or the error.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>

@@ -1,5 +1,6 @@
 // Option values that no engine supports: every engine refuses them in the same way, before it asks
 // the kernel, with the option's name, value and range.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>

@@ -2,6 +2,7 @@
 //
 // Method: a scripted engine, because one thread is enough. conformance_*_test.cpp tests several
 // threads, and what engines do with the kernel.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>

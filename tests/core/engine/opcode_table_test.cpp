@@ -2,6 +2,7 @@
 //
 // Method: the compiler checks that each opcode has its row; these tests compare each row with what
 // its functions do.
+// SPDX-License-Identifier: MIT
 #include "opcode_table.hpp"
 
 #include <doctest/doctest.h>

@@ -1,4 +1,5 @@
 // The life of an operation, step by step on a scripted engine.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/operation.hpp>
 
 #include <doctest/doctest.h>

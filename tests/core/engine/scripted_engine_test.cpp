@@ -1,4 +1,5 @@
 // The scripted engine keeps its promises, and aborts tests that break the rules of operations.
+// SPDX-License-Identifier: MIT
 #include "support/scripted_engine.hpp"
 
 #include <doctest/doctest.h>

@@ -1,4 +1,5 @@
 // An operation with an unknown opcode ends the program: it must not look like a success.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>

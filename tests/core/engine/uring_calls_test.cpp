@@ -1,5 +1,6 @@
 // The system calls of the uring engine: none when there is nothing to do; and the details that only
 // this engine reports. conformance_*_test.cpp tests its contract.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>

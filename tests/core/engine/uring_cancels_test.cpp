@@ -3,6 +3,7 @@
 //
 // Method: first the book-keeping alone, with the test's clock; then an engine whose requests and
 // answers are counted and changed on their way (support/faulty_enter.hpp).
+// SPDX-License-Identifier: MIT
 #include "uring_cancels.hpp"
 
 #include <doctest/doctest.h>

@@ -3,6 +3,7 @@
 //
 // Method: rings of the smallest sizes, and an io_uring_enter(2) that fails on command
 // (support/faulty_enter.hpp).
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/engine.hpp>
 
 #include <doctest/doctest.h>

@@ -3,6 +3,7 @@
 //
 // Method: steps that cannot be undone (a seccomp filter, a limit, another user) happen in a forked
 // child, which prints the message that it got. Its descriptors are counted before and after.
+// SPDX-License-Identifier: MIT
 #include "uring_refusal.hpp"
 
 #include <ringlet/extend/engine.hpp>

@@ -1,5 +1,6 @@
 // address: parsing what it prints, saying what is wrong with text that it cannot parse, and
 // ordering by the numbers.
+// SPDX-License-Identifier: MIT
 #include <ringlet/address.hpp>
 
 #include <doctest/doctest.h>

@@ -1,4 +1,5 @@
 // resolve_error: the codes and texts of errors of names.
+// SPDX-License-Identifier: MIT
 #include <ringlet/resolve_error.hpp>
 
 #include <doctest/doctest.h>

@@ -1,6 +1,7 @@
 // resolve(): what it asks a resolver for, what it makes of the answer, and what it refuses.
 //
 // Method: a resolver that answers on the clock of a scripted engine.
+// SPDX-License-Identifier: MIT
 #include <ringlet/resolve.hpp>
 
 #include <doctest/doctest.h>

@@ -2,6 +2,7 @@
 // once, and late answers are dropped.
 //
 // Method: a function that blocks until the test opens a gate, on real threads.
+// SPDX-License-Identifier: MIT
 #include <ringlet/blocking.hpp>
 #include <ringlet/extend/threaded_resolver.hpp>
 #include <ringlet/joinall.hpp>

@@ -2,6 +2,7 @@
 // closed once, after the last call.
 //
 // Method: every phase on a scripted engine; real sockets show what the peer sees.
+// SPDX-License-Identifier: MIT
 #include <ringlet/tcp_stream.hpp>
 
 #include <doctest/doctest.h>

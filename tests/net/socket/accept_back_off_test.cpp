@@ -3,6 +3,7 @@
 //
 // Method: first on a scripted engine with virtual time; then on the real one in a child process
 // with a low RLIMIT_NOFILE.
+// SPDX-License-Identifier: MIT
 #include <ringlet/joinall.hpp>
 #include <ringlet/tcp_listener.hpp>
 

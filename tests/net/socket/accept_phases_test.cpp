@@ -2,6 +2,7 @@
 // waits longest is served first, and the listener is armed only while there is room.
 //
 // Method: accepted "connections" are real descriptors of /dev/null, so that a leaked one shows.
+// SPDX-License-Identifier: MIT
 #include <ringlet/tcp_listener.hpp>
 
 #include <doctest/doctest.h>

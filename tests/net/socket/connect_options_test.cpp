@@ -1,5 +1,6 @@
 // connect() to a name with real sockets, on the system's resolver. What is tried when is in
 // connect_race_test.cpp.
+// SPDX-License-Identifier: MIT
 #include <ringlet/connect_options.hpp>
 #include <ringlet/tcp_listener.hpp>
 #include <ringlet/tcp_stream.hpp>

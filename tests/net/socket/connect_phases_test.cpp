@@ -1,6 +1,7 @@
 // connect() in every phase of its life, on a scripted engine.
 //
 // Method: the sockets are real descriptors of /dev/null, so that a leaked one shows.
+// SPDX-License-Identifier: MIT
 #include <ringlet/dump.hpp>
 #include <ringlet/tcp_stream.hpp>
 

@@ -3,6 +3,7 @@
 // Method: a scripted engine answers the attempts after given times of its own clock, and a resolver
 // answers on the same clock. The sockets are real descriptors of /dev/null, so that a leaked one
 // shows.
+// SPDX-License-Identifier: MIT
 #include <ringlet/connect_options.hpp>
 #include <ringlet/now.hpp>
 #include <ringlet/tcp_stream.hpp>

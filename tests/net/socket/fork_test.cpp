@@ -3,6 +3,7 @@
 //
 // Method: the parent keeps connections busy while, and after, a child makes a forbidden call or
 // destroys everything; each byte is checked.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>

@@ -2,6 +2,7 @@
 //
 // Method: real calls that the system refuses with EINVAL; where a call has none, a scripted engine
 // that answers with it.
+// SPDX-License-Identifier: MIT
 #include <ringlet/poll_fd.hpp>
 #include <ringlet/standard_streams.hpp>
 #include <ringlet/tcp_listener.hpp>

@@ -8,6 +8,7 @@
 // byte by its position. A killer picks victims, and now and then lets some other fibers run, so
 // that kills come before, during and after everything. The random numbers are the same in every
 // run; the order in which the kernel completes operations is not.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/tcp_listener.hpp>

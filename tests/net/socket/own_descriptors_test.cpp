@@ -1,6 +1,7 @@
 // The library's own descriptors: closed by exec, and never one of the standard ones.
 //
 // Method: a child process without standard descriptors, which reads /proc/self/fd.
+// SPDX-License-Identifier: MIT
 #include <ringlet/tcp_listener.hpp>
 
 #include <doctest/doctest.h>

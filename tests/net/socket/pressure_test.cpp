@@ -2,6 +2,7 @@
 // limits that pass at the same instant in a tiny ring, peers that do not read.
 //
 // Method: real connections; every byte follows from its position in the stream.
+// SPDX-License-Identifier: MIT
 #include <ringlet/joinall.hpp>
 #include <ringlet/tcp_listener.hpp>
 #include <ringlet/tcp_stream.hpp>

@@ -2,6 +2,7 @@
 //
 // Method: the test completes the scripted engine's accept, with real descriptors of /dev/null, so
 // that a leaked one shows.
+// SPDX-License-Identifier: MIT
 #include <ringlet/deadlock.hpp>
 #include <ringlet/event.hpp>
 #include <ringlet/queue.hpp>

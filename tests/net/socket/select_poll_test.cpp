@@ -3,6 +3,7 @@
 //
 // Method: each phase on a scripted engine, which answers cancellations on command; then real pipes,
 // whose other end the test holds.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/event.hpp>

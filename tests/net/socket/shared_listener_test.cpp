@@ -3,6 +3,7 @@
 //
 // Method: a scripted engine that records its requests; then two engines on duplicates of one
 // socket, whose turns the test takes.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/extend/engine.hpp>
 #include <ringlet/select.hpp>

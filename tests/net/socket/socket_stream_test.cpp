@@ -1,5 +1,6 @@
 // What connected sockets have in common, seen as one type. The calls are tested by
 // byte_stream_test.cpp, tcp_stream_test.cpp and unix_stream_test.cpp.
+// SPDX-License-Identifier: MIT
 #include <ringlet/byte_stream.hpp>
 #include <ringlet/socket_stream.hpp>
 #include <ringlet/tcp_stream.hpp>

@@ -2,6 +2,7 @@
 //
 // Method: two listeners of a group on one scripted engine; then the schedulers of a runtime, with
 // blocking sockets as clients.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/run_on.hpp>
 #include <ringlet/runtime.hpp>

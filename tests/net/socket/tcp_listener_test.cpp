@@ -2,6 +2,7 @@
 //
 // Method: port 0 everywhere; clients connect with blocking calls, which the system answers, so that
 // the test knows when a connection exists.
+// SPDX-License-Identifier: MIT
 #include <ringlet/joinall.hpp>
 #include <ringlet/tcp_listener.hpp>
 

@@ -2,6 +2,7 @@
 //
 // Method: each case opens its own connections. Waiting is forced by leaving data unsent, never by
 // sleeping; stream_waits_test.cpp tests exact phases.
+// SPDX-License-Identifier: MIT
 #include <ringlet/dump.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/tcp_stream.hpp>

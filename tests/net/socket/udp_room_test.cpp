@@ -5,6 +5,7 @@
 // network namespace of a child: the kernel keeps them in the sender's buffer until the neighbour is
 // known, and the test then reads from the device what was sent. Where a program may not make a
 // namespace or a device, that part is skipped.
+// SPDX-License-Identifier: MIT
 #include <ringlet/fiber.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>

@@ -1,4 +1,5 @@
 // udp_server: many handlers at once, their limit, their errors, and the ways to stop.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/event.hpp>
 #include <ringlet/joinall.hpp>

@@ -3,6 +3,7 @@
 //
 // Method: sockets on the loopback interface. Waiting is forced by sending nothing, never by
 // sleeping; udp_waits_test.cpp tests exact phases.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/sleep.hpp>

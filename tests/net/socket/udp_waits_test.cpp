@@ -2,6 +2,7 @@
 // delivered, cancelled, closed.
 //
 // Method: a scripted engine; no kernel takes part.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>

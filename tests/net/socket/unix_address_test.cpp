@@ -1,4 +1,5 @@
 // The addresses of Unix sockets: parsed, printed, compared, and refused when they are too long.
+// SPDX-License-Identifier: MIT
 #include <ringlet/unix_address.hpp>
 
 #include <doctest/doctest.h>

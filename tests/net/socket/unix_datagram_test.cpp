@@ -1,4 +1,5 @@
 // Unix datagrams: their limits, their senders, and what a full queue, a kill and a close do.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/sleep.hpp>
 #include <ringlet/unix_datagram.hpp>

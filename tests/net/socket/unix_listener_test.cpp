@@ -1,5 +1,6 @@
 // Unix listeners: accepting, and the file of the socket, which is removed when it is stale or ours,
 // and never otherwise.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/select.hpp>

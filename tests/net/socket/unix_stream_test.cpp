@@ -1,5 +1,6 @@
 // Unix streams: connecting, credentials, passing descriptors. What they share with TCP is tested
 // with it: see byte_stream_test.cpp.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/sleep.hpp>
 #include <ringlet/unix_listener.hpp>

@@ -2,6 +2,7 @@
 // with a message that names both.
 //
 // Method: as in sched/scheduler/wrong_thread_test.cpp.
+// SPDX-License-Identifier: MIT
 #include <ringlet/run.hpp>
 #include <ringlet/tcp_listener.hpp>
 #include <ringlet/tcp_stream.hpp>

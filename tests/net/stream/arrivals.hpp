@@ -1,4 +1,5 @@
 // A stream whose request is in flight without a caller, for tests of arrivals.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/deadlock.hpp>

@@ -3,6 +3,7 @@
 //
 // Method: as in stream_waits_test.cpp, on a scripted engine. Each case first makes one receive(),
 // whose request is then in flight without a caller; the test delivers its bytes.
+// SPDX-License-Identifier: MIT
 #include <ringlet/deadlock.hpp>
 #include <ringlet/extend/descriptor.hpp>
 #include <ringlet/extend/stream_waits.hpp>

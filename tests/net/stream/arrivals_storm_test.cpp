@@ -1,5 +1,6 @@
 // Bytes that arrive while no call reads: in random orders on a scripted engine (see
 // arrivals_test.cpp), and on real sockets.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/extend/stream_waits.hpp>
 

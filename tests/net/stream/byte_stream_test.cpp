@@ -1,4 +1,5 @@
 // What every stream of bytes promises: each case runs on all kinds.
+// SPDX-License-Identifier: MIT
 #include <ringlet/any_fiber.hpp>
 #include <ringlet/as_result.hpp>
 #include <ringlet/byte_stream.hpp>

@@ -4,6 +4,7 @@
 //
 // Method: on a scripted engine the answer comes after the cancellation; on the real one all fibers
 // of both ends are killed together, the owners of the peers first.
+// SPDX-License-Identifier: MIT
 #include <ringlet/poll_fd.hpp>
 #include <ringlet/reader.hpp>
 #include <ringlet/tcp_listener.hpp>

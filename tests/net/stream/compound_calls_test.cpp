@@ -2,6 +2,7 @@
 // midway, their direction is closed to further calls and the count tells how far they came.
 //
 // Method: as in stream_waits_test.cpp, on a scripted engine.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/stream_waits.hpp>
 
 #include <doctest/doctest.h>

@@ -1,4 +1,5 @@
 // copy(): everything from a source to a sink, and what errors, limits and kills leave.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/byte_stream.hpp>
 #include <ringlet/copy.hpp>

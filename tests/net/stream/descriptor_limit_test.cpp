@@ -1,4 +1,5 @@
 // raise_descriptor_limit(), in child processes, because a limit cannot be restored.
+// SPDX-License-Identifier: MIT
 #include <ringlet/descriptor_limit.hpp>
 #include <ringlet/extend/assert.hpp>
 

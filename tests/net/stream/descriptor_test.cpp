@@ -3,6 +3,7 @@
 //
 // Method: as in stream_waits_test.cpp, on a scripted engine; the cases at the end use real
 // descriptors.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/descriptor.hpp>
 #include <ringlet/scheduler_handle.hpp>
 

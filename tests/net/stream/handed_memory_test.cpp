@@ -3,6 +3,7 @@
 //
 // Method: blocks that were freed before the co_await, in a child process on each real engine; and
 // on the scripted engine a block that is freed between two requests of one call.
+// SPDX-License-Identifier: MIT
 #include <ringlet/reader.hpp>
 #include <ringlet/run.hpp>
 

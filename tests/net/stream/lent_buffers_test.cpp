@@ -3,6 +3,7 @@
 //
 // Method: a scripted engine for the phases, with one buffer of 64 bytes; then the real one with two
 // buffers and 500 connections that are all active.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/joinall.hpp>
 

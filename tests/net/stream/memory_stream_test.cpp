@@ -1,4 +1,5 @@
 // Pairs of streams in memory: what they do beyond byte_stream_test.cpp, which runs on them too.
+// SPDX-License-Identifier: MIT
 #include <ringlet/any_fiber.hpp>
 #include <ringlet/as_result.hpp>
 #include <ringlet/byte_stream.hpp>

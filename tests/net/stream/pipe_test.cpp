@@ -1,4 +1,5 @@
 // Pipes: what they do beyond byte_stream_test.cpp, which runs on them too.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/pipe.hpp>
 #include <ringlet/sleep.hpp>

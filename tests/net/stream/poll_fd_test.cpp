@@ -2,6 +2,7 @@
 //
 // Method: each phase on a scripted engine; then real pipes, sockets and files, whose other end the
 // test holds.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/poll_fd.hpp>
 #include <ringlet/run.hpp>

@@ -1,6 +1,7 @@
 // readable(): waiting for bytes without taking them, alone and as a case of select().
 //
 // Method: each phase on a scripted engine; then real connections.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/event.hpp>

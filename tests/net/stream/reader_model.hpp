@@ -1,5 +1,6 @@
 // What the tests of reader share: its source, its calls with their outcome in words, and a simple
 // model on a string that predicts each outcome.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/reader.hpp>

@@ -1,5 +1,6 @@
 // A reader works over every kind of source: those with a descriptor, those without, and one that a
 // program has written.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/memory_stream.hpp>
 #include <ringlet/reader.hpp>

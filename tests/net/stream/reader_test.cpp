@@ -3,6 +3,7 @@
 // Method: a scripted engine delivers the bytes in chosen portions, mostly one byte at a time, to a
 // reader of a connection and to one of a standard stream; a simple model on a string predicts the
 // results of random calls, portions and cancellations. Real sockets and pipes at the end.
+// SPDX-License-Identifier: MIT
 #include <ringlet/dump.hpp>
 #include <ringlet/reader.hpp>
 #include <ringlet/with_timeout.hpp>

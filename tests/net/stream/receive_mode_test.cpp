@@ -3,6 +3,7 @@
 //
 // Method: as in arrivals_test.cpp, on a scripted engine that records its requests; then with real
 // sockets, for the kernel's part.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/tcp_listener.hpp>

@@ -1,5 +1,6 @@
 // relay(): both directions at once, half-closed connections, back-pressure, and the end of one
 // direction by an error of the other.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/memory_stream.hpp>
 #include <ringlet/relay.hpp>

@@ -1,4 +1,5 @@
 // The two halves of a stream: each works alone, and the stream closes when both are gone.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/byte_stream.hpp>
 #include <ringlet/memory_stream.hpp>

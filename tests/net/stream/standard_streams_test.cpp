@@ -1,6 +1,7 @@
 // standard_stream on pipes, files, terminals and sockets that the program did not create.
 //
 // Method: each case creates its own descriptors; where they must be 0 and 1, in a child process.
+// SPDX-License-Identifier: MIT
 #include <ringlet/standard_streams.hpp>
 
 #include <doctest/doctest.h>

@@ -3,6 +3,7 @@
 // Method: each case covers all calls, from receive() to the writes of standard output. The call
 // runs in its own fiber; the case completes its operation, kills it or closes the stream, and
 // compares the outcome with a string. Time is virtual. See stage.hpp.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/stream_waits.hpp>
 #include <ringlet/with_timeout.hpp>
 

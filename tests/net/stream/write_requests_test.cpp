@@ -3,6 +3,7 @@
 //
 // Method: a scripted engine that accepts as much of a request as it likes. The kernel moves a
 // request to its own thread after 128 wake-ups; a small request is complete before that.
+// SPDX-License-Identifier: MIT
 #include <ringlet/standard_streams.hpp>
 #include <ringlet/tcp_stream.hpp>
 

@@ -1,4 +1,5 @@
 // any_fiber: the handle that a fiber gets of itself and passes on.
+// SPDX-License-Identifier: MIT
 #include <ringlet/any_fiber.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>

@@ -1,6 +1,7 @@
 // as_completed: a loop over fibers in the order in which they end.
 //
 // Method: as in ended_fibers_test.cpp, which tests the wait itself.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_completed.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/run.hpp>

@@ -4,6 +4,7 @@
 // Method: each form runs in a child, twice, with strings on the heap, so that a temporary that is
 // destroyed twice ends the child. Under a sanitizer, which finds other errors first, a miscompiled
 // form has no defined result, so it does not run there.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/queue.hpp>
 #include <ringlet/run.hpp>

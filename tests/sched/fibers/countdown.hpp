@@ -1,4 +1,5 @@
 // countdown: fibers wait until it has come to zero. Made in docs/writing_a_wait.md, step by step.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/error.hpp>

@@ -4,6 +4,7 @@
 // Method: fibers that end at a known time of the scripted engine's clock; the order is compared as
 // a string of indices. Fibers that are killed have no co_await inside a CHECK, which would swallow
 // the exception.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/extend/ended_fibers.hpp>

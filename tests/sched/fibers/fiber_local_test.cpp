@@ -1,6 +1,7 @@
 // fiber_local and context_var: which fiber sees which value, and for how long.
 //
 // Method: the scripted engine's clock moves only when every fiber sleeps.
+// SPDX-License-Identifier: MIT
 #include <ringlet/fiber_local.hpp>
 #include <ringlet/fiber_set.hpp>
 #include <ringlet/pool.hpp>

@@ -1,4 +1,5 @@
 // Which ranges are ranges of fibers.
+// SPDX-License-Identifier: MIT
 #include <ringlet/fiber.hpp>
 #include <ringlet/fiber_range.hpp>
 #include <ringlet/task.hpp>

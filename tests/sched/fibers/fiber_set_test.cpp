@@ -2,6 +2,7 @@
 //
 // Method: the scripted engine's clock moves only when every fiber sleeps. Fibers that are killed
 // have no co_await inside a CHECK.
+// SPDX-License-Identifier: MIT
 #include <ringlet/dump.hpp>
 #include <ringlet/fiber_set.hpp>
 #include <ringlet/run.hpp>

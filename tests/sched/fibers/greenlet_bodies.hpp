@@ -1,4 +1,5 @@
 // What the tests of greenlets share: bodies, and the outcome of a switch in a word.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/error.hpp>

@@ -1,4 +1,5 @@
 // greenlet<T>: how exceptions propagate, thrown into a greenlet or out of it, and greenlet_exit.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/greenlet.hpp>
 

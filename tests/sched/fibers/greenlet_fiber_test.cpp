@@ -1,4 +1,5 @@
 // greenlet<T> and its fiber: waits, kills, limits, other fibers, other threads.
+// SPDX-License-Identifier: MIT
 #include <ringlet/dump.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/greenlet.hpp>

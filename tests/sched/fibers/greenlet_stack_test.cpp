@@ -3,6 +3,7 @@
 //
 // Method: as in core/coro/stack_growth_test.cpp, for the same reasons. This file is also compiled
 // for each of the programs test_switch_*, with flags that differ from the library's.
+// SPDX-License-Identifier: MIT
 #include <ringlet/greenlet.hpp>
 
 #include <doctest/doctest.h>

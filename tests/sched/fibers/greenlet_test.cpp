@@ -2,6 +2,7 @@
 //
 // greenlet_errors_test.cpp tests exceptions; greenlet_fiber_test.cpp tests waits, kills and other
 // fibers.
+// SPDX-License-Identifier: MIT
 #include <ringlet/greenlet.hpp>
 
 #include <doctest/doctest.h>

@@ -1,4 +1,5 @@
 // joinall: waiting for several fibers at once, by name or in a range.
+// SPDX-License-Identifier: MIT
 #include <ringlet/joinall.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>

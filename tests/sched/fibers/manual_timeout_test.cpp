@@ -1,5 +1,6 @@
 // manual_timeout: a limit that is started and stopped by hand, and that it keeps to the order of
 // scopes.
+// SPDX-License-Identifier: MIT
 #include <ringlet/dump.hpp>
 #include <ringlet/event.hpp>
 #include <ringlet/manual_timeout.hpp>

@@ -1,6 +1,7 @@
 // map, imap and imap_unordered over a pool: order, errors, how far ahead, and what ends the calls.
 //
 // Method: as in pool_test.cpp.
+// SPDX-License-Identifier: MIT
 #include <ringlet/dump.hpp>
 #include <ringlet/generator.hpp>
 #include <ringlet/pool.hpp>

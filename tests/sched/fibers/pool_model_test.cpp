@@ -5,6 +5,7 @@
 // model at the same instant, and every outcome and count is compared with the model's. The scripted
 // clock moves only when every fiber sleeps, so a seed reproduces its program: it is printed on
 // failure, and RINGLET_TEST_SEED runs that program alone.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/frame_pool.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/pool.hpp>

@@ -2,6 +2,7 @@
 //
 // Method: the scripted engine's clock moves only when every fiber sleeps. Fibers that are killed
 // have no co_await inside a CHECK. pool_map_test.cpp tests the maps over a pool.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/event.hpp>

@@ -1,5 +1,6 @@
 // rate_limiter: exact at every rate, first come, first served, and nothing is lost when a fiber
 // leaves the line.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/deadlock.hpp>
 #include <ringlet/dump.hpp>

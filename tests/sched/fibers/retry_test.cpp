@@ -1,4 +1,5 @@
 // retry: how often a call is made, how long the pauses are, and which errors end it.
+// SPDX-License-Identifier: MIT
 #include <ringlet/retry.hpp>
 #include <ringlet/sleep.hpp>
 

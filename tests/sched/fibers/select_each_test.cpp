@@ -1,4 +1,5 @@
 // select_each: one call of each element of a range, of which one is taken.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/event.hpp>
 #include <ringlet/queue.hpp>

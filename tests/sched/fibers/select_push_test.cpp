@@ -2,6 +2,7 @@
 //
 // Method: a queue with a weight limit, in which a heavy item waits before a light one: when the
 // heavy one leaves, the light one has room.
+// SPDX-License-Identifier: MIT
 #include <ringlet/event.hpp>
 #include <ringlet/queue.hpp>
 #include <ringlet/run.hpp>

@@ -1,4 +1,5 @@
 // select_set: mixed calls, as many as the program wants, of which each first() takes one.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/broadcast.hpp>
 #include <ringlet/dump.hpp>

@@ -3,6 +3,7 @@
 // Method: after each select() the event, queue or group of a losing case is destroyed, which aborts
 // if the case had left anything there. The scripted engine's clock moves only when every fiber
 // sleeps.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/event.hpp>

@@ -3,6 +3,7 @@
 // Method: a fiber notes the outcome of its waits, and when they end, in milliseconds of the
 // scripted engine's clock; the main fiber kills it, or limits around it pass. Fibers that are
 // killed have no co_await inside a CHECK, which would swallow the exception.
+// SPDX-License-Identifier: MIT
 #include <ringlet/deadlock.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/joinall.hpp>

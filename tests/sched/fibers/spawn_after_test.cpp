@@ -2,6 +2,7 @@
 //
 // Method: the scripted engine's clock moves only when every fiber sleeps, or when a test moves it
 // to simulate a long computation. Times are noted in milliseconds since the beginning.
+// SPDX-License-Identifier: MIT
 #include <ringlet/dump.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/run.hpp>

@@ -1,6 +1,7 @@
 // supervise: when a failed call is repeated, after which pause, and when it is given up.
 //
 // Method: the scripted engine's clock moves only when every fiber sleeps, so pauses are exact.
+// SPDX-License-Identifier: MIT
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>
 #include <ringlet/supervise.hpp>

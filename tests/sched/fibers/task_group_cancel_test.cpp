@@ -2,6 +2,7 @@
 //
 // Method: as in task_group_test.cpp. At the end, trees of groups in which every fiber acts at
 // random.
+// SPDX-License-Identifier: MIT
 #include <ringlet/run.hpp>
 #include <ringlet/shield.hpp>
 #include <ringlet/sleep.hpp>

@@ -2,6 +2,7 @@
 //
 // Method: the scripted engine's clock moves only when every fiber sleeps, so numbers decide the
 // order. Fibers that are cancelled have no co_await inside a CHECK.
+// SPDX-License-Identifier: MIT
 #include <ringlet/dump.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/shield.hpp>

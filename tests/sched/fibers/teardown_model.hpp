@@ -5,6 +5,7 @@
 // the next wait has to be. On the scripted clock the two differ only between the failure of a fiber
 // and its end, and for when_any(), because only when_any() sees its first end; on a real clock they
 // also differ at limits.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/event.hpp>

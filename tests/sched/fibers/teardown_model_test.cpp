@@ -6,6 +6,7 @@
 // instant, and each end of a wait, a group and a fiber is compared with the model's. A seed
 // reproduces its program: it is printed on failure, and RINGLET_TEST_SEED runs that program alone.
 // RINGLET_TEST_SCALE makes the normal run that many times longer.
+// SPDX-License-Identifier: MIT
 #include "teardown_model.hpp"
 
 #include <ringlet/event.hpp>

@@ -1,4 +1,5 @@
 // ticker: when it ticks, and how many ticks a late fiber is told of under each policy.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/event.hpp>

@@ -1,5 +1,6 @@
 // timer: when its function is called, that it is not when the timer was cancelled, and who owns the
 // fiber that runs it.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/event.hpp>

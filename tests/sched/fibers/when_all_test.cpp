@@ -1,6 +1,7 @@
 // when_all and when_any: values in order, which call ends the rest, and what happens to losers.
 //
 // Method: as for task_group; the scripted engine's clock moves only when every fiber sleeps.
+// SPDX-License-Identifier: MIT
 #include <ringlet/event.hpp>
 #include <ringlet/queue.hpp>
 #include <ringlet/run.hpp>

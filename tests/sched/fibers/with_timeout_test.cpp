@@ -2,6 +2,7 @@
 //
 // Method: the scripted engine's clock moves only when every fiber sleeps, so numbers decide the
 // order.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/run.hpp>

@@ -1,5 +1,6 @@
 // The wait in docs/writing_a_wait.md keeps the promises of all waits. tools/tidy.py compares the
 // page with countdown.hpp and with this file.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/fiber.hpp>

@@ -1,4 +1,5 @@
 // Types with unusual alignment as values of fibers, items of queues, and arguments.
+// SPDX-License-Identifier: MIT
 #include <ringlet/fiber.hpp>
 #include <ringlet/greenlet.hpp>
 #include <ringlet/queue.hpp>

@@ -1,6 +1,7 @@
 // async_generator in a fiber: its waits are the fiber's, with limits, kills and the dump.
 //
 // Method: the scripted engine's clock moves only when every fiber sleeps.
+// SPDX-License-Identifier: MIT
 #include <ringlet/async_generator.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/fiber.hpp>

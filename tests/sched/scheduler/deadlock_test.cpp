@@ -2,6 +2,7 @@
 //
 // Method: on the scripted engine a scheduler that sleeps without a deadline aborts the test, so
 // each case would end at once if the deadlock were not detected.
+// SPDX-License-Identifier: MIT
 #include <ringlet/deadlock.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/joinall.hpp>

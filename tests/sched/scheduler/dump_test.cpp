@@ -3,6 +3,7 @@
 // Method: fibers are brought into a state, and the lines about them are compared as a whole, except
 // for the names of files and functions, which compilers print differently. The scripted engine's
 // clock makes times exact.
+// SPDX-License-Identifier: MIT
 #include <ringlet/dump.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/run.hpp>

@@ -1,4 +1,5 @@
 // Fibers that end in several ways, and notes about how, for tests of fibers' ends.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/options.hpp>

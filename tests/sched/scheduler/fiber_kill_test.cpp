@@ -3,6 +3,7 @@
 // Method: one fiber waits, and the main fiber kills it in each phase of that wait. On the scripted
 // engine the phases do not depend on time. Fibers that are killed have no co_await inside a CHECK,
 // which would swallow the exception.
+// SPDX-License-Identifier: MIT
 #include <ringlet/blocking.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/run.hpp>

@@ -1,6 +1,7 @@
 // Spawning, joining and getting: what happens to a call that is passed to the scheduler.
 //
 // Method: fibers note their steps in a string, in order. fiber_kill_test.cpp tests kills.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/run.hpp>

@@ -2,6 +2,7 @@
 //
 // Method: a child reports by its exit status and standard error. Where a fiber of the parent has to
 // wait in the child, the coroutine itself calls fork().
+// SPDX-License-Identifier: MIT
 #include <ringlet/blocking.hpp>
 #include <ringlet/broadcast.hpp>
 #include <ringlet/event.hpp>

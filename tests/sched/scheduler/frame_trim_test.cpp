@@ -1,5 +1,6 @@
 // A scheduler returns the memory of ended fibers to the system in its next sleep, and wakes up once
 // to do so.
+// SPDX-License-Identifier: MIT
 #include <ringlet/detail/frame_pool.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/joinall.hpp>

@@ -3,6 +3,7 @@
 //
 // Method: the starter's locals note their destruction, and each fiber notes its end, in one log on
 // a scripted clock. Fibers clean up in a shield, so that they end later than they are cancelled.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/event.hpp>

@@ -2,6 +2,7 @@
 //
 // Method: callbacks and fibers note their steps in one string, and unhandled failures are noted,
 // too. Fibers that are killed have no co_await inside a CHECK, which would swallow the exception.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/fiber_base.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/run.hpp>

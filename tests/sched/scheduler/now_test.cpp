@@ -1,6 +1,7 @@
 // now: which clock it reads.
 //
 // Method: the scripted engine's clock stands where no real one can be, a second after its zero.
+// SPDX-License-Identifier: MIT
 #include <ringlet/now.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>

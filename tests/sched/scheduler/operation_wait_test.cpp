@@ -2,6 +2,7 @@
 //
 // Method: the scripted engine completes a read when the test says so, before or after the request
 // to cancel it. Results are noted as words.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/extend/operation_wait.hpp>
 #include <ringlet/run.hpp>

@@ -3,6 +3,7 @@
 //
 // Method: the test's handler notes failures. The default handler writes to standard error, so it
 // runs in a child process, whose scripted clock decides what a second is.
+// SPDX-License-Identifier: MIT
 #include <ringlet/deadlock.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/event.hpp>

@@ -6,6 +6,7 @@
 //
 // Method: fibers note their steps in one string; the scripted engine decides what completes when.
 // Cases marked *stricter* promise more than gevent does.
+// SPDX-License-Identifier: MIT
 #include <ringlet/fiber.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/run.hpp>

@@ -4,6 +4,7 @@
 // Method: operator new throws from before a fiber acts until it has seen the effects. In noexcept
 // functions that would end the program. (Exceptions do not use operator new: the runtime has memory
 // for them.) Under sanitizers operator new cannot fail, and these tests prove nothing.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/detail/frame_pool.hpp>
 #include <ringlet/event.hpp>

@@ -2,6 +2,7 @@
 //
 // Method: each case is its own process, as users' programs are. The program raises signals itself,
 // or a child of it does while it sleeps; both are seen whenever they arrive.
+// SPDX-License-Identifier: MIT
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>
 

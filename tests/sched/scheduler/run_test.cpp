@@ -2,6 +2,7 @@
 // run_main_test.cpp tests run_main.
 //
 // Method: the scripted engine wherever time matters. Cases that must abort do so in a child.
+// SPDX-License-Identifier: MIT
 #include <ringlet/dump.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/shield.hpp>

@@ -1,6 +1,7 @@
 // The scheduler itself: turns, fairness, and what it offers to authors of waits.
 //
 // Method: the scripted engine counts its waits; a turn makes one.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/scheduler.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>

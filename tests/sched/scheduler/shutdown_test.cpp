@@ -3,6 +3,7 @@
 //
 // Method: on the scripted engine a test sets the signal that the scheduler watches. Child processes
 // test run_main.
+// SPDX-License-Identifier: MIT
 #include <ringlet/event.hpp>
 #include <ringlet/greenlet.hpp>
 #include <ringlet/joinall.hpp>

@@ -2,6 +2,7 @@
 //
 // Method: the scripted engine's clock moves only when every fiber sleeps, so times are exact; one
 // case sleeps in real time.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>

@@ -1,4 +1,5 @@
 // Which calls are spawnable.
+// SPDX-License-Identifier: MIT
 #include <ringlet/spawnable.hpp>
 #include <ringlet/task.hpp>
 

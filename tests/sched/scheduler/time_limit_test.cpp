@@ -2,6 +2,7 @@
 //
 // Method: plain arithmetic, mostly at compile time, where an overflow is an error. What a limit
 // does to a wait is tested on the scripted clock.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/queue.hpp>

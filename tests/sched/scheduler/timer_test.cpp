@@ -2,6 +2,7 @@
 //
 // Method: the test's timers note their names when they expire; the time is an argument. A random
 // history is compared with the same history in a std::multimap.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/timer.hpp>
 
 #include <doctest/doctest.h>

@@ -3,6 +3,7 @@
 //
 // Method: a table of all waits of this layer, tried one by one. Fibers that are killed have no
 // co_await inside a CHECK, which would swallow the exception.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/blocking.hpp>
 #include <ringlet/extend/wait.hpp>

@@ -3,6 +3,7 @@
 //
 // Method: in a child, a fiber of the scheduler "owner" creates an object and waits (its thread
 // does) while another thread uses the object. Every class has its own object and its own rules.
+// SPDX-License-Identifier: MIT
 #include <ringlet/event.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/fiber_set.hpp>

@@ -2,6 +2,7 @@
 //
 // Method: "in the same tick" means that no fiber has run between the two. In fibers that are killed
 // no co_await stands inside of a CHECK.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/barrier.hpp>
 #include <ringlet/dump.hpp>

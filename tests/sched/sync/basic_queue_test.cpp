@@ -1,6 +1,7 @@
 // basic_queue: peeking, iterating, closing and counting, which all queues have in common.
 //
 // Method: the scripted engine's clock moves only when everything sleeps.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/queue.hpp>

@@ -1,4 +1,5 @@
 // bounded_semaphore: a semaphore that cannot get more permits than at first.
+// SPDX-License-Identifier: MIT
 #include <ringlet/bounded_semaphore.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/run.hpp>

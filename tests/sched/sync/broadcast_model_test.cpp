@@ -5,6 +5,7 @@
 // wait has a fiber of its own, which does the same in the model just before and just after it, so
 // that both see everything in the same order. How a call ends must be what the model says. The
 // scripted clock moves only in rest_until_limits_pass().
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/broadcast.hpp>
 #include <ringlet/run.hpp>

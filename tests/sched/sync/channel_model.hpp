@@ -1,4 +1,5 @@
 // Model of channel, its ends and its permits; see primitives_model.hpp.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/channel.hpp>

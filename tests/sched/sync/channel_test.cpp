@@ -1,6 +1,7 @@
 // channel: when it ends, whose turn it is, and what a reserved place is worth.
 //
 // Method: the scripted engine's clock moves only when everything sleeps.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/channel.hpp>
 #include <ringlet/dump.hpp>

@@ -2,6 +2,7 @@
 // ends.
 //
 // Method: as in mutex_test.cpp.
+// SPDX-License-Identifier: MIT
 #include <ringlet/condition.hpp>
 #include <ringlet/deadlock.hpp>
 #include <ringlet/dump.hpp>

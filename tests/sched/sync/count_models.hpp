@@ -1,4 +1,5 @@
 // Models of semaphore, bounded_semaphore, barrier and latch; see primitives_model.hpp.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/barrier.hpp>

@@ -1,6 +1,7 @@
 // joinable_queue: when its items count as done, and who waits for that.
 //
 // Method: the scripted engine's clock moves only when everything sleeps.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/joinable_queue.hpp>

@@ -1,4 +1,5 @@
 // lifo_queue: the order of its items, and its blocks of memory.
+// SPDX-License-Identifier: MIT
 #include <ringlet/lifo_queue.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/select.hpp>

@@ -1,4 +1,5 @@
 // Models of mutex, recursive_mutex, shared_mutex and condition; see primitives_model.hpp.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/condition.hpp>

@@ -2,6 +2,7 @@
 //
 // Method: the scripted engine's clock moves only when everything sleeps. In fibers that are killed
 // no co_await stands inside of a CHECK.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/deadlock.hpp>
 #include <ringlet/dump.hpp>

@@ -1,4 +1,5 @@
 // What goes through the queues, channels and broadcasts of the model test.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>

@@ -8,6 +8,7 @@
 // the clock moves only when no fiber is ready.
 //
 // A new primitive is a struct that derives from `primitive`, and a line in fill() of the test.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/fiber.hpp>

@@ -26,6 +26,7 @@
 //   | a watch shows an older value after a newer one                          |            23,407 |
 //   | a broadcast counts one missed item too few                              |            19,684 |
 //   | the slowest subscriber goes: the senders stay asleep                    |            35,152 |
+// SPDX-License-Identifier: MIT
 #include <ringlet/run.hpp>
 
 #include <doctest/doctest.h>

@@ -1,4 +1,5 @@
 // How the fibers of the model test wait, alone or in a select(); see primitives_model.hpp.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/select.hpp>

@@ -1,4 +1,5 @@
 // The parts of the driver that are longer; see primitives_model.hpp.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/error.hpp>

@@ -1,4 +1,5 @@
 // priority_queue: the order of its items, and comparators that throw.
+// SPDX-License-Identifier: MIT
 #include <ringlet/priority_queue.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/sleep.hpp>

@@ -1,6 +1,7 @@
 // promise: it is set once, breaks when it is dropped, and can follow a fiber.
 //
 // Method: in fibers that are killed no co_await stands inside of a CHECK.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/cancelled.hpp>
 #include <ringlet/promise.hpp>

@@ -3,6 +3,7 @@
 // Method: "in the same tick" means that no fiber has run between the two. The test moves the
 // scripted engine's clock where a limit must be due. Fibers that are killed have no co_await inside
 // a CHECK.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/queue.hpp>
 #include <ringlet/run.hpp>

@@ -2,6 +2,7 @@
 //
 // Method: items are compared with those of a std::deque, their lives are counted, and operator new
 // fails where a test says so. Under sanitizers it cannot fail, and those cases are skipped.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/queue.hpp>
 #include <ringlet/run.hpp>

@@ -1,5 +1,6 @@
 // Models of queue in its forms, lifo_queue, priority_queue and joinable_queue; see
 // primitives_model.hpp.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/joinable_queue.hpp>

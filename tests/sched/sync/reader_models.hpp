@@ -1,4 +1,5 @@
 // Models of watch and broadcast, in which every fiber has a subscriber; see primitives_model.hpp.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/broadcast.hpp>

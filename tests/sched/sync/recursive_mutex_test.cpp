@@ -1,4 +1,5 @@
 // recursive_mutex: its holder may lock it again; everybody else waits until the last unlock.
+// SPDX-License-Identifier: MIT
 #include <ringlet/deadlock.hpp>
 #include <ringlet/recursive_mutex.hpp>
 #include <ringlet/run.hpp>

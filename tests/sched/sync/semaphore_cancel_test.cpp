@@ -3,6 +3,7 @@
 // Method: "in the same tick" means that no fiber has run between the two. The scripted engine's
 // clock is moved by hand where a limit is to be due. In fibers that are killed no co_await stands
 // inside of a CHECK.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/event.hpp>
 #include <ringlet/queue.hpp>

@@ -1,4 +1,5 @@
 // What the tests of semaphores share: fibers that ask for permits.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/semaphore.hpp>

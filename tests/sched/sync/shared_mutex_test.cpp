@@ -3,6 +3,7 @@
 // Method: a fiber that has got the lock holds it for a while on the scripted clock, and notes when
 // it gets it and when it gives it back. In fibers that are killed no co_await stands inside of a
 // CHECK.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/deadlock.hpp>
 #include <ringlet/dump.hpp>

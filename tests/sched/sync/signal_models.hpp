@@ -1,4 +1,5 @@
 // Models of event, auto_reset_event, promise and future; see primitives_model.hpp.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/auto_reset_event.hpp>

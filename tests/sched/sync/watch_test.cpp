@@ -2,6 +2,7 @@
 //
 // Method: the scripted engine's clock moves only when everything sleeps, or when a test moves it.
 // In fibers that are killed no co_await stands inside of a CHECK.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/event.hpp>

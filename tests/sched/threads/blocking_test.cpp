@@ -3,6 +3,7 @@
 // Method: calls wait at latches that the test opens, so "it has begun" and "it has not" are facts.
 // All workers are kept busy to hold further calls in the line. Worker threads check nothing; they
 // only note.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/blocking.hpp>
 #include <ringlet/deadlock.hpp>

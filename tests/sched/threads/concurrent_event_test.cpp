@@ -2,6 +2,7 @@
 //
 // Method: one scheduler on the scripted engine wakes its own fibers, by the same messages that
 // other threads use; then threads do.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/concurrent_event.hpp>
 #include <ringlet/dump.hpp>

@@ -3,6 +3,7 @@
 // Method: one scheduler on the scripted engine serves its own fibers, by the same messages that
 // other threads use. "In the same tick" means that no fiber has run between the two. In fibers that
 // are killed no co_await stands inside of a CHECK. concurrent_queue_threads_test.cpp uses threads.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/concurrent_queue.hpp>
 #include <ringlet/dump.hpp>

@@ -3,6 +3,7 @@
 // Method: every item says who pushed it and how many that one had pushed before. Consumers note
 // what is wrong; the main thread checks when all have ended. RINGLET_TEST_SCALE makes the runs that
 // many times longer.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/concurrent_event.hpp>
 #include <ringlet/concurrent_queue.hpp>

@@ -3,6 +3,7 @@
 // Method: one scheduler on the scripted engine serves its own fibers, by the same messages that
 // other threads use. Then plain threads and two schedulers count how many hold a permit.
 // RINGLET_TEST_SCALE makes these runs that many times longer.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/concurrent_semaphore.hpp>
 #include <ringlet/dump.hpp>

@@ -1,5 +1,6 @@
 // cpu_limit: how many threads a runtime has by default. The quotas are read from files that the
 // test writes.
+// SPDX-License-Identifier: MIT
 #include "cpu_limit.hpp"
 
 #include <ringlet/runtime.hpp>

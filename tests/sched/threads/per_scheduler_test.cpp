@@ -1,4 +1,5 @@
 // per_scheduler: one value per scheduler, constructed, used and destroyed on its thread.
+// SPDX-License-Identifier: MIT
 #include <ringlet/per_scheduler.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/runtime.hpp>

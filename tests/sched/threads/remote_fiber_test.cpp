@@ -1,5 +1,6 @@
 // remote_fiber: fibers that another thread starts, waits for and kills. Also the calls of a
 // scheduler_handle that make them.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/remote_fiber.hpp>
 #include <ringlet/run.hpp>

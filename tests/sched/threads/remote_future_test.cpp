@@ -1,4 +1,5 @@
 // remote_future: how waits for it end, and who may read the value.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/event.hpp>

@@ -1,4 +1,5 @@
 // remote_promise: setting a future from other threads, once.
+// SPDX-License-Identifier: MIT
 #include <ringlet/cancelled.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/remote_promise.hpp>

@@ -2,6 +2,7 @@
 //
 // Method: two or three schedulers whose main tasks run the case. Checks are made on the test's
 // thread, after all schedulers have ended.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/run_on.hpp>

@@ -4,6 +4,7 @@
 // ends it in a random way at a random moment. A run that does not end within twice the shutdown
 // timeout aborts the program. RINGLET_TEST_SEED runs one such program; RINGLET_TEST_SCALE makes the
 // normal run that many times longer.
+// SPDX-License-Identifier: MIT
 #include <ringlet/event.hpp>
 #include <ringlet/queue.hpp>
 #include <ringlet/run_on.hpp>

@@ -2,6 +2,7 @@
 //
 // Method: run_main_on_all() runs in a process of its own, as users' programs do; runtime runs in
 // the test's. Checks are made on the test's thread, after the end.
+// SPDX-License-Identifier: MIT
 #include <ringlet/deadlock.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/event.hpp>

@@ -2,6 +2,7 @@
 //
 // Method: threads post as fast as they can, for ThreadSanitizer to see; posted work is counted and
 // ordered on the scheduler's thread. Other threads check nothing.
+// SPDX-License-Identifier: MIT
 #include <ringlet/blocking.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/scheduler_handle.hpp>

@@ -1,4 +1,5 @@
 // scheduler_link: messages of the library that reach a scheduler from other threads.
+// SPDX-License-Identifier: MIT
 #include <ringlet/extend/scheduler_link.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/scheduler_handle.hpp>

@@ -3,6 +3,7 @@
 //
 // Method: a lost wake-up hangs the program until the time limit of the test ends it.
 // RINGLET_TEST_SCALE makes the runs that many times longer: 500 gives 10^8 posts and 10^6 sleeps.
+// SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
 #include <ringlet/concurrent_event.hpp>
 #include <ringlet/concurrent_queue.hpp>

@@ -1,4 +1,5 @@
 // close_with_reset: resets a connection without an engine.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 namespace ringlet::detail {

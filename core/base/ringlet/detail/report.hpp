@@ -1,4 +1,5 @@
 // report: the library's own lines on standard error.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 namespace ringlet::detail {

@@ -1,6 +1,7 @@
 // Tells AddressSanitizer which memory must not be touched: free frames of the pool, buffers that
 // are not on lease, and memory that the kernel is about to fill. Without AddressSanitizer these
 // functions do nothing.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
 // Throws EINVAL with a reason: the system's text, "Invalid argument", does not say which argument.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/error.hpp>

@@ -2,6 +2,7 @@
 //
 // It is for bugs only. Failures from outside (a reset, a refusal, a shortage) are reported as
 // errors.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,6 @@
 // A doubly linked list whose links live in its elements: adding and removing never allocate, and an
 // element can leave from the middle without knowing the list.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/assert.hpp>

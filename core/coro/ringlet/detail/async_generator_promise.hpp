@@ -1,4 +1,5 @@
 // The promise of an async_generator, and the wait for its next value.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/returned.hpp>

@@ -1,5 +1,6 @@
 // awaited_call: an argument that is a call, a task or a wait, and the compile-time messages for
 // arguments that are neither.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/awaiter.hpp>

@@ -12,6 +12,7 @@
 // size of a type is a multiple of its alignment. So is the size of a coroutine frame, although no
 // compiler reports a frame's alignment to the promise. So everything that fits into a block is
 // aligned as required.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/sanitizers.hpp>

@@ -1,4 +1,5 @@
 // The promise of a generator.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/nest.hpp>

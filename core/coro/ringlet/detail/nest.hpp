@@ -13,6 +13,7 @@
 //
 // A part belongs to the coroutine that yields from it. Its frame is destroyed when it has ended and
 // its result has been taken, or with the nest.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/frame_pool.hpp>

@@ -1,4 +1,5 @@
 // What a coroutine returned or threw, kept in its promise until it is taken.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/frame_pool.hpp>

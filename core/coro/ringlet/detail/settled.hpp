@@ -2,6 +2,7 @@
 //
 // An exception that leaves a coroutine is rethrown in the one that awaits it, and each unwinding
 // takes 2 microseconds. Coroutines that only pass errors on avoid that.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/returned.hpp>

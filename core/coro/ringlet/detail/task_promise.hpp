@@ -1,4 +1,5 @@
 // The promise of a task, and what awaits it.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/frame_pool.hpp>

@@ -1,4 +1,5 @@
 // thrown: what an exception_ptr holds, found without throwing it where that is possible.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/cancelled.hpp>

@@ -1,4 +1,5 @@
 // The promise of a two_way_generator, and how values pass through a nest of them.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/nest.hpp>

@@ -1,5 +1,6 @@
 // value_or_throw and value_or_code: turn the result of a wait's take() into the value or exception
 // of await_resume(), and back.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/throw_invalid.hpp>

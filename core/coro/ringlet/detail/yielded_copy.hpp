@@ -1,4 +1,5 @@
 // yielded_copy: co_yield of an lvalue, which the body keeps; the consumer gets a copy.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <coroutine>

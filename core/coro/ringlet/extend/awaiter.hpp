@@ -1,4 +1,5 @@
 // awaiter: what a task may co_await besides a task.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <coroutine>

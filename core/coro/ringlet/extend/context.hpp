@@ -4,6 +4,7 @@
 // wait end immediately? The interruptions: kills (delivered once each) and cancelled scopes
 // (delivered at every wait inside). Where is the chain queued when it can continue? Its ready
 // queue.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/cancelled.hpp>

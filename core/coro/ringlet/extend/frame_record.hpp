@@ -1,4 +1,5 @@
 // What every coroutine of a chain records, and the trail of an exception that leaves coroutines.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <coroutine>

@@ -1,4 +1,5 @@
 // next_wait: what async_generator::next() returns.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/async_generator_promise.hpp>

@@ -1,4 +1,5 @@
 // result_awaiter: what as_result() returns for a wait.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/awaiter.hpp>

@@ -1,4 +1,5 @@
 // scope: a region of one fiber's calls that can be cancelled as a whole.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 namespace ringlet::extend {

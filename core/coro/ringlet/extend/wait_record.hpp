@@ -1,4 +1,5 @@
 // What a suspended context waits for: data that a dump reads, and the way to end it early.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/frame_record.hpp>

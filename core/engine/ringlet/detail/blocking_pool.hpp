@@ -5,6 +5,7 @@
 // has waited for the calls of its own fibers.)
 //
 // A child of fork() has none of its parent's threads: it creates its own pool at the first job.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/engine.hpp>

@@ -1,5 +1,6 @@
 // mailbox: work that any thread posts to one thread, and how that thread sleeps without missing
 // any.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <atomic>

@@ -1,4 +1,5 @@
 // What is known about an opcode: one row of the table in opcode_table.hpp.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/operation.hpp>

@@ -1,4 +1,5 @@
 // signals_blocked: for the start of threads of the library.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <signal.h>

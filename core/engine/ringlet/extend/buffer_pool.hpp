@@ -1,4 +1,5 @@
 // buffer_pool: the memory behind all buffers of one engine, and the count of those on lease.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/buffer.hpp>

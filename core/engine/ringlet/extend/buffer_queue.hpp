@@ -1,4 +1,5 @@
 // buffer_queue: filled buffers that the program has not taken yet, oldest first.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/assert.hpp>

@@ -1,4 +1,5 @@
 // datagram_header: what opcode::receive_datagram puts in front of a datagram.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <sys/socket.h>

@@ -1,4 +1,5 @@
 // descriptor_waiter: an object that ran out of descriptors and is notified when one is closed.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/intrusive_list.hpp>

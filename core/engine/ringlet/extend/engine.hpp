@@ -4,6 +4,7 @@
 // On a thread that has an engine, no other code of the library makes system calls on descriptors,
 // reads a clock or draws a random number. That lets a scripted engine test every contract phase by
 // phase.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/mailbox.hpp>

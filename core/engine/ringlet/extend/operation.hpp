@@ -11,6 +11,7 @@
 //
 // Because of rule 3, a read that timed out keeps its coroutine suspended a moment longer: returning
 // immediately would let the caller free memory that the kernel may still fill.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/assert.hpp>

@@ -1,4 +1,5 @@
 // The crawler of examples/crawler.cpp, in Go.
+// SPDX-License-Identifier: MIT
 package main
 
 import (

@@ -1,4 +1,5 @@
 // The periodic job of examples/health_check.cpp, in Go.
+// SPDX-License-Identifier: MIT
 package main
 
 import (

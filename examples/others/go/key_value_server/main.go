@@ -1,4 +1,5 @@
 // The key-value server of examples/key_value_server.cpp, in Go.
+// SPDX-License-Identifier: MIT
 package main
 
 import (

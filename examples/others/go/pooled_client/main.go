@@ -1,4 +1,5 @@
 // The client of examples/pooled_client.cpp, in Go. (golang.org/x/time/rate has a better limiter.)
+// SPDX-License-Identifier: MIT
 package main
 
 import (

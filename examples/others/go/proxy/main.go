@@ -1,4 +1,5 @@
 // The proxy of examples/proxy.cpp, in Go.
+// SPDX-License-Identifier: MIT
 package main
 
 import (

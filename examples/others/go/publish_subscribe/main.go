@@ -1,4 +1,5 @@
 // The server of examples/publish_subscribe.cpp, in Go.
+// SPDX-License-Identifier: MIT
 package main
 
 import (

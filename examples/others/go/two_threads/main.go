@@ -1,4 +1,5 @@
 // The program of examples/two_threads.cpp, in Go: two goroutines that talk over channels.
+// SPDX-License-Identifier: MIT
 package main
 
 import (

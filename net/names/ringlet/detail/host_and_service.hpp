@@ -1,4 +1,5 @@
 // host_and_service: splits and checks the text of a name.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/address.hpp>

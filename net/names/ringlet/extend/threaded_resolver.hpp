@@ -3,6 +3,7 @@
 //     threaded_resolver names([](const name_query& asked) -> result<std::vector<address>> {
 //       return ask_the_directory_server(asked.host);  // blocks
 //     });
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/address.hpp>

@@ -1,4 +1,5 @@
 // The waits that the calls of listeners return.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/descriptor.hpp>

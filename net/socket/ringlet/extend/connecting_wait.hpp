@@ -1,4 +1,5 @@
 // connecting_wait: the base of waits that open a socket and connect it.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/operation_wait.hpp>

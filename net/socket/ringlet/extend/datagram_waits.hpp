@@ -1,4 +1,5 @@
 // The waits of unix_datagram.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/io_wait.hpp>

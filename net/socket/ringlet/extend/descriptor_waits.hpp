@@ -1,4 +1,5 @@
 // The waits of unix_stream that pass descriptors.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/stream_waits.hpp>

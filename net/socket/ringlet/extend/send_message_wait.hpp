@@ -1,4 +1,5 @@
 // send_message_wait: the base of waits that send datagrams.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/io_wait.hpp>

@@ -1,4 +1,5 @@
 // The waits of udp_socket.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/address.hpp>

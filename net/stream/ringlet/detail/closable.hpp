@@ -4,6 +4,7 @@
 // the descriptor, so that its number cannot be reused while an operation refers to it. The object
 // lives on the heap and outlives its owner until the kernel has finished with it: a stream or
 // listener can be moved, closed and destroyed at any time.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/operation.hpp>

@@ -1,4 +1,5 @@
 // retry: results that ask to try again, and the request to make then.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/operation.hpp>

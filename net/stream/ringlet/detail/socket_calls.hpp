@@ -2,6 +2,7 @@
 // errno.
 //
 // `Socket` is a type that makes calls on one descriptor: descriptor, listener_state or socket_on.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/address.hpp>

@@ -1,5 +1,6 @@
 // What the kernel knows about a TCP connection. In a file of its own, because the system's two
 // headers with struct tcp_info exclude each other, and only one has the newer fields.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/socket_calls.hpp>

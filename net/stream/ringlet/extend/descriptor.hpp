@@ -2,6 +2,7 @@
 //
 // A descriptor is a closable: see there for its life cycle. Closing it ends the calls in flight
 // with errc::closed.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/buffer.hpp>

@@ -1,5 +1,6 @@
 // The bases of waits for bytes: the claim on one direction of a descriptor, and one operation on
 // it.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/retry.hpp>

@@ -1,4 +1,5 @@
 // The waits of memory_stream, and the bytes between its two ends.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/buffer.hpp>

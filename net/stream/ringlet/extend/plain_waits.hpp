@@ -1,4 +1,5 @@
 // Waits for bytes of descriptors that are no sockets: pipes, terminals, files.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/buffer.hpp>

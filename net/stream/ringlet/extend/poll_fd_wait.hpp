@@ -1,4 +1,5 @@
 // The wait that poll_fd() returns.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/operation_wait.hpp>

@@ -1,4 +1,5 @@
 // The waits for bytes that the calls of streams return. Programs only `co_await` them.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/buffer.hpp>

@@ -1,4 +1,5 @@
 // alarm: calls a function of its owner at a point in time.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/scheduler.hpp>

@@ -1,4 +1,5 @@
 // back_off: the pauses of one retry(), and when it gives up.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/engine.hpp>

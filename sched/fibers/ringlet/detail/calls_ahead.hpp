@@ -3,6 +3,7 @@
 // All calls are in one list, in the order of the items. Calls that have ended are also in a second
 // list, in the order in which they ended. So finding the next one takes constant time. The memory
 // of a call comes from the frame pool.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/intrusive_list.hpp>

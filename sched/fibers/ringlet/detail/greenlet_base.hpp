@@ -1,4 +1,5 @@
 // greenlet_base: a chain of calls inside a fiber, and how control passes between such chains.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/frame_pool.hpp>

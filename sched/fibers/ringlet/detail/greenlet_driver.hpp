@@ -1,4 +1,5 @@
 // greenlet_driver: the coroutine at the bottom of the calls of a greenlet, which runs its body.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/greenlet_base.hpp>

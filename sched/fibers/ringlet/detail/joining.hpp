@@ -1,4 +1,5 @@
 // The tasks that joinall(), wait_some() and killall() return.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/ended_fibers.hpp>

@@ -1,5 +1,6 @@
 // The calls of a pool that take a callable and its arguments. One overload per number of arguments,
 // because the default argument for the call site cannot follow a pack.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/spawns_calls.hpp>

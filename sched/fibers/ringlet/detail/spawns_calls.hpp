@@ -1,4 +1,5 @@
 // spawns_calls: adds spawn() of functions to classes that have spawn() of tasks.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/spawn_call.hpp>

@@ -1,4 +1,5 @@
 // The function of a timer, which the timer shares with the fiber that runs it.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/task.hpp>

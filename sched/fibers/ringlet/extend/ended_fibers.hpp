@@ -1,4 +1,5 @@
 // ended_fibers: tells which of several fibers have ended, in the order in which they ended.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/fiber_base.hpp>

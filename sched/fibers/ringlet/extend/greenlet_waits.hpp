@@ -1,4 +1,5 @@
 // What a switch to a greenlet returns to co_await.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/greenlet_base.hpp>

@@ -1,4 +1,5 @@
 // The wait that select_each() returns.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/select_wait.hpp>

@@ -1,4 +1,5 @@
 // The wait that select_set::first() returns, and the parts of a set.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/select_wait.hpp>

@@ -1,4 +1,5 @@
 // The wait that select() returns.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/selection.hpp>

@@ -1,4 +1,5 @@
 // affinity: the scheduler of an object that is constructed without one.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
 // batch_clock: how long fibers run before timers and the kernel get their turn.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/engine.hpp>

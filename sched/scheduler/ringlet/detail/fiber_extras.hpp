@@ -1,4 +1,5 @@
 // fiber_extras: parts that few fibers have, stored apart so that the rest do not pay for them.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/frame_pool.hpp>

@@ -1,4 +1,5 @@
 // fiber_state: a fiber with the value of its task.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/frame_pool.hpp>

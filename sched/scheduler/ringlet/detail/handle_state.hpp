@@ -1,4 +1,5 @@
 // handle_state: what the handles of a scheduler share with it.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/engine.hpp>

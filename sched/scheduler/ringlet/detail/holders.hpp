@@ -1,4 +1,5 @@
 // What is known of the fibers that others wait for: the links of a cycle of locks.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <span>

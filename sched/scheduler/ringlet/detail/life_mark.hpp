@@ -1,4 +1,5 @@
 // life_mark: whether an object in the frame of a coroutine is still alive.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,5 @@
 // on_behalf_of: names the fiber whose memory the engine checks while no fiber runs.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/sanitizers.hpp>

@@ -1,5 +1,6 @@
 // open_group: fibers that must not outlive a call of their starter, and how they are ended before
 // that call is unwound. The base of task_group.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/context.hpp>

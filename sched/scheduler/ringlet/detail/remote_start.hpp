@@ -1,4 +1,5 @@
 // remote_start: a fiber of another scheduler that was started from this one.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/intrusive_list.hpp>

@@ -1,4 +1,5 @@
 // run_on: run() on an engine that the caller provides.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/fiber.hpp>

@@ -1,4 +1,5 @@
 // runtime_member: how a scheduler takes part in a runtime, whose schedulers end together.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
 // shutdown_clock: when the steps of a shutdown are due.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/engine.hpp>

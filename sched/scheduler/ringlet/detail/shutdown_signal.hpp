@@ -1,4 +1,5 @@
 // shutdown_signal: the signal that ends a run, and the fibers that wait for it.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/intrusive_list.hpp>

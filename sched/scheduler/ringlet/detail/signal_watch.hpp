@@ -1,4 +1,5 @@
 // signal_watch: how run_main() and run_main_on_all() handle SIGINT and SIGTERM.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/engine.hpp>

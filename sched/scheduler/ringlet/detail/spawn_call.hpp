@@ -1,5 +1,6 @@
 // The task of a fiber that calls a function, and the compile-time messages for calls that spawn()
 // rejects.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/awaiter.hpp>

@@ -1,4 +1,5 @@
 // The compile-time messages for a wait that lacks a hook; see wait.hpp.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/context.hpp>

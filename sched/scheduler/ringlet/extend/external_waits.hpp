@@ -1,4 +1,5 @@
 // external_waits: counts the waits that something outside of the scheduler can end.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
 // fiber_base: a fiber without its result; schedulers, waits and handles share it.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/context.hpp>

@@ -1,4 +1,5 @@
 // fiber_registry: the fibers of a scheduler that have not ended.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/intrusive_list.hpp>

@@ -1,4 +1,5 @@
 // The waits for the end of a fiber: what join(), kill() and get() return.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/fiber_state.hpp>

@@ -1,4 +1,5 @@
 // operation_wait: a wait for one operation of the engine.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/on_behalf_of.hpp>

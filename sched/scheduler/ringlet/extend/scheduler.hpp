@@ -5,6 +5,7 @@
 // So waits for the kernel or for a time are never late by much more than the longest computation
 // between two waits of one fiber. Programs do not use the scheduler directly: run() makes one, and
 // the calls of this library find it. It is public for authors of new waits.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/affinity.hpp>

@@ -1,4 +1,5 @@
 // selection: the part of a select() that does not depend on the types of its waits.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/wait.hpp>

@@ -1,4 +1,5 @@
 // semaphore_permit: what acquire() of a semaphore returns.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
 // shutdown_hook: an object to notify before the engine of a scheduler is destroyed.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/intrusive_list.hpp>

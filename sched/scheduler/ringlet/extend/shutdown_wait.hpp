@@ -1,4 +1,5 @@
 // The wait that shutdown_requested() returns.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/scheduler.hpp>

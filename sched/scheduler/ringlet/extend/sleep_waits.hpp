@@ -1,4 +1,5 @@
 // The waits that sleep() and yield() return.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/wait.hpp>

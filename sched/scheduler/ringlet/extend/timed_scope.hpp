@@ -1,4 +1,5 @@
 // timed_scope: a scope with a limit.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/life_mark.hpp>

@@ -1,4 +1,5 @@
 // Timers in user space: a heap of deadlines. The engine only gets the nearest one.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/assert.hpp>

@@ -13,6 +13,7 @@
 //   await_ready                        for a wait that is often over at once, and must be fast
 //
 // docs/writing_a_wait.md writes a wait step by step.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/wait_hooks.hpp>

@@ -1,4 +1,5 @@
 // wake_list: waits that one call has ended all at once, woken a slice each turn.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/intrusive_list.hpp>

@@ -1,4 +1,5 @@
 // wake_lists: the part of a scheduler that wakes long lists of waits, a slice each turn.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/intrusive_list.hpp>

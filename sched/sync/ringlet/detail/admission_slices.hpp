@@ -1,4 +1,5 @@
 // admission_slices: an object admits the fibers that wait for it at most 256 at once.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/scheduler.hpp>

@@ -1,4 +1,5 @@
 // broadcast_base: the part of a broadcast that does not depend on its items.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/affinity.hpp>

@@ -1,4 +1,5 @@
 // broadcast_state: the ring of a broadcast, and the sending of its items.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/broadcast_base.hpp>

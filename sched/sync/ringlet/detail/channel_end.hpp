@@ -1,4 +1,5 @@
 // channel_end: what the senders and the receivers of a channel have in common.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/channel_state.hpp>

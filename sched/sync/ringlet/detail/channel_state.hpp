@@ -1,4 +1,5 @@
 // channel_state: what the ends of a channel share.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/basic_queue.hpp>

@@ -1,4 +1,5 @@
 // cursor_counts: which of many cursors is the slowest, in O(1) for each step of one of them.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>

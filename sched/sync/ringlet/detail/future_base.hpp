@@ -1,4 +1,5 @@
 // future_base: what a promise and its futures share, without the value.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/affinity.hpp>

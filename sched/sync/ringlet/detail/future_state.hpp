@@ -1,4 +1,5 @@
 // future_state: what a promise and its futures share.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/future_base.hpp>

@@ -1,4 +1,5 @@
 // A block of memory for items, from the frame pool: what item_chunks and item_stack are made of.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/frame_pool.hpp>

@@ -3,6 +3,7 @@
 //
 // A store of a basic_queue has empty(), front() (the item that leaves next), push() and
 // drop_front(). If `compares` is true, push() may throw what the caller's comparator throws.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/item_chunk.hpp>

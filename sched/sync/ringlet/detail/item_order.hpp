@@ -1,5 +1,6 @@
 // Where a priority_queue keeps its items: in a balanced tree of nodes from the frame pool. Not in a
 // heap: taking the first item out of a heap compares, which may throw, and moves other items.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/frame_pool.hpp>

@@ -1,5 +1,6 @@
 // Where a lifo_queue keeps its items: last in, first out, in the blocks of item_chunks. Empty, it
 // has none; growing moves nothing.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/item_chunk.hpp>

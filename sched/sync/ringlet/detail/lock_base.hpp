@@ -1,4 +1,5 @@
 // lock_base: what mutex and recursive_mutex have in common: a holder, and fibers that wait.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/affinity.hpp>

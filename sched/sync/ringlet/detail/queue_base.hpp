@@ -1,4 +1,5 @@
 // queue_base: the part of a queue that does not depend on its items.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/affinity.hpp>

@@ -1,5 +1,6 @@
 // task_count: how many items of a joinable_queue are not done, and the fibers that wait for that to
 // be none.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/affinity.hpp>

@@ -1,4 +1,5 @@
 // waiting_count: how many fibers wait for an object, and the most that ever did.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstdint>

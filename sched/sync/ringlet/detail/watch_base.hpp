@@ -1,4 +1,5 @@
 // watch_base: the part of a watch that does not depend on its value.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/affinity.hpp>

@@ -1,4 +1,5 @@
 // broadcast_waits: what send() of a broadcast, and receive() and next() of its subscribers, return.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/broadcast_base.hpp>

@@ -1,4 +1,5 @@
 // change_wait: what changed() of a watch's subscriber returns.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/value_or_throw.hpp>

@@ -1,4 +1,5 @@
 // channel_permit: a place in a channel that is kept for one item.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/channel_state.hpp>

@@ -1,4 +1,5 @@
 // channel_waits: what send(), receive() and reserve() of a channel wait in.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/channel_state.hpp>

@@ -1,4 +1,5 @@
 // condition_wait, predicate_wait: what wait() of a condition returns to co_await.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/lock_base.hpp>

@@ -1,4 +1,5 @@
 // The waits for a future: what its wait() and get() return.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/future_state.hpp>

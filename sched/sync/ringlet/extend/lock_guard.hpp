@@ -1,4 +1,5 @@
 // lock_guard: what lock() returns.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <utility>

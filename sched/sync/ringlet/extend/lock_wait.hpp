@@ -1,4 +1,5 @@
 // lock_wait: what lock() of a mutex returns to co_await.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/lock_base.hpp>

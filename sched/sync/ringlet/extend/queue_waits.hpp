@@ -1,4 +1,5 @@
 // queue_waits: what push(), pop() and wait_peek() of a basic_queue wait in.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/queue_base.hpp>

@@ -1,4 +1,5 @@
 // shared_lock_guard: what lock_shared() returns.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <utility>

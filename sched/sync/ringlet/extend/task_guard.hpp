@@ -1,4 +1,5 @@
 // task_guard: an item that was popped from a joinable_queue.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/task_count.hpp>

@@ -1,4 +1,5 @@
 // blocking_call: a call that a scheduler makes for a thread that blocks until it has been made.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/call_value.hpp>

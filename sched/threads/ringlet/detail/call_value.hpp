@@ -1,4 +1,5 @@
 // call_value: what a call on another scheduler returns, and how it is made there.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/fiber_state.hpp>

@@ -1,4 +1,5 @@
 // concurrent_flag: whether something has happened, and the fibers and threads that wait for that.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/concurrent_waiter.hpp>

@@ -1,4 +1,5 @@
 // concurrent_items: the items of a concurrent_queue, and those that wait at its ends.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/concurrent_waiter.hpp>

@@ -1,4 +1,5 @@
 // concurrent_waiter: a fiber or a thread in the line of an object that threads share.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/intrusive_list.hpp>

@@ -1,4 +1,5 @@
 // permit_line: permits, and the fibers and threads that wait for them in line.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/concurrent_waiter.hpp>

@@ -1,4 +1,5 @@
 // real_threads: what objects that threads share are made of.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/short_mutex.hpp>

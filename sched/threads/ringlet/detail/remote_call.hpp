@@ -4,6 +4,7 @@
 // answers to both. So a call allocates nothing but its callee, and no full mailbox refuses it. It
 // is over when the request and the last kill have been answered: then the other thread does not
 // touch it any more.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/handle_state.hpp>

@@ -1,4 +1,5 @@
 // remote_fiber_state: what the handles of a fiber of another scheduler share with it.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/call_value.hpp>

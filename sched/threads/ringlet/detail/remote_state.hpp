@@ -1,4 +1,5 @@
 // remote_state: what a remote_promise and its futures share.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/concurrent_flag.hpp>

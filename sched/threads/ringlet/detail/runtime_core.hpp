@@ -1,4 +1,5 @@
 // runtime_core: starts the schedulers of a runtime together, and ends them together.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/handle_state.hpp>

@@ -1,4 +1,5 @@
 // scheduler_slot: the value of a per_scheduler on one scheduler.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/engine.hpp>

@@ -1,5 +1,6 @@
 // short_mutex: a mutex for sections of a few instructions, which a thread that locks it in a loop
 // cannot keep for itself.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <atomic>

@@ -1,4 +1,5 @@
 // thread_waiter: a plain thread that waits for an object that threads share.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/concurrent_waiter.hpp>

@@ -1,4 +1,5 @@
 // The wait that blocking() returns.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/extend/engine.hpp>

@@ -1,4 +1,5 @@
 // concurrent_queue_waits: what push() and pop() of a concurrent_queue wait in.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/concurrent_items.hpp>

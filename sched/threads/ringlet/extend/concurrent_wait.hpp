@@ -1,4 +1,5 @@
 // concurrent_wait: a fiber's wait for an object that threads share, such as a concurrent_queue.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/concurrent_waiter.hpp>

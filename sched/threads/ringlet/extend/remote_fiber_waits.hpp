@@ -1,4 +1,5 @@
 // The waits for the end of a fiber of another scheduler.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/remote_fiber_state.hpp>

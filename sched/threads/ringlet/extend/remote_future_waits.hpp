@@ -1,4 +1,5 @@
 // remote_future_waits: what wait() and get() of a remote_future return.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/remote_state.hpp>

@@ -1,4 +1,5 @@
 // The waits that run_on() and run_on_all() return.
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/call_value.hpp>

@@ -8,6 +8,7 @@
 //       scheduler_link link;
 //     };
 //     if (!last->link.post(*last)) delete last;  // its scheduler has ended: nothing else uses it
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <ringlet/detail/handle_state.hpp>
