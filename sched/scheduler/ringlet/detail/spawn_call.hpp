@@ -13,11 +13,19 @@
 
 namespace ringlet::detail {
 
+#if defined(__GNUC__) && !defined(__clang__)
+// g++ warns when the frame, whose type is of this header, holds a lambda of the user's file.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsubobject-linkage"
+#endif
 // Keeps the callable and the arguments in the frame of the fiber's root.
 template <class F, class... Args>
 std::invoke_result_t<F, Args...> call_inside(F f, Args... args) {
   co_return co_await std::invoke(std::move(f), std::move(args)...);
 }
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 
 /// Calls that look valid but that spawn() rejects: `f` takes a reference to an argument that the
 /// fiber copies, or does not return a task.
