@@ -7,15 +7,17 @@
 //       171043 messages/s, 10.9 MB/s each way
 //       ...
 //
-// A ringlet program with one thread and one fiber per connection. It opens all connections, then
-// runs the warm-up, then the measured window. The exit status is 1 if any byte was wrong or any
-// connection failed.
+// A ringlet program with one fiber per connection. It opens all connections, then runs the warm-up,
+// then the measured window. With --threads 2 it has two schedulers, each on a thread of its own and
+// with its share of the connections; the result is that of all together. The exit status is 1 if
+// any byte was wrong or any connection failed.
 // SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -48,9 +50,30 @@ constexpr std::size_t sent_ahead_max = 32 * 1024;
 constexpr std::chrono::seconds patience(10);
 constexpr std::size_t shifts = 251;
 
-// Shared by all clients.
+struct campaign;
+
+// The part of one scheduler: only its thread uses it while connections are open.
+struct share {
+  share(campaign& whole, std::size_t count) : all(whole), connections(count) {}
+
+  void count_error(const char* what, const std::exception& error) {
+    ++report.errors[std::string(what) + ": " + error.what()];
+  }
+
+  campaign& all;
+  std::size_t connections;  // To open.
+  bench::load_report report;
+  std::vector<tcp_stream> streams;
+};
+
+// Shared by all clients, on all schedulers.
 struct campaign {
   explicit campaign(bench::load_options chosen) : options(std::move(chosen)) {
+    const std::size_t each = options.connections / options.threads;
+    const std::size_t rest = options.connections % options.threads;
+    for (std::size_t k = 0; k < options.threads; ++k) {
+      shares.emplace_back(*this, each + (k < rest ? 1 : 0));
+    }
     pattern.resize(options.size + shifts);
     std::uint32_t state = 1;
     for (std::byte& byte : pattern) {
@@ -63,38 +86,38 @@ struct campaign {
   std::span<const std::byte> message(std::uint64_t number) const {
     return std::span(pattern).subspan(number % shifts, options.size);
   }
-  void count_error(const char* what, const std::exception& error) {
-    ++report.errors[std::string(what) + ": " + error.what()];
+  bool is_connected() const {
+    return std::any_of(shares.begin(), shares.end(),
+                       [](const share& one) { return !one.streams.empty(); });
   }
 
   bench::load_options options;
-  bench::load_report report;
   std::vector<std::byte> pattern;
-  std::vector<tcp_stream> streams;
-  bool measuring = false;
-  bool stopping = false;
+  std::deque<share> shares;  // By the number of the scheduler.
+  std::atomic<bool> measuring = false;
+  concurrent_event stopping;
 };
 
-task<> connect_one(campaign& all, address server) {
+task<> connect_one(share& mine, address server) {
   try {
-    all.streams.push_back(co_await tcp_stream::connect(server, patience));
+    mine.streams.push_back(co_await tcp_stream::connect(server, patience));
   } catch (const std::system_error& error) {
-    all.count_error("connect", error);
+    mine.count_error("connect", error);
   }
 }
 
-task<> connect_all(campaign& all, address server) {
-  all.streams.reserve(all.options.connections);
-  for (std::size_t made = 0; made < all.options.connections;) {
+task<> connect_all(share& mine, address server) {
+  mine.streams.reserve(mine.connections);
+  for (std::size_t made = 0; made < mine.connections;) {
     std::vector<fiber<>> batch;
-    const std::size_t end = std::min(made + connecting_max, all.options.connections);
-    for (; made < end; ++made) batch.push_back(spawn(connect_one(all, server)));
+    const std::size_t end = std::min(made + connecting_max, mine.connections);
+    for (; made < end; ++made) batch.push_back(spawn(connect_one(mine, server)));
     co_await joinall(batch);
   }
 }
 
 // Reads one echo, however it is split, and compares it with the message.
-task<> check_echo(campaign& all, tcp_stream& stream, buffer& rest, std::size_t& used,
+task<> check_echo(share& mine, tcp_stream& stream, buffer& rest, std::size_t& used,
                   std::span<const std::byte> expected) {
   while (!expected.empty()) {
     if (used == rest.size()) {
@@ -105,7 +128,7 @@ task<> check_echo(campaign& all, tcp_stream& stream, buffer& rest, std::size_t& 
     const std::size_t count = std::min(expected.size(), rest.size() - used);
     if (std::memcmp(rest.data() + used, expected.data(), count) != 0) {
       for (std::size_t i = 0; i < count; ++i) {
-        all.report.wrong_bytes += rest.data()[used + i] != expected[i];
+        mine.report.wrong_bytes += rest.data()[used + i] != expected[i];
       }
     }
     used += count;
@@ -120,15 +143,16 @@ task<> send(tcp_stream& stream, std::span<const std::byte> message) {
 
 // One client. Messages that do not fit into the sockets' buffers are sent by a separate fiber;
 // otherwise client and server would wait for each other to read.
-task<> talk(campaign& all, tcp_stream& stream) {
+task<> talk(share& mine, tcp_stream& stream) {
+  const campaign& all = mine.all;
   const bool sends_ahead = all.options.size * all.options.depth > sent_ahead_max;
   std::deque<clock_type::time_point> sent_at;
   std::deque<fiber<>> senders;
   std::uint64_t sent = 0, echoed = 0;
   buffer rest;
   std::size_t used = 0;
-  while (!all.stopping || echoed < sent) {
-    while (!all.stopping && sent - echoed < all.options.depth) {
+  while (!all.stopping.is_set() || echoed < sent) {
+    while (!all.stopping.is_set() && sent - echoed < all.options.depth) {
       const auto message = all.message(sent++);
       sent_at.push_back(clock_type::now());
       if (!sends_ahead) {
@@ -139,9 +163,9 @@ task<> talk(campaign& all, tcp_stream& stream) {
       senders.push_back(spawn(send(stream, message)));
     }
     if (sent == echoed) break;
-    co_await check_echo(all, stream, rest, used, all.message(echoed++));
-    if (all.measuring) {
-      all.report.latency_ns.add(
+    co_await check_echo(mine, stream, rest, used, all.message(echoed++));
+    if (all.measuring.load(std::memory_order_relaxed)) {
+      mine.report.latency_ns.add(
           static_cast<std::uint64_t>((clock_type::now() - sent_at.front()).count()));
     }
     sent_at.pop_front();
@@ -153,32 +177,44 @@ task<> talk(campaign& all, tcp_stream& stream) {
   }
 }
 
-task<> client(campaign& all, tcp_stream& stream) {
+task<> client(share& mine, tcp_stream& stream) {
   try {
-    co_await talk(all, stream);
+    co_await talk(mine, stream);
   } catch (const std::system_error& error) {
-    all.count_error("connection", error);
+    mine.count_error("connection", error);
   }
 }
 
+// Runs all clients of one scheduler until the campaign stops.
+task<> talk_all(share& mine) {
+  std::vector<fiber<>> clients;
+  for (tcp_stream& stream : mine.streams) clients.push_back(spawn(client(mine, stream)));
+  co_await mine.all.stopping.wait();
+  const bool ended = co_await joinall(clients, patience);
+  if (!ended) {
+    ++mine.report.errors["connection: no echo within 10 s of the end"];
+    co_await killall(clients);
+  }
+  mine.streams.clear();
+}
+
 // Waits, and shows progress on a terminal.
-task<> let_pass(campaign& all, double seconds, const char* what) {
+task<> let_pass(double seconds, const char* what) {
   const auto end = clock_type::now() + std::chrono::duration_cast<clock_type::duration>(
                                            std::chrono::duration<double>(seconds));
   const bool shown = ::isatty(STDERR_FILENO) == 1;
   while (clock_type::now() < end) {
     if (shown) {
       const std::chrono::duration<double> left = end - clock_type::now();
-      std::fprintf(stderr, "\r\033[K%s: %.0f s left, %llu messages", what, left.count(),
-                   static_cast<unsigned long long>(all.report.latency_ns.count()));
+      std::fprintf(stderr, "\r\033[K%s: %.0f s left", what, left.count());
     }
     co_await sleep_until(std::min(end, clock_type::now() + std::chrono::milliseconds(250)));
   }
   if (shown) std::fprintf(stderr, "\r\033[K");
 }
 
-task<> measure(campaign& all) {
-  co_await let_pass(all, all.options.warmup_s, "warming up");
+task<> measure(campaign& all, bench::load_report& report) {
+  co_await let_pass(all.options.warmup_s, "warming up");
   std::optional<bench::cpu_clock> server;
   if (all.options.server_pid != 0) server.emplace(all.options.server_pid);
   const bench::cpu_clock own;
@@ -186,25 +222,37 @@ task<> measure(campaign& all) {
   const std::uint64_t own_before = own.now_ns();
   const auto begin = clock_type::now();
   all.measuring = true;
-  co_await let_pass(all, all.options.duration_s, "measuring");
+  co_await let_pass(all.options.duration_s, "measuring");
   all.measuring = false;
   const std::chrono::duration<double> window = clock_type::now() - begin;
-  all.report.duration_s = window.count();
-  all.report.load_cpu_ns = own.now_ns() - own_before;
-  if (server) all.report.server_cpu_ns = server->now_ns() - server_before;
+  report.duration_s = window.count();
+  report.load_cpu_ns = own.now_ns() - own_before;
+  if (server) report.server_cpu_ns = server->now_ns() - server_before;
+}
+
+task<> talk_everywhere(campaign& all) {
+  const auto talk_here = [&all](std::size_t k) { return talk_all(all.shares[k]); };
+  co_await run_on_all(talk_here);
 }
 
 task<int> load(campaign& all) {
   const auto server = address::parse(all.options.host, all.options.port);
-  co_await connect_all(all, server);
-  std::vector<fiber<>> clients;
-  for (tcp_stream& stream : all.streams) clients.push_back(spawn(client(all, stream)));
-  if (!clients.empty()) co_await measure(all);
-  all.stopping = true;
-  const bool ended = co_await joinall(clients, patience);
-  if (!ended) ++all.report.errors["connection: no echo within 10 s of the end"];
-  bench::write_report(all.options, all.report);
-  co_return all.report.exit_status();
+  const auto connect_here = [&](std::size_t k) { return connect_all(all.shares[k], server); };
+  co_await run_on_all(connect_here);
+  const fiber<> talking = spawn(talk_everywhere(all));
+  bench::load_report report;
+  if (all.is_connected()) co_await measure(all, report);
+  all.stopping.set();
+  co_await talking.get();
+  for (const share& one : all.shares) report.merge(one.report);
+  bench::write_report(all.options, report);
+  co_return report.exit_status();
+}
+
+// The first scheduler conducts; the others run what it calls there.
+task<int> load_on(campaign& all, std::size_t k) {
+  if (k != 0) co_return 0;
+  co_return co_await load(all);
 }
 
 }  // namespace
@@ -214,5 +262,7 @@ int main(int argc, char** argv) {
   if (const auto status = bench::read_command_line(argc, argv, options)) return *status;
   bench::require_descriptors(options.connections);
   campaign all(std::move(options));
-  return run_main(load(all));
+  if (all.options.threads == 1) return run_main(load(all));
+  const auto load_here = [&all](std::size_t k) { return load_on(all, k); };
+  return run_main_on_all(load_here, {.threads = all.options.threads});
 }

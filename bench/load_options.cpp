@@ -24,6 +24,9 @@ void add_options(CLI::App& app, load_options& options) {
   app.add_option("--depth", options.depth, "Messages in flight on each connection")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
+  app.add_option("--threads", options.threads, "Threads, each with a share of the connections")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
   app.add_option("--duration", options.duration_s, "Seconds to measure")
       ->check(longer_than_nothing)
       ->capture_default_str();

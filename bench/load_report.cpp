@@ -25,6 +25,7 @@ nlohmann::json to_json(const load_options& options, const load_report& report) {
       {"connections", options.connections},
       {"size", options.size},
       {"depth", options.depth},
+      {"threads", options.threads},
       {"duration_s", report.duration_s},
       {"messages", latency.count()},
       {"messages_per_s", messages / report.duration_s},
@@ -51,8 +52,10 @@ void print(const load_options& options, const load_report& report) {
     return static_cast<double>(latency.percentile(percent)) / 1000;
   };
   const double per_s = static_cast<double>(latency.count()) / report.duration_s;
-  std::printf("%zu connections, %zu bytes, depth %zu, %.2f s\n", options.connections, options.size,
+  std::printf("%zu connections, %zu bytes, depth %zu, %.2f s", options.connections, options.size,
               options.depth, report.duration_s);
+  if (options.threads > 1) std::printf(", %zu threads", options.threads);
+  std::printf("\n");
   if (latency.count() > 0) {
     std::printf("  %.0f messages/s, %.1f MB/s each way\n", per_s,
                 per_s * static_cast<double>(options.size) / 1e6);

@@ -20,6 +20,13 @@ struct load_report {
   std::uint64_t wrong_bytes = 0;                // Bytes that came back changed.
   std::map<std::string, std::uint64_t> errors;  // "connect: Connection refused" -> number of times.
 
+  /// Adds what the connections of another thread have measured.
+  void merge(const load_report& other) {
+    latency_ns.merge(other.latency_ns);
+    wrong_bytes += other.wrong_bytes;
+    for (const auto& [kind, times] : other.errors) errors[kind] += times;
+  }
+
   /// A run is good only if there were no faults and something was measured.
   bool is_good() const { return errors.empty() && wrong_bytes == 0 && latency_ns.count() > 0; }
   int exit_status() const { return is_good() ? 0 : 1; }
