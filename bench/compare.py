@@ -21,7 +21,6 @@ Exit status: 0 measured, 1 could not measure, 3 a goal is missed and --strict wa
 """
 
 import argparse
-import contextlib
 import os
 import pathlib
 import resource
@@ -30,13 +29,12 @@ import sys
 sys.dont_write_bytecode = True  # Leaves no files in the source tree.
 
 from comparison import conditions, files, report
-from comparison.processes import Cores, RunningServer, run_load, run_round
+from comparison.measuring import measure
+from comparison.processes import Cores
 from comparison.series import ECHO_WORKLOADS, REPRESENTATIVE, SERVERS
-from comparison.series import Failure, Goal, Series, Workload
-from comparison.terminal import number, progress, run
+from comparison.series import Failure, Goal, Workload
+from comparison.terminal import number, run
 
-EXTENSION_ROUNDS = 5  # Rounds added at a time while an interval contains a goal.
-EXTENSION_FACTOR = 3  # At most this many times the requested rounds.
 SPARE_DESCRIPTORS = 64  # For everything that is not a connection.
 FEWEST_ROUNDS = 6  # With fewer there is no 95 % interval of a median.
 
@@ -97,38 +95,6 @@ def check_beforehand(plan, options):
                       f"fewer with --connections or --workloads")
 
 
-# Measuring.
-
-def straddled(series, goals):
-    """Servers whose ratio is still undecided: its interval contains a goal."""
-    ratios = [(goal, series.goal_ratio(goal)) for goal in goals]
-    undecided = [goal for goal, ratio in ratios if ratio and ratio.low <= goal.limit < ratio.high]
-    return list(dict.fromkeys(key for goal in undecided for key in (goal.subject, goal.base)))
-
-
-def measure(workload, keys, goals, options, cores):
-    series = Series(workload, keys)
-
-    def visit(server):
-        return run_load(server, workload, options, cores)
-
-    with contextlib.ExitStack() as stack:
-        running = {}
-        for key in keys:
-            server = RunningServer(SERVERS[key], options.build, cores.server)
-            running[key] = stack.enter_context(server)
-        for _ in range(options.pairs):
-            run_round(series, running, visit)
-        while len(series.rounds) < EXTENSION_FACTOR * options.pairs:
-            undecided = straddled(series, goals)
-            if not undecided:
-                break
-            for _ in range(EXTENSION_ROUNDS):
-                run_round(series, {key: running[key] for key in undecided}, visit)
-    progress("")
-    return series
-
-
 def compare(options):
     refusal = conditions.ring_refusal()
     plan = make_plan(options, refusal)
@@ -140,7 +106,8 @@ def compare(options):
     found = conditions.collect(load, options, cores, refusal)
     conditions.show(found)
     bystanders = conditions.Bystanders()
-    all_series = [measure(workload, keys, goals, options, cores) for workload, keys in plan]
+    all_series = [measure(workload, [SERVERS[key] for key in keys], goals, options, cores)
+                  for workload, keys in plan]
     verdicts = report.judge(all_series, goals)
     report.table(all_series)
     found["bystanders"] = bystanders.share()

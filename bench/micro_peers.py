@@ -17,29 +17,23 @@ of the two above it.
 """
 
 import argparse
-import contextlib
 import datetime
 import json
 import os
 import pathlib
 import platform
-import shutil
-import statistics
-import subprocess
 import sys
-from dataclasses import dataclass
 
 sys.dont_write_bytecode = True  # Leaves no files in the source tree.
 
-from comparison import conditions, files
-from comparison.processes import Cores, pinned
-from comparison.series import Failure, Ratio, median_interval
+from comparison import conditions, files, peers, rows
+from comparison.peers import Missing, said_by
+from comparison.processes import Cores
+from comparison.rows import Program
+from comparison.series import Failure
 from comparison.terminal import number, progress, run
 
 FEWEST_ROUNDS = 6  # With fewer there is no 95 % interval of a median.
-PATIENCE_S = 120  # For one run of one program; gevent takes 15 s.
-BUILD_PATIENCE_S = 600
-SOURCES = pathlib.Path(__file__).resolve().parent / "peers"
 
 NEED_NOT_WAIT = "100,000 fibers that need not wait"
 ALL_WOKEN = "100,000 fibers that one event wakes"
@@ -60,86 +54,37 @@ GOALS = {  # Name of a row: at most this many nanoseconds, or None.
 }
 
 
-@dataclass(frozen=True)
-class Program:
-    key: str
-    title: str
-    command: list
-    version: str
-    repeats: int = 3  # How often one run measures each row.
-
-
-# The programs. Those of Debian are meant, wherever else PATH leads.
-
-ENVIRONMENT = dict(os.environ, PATH=f"/usr/bin:/bin:{os.environ.get('PATH', '')}")
-
-
-def said_by(command, patience=PATIENCE_S, environment=None):
-    """Its standard output. Fails if it fails."""
-    command = [str(part) for part in command]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=patience,
-                              stdin=subprocess.DEVNULL, env={**ENVIRONMENT, **(environment or {})})
-    except subprocess.TimeoutExpired:
-        raise Failure(f"`{' '.join(command)}` did not end within {patience} s") from None
-    except OSError as error:
-        raise Failure(f"cannot run {command[0]}: {error.strerror}") from None
-    if done.returncode != 0:
-        raise Failure(f"`{' '.join(command)}` failed with status {done.returncode}: "
-                      f"{done.stderr.strip()[-1000:] or 'it gave no reason'}")
-    return done.stdout
-
-
-def has(program):
-    return shutil.which(program, path=ENVIRONMENT["PATH"]) is not None
-
-
 def make_ringlet(folder):
     path = folder.parent / "micro"
     if not os.access(path, os.X_OK):
         raise Failure(f"missing: {path}; build with `meson compile -C {folder.parent.parent}`")
-    rows = [row for row in GOALS if row != ONE_WOKEN]
-    return Program("ringlet", "ringlet", [path, "--only", *rows], "")
+    measured = [row for row in GOALS if row != ONE_WOKEN]
+    return Program("ringlet", "ringlet", [path, "--only", *measured], "")
 
 
 def make_go(folder):
-    if not has("go"):
-        return "golang-go"
-    path = folder / "micro_go"
-    said_by(["go", "build", "-o", path, SOURCES / "micro.go"], BUILD_PATIENCE_S,
-            {"GOCACHE": str(folder / "go-cache"), "GO111MODULE": "off"})
-    return Program("go", "Go", [path], said_by(["go", "version"]).strip())
+    version = peers.build_go(folder, "micro")
+    if isinstance(version, Missing):
+        return version
+    return Program("go", "Go", [folder / "micro_go"], version)
 
 
 def make_tokio(folder):
-    crates = pathlib.Path("/usr/share/cargo/registry")
-    found = sorted(crates.glob("tokio-[0-9]*"))
-    missing = [name for name in ("rustc", "cargo") if not has(name)]
-    missing += [] if found else ["librust-tokio-dev"]
-    if missing:
-        return " ".join(missing)
-    # Cargo writes beside its Cargo.toml.
-    copy = folder / "tokio"
-    copy.mkdir(exist_ok=True)
-    for name in ("Cargo.toml", "micro.rs"):
-        shutil.copy(SOURCES / name, copy)
-    said_by(["cargo", "build", "--release", "--offline", "--manifest-path", copy / "Cargo.toml",
-             "--config", 'source.crates-io.replace-with="debian"',
-             "--config", f'source.debian.directory="{crates}"'], BUILD_PATIENCE_S,
-            {"CARGO_HOME": str(copy / "home"), "CARGO_TARGET_DIR": str(copy / "target")})
-    version = f"{found[0].name}, {said_by(['rustc', '--version']).strip()}"
-    return Program("tokio", "tokio", [copy / "target/release/micro_tokio"], version)
+    version = peers.build_tokio(folder, "micro")
+    if isinstance(version, Missing):
+        return version
+    return Program("tokio", "tokio", [peers.tokio_program(folder, "micro")], version)
 
 
 def make_gevent(_):
-    if not has("python3"):
-        return "python3-gevent"
+    if not peers.has("python3"):
+        return Missing("python3-gevent")
     installed = "import importlib.util; print(importlib.util.find_spec('gevent') is not None)"
     if said_by(["python3", "-c", installed]).strip() != "True":
-        return "python3-gevent"
+        return Missing("python3-gevent")
     version = said_by(["python3", "-c", "import gevent; print(gevent.__version__)"]).strip()
     python = said_by(["python3", "--version"]).strip()
-    return Program("gevent", "gevent", ["python3", "-B", SOURCES / "micro_gevent.py"],
+    return Program("gevent", "gevent", ["python3", "-B", peers.SOURCES / "micro_gevent.py"],
                    f"gevent {version}, {python}", repeats=1)
 
 
@@ -155,53 +100,21 @@ def make_programs(options):
         progress(f"building {key}")
         made = PEERS[key](folder)
         progress("")
-        if isinstance(made, Program):
-            programs.append(made)
+        if isinstance(made, Missing):
+            print(peers.left_out(key, made))
         else:
-            print(f"{key} is left out: apt-get install {made}")
+            programs.append(made)
     return programs
 
 
 # Measuring.
 
 def figures_of(output):
-    """{row: nanoseconds}, from lines of name, median and least."""
-    found = {}
-    for line in output.splitlines():
-        name, _, rest = line.rstrip().rpartition(" ")
-        with contextlib.suppress(ValueError):
-            name, _, median = name.rstrip().rpartition(" ")
-            float(rest)
-            found[name.rstrip()] = float(median)
+    """{row: nanoseconds}, with the row that is computed."""
+    found = rows.figures_of(output)
     if {NEED_NOT_WAIT, ALL_WOKEN} <= found.keys():
         found[ONE_WOKEN] = found[ALL_WOKEN] - found[NEED_NOT_WAIT]
     return {name: value for name, value in found.items() if name in GOALS}
-
-
-def measure(programs, options, core):
-    """A list of {key of a program: {row: nanoseconds}}."""
-    rounds = []
-    for index in range(options.rounds):
-        results = {}
-        turn = index % len(programs)
-        for program in programs[turn:] + programs[:turn]:
-            progress(f"round {index + 1} of {options.rounds}, {program.title}")
-            results[program.key] = figures_of(said_by(
-                pinned([*program.command, "--rounds", program.repeats], core)))
-        rounds.append(results)
-    progress("")
-    return rounds
-
-
-def median_of(rounds, key, row):
-    values = [results[key][row] for results in rounds if row in results[key]]
-    return statistics.median(values) if values else None
-
-
-def ratio_to_ringlet(rounds, key, row):
-    ratios = [results[key][row] / results["ringlet"][row] for results in rounds
-              if row in results[key] and results["ringlet"].get(row)]
-    return Ratio(statistics.median(ratios), *median_interval(ratios)) if ratios else None
 
 
 # Printing.
@@ -231,44 +144,16 @@ def show_conditions(options, programs, core):
     return found
 
 
-def table(programs, rounds):
-    print(f"{'ns per operation':36}{'ringlet':>9}{'goal':>8}"
-          + "".join(f"{program.title:>12}{'ratio':>7}" for program in programs[1:]))
-    for row, goal in GOALS.items():
-        ours = median_of(rounds, "ringlet", row)
-        line = f"{row:36}{ours:9.1f}" + (f"{goal:6}" + ("  " if ours <= goal else " !")
-                                         if goal else f"{'':8}")
-        for program in programs[1:]:
-            theirs = median_of(rounds, program.key, row)
-            ratio = ratio_to_ringlet(rounds, program.key, row)
-            line += f"{'-':>12}{'':7}" if theirs is None else f"{theirs:12.1f}{ratio.median:7.2f}"
-        print(line)
-    print("goal: of ringlet, on an idle machine; ! marks a median above it. ratio: the peer's\n"
-          "figure over ringlet's; above 1, ringlet is faster.\n")
-
-
-def losses(programs, rounds):
-    """Prints every row in which ringlet is behind with the whole interval."""
-    lines = []
-    for row in GOALS:
-        for program in programs[1:]:
-            ratio = ratio_to_ringlet(rounds, program.key, row)
-            if ratio and ratio.high < 1:
-                lines.append(f"  {row:36} {program.title} takes {ratio} times as long")
-    print("Where ringlet is behind, beyond the noise:" + ("" if lines else " nowhere."))
-    print("\n".join(lines) + ("\n" if lines else ""))
-
-
 def compare(options):
     core = Cores.choose().server
     programs = make_programs(options)
     found = show_conditions(options, programs, core)
     bystanders = conditions.Bystanders()
-    rounds = measure(programs, options, core)
-    table(programs, rounds)
+    rounds = rows.measure(programs, options.rounds, core, figures_of)
+    rows.table(GOALS, programs, rounds)
     found["bystanders"] = bystanders.share()
     bystanders.show()
-    losses(programs, rounds)
+    rows.losses(GOALS, programs, rounds)
     files.write(options.json, json.dumps({"conditions": found, "rounds": rounds}, indent=1) + "\n")
     print(f"raw results: {options.json}")
 

@@ -22,7 +22,7 @@ PANELS = (  # Title, function of a result, unit, number format.
 )
 
 
-def write_json(path, conditions, all_series, verdicts):
+def write_json(path, conditions, all_series, verdicts, **more):
     content = {
         "conditions": conditions,
         "series": [{"connections": series.workload.connections, "size": series.workload.size,
@@ -31,6 +31,7 @@ def write_json(path, conditions, all_series, verdicts):
                    "base": goal.base, "limit": goal.limit,
                    "median": ratio.median, "low": ratio.low, "high": ratio.high,
                    "verdict": verdict} for goal, ratio, verdict in verdicts],
+        **more,
     }
     write(path, json.dumps(content, indent=1) + "\n")
     print(f"raw results: {path}")

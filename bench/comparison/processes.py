@@ -21,6 +21,7 @@ LOAD_PATIENCE_S = 60  # For opening the connections, in addition to the requeste
 class Cores:
     server: int | None
     load: int | None
+    why: str = "needs two cores and taskset"  # If nothing is pinned.
 
     @staticmethod
     def choose():
@@ -31,7 +32,7 @@ class Cores:
 
     def describe(self):
         if self.server is None:
-            return "nothing is pinned (needs two cores and taskset): server and load share cores"
+            return f"nothing is pinned ({self.why}): server and load share cores"
         return f"server on core {self.server}, load on core {self.load}"
 
 
@@ -54,7 +55,7 @@ class RunningServer:
         self.path = build / server.path
         self.words = tempfile.TemporaryFile()  # Its standard error, shown only after a failure.
         self.process = subprocess.Popen(
-            pinned([self.path, "--host", "127.0.0.1", "--port", "0"], core),
+            pinned([self.path, "--host", "127.0.0.1", "--port", "0", *server.arguments], core),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.words,
             env=dict(os.environ, **dict(server.environment)))
 
@@ -101,12 +102,12 @@ class RunningServer:
         return ended + (f"; it wrote: {text[-1000:]}" if text else "")
 
 
-def run_load(server, workload, options, cores):
+def run_load(server, workload, options, cores, load_threads=1):
     """One measured window of echoes. Returns the load generator's result, or raises Failure."""
     command = [options.build / "bench/load", "--host", server.host, "--port", server.port,
                "--connections", workload.connections, "--size", workload.size,
                "--depth", options.depth, "--duration", options.seconds, "--warmup", options.warmup,
-               "--pid", server.process.pid, "--json", "-"]
+               "--threads", load_threads, "--pid", server.process.pid, "--json", "-"]
     result, status, words = run_generator(command, server, workload, options, cores)
     if status == 0 and result is not None:
         if result["server_cpu_ns_per_message"] is None:

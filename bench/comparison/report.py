@@ -75,15 +75,15 @@ def judge(all_series, goals):
     return verdicts
 
 
-def goals(verdicts):
+def goals(verdicts, servers=SERVERS):
     if not verdicts:
         return
     print("Goals for CPU per message:")
     for goal, ratio, verdict in verdicts:
         word = "PASS" if ratio.median <= goal.limit else "FAIL"
         doubt = " (by the median; the interval contains the goal)" if verdict == "open" else ""
-        print(f"  {word}  {goal.workload.title:12} {SERVERS[goal.subject].title:17} at most "
-              f"{goal.limit:.2f} x {SERVERS[goal.base].title:22} {ratio}{doubt}")
+        print(f"  {word}  {goal.workload.title:12} {servers[goal.subject].title:17} at most "
+              f"{goal.limit:.2f} x {servers[goal.base].title:22} {ratio}{doubt}")
     print()
 
 

@@ -27,6 +27,7 @@ class Server:
     title: str
     path: str  # Below the build folder.
     environment: tuple = ()
+    arguments: tuple = ()
 
 
 @dataclass(frozen=True)
