@@ -154,12 +154,15 @@ def test(*arguments):
 
 
 def bench(*arguments):
-    """usage: ./dev bench [--yes] echo|chat|micro [ARGUMENT...]
+    """usage: ./dev bench [--yes] echo|chat|scale|micro [ARGUMENT...]
 
     Builds, then measures:
 
       echo     echo servers side by side: `bench/compare.py echo` with the arguments
       chat     chat servers side by side: `bench/chat.py` with the arguments
+      scale    echo servers on one and two threads, and what threads cost each other, beside tokio,
+               Go, Asio and a thread per connection, those of Debian that are installed:
+               `bench/scale.py` with the arguments
       micro    the cost of single operations, in nanoseconds: `build/bench/micro` with the
                arguments; with --peers first, beside Go, tokio and gevent, those of Debian that are
                installed: `bench/micro_peers.py` with the rest of the arguments"""
@@ -171,8 +174,8 @@ def bench(*arguments):
         run("python3", "bench/micro_peers.py", "--build", "build", *rest[1:])
     elif name == "micro":
         run("build/bench/micro", *rest)
-    elif name == "chat":
-        run("python3", "bench/chat.py", "--build", "build", *rest)
+    elif name in ("chat", "scale"):
+        run("python3", f"bench/{name}.py", "--build", "build", *rest)
     else:
         run("python3", "bench/compare.py", name, "--build", "build", *rest)
 

@@ -364,8 +364,8 @@ def hidden_names(tree):
 
 def build_lists(tree):
     for path in tree.named("*.cpp"):
-        if path.startswith("examples/others/"):
-            continue  # tests/outside/other_programs.py compiles these
+        if path.startswith(("examples/others/", "bench/peers/")):
+            continue  # tests/outside/other_programs.py and bench/comparison/peers.py compile these
         folder = component_of(path) if path.startswith(tuple(LAYERS)) else path.split("/")[0]
         name = path.removeprefix(f"{folder}/")
         if f"'{name}'" not in tree.text(f"{folder}/meson.build"):
