@@ -130,16 +130,21 @@ struct semaphore_model : primitive {
     free += count;
     admit();
   }
+  // A select() that this ends leaves the line, too. Those behind it are served by the call that
+  // runs, so another part of theirs may win before.
   void admit() {
+    if (std::exchange(admits, true)) return;
     while (!line.empty() && line.front()->count <= free) {
       request& next = *line.front();
       take(next.count);
       serve(next, {ending::success, next.count});
     }
+    admits = false;
   }
 
   std::optional<Semaphore> real;
   std::size_t free = 0, taken = 0, bound = 0;
+  bool admits = false;
   std::vector<std::vector<semaphore::permit>> held;
 };
 

@@ -283,17 +283,21 @@ struct shared_mutex_model : primitive {
       ++readers;
     }
   }
+  // As in semaphore_model.
   void admit() {
+    if (std::exchange(admits, true)) return;
     while (!line.empty() && writer == nullptr && (line.front()->kind == shared || readers == 0)) {
       request& next = *line.front();
       take(next);
       serve(next);
     }
+    admits = false;
   }
 
   std::optional<shared_mutex> real;
   model_worker* writer = nullptr;
   std::size_t readers = 0;
+  bool admits = false;
   std::vector<std::vector<shared_mutex::guard>> held;
   std::vector<std::vector<shared_mutex::shared_guard>> shares;
 };
