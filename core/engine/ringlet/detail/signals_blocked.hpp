@@ -4,6 +4,8 @@
 
 #include <signal.h>
 
+#include <initializer_list>
+
 namespace ringlet::detail {
 
 /// Signals are for the program's own threads. So threads of the library start with all of them
