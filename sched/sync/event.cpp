@@ -12,23 +12,22 @@ using namespace extend;
 const wait_type event::waiting::type = make_type<waiting>("event");
 
 event::~event() {
-  detail::drop_waits_left_behind(waiters_);
-  list_wait::end_orphans(waiters_,
+  detail::drop_waits_left_behind(waiters_.list);
+  list_wait::end_orphans(waiters_.list,
                          "an event was destroyed while a fiber waited for it: it must outlive the "
                          "fibers that use it, so declare it outside of the group that they are in, "
                          "or pass it to with_group() as an argument");
 }
 
 void event::set() noexcept {
-  if (waiters_.empty()) check_thread();  // else complete() does
+  if (waiters_.list.empty()) check_thread();  // else complete() does
   set_ = true;
-  count_.now = 0;
-  woken_.take(waiters_);
+  waiters_.end_all();
 }
 
 void event::waiting::describe(std::string& out) const {
   fmt::format_to(std::back_inserter(out), "{}", static_cast<const void*>(on_));
-  on_->count_.describe(out);
+  on_->waiters_.count.describe(out);
 }
 
 }  // namespace ringlet

@@ -13,8 +13,8 @@ using namespace extend;
 const wait_type latch::zero_wait::type = make_type<zero_wait>("latch");
 
 latch::~latch() {
-  detail::drop_waits_left_behind(waiters_);
-  list_wait::end_orphans(waiters_,
+  detail::drop_waits_left_behind(waiters_.list);
+  list_wait::end_orphans(waiters_.list,
                          "a latch was destroyed while a fiber waited for it: it must outlive the "
                          "fibers that use it, so declare it outside of the group that they are in, "
                          "or pass it to with_group() as an argument");
@@ -29,13 +29,12 @@ void latch::count_down(std::size_t k) noexcept {
   }
   left_ -= k;
   if (left_ != 0 || k == 0) return;
-  count_.now = 0;
-  woken_.take(waiters_);
+  waiters_.end_all();
 }
 
 void latch::zero_wait::describe(std::string& out) const {
   fmt::format_to(std::back_inserter(out), "{} at {}", static_cast<const void*>(on_), on_->left_);
-  on_->count_.describe(out);
+  on_->waiters_.count.describe(out);
 }
 
 }  // namespace ringlet

@@ -14,8 +14,8 @@ using namespace extend;
 const wait_type task_count::join_wait::type = make_type<join_wait>("join");
 
 task_count::~task_count() {
-  drop_waits_left_behind(joiners_);
-  list_wait::end_orphans(joiners_,
+  drop_waits_left_behind(joiners_.list);
+  list_wait::end_orphans(joiners_.list,
                          "a joinable_queue was destroyed while a fiber waited in join(): it must "
                          "outlive the fibers that use it, so declare it outside of the group that "
                          "they are in, or pass it to with_group() as an argument");
@@ -32,7 +32,7 @@ void task_count::check_all_returned(std::size_t stored) const noexcept {
 void task_count::join_wait::describe(std::string& out) const {
   fmt::format_to(std::back_inserter(out),
                  "joinable_queue with {} items not done, {} waiting (at most {})", on_->unfinished_,
-                 on_->count_.now, on_->count_.peak);
+                 on_->joiners_.count.now, on_->joiners_.count.peak);
 }
 
 }  // namespace ringlet::detail

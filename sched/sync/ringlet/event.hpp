@@ -11,12 +11,11 @@
 #pragma once
 
 #include <ringlet/detail/affinity.hpp>
+#include <ringlet/detail/counted_waiters.hpp>
 #include <ringlet/detail/value_or_throw.hpp>
-#include <ringlet/detail/waiting_count.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/extend/fiber_base.hpp>
 #include <ringlet/extend/wait.hpp>
-#include <ringlet/extend/wake_list.hpp>
 
 #include <coroutine>
 #include <string>
@@ -65,14 +64,13 @@ class event {
 
   bool set_ = false;
   detail::affinity owner_;
-  detail::waiting_count count_;
-  extend::wait_list waiters_;
-  extend::wake_list woken_;
+  detail::counted_waiters waiters_;
 };
 
-class event::waiting : public extend::wake_list_wait {
+class event::waiting : public detail::counted_wait {
  public:
-  waiting(event& on, time_limit timeout) noexcept : extend::wake_list_wait(timeout), on_(&on) {}
+  waiting(event& on, time_limit timeout) noexcept
+      : detail::counted_wait(on.waiters_, timeout), on_(&on) {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
@@ -84,19 +82,6 @@ class event::waiting : public extend::wake_list_wait {
     if (!on_->set_) return false;
     on_->check_thread();
     return true;
-  }
-  void watch() noexcept {
-    wait_in(on_->waiters_, on_->woken_);
-    on_->count_.add();
-  }
-  void unwatch() noexcept {
-    if (!linked()) return;
-    unlink();
-    if (!is_over(on_->woken_)) on_->count_.remove();
-  }
-  void on_cancel(extend::cancel_reason reason) noexcept {
-    unwatch();
-    end_early(reason, on_->woken_);
   }
   void describe(std::string& out) const;
   static const extend::wait_type type;

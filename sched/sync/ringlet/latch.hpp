@@ -17,11 +17,10 @@
 #pragma once
 
 #include <ringlet/detail/affinity.hpp>
+#include <ringlet/detail/counted_waiters.hpp>
 #include <ringlet/detail/value_or_throw.hpp>
-#include <ringlet/detail/waiting_count.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/extend/wait.hpp>
-#include <ringlet/extend/wake_list.hpp>
 #include <ringlet/time_limit.hpp>
 
 #include <coroutine>
@@ -69,9 +68,9 @@ class latch {
   zero_wait arrive_and_wait(time_limit timeout = forever) noexcept;
 
   /// How many fibers wait.
-  std::size_t waiting() const noexcept { return count_.now; }
+  std::size_t waiting() const noexcept { return waiters_.count.now; }
   /// The most that ever did.
-  std::size_t waiting_peak() const noexcept { return count_.peak; }
+  std::size_t waiting_peak() const noexcept { return waiters_.count.peak; }
 
  private:
   void check_thread() noexcept {
@@ -80,15 +79,14 @@ class latch {
 
   std::size_t left_;
   detail::affinity owner_;
-  detail::waiting_count count_;
-  extend::wait_list waiters_;
-  extend::wake_list woken_;
+  detail::counted_waiters waiters_;
 };
 
 /// See latch::wait().
-class [[nodiscard]] latch::zero_wait : public extend::wake_list_wait {
+class [[nodiscard]] latch::zero_wait : public detail::counted_wait {
  public:
-  zero_wait(latch& on, time_limit timeout) noexcept : extend::wake_list_wait(timeout), on_(&on) {}
+  zero_wait(latch& on, time_limit timeout) noexcept
+      : detail::counted_wait(on.waiters_, timeout), on_(&on) {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
@@ -99,19 +97,6 @@ class [[nodiscard]] latch::zero_wait : public extend::wake_list_wait {
   bool try_now() noexcept {
     on_->check_thread();
     return on_->is_zero();
-  }
-  void watch() noexcept {
-    wait_in(on_->waiters_, on_->woken_);
-    on_->count_.add();
-  }
-  void unwatch() noexcept {
-    if (!linked()) return;
-    unlink();
-    if (!on_->is_zero()) on_->count_.remove();
-  }
-  void on_cancel(extend::cancel_reason reason) noexcept {
-    unwatch();
-    end_early(reason, on_->woken_);
   }
   void describe(std::string& out) const;
   static const extend::wait_type type;

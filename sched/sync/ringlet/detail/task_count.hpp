@@ -4,10 +4,9 @@
 #pragma once
 
 #include <ringlet/detail/affinity.hpp>
+#include <ringlet/detail/counted_waiters.hpp>
 #include <ringlet/detail/value_or_throw.hpp>
-#include <ringlet/detail/waiting_count.hpp>
 #include <ringlet/extend/wait.hpp>
-#include <ringlet/extend/wake_list.hpp>
 #include <ringlet/time_limit.hpp>
 
 #include <coroutine>
@@ -30,9 +29,7 @@ class task_count {
   /// One item is done.
   void finish() noexcept {
     owner_.check("an item of a joinable_queue was done on a thread that is not its scheduler's");
-    if (--unfinished_ != 0) return;
-    count_.now = 0;
-    woken_.take(joiners_);
+    if (--unfinished_ == 0) joiners_.end_all();
   }
   /// For the queue's destructor: aborts if more items are not done than are stored.
   void check_all_returned(std::size_t stored) const noexcept;
@@ -40,16 +37,14 @@ class task_count {
  private:
   std::size_t unfinished_ = 0;
   affinity owner_;
-  waiting_count count_;
-  extend::wait_list joiners_;
-  extend::wake_list woken_;
+  counted_waiters joiners_;
 };
 
 /// See joinable_queue::join().
-class [[nodiscard]] task_count::join_wait : public extend::wake_list_wait {
+class [[nodiscard]] task_count::join_wait : public counted_wait {
  public:
   join_wait(task_count& on, time_limit timeout) noexcept
-      : extend::wake_list_wait(timeout), on_(&on) {}
+      : counted_wait(on.joiners_, timeout), on_(&on) {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
@@ -58,19 +53,6 @@ class [[nodiscard]] task_count::join_wait : public extend::wake_list_wait {
   bool await_resume() { return value_or_throw(take(), "join"); }
 
   bool try_now() noexcept { return on_->unfinished_ == 0; }
-  void watch() noexcept {
-    wait_in(on_->joiners_, on_->woken_);
-    on_->count_.add();
-  }
-  void unwatch() noexcept {
-    if (!linked()) return;
-    unlink();
-    if (!is_over(on_->woken_)) on_->count_.remove();
-  }
-  void on_cancel(extend::cancel_reason reason) noexcept {
-    unwatch();
-    end_early(reason, on_->woken_);
-  }
   void describe(std::string& out) const;
   static const extend::wait_type type;
 
