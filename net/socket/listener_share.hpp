@@ -31,7 +31,8 @@ class listener_share : public std::enable_shared_from_this<listener_share> {
   /// The listener has accepted a connection. True if that has gone to another scheduler; otherwise
   /// the caller keeps it and then calls settle().
   bool hand_over(int connection) noexcept;
-  /// A connection that was placed here has arrived, or has been lost; so many are staged now.
+  /// A connection that was placed here has arrived, or has been lost. `staged` is how many wait for
+  /// a fiber now.
   void settle(std::size_t staged) noexcept;
   void set_staged(std::size_t staged) noexcept {
     staged_.store(static_cast<std::uint32_t>(staged), std::memory_order_relaxed);

@@ -90,21 +90,10 @@ std::int32_t descriptor::call(operation& op) const noexcept {
 
 void descriptor::on_received(operation& op, const completion& done) noexcept {
   auto& self = static_cast<descriptor&>(op);
-  extend::engine& engine = self.scheduler_->engine();
-  if (done.buffer != completion::no_buffer) {
-    if (done.result > 0) self.note_arrival(static_cast<std::uint32_t>(done.result));
-    if (done.result > 0 && (!self.closing_ || self.is_awaited_)) {
-      self.arrived_.push(engine.buffers(), done.buffer, static_cast<std::uint32_t>(done.result));
-    } else {
-      engine.recycle_buffer(done.buffer);
-    }
-  }
-  if (!done.more && !self.closing_) {
-    // These results do not end the stream: the next call starts a new request.
-    const bool passing =
-        done.result == -ECANCELED || done.result == -ENOBUFS || detail::asks_to_retry(done.result);
-    self.end_arrived_ = done.result <= 0 && !passing;
-  }
+  const bool has_bytes = done.buffer != completion::no_buffer && done.result > 0;
+  if (has_bytes) self.note_arrival(static_cast<std::uint32_t>(done.result));
+  self.keep_buffer(done);
+  self.note_end(done);
   if (done.result != -ECANCELED) self.set_last_seen(done.nonempty);
   const bool stays = done.more && !self.is_limited();
   if (std::exchange(self.is_awaited_, false)) {
@@ -122,26 +111,33 @@ void descriptor::on_received(operation& op, const completion& done) noexcept {
 // request.
 void descriptor::on_datagram(operation& op, const completion& done) noexcept {
   auto& self = static_cast<descriptor&>(op);
-  extend::engine& engine = self.scheduler_->engine();
-  if (done.buffer != completion::no_buffer) {
-    if (done.result > 0 && (!self.closing_ || self.is_awaited_)) {
-      self.arrived_.push(engine.buffers(), done.buffer, static_cast<std::uint32_t>(done.result));
-      self.last_seen_ = fill::unknown;
-    } else {
-      engine.recycle_buffer(done.buffer);
-    }
-  }
-  if (!done.more && !self.closing_) {
-    const bool passing =
-        done.result == -ECANCELED || done.result == -ENOBUFS || detail::asks_to_retry(done.result);
-    self.end_arrived_ = done.result <= 0 && !passing;
-  }
+  if (self.keep_buffer(done)) self.last_seen_ = fill::unknown;
+  self.note_end(done);
   if (std::exchange(self.is_awaited_, false)) {
     self.reader_->on_arrival();
   } else if (done.more && self.has_too_much(datagrams_max)) {
     self.cancel_receiving();
   }
   if (!done.more && self.closing_) self.go_on_closing();
+}
+
+bool descriptor::keep_buffer(const completion& done) noexcept {
+  if (done.buffer == completion::no_buffer) return false;
+  extend::engine& engine = scheduler_->engine();
+  if (done.result > 0 && (!closing_ || is_awaited_)) {
+    arrived_.push(engine.buffers(), done.buffer, static_cast<std::uint32_t>(done.result));
+    return true;
+  }
+  engine.recycle_buffer(done.buffer);
+  return false;
+}
+
+void descriptor::note_end(const completion& done) noexcept {
+  if (done.more || closing_) return;
+  // These results do not end the stream: the next call starts a new request.
+  const bool passing =
+      done.result == -ECANCELED || done.result == -ENOBUFS || detail::asks_to_retry(done.result);
+  end_arrived_ = done.result <= 0 && !passing;
 }
 
 // While no fiber reads, a peer may fill a few buffers, or only one when few are free for other

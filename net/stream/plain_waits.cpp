@@ -78,9 +78,7 @@ bool plain_readable_wait::try_now() noexcept {
 
 void plain_readable_wait::on_completion(operation& op, const completion& done) noexcept {
   auto& self = static_cast<plain_readable_wait&>(op);
-  const bool is_disturbed = done.result == -EINVAL && self.disturbances_left_ != 0;
-  if (is_disturbed) --self.disturbances_left_;
-  if (is_disturbed || detail::asks_to_retry(done.result)) {
+  if (self.retries_.wants(done.result)) {
     if (self.restart()) return;
     self.answer = -ECANCELED;
   }

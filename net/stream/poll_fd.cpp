@@ -1,7 +1,6 @@
 // A poll takes nothing, so cancelling it loses nothing, and any number of waits may poll the same
 // descriptor.
 // SPDX-License-Identifier: MIT
-#include <ringlet/detail/retry.hpp>
 #include <ringlet/detail/throw_invalid.hpp>
 #include <ringlet/poll_fd.hpp>
 
@@ -21,12 +20,7 @@ poll_fd_wait::poll_fd_wait(int polled, short events, const time_limit& timeout) 
 
 void poll_fd_wait::on_completion(operation& op, const completion& done) noexcept {
   auto& self = static_cast<poll_fd_wait&>(op);
-  // Changing the modes of a terminal (stty, or a shell that brings a job to the foreground) ends
-  // its polls with EINVAL (seen with Linux 6.18). If the error is permanent, the repeated polls
-  // fail immediately.
-  const bool is_disturbed = done.result == -EINVAL && self.disturbances_left_ != 0;
-  if (is_disturbed) --self.disturbances_left_;
-  if (is_disturbed || detail::asks_to_retry(done.result)) {
+  if (self.retries_.wants(done.result)) {
     if (self.restart()) return;
     self.answer = -ECANCELED;
   }

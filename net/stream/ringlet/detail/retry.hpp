@@ -21,6 +21,22 @@ inline bool asks_to_retry(const extend::operation& op, std::int32_t result) noex
   return asks_to_retry(result) || op.code == extend::opcode::poll;
 }
 
+/// For polls that wait. Changing the modes of a terminal (stty, or a shell that brings a job to the
+/// foreground) ends its polls with EINVAL (seen with Linux 6.18). If the error is permanent, the
+/// repeated polls fail immediately.
+class poll_retries {
+ public:
+  /// Whether the poll with that result is to be started again.
+  bool wants(std::int32_t result) noexcept {
+    if (result != -EINVAL || left_ == 0) return asks_to_retry(result);
+    --left_;
+    return true;
+  }
+
+ private:
+  std::uint8_t left_ = 16;
+};
+
 /// Turns such a request into the one to start next. `plain` gives the direction of the bytes:
 /// opcode::read or opcode::write.
 inline void prepare_retry(extend::operation& op, std::int32_t result,

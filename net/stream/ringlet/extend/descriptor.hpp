@@ -181,6 +181,11 @@ class descriptor final : public detail::closable {
   bool has_callers() const noexcept { return reader_ != nullptr || writer_ != nullptr; }
   static void on_received(operation& op, const completion& done) noexcept;
   static void on_datagram(operation& op, const completion& done) noexcept;
+  /// Keeps the buffer of a completion for the next call. False if it has none, or none with bytes
+  /// that a call could still take.
+  bool keep_buffer(const completion& done) noexcept;
+  /// Keeps the end of the stream, or an error, for the next call.
+  void note_end(const completion& done) noexcept;
   std::int32_t receive_now_into(std::byte* memory) noexcept;
   void describe_traffic(std::string& out) const;
   bool has_too_much(std::size_t most) const noexcept;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <ringlet/buffer.hpp>
+#include <ringlet/detail/retry.hpp>
 #include <ringlet/extend/stream_waits.hpp>
 #include <ringlet/result.hpp>
 
@@ -64,7 +65,7 @@ class [[nodiscard]] plain_readable_wait final
   void on_arrival() noexcept override {}
   void on_close() noexcept override { fiber_->cancel_wait(cancel_reason::closed); }
 
-  std::uint8_t disturbances_left_ = 16;  // see poll_fd_wait
+  detail::poll_retries retries_;
 };
 
 }  // namespace ringlet::extend

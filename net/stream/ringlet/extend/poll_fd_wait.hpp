@@ -2,11 +2,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <ringlet/detail/retry.hpp>
 #include <ringlet/extend/operation_wait.hpp>
 #include <ringlet/result.hpp>
 
 #include <coroutine>
-#include <cstdint>
 
 namespace ringlet::extend {
 
@@ -41,7 +41,7 @@ class [[nodiscard]] poll_fd_wait final : public basic_operation_wait<two_phase_w
  private:
   short take_or_throw();
   static void on_completion(operation& op, const completion& done) noexcept;
-  std::uint8_t disturbances_left_ = 16;
+  detail::poll_retries retries_;
 };
 
 }  // namespace ringlet::extend
