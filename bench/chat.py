@@ -34,13 +34,13 @@ sys.dont_write_bytecode = True  # Leaves no files in the source tree.
 
 from comparison import chat_report, conditions, files
 from comparison.chat_series import CHAT_SERVERS, CHAT_WORKLOADS, CPU_GOALS, CPU_LIMIT, cpu_ns
-from comparison.processes import Cores, RunningServer, describe_errors, run_generator, run_round
-from comparison.series import Failure, Series
-from comparison.terminal import number, progress, run
+from comparison.processes import Cores, RunningServer, describe_errors
+from comparison.processes import require_programs, run_generator, run_round
+from comparison.series import FEWEST_ROUNDS, Failure, Series
+from comparison.terminal import keys_of, number, progress, run
 
 EXTENSION_FACTOR = 3  # At most this many times the requested rounds, while a goal is undecided.
 ROUNDS_OF_A_LIFE = 2  # Then the servers are restarted.
-FEWEST_ROUNDS = 6  # With fewer there is no 95 % interval of a median.
 
 
 def choose_servers(options):
@@ -56,10 +56,7 @@ def choose_servers(options):
 
 def check_beforehand(keys, options):
     paths = {"bench/chat_load"} | {CHAT_SERVERS[key].path for key in keys}
-    missing = sorted(path for path in paths if not os.access(options.build / path, os.X_OK))
-    if missing:
-        raise Failure(f"missing in {options.build}: {', '.join(missing)}; build with "
-                      f"`meson compile -C {options.build}`")
+    require_programs(options.build, sorted(paths))
 
 
 def visit(server, workload, options, cores):
@@ -132,17 +129,6 @@ def compare(options):
     return 3 if options.strict and not all(met for _, _, met in verdicts) else 0
 
 
-def names(known):
-    """A type for argparse: some of the known names, separated by commas."""
-    def convert(text):
-        chosen = list(dict.fromkeys(part.strip() for part in text.split(",")))
-        for name in chosen:
-            if name not in known:
-                raise argparse.ArgumentTypeError(f"no `{name}`; known: {', '.join(known)}")
-        return chosen
-    return convert
-
-
 def parse_options(arguments):
     parser = argparse.ArgumentParser(description="Compares chat servers.")
     option = parser.add_argument
@@ -154,9 +140,9 @@ def parse_options(arguments):
            help="measured seconds per visit (default 2)")
     option("--warmup", type=number(float, 0), default=0.3, metavar="S",
            help="seconds of warm-up per visit (default 0.3)")
-    option("--workloads", type=names(CHAT_WORKLOADS), default=list(CHAT_WORKLOADS),
+    option("--workloads", type=keys_of(CHAT_WORKLOADS), default=list(CHAT_WORKLOADS),
            metavar="NAME,...", help=f"out of {', '.join(CHAT_WORKLOADS)} (default all)")
-    option("--servers", type=names(CHAT_SERVERS), metavar="KEY,...",
+    option("--servers", type=keys_of(CHAT_SERVERS), metavar="KEY,...",
            help=f"out of {', '.join(CHAT_SERVERS)} (default ringlet,limit)")
     option("--json", type=pathlib.Path, metavar="FILE",
            help="raw results (default DIR/bench/chat.json)")

@@ -21,22 +21,17 @@ Exit status: 0 measured, 1 could not measure, 3 a goal is missed and --strict wa
 """
 
 import argparse
-import os
 import pathlib
-import resource
 import sys
 
 sys.dont_write_bytecode = True  # Leaves no files in the source tree.
 
 from comparison import conditions, files, report
 from comparison.measuring import measure
-from comparison.processes import Cores
+from comparison.processes import Cores, require_descriptors, require_programs
 from comparison.series import ECHO_WORKLOADS, REPRESENTATIVE, SERVERS
-from comparison.series import Failure, Goal, Workload
-from comparison.terminal import number, run
-
-SPARE_DESCRIPTORS = 64  # For everything that is not a connection.
-FEWEST_ROUNDS = 6  # With fewer there is no 95 % interval of a median.
+from comparison.series import FEWEST_ROUNDS, Failure, Goal, Workload
+from comparison.terminal import keys_of, number, run
 
 
 # What to measure.
@@ -83,16 +78,9 @@ def check_beforehand(plan, options):
         raise Failure(f"there is no build folder {options.build}: create it with `meson setup "
                       f"--buildtype=release {options.build}`")
     paths = {"bench/load"} | {SERVERS[key].path for _, keys in plan for key in keys}
-    missing = sorted(path for path in paths if not os.access(options.build / path, os.X_OK))
-    if missing:
-        raise Failure(f"missing in {options.build}: {', '.join(missing)}; build with "
-                      f"`meson compile -C {options.build}`")
-    most = max(workload.connections for workload, _ in plan) + SPARE_DESCRIPTORS
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < most:
-        raise Failure(f"{most - SPARE_DESCRIPTORS} connections need {most} descriptors and the "
-                      f"hard limit is {hard}: raise it (`ulimit -Hn {most}`, as root), or measure "
-                      f"fewer with --connections or --workloads")
+    require_programs(options.build, sorted(paths))
+    require_descriptors(max(workload.connections for workload, _ in plan),
+                        "--connections or --workloads")
 
 
 def compare(options):
@@ -139,14 +127,6 @@ def parse_workloads(text):
     return workloads
 
 
-def parse_servers(text):
-    keys = list(dict.fromkeys(part.strip() for part in text.split(",")))
-    for key in keys:
-        if key not in SERVERS:
-            raise argparse.ArgumentTypeError(f"no server `{key}`; known: {', '.join(SERVERS)}")
-    return keys
-
-
 def parse_options(arguments):
     parser = argparse.ArgumentParser(description="Compares echo servers.",
                                      formatter_class=argparse.RawTextHelpFormatter)
@@ -170,7 +150,7 @@ def parse_options(arguments):
            help="a single workload, with this many connections (default 500)")
     option("--size", type=number(int, 1), metavar="B",
            help="a single workload, with messages of this many bytes (default 64)")
-    option("--servers", type=parse_servers, metavar="KEY,...",
+    option("--servers", type=keys_of(SERVERS, "server "), metavar="KEY,...",
            help=f"servers to visit in every workload, out of\n{', '.join(SERVERS)}")
     option("--json", type=pathlib.Path, metavar="FILE",
            help="raw results (default DIR/bench/MODE.json)")

@@ -249,7 +249,7 @@ task<int> load(campaign& all) {
   co_return report.exit_status();
 }
 
-// The first scheduler conducts; the others run what it calls there.
+// The first scheduler directs the measurement; the rest run what it calls there.
 task<int> load_on(campaign& all, std::size_t k) {
   if (k != 0) co_return 0;
   co_return co_await load(all);

@@ -14,6 +14,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstdio>
 #include <deque>
 #include <functional>
 #include <string>
@@ -219,10 +220,5 @@ int main(int argc, char** argv) {
   const std::vector<bench::row> sync = bench::sync_rows();
   rows.insert(rows.end(), sync.begin(), sync.end());
   const std::vector<figure> figures = bench::measure(rows, options);
-  if (figures.empty()) {
-    std::fputs("micro: --only names no workload\n", stderr);
-    return 2;
-  }
-  bench::print(figures);
-  return bench::write_json(options.json_path, figures) ? 0 : 1;
+  return bench::report("micro", figures, options);
 }

@@ -16,7 +16,13 @@ struct figure {
   double least;  // The cost without disturbances.
 };
 
+/// Of the results of several rounds, at least one.
+figure figure_of(const char* name, std::vector<double> rounds);
+
 struct micro_options {
+  /// Whether to measure that row: all, if `only` names none.
+  bool ask_for(const char* name) const;
+
   std::string json_path;
   std::vector<std::string> only;  // names of rows
   int rounds = 11;
@@ -26,10 +32,8 @@ struct micro_options {
 /// printing what is wrong.
 std::optional<int> read_command_line(int argc, char** argv, micro_options& options);
 
-void print(std::span<const figure> figures);
-
-/// Writes to the file `path`, or nowhere if it is empty. Prints an error and returns false if that
-/// fails.
-bool write_json(const std::string& path, std::span<const figure> figures);
+/// Prints the figures, and writes them to a file if the options name one. Returns the exit status
+/// of `program`, after a line on standard error if something went wrong.
+int report(const char* program, std::span<const figure> figures, const micro_options& options);
 
 }  // namespace bench

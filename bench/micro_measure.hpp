@@ -5,11 +5,10 @@
 #include <ringlet/run.hpp>
 #include <ringlet/task.hpp>
 
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <span>
-#include <string>
+#include <utility>
 #include <vector>
 
 #include "micro_figures.hpp"
@@ -38,17 +37,14 @@ inline figure measure(const row& what, int rounds) {
       result = std::chrono::duration<double, std::nano>(clock::now() - begin).count() / one.count;
     }
   }(what, each));
-  std::sort(each.begin(), each.end());
-  return {what.name, each[each.size() / 2], each.front()};
+  return figure_of(what.name, std::move(each));
 }
 
 /// Measures the rows that the options name; all rows if they name none.
 inline std::vector<figure> measure(std::span<const row> rows, const micro_options& options) {
   std::vector<figure> figures;
   for (const row& one : rows) {
-    const std::vector<std::string>& only = options.only;
-    if (!only.empty() && std::find(only.begin(), only.end(), one.name) == only.end()) continue;
-    figures.push_back(measure(one, options.rounds));
+    if (options.ask_for(one.name)) figures.push_back(measure(one, options.rounds));
   }
   return figures;
 }

@@ -30,10 +30,8 @@ from comparison import conditions, files, peers, rows
 from comparison.peers import Missing, said_by
 from comparison.processes import Cores
 from comparison.rows import Program
-from comparison.series import Failure
-from comparison.terminal import number, progress, run
-
-FEWEST_ROUNDS = 6  # With fewer there is no 95 % interval of a median.
+from comparison.series import FEWEST_ROUNDS, Failure
+from comparison.terminal import keys_of, number, run
 
 NEED_NOT_WAIT = "100,000 fibers that need not wait"
 ALL_WOKEN = "100,000 fibers that one event wakes"
@@ -92,19 +90,9 @@ PEERS = {"go": make_go, "tokio": make_tokio, "gevent": make_gevent}
 
 
 def make_programs(options):
-    """ringlet and the peers that can be built; prints one line for each other."""
+    """ringlet and the peers that can be built."""
     folder = options.build / "bench/peers"
-    programs = [make_ringlet(folder)]
-    folder.mkdir(parents=True, exist_ok=True)
-    for key in options.peers:
-        progress(f"building {key}")
-        made = PEERS[key](folder)
-        progress("")
-        if isinstance(made, Missing):
-            print(peers.left_out(key, made))
-        else:
-            programs.append(made)
-    return programs
+    return [make_ringlet(folder), *peers.make_all(options.peers, PEERS, folder).values()]
 
 
 # Measuring.
@@ -158,14 +146,6 @@ def compare(options):
     print(f"raw results: {options.json}")
 
 
-def parse_peers(text):
-    keys = list(dict.fromkeys(part.strip() for part in text.split(",")))
-    for key in keys:
-        if key not in PEERS:
-            raise argparse.ArgumentTypeError(f"no peer `{key}`; known: {', '.join(PEERS)}")
-    return keys
-
-
 def main():
     parser = argparse.ArgumentParser(description="Compares single operations with peers.")
     option = parser.add_argument
@@ -173,8 +153,8 @@ def main():
            help="build folder (default build)")
     option("--rounds", type=number(int, FEWEST_ROUNDS), default=9, metavar="N",
            help="rounds; each runs every program once (default 9)")
-    option("--only", dest="peers", type=parse_peers, default=list(PEERS), metavar="KEY,...",
-           help=f"out of {', '.join(PEERS)} (default all)")
+    option("--only", dest="peers", type=keys_of(PEERS, "peer "), default=list(PEERS),
+           metavar="KEY,...", help=f"out of {', '.join(PEERS)} (default all)")
     option("--json", type=pathlib.Path, metavar="FILE",
            help="raw results (default DIR/bench/micro_peers.json)")
     options = parser.parse_args()

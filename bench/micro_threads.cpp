@@ -5,9 +5,9 @@
 //     sleeping thread woken, and back       44210.3    43012.9
 //     ...
 //
-// Rows marked `CPU` count the CPU time of both threads; the others count the time that passes, as
-// micro.cpp does. Nothing is pinned. The eventfd by hand is the least that waking a thread through
-// a descriptor costs: both threads block in read(2).
+// Rows marked `CPU` count the CPU time of both threads; all other rows count the time that passes,
+// as micro.cpp does. Nothing is pinned. The eventfd by hand is the least that waking a thread
+// through a descriptor costs: both threads block in read(2).
 // SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
@@ -19,12 +19,12 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <numeric>
 #include <span>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "cpu_clock.hpp"
@@ -189,8 +189,7 @@ figure measure(const row& what, int rounds) {
   what.measure(two, what.count / 10);  // warm-up: pools, caches
   std::vector<double> each(static_cast<std::size_t>(rounds));
   for (double& result : each) result = what.measure(two, what.count);
-  std::sort(each.begin(), each.end());
-  return {what.name, each[each.size() / 2], each.front()};
+  return bench::figure_of(what.name, std::move(each));
 }
 
 }  // namespace
@@ -209,14 +208,7 @@ int main(int argc, char** argv) {
   };
   std::vector<figure> figures;
   for (const row& one : rows) {
-    const auto& only = options.only;
-    if (!only.empty() && std::find(only.begin(), only.end(), one.name) == only.end()) continue;
-    figures.push_back(measure(one, options.rounds));
+    if (options.ask_for(one.name)) figures.push_back(measure(one, options.rounds));
   }
-  if (figures.empty()) {
-    std::fputs("micro_threads: --only names no workload\n", stderr);
-    return 2;
-  }
-  bench::print(figures);
-  return bench::write_json(options.json_path, figures) ? 0 : 1;
+  return bench::report("micro_threads", figures, options);
 }

@@ -24,7 +24,6 @@ Exit status: 0 measured, 1 could not measure, 3 a goal is missed and --strict wa
 """
 
 import argparse
-import os
 import pathlib
 import resource
 import sys
@@ -33,15 +32,12 @@ sys.dont_write_bytecode = True  # Leaves no files in the source tree.
 
 from comparison import conditions, files, peers, report, rows, scale_report
 from comparison.measuring import measure
-from comparison.peers import Missing
-from comparison.processes import Cores
+from comparison.processes import Cores, require_descriptors, require_programs
 from comparison.rows import Program
 from comparison.scale_series import OPERATIONS, PEERS, RINGLET, SIZE, make_goals
-from comparison.series import Failure, Workload
-from comparison.terminal import number, progress, run
+from comparison.series import FEWEST_ROUNDS, Workload
+from comparison.terminal import keys_of, number, run
 
-FEWEST_ROUNDS = 6  # With fewer there is no 95 % interval of a median.
-SPARE_DESCRIPTORS = 64  # For everything that is not a connection.
 PARTS = ("servers", "operations")
 UNPINNED = Cores(None, None, "servers on several threads need the cores")
 
@@ -67,36 +63,13 @@ def find_threads(_):
 BUILDERS = {"tokio": build_tokio, "go": build_go, "asio": build_asio, "threads": find_threads}
 
 
-def build_peers(options):
-    """{key: version} of those that can be built; prints one line for each other."""
-    folder = options.build / "bench/peers"
-    folder.mkdir(parents=True, exist_ok=True)
-    versions = {}
-    for key in options.peers:
-        progress(f"building {key}")
-        version = BUILDERS[key](folder)
-        progress("")
-        if isinstance(version, Missing):
-            print(peers.left_out(key, version))
-        else:
-            versions[key] = version
-    return versions
-
-
 def check_beforehand(options):
     """Fails before measuring begins if something is missing."""
-    paths = ["bench/load", "bench/micro_threads", RINGLET.path, PEERS["threads"].path]
-    missing = [path for path in paths if not os.access(options.build / path, os.X_OK)]
-    if missing:
-        raise Failure(f"missing in {options.build}: {', '.join(missing)}; build with "
-                      f"`meson compile -C {options.build}`")
+    require_programs(options.build, ["bench/load", "bench/micro_threads", RINGLET.path,
+                                     PEERS["threads"].path])
+    most = require_descriptors(max(options.connections), "--connections")
     # The servers inherit it; not all of them raise it.
-    most = max(options.connections) + SPARE_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < most:
-        raise Failure(f"{max(options.connections)} connections need {most} descriptors and the "
-                      f"hard limit is {hard}: raise it (`ulimit -Hn {most}`, as root), or measure "
-                      f"fewer with --connections")
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
@@ -150,7 +123,7 @@ def show_versions(versions):
 
 def compare(options):
     check_beforehand(options)
-    versions = build_peers(options)
+    versions = peers.make_all(options.peers, BUILDERS, options.build / "bench/peers")
     load = (f"{', '.join(map(str, options.connections))} connections x {SIZE} B; "
             f"{options.depth} in flight on each; load on {options.load_threads} thread(s)")
     found = conditions.collect(load, options, UNPINNED, conditions.ring_refusal())
@@ -183,32 +156,22 @@ def parse_numbers(text):
     return sorted({int(part) for part in numbers})
 
 
-def parse_keys(known):
-    def parse(text):
-        keys = list(dict.fromkeys(filter(None, (part.strip() for part in text.split(",")))))
-        for key in keys:
-            if key not in known:
-                raise argparse.ArgumentTypeError(f"no `{key}`; known: {', '.join(known)}")
-        return keys
-    return parse
-
-
 def parse_options(arguments):
     parser = argparse.ArgumentParser(description="Compares servers on one and on two threads.",
                                      formatter_class=argparse.RawTextHelpFormatter)
     option = parser.add_argument
     option("--build", type=pathlib.Path, default=pathlib.Path("build"), metavar="DIR",
            help="build folder (default build)")
-    option("--only", dest="parts", type=parse_keys(PARTS), default=list(PARTS), metavar="PART",
-           help=f"{' or '.join(PARTS)} (default both)")
+    option("--only", dest="parts", type=keys_of(PARTS, may_be_empty=True), default=list(PARTS),
+           metavar="PART", help=f"{' or '.join(PARTS)} (default both)")
     option("--connections", type=parse_numbers, default=[1, 16, 64, 256, 1024], metavar="N,...",
            help="numbers of connections (default 1,16,64,256,1024)")
     option("--threads", type=parse_numbers, default=[1, 2], metavar="N,...",
            help="numbers of threads of the servers (default 1,2)")
     option("--load-threads", type=number(int, 1), default=1, metavar="N",
            help="threads of the load generator (default 1)")
-    option("--peers", type=parse_keys(PEERS), default=list(PEERS), metavar="KEY,...",
-           help=f"out of {', '.join(PEERS)} (default all)")
+    option("--peers", type=keys_of(PEERS, may_be_empty=True), default=list(PEERS),
+           metavar="KEY,...", help=f"out of {', '.join(PEERS)} (default all)")
     option("--pairs", type=number(int, FEWEST_ROUNDS), default=15, metavar="N",
            help="rounds; each visits every server once (default 15)")
     option("--seconds", type=number(float, 0.01), default=0.4, metavar="S",

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 
 from comparison.series import Failure
+from comparison.terminal import progress
 
 PATIENCE_S = 120  # For one run of one program; gevent takes 15 s.
 BUILD_PATIENCE_S = 600
@@ -92,6 +93,22 @@ def build_asio(folder, *names):
             said_by(["g++", "-std=c++20", "-O2", "-pthread", source, "-o", path], BUILD_PATIENCE_S)
     version = re.search(r'LIB_VERSION "(\w+)"', (BOOST / "version.hpp").read_text())
     return f"Boost {version[1].replace('_', '.')}, {said_by(['g++', '--version']).splitlines()[0]}"
+
+
+def make_all(keys, makers, folder):
+    """{key: what its maker returns for that folder}; a peer that misses packages is left out, with
+    a line that names them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = {}
+    for key in keys:
+        progress(f"building {key}")
+        result = makers[key](folder)
+        progress("")
+        if isinstance(result, Missing):
+            print(left_out(key, result))
+        else:
+            made[key] = result
+    return made
 
 
 def left_out(key, missing):

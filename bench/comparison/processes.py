@@ -4,6 +4,7 @@
 import contextlib
 import json
 import os
+import resource
 import select
 import shutil
 import subprocess
@@ -14,7 +15,28 @@ from comparison.series import Failure
 from comparison.terminal import progress
 
 START_TIMEOUT_S = 10  # A server prints its line within milliseconds, a sanitizer build within 1 s.
+SPARE_DESCRIPTORS = 64  # For everything that is not a connection.
 LOAD_PATIENCE_S = 60  # For opening the connections, in addition to the requested duration.
+
+
+def require_programs(build, paths):
+    """Fails, before measuring begins, if one of them is missing in the build folder."""
+    missing = [path for path in paths if not os.access(build / path, os.X_OK)]
+    if missing:
+        raise Failure(f"missing in {build}: {', '.join(missing)}; build with "
+                      f"`meson compile -C {build}`")
+
+
+def require_descriptors(connections, options):
+    """Fails if so many connections cannot be open at once; returns the descriptors that they need.
+    `options`: those that ask for fewer."""
+    most = connections + SPARE_DESCRIPTORS
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < most:
+        raise Failure(f"{connections} connections need {most} descriptors and the hard limit is "
+                      f"{hard}: raise it (`ulimit -Hn {most}`, as root), or measure fewer with "
+                      f"{options}")
+    return most
 
 
 @dataclass(frozen=True)

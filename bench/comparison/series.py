@@ -68,6 +68,9 @@ def latency_ns(which):
     return lambda result: result["latency_ns"][which]
 
 
+FEWEST_ROUNDS = 6  # With fewer there is no 95 % interval of a median.
+
+
 def median_interval(values):
     """The 95 % interval of the median, from order statistics: valid for any distribution.
 

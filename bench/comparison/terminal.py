@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Shared by the measuring scripts: progress, numeric options, exit status."""
+"""Shared by the measuring scripts: progress, types of options, exit status."""
 
 import argparse
 import signal
@@ -22,6 +22,20 @@ def number(kind, least):
             raise argparse.ArgumentTypeError(f"{text} is less than {least}")
         return value
     convert.__name__ = kind.__name__  # argparse prints it if `text` is not a number.
+    return convert
+
+
+def keys_of(known, what="", may_be_empty=False):
+    """A type for argparse: some of the known keys, separated by commas. `what` they are, with a
+    blank behind it, for the message."""
+    def convert(text):
+        keys = list(dict.fromkeys(part.strip() for part in text.split(",")))
+        if may_be_empty:
+            keys = [key for key in keys if key]
+        for key in keys:
+            if key not in known:
+                raise argparse.ArgumentTypeError(f"no {what}`{key}`; known: {', '.join(known)}")
+        return keys
     return convert
 
 
