@@ -119,9 +119,9 @@ void scheduler::release_main_when_alone() noexcept {
 
 bool scheduler::is_deadlocked() const {
   if (signal_.is_watched() && signal_.has_waiters()) return false;
-  const std::lock_guard lock(handle_state_->mutex);
   // In this order: the last handle may have posted before it was destroyed.
-  if (handle_state_->handles != 0 || engine_->has_posted()) return false;
+  if (handle_state_->handles.load(std::memory_order_acquire) != 0) return false;
+  if (engine_->has_posted()) return false;
   if (membership_ != nullptr) return membership_->is_deadlocked();
   return !started_elsewhere_.any();
 }

@@ -181,10 +181,7 @@ void scheduler::poll(steady_ns limit) {
 // What is still in flight belongs to objects that outlive the run, such as a listener in a global
 // variable.
 void scheduler::drain() noexcept {
-  {
-    const std::lock_guard lock(handle_state_->mutex);
-    handle_state_->target = nullptr;
-  }
+  handle_state_->open.close();
   hooks_.shut_down();
   engine_->run_posted();
   while (engine_->in_flight() != 0) {

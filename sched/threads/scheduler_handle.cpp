@@ -14,21 +14,20 @@ scheduler_handle::scheduler_handle()
 
 scheduler_handle::scheduler_handle(std::shared_ptr<handle_state> state) : state_(std::move(state)) {
   if (state_->left_behind) abort_after_fork();
-  const std::lock_guard lock(state_->mutex);
-  ++state_->handles;
+  state_->handles.fetch_add(1, std::memory_order_relaxed);
 }
 
 scheduler_handle::scheduler_handle(const scheduler_handle& other) : state_(other.state_) {
   if (state_ == nullptr || state_->left_behind) return;
-  const std::lock_guard lock(state_->mutex);
-  ++state_->handles;
+  state_->handles.fetch_add(1, std::memory_order_relaxed);
 }
 
 scheduler_handle::~scheduler_handle() {
   if (state_ == nullptr || state_->left_behind) return;
-  const std::lock_guard lock(state_->mutex);
+  // Published to scheduler::is_deadlocked(), with all that the handle has posted.
+  const bool is_last = state_->handles.fetch_sub(1, std::memory_order_acq_rel) == 1;
   // Wakes the scheduler to look for a deadlock: no handle can post to it any more.
-  if (--state_->handles == 0 && state_->target != nullptr) state_->target->wake();
+  if (is_last) state_->wake();
 }
 
 scheduler_handle::place::place(const scheduler_handle& of) {
@@ -40,8 +39,7 @@ scheduler_handle::place::place(const scheduler_handle& of) {
     return;
   }
   state.posts.fetch_sub(1, std::memory_order_relaxed);
-  const std::lock_guard lock(state.mutex);
-  refusal_ = state.target == nullptr ? post_result::ended : post_result::full;
+  refusal_ = state.open.is_closed() ? post_result::ended : post_result::full;
 }
 
 bool scheduler_handle::post_work(posted_work& work) const { return state_->post(work); }

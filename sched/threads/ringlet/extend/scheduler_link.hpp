@@ -23,7 +23,7 @@ namespace ringlet::extend {
 /// scheduler waiting for posts: a wait that a message ends counts in external_waits.
 ///
 /// For a fiber that waits, no link is needed: its scheduler lives until the wait has ended, so
-/// `scheduler().engine().post()` reaches it without a lock.
+/// `scheduler().engine().post()` reaches it.
 /// Thread  Any; copies are independent.
 /// Memory  post() does not allocate, and takes no place in the mailbox.
 class scheduler_link {
