@@ -27,6 +27,7 @@ import argparse
 import pathlib
 import resource
 import sys
+from dataclasses import replace
 
 sys.dont_write_bytecode = True  # Leaves no files in the source tree.
 
@@ -34,7 +35,8 @@ from comparison import conditions, files, peers, report, rows, scale_report
 from comparison.measuring import measure
 from comparison.processes import Cores, require_descriptors, require_programs
 from comparison.rows import Program
-from comparison.scale_series import OPERATIONS, PEERS, RINGLET, SIZE, make_goals
+from comparison.scale_series import OPERATIONS, PEERS, RINGLET, SIZE, WOKEN, WOKEN_BY_HAND
+from comparison.scale_series import WOKEN_TOGETHER, WOKEN_TOGETHER_BY_HAND, make_goals
 from comparison.series import FEWEST_ROUNDS, Workload
 from comparison.terminal import keys_of, number, run
 
@@ -99,10 +101,25 @@ def operations_programs(options, versions):
                     for key, path in paths.items() if key in versions)]
 
 
+def add_rows_of_one_cpu(rounds, programs):
+    """Measures wake-ups again with all threads on one CPU."""
+    core = Cores.choose().server
+    if core is None:
+        return
+    both = {WOKEN: WOKEN_TOGETHER, WOKEN_BY_HAND: WOKEN_TOGETHER_BY_HAND}
+    asked = [replace(program, command=[*program.command, "--only", WOKEN,
+                                       *([WOKEN_BY_HAND] if program.key == "ringlet" else [])])
+             for program in programs]
+    for results, more in zip(rounds, rows.measure(asked, len(rounds), core), strict=True):
+        for key, figures in more.items():
+            results[key] |= {both[row]: value for row, value in figures.items()}
+
+
 def compare_operations(options, versions):
     """Returns the rounds, and whether a goal is missed."""
     programs = operations_programs(options, versions)
     rounds = rows.measure(programs, options.rounds, None)
+    add_rows_of_one_cpu(rounds, programs)
     print(f"Between two threads ({len(rounds)} rounds); CPU: of both threads, else the time that "
           "passes")
     rows.table(OPERATIONS, programs, rounds)

@@ -66,6 +66,8 @@ def table(goals, programs, rounds):
           + "".join(f"{program.title:>12}{'ratio':>7}" for program in programs[1:]))
     for row, goal in goals.items():
         ours = median_of(rounds, "ringlet", row)
+        if ours is None:
+            continue  # Not measured here.
         line = f"{row:36}{ours:9.1f}" + (f"{goal:6}" + ("  " if ours <= goal else " !")
                                          if goal else f"{'':8}")
         for program in programs[1:]:

@@ -2,8 +2,7 @@
 """Prints the results of bench/scale.py: tables, losses, goals."""
 
 from comparison.rows import ratio_of
-from comparison.scale_series import WOKEN, WOKEN_BY_HAND, WOKEN_LIMIT, load_share
-from comparison.scale_series import key_of, split_key
+from comparison.scale_series import WOKEN_GOALS, WOKEN_LIMIT, key_of, load_share, split_key
 from comparison.series import cpu_ns, messages_per_s
 
 HEADING = (f"{'':24}{'messages/s':>11}{'CPU ns/msg':>12}{'cores':>7}{'load':>6}"
@@ -65,8 +64,15 @@ def losses(all_series, servers):
 
 
 def woken(rounds):
-    """Prints the goal that is a ratio. True if it is missed."""
-    ratio = ratio_of(rounds, "ringlet", WOKEN, base_row=WOKEN_BY_HAND)
-    word = "FAIL" if ratio.median > WOKEN_LIMIT else "PASS"
-    print(f"  {word}  {WOKEN}: at most {WOKEN_LIMIT:.2f} x eventfd by hand   {ratio}\n")
-    return word == "FAIL"
+    """Prints the goals that are ratios. True if one is missed."""
+    missed = False
+    for row, by_hand in WOKEN_GOALS:
+        ratio = ratio_of(rounds, "ringlet", row, base_row=by_hand)
+        if ratio is None:
+            print(f"  -     {row}: not measured")
+            continue
+        word = "FAIL" if ratio.median > WOKEN_LIMIT else "PASS"
+        missed |= word == "FAIL"
+        print(f"  {word}  {row}: at most {WOKEN_LIMIT:.2f} x eventfd by hand   {ratio}")
+    print()
+    return missed
