@@ -21,6 +21,11 @@ bool accept_wait_base::try_now() noexcept {
   }
   static_cast<void>(from_->scheduler());  // checks the thread
   made_ = from_->take_staged();
+  if (made_ == nullptr && from_->has_ended()) {
+    reason_ = cancel_reason::closed;
+    answer_ = -ECANCELED;
+    return true;
+  }
   return made_ != nullptr;
 }
 

@@ -112,7 +112,7 @@ bool listener_state::wants_more() const noexcept {
 }
 
 void listener_state::arm() noexcept {
-  if (in_flight() || closing_ || timer_entry::armed()) return;
+  if (in_flight() || closing_ || stopped_ || timer_entry::armed()) return;
   scheduler().engine().start(*this);
 }
 
@@ -157,6 +157,7 @@ void listener_state::on_completion(operation& op, const completion& done) noexce
   }
   if (done.more) return;
   if (self.closing_) return self.go_on_closing();
+  if (self.stopped_ && self.has_ended()) return self.end_waits();
   if (judge(done.result) == verdict::refused) return;  // the next accept() tries again
   if (self.wants_more()) self.arm();
 }
@@ -246,7 +247,21 @@ void listener_state::retry() noexcept {
   scheduler().timers().disarm(*this);
   descriptor_waiter::unlink();
   serve_staged();
+  if (stopped_ && has_ended()) end_waits();
   if (wants_more()) arm();
+}
+
+// What was accepted before is delivered first: the request may end with a connection.
+void listener_state::stop() noexcept {
+  if (closing_ || stopped_ || scheduler_ == nullptr) return;
+  scheduler();  // checks the thread
+  stopped_ = true;
+  leave_group();
+  if (in_flight()) {
+    scheduler_->engine().cancel(*this);
+  } else if (has_ended()) {
+    end_waits();
+  }
 }
 
 void listener_state::on_retry(timer_entry& due) noexcept {
@@ -260,7 +275,7 @@ void listener_state::note_staged() noexcept {
 }
 
 void listener_state::leave_group() noexcept {
-  if (share_ != nullptr) share_->leave();
+  if (share_ != nullptr && !std::exchange(has_left_, true)) share_->leave();
 }
 
 void listener_state::drop_untaken() noexcept {
@@ -285,6 +300,10 @@ void listener_state::begin_close() noexcept {
   leave_group();
   if (scheduler_ != nullptr) scheduler_->timers().disarm(*this);
   descriptor_waiter::unlink();
+  end_waits();
+}
+
+void listener_state::end_waits() noexcept {
   while (!waiters_.empty()) {
     auto& wait = static_cast<accept_wait_base&>(waiters_.front());
     wait.reason_ = cancel_reason::closed;

@@ -46,6 +46,12 @@ class listener_state final : public detail::closable,
   /// Takes a staged connection. Null if there is none.
   extend::descriptor::owner take_staged() noexcept;
   void enqueue(extend::accept_wait_base& wait) noexcept;
+  /// Accepts no more. Waits for a connection end when nothing is staged any more.
+  void stop() noexcept;
+  /// Whether no connection will come any more.
+  bool has_ended() const noexcept {
+    return fd() < 0 || (stopped_ && staged_.empty() && !in_flight());
+  }
   /// Called when a wait has ended without a connection.
   void on_waiter_gone() noexcept;
 
@@ -73,6 +79,7 @@ class listener_state final : public detail::closable,
   void failed(std::int32_t error) noexcept;
   void back_off(std::int32_t error) noexcept;
   void retry() noexcept;
+  void end_waits() noexcept;
 
   extend::wait_list waiters_;
   std::deque<int> staged_;
@@ -80,6 +87,8 @@ class listener_state final : public detail::closable,
   socket_file file_;
   std::shared_ptr<listener_share> share_;  // in a group; else null
   extend::descriptor::family family_;
+  bool stopped_ = false;
+  bool has_left_ = false;    // the group
   bool complained_ = false;  // the message about a shortage has been printed
 };
 

@@ -72,6 +72,8 @@ address tcp_listener::local_address() const {
   return found;
 }
 
+void tcp_listener::stop() noexcept { checked().stop(); }
+
 close_listener_wait tcp_listener::close() noexcept { return close_listener_wait(state_.get()); }
 
 int tcp_listener::native_handle() const noexcept { return checked().fd(); }

@@ -51,6 +51,8 @@ unix_address unix_listener::local_address() const {
   return found;
 }
 
+void unix_listener::stop() noexcept { checked().stop(); }
+
 close_listener_wait unix_listener::close() noexcept { return close_listener_wait(state_.get()); }
 
 int unix_listener::native_handle() const noexcept { return checked().fd(); }

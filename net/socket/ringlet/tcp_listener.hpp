@@ -97,6 +97,10 @@ class tcp_listener {
     return extend::accept_wait(checked(), timeout);
   }
 
+  /// Accepts no more connections. accept() still returns those that were accepted before, and then
+  /// fails with errc::closed. New ones stay in the system's queue: for another process that listens
+  /// on the same socket, or until close() resets them. Idempotent; does not wait.
+  void stop() noexcept;
   /// Stops listening. Waiting fibers get errc::closed. Closes accepted connections that no fiber
   /// has taken, then the descriptor. Idempotent; only the first call waits.
   ///

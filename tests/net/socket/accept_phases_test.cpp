@@ -452,6 +452,58 @@ TEST_CASE("an unusable listener fails every accept, and retries none without a c
   }
 }
 
+TEST_CASE("a stopped listener returns what it had accepted, and then closed") {
+  in_hall([](hall& h) -> task<> {
+    const auto first = h.accepting();
+    co_await settle();
+    std::vector<int> arrived;
+    for (int i = 0; i < 3; ++i) arrived.push_back(h.connect());
+    h.listener->stop();
+    h.listener->stop();
+    CHECK(h.engine.cancelled(opcode::accept) == 1);
+    std::string words = co_await first.get();
+    CHECK(words == stream_of(arrived[0]));
+    for (const int fd : {arrived[1], arrived[2]}) {
+      words = co_await h.accepting().get();
+      CHECK(words == stream_of(fd));
+    }
+    words = co_await h.accepting().get();
+    CHECK(words == closed);
+    CHECK(h.engine.started(opcode::accept) == 1);
+  });
+}
+
+TEST_CASE("a stop ends waiting accepts, but not before the system has answered") {
+  in_hall([](hall& h) -> task<> {
+    const auto first = h.accepting();
+    const auto second = h.accepting();
+    co_await settle();
+    h.engine.hold_cancellations(true);
+    h.listener->stop();
+    const auto third = h.accepting();
+    co_await settle();
+    CHECK_FALSE(first.done());
+    const int fd = fresh_fd();
+    h.engine.complete(h.armed(), fd);  // the cancellation came too late
+    const std::string first_words = co_await first.get();
+    const std::string second_words = co_await second.get();
+    const std::string third_words = co_await third.get();
+    CHECK(first_words == stream_of(fd));
+    CHECK(second_words == closed);
+    CHECK(third_words == closed);
+    CHECK(h.engine.started(opcode::accept) == 1);
+  });
+}
+
+TEST_CASE("a listener that never accepted can be stopped") {
+  in_hall([](hall& h) -> task<> {
+    h.listener->stop();
+    const std::string words = co_await h.accepting().get();
+    CHECK(words == closed);
+    CHECK(h.engine.started(opcode::accept) == 0);
+  });
+}
+
 TEST_CASE("a waiting accept does not count as a deadlock") {
   in_hall([](hall& h) -> task<> {
     bool asked = false;
