@@ -74,6 +74,7 @@ void send_descriptors_wait::on_completion(operation& op, const completion& done)
     self.next_ += sent;
     self.on().count(direction::write) += sent;
     if (self.left_ != 0) {
+      self.on().note_progress(direction::write);
       self.message_.header.msg_control = nullptr;
       self.message_.header.msg_controllen = 0;
       self.message_.part = {self.next_, std::min(self.left_, request_max)};

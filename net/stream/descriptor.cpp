@@ -230,7 +230,13 @@ const char* descriptor::thread_rule() const noexcept {
   return "a stream was closed or destroyed on a thread that is not its scheduler's";
 }
 
+void descriptor::on_left(direction which) noexcept {
+  if (watch_ != nullptr) watch_->on_end(which, count(which));
+  if (closing_) go_on_closing();
+}
+
 void descriptor::begin_close() noexcept {
+  end_watch();
   if (kind_ == kind::connection && scheduler_ != nullptr) {
     detail::socket_calls::shutdown(
         detail::socket_calls::socket_on{scheduler_->engine(), operation::fd}, SHUT_RDWR);
@@ -263,6 +269,7 @@ int descriptor::release_fd() noexcept {
   RINGLET_ASSERT(!has_arrived(),
                  "a descriptor was released with received bytes that no call has taken");
   closing_ = true;
+  end_watch();
   end_bulk();
   if (scheduler_ != nullptr) scheduler_->engine().unregister_fd(operation::fd);
   return std::exchange(operation::fd, -1);

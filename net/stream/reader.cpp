@@ -66,6 +66,7 @@ void file_request::on_completion(operation& op, const completion& done) noexcept
   if (done.result > 0) {
     in.fresh_ = {self.memory_.data(), static_cast<std::size_t>(done.result)};
     in.from_->count(direction::read) += in.fresh_.size();
+    in.from_->note_progress(direction::read);
   } else if (done.result == 0) {
     in.ended_ = true;
   } else if (done.result != -ECANCELED || waiter.reason_ == cancel_reason::none) {
@@ -182,7 +183,9 @@ bool reader::pull() noexcept {
 void reader::hold(buffer lent) noexcept {
   lent_ = std::move(lent);
   fresh_ = lent_.text();
-  if (from_ != nullptr) from_->count(direction::read) += fresh_.size();
+  if (from_ == nullptr) return;
+  from_->count(direction::read) += fresh_.size();
+  from_->note_progress(direction::read);
 }
 
 // Searching

@@ -236,6 +236,7 @@ void read_exact_wait::on_completion(operation& op, const completion& done) noexc
   if (done.result > 0) {
     self.add(static_cast<std::size_t>(done.result));
     if (self.done_ < self.memory_.size()) {
+      self.on().note_progress(direction::read);
       if (self.restart()) return;
       self.answer = -ECANCELED;
     }
@@ -297,6 +298,7 @@ void write_wait::on_sent(operation& op, const completion& done) noexcept {
     if (base.left_ != 0) {
       self.advance(sent);
       self.aim();
+      base.on().note_progress(direction::write);
       if (base.restart()) return;
       base.answer = -ECANCELED;
     }

@@ -12,6 +12,7 @@
 #include <ringlet/extend/buffer_queue.hpp>
 #include <ringlet/extend/operation_wait.hpp>
 #include <ringlet/extend/scheduler.hpp>
+#include <ringlet/extend/traffic_watch.hpp>
 
 #include <sys/socket.h>
 
@@ -25,9 +26,6 @@
 #include <utility>
 
 namespace ringlet::extend {
-
-/// The two directions of bytes. Each may have one wait in flight.
-enum class direction : std::uint8_t { read, write };
 
 /// A call that reads from a descriptor and may wait for bytes to arrive.
 class arrival_waiter {
@@ -90,6 +88,14 @@ class descriptor final : public detail::closable {
   void describe(direction which, std::string& out) const;
   /// The number of bytes read or written so far.
   std::uint64_t& count(direction which) noexcept { return counts_[index(which)]; }
+  /// Called when bytes were counted in a call that continues.
+  void note_progress(direction which) noexcept {
+    if (watch_ != nullptr) [[unlikely]]
+      watch_->on_progress(which);
+  }
+  /// Tells `watch` from now on what the calls do; null ends that. The watch must outlive the
+  /// descriptor, or end it, unless on_gone() has been called.
+  void set_watch(traffic_watch* watch) noexcept { watch_ = watch; }
   /// Whether an earlier call in that direction was cut short.
   bool is_partial(direction which) const noexcept { return partial_[index(which)]; }
   void set_partial(direction which) noexcept { partial_[index(which)] = true; }
@@ -195,6 +201,10 @@ class descriptor final : public detail::closable {
     return family_ == family::internet;
   }
   void find_family() noexcept;
+  void on_left(direction which) noexcept;
+  void end_watch() noexcept {
+    if (traffic_watch* const last = std::exchange(watch_, nullptr)) last->on_gone();
+  }
   /// Called when `size` bytes have arrived in one buffer.
   void note_arrival(std::uint32_t size) noexcept {
     if (size == buffers().size()) [[unlikely]] {
@@ -228,6 +238,7 @@ class descriptor final : public detail::closable {
   arrival_waiter* reader_ = nullptr;  // the call that reads
   context* writer_ = nullptr;         // the fiber whose call writes
   std::uint64_t counts_[2] = {};
+  traffic_watch* watch_ = nullptr;
 };
 
 /// Access to the descriptor of a stream, for readers and for waits that make streams. Stream
@@ -248,6 +259,8 @@ inline void descriptor::enter(arrival_waiter& reader) noexcept {
   RINGLET_ASSERT(reader_ == nullptr,
                  "a second read was begun while one was in flight on the same stream");
   reader_ = &reader;
+  if (watch_ != nullptr) [[unlikely]]
+    watch_->on_begin(direction::read);
 }
 
 inline void descriptor::enter(context& writer) noexcept {
@@ -255,6 +268,8 @@ inline void descriptor::enter(context& writer) noexcept {
   RINGLET_ASSERT(writer_ == nullptr,
                  "a second write was begun while one was in flight on the same stream");
   writer_ = &writer;
+  if (watch_ != nullptr) [[unlikely]]
+    watch_->on_begin(direction::write);
 }
 
 inline void descriptor::check_thread() const noexcept {
@@ -272,8 +287,8 @@ void descriptor::leave() noexcept {
   } else {
     writer_ = nullptr;
   }
-  if (closing_) [[unlikely]]
-    go_on_closing();
+  if (watch_ != nullptr || closing_) [[unlikely]]
+    on_left(Which);
 }
 
 inline void descriptor::await_arrival() noexcept {
