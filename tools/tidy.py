@@ -29,7 +29,8 @@ BUILT_ON = {
     "net/names": ["sched/fibers", "sched/threads"],
     "net/stream": ["net/names", "sched/fibers"],
     "net/socket": ["net/stream", "sched/sync"],
-    "net": ["net/socket", "sched/fibers", "sched/sync", "sched/threads"],  # the umbrella
+    "net/server": ["net/socket"],
+    "net": ["net/server", "sched/fibers", "sched/sync", "sched/threads"],  # the umbrella
 }
 FOLDERS = [*LAYERS, "docs", "examples", "bench", "tests", "tools", ".ci"]
 LICENCE = "SPDX-License-Identifier: MIT"
@@ -59,6 +60,7 @@ DOORS = [
     "core/engine/direct_call.cpp",
     "core/engine/attempt.cpp",
     "core/engine/uring_*.cpp",
+    "net/server/listening_descriptors.cpp",  # before there is an engine
     "sched/scheduler/now.cpp",  # for where there is no engine
 ]
 

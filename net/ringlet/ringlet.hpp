@@ -58,6 +58,7 @@
 #include <ringlet/joinall.hpp>
 #include <ringlet/latch.hpp>
 #include <ringlet/lifo_queue.hpp>
+#include <ringlet/listening_descriptors.hpp>
 #include <ringlet/manual_timeout.hpp>
 #include <ringlet/memory_stream.hpp>
 #include <ringlet/mutex.hpp>
@@ -92,6 +93,9 @@
 #include <ringlet/select_each.hpp>
 #include <ringlet/select_set.hpp>
 #include <ringlet/semaphore.hpp>
+#include <ringlet/serve_connections.hpp>
+#include <ringlet/server_control.hpp>
+#include <ringlet/server_limits.hpp>
 #include <ringlet/shared_mutex.hpp>
 #include <ringlet/shield.hpp>
 #include <ringlet/shutdown.hpp>

@@ -92,6 +92,7 @@ task<> run_out_and_close(scripted_engine& engine) {
 
 TEST_SUITE_BEGIN("accept back-off");
 
+// rows: W30 SV-03
 TEST_CASE(
     "an accept without a descriptor is tried again after 10 ms, doubled each time up to 1 s") {
   for (const int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC}) {
