@@ -14,26 +14,28 @@
 //
 // Also from socat (socat - UNIX-CONNECT:/tmp/store.sock) and from any language. Only the user who
 // started it may connect: the file has the permissions 0600, and the kernel says who the peer is.
-// Ctrl-C ends it and removes the file. If it is killed, the next start removes the file.
+// Ctrl-C removes the file, and ends it when its peers have ended, or after a second. If it is
+// killed, the next start removes the file.
 //
-// Shows: unix_listener and its file, credentials(), a reader whose limit bounds each line, a store
-// that fibers share without a lock, because no wait lies between looking and changing.
-// Leaves out: keeping the store on disk, and a limit on the time that a peer may be silent.
+// Shows: serve_connections() and its limits, unix_listener and its file, credentials(), a reader
+// whose limit bounds each line, a store that fibers share without a lock, because no wait lies
+// between looking and changing. Leaves out: keeping the store on disk.
 // SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <unistd.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdio>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 using namespace ringlet;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -93,20 +95,24 @@ task<> serve_peer(unix_stream peer, store& values) {
   }
 }
 
-// An error ends one connection only. That a peer has gone is no error.
-task<> serve_and_report(unix_stream peer, store& values) {
-  const auto served = co_await as_result(serve_peer(std::move(peer), values));
-  if (!served && !is_disconnect(served.error())) {
-    std::fprintf(stderr, "a connection failed: %s\n", served.error().message().c_str());
-  }
-}
-
 task<> serve(std::string path) {
-  store values;  // outlives the connections: a signal ends them before this call
+  store values;
   auto listener = unix_listener::bind(path, {.permissions = 0600});
   std::printf("listening on %s\n", listener.local_address().to_string().c_str());
   std::fflush(stdout);
-  for (;;) spawn(serve_and_report(co_await listener.accept(), values));
+  server_limits limits;
+  limits.connections = 1000;
+  limits.first_byte_timeout = 10min;
+  limits.idle_timeout = 10min;
+  limits.drain_timeout = 1s;
+  limits.busy_line = "ERROR too many connections\n";
+  const auto serve_one = [&values](unix_stream peer) {
+    return serve_peer(std::move(peer), values);
+  };
+  const server_report done = co_await serve_connections(listener, serve_one, limits);
+  for (const std::string& peer : done.cut_off_peers) {
+    std::fprintf(stderr, "%s was cut off\n", peer.c_str());
+  }
 }
 
 }  // namespace

@@ -29,8 +29,9 @@ class KeyValueUnix(support.Case):
         return store
 
     def assert_ends(self, store):
+        self.assertEqual(self.ask(b"GET nothing\n"), b"NONE\n")  # it serves
         store.signal(signal.SIGTERM)
-        self.assertEqual(store.wait(), 128 + signal.SIGTERM, store.stderr)
+        self.assertEqual(store.wait(), 0, store.stderr)
         self.assertEqual(store.stderr, "")
         self.assertFalse(os.path.exists(self.path))
 
@@ -101,6 +102,22 @@ class KeyValueUnix(support.Case):
         peer.close()
         self.assertEqual(self.ask(b"GET a\n"), b"NONE\n")
         self.assert_ends(store)
+
+    def test_a_stop_answers_what_was_asked_and_cuts_off_who_stays(self):
+        store = self.start_store()
+        silent, asking = self.connect(), self.connect()
+        asking.sendall(b"SET a 1\n")
+        self.assertEqual(support.receive_exactly(asking, 3), b"OK\n")
+        store.signal(signal.SIGTERM)
+        asking.sendall(b"GET a\n")
+        asking.shutdown(socket.SHUT_WR)
+        self.assertEqual(receive_all(asking), b"VALUE 1\n")
+        self.assertEqual(store.wait(), 0, store.stderr)
+        self.assertEqual(
+            store.stderr, f"process {os.getpid()} of user {os.getuid()} was cut off\n"
+        )
+        self.assertEqual(receive_all(silent), b"")
+        self.assertFalse(os.path.exists(self.path))
 
     def test_only_its_user_may_connect(self):
         store = self.start_store()
