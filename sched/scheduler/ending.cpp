@@ -92,13 +92,12 @@ void scheduler::enter_next_stage() {
   if (clock_.takes_kill_of_main(turn_time())) return kill_main();
   if (clock_.reached() == stage::holding) return release_starters();
   const bool is_last = clock_.reached() == stage::listed;
-  if (fibers_.count() == 0) {
-    report_others();
-  } else {
+  if (fibers_.count() != 0) {
     detail::report("ringlet: these fibers did not end within %.1f s after %s:\n%s",
                    static_cast<double>(clock_.time_to_next()) / 1e9, beginning_of_end(),
                    dump().c_str());
   }
+  if (fibers_.count() == 0 || started_elsewhere_.any()) report_others();
   if (is_last) on_stuck_();
   end_shields();
 }

@@ -10,7 +10,10 @@
 #include <ringlet/extend/scheduler.hpp>
 
 #include <algorithm>
+#include <cstddef>
+#include <map>
 #include <string>
+#include <string_view>
 
 namespace ringlet {
 using namespace extend;
@@ -40,10 +43,25 @@ void scheduler::serve_others() {
   }
 }
 
+std::string detail::remote_starts::text() {
+  std::map<std::string_view, std::size_t> counts;
+  for (remote_start* s = started_.next(nullptr); s != nullptr; s = started_.next(s)) {
+    ++counts[s->home_name()];
+  }
+  std::string all;
+  for (const auto& [home, count] : counts) {
+    if (!all.empty()) all += ", ";
+    all += std::to_string(count) + (count == 1 ? " fiber" : " fibers") + " on scheduler ";
+    all += home;
+  }
+  return all;
+}
+
+// Names each scheduler that this one waits for: it may not react at all.
 void scheduler::report_others() {
   std::string left;
   if (started_elsewhere_.any()) {
-    left = std::to_string(started_elsewhere_.count()) + " fibers that it started elsewhere";
+    left = started_elsewhere_.text();
   } else {
     left = membership_->unfinished();
   }

@@ -5,6 +5,7 @@
 #include <ringlet/extend/intrusive_list.hpp>
 
 #include <cstddef>
+#include <string>
 
 namespace ringlet::detail {
 
@@ -13,6 +14,8 @@ class remote_start : public extend::list_hook<remote_start> {
  public:
   /// Asks the fiber to end.
   virtual void cancel() noexcept = 0;
+  /// The name of its scheduler, for messages.
+  virtual const std::string& home_name() const noexcept = 0;
 
  protected:
   ~remote_start() = default;
@@ -36,6 +39,8 @@ class remote_starts {
   void cancel_all() noexcept {
     for (remote_start* s = started_.next(nullptr); s != nullptr; s = started_.next(s)) s->cancel();
   }
+  /// How many there are on which schedulers.
+  std::string text();
 
  private:
   extend::intrusive_list<remote_start, remote_start> started_;

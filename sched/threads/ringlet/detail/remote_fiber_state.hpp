@@ -18,6 +18,7 @@
 #include <exception>
 #include <memory>
 #include <source_location>
+#include <string>
 #include <tuple>
 #include <utility>
 
@@ -82,6 +83,7 @@ class remote_fiber_base : private extend::done_watcher, private remote_start {
   static void on_callee_ended(extend::done_watcher& watcher) noexcept;
   static void on_end_elsewhere(extend::posted_work& received) noexcept;
   void cancel() noexcept override { request_kill(); }
+  const std::string& home_name() const noexcept override { return home_->name; }
   void begin() noexcept;
   void finish() noexcept;
 
