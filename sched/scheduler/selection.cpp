@@ -91,8 +91,8 @@ void selection::end(std::size_t winner) noexcept {
   winner_ = winner;
   // Unwatches all of them before any waiter is admitted, which could be another one of these.
   for (const candidate& one : all_) one.how->unwatch(*one.wait);
-  if (is_external_) {
-    for (const candidate& one : all_) lingering_ += one.how->lingers(*one.wait);
+  for (const candidate& one : all_) {
+    if (one.how->lingers != nullptr) lingering_ += one.how->lingers(*one.wait);
   }
   if (lingering_ == 0) finish();
   pass_on();
@@ -159,7 +159,7 @@ void selection::describe(std::string& out) const {
     }
     --left;
     // Once this wait has ended, the objects of the other waits may be gone.
-    if (lingering_ != 0 && !one.how->lingers(*one.wait)) continue;
+    if (lingering_ != 0 && (one.how->lingers == nullptr || !one.how->lingers(*one.wait))) continue;
     out += before;
     out += one.how->type->name;
     if (one.how->type->describe != nullptr) {

@@ -173,39 +173,58 @@ void remote_fiber_base::throw_failure() const {
   throw_error(errc::fiber_cancelled, "get of a fiber of another scheduler");
 }
 
-bool remote_join_wait::begin(frame_record& at) noexcept {
-  if (!enter(at)) return continue_or_yield(at);
-  if (kills_) {
-    target_->request_kill();
-  } else {
-    RINGLET_ASSERT(!target_->is(*fiber_), "a fiber joins itself, so its wait would never end");
-  }
-  if (!target_->add_waiter(*this)) return continue_or_yield(at);
-  // Within a runtime only its schedulers can end this wait. The runtime finds a deadlock.
-  const runtime_member* const here = fiber_->scheduler().membership();
-  is_external_ = here == nullptr || here->runtime() != target_->home().runtime;
-  if (is_external_) {
-    suspend_external(type, at);
-  } else {
-    suspend(type, at);
-  }
-  return true;
+bool remote_join_wait::try_now() noexcept {
+  RINGLET_ASSERT(!target_->is(*fiber_), "a fiber joins itself, so its wait would never end");
+  return target_->done();
 }
 
-void remote_join_wait::end() noexcept {
-  if (is_external_) return wake_external();
-  wake();
+void remote_join_wait::watch() noexcept {
+  scheduler& here = fiber_->scheduler();
+  const runtime_member* const member = here.membership();
+  is_counted_ = member == nullptr || member->runtime() != target_->home().runtime;
+  if (is_counted_) here.external().begin();
+  stage_ = stage::watched;
+  if (!target_->add_waiter(*this)) end_now();
+}
+
+void remote_join_wait::unwatch() noexcept {
+  if (stage_ != stage::watched) return;
+  if (!target_->remove_waiter(*this)) {
+    stage_ = stage::lingering;
+    return;
+  }
+  stage_ = stage::over;
+  stop_counting();
+}
+
+void remote_join_wait::end_now() noexcept {
+  stage_ = stage::over;
+  stop_counting();
+  conclude();
+}
+
+void remote_join_wait::stop_counting() noexcept {
+  if (is_counted_) fiber_->scheduler().external().end();
 }
 
 void remote_join_wait::on_end(posted_work& received) noexcept {
-  static_cast<remote_join_wait&>(received).end();
+  static_cast<remote_join_wait&>(received).end_now();
 }
 
 // If the fiber has ended already, its message is under way: success wins.
 void remote_join_wait::on_cancel(cancel_reason reason) noexcept {
   if (!target_->remove_waiter(*this)) return;
   reason_ = reason;
-  end();
+  end_now();
+}
+
+bool remote_kill_wait::begin_kill(frame_record& at) noexcept {
+  if (!enter(at)) return continue_or_yield(at);
+  target_->request_kill();
+  if (target_->done()) return continue_or_yield(at);
+  suspend(type, at);
+  remote_join_wait::watch();
+  return true;
 }
 
 void remote_join_wait::describe(std::string& out) const {

@@ -35,7 +35,7 @@ const wait_type run_on_all_base::type = make_type<run_on_all_base>("run_on_all")
 
 bool run_on_base::begin(frame_record& at) noexcept {
   if (!enter(at)) return continue_or_yield(at);
-  was_sent_ = send(to_, *fiber_, at.site);
+  was_sent_ = send(to_, *fiber_, where_);
   if (!was_sent_) return continue_or_yield(at);
   // A call within a runtime can only be answered by its schedulers. The runtime finds a deadlock.
   if (to_.near != nullptr) {
@@ -85,11 +85,11 @@ class run_on_all_base::one_call final : public remote_call {
   using remote_call::send_kill;
 
   /// False if it was refused.
-  bool begin(run_on_all_base& all, std::size_t index, const std::source_location& site) noexcept {
+  bool begin(run_on_all_base& all, std::size_t index) noexcept {
     all_ = &all;
     index_ = index;
     to_ = call_target::at(index);
-    is_running_ = send(to_, *all.fiber_, site);
+    is_running_ = send(to_, *all.fiber_, all.where_);
     return is_running_;
   }
   bool is_running() const noexcept { return is_running_; }
@@ -110,7 +110,8 @@ class run_on_all_base::one_call final : public remote_call {
   bool is_running_ = false;
 };
 
-run_on_all_base::run_on_all_base() : wait_base(forever) {}
+run_on_all_base::run_on_all_base(const std::source_location& where)
+    : wait_base(forever), where_(where) {}
 run_on_all_base::~run_on_all_base() = default;
 
 bool run_on_all_base::begin(frame_record& at) {
@@ -118,7 +119,7 @@ bool run_on_all_base::begin(frame_record& at) {
   count_ = scheduler_count();
   calls_ = std::make_unique<one_call[]>(count_);
   for (std::size_t i = 0; i < count_; ++i) {
-    if (calls_[i].begin(*this, i, at.site)) ++left_;
+    if (calls_[i].begin(*this, i)) ++left_;
   }
   if (left_ == 0) return continue_or_yield(at);
   suspend(type, at);

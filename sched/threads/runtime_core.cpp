@@ -12,6 +12,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <optional>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
@@ -41,6 +42,20 @@ class kept_affinity {
   cpu_set_t before_;
   bool is_known_;
 };
+
+// Called in the handler of what std::thread has thrown.
+std::exception_ptr why_no_thread(const std::string& scheduler) noexcept {
+  try {
+    try {
+      throw;
+    } catch (const std::system_error& error) {
+      throw std::system_error(error.code(),
+                              "the thread of scheduler \"" + scheduler + "\" cannot be started");
+    }
+  } catch (...) {
+    return std::current_exception();
+  }
+}
 
 }  // namespace
 
@@ -88,9 +103,8 @@ void runtime_core::start_threads(std::size_t first) {
         }
         made.tear_down();
       });
-    } catch (const std::system_error& error) {
-      made.refuse(std::make_exception_ptr(std::system_error(
-          error.code(), "the thread of scheduler \"" + made.label() + "\" cannot be started")));
+    } catch (...) {
+      made.refuse(why_no_thread(made.label()));
       const std::lock_guard lock(mutex_);
       arrived_ += members_.size() - i;
       return;
@@ -249,6 +263,15 @@ void runtime_core::join() {
   if (const std::exception_ptr error = failure()) std::rethrow_exception(error);
 }
 
+int runtime_core::run_as_main(runtime_options settings, main_function mains,
+                              const std::source_location& where) noexcept {
+  try {
+    return runtime_core(std::move(settings), std::move(mains), where).run_as_main();
+  } catch (...) {
+    return exit_code_after(std::current_exception(), "");
+  }
+}
+
 int runtime_core::run_as_main() {
   reserve_standard_descriptors();
   const kept_affinity affinity;
@@ -260,24 +283,22 @@ int runtime_core::run_as_main() {
     const std::lock_guard lock(mutex_);
     ++arrived_;
   }
-  if (!all_arrived()) {
+  std::vector<engine*> engines;
+  std::optional<signal_watch> watch;
+  try {
+    if (!all_arrived()) throw_refusal();
+    for (const auto& one : members_) engines.push_back(&one->engine());
+    watch.emplace(engines);
+  } catch (...) {
     enter(stage::refused);
     join_threads();
     first.tear_down();
-    try {
-      throw_refusal();
-    } catch (...) {
-      return exit_code_after(std::current_exception(), "");
-    }
+    return exit_code_after(std::current_exception(), "");
   }
-  std::vector<engine*> engines;
-  for (const auto& one : members_) engines.push_back(&one->engine());
-  {
-    const signal_watch watch(engines);
-    for (const auto& one : members_) signal_watch::attach(one->scheduler());
-    enter(stage::running);
-    first.run_main();
-  }
+  for (const auto& one : members_) signal_watch::attach(one->scheduler());
+  enter(stage::running);
+  first.run_main();
+  watch.reset();
   enter(stage::leaving);
   first.tear_down();
   join_threads();

@@ -9,6 +9,7 @@
 #include <pthread.h>
 
 #include <cstring>
+#include <new>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
@@ -58,10 +59,12 @@ runtime_core::member::member(runtime_core& core, std::size_t index)
 
 void runtime_core::member::prepare() noexcept {
   try {
-    make_all();
-  } catch (const std::system_error& error) {
-    refused_ = std::make_exception_ptr(start_error(
-        error.code(), "scheduler \"" + label_ + "\" cannot be started: " + error.what()));
+    try {
+      make_all();
+    } catch (const std::system_error& error) {
+      throw start_error(error.code(),
+                        "scheduler \"" + label_ + "\" cannot be started: " + error.what());
+    }
   } catch (...) {
     refused_ = std::current_exception();
   }
@@ -85,7 +88,11 @@ void runtime_core::member::run_main() {
   has_run_ = true;
   fiber_base& main = main_.state();
   scheduler_->run(main);
-  deadlock_report_ = scheduler_->deadlock_report();
+  try {
+    deadlock_report_ = scheduler_->deadlock_report();
+  } catch (const std::bad_alloc&) {
+    deadlock_report_ = "deadlock";
+  }
   if (main.result() == outcome::value) {
     code_ = main_.value();
     try {

@@ -13,6 +13,7 @@
 
 #include <ringlet/detail/scheduler_slot.hpp>
 #include <ringlet/extend/assert.hpp>
+#include <ringlet/extend/located.hpp>
 #include <ringlet/run_on.hpp>
 #include <ringlet/task.hpp>
 
@@ -73,12 +74,13 @@ class per_scheduler {
   }
   /// Calls `f(value, args...)` on scheduler `k` with its value. Otherwise like run_on().
   template <class F, class... Args>
-  auto on(std::size_t k, F&& f, Args&&... args) const {
+  auto on(extend::located<std::size_t> k, F&& f, Args&&... args) const {
     detail::check_temporary<F>();
     RINGLET_ASSERT(
-        k < slots_.size(),
+        k.value < slots_.size(),
         "a per_scheduler has no value with this number: numbers go from 0 to size() - 1");
-    return run_on(k, detail::call_with_value<T, std::decay_t<F>>{slots_[k], std::forward<F>(f)},
+    return run_on(k,
+                  detail::call_with_value<T, std::decay_t<F>>{slots_[k.value], std::forward<F>(f)},
                   std::forward<Args>(args)...);
   }
 

@@ -34,8 +34,7 @@ namespace ringlet {
 /// Cancellation  A fiber that stops waiting does not end the fiber that it waits for.
 /// Lifetime  A handle may outlive both schedulers, and does not keep a scheduler from ending.
 /// Thread    Any. Calls to be awaited are for fibers; join_blocking() and get_blocking() block, and
-/// are for
-///           threads without a scheduler: elsewhere they abort. Copies are independent.
+///           are for threads without a scheduler: elsewhere they abort. Copies are independent.
 /// Memory    None; spawn() has allocated what all handles share.
 template <class T = void>
 class remote_fiber {
@@ -64,12 +63,12 @@ class remote_fiber {
   }
 
   /// Waits until the fiber has ended, in any way. Its error is not thrown. Returns false if the
-  /// limit passed first. A fiber that joins itself aborts.
+  /// limit passed first. A fiber that joins itself aborts. May be a part of a select().
   extend::remote_join_wait join(time_limit timeout = forever) const noexcept {
-    return {checked(), timeout, false};
+    return {checked(), timeout};
   }
   /// Waits until the fiber has ended and returns its value: a reference, valid as long as a handle
-  /// exists.
+  /// exists. May be a part of a select().
   extend::remote_get_wait<T, false> get(time_limit timeout = forever) const& noexcept {
     return {checked(), timeout};
   }
@@ -81,9 +80,9 @@ class remote_fiber {
   /// Asks the fiber to end, as fiber<T>::request_kill() does. The request is a message: the fiber
   /// may return a value before it arrives.
   void request_kill() const noexcept { checked().request_kill(); }
-  /// Like request_kill(), then waits for the end like join().
-  extend::remote_join_wait kill(time_limit timeout = forever) const noexcept {
-    return {checked(), timeout, true};
+  /// Like request_kill(), then waits for the end like join(). Cannot be part of a select().
+  extend::remote_kill_wait kill(time_limit timeout = forever) const noexcept {
+    return {checked(), timeout};
   }
 
   /// Blocks this thread until the fiber has ended. Returns false if the limit passed first.

@@ -10,6 +10,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <ringlet/extend/located.hpp>
 #include <ringlet/extend/run_on_wait.hpp>
 #include <ringlet/scheduler_handle.hpp>
 #include <ringlet/spawnable.hpp>
@@ -18,6 +19,7 @@
 #include <concepts>
 #include <cstddef>
 #include <functional>
+#include <source_location>
 #include <type_traits>
 #include <utility>
 
@@ -50,6 +52,7 @@ namespace ringlet {
 /// a number below scheduler_count(), or a scheduler_handle. If `f` returns a task, it runs there as
 /// a fiber; any other function is called there between fibers, and must not block. `f` and `args`
 /// are copied or moved, used and destroyed there: pass std::ref() only to what that thread may use.
+/// dump() shows where the call was made.
 ///
 /// Errors    The exception of `f`. errc::closed if one of the two schedulers has begun to end its
 ///           fibers; a call inside a shield() is made all the same. errc::fiber_cancelled if the
@@ -66,19 +69,19 @@ namespace ringlet {
 /// temporaries twice inside a co_await expression (GCC bug 100611).
 template <class F, class... Args>
 requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
-    extend::run_on_wait<std::decay_t<F>, std::decay_t<Args>...> run_on(std::size_t k, F&& f,
-                                                                       Args&&... args) {
+    extend::run_on_wait<std::decay_t<F>, std::decay_t<Args>...> run_on(
+        extend::located<std::size_t> k, F&& f, Args&&... args) {
   detail::check_remote_call<F, Args...>();
   return extend::run_on_wait<std::decay_t<F>, std::decay_t<Args>...>(
-      detail::call_target::at(k), std::forward<F>(f), std::forward<Args>(args)...);
+      detail::call_target::at(k.value), k.where, std::forward<F>(f), std::forward<Args>(args)...);
 }
 template <class F, class... Args>
 requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
-    extend::run_on_wait<std::decay_t<F>, std::decay_t<Args>...> run_on(const scheduler_handle& k,
-                                                                       F&& f, Args&&... args) {
+    extend::run_on_wait<std::decay_t<F>, std::decay_t<Args>...> run_on(
+        extend::located<const scheduler_handle&> k, F&& f, Args&&... args) {
   detail::check_remote_call<F, Args...>();
-  return extend::run_on_wait<std::decay_t<F>, std::decay_t<Args>...>(k.target(), std::forward<F>(f),
-                                                                     std::forward<Args>(args)...);
+  return extend::run_on_wait<std::decay_t<F>, std::decay_t<Args>...>(
+      k.value.target(), k.where, std::forward<F>(f), std::forward<Args>(args)...);
 }
 
 /// Calls `f(k)`, or `f()`, on every scheduler of this thread's runtime, also on this one, and waits
@@ -90,9 +93,10 @@ requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
 /// Cancellation  As run_on(), for each call.
 /// Memory    One block for all calls.
 template <class F>
-extend::run_on_all_wait<F> run_on_all(F&& f) noexcept {
+extend::run_on_all_wait<F> run_on_all(
+    F&& f, std::source_location where = std::source_location::current()) noexcept {
   detail::check_temporary<F>();
-  return extend::run_on_all_wait<F>(std::forward<F>(f));
+  return extend::run_on_all_wait<F>(std::forward<F>(f), where);
 }
 
 }  // namespace ringlet

@@ -22,10 +22,13 @@
 #pragma once
 
 #include <ringlet/detail/runtime_core.hpp>
+#include <ringlet/extend/located.hpp>
 #include <ringlet/runtime_options.hpp>
 #include <ringlet/scheduler_handle.hpp>
+#include <ringlet/spawnable.hpp>
 #include <ringlet/task.hpp>
 
+#include <concepts>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -54,9 +57,9 @@ namespace ringlet {
 /// than 0, in the order of the schedulers. The first shutdown_requested() on any scheduler counts
 /// for all. A second signal ends the process immediately.
 ///
-/// Errors    Reported as a line on standard error: if the engine of one scheduler cannot be made,
-///           no main task starts, and the line names that scheduler. Errors of further main tasks
-///           go to options::on_unhandled_error. A `deadlock` is reported when no scheduler can
+/// Errors    Reported as a line on standard error: if the options are bad, or one scheduler cannot
+///           be made, which the line names, no main task starts. Errors of further main tasks go
+///           to options::on_unhandled_error. A `deadlock` is reported when no scheduler can
 ///           continue, and nothing but another scheduler could wake one. (A thread with a
 ///           scheduler_handle could.)
 /// Thread    A process may run only one run_main_on_all() or run_main() at a time. The new threads
@@ -69,7 +72,7 @@ int run_main_on_all(F f, runtime_options settings = {},
 /// none, each on a new thread, and do not touch signals.
 ///
 /// Errors    The constructor throws std::system_error if a thread or an engine cannot be made: the
-///           message names the scheduler. std::invalid_argument for bad options.
+///           message names the scheduler. std::invalid_argument for bad options; std::bad_alloc.
 /// Lifetime  The destructor calls stop() and waits for the end. Destroy it on a thread that runs
 ///           none of its schedulers: otherwise it aborts.
 /// Thread    Any, except where noted; but only one may join or destroy it.
@@ -94,18 +97,20 @@ class runtime {
 
   /// Starts a fiber on scheduler `k`; see scheduler_handle::spawn().
   template <class F, class... Args>
-  auto spawn(std::size_t k, F&& f, Args&&... args) const {
-    return handle(k).spawn(std::forward<F>(f), std::forward<Args>(args)...);
+  requires spawnable<F, Args...>
+  auto spawn(extend::located<std::size_t> k, F&& f, Args&&... args) const {
+    return handle(k.value).spawn_from(k.where, std::forward<F>(f), std::forward<Args>(args)...);
   }
   /// Calls a function on scheduler `k`, and blocks this thread; see scheduler_handle::call().
   template <class F, class... Args>
-  auto call(std::size_t k, F&& f, Args&&... args) const {
-    return handle(k).call(std::forward<F>(f), std::forward<Args>(args)...);
+  requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
+  auto call(extend::located<std::size_t> k, F&& f, Args&&... args) const {
+    return handle(k.value).call_from(k.where, std::forward<F>(f), std::forward<Args>(args)...);
   }
   /// Starts the fiber `f(k)`, or `f()`, on each scheduler, and blocks this thread until all have
   /// ended. Throws the first error, in the order of the schedulers.
   template <detail::main_maker F>
-  void call_on_all(F f) const;
+  void call_on_all(F f, std::source_location where = std::source_location::current()) const;
 
   /// Ends all fibers on all schedulers, as the end of a main task does. Returns at once.
   void stop() noexcept { core_->stop(); }
@@ -123,9 +128,8 @@ class runtime {
 
 template <detail::main_maker F>
 int run_main_on_all(F f, runtime_options settings, std::source_location where) {
-  detail::runtime_core core(
+  return detail::runtime_core::run_as_main(
       std::move(settings), [&f](std::size_t k) { return detail::call_main(f, k); }, where);
-  return core.run_as_main();
 }
 
 template <detail::main_maker F>
@@ -140,12 +144,13 @@ runtime::runtime(F f, runtime_options settings, std::source_location where)
 }
 
 template <detail::main_maker F>
-void runtime::call_on_all(F f) const {
+void runtime::call_on_all(F f, std::source_location where) const {
   std::vector<remote_fiber<int>> calls;
+  calls.reserve(size());  // a call that has begun uses `f`, and must be among them
   std::exception_ptr first;
   try {
     for (std::size_t k = 0; k < size(); ++k) {
-      calls.push_back(spawn(k, &detail::call_main<F>, std::cref(f), k));
+      calls.push_back(spawn({k, where}, &detail::call_main<F>, std::cref(f), k));
     }
   } catch (...) {
     first = std::current_exception();

@@ -14,6 +14,7 @@
 
 #include <ringlet/detail/blocking_call.hpp>
 #include <ringlet/detail/call_value.hpp>
+#include <ringlet/detail/handle_calls.hpp>
 #include <ringlet/detail/remote_call.hpp>
 #include <ringlet/detail/remote_fiber_state.hpp>
 #include <ringlet/extend/scheduler.hpp>
@@ -60,7 +61,7 @@ class [[nodiscard]] post_result {
 /// As long as a handle exists, a scheduler with nothing to do waits for posts and is not
 /// deadlocked. A handle may outlive the scheduler.
 /// Thread    Any. One thread at a time may use a handle; copies are independent.
-class scheduler_handle {
+class scheduler_handle : public detail::handle_calls<scheduler_handle> {
  public:
   /// A handle to the scheduler of this thread; aborts outside of run().
   scheduler_handle();
@@ -92,48 +93,53 @@ class scheduler_handle {
     return post_result::accepted;
   }
 
-  /// Starts a fiber on the scheduler, which calls `f(args...)`; `f` returns a task. `f` and `args`
-  /// are copied or moved, used and destroyed there: pass std::ref() only to what that thread may
-  /// use. If a fiber of another scheduler starts it, it is one of the fibers that the main task of
-  /// that scheduler waits for when it is killed; and that scheduler ends later than the new fiber.
+  /// `spawn(f, args...)` starts a fiber on the scheduler, which calls `f(args...)`; `f` returns a
+  /// task. Returns a remote_fiber. `f` and `args` are copied or moved, used and destroyed there:
+  /// pass std::ref() only to what that thread may use. If a fiber of another scheduler starts it,
+  /// it is one of the fibers that the main task of that scheduler waits for when it is killed; and
+  /// that scheduler ends later than the new fiber. dump() shows where the call was made; with seven
+  /// or more arguments, only that spawn() made it.
   ///
   /// Errors  errc::closed if the scheduler has ended; std::errc::resource_unavailable_try_again if
   /// its mailbox is full; std::bad_alloc. While one of the two schedulers ends its fibers, the new
   /// fiber is cancelled from the start, as with ringlet::spawn().
+  using detail::handle_calls<scheduler_handle>::spawn;
+
+  /// `call(f, args...)` calls `f(args...)` on the scheduler, blocks this thread until that has
+  /// returned, and returns its value or rethrows its exception. If `f` returns a task, it runs as a
+  /// fiber; any other function is called between fibers, and must not block. For threads without a
+  /// scheduler: on others it aborts; see run_on().
+  ///
+  /// Errors  The exception of `f`. errc::closed if the scheduler ends, or has ended, before the
+  /// call is made; errc::fiber_cancelled if the fiber was killed. A full mailbox does not refuse
+  /// it.
+  using detail::handle_calls<scheduler_handle>::call;
+
+  // For other parts of the library.
+
+  /// spawn() and call() with the place of the call.
   template <class F, class... Args>
-  requires spawnable<F, Args...>
-  auto spawn(F&& f, Args&&... args) const {
+  auto spawn_from(const std::source_location& where, F&& f, Args&&... args) const {
     using value = typename detail::call_value<
         std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>>::type;
     using state = detail::remote_spawn<value, std::decay_t<F>, std::decay_t<Args>...>;
     place reserved(*this);
     if (!reserved) throw_refused(reserved.refusal());
-    auto& made =
-        *new state(state_, std::source_location(), std::forward<F>(f), std::forward<Args>(args)...);
+    auto& made = *new state(state_, where, std::forward<F>(f), std::forward<Args>(args)...);
     remote_fiber<value> handle(made);
     if (!made.send()) throw_refused(post_result::ended);
     reserved.keep();
     return handle;
   }
 
-  /// Calls `f(args...)` on the scheduler, blocks this thread until that has returned, and returns
-  /// its value or rethrows its exception. If `f` returns a task, it runs as a fiber; any other
-  /// function is called between fibers, and must not block. For threads without a scheduler: on
-  /// others it aborts; see run_on().
-  ///
-  /// Errors  The exception of `f`. errc::closed if the scheduler ends, or has ended, before the
-  /// call is made; errc::fiber_cancelled if the fiber was killed. A full mailbox does not refuse
-  /// it.
   template <class F, class... Args>
-  requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
-  auto call(F&& f, Args&&... args) const {
-    detail::blocking_call<std::decay_t<F>, std::decay_t<Args>...> made(std::forward<F>(f),
+  auto call_from(const std::source_location& where, F&& f, Args&&... args) const {
+    detail::blocking_call<std::decay_t<F>, std::decay_t<Args>...> made(where, std::forward<F>(f),
                                                                        std::forward<Args>(args)...);
     made.make(target());
     return made.take();
   }
 
-  /// For other parts of the library.
   detail::call_target target() const noexcept {
     RINGLET_ASSERT(state_ != nullptr, "a moved-from scheduler_handle was used");
     return {nullptr, state_};

@@ -2,16 +2,23 @@
 // scheduler_handle that make them.
 // SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
+#include <ringlet/dump.hpp>
+#include <ringlet/event.hpp>
 #include <ringlet/remote_fiber.hpp>
 #include <ringlet/run.hpp>
+#include <ringlet/run_on.hpp>
 #include <ringlet/runtime.hpp>
 #include <ringlet/scheduler_handle.hpp>
+#include <ringlet/select.hpp>
 #include <ringlet/sleep.hpp>
 #include <ringlet/with_timeout.hpp>
 
 #include <doctest/doctest.h>
 
+#include <unistd.h>
+
 #include <atomic>
+#include <cstdio>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -22,7 +29,10 @@
 #include <vector>
 
 #include "sched/calls.hpp"
+#include "sched/places.hpp"
 #include "support/aborts.hpp"
+#include "support/child.hpp"
+#include "support/sanitized.hpp"
 
 using namespace ringlet;
 using namespace ringlet::extend;
@@ -39,6 +49,10 @@ task<int> sum_of(int a, int b) {
 task<int> fail_with(const char* what) {
   co_await yield();
   throw std::runtime_error(what);
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
 }
 
 task<> wait_for_kill(std::atomic<int>& begun, std::atomic<int>& killed) {
@@ -66,6 +80,28 @@ std::string outcome_on_thread(F call) {
   } catch (const std::exception& error) {
     return error.what();
   }
+}
+
+static_assert(selectable<remote_join_wait>);
+static_assert(selectable<remote_get_wait<int, false>>);
+static_assert(selectable<remote_get_wait<std::unique_ptr<int>, true>>);
+static_assert(!selectable<remote_kill_wait>);
+
+#ifdef RINGLET_TEST_THREAD_SANITIZER
+constexpr bool children_have_threads = false;
+#else
+constexpr bool children_have_threads = true;
+#endif
+
+// On its own scheduler; ends when the flag is set.
+task<int> until_set(std::atomic<bool>& flag, int value) {
+  while (!flag) co_await sleep(100us);
+  co_return value;
+}
+
+// Without a wait, so this scheduler takes no message in between.
+void spin_until_done(const remote_fiber<int>& other) {
+  while (!other.done()) std::this_thread::yield();
 }
 
 }  // namespace
@@ -207,6 +243,157 @@ TEST_CASE("a fiber that is killed while it joins stops waiting, and the other fi
   CHECK_FALSE(waiting.done());
 }
 
+TEST_CASE("select takes the first of several fibers of other schedulers, and loses no value") {
+  std::atomic<bool> may_end[3] = {};
+  std::vector<int> seen;
+  const auto main = [&](runtime& workers) -> task<> {
+    auto a = workers.spawn(0, until_set, std::ref(may_end[0]), 10);
+    const auto b = workers.spawn(1, until_set, std::ref(may_end[1]), 11);
+    const auto c = workers.spawn(1, until_set, std::ref(may_end[2]), 12);
+    may_end[1] = true;
+    const auto first = co_await select(a.get(), b.get(), c.join(1h), sleep(1h));
+    seen.push_back(static_cast<int>(first.index()));
+    seen.push_back(std::get<1>(first));
+    may_end[2] = true;
+    const auto second = co_await select(a.get(), c.join());
+    seen.push_back(static_cast<int>(second.index()));
+    seen.push_back(std::get<1>(second) ? 1 : 0);
+    may_end[0] = true;
+    const auto third = co_await as_result(select(sleep(1h), std::move(a).get()));
+    seen.push_back(std::get<1>(*third));
+    const auto ended = co_await select(sleep(1h), c.get());  // ready before the select()
+    seen.push_back(std::get<1>(ended));
+  };
+  runtime workers({.threads = 2});
+  run(main(workers));
+  CHECK(seen == std::vector<int>{1, 11, 1, 1, 10, 12});
+}
+
+TEST_CASE("a limit of a part ends a select as it ends that part") {
+  std::vector<std::string> seen;
+  std::atomic<bool> may_end = false;
+  const auto main = [&](runtime& workers) -> task<> {
+    const auto slow = workers.spawn(0, until_set, std::ref(may_end), 1);
+    const auto joined = co_await select(sleep(1h), slow.join(1ms));
+    seen.push_back(joined.index() == 1 && !std::get<1>(joined) ? "not joined" : "?");
+    const auto get = [&]() -> task<> { co_await select(sleep(1h), slow.get(1ms)); };
+    seen.push_back(co_await outcome_of(get()));
+    const auto late = co_await as_result(select(sleep(1h), slow.get(1ms)));
+    seen.push_back(late.error() == errc::timed_out ? "as a code" : "?");
+    may_end = true;
+    const auto value = co_await select(sleep(1h), slow.get());
+    seen.push_back(std::to_string(std::get<1>(value)));
+  };
+  runtime workers({.threads = 1});
+  run(main(workers));
+  CHECK(seen == std::vector<std::string>{"not joined", "timed out", "as a code", "1"});
+}
+
+TEST_CASE("a select that another wait has won waits for the message of a fiber that has ended") {
+  std::vector<std::string> seen;
+  std::atomic<bool> may_end = false;
+  const auto main = [&](runtime& workers) -> task<> {
+    event other;
+    const auto target = workers.spawn(0, until_set, std::ref(may_end), 1);
+    const auto choose = [&]() -> task<> {
+      const auto first = co_await select(target.get(), other.wait());
+      seen.push_back(std::to_string(first.index()));
+      co_await yield();
+      seen.push_back("alive");
+    };
+    const auto chooser = spawn(choose);
+    co_await yield();
+    may_end = true;
+    spin_until_done(target);
+    other.set();
+    seen.push_back(contains(dump(), "select of join a fiber of scheduler") ? "lingers" : dump());
+    chooser.request_kill();  // comes too late for the select()
+    co_await chooser.join();
+    seen.push_back(chooser.result() == outcome::cancelled ? "cancelled" : "?");
+  };
+  runtime workers({.threads = 1});
+  run(main(workers));
+  CHECK(seen == std::vector<std::string>{"lingers", "1", "cancelled"});
+}
+
+TEST_CASE("a kill ends a select of fibers of other schedulers, and a join that has ended wins") {
+  std::vector<std::string> seen;
+  std::atomic<bool> may_end = false;
+  const auto main = [&](runtime& workers) -> task<> {
+    const auto target = workers.spawn(0, until_set, std::ref(may_end), 1);
+    const auto choose = [&]() -> task<> { co_await select(target.join(), sleep(1h)); };
+    const auto join = [&]() -> task<> {
+      const bool ended = co_await target.join();
+      seen.push_back(ended ? "joined" : "?");
+      co_await yield();
+    };
+    const auto before = spawn(choose);
+    co_await yield();
+    co_await before.kill();
+    seen.push_back(before.result() == outcome::cancelled ? "cancelled" : "?");
+    const auto chooser = spawn(choose);
+    const auto joiner = spawn(join);
+    co_await yield();
+    may_end = true;
+    spin_until_done(target);
+    chooser.request_kill();
+    joiner.request_kill();
+    co_await chooser.join();
+    co_await joiner.join();
+    seen.push_back(chooser.result() == outcome::cancelled ? "cancelled" : "?");
+    seen.push_back(joiner.result() == outcome::cancelled ? "cancelled" : "?");
+  };
+  runtime workers({.threads = 1});
+  run(main(workers));
+  CHECK(seen == std::vector<std::string>{"cancelled", "joined", "cancelled", "cancelled"});
+}
+
+TEST_CASE("many selects that race with the ends of fibers elsewhere end, and lose no value") {
+  std::atomic<int> sum = 0;
+  const auto main = [&](runtime& workers) -> task<> {
+    for (int i = 0; i < 300; ++i) {
+      const auto few_turns = [](int turns) -> task<int> {
+        for (; turns > 0; --turns) co_await yield();
+        co_return 1;
+      };
+      const auto a = workers.spawn(0, few_turns, i % 4);
+      const auto b = workers.spawn(1, few_turns, i % 3);
+      const auto first = co_await select(a.get(), b.get(), sleep((i % 5) * 10us));
+      static_cast<void>(first);
+      sum += co_await a.get();
+      sum += co_await b.get();
+    }
+  };
+  runtime workers({.threads = 2});
+  run(main(workers));
+  CHECK(sum == 600);
+}
+
+TEST_CASE("a runtime whose schedulers only select each other's fibers is deadlocked" *
+          doctest::skip(!children_have_threads)) {
+  const child_end end = run_in_child([] {
+    const auto main = [](std::size_t k) -> task<> {
+      if (k == 1) co_return;
+      const auto make_handle = [] { return scheduler_handle(); };
+      std::optional<scheduler_handle> there(co_await run_on(1, make_handle));
+      const auto wait_for_nothing = []() -> task<> {
+        event nothing;
+        co_await nothing.wait();
+      };
+      const auto stuck = there->spawn(wait_for_nothing);
+      there.reset();  // a handle could end the wait
+      event nothing;
+      co_await select(stuck.join(), nothing.wait());
+    };
+    const int code = run_main_on_all(main, {.threads = 2, .name = "srv"});
+    std::fflush(stderr);
+    ::_exit(code);
+  });
+  CHECK(end.status == 1);
+  CHECK(contains(end.errors, "deadlock"));
+  CHECK(contains(end.errors, "join a fiber of scheduler \"srv/1\""));
+}
+
 TEST_CASE("an error that no handle has read is reported when the last handle is dropped") {
   std::vector<std::string> reports;
   const auto main = [&](scheduler_handle& there) -> task<> {
@@ -222,6 +409,23 @@ TEST_CASE("an error that no handle has read is reported when the last handle is 
   auto there = workers.handle(0);
   run(main(there), collecting(reports));
   CHECK(reports == std::vector<std::string>{"no call asked"});
+}
+
+TEST_CASE("the report of an error names the place of the spawn") {
+  std::string reported;
+  std::string spawned;
+  options settings;
+  settings.on_unhandled_error = [&](const unhandled_error& failure) {
+    reported = place_of(failure.spawned_at);
+  };
+  const auto main = [&](scheduler_handle& there) -> task<> {
+    const auto failing = (spawned = place_here(), there.spawn(fail_with, "on purpose"));
+    co_await failing.join();
+  };
+  runtime workers({.threads = 1});
+  auto there = workers.handle(0);
+  run(main(there), settings);
+  CHECK(reported == spawned);
 }
 
 TEST_CASE("a main task that is killed is held until its fibers elsewhere have ended") {
@@ -330,6 +534,43 @@ TEST_CASE("call returns the value of a function or a task, or throws its error")
     co_await sleep(1h);
   };
   CHECK(outcome_on_thread([&] { handle.call(kill_itself); }) == "fiber_cancelled");
+}
+
+TEST_CASE("a fiber is recorded with the place of the spawn or call that started it") {
+  runtime workers({.threads = 1});
+  const auto there = workers.handle(0);
+  const auto place = [](auto...) { return place_of_spawn(); };
+  CHECK(there.spawn(place).get_blocking() == place_here());
+  CHECK(there.spawn(place, 1).get_blocking() == place_here());
+  CHECK(there.spawn(place, 1, 2).get_blocking() == place_here());
+  CHECK(there.spawn(place, 1, 2, 3).get_blocking() == place_here());
+  CHECK(there.spawn(place, 1, 2, 3, 4).get_blocking() == place_here());
+  CHECK(there.spawn(place, 1, 2, 3, 4, 5).get_blocking() == place_here());
+  CHECK(there.spawn(place, 1, 2, 3, 4, 5, 6).get_blocking() == place_here());
+  CHECK(there.call(place) == place_here());
+  CHECK(there.call(place, 1) == place_here());
+  CHECK(there.call(place, 1, 2) == place_here());
+  CHECK(there.call(place, 1, 2, 3) == place_here());
+  CHECK(there.call(place, 1, 2, 3, 4) == place_here());
+  CHECK(there.call(place, 1, 2, 3, 4, 5) == place_here());
+  CHECK(there.call(place, 1, 2, 3, 4, 5, 6) == place_here());
+  CHECK(workers.spawn(0, place, 1, 2, 3, 4, 5, 6, 7, 8).get_blocking() == place_here());
+  CHECK(workers.call(0, place, 1, 2, 3, 4, 5, 6, 7, 8) == place_here());
+  std::string got;
+  const auto note = [&got]() -> task<> { got = co_await place_of_spawn(); };
+  const std::string wanted = (workers.call_on_all(note), place_here());
+  CHECK(got == wanted);
+}
+
+TEST_CASE("with more than six arguments, a fiber is recorded with a place in the library") {
+  runtime workers({.threads = 1});
+  const auto there = workers.handle(0);
+  const auto place = [](auto...) { return place_of_spawn(); };
+  const auto is_in_header = [](const std::string& text) {
+    return text.find("/handle_calls.hpp:") != std::string::npos;
+  };
+  CHECK(is_in_header(there.spawn(place, 1, 2, 3, 4, 5, 6, 7, 8).get_blocking()));
+  CHECK(is_in_header(there.call(place, 1, 2, 3, 4, 5, 6, 7)));
 }
 
 TEST_CASE("handles outlive both schedulers") {

@@ -4,6 +4,7 @@
 // thread, after all schedulers have ended.
 // SPDX-License-Identifier: MIT
 #include <ringlet/as_result.hpp>
+#include <ringlet/per_scheduler.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/run_on.hpp>
 #include <ringlet/runtime.hpp>
@@ -18,6 +19,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <source_location>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -25,6 +27,7 @@
 #include <vector>
 
 #include "sched/calls.hpp"
+#include "sched/places.hpp"
 #include "support/aborts.hpp"
 
 using namespace ringlet;
@@ -176,6 +179,35 @@ TEST_CASE("calls to one scheduler run at once, and calls back and forth end") {
     for (const auto& call : calls) sum += co_await call.get();
   });
   CHECK(sum == 199 * 200 / 2);
+}
+
+TEST_CASE("a callee is recorded with the place of the call, also of one inside another call") {
+  std::vector<std::string> wrong;
+  const auto expect = [&](const std::string& got,
+                          std::source_location here = std::source_location::current()) {
+    if (got != place_of(here)) wrong.push_back(got + " instead of " + place_of(here));
+  };
+  std::string got_by_all;
+  std::string wanted;
+  on_first_of(2, [&]() -> task<> {
+    const auto place = [](auto...) { return place_of_spawn(); };
+    expect(co_await run_on(1, place));
+    expect(co_await run_on(1, place, 1, 2, 3, 4, 5, 6, 7, 8));
+    expect(co_await with_timeout(1h, run_on(1, place)));
+    const scheduler_handle here;
+    expect(co_await run_on(here, place, 1));
+    const auto values = co_await per_scheduler<int>::make();
+    const auto place_with = [](int&) { return place_of_spawn(); };
+    expect(co_await values.on(1, place_with));
+    const auto note = [&got_by_all](std::size_t k) -> task<> {
+      const std::string its = co_await place_of_spawn();
+      if (k == 1) got_by_all = its;
+    };
+    auto all = (wanted = place_here(), run_on_all(note));
+    co_await std::move(all);
+  });
+  CHECK(wrong == std::vector<std::string>());
+  CHECK(got_by_all == wanted);
 }
 
 TEST_CASE("a kill of the caller kills the callee, and waits for it") {

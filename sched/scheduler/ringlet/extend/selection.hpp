@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <type_traits>
 
 namespace ringlet::extend {
 
@@ -21,9 +22,19 @@ class selection : public wait_base {
     bool (*try_now)(two_phase_wait&);
     void (*watch)(two_phase_wait&) noexcept;
     void (*unwatch)(two_phase_wait&) noexcept;
-    bool (*lingers)(const two_phase_wait&) noexcept;
+    bool (*lingers)(const two_phase_wait&) noexcept;  // null if it never does
     void (*pass_on)(two_phase_wait&) noexcept;
   };
+  template <class Wait>
+  static constexpr auto lingers_of() noexcept -> bool (*)(const two_phase_wait&) noexcept {
+    if constexpr (std::is_same_v<decltype(&Wait::lingers), decltype(&two_phase_wait::lingers)>) {
+      return nullptr;
+    } else {
+      return [](const two_phase_wait& one) noexcept {
+        return static_cast<const Wait&>(one).lingers();
+      };
+    }
+  }
   template <class Wait>
   static constexpr hooks hooks_of = {
       &Wait::type,
@@ -31,7 +42,7 @@ class selection : public wait_base {
       [](two_phase_wait& one) { return static_cast<Wait&>(one).try_now(); },
       [](two_phase_wait& one) noexcept { static_cast<Wait&>(one).watch(); },
       [](two_phase_wait& one) noexcept { static_cast<Wait&>(one).unwatch(); },
-      [](const two_phase_wait& one) noexcept { return static_cast<const Wait&>(one).lingers(); },
+      selection::lingers_of<Wait>(),
       [](two_phase_wait& one) noexcept { static_cast<Wait&>(one).pass_on(); }};
 
   /// One of its waits.

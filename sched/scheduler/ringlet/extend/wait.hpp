@@ -190,9 +190,10 @@ class two_phase_wait : public wait_base {
  public:
   // Hooks with defaults.
 
-  /// Whether something other than a fiber or a timer of this scheduler can end it.
+  /// Whether something other than a fiber or a timer of this scheduler can end it. A wait for which
+  /// only its object tells counts itself in external_waits while it is watched.
   static constexpr bool is_external = false;
-  /// Whether something is still in flight after unwatch(). For external waits.
+  /// Whether something is still in flight after unwatch().
   bool lingers() const noexcept { return false; }
   /// Called after unwatch(), when the select() gives up all its waits. May end other waits, such as
   /// those that this one had blocked.

@@ -53,20 +53,21 @@ class blocking_call final : public blocking_call_base {
 
  public:
   template <class... Given>
-  explicit blocking_call(Given&&... given) : function_(std::forward<Given>(given)...) {}
+  explicit blocking_call(const std::source_location& where, Given&&... given)
+      : where_(where), function_(std::forward<Given>(given)...) {}
   typename call::type take() { return value_.move_out(); }
 
  private:
   extend::fiber_base* start(extend::scheduler& here) override {
     return std::apply(
         [&](F& f, Args&... args) {
-          return value_.start(here, here.root_scope(), std::source_location(), std::move(f),
-                              std::move(args)...);
+          return value_.start(here, here.root_scope(), where_, std::move(f), std::move(args)...);
         },
         function_);
   }
   void collect(extend::fiber_base& ended) override { value_.collect(ended); }
 
+  std::source_location where_;
   std::tuple<F, Args...> function_;
   call value_;
 };

@@ -56,13 +56,15 @@ class runtime_core {
   void stop() noexcept;
   /// Blocks until all schedulers have ended. Throws the failure of a main.
   void join();
-  /// Like start() and join(), but the first scheduler runs on this thread, and signals end the
-  /// runtime. Returns the exit code.
-  int run_as_main();
+  /// Like start() and join() of such a core, but the first scheduler runs on this thread, and
+  /// signals end the runtime. Prints what fails. Returns the exit code.
+  static int run_as_main(runtime_options settings, main_function mains,
+                         const std::source_location& where) noexcept;
 
  private:
   enum class stage : std::uint8_t { starting, refused, running, leaving };
 
+  int run_as_main();
   void start_threads(std::size_t first);
   /// Called by the thread of a scheduler when that has been made, or refused. Returns when all may
   /// run; false if none may.

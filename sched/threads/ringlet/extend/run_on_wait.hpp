@@ -30,7 +30,8 @@ class run_on_base : public wait_base, protected detail::remote_call {
   void describe(std::string& out) const;
 
  protected:
-  explicit run_on_base(detail::call_target to) noexcept : wait_base(forever), to_(std::move(to)) {}
+  run_on_base(detail::call_target to, const std::source_location& where) noexcept
+      : wait_base(forever), to_(std::move(to)), where_(where) {}
 
   bool begin(frame_record& at) noexcept;
   /// Throws unless the callee has returned a value.
@@ -40,6 +41,7 @@ class run_on_base : public wait_base, protected detail::remote_call {
   void on_over() noexcept override;
   static const wait_type type;
   detail::call_target to_;
+  std::source_location where_;
   bool was_sent_ = false;
 };
 
@@ -52,8 +54,8 @@ class [[nodiscard]] run_on_wait final : public run_on_base {
   using value_type = typename call::type;
 
   template <class... Given>
-  explicit run_on_wait(detail::call_target to, Given&&... given)
-      : run_on_base(std::move(to)), function_(std::forward<Given>(given)...) {}
+  explicit run_on_wait(detail::call_target to, const std::source_location& where, Given&&... given)
+      : run_on_base(std::move(to), where), function_(std::forward<Given>(given)...) {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) noexcept {
@@ -100,7 +102,7 @@ class run_on_all_base : public wait_base {
  protected:
   class one_call;
 
-  run_on_all_base();
+  explicit run_on_all_base(const std::source_location& where);
   ~run_on_all_base();
 
   bool begin(frame_record& at);
@@ -112,6 +114,7 @@ class run_on_all_base : public wait_base {
  private:
   void on_one_over() noexcept;
   static const wait_type type;
+  std::source_location where_;
   std::unique_ptr<one_call[]> calls_;
   std::size_t count_ = 0;
   std::size_t left_ = 0;
@@ -121,7 +124,8 @@ class run_on_all_base : public wait_base {
 template <class F>
 class [[nodiscard]] run_on_all_wait final : public run_on_all_base {
  public:
-  explicit run_on_all_wait(F&& function) noexcept : function_(std::forward<F>(function)) {}
+  run_on_all_wait(F&& function, const std::source_location& where) noexcept
+      : run_on_all_base(where), function_(std::forward<F>(function)) {}
 
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> caller) {
