@@ -20,6 +20,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -66,6 +67,40 @@ bool contains(const std::string& text, const std::string& part) {
 task<> until(const std::atomic<int>& number, int value) {
   while (number != value) co_await sleep(100us);
 }
+
+// Long enough that a report is read before the program would be ended, which is as much later.
+constexpr auto time_to_report = sanitized ? 3s : 1s;
+
+// Standard error of this process, while the test runs.
+class captured_errors {
+ public:
+  captured_errors() : before_(::dup(STDERR_FILENO)) {
+    std::fflush(stderr);
+    REQUIRE(::pipe(ends_) == 0);
+    ::dup2(ends_[1], STDERR_FILENO);
+  }
+  captured_errors(const captured_errors&) = delete;
+  captured_errors& operator=(const captured_errors&) = delete;
+  ~captured_errors() {
+    ::dup2(before_, STDERR_FILENO);
+    for (const int fd : {before_, ends_[0], ends_[1]}) ::close(fd);
+  }
+  /// Blocks until `part` has been written. Returns all that has been.
+  std::string read_until(const std::string& part) {
+    while (!contains(text_, part)) {
+      std::array<char, 4096> piece;
+      const ssize_t count = ::read(ends_[0], piece.data(), piece.size());
+      if (count <= 0) break;
+      text_.append(piece.data(), static_cast<std::size_t>(count));
+    }
+    return text_;
+  }
+
+ private:
+  int before_;
+  int ends_[2] = {-1, -1};
+  std::string text_;
+};
 
 // The example of docs/fork_and_threads.md.
 
@@ -355,6 +390,13 @@ TEST_CASE("if one engine cannot be made, no main task starts, and the error name
   CHECK(contains(end.errors, "cannot be started"));
 }
 
+TEST_CASE("run_main_on_all reports bad options in a line" * doctest::skip(!children_have_threads)) {
+  const auto nothing = []() -> task<> { co_return; };
+  const child_end end = program(nothing, {.threads = 1025});
+  CHECK(end.status == 1);
+  CHECK(contains(end.errors, "runtime_options::threads is 1025; it must be from 0 to 1024\n"));
+}
+
 TEST_CASE("bad options are rejected before any thread starts, or by the first engine") {
   CHECK_THROWS_AS(runtime({.threads = 1025}), std::invalid_argument);
   CHECK_THROWS_AS(runtime({.threads = 2, .each = {.sizes = {.submission_entries = 3}}}),
@@ -538,6 +580,54 @@ TEST_CASE("a scheduler that computes delays only its own fibers") {
   runtime all(main, {.threads = 2});
   all.join();
   CHECK(turns == 1000);
+}
+
+TEST_CASE("an end that waits for a scheduler that computes names that scheduler") {
+  std::atomic<bool> may_end = false;
+  std::atomic<bool> is_computing = false;
+  const auto main = [&](std::size_t k) -> task<> {
+    if (k != 1) co_await sleep(1h);
+    is_computing = true;
+    while (!may_end) std::this_thread::yield();
+  };
+  captured_errors errors;
+  runtime all(main, {.threads = 3, .name = "srv", .each = {.shutdown_timeout = time_to_report}});
+  while (!is_computing) std::this_thread::yield();
+  all.stop();
+  for (const std::string waiting : {"\"srv/0\"", "\"srv/2\""}) {
+    errors.read_until("scheduler " + waiting + " waits for scheduler \"srv/1\"");
+  }
+  may_end = true;
+  all.join();
+}
+
+TEST_CASE("an end that waits for fibers elsewhere names their schedulers, also beside own fibers") {
+  std::atomic<bool> may_end = false;
+  std::atomic<int> computing = 0;
+  const auto compute = [&]() -> task<> {
+    ++computing;
+    while (!may_end) std::this_thread::yield();
+    co_return;
+  };
+  runtime workers({.threads = 2, .name = "crew"});
+  const auto main = [&]() -> task<> {
+    const auto stay = []() -> task<> { co_await shield(1h, sleep(1h)); };
+    spawn(stay);
+    for (const std::size_t k : {0U, 1U, 1U}) workers.spawn(k, compute);
+    co_await until(computing, 2);  // the third has to wait for the second
+  };
+  captured_errors errors;
+  std::string text;
+  std::thread reader([&] {
+    text = errors.read_until(" on scheduler \"crew/1\": not ended within ");
+    may_end = true;
+  });
+  run(main(), {.shutdown_timeout = time_to_report, .name = "desk"});
+  reader.join();
+  CHECK(contains(text, "these fibers did not end within "));
+  CHECK(contains(text,
+                 "scheduler \"desk\" waits for 1 fiber on scheduler \"crew/0\", "
+                 "2 fibers on scheduler \"crew/1\": not ended within "));
 }
 
 TEST_CASE("a runtime that is destroyed by its own fiber aborts" *
