@@ -32,8 +32,10 @@ namespace ringlet {
 /// Thread    That of any fiber.
 extend::shutdown_wait shutdown_requested(time_limit timeout = forever) noexcept;
 
-/// Whether this thread's run is ending: a signal has arrived, or the main task was killed or has
-/// ended. Needs no fiber, so callbacks and destructors can call it. Aborts outside of run().
+/// Whether this thread's run is ending: a signal has arrived, or the main task has ended or was
+/// killed. When only the program itself has killed the main task, and a shield holds that back: not
+/// until the shield ends. Needs no fiber, so callbacks and destructors can call it. Aborts outside
+/// of run().
 bool shutting_down() noexcept;
 
 }  // namespace ringlet

@@ -387,6 +387,21 @@ TEST_CASE("a request that is no longer awaited still cancels no fiber") {
   CHECK(run_with_signals(engine, main()) == 0);
 }
 
+TEST_CASE("the run is shutting down after a signal that finds the main task in a shield") {
+  scripted_engine engine;
+  const auto main = [&]() -> task<> {
+    const auto shielded = []() -> task<> {
+      CHECK_FALSE(shutting_down());
+      pending_signal = SIGTERM;
+      co_await sleep(1ms);
+      CHECK(shutting_down());
+    };
+    co_await shield(1h, shielded());
+    co_await sleep(1h);
+  };
+  CHECK(run_with_signals(engine, main()) == 128 + SIGTERM);
+}
+
 TEST_CASE("a request may be a case of select(), and is an external wait that prevents a deadlock") {
   scripted_engine engine;
   int idle = 0;

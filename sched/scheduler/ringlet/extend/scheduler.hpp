@@ -220,7 +220,7 @@ class scheduler : public ready_queue, public list_hook<detail::all_schedulers_ta
   detail::shutdown_signal& signal() noexcept { return signal_; }
   /// See ringlet::shutting_down().
   bool shutting_down() const noexcept {
-    return signal_.has_request() || others_are_cancelled_ || ending_;
+    return signal_.has_request() || main_was_killed_ || others_are_cancelled_ || ending_;
   }
 
   /// The deadlock that ended the main task, as text; empty if there was none.
