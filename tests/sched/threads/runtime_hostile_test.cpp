@@ -2,8 +2,8 @@
 //
 // Method: each run starts a runtime whose main tasks are chosen at random from the worst ones, and
 // ends it in a random way at a random moment. A run that does not end within twice the shutdown
-// timeout aborts the program. RINGLET_TEST_SEED runs one such program; RINGLET_TEST_SCALE makes the
-// normal run that many times longer.
+// timeout aborts the program. RINGLET_TEST_SEED runs one such program. RINGLET_TEST_SCALE makes the
+// normal run that many times longer, and prints each seed before its run: 25 gives 1,000 runs.
 // SPDX-License-Identifier: MIT
 #include <ringlet/event.hpp>
 #include <ringlet/queue.hpp>
@@ -20,7 +20,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <cstdlib>
+#include <cstdio>
 #include <functional>
 #include <stdexcept>
 #include <string>
@@ -29,6 +29,7 @@
 
 #include "support/random.hpp"
 #include "support/sanitized.hpp"
+#include "support/scale.hpp"
 
 using namespace ringlet;
 using namespace ringlet::test;
@@ -149,6 +150,28 @@ task<> shielded_calls(hostile_run& run) {
   }
 }
 
+task<> shielded_groups(hostile_run& run) {
+  const presence here(run);
+  const auto member = [](hostile_run& of) -> task<> {
+    const presence its(of);
+    for (int i = 0; i < 2; ++i) {
+      const auto guest = [](presence there) -> task<> {
+        co_await sleep(300us);
+        static_cast<void>(there);
+      };
+      co_await run_on((scheduler_index() + 1) % scheduler_count(), guest, presence(of));
+    }
+  };
+  const auto body = [&](task_group& group) -> task<> {
+    for (int i = 0; i < 3; ++i) group.spawn(member, std::ref(run));
+    co_return;
+  };
+  for (;;) {
+    co_await shield(5ms, with_group(body));
+    co_await sleep(100us);
+  }
+}
+
 task<> groups_elsewhere(hostile_run& run) {
   const presence here(run);
   const auto everywhere = [&run](std::size_t) -> task<> {
@@ -181,7 +204,7 @@ task<> return_soon(hostile_run& run) {
   co_await sleep(1ms);
 }
 
-constexpr int kinds_count = 10;
+constexpr int kinds_count = 11;
 
 task<> hostile_main(hostile_run& run, std::size_t k) {
   while (!run.has_begun) co_await sleep(50us);
@@ -205,6 +228,8 @@ task<> hostile_main(hostile_run& run, std::size_t k) {
       co_return co_await groups_elsewhere(run);
     case 8:
       co_return co_await fail_soon(run);
+    case 9:
+      co_return co_await shielded_groups(run);
     default:
       co_return co_await return_soon(run);
   }
@@ -248,19 +273,18 @@ void run_hostile(std::uint64_t seed) {
   CHECK_MESSAGE(run.alive == 0, "seed ", seed);
 }
 
-std::uint64_t number_from(const char* variable, std::uint64_t otherwise) {
-  const char* const text = std::getenv(variable);
-  return text != nullptr ? std::strtoull(text, nullptr, 0) : otherwise;
-}
-
 }  // namespace
 
 TEST_SUITE_BEGIN("hostile runtime");
 
 TEST_CASE("a runtime ends in time from any state, and unwinds every fiber") {
-  if (const std::uint64_t seed = number_from("RINGLET_TEST_SEED", 0)) return run_hostile(seed);
-  const std::uint64_t runs = 40 * number_from("RINGLET_TEST_SCALE", 1);
-  for (std::uint64_t seed = 1; seed <= runs; ++seed) run_hostile(seed);
+  if (test_seed() != 0) return run_hostile(test_seed());
+  const std::uint64_t runs = 40 * test_scale();
+  for (std::uint64_t seed = 1; seed <= runs; ++seed) {
+    if (test_scale() > 1)
+      std::fprintf(stderr, "seed %llu\n", static_cast<unsigned long long>(seed));
+    run_hostile(seed);
+  }
 }
 
 TEST_SUITE_END();
