@@ -73,11 +73,6 @@ class scope_limits {
         [&](const timer_entry& armed, timer_entry::handler kind, steady_ns deadline) {
           if (const scope* limited = timed_scope::of(armed, kind)) all_.emplace(limited, deadline);
         });
-    if (all_.empty()) return;
-    scheduler.fibers().for_each([&](const fiber_base& starter) {
-      const detail::open_group* open = starter.newest_group();
-      for (; open != nullptr; open = open->older()) groups_.emplace(&open->around_fibers(), open);
-    });
   }
 
   struct around {
@@ -87,7 +82,9 @@ class scope_limits {
   around of(const fiber_base& who) const {
     around found;
     if (all_.empty()) return found;
-    for (const scope* s = who.innermost_scope(); s != nullptr; s = outer_of(*s)) {
+    // Ending the call that opened a group also ends the group's fibers.
+    for (const scope* s = who.innermost_scope(); s != nullptr;
+         s = detail::open_group::outer_of(*s)) {
       const auto limited = all_.find(s);
       const steady_ns deadline = limited != all_.end() ? limited->second : never;
       if (s->holds_back()) {
@@ -100,15 +97,7 @@ class scope_limits {
   }
 
  private:
-  // Ending the call that opened a group also ends the group's fibers.
-  const scope* outer_of(const scope& inner) const {
-    if (inner.outer() != nullptr) return inner.outer();
-    const auto group = groups_.find(&inner);
-    return group != groups_.end() ? group->second->around_call() : nullptr;
-  }
-
   std::unordered_map<const scope*, steady_ns> all_;
-  std::unordered_map<const scope*, const detail::open_group*> groups_;
 };
 
 // Fibers that are printed as one entry because they do the same thing.

@@ -64,6 +64,12 @@ std::size_t fiber_base::blockers() const noexcept {
   return count;
 }
 
+bool fiber_base::is_shielded() const noexcept {
+  const scope* s = innermost_scope();
+  while (s != nullptr && !s->holds_back()) s = detail::open_group::outer_of(*s);
+  return s != nullptr;
+}
+
 void fiber_base::on_interrupted(bool was_waiting) noexcept {
   cancel_unwound_groups();
   // Even if nothing blocks it yet: an interruption that reaches further out may arrive before it

@@ -5,7 +5,7 @@
 namespace ringlet::detail {
 using namespace extend;
 
-open_group::open_group() : starter_(current()) {
+open_group::open_group() : scope(of_group()), starter_(current()) {
   starter_.add_group(*this);
   if (starter_.interrupted()) unwind();
 }
@@ -15,8 +15,8 @@ open_group::open_group() : starter_(current()) {
 void open_group::cancel_members() noexcept {
   thread_local constinit open_group* last = nullptr;
   // New members find the group cancelled.
-  if (around_.is_cancelled()) return;
-  around_.cancel();
+  if (is_cancelled()) return;
+  around().cancel();
   if (last != nullptr) {
     last->next_cancelled_ = this;
     last = this;

@@ -36,18 +36,12 @@ remote_call::remote_call() noexcept : done_watcher(&remote_call::on_callee_ended
   answer_.run = &remote_call::on_answer;
 }
 
-bool remote_call::is_shielded(const fiber_base& caller) noexcept {
-  const scope* s = caller.innermost_scope();
-  while (s != nullptr && !s->holds_back()) s = s->outer();
-  return s != nullptr;
-}
-
 bool remote_call::send(const call_target& to, const fiber_base& caller,
                        const std::source_location& site) noexcept {
   to_ = &to;
   caller_ = &caller.scheduler().engine();
   site_ = site;
-  is_shielded_ = is_shielded(caller);
+  is_shielded_ = caller.is_shielded();
   if (caller.scheduler().accepts_call(is_shielded_) && to.post(request_)) return true;
   end_ = end::refused;
   return false;

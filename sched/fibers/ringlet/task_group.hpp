@@ -92,7 +92,7 @@ class task_group : public detail::open_group,
   fiber<T> spawn(task<T> root, std::source_location where = std::source_location::current()) {
     check_open();
     auto* const state =
-        new detail::fiber_state<T>(starter_.scheduler(), around_, std::move(root), where);
+        new detail::fiber_state<T>(starter_.scheduler(), around(), std::move(root), where);
     const fiber<T> made(*state);
     add(*state);
     return made;
@@ -104,7 +104,7 @@ class task_group : public detail::open_group,
   /// Idempotent.
   void cancel() noexcept;
   /// Whether the group has been cancelled, in any way.
-  bool is_cancelled() const noexcept { return around_.is_cancelled(); }
+  using open_group::is_cancelled;
   using open_group::size;
 
   // For with_group() and its kin.

@@ -55,8 +55,9 @@ namespace ringlet {
 /// dump() shows where the call was made.
 ///
 /// Errors    The exception of `f`. errc::closed if one of the two schedulers has begun to end its
-///           fibers; a call inside a shield() is made all the same. errc::fiber_cancelled if the
-///           callee was killed by another fiber, or by the end of its scheduler. std::bad_alloc.
+///           fibers; a call inside a shield() is made all the same, and so is a call by a fiber of
+///           a group that was opened inside. errc::fiber_cancelled if the callee was killed by
+///           another fiber, or by the end of its scheduler. std::bad_alloc.
 /// Cancellation  A kill or an expired limit kills the callee, and the wait ends when the callee has
 ///           ended. Success wins: a callee that returned a value has its value delivered. A shield
 ///           around the call protects the callee, too, until the shield's limit passes. A call

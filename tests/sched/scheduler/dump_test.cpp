@@ -5,6 +5,7 @@
 // clock makes times exact.
 // SPDX-License-Identifier: MIT
 #include <ringlet/dump.hpp>
+#include <ringlet/greenlet.hpp>
 #include <ringlet/joinall.hpp>
 #include <ringlet/run.hpp>
 #include <ringlet/scheduler_handle.hpp>
@@ -224,6 +225,27 @@ TEST_CASE("a limit around a group is shown for its fibers, and for those of inne
     CHECK(limit_of(7) == "in a shield with 4.000 s left");
     CHECK(limit_of(9) == "within a limit with 9.000 s left");
     CHECK(limit_of(8) == "none");
+  };
+  run_on(engine, main());
+}
+
+TEST_CASE("a fiber of a group in a suspended greenlet shows the limits that its starter has now") {
+  scripted_engine engine;
+  const auto main = []() -> task<> {
+    const auto starter = []() -> task<> {
+      const auto sleeps = []() -> task<> { co_await sleep(1h); };
+      const auto body = [&](task_group& group) -> task<> {
+        group.spawn(sleeps);
+        co_await greenlet<>::current().parent().switch_to();
+      };
+      const greenlet<> inner([&]() -> task<> { co_await with_group(body); });
+      const auto enter = [&]() -> task<> { co_await inner.switch_to(); };
+      co_await with_timeout(5s, enter());  // encloses the greenlet's scopes, and ends before them
+      co_await with_timeout(10s, sleeps());
+    };
+    spawn(starter);
+    co_await sleep(1s);
+    CHECK(contains(heading_of(3, dump()), "within a limit with 9.000 s left"));
   };
   run_on(engine, main());
 }

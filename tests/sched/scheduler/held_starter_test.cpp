@@ -517,6 +517,61 @@ TEST_CASE("a group in a suspended greenlet ends with its fiber, before the fiber
   });
 }
 
+TEST_CASE("a member of a group is shielded like the call that opened it") {
+  run_scripted([](scripted_engine&) -> task<> {
+    std::string log;
+    const auto look = [&](std::string name) -> task<> {
+      log += name + (current().is_shielded() ? "+ " : "- ");
+      co_return;
+    };
+    const auto inner = [&](task_group& group) -> task<> {
+      group.spawn(look, "inner");
+      co_return;
+    };
+    const auto body = [&](task_group& group) -> task<> {
+      group.spawn(look, "member");
+      group.spawn([&]() -> task<> { co_await with_group(inner); });
+      co_await sleep(1ms);
+      group.spawn(look, "late");
+      co_await shield(1h, look("own"));
+    };
+    co_await with_group(body);
+    CHECK(log == "member- inner- own+ late- ");
+    log.clear();
+    co_await shield(1h, with_group(body));
+    CHECK(log == "member+ inner+ own+ late+ ");
+    log.clear();
+    co_await shield(1h, when_all(look("one"), look("two")));
+    CHECK(log == "one+ two+ ");
+  });
+}
+
+TEST_CASE("a shield in a suspended greenlet does not protect the members of a group there") {
+  run_scripted([](scripted_engine&) -> task<> {
+    std::string log;
+    const auto look = [&]() -> task<> {
+      for (int i = 0; i < 3; ++i) {
+        log += current().is_shielded() ? '+' : '-';
+        co_await sleep(2ms);
+      }
+    };
+    const auto body = [&](task_group& group) -> task<> {
+      group.spawn(look);
+      co_await sleep(1ms);
+      co_await greenlet<>::current().parent().switch_to();
+    };
+    const greenlet<> inner([&]() -> task<> { co_await shield(1h, with_group(body)); });
+    const auto enter = [&]() -> task<> { co_await inner.switch_to(); };
+    co_await with_timeout(1h, enter());  // encloses the greenlet's scopes, and ends before them
+    CHECK(log == "+");
+    co_await sleep(2ms);
+    CHECK(log == "+-");
+    co_await shield(1h, sleep_for(2ms));
+    CHECK(log == "+-+");
+    co_await inner.switch_to();
+  });
+}
+
 TEST_CASE("fibers held by a cancelled tree of starters end from the leaves to the root") {
   run_scripted([](scripted_engine&) -> task<> {
     std::string log;

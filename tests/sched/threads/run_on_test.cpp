@@ -9,7 +9,9 @@
 #include <ringlet/run_on.hpp>
 #include <ringlet/runtime.hpp>
 #include <ringlet/shield.hpp>
+#include <ringlet/shutdown.hpp>
 #include <ringlet/sleep.hpp>
+#include <ringlet/task_group.hpp>
 #include <ringlet/with_timeout.hpp>
 
 #include <doctest/doctest.h>
@@ -68,6 +70,14 @@ task<> wait_for_kill(std::atomic<int>& begun, std::atomic<int>& killed) {
     ++killed;
     throw;
   }
+}
+
+// Ends after the shutdown of its scheduler has begun, if it is protected from that.
+task<> outlast_stop(std::atomic<int>& begun, std::atomic<int>& finished) {
+  ++begun;
+  while (!shutting_down()) co_await sleep(100us);
+  co_await sleep(100us);
+  ++finished;
 }
 
 task<> until(const std::atomic<int>& number, int value) {
@@ -363,6 +373,116 @@ TEST_CASE("a shielded call that is under way survives stop()") {
   all.stop();
   all.join();
   CHECK(finished == 2);
+}
+
+TEST_CASE("calls of the members of a group that was opened in a shield are shielded, too") {
+  std::atomic<int> begun = 0;
+  std::atomic<int> finished = 0;
+  const auto main = [&](std::size_t k) -> task<> {
+    if (k == 1) co_await sleep(1h);
+    if (k == 0) {
+      const auto member = [&]() -> task<> {
+        co_await run_on(1, outlast_stop, std::ref(begun), std::ref(finished));
+        while (!shutting_down()) co_await sleep(100us);
+        co_await run_on(1, outlast_stop, std::ref(begun), std::ref(finished));
+      };
+      const auto body = [&](task_group& group) -> task<> {
+        group.spawn(member);
+        group.spawn(member);
+        // A member that has a shield and a group of its own.
+        const auto nested = [&]() -> task<> {
+          const auto inner = [&](task_group& its) -> task<> {
+            its.spawn(member);
+            co_return;
+          };
+          co_await shield(1h, with_group(inner));
+        };
+        group.spawn(nested);
+        co_return;
+      };
+      co_await shield(1h, with_group(body));
+    }
+  };
+  runtime all(main, {.threads = 2, .each = {.shutdown_timeout = 1h}});
+  while (begun != 3) std::this_thread::yield();
+  all.stop();
+  all.join();
+  CHECK(begun == 6);
+  CHECK(finished == 6);
+}
+
+TEST_CASE("the shield of a call also protects what members of a group of its callee call") {
+  std::atomic<int> begun = 0;
+  std::atomic<int> finished = 0;
+  const auto main = [&](std::size_t k) -> task<> {
+    if (k == 1) co_await sleep(1h);
+    if (k == 0) {
+      const auto callee = [&]() -> task<> {
+        const auto member = [&]() -> task<> {
+          co_await run_on(0, outlast_stop, std::ref(begun), std::ref(finished));
+          while (!shutting_down()) co_await sleep(100us);
+          co_await run_on(0, outlast_stop, std::ref(begun), std::ref(finished));
+        };
+        const auto body = [&](task_group& group) -> task<> {
+          group.spawn(member);
+          group.spawn(member);
+          co_return;
+        };
+        co_await with_group(body);
+      };
+      const auto call = [&]() -> task<> { co_await run_on(1, callee); };
+      co_await shield(1h, call());
+    }
+  };
+  runtime all(main, {.threads = 2, .each = {.shutdown_timeout = 1h}});
+  while (begun != 2) std::this_thread::yield();
+  all.stop();
+  all.join();
+  CHECK(begun == 4);
+  CHECK(finished == 4);
+}
+
+TEST_CASE("a cancelled group ends the calls of its members, also inside a shield") {
+  std::atomic<int> begun = 0;
+  std::atomic<int> killed = 0;
+  on_first_of(2, [&]() -> task<> {
+    const auto member = [&]() -> task<> {
+      co_await run_on(1, wait_for_kill, std::ref(begun), std::ref(killed));
+    };
+    const auto body = [&](task_group& group) -> task<> {
+      group.spawn(member);
+      group.spawn(member);
+      co_await until(begun, 2);
+      group.cancel();
+    };
+    co_await shield(1h, with_group(body));
+    CHECK(killed == 2);
+  });
+}
+
+TEST_CASE("the limit of a shield ends the calls of members of a group that was opened in it") {
+  std::atomic<int> begun = 0;
+  std::atomic<int> killed = 0;
+  outcome how{};
+  on_first_of(2, [&]() -> task<> {
+    const auto starter = spawn([&]() -> task<> {
+      const auto member = [&]() -> task<> {
+        co_await run_on(1, wait_for_kill, std::ref(begun), std::ref(killed));
+      };
+      const auto body = [&](task_group& group) -> task<> {
+        group.spawn(member);
+        group.spawn(member);
+        co_await until(begun, 2);
+        extend::current().kill();  // held back until the limit passes
+        co_await sleep(1h);
+      };
+      co_await shield(1ms, with_group(body));
+    });
+    co_await starter.join();
+    how = starter.result();
+  });
+  CHECK(killed == begun);
+  CHECK(how == outcome::cancelled);
 }
 
 TEST_CASE("the limit of a shield ends the callee") {

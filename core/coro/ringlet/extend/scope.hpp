@@ -29,8 +29,10 @@ class scope {
     for (scope* s = outer_; s != nullptr; s = s->outer_) s->stays_ = stays;
   }
   bool stays() const noexcept { return stays_; }
-  /// The enclosing scope; null for that of a ready queue.
+  /// The enclosing scope; null for that of a ready queue, and for that of a group.
   const scope* outer() const noexcept { return outer_; }
+  /// Whether it is the outermost scope of the contexts of a group, which belongs to a context.
+  bool is_of_group() const noexcept { return is_of_group_; }
   bool holds_back() const noexcept { return holds_back_; }
   /// Whether `inner` is this scope or inside it.
   bool encloses(const scope& inner) const noexcept {
@@ -43,6 +45,9 @@ class scope {
   void move_onto(const scope& old_base, scope& base) noexcept;
 
  protected:
+  struct of_group {};
+  explicit scope(of_group) noexcept : is_of_group_(true) {}
+
   /// Sets whether the scope holds back interruptions from outside: kills of the owner, and
   /// cancelled scopes around it; the latter also for other contexts inside. They stay pending. A
   /// scope without an owner may do so from the beginning, while it has no context inside.
@@ -66,6 +71,7 @@ class scope {
   bool cancelled_ = false;
   bool holds_back_ = false;
   bool stays_ = false;
+  bool is_of_group_ = false;
 };
 
 }  // namespace ringlet::extend

@@ -6,6 +6,7 @@
 #include <ringlet/extend/context.hpp>
 #include <ringlet/extend/fiber_base.hpp>
 #include <ringlet/extend/intrusive_list.hpp>
+#include <ringlet/extend/scope.hpp>
 
 #include <cstdint>
 #include <optional>
@@ -26,8 +27,11 @@ struct group_member : extend::done_watcher, extend::list_hook<open_group> {
   extend::fiber_base* who;
 };
 
+/// As a scope, it is around its fibers. That scope is not inside the scopes of the starter: their
+/// cancellation reaches the fibers through the starter, which cancels the group when it is about to
+/// be unwound, and not while it is in a shield.
 /// Thread: that of its starter, the fiber that constructs it.
-class open_group {
+class open_group : private extend::scope {
  public:
   open_group(const open_group&) = delete;
   open_group& operator=(const open_group&) = delete;
@@ -48,12 +52,11 @@ class open_group {
     return !body_ || body_->encloses(innermost);
   }
 
-  // For dump(): the group that the starter opened before this one, the scope around the fibers, and
-  // the innermost scope of the starter around the call that opened the group.
-  const open_group* older() const noexcept { return older_; }
-  const extend::scope& around_fibers() const noexcept { return around_; }
-  const extend::scope* around_call() const noexcept {
-    return body_ ? body_->outer() : starter_.innermost_scope();
+  /// The scope that encloses `inner`. Around the fibers of a group, that is the innermost scope
+  /// around the call that opened it. Null for the scope of a scheduler.
+  static const extend::scope* outer_of(const extend::scope& inner) noexcept {
+    if (!inner.is_of_group()) return inner.outer();
+    return static_cast<const open_group&>(inner).around_call();
   }
 
  protected:
@@ -80,15 +83,23 @@ class open_group {
   /// Interrupts all fibers of the group, and refuses new ones. Idempotent.
   void cancel_members() noexcept;
 
+  /// The scope around its fibers.
+  extend::scope& around() noexcept { return *this; }
+  /// Whether cancel_members() was called.
+  using extend::scope::is_cancelled;
+
   extend::fiber_base& starter_;
-  // Not inside the scopes of the starter. Their cancellation reaches the fibers through the
-  // starter, which cancels the group when it is about to be unwound, and not while it is in a
-  // shield.
-  extend::scope around_;
   std::optional<extend::scope> body_;
 
  private:
   friend class ringlet::extend::fiber_base;
+
+  // The scopes of a suspended greenlet have no effect until it is resumed, and those that they were
+  // inside of may have ended.
+  const extend::scope* around_call() const noexcept {
+    const extend::scope* const innermost = starter_.innermost_scope();
+    return body_ && is_open_around(*innermost) ? body_->outer() : innermost;
+  }
 
   open_group* older_ = nullptr;  // among the open groups of the starter
   open_group* newer_ = nullptr;

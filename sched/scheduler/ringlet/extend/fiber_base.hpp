@@ -134,8 +134,6 @@ class fiber_base : public context, public list_hook<detail::registry_tag>, priva
   /// ends.
   void add_group(detail::open_group& opened) noexcept;
   void remove_group(detail::open_group& closed) noexcept;
-  /// The newest open group; null if there is none.
-  const detail::open_group* newest_group() const noexcept { return groups_; }
   /// Whether fibers have to end before the pending interruption may unwind this one.
   bool is_blocked() const noexcept;
   /// How many such fibers there are; for dump().
@@ -143,6 +141,9 @@ class fiber_base : public context, public list_hook<detail::registry_tag>, priva
   /// Called by a wait that is about to throw the interruption: cancels the groups that it will
   /// unwind. True if the fiber must be held first.
   bool prepare_to_unwind() noexcept;
+  /// Whether a shield protects it from the end of its scheduler: one around its own calls, or
+  /// around the call that opened its group, and so on. Visits all these scopes.
+  bool is_shielded() const noexcept;
   /// Whether an interruption ended the wait, so that the fiber may have to be held.
   bool was_interrupted_waiting() const noexcept { return hold_ == hold::when_woken; }
   /// Suspends the fiber, or leaves it suspended, until is_blocked() is false.

@@ -98,7 +98,6 @@ class remote_call : private extend::done_watcher {
   static void on_callee_ended(extend::done_watcher& watcher) noexcept;
   static void on_answer(extend::posted_work& received) noexcept;
   static void on_kill_answer(extend::posted_work& received) noexcept;
-  static bool is_shielded(const extend::fiber_base& caller) noexcept;
   void make_callee(extend::scheduler& here);
   void take(extend::fiber_base& ended) noexcept;
   void answer() noexcept;
