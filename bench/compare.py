@@ -3,7 +3,7 @@
 """Compares echo servers; run by `./dev bench echo` and `./dev demo`.
 
     $ bench/compare.py demo --build build   ringlet and a thread per connection, half a minute
-    $ bench/compare.py echo --build build   four workloads, hand-written servers, with goals
+    $ bench/compare.py echo --build build   five workloads, hand-written servers, with goals
 
 Prints the conditions, one table, where ringlet is behind, and for `echo` which goals are met. All
 raw results go to a JSON file; `demo` also draws a picture.
@@ -22,6 +22,7 @@ Exit status: 0 measured, 1 could not measure, 3 a goal is missed and --strict wa
 
 import argparse
 import pathlib
+import re
 import sys
 
 sys.dont_write_bytecode = True  # Leaves no files in the source tree.
@@ -29,7 +30,7 @@ sys.dont_write_bytecode = True  # Leaves no files in the source tree.
 from comparison import conditions, files, report
 from comparison.measuring import measure
 from comparison.processes import Cores, require_descriptors, require_programs
-from comparison.series import ECHO_WORKLOADS, REPRESENTATIVE, SERVERS
+from comparison.series import CYCLES, ECHO_WORKLOADS, REPRESENTATIVE, SERVERS
 from comparison.series import FEWEST_ROUNDS, Failure, Goal, Workload
 from comparison.terminal import keys_of, number, run
 
@@ -42,7 +43,7 @@ def make_plan(options, refusal):
         workloads = [Workload(options.connections or REPRESENTATIVE.connections,
                               options.size or REPRESENTATIVE.size)]
     else:
-        default = ECHO_WORKLOADS if options.mode == "echo" else [REPRESENTATIVE]
+        default = (*ECHO_WORKLOADS, CYCLES) if options.mode == "echo" else [REPRESENTATIVE]
         workloads = options.workloads or default
     if options.servers:
         return [(workload, options.servers) for workload in workloads]
@@ -54,8 +55,9 @@ def make_plan(options, refusal):
     everything = ["ringlet", "limit", "ringlet-epoll", "epoll", "threads"]
     if refusal:
         everything = ["ringlet", "epoll", "threads"]
+    some = {CYCLES: ["ringlet", limit, "epoll"] if not refusal else ["ringlet", "epoll"]}
     return [(workload, everything if workload == REPRESENTATIVE or len(workloads) == 1
-             else ["ringlet", limit]) for workload in workloads]
+             else some.get(workload, ["ringlet", limit])) for workload in workloads]
 
 
 def make_goals(plan, options):
@@ -65,6 +67,8 @@ def make_goals(plan, options):
     for workload, keys in plan:
         if {"ringlet", "limit"} <= set(keys) and workload in ECHO_WORKLOADS:
             goals.append(Goal(workload, "limit", 1.05))
+        if {"ringlet", "epoll"} <= set(keys) and workload == CYCLES:
+            goals.append(Goal(workload, "epoll", 1.0))
         if {"ringlet", "threads"} <= set(keys) and workload == REPRESENTATIVE:
             goals.append(Goal(workload, "threads", 0.5))
         if {"ringlet-epoll", "epoll"} <= set(keys) and workload == REPRESENTATIVE:
@@ -90,7 +94,9 @@ def compare(options):
     check_beforehand(plan, options)
     cores = Cores.choose()
     titles = [workload.title for workload, _ in plan]
-    load = (f"connections x message size: {', '.join(titles)}; {options.depth} in flight on each")
+    load = f"connections x message size: {', '.join(titles)}; {options.depth} in flight on each"
+    if any(workload.reconnect for workload, _ in plan):
+        load += "; /N: a new connection after N messages"
     found = conditions.collect(load, options, cores, refusal)
     conditions.show(found)
     bystanders = conditions.Bystanders()
@@ -117,13 +123,14 @@ def compare(options):
 # Command line.
 
 def parse_workloads(text):
-    """`500x64,16x64` -> workloads."""
+    """`500x64,100x64/1` -> workloads."""
     workloads = []
     for part in text.split(","):
-        connections, _, size = part.strip().partition("x")
-        if not (connections.isdigit() and size.isdigit() and int(connections) and int(size)):
-            raise argparse.ArgumentTypeError(f"`{part}` is not CONNECTIONSxBYTES, such as 500x64")
-        workloads.append(Workload(int(connections), int(size)))
+        numbers = re.fullmatch("([1-9][0-9]*)x([1-9][0-9]*)(?:/([1-9][0-9]*))?", part.strip())
+        if not numbers:
+            raise argparse.ArgumentTypeError(f"`{part}` is not CONNECTIONSxBYTES, such as 500x64, "
+                                             "or CONNECTIONSxBYTES/MESSAGES")
+        workloads.append(Workload(*(int(number or 0) for number in numbers.groups())))
     return workloads
 
 
@@ -132,7 +139,7 @@ def parse_options(arguments):
                                      formatter_class=argparse.RawTextHelpFormatter)
     option = parser.add_argument
     option("mode", choices=("echo", "demo"),
-           help="echo: four workloads and the goals\n"
+           help="echo: five workloads and the goals\n"
                 "demo: one workload in half a minute, with a picture")
     option("--build", type=pathlib.Path, default=pathlib.Path("build"), metavar="DIR",
            help="build folder (default build)")
@@ -144,8 +151,9 @@ def parse_options(arguments):
            help="seconds of warm-up per visit (default 0.1)")
     option("--depth", type=number(int, 1), default=1, metavar="N",
            help="messages in flight on each connection (default 1)")
-    option("--workloads", type=parse_workloads, metavar="NxB,...",
-           help="connections x bytes (default 500x64, for echo also 500x4096,16x64,5000x64)")
+    option("--workloads", type=parse_workloads, metavar="NxB[/M],...",
+           help="connections x bytes; each client connects again after M messages\n"
+                "(default 500x64, for echo also 500x4096,16x64,5000x64,100x64/1)")
     option("--connections", type=number(int, 1), metavar="N",
            help="a single workload, with this many connections (default 500)")
     option("--size", type=number(int, 1), metavar="B",

@@ -10,7 +10,8 @@
 // A ringlet program with one fiber per connection. It opens all connections, then runs the warm-up,
 // then the measured window. With --threads 2 it has two schedulers, each on a thread of its own and
 // with its share of the connections; the result is that of all together. The exit status is 1 if
-// any byte was wrong or any connection failed.
+// any byte was wrong or any connection failed. With --reconnect 1, each message has a connection of
+// its own, and the time to connect is a part of its latency.
 // SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
@@ -141,10 +142,12 @@ task<> send(tcp_stream& stream, std::span<const std::byte> message) {
   co_await stream.write_all(message);
 }
 
-// One client. Messages that do not fit into the sockets' buffers are sent by a separate fiber;
-// otherwise client and server would wait for each other to read.
-task<> talk(share& mine, tcp_stream& stream) {
+// One connection of a client. `begun` is when it was asked for, or nothing if it was open before.
+// Messages that do not fit into the sockets' buffers are sent by a separate fiber; otherwise client
+// and server would wait for each other to read.
+task<> talk(share& mine, tcp_stream& stream, std::optional<clock_type::time_point> begun) {
   const campaign& all = mine.all;
+  const std::uint64_t sent_max = all.options.reconnect == 0 ? UINT64_MAX : all.options.reconnect;
   const bool sends_ahead = all.options.size * all.options.depth > sent_ahead_max;
   std::deque<clock_type::time_point> sent_at;
   std::deque<fiber<>> senders;
@@ -152,9 +155,10 @@ task<> talk(share& mine, tcp_stream& stream) {
   buffer rest;
   std::size_t used = 0;
   while (!all.stopping.is_set() || echoed < sent) {
-    while (!all.stopping.is_set() && sent - echoed < all.options.depth) {
+    while (!all.stopping.is_set() && sent < sent_max && sent - echoed < all.options.depth) {
       const auto message = all.message(sent++);
-      sent_at.push_back(clock_type::now());
+      sent_at.push_back(begun ? *begun : clock_type::now());
+      begun.reset();
       if (!sends_ahead) {
         co_await stream.write_all(message);
         continue;
@@ -178,8 +182,16 @@ task<> talk(share& mine, tcp_stream& stream) {
 }
 
 task<> client(share& mine, tcp_stream& stream) {
+  const address server = stream.peer_address();
   try {
-    co_await talk(mine, stream);
+    co_await talk(mine, stream, std::nullopt);
+    // Only with --reconnect does the conversation end earlier.
+    while (!mine.all.stopping.is_set()) {
+      co_await stream.close();
+      const auto begun = clock_type::now();
+      stream = co_await tcp_stream::connect(server, patience);
+      co_await talk(mine, stream, begun);
+    }
   } catch (const std::system_error& error) {
     mine.count_error("connection", error);
   }

@@ -27,6 +27,10 @@ void add_options(CLI::App& app, load_options& options) {
   app.add_option("--threads", options.threads, "Threads, each with a share of the connections")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
+  app.add_option("--reconnect", options.reconnect,
+                 "Messages after which a client connects again, 0 for never")
+      ->check(CLI::Range(0, 1'000'000'000))
+      ->capture_default_str();
   app.add_option("--duration", options.duration_s, "Seconds to measure")
       ->check(longer_than_nothing)
       ->capture_default_str();

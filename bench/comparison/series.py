@@ -14,11 +14,12 @@ class Failure(Exception):
 class Workload:
     connections: int
     size: int  # Bytes of one message.
+    reconnect: int = 0  # Messages after which a client connects again; 0 for never.
 
     @property
     def title(self):
         size = f"{self.size // 1024} KiB" if self.size % 1024 == 0 else f"{self.size} B"
-        return f"{self.connections} x {size}"
+        return f"{self.connections} x {size}" + (f" /{self.reconnect}" if self.reconnect else "")
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ SERVERS = {
 
 REPRESENTATIVE = Workload(500, 64)
 ECHO_WORKLOADS = (REPRESENTATIVE, Workload(500, 4096), Workload(16, 64), Workload(5000, 64))
+# Each message on a connection of its own: what a server without keep-alive does.
+CYCLES = Workload(100, 64, reconnect=1)
 
 
 # Metrics of a round's result.
