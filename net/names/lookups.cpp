@@ -21,16 +21,27 @@ void leave_table_behind() noexcept {
   if (lookups* const inherited = table_of_process.exchange(nullptr)) table_of_parent = inherited;
 }
 
+template <class T>
+lookups::call_result of(result<T> made) {
+  if (!made) return made.error();
+  return std::variant<std::vector<address>, std::string>(*std::move(made));
+}
+
+lookups::call_result call(const lookups::functions& ask, const lookups::question& asked) {
+  if (const address* const named = std::get_if<address>(&asked)) return of(ask.name(*named));
+  return of(ask.addresses(std::get<name_query>(asked)));
+}
+
 }  // namespace
 
 struct lookups::lookup : blocking_job {
-  lookup(lookups& in, std::shared_ptr<const function> asking) : table(in), ask(std::move(asking)) {
+  lookup(lookups& in, std::shared_ptr<const functions> asking) : table(in), ask(std::move(asking)) {
     work = &lookup::make_call;
   }
   static void make_call(blocking_job& job) noexcept;
 
   lookups& table;
-  std::shared_ptr<const function> ask;
+  std::shared_ptr<const functions> ask;
   places::iterator place;  // until it is over
   std::size_t callers = 0;
   bool is_over = false;
@@ -48,8 +59,8 @@ lookups& lookups::instance() {
   return *made.release();
 }
 
-std::shared_ptr<lookups::lookup> lookups::join(std::shared_ptr<const function> ask,
-                                               name_query asked) {
+std::shared_ptr<lookups::lookup> lookups::join(std::shared_ptr<const functions> ask,
+                                               question asked) {
   const std::lock_guard lock(mutex_);
   const auto [place, is_new] = in_flight_.try_emplace(key(ask.get(), std::move(asked)));
   if (is_new) {
@@ -84,7 +95,7 @@ void lookups::lookup::make_call(blocking_job& job) noexcept {
   auto& self = static_cast<lookup&>(job);
   answer made;
   try {
-    made.found.emplace((*self.ask)(self.place->first.second));
+    made.found = call(*self.ask, self.place->first.second);
   } catch (const std::system_error& error) {
     made.found.emplace(error.code());
   } catch (...) {
@@ -98,7 +109,7 @@ void lookups::lookup::make_call(blocking_job& job) noexcept {
   last->answered.set_value(std::move(made));
 }
 
-lookups::share::share(std::shared_ptr<const function> ask, name_query asked)
+lookups::share::share(std::shared_ptr<const functions> ask, question asked)
     : table_(instance()), lookup_(table_.join(std::move(ask), std::move(asked))) {}
 
 lookups::share::~share() {

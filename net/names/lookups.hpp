@@ -20,7 +20,9 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace ringlet::detail {
@@ -28,11 +30,15 @@ namespace ringlet::detail {
 /// Thread: any.
 class lookups {
  public:
-  using function = extend::threaded_resolver::function;
+  using functions = extend::threaded_resolver::functions;
+  /// Asks for addresses, or for the name of an address.
+  using question = std::variant<name_query, address>;
+
+  using call_result = result<std::variant<std::vector<address>, std::string>>;
 
   /// What a call has returned, or thrown.
   struct answer {
-    std::optional<result<std::vector<address>>> found;
+    std::optional<call_result> found;
     std::exception_ptr thrown;
   };
 
@@ -44,7 +50,7 @@ class lookups {
   class share {
    public:
     /// Throws std::bad_alloc, and std::system_error if there is no thread and none can be started.
-    share(std::shared_ptr<const function> ask, name_query asked);
+    share(std::shared_ptr<const functions> ask, question asked);
     share(const share&) = delete;
     share& operator=(const share&) = delete;
     ~share();
@@ -61,12 +67,12 @@ class lookups {
   lookups& operator=(const lookups&) = delete;
 
  private:
-  using key = std::pair<const function*, name_query>;
+  using key = std::pair<const functions*, question>;
   using places = std::map<key, std::shared_ptr<lookup>>;
 
   /// The table of this process. Throws std::bad_alloc.
   static lookups& instance();
-  std::shared_ptr<lookup> join(std::shared_ptr<const function> ask, name_query asked);
+  std::shared_ptr<lookup> join(std::shared_ptr<const functions> ask, question asked);
   void leave(lookup& left) noexcept;
   static std::shared_ptr<lookup> take_out(lookup& ended) noexcept;
 

@@ -31,6 +31,8 @@ class category final : public std::error_category {
         return "the host has no address of this kind";
       case resolve_errc::unknown_service:
         return "TCP has no service of this name";
+      case resolve_errc::no_name:
+        return "the address has no name";
     }
     return ::gai_strerror(code);
   }

@@ -13,6 +13,8 @@
 #include <string>
 #include <system_error>
 #include <utility>
+#include <variant>
+#include <vector>
 
 #include "lookups.hpp"
 
@@ -73,24 +75,53 @@ result<std::vector<address>> ask_system(const name_query& asked) {
   return found;
 }
 
-}  // namespace
+// On a thread of its own.
+result<std::string> ask_system_for_name(const address& asked) {
+  char name[NI_MAXHOST];
+  const int refusal =
+      ::getnameinfo(asked.data(), asked.size(), name, sizeof name, nullptr, 0, NI_NAMEREQD);
+  if (refusal == EAI_NONAME) return make_error_code(resolve_errc::no_name);
+  if (refusal != 0) return code_of(refusal, errno);
+  return std::string(name);
+}
 
-threaded_resolver::threaded_resolver(function ask)
-    : ask_(std::make_shared<const function>(std::move(ask))) {}
+std::string without_name(const address& asked) { return "cannot find the name of " + asked.host(); }
 
-task<std::vector<address>> threaded_resolver::look_up(name_query asked) {
-  const std::string what = "cannot resolve \"" + asked.host + '"';
-  const lookups::share mine(ask_, std::move(asked));
+// Waits for a share in a call.
+template <class T>
+task<T> answered(std::shared_ptr<const threaded_resolver::functions> ask, lookups::question asked,
+                 std::string what) {
+  const lookups::share mine(std::move(ask), std::move(asked));
   const remote_future<lookups::answer> coming = mine.get_answer();
   const lookups::answer& answer = co_await coming.get();
   if (answer.thrown != nullptr) std::rethrow_exception(answer.thrown);
   if (!*answer.found) throw_error(answer.found->error(), what.c_str());
-  co_return **answer.found;
+  co_return std::get<T>(**answer.found);
+}
+
+}  // namespace
+
+task<std::string> resolver::look_up_name(address asked) {
+  throw_error(resolve_errc::no_name, without_name(asked).c_str());
+  co_return "";
+}
+
+threaded_resolver::threaded_resolver(function ask, name_function ask_name)
+    : ask_(std::make_shared<const functions>(functions{std::move(ask), std::move(ask_name)})) {}
+
+task<std::vector<address>> threaded_resolver::look_up(name_query asked) {
+  std::string what = "cannot resolve \"" + asked.host + '"';
+  return answered<std::vector<address>>(ask_, std::move(asked), std::move(what));
+}
+
+task<std::string> threaded_resolver::look_up_name(address asked) {
+  if (!ask_->name) return resolver::look_up_name(asked);
+  return answered<std::string>(ask_, asked, without_name(asked));
 }
 
 resolver& system_resolver() {
   // Not destroyed: a fiber of another thread may use it after main().
-  static threaded_resolver& instance = *new threaded_resolver(&ask_system);
+  static threaded_resolver& instance = *new threaded_resolver(&ask_system, &ask_system_for_name);
   return instance;
 }
 

@@ -81,6 +81,7 @@
 #include <ringlet/remote_promise.hpp>
 #include <ringlet/resolve.hpp>
 #include <ringlet/resolve_error.hpp>
+#include <ringlet/resolve_name.hpp>
 #include <ringlet/resolver.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/retry.hpp>

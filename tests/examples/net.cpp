@@ -1,9 +1,11 @@
 // The examples in the headers of net do what their comments say. Method: see core.cpp. They run
 // over the loopback device; those that change the process or its standard streams run in a child.
 // SPDX-License-Identifier: MIT
+#include <ringlet/as_result.hpp>
 #include <ringlet/event.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/memory_stream.hpp>
+#include <ringlet/now.hpp>
 #include <ringlet/queue.hpp>
 #include <ringlet/resolve.hpp>
 #include <ringlet/run.hpp>
@@ -30,6 +32,7 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <map>
 #include <net_examples.hpp>
 #include <span>
 #include <stdexcept>
@@ -133,8 +136,17 @@ TEST_CASE("the examples of names look a host up in a resolver, or need none") {
     how.with = &names;
     const auto found = co_await resolve("db", "80", how);
     CHECK(found.front().to_string() == "10.0.0.7:80");
+    example_resolver_2::short_memory kept(names);
+    how.with = &kept;
+    for (int i = 0; i < 2; ++i) {
+      const auto again = co_await resolve("db", "80", how);
+      CHECK(again == found);
+    }
     const std::string best = co_await example_resolve::best_address_of("::1");
     CHECK(best == "[::1]:443");
+    const std::string logged =
+        co_await example_resolve_name::name_for_the_log(address::loopback(1));
+    CHECK(logged.find("127.0.0.1") != std::string::npos);  // with a name, if it has one
     const bool exists = co_await example_resolve_error::exists("127.0.0.1");
     CHECK(exists);
     auto listener = tcp_listener::bind("127.0.0.1:0");

@@ -16,8 +16,8 @@
 
 namespace ringlet {
 
-/// Errors of names, which have no errno. The values are those of EAI_NONAME and so on in netdb.h;
-/// a code may hold others of them, too.
+/// Errors of names, which have no errno. The values are those of EAI_NONAME and so on in netdb.h,
+/// with one exception; a code may hold others of them, too.
 enum class resolve_errc : int {
   /// EAI_NONAME: the host does not exist.
   host_not_found = -2,
@@ -29,6 +29,8 @@ enum class resolve_errc : int {
   no_address = -5,
   /// EAI_SERVICE: TCP has no service of that name.
   unknown_service = -8,
+  /// No name is known for the address: see resolve_name(). Not of netdb.h.
+  no_name = 1,
 };
 
 /// The category of resolve_errc; its name is "resolve".

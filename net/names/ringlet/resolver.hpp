@@ -8,6 +8,33 @@
 //         co_return std::vector<address>(1, address::parse("10.0.0.7", 0));
 //       }
 //     };
+//
+// Keeps answers for 5 s, for a program that connects to the same hosts all the time on a system
+// without a cache:
+//
+//     class short_memory final : public resolver {
+//      public:
+//       explicit short_memory(resolver& from = system_resolver()) : from_(from) {}
+//       task<std::vector<address>> look_up(name_query asked) override {
+//         const auto known = answers_.find(asked);
+//         if (known != answers_.end() && now() < known->second.second) {
+//           co_return known->second.first;
+//         }
+//         const std::vector<address> found = co_await from_.look_up(asked);
+//         if (answers_.size() == 1000) answers_.clear();
+//         answers_.insert_or_assign(std::move(asked), std::pair(found, now() + 5s));
+//         co_return found;
+//       }
+//       task<std::string> look_up_name(address asked) override {
+//         return from_.look_up_name(asked);
+//       }
+//       bool splits_families() const noexcept override { return from_.splits_families(); }
+//
+//      private:
+//       resolver& from_;
+//       std::map<name_query,
+//                std::pair<std::vector<address>, std::chrono::steady_clock::time_point>> answers_;
+//     };
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -39,8 +66,8 @@ struct name_query {
   friend std::strong_ordering operator<=>(const name_query&, const name_query&) = default;
 };
 
-/// Looks names up for resolve() and tcp_stream::connect(). Derive from it to use another source of
-/// names, or none in tests.
+/// Looks names up for resolve(), resolve_name() and tcp_stream::connect(). Derive from it to use
+/// another source of names, or none in tests.
 ///
 /// Lifetime  Outlives its calls.
 /// Thread    Called in the caller's fiber, on its thread. Several schedulers may use it only if it
@@ -59,6 +86,13 @@ class resolver {
   /// Cancellation  The caller's time limit cancels the call, like a kill.
   virtual task<std::vector<address>> look_up(name_query asked) = 0;
 
+  /// Returns the name of the host that has an address, for resolve_name(). `asked` has port 0, and
+  /// is no IPv4-mapped IPv6 address. Unless a class overrides it, no address has a name.
+  ///
+  /// Errors    std::system_error, see resolve_errc: no_name if there is none.
+  /// Cancellation  As look_up().
+  virtual task<std::string> look_up_name(address asked);
+
   /// Whether connect() should ask for IPv6 and IPv4 addresses in two calls at the same time, as a
   /// resolver with a DNS client of its own does: then the first answer can be used at once (RFC
   /// 8305, section 3). False: one call for both, which returns them in order.
@@ -67,19 +101,22 @@ class resolver {
 
 /// The resolver of the system, getaddrinfo(3): /etc/hosts, DNS, multicast DNS and what else
 /// nsswitch.conf(5) names, as all programs of the system see them, in the order of RFC 6724. It
-/// asks for both families in one call, and has no cache of its own. Unless the caller names a
-/// family, one of which this host has only loopback addresses is left out (AI_ADDRCONFIG).
+/// asks for both families in one call. It keeps no answers, because getaddrinfo() does not tell how
+/// long they are valid: that is known to the caches of the system, such as systemd-resolved, nscd
+/// or a name server on this host. Names of addresses come from getnameinfo(3). Unless the caller
+/// names a family, one of which this host has only loopback addresses is left out (AI_ADDRCONFIG).
 ///
 /// Errors    std::system_error: see resolve_errc; the errno of EAI_SYSTEM; no thread could be
 ///           started.
-/// Cancellation  Ends at once. getaddrinfo() itself cannot be stopped: its thread drops the result
+/// Cancellation  Ends at once. The system's call itself cannot be stopped: its thread drops the
+/// result
 ///           when it is there.
 /// Lifetime  That of the process.
 /// Thread    Calls run on threads of their own, at most 16 in a process, apart from those of
 ///           blocking(): further lookups wait in line. Equal lookups in flight, on any scheduler,
 ///           are one call. A child of fork() starts new threads.
-/// Memory    A block for each lookup, besides what getaddrinfo() needs.
-/// Kernel    getaddrinfo(3), nsswitch.conf(5), gai.conf(5).
+/// Memory    A block for each lookup, besides what the system's call needs.
+/// Kernel    getaddrinfo(3), getnameinfo(3), nsswitch.conf(5), gai.conf(5).
 resolver& system_resolver();
 
 }  // namespace ringlet
