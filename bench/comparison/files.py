@@ -25,7 +25,8 @@ PANELS = (  # Title, function of a result, unit, number format.
 def write_json(path, conditions, all_series, verdicts, **more):
     content = {
         "conditions": conditions,
-        "series": [{"connections": series.workload.connections, "size": series.workload.size, "reconnect": series.workload.reconnect,
+        "series": [{"connections": series.workload.connections, "size": series.workload.size,
+                    "reconnect": series.workload.reconnect,
                     "rounds": series.rounds} for series in all_series],
         "goals": [{"workload": goal.workload.title, "subject": goal.subject,
                    "base": goal.base, "limit": goal.limit,

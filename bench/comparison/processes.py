@@ -129,7 +129,8 @@ def run_load(server, workload, options, cores, load_threads=1):
     command = [options.build / "bench/load", "--host", server.host, "--port", server.port,
                "--connections", workload.connections, "--size", workload.size,
                "--depth", options.depth, "--duration", options.seconds, "--warmup", options.warmup,
-               "--reconnect", workload.reconnect, "--threads", load_threads, "--pid", server.process.pid, "--json", "-"]
+               "--reconnect", workload.reconnect, "--threads", load_threads,
+               "--pid", server.process.pid, "--json", "-"]
     result, status, words = run_generator(command, server, workload, options, cores)
     if status == 0 and result is not None:
         if result["server_cpu_ns_per_message"] is None:
