@@ -129,3 +129,4 @@
 #include <ringlet/watch.hpp>
 #include <ringlet/when_all.hpp>
 #include <ringlet/with_timeout.hpp>
+#include <ringlet/writer.hpp>
