@@ -38,6 +38,7 @@
 #include <ringlet/connect_options.hpp>
 #include <ringlet/copy.hpp>
 #include <ringlet/deadlock.hpp>
+#include <ringlet/decoded.hpp>
 #include <ringlet/descriptor_limit.hpp>
 #include <ringlet/dump.hpp>
 #include <ringlet/elements_of.hpp>
@@ -48,6 +49,8 @@
 #include <ringlet/fiber_local.hpp>
 #include <ringlet/fiber_range.hpp>
 #include <ringlet/fiber_set.hpp>
+#include <ringlet/frame_format.hpp>
+#include <ringlet/frames.hpp>
 #include <ringlet/future.hpp>
 #include <ringlet/generator.hpp>
 #include <ringlet/generator_exit.hpp>

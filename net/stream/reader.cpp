@@ -404,10 +404,20 @@ reader_wait::state reader_wait::look_for_delimiter() noexcept {
   return in_.ended_ ? state::ended : state::missing;
 }
 
-reader_wait::state reader_wait::look_for_count() const noexcept {
-  if (count_ > in_.limit_) return state::too_long;
-  if (in_.buffered() >= count_) return state::whole;
+reader_wait::state reader_wait::look_for_count() noexcept {
+  return count_ > in_.limit_ ? state::too_long : look_for(count_);
+}
+
+reader_wait::state reader_wait::look_for(std::size_t count) const noexcept {
+  if (in_.buffered() >= count) return state::whole;
   return in_.ended_ ? state::ended : state::missing;
+}
+
+std::string_view reader_wait::copy_front(std::span<char> memory) const noexcept {
+  const std::string_view older = in_.stored().substr(0, memory.size());
+  const std::string_view newer = in_.fresh_.substr(0, memory.size() - older.size());
+  std::copy(newer.begin(), newer.end(), std::copy(older.begin(), older.end(), memory.begin()));
+  return {memory.data(), older.size() + newer.size()};
 }
 
 void reader_wait::wait_on() noexcept {
@@ -462,6 +472,8 @@ std::error_code reader_wait::failure() {
         return system_error_code(-ENOMEM);
       }
       return errc::too_long;
+    case state::malformed:
+      return std::make_error_code(std::errc::bad_message);
     case state::failed:
       return in_.feed_ != nullptr ? in_.feed_->error : system_error_code(answer_);
     case state::missing:
@@ -474,6 +486,12 @@ std::error_code reader_wait::failure() {
 result<std::string_view> reader_wait::view(std::size_t bytes) noexcept {
   if (!in_.join(bytes)) return system_error_code(-ENOMEM);
   return in_.front(bytes);
+}
+
+result<std::string_view> reader_wait::take_view() noexcept {
+  const auto piece = view(count_);
+  if (piece) in_.drop(count_);
+  return piece;
 }
 
 // The results of the calls

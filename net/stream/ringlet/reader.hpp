@@ -49,7 +49,8 @@ namespace ringlet {
 class pipe_reader;
 class standard_stream;
 
-/// Cuts the bytes of a stream into pieces. These rules apply to every call:
+/// Cuts the bytes of a stream into pieces: lines and others here, frames by read_frame(), values by
+/// read_value(). These rules apply to every call:
 ///
 /// Views     A call returns a view of text or any other bytes. It stays valid until the next call
 ///           on the reader, except consume(). It refers to the buffer that the stream lent if the
@@ -267,6 +268,21 @@ class reader_wait : public claiming_wait<direction::read, wait_base>, private ar
   result<std::string_view> view(std::size_t bytes) noexcept;
   /// Called by take() when it reports the end of the stream.
   void tell_end() noexcept { in_.ended_ = false; }
+  /// Consumes the count() bytes, and returns a contiguous view of them.
+  result<std::string_view> take_view() noexcept;
+
+  enum class state : std::uint8_t { missing, whole, ended, too_long, malformed, failed };
+
+  /// Whether the wanted number of bytes has arrived. A derived class may learn from the first bytes
+  /// how many it wants.
+  virtual state look_for_count() noexcept;
+  /// How many bytes are buffered.
+  std::size_t buffered() const noexcept { return in_.buffered(); }
+  /// Whether that many bytes are buffered.
+  state look_for(std::size_t count) const noexcept;
+  /// Copies buffered bytes to the front of `memory`, as many as fit, and returns a view of the
+  /// copy.
+  std::string_view copy_front(std::span<char> memory) const noexcept;
 
   /// A scope guard for take(): allows the next call once take() returns.
   class ending {
@@ -288,8 +304,6 @@ class reader_wait : public claiming_wait<direction::read, wait_base>, private ar
 
  private:
   friend class file_request;
-  enum class state : std::uint8_t { missing, whole, ended, too_long, failed };
-
   std::coroutine_handle<> begin(frame_record& at) noexcept;
   bool begin_waiting(frame_record& at) noexcept;
   std::coroutine_handle<> begin_feeding(frame_record& at) noexcept;
@@ -298,7 +312,6 @@ class reader_wait : public claiming_wait<direction::read, wait_base>, private ar
   bool progress() noexcept;
   bool look() noexcept;
   state look_for_delimiter() noexcept;
-  state look_for_count() const noexcept;
   void wait_on() noexcept;
   void on_arrival() noexcept override;
   void on_close() noexcept override { fiber_->cancel_wait(cancel_reason::closed); }
