@@ -31,6 +31,7 @@
 #include <ringlet/byte_stream.hpp>
 #include <ringlet/cancelled.hpp>
 #include <ringlet/channel.hpp>
+#include <ringlet/codec.hpp>
 #include <ringlet/concurrent_event.hpp>
 #include <ringlet/concurrent_queue.hpp>
 #include <ringlet/concurrent_semaphore.hpp>

@@ -38,7 +38,9 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
+#include <vector>
 
 #include "support/child.hpp"
 #include "support/loopback.hpp"
@@ -299,6 +301,50 @@ TEST_CASE("the example of reader.hpp answers each line") {
     ends.near.shutdown_write();
     const std::string answers = co_await read_all(ends.near);
     CHECK(answers == "you said: one\nyou said: two\n");
+  }());
+}
+
+TEST_CASE("the example of writer.hpp sends all answers") {
+  run([]() -> task<> {
+    connection ends = co_await connected_pair();
+    const std::vector<std::string> answers{"one", "two"};
+    co_await example_writer::answer_all(ends.near, answers);
+    ends.near.shutdown_write();
+    const std::string sent = co_await read_all(ends.far);
+    CHECK(sent == "one\ntwo\n");
+  }());
+}
+
+TEST_CASE("the example of frames.hpp answers frames") {
+  run([]() -> task<> {
+    connection ends = co_await connected_pair();
+    const fiber<> server = spawn(example_frames::answer_frames(std::move(ends.far)));
+    co_await ends.near.write_all(std::string_view("\0\0\0\3one\0\0\0\0", 11));
+    ends.near.shutdown_write();
+    const std::string answers = co_await read_all(ends.near);
+    CHECK(answers == std::string_view("\0\0\0\x0dyou said: one\0\0\0\x0ayou said: ", 31));
+  }());
+}
+
+TEST_CASE("the examples of frame_format.hpp and decoded.hpp encode and decode") {
+  CHECK(example_frame_format::prefixed("abc") == std::string_view("\3\0abc", 5));
+  const auto digit = example_decoded::decode_digit("7x");
+  CHECK(digit.used() == 1);
+  CHECK(*digit == 7);
+  CHECK(example_decoded::decode_digit("").more() == 1);
+  CHECK(example_decoded::decode_digit("x").error() == std::errc::bad_message);
+}
+
+TEST_CASE("the example of codec.hpp sends frost back") {
+  run([]() -> task<> {
+    connection ends = co_await connected_pair();
+    const fiber<> server = spawn(example_codec::report_frost(ends.far));
+    co_await ends.near.write_all(std::string_view("\0\5\xff\xfb\0\0\xff\xff", 8));
+    ends.near.shutdown_write();
+    co_await server.get();
+    ends.far.shutdown_write();
+    const std::string frost = co_await read_all(ends.near);
+    CHECK(frost == "\xff\xfb\xff\xff");
   }());
 }
 
