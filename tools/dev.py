@@ -16,7 +16,7 @@ import time
 # the files take alone. (All files in one: Meson 1.0 fails where there are exactly two.)
 IN_UNITS = ["-Dunity=on", "-Dunity_size=1000"]
 ENGINES = os.environ.get("RINGLET_ENGINES", "uring epoll").split()
-FUZZ_TARGETS = ["address", "engine", "reader"]
+FUZZ_TARGETS = ["address", "engine", "frame", "reader"]
 LAYERS = ["core", "sched", "net"]
 SOURCES = [*LAYERS, "examples", "bench", "tests"]
 MATRIX = [
@@ -259,8 +259,8 @@ def fuzz(*arguments):
       ./dev fuzz reader -max_total_time=600
       ./dev fuzz engine build-matrix/clang-fuzz/found/crash-...     only that input
 
-    Targets: address engine reader. New inputs go to build-matrix/clang-fuzz/found, one folder per
-    target, and so do inputs that broke a promise. tests/README.md says how to keep them."""
+    Targets: address engine frame reader. New inputs go to build-matrix/clang-fuzz/found, one folder
+    per target, and so do inputs that broke a promise. tests/README.md says how to keep them."""
     if arguments and arguments[0] not in FUZZ_TARGETS:
         raise Failed(f"dev: there is no fuzz target '{arguments[0]}'\n{inspect.getdoc(fuzz)}", 2)
     matrix_build("clang-fuzz")
