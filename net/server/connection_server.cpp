@@ -25,14 +25,14 @@ using namespace detail;
 
 namespace {
 
-// How many connections the descriptors of this process allow: an eighth of them is kept back.
+// How many connections the descriptors of this process allow. Some are kept back for other uses.
 std::size_t descriptors_for_connections() noexcept {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
     return server_limits::unlimited;
   }
   const auto all = static_cast<std::size_t>(limit.rlim_cur);
-  return std::max<std::size_t>(all - all / 8, 1);
+  return std::max<std::size_t>(all - std::min<std::size_t>(all / 8, 1000), 1);
 }
 
 void check_number(const char* name, std::size_t value) {

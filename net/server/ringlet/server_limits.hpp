@@ -33,10 +33,10 @@ struct server_limits {
   /// No limit on a number.
   static constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max();
 
-  /// How many handlers one call of serve_connections() may run at once, at least 1. Never more than
-  /// 7/8 of the descriptors that the process may open when the call begins (see
-  /// raise_descriptor_limit()); the rest is for files and other connections. A connection beyond
-  /// the limit is closed.
+  /// How many handlers one call of serve_connections() may run at once, at least 1. An eighth of
+  /// the descriptors that the process may open when the call begins (see raise_descriptor_limit()),
+  /// or 1000 if that is less, are kept back for files and other connections: the limit is never
+  /// more than the rest. A connection beyond the limit is closed.
   std::size_t connections = 10'000;
   /// The same for one peer, at least 1: for an IPv4 address, for the first 64 bits of an IPv6
   /// address, which one customer of a provider has, or for a user of a Unix socket. Unlimited by
