@@ -68,6 +68,7 @@ std::size_t engine::run_posted(std::size_t most) noexcept {
   for (; count < most && unrun_ != nullptr; ++count) {
     posted_work* current = unrun_;
     unrun_ = current->next;
+    ++statistics_.posts;
     current->run(*current);
   }
   return count;

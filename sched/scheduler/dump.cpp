@@ -269,6 +269,15 @@ std::string_view directory_of(std::string_view path) {
   return path.substr(0, path.rfind('/') + 1);  // npos + 1 is 0
 }
 
+// How busy it is, and what other threads ask of it.
+void print_activity(extend::scheduler& all, std::string& out) {
+  const std::size_t ready = all.count();
+  const engine_statistics& past = all.engine().statistics();
+  if (ready == 0 && past.posts == 0) return;
+  fmt::format_to(std::back_inserter(out), "    {} ready; {} posts, {} wake-ups\n", ready,
+                 past.posts, past.wakes);
+}
+
 std::string list_fibers(extend::scheduler& all, const dump_options& how) {
   std::vector<entry> entries;
   const steady_ns time = all.now();
@@ -284,6 +293,7 @@ std::string list_fibers(extend::scheduler& all, const dump_options& how) {
     entries.erase(entries.begin() + static_cast<std::ptrdiff_t>(how.entries_max), entries.end());
   }
   out += '\n';
+  print_activity(all, out);
   for (const entry& one : entries) print_entry(one, out);
   return out;
 }

@@ -29,7 +29,9 @@ struct dump_options {
 /// left if the wait has a limit. It also has the time left of the nearest limit around its calls
 /// (with_timeout() and similar, also around its group) and of the shield around them. Below is the
 /// chain of awaits, innermost first. The first line names the scheduler, its engine and the number
-/// of fibers. The text is for people: any version may change it.
+/// of fibers. The second line says how many fibers are ready, how much posted work has been run,
+/// and how often other threads have woken the scheduler; it is left out if there is nothing to say.
+/// The text is for people: any version may change it.
 ///
 /// Unnamed fibers that were spawned at the same place and wait in the same way in the same chain
 /// share one entry with their number: "3 fibers (4, 5, 6): sleep, ...". Fibers that wait for

@@ -23,7 +23,10 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cinttypes>
+#include <cstdint>
 #include <cstdio>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <stdexcept>
@@ -66,6 +69,17 @@ bool contains(const std::string& text, const std::string& part) {
 
 task<> until(const std::atomic<int>& number, int value) {
   while (number != value) co_await sleep(100us);
+}
+
+// How often a thread of this process has given up its processor in order to wait.
+std::uint64_t waits_of(pid_t thread) {
+  std::ifstream status("/proc/self/task/" + std::to_string(thread) + "/status");
+  const std::string wanted = "voluntary_ctxt_switches:";
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(wanted)) return std::stoull(line.substr(wanted.size()));
+  }
+  FAIL("no such thread");
+  return 0;
 }
 
 // Long enough that a report is read before the program would be ended, which is as much later.
@@ -542,6 +556,51 @@ TEST_CASE("a runtime without mains runs what other threads spawn, until it is de
     workers.call(1, [] {});  // the fiber has begun, or will be refused
   }
   CHECK(was_cancelled);
+}
+
+TEST_CASE("a runtime without main tasks causes no wake-up while it is idle") {
+  runtime workers({.threads = 3});
+  std::vector<pid_t> threads;
+  for (std::size_t k = 0; k < workers.size(); ++k) {
+    threads.push_back(workers.call(k, [] { return ::gettid(); }));
+  }
+  // A scheduler may wake once to return memory, within a second. These times are fixed, because
+  // nothing may happen in the second one.
+  std::this_thread::sleep_for(1100ms);
+  std::vector<std::uint64_t> before;
+  for (const pid_t thread : threads) before.push_back(waits_of(thread));
+  std::this_thread::sleep_for(1s);
+  for (std::size_t k = 0; k < threads.size(); ++k) CHECK(waits_of(threads[k]) == before[k]);
+  for (std::size_t k = 0; k < threads.size(); ++k) {
+    workers.call(k, [] {});  // a wake-up would have been seen
+    while (waits_of(threads[k]) == before[k]) std::this_thread::yield();
+  }
+}
+
+TEST_CASE("dump shows how many fibers are ready, and how many posts have needed a wake-up") {
+  runtime workers({.threads = 2, .name = "crew"});
+  const scheduler_handle there = workers.handle(1);
+  const auto post_many = [&there] {  // while it is awake
+    for (int i = 0; i < 100; ++i) {
+      const post_result posted = there.post([] {});
+      CHECK(posted == post_result::accepted);
+    }
+  };
+  workers.call(1, post_many);
+  const auto look = [] {
+    const auto nothing = []() -> task<> { co_return; };
+    for (int i = 0; i < 2; ++i) spawn(nothing);
+    return dump();
+  };
+  const std::string text = workers.call(1, look);
+  std::uint64_t posts = 0;
+  std::uint64_t wakes = 0;
+  const std::size_t at = text.find("    2 ready; ");
+  REQUIRE(at != text.npos);
+  REQUIRE(std::sscanf(text.c_str() + at, "    2 ready; %" SCNu64 " posts, %" SCNu64 " wake-ups\n",
+                      &posts, &wakes) == 2);
+  CHECK(posts >= 102);
+  CHECK(wakes + 100 <= posts);
 }
 
 TEST_CASE("dump names each scheduler") {

@@ -196,6 +196,12 @@ class ready_queue {
   ready_queue& operator=(const ready_queue&) = delete;
 
   bool empty() const noexcept { return head_ == nullptr; }
+  /// Visits all of them; for dump().
+  std::size_t count() const noexcept {
+    std::size_t count = 0;
+    for (const context* c = head_; c != nullptr; c = c->next_ready_) ++count;
+    return count;
+  }
 
   void push(context& ready) noexcept {
     ready.next_ready_ = nullptr;

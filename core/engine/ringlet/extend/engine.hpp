@@ -69,7 +69,8 @@ struct engine_statistics {
   std::uint64_t completions = 0;
   std::uint64_t overflows = 0;    // times the completion queue was found to have overflowed
   std::uint64_t buffers_dry = 0;  // completions that found no buffer to fill
-  std::uint64_t wakes = 0;        // by other threads
+  std::uint64_t posts = 0;        // posted work that was run, of any thread
+  std::uint64_t wakes = 0;        // by other threads; posts to an engine that is awake need none
 };
 
 /// Thread: the one that created it; post() and wake() may be called from any thread.
