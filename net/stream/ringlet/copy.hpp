@@ -32,7 +32,7 @@ struct copy_options {
 ///           errc::partial_transfer, unless none of them was written. While it waits for the
 ///           source: nothing. bytes_read() and bytes_written() of the two tell how far it got.
 /// Lifetime  Borrows both.
-/// Memory    One lent buffer while it writes.
+/// Memory    One lent buffer while it writes; bytes are copied, not spliced.
 template <byte_source Source, byte_sink Sink>
 task<std::uint64_t> copy(Source& from, Sink& to, copy_options options = {}) {
   std::uint64_t total = 0;

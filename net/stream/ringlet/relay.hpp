@@ -56,7 +56,8 @@ task<buffer> receive_to_relay(From& from, const relayed& moved, time_limit idle_
 }
 
 /// One direction: when its source ends, so does its sink. The first error of either direction ends
-/// both.
+/// both. Bytes are copied: splice(2) would be cheaper, but can make the thread wait for a socket
+/// that lacks O_NONBLOCK.
 template <byte_stream From, byte_stream To>
 task<> relay_one_way(task_group& both, relay_state& state, From& from, To& to, copy_options options,
                      std::uint64_t relayed::*count, relayed& moved) {
