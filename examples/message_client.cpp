@@ -18,7 +18,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -53,12 +52,16 @@ task<std::string> receive(reader& in) {
                              header["size"].is_number_unsigned() &&
                              header["size"].get<std::uint64_t>() <= body_max;
   if (!is_understood) throw std::runtime_error("the server sent a header of another protocol");
-  std::string body(header["size"].get<std::size_t>(), '\0');
-  auto left = std::as_writable_bytes(std::span(body));
-  while (!left.empty()) {
-    const std::size_t count = co_await in.read_some(left, timeout);
-    if (count == 0) throw std::runtime_error("the server closed the connection within an answer");
-    left = left.subspan(count);
+  const auto size = header["size"].get<std::size_t>();
+  std::string body;
+  while (body.size() < size) {
+    const std::string_view arrived = co_await in.peek(1, timeout);
+    if (arrived.empty()) {
+      throw std::runtime_error("the server closed the connection within an answer");
+    }
+    const std::string_view part = arrived.substr(0, size - body.size());
+    body += part;
+    in.consume(part.size());
   }
   if (header["ok"].get<bool>()) co_return body;
   const bool has_reason = header.contains("error") && header["error"].is_string();

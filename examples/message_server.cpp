@@ -11,7 +11,7 @@
 // {"ok": true, "size": 5} or {"ok": false, "error": "...", "size": 0}. In Python, a client sends
 // struct.pack("!I", len(header)) + header + body. Ctrl-C ends the server.
 //
-// Shows: read_frame() and its limit; a body that is read by its length; a header and a body that
+// Shows: read_frame() and its limit; a body that grows as it arrives; a header and a body that
 // leave as one piece; answering a peer before its connection is closed.
 // Leaves out: a limit on the number of connections.
 // SPDX-License-Identifier: MIT
@@ -25,7 +25,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -59,13 +58,15 @@ std::optional<request> parse(std::string_view header) {
   return request{command->get<std::string>(), size->get<std::size_t>()};
 }
 
+// The body grows as its bytes arrive. A peer that only claims a large one costs no memory.
 task<std::string> read_body(reader& in, std::size_t size) {
-  std::string body(size, '\0');
-  auto left = std::as_writable_bytes(std::span(body));
-  while (!left.empty()) {
-    const std::size_t count = co_await in.read_some(left, idle_timeout);
-    if (count == 0) throw_error(errc::end_of_stream, "the body of a message");
-    left = left.subspan(count);
+  std::string body;
+  while (body.size() < size) {
+    const std::string_view arrived = co_await in.peek(1, idle_timeout);
+    if (arrived.empty()) throw_error(errc::end_of_stream, "the body of a message");
+    const std::string_view part = arrived.substr(0, size - body.size());
+    body += part;
+    in.consume(part.size());
   }
   co_return body;
 }

@@ -176,6 +176,23 @@ class Messages(support.Case):
                 self.assertEqual(receive_all(client), b"")
         self.assert_ends_well(server)
 
+    def test_memory_grows_with_the_bytes_that_arrive_not_with_the_claim(self):
+        server = self.start_server()
+        clients = [self.connect() for _ in range(60)]
+        before = support.memory_bytes(server.process.pid)
+        for client in clients:
+            client.sendall(message("upper", b"") + pack({"command": "upper", "size": BODY_MAX}))
+        for client in clients:
+            self.assert_answer(client, b"")
+        for client in clients:
+            client.sendall(b"x")
+        client = self.connect()
+        client.sendall(message("upper", b"last"))
+        self.assert_answer(client, b"LAST")
+        grown = support.memory_bytes(server.process.pid) - before
+        self.assertLess(grown, 20 * BODY_MAX)
+        self.assert_ends_well(server)
+
     def test_peers_that_leave_in_the_middle_do_not_disturb_the_next_one(self):
         server = self.start_server()
         text = message("upper", b"hello")
