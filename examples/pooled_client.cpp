@@ -8,9 +8,10 @@
 //
 // Shows: rate_limiter, and a semaphore in front of a list of idle connections, both of which serve
 // fibers in the order in which they came; readable() with a limit of 0, which tells that a server
-// has closed an idle connection; retry(), for one that it closes just then; a connection that goes
-// back only after a whole answer, so that no answer belongs to the wrong request. Leaves out: idle
-// connections that are closed after some time.
+// has closed an idle connection; retry(), for one that it closes just then, or in the middle of an
+// answer; a connection that goes back only after a whole answer, and only if its reader holds
+// nothing more, so that no answer belongs to the wrong request. Leaves out: idle connections that
+// are closed after some time.
 // SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
@@ -58,10 +59,11 @@ class client {
     co_await limit_.acquire();
     auto used = co_await take();
     co_await used->stream.write_all(request, 5s);
-    const auto line = co_await used->in.read_line(5s);
+    const auto line = co_await used->in.read_until("\n", 5s);  // fails if the answer is cut
     if (!line) throw_error(errc::end_of_stream, "answer");
     std::string answer(*line);
-    idle_.push_back(std::move(used));
+    const bool is_clean = used->in.peek().empty();  // what is left would answer the next request
+    if (is_clean) idle_.push_back(std::move(used));
     co_return answer;
   }
 

@@ -521,10 +521,13 @@ class TwoThreads(Programs):
 
 
 class LineServer:
-    """Answers lines, `each` per connection, which it then closes. Notes what clients do."""
+    """Answers lines, `each` per connection, which it then closes. Notes what clients do. Its first
+    answer can be cut, with the connection closed, or be followed by bytes that belong to none."""
 
-    def __init__(self, each):
+    def __init__(self, each, first_is_cut=False, after_first=b""):
         self.each = each
+        self.first_is_cut = first_is_cut
+        self.after_first = after_first
         self.lock = threading.Lock()
         self.now = self.most = self.answered = 0
         self.times = []
@@ -552,7 +555,11 @@ class LineServer:
                 with self.lock:
                     self.times.append(time.monotonic())
                     self.answered += 1
-                sock.sendall(b"answer to " + line)
+                    is_first = self.answered == 1
+                if is_first and self.first_is_cut:
+                    sock.sendall(b"answer")
+                    break
+                sock.sendall(b"answer to " + line + (self.after_first if is_first else b""))
             with self.lock:
                 self.now -= 1
 
@@ -585,6 +592,29 @@ class PooledClient(Programs):
         self.assertEqual(status, 0, output)
         self.assertIn("60 of 60 requests answered", output)
         self.assertEqual(server.answered, 60)
+
+    def test_an_answer_that_is_cut_is_asked_for_again(self):
+        server = LineServer(each=1_000_000, first_is_cut=True)
+        self.addCleanup(server.listener.close)
+        status, output = self.ask(500, 1, 20, server.name)
+        self.assertEqual(status, 0, output)
+        self.assertEqual(server.answered, 21)
+        if self.is_ringlet:
+            self.assertEqual(
+                output, "20 of 20 requests answered, 2 connections made, 1 requests repeated\n"
+            )
+
+    def test_a_connection_with_more_than_an_answer_is_not_used_again(self):
+        if not self.is_ringlet:
+            self.skipTest("the other programs keep such a connection")
+        server = LineServer(each=1_000_000, after_first=b"left over\n")
+        self.addCleanup(server.listener.close)
+        status, output = self.ask(500, 1, 20, server.name)
+        self.assertEqual(status, 0, output)
+        self.assertEqual(server.answered, 20)
+        self.assertEqual(
+            output, "20 of 20 requests answered, 2 connections made, 0 requests repeated\n"
+        )
 
     def test_without_a_server_each_request_fails(self):
         with socket.create_server(("127.0.0.1", 0)) as unused:
