@@ -28,6 +28,7 @@ from support import DEADLINE, descriptor_count, memory_bytes, program_path
 
 SCALE = int(os.environ.get("RINGLET_TEST_SCALE", "1"))
 OBSERVED = 1 if support.FAST else 3 if SCALE == 1 else 15  # Seconds.
+FILLED = 0.5 if support.FAST else 3  # Seconds until the buffers of floods are full.
 # A handler that waits for its peer to read holds the buffer that it received: 16 KiB.
 BYTES_BOTHERED_MAX = 20 * 1024
 BYTES_IDLE_MAX = 1200
@@ -38,7 +39,7 @@ PER_ADDRESS = 90  # The server allows 100.
 class Peer:
     """One hostile peer. Subclasses say what it does when it is connected, due, or sent bytes."""
 
-    again = 1.0  # Seconds until it connects once more, after the server has closed.
+    again = 1.0  # Seconds, on average, until it connects once more.
     options = {}
     events = selectors.EVENT_READ
 
@@ -79,7 +80,7 @@ class Peer:
             self.crowd.selector.unregister(self.sock)
         self.sock.close()
         self.sock = None
-        self.crowd.later(self, self.again)
+        self.crowd.later(self, self.again * random.uniform(0.5, 1.5))
 
     def begin(self):
         pass
@@ -272,6 +273,9 @@ class HostilePeers(support.Case):
         alone = probes[1].percentile(0.99)
         before = memory_bytes(bothered.pid)
         peers = self.start_peers(bothered, kinds, each)
+        # At first peers that flood are served like others, until they do not read the answers.
+        self.measure(probes, FILLED)
+        filling = probes[1].percentile(0.99)
         used = support.cpu_seconds(bothered.pid)
         self.measure(probes)
         used = support.cpu_seconds(bothered.pid) - used
@@ -282,6 +286,7 @@ class HostilePeers(support.Case):
             f"{count} {what}: p50 {probes[1].percentile(0.5):.0f} us, p99 {now:.0f} us; "
             f"{now / beside:.2f} x the quiet server beside it ({beside:.0f} us), "
             f"{now / alone:.2f} x without them ({alone:.0f} us); "
+            f"{filling:.0f} us in the first {FILLED} s; "
             f"{grown / count:.0f} bytes each, {descriptor_count(bothered.pid)} descriptors, "
             f"{100 * used / OBSERVED:.0f} % CPU"
         )
