@@ -31,8 +31,8 @@ OBSERVED = 1 if support.FAST else 3 if SCALE == 1 else 15  # Seconds.
 FILLED = 0.5 if support.FAST else 3  # Seconds until the buffers of floods are full.
 # A handler that waits for its peer to read holds the buffer that it received: 16 KiB.
 BYTES_BOTHERED_MAX = 20 * 1024
-BYTES_IDLE_MAX = 1200
-FIXED_BYTES = 1 << 20  # Buffers, and tables that grow in steps.
+BYTES_IDLE_MAX = 1500
+FIXED_BYTES = 2 << 20  # Buffers, and tables that grow in steps.
 PER_ADDRESS = 90  # The server allows 100.
 
 
