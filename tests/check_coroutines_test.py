@@ -125,6 +125,21 @@ class CheckCoroutines(unittest.TestCase):
             with self.subTest(code):
                 self.assertEqual(self.findings(f"void f() {{ {code} }}"), [])
 
+    def test_guards_and_permits_that_are_dropped_are_found(self):
+        for code in ("co_await m.lock();", "co_await this->m_->lock(5s);",
+                     "co_await m.lock_shared();", "if (b) { co_await m.lock(); }",
+                     "co_await places.reserve();", "co_await limit.acquire(1, 5s);",
+                     "semaphore s(2); co_await s.acquire();",
+                     "bounded_semaphore s(2); co_await all.s.acquire(2);"):
+            with self.subTest(code):
+                self.assert_found(f"task<> f() {{ int n = 0; {code} }}", "is dropped")
+        for code in ("const auto guard = co_await m.lock();", "co_await limit.acquire();",
+                     "co_await limit.acquire(max(1, n));", "(co_await s.acquire(1, 5s)).consume();",
+                     "v.reserve(3); co_await f();", "co_await m.lock_all();",
+                     "m.lock(); co_await f();"):
+            with self.subTest(code):
+                self.assertEqual(self.findings(f"task<> f() {{ int n = 0; {code} }}"), [])
+
     def test_structured_bindings_are_no_lambdas(self):
         for code in ("const auto [a, b] = co_await f();", "auto& [a, b] = co_await f([] {});"):
             with self.subTest(code):

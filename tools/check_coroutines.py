@@ -18,6 +18,10 @@ What it finds:
               accepted, because they have constructors.
   condition   a coroutine without variables whose co_await are all in conditions of `if`, `while` or
               `switch`: the same compiler gives it a wrong frame, and ringlet aborts.
+  dropped     a statement that awaits lock(), lock_shared() or reserve(), or acquire() of a name
+              that the same file declares as a semaphore, and drops what it gets: the lock or permit
+              goes back at once. Also acquire() with a count and a limit, whose bool or permit tells
+              whether it came. clang warns of both; g++ does not.
   dangling    a lambda with captures that is a coroutine and is called where it is written, as in
               spawn([x]() -> task<> { ... }()): the captures die with the expression, before the
               coroutine reads them. Wrong with every compiler, unless the call is awaited, or passed
@@ -142,6 +146,37 @@ def braced_temporaries(code):
             yield match.start()
 
 
+# A statement that is nothing but an awaited call of one of these functions.
+TAKES = re.compile(
+    r"\s*co_await\s+(?P<of>[\w.:>\-\s()\[\]*]*?)(?:\.|->)"
+    r"(?P<call>lock|lock_shared|reserve|acquire)\s*(?=\()")
+SEMAPHORE = r"semaphore\s*[&*]?\s+(?:\w+,\s*)*%s\b"
+
+
+def drops_what_it_takes(code, text):
+    """The name of the call whose guard or permit the statement drops, or None."""
+    match = TAKES.match(code)
+    if not match:
+        return None
+    end = end_of_group(code, match.end())
+    if code[end:].strip():
+        return None
+    call = match["call"]
+    if call != "acquire" or has_two_arguments(code[match.end() + 1:end - 1]):
+        return call
+    name = re.search(r"(\w+)\s*$", match["of"])
+    return call if name and re.search(SEMAPHORE % re.escape(name[1]), text) else None
+
+
+def has_two_arguments(arguments):
+    depth = 0
+    for c in arguments:
+        depth += (c in "([{") - (c in ")]}")
+        if c == "," and depth == 0:
+            return True
+    return False
+
+
 HEAD = re.compile(r"\b(?:if|while|switch)\s*(?=\()")
 VARIABLE = re.compile(
     r"(?:^|[;{}()])\s*(?!(?:break|case|co_await|co_return|co_yield|continue|default|delete|else"
@@ -201,6 +236,10 @@ def findings_in(source):
         awaited = re.search(r"\bco_await\b", code)
         if not awaited:
             continue
+        dropped = drops_what_it_takes(code, text)
+        if dropped:
+            report(place + awaited.start(),
+                   f"what {dropped}() returns is dropped: give the guard, permit or bool a name")
         for choice in re.finditer(r"\?", code):
             report(place + choice.start(), f"choice beside co_await: {NAME_FIRST}")
         for start in braced_temporaries(code):

@@ -574,8 +574,8 @@ TEST_CASE("reserve accepts a limit, and loses no slot as one of several cases of
     pool workers(1);
     queue<int> items;
     pool::slot held = co_await workers.reserve();
-    CHECK(co_await outcome_of([](pool& of) -> task<> { co_await of.reserve(1ms); }(workers)) ==
-          "timed out");
+    const auto wait = [](pool& of) -> task<> { const pool::slot late = co_await of.reserve(1ms); };
+    CHECK(co_await outcome_of(wait(workers)) == "timed out");
     std::string log;
     const auto choose = [&]() -> task<> {
       auto taken = co_await select(items.pop(), workers.reserve());
