@@ -27,9 +27,24 @@ NESTED = re.compile(
     r"^(?P<indent> +)(template <[^\n]*>\n +)?(class|struct) \w+"
     r"(;| [^;{]*\{(\n(?!(?P=indent)\}).*)*\n(?P=indent)\};|[^;{]*\{.*\};)$", re.M)
 
+# What a class has to leave public for other parts of the library.
+INTERNAL = re.compile(
+    r"^ *// Not for programs\b.*\n((?! *(?:private|public|protected):).*\n)*", re.M)
+# Calls from a base class that is not shown: one overload for each number of arguments.
+INHERITED = re.compile(r"^(?P<before>.*\n)(?P<indent> *)using detail::\w+<\w+>::(?P<name>\w+);$",
+                       re.M)
+
 
 def blank(match):
     return "\n" * match[0].count("\n")
+
+
+def declared(inherited):
+    """A function with any number of arguments, in one line, with a comment."""
+    call = f"template <class F, class... Args> auto {inherited['name']}(F&& f, Args&&... args);"
+    if not inherited["before"].strip().startswith("///"):
+        call += "  ///< The same for a call of `f(args...)`, like that of the free spawn()."
+    return inherited["before"] + inherited["indent"] + call
 
 
 def marked_up(lines):
@@ -73,6 +88,7 @@ def goes_on(lines, column):
 
 def header(path, text):
     """Comments with three slashes, and the one at the head of the file."""
+    text = INHERITED.sub(declared, INTERNAL.sub(blank, text))
     text = PRIVATE.sub(lambda private: NESTED.sub(blank, private[0]), text)
     lines = [line for line in FRIEND.sub("", text).split("\n") if not line.startswith("// SPDX-")]
     head = next((i for i, line in enumerate(lines) if not line.startswith("//")), 0)

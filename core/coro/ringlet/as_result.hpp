@@ -25,7 +25,8 @@ namespace ringlet {
 
 /// `co_await as_result(stream.read_some(memory))` returns a result<T>: the value, or the error from
 /// the outside world (reset, refused, timed out, ...) that the plain call would throw. No exception
-/// is thrown internally.
+/// is thrown internally. Only the code of the error remains: a text that names what failed with
+/// what, as that of connect() does, is lost, and value() throws a std::system_error of the code.
 ///
 /// Errors    In the result. Other exceptions than std::system_error propagate.
 /// Cancellation  `cancelled` is not an error and propagates. What is lost depends on the call.

@@ -41,8 +41,9 @@ namespace ringlet {
 /// Streams   For a ringlet stream, poll_fd() reports the state of the socket. Unlike readable(), it
 ///           does not see bytes that ringlet has received and the program has not taken.
 /// Signals   run_main() handles SIGINT and SIGTERM. Receive other signals, such as SIGHUP and
-///           SIGUSR1, through a signalfd(2), as in the example above. Block them at the beginning
-///           of main(), before the first thread is started, so that all threads block them.
+///           SIGUSR1, through a signalfd(2), as the example for SIGHUP does. Block them at the
+///           beginning of main(), before the first thread is started, so that all threads block
+///           them.
 /// Errors    std::system_error: bad_file_descriptor if `fd` is not open; errc::timed_out;
 ///           invalid_argument if `events` for a file has neither POLLIN nor POLLOUT, because a file
 ///           never reports anything else.

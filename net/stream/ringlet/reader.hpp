@@ -6,6 +6,10 @@
 //         co_await peer.write_all("you said: " + std::string(*line) + '\n');
 //       }
 //     }
+//
+// A peer that is silent for 30 s ends the fiber with timed_out, which is reported on standard
+// error. To end it quietly, write `const auto line = co_await as_result(in.read_line(30s));` and
+// return if `!line && line.error() == errc::timed_out`.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -107,7 +107,7 @@ class task_group : public detail::open_group,
   using open_group::is_cancelled;
   using open_group::size;
 
-  // For with_group() and its kin.
+  // Not for programs: for with_group() and its kin.
 
   /// Whether the failure of a fiber cancels the group, or is an outcome like any other.
   enum class failures : bool { end_the_group, are_outcomes };

@@ -160,8 +160,9 @@ namespace ringlet {
 /// although its limit has passed counts as finished: success wins. With a limit that has already
 /// passed, the call still does what needs no waiting.
 ///
-/// Errors    Those of the call; timed_out. What the call throws instead of `cancelled` after the
-///           limit has passed is thrown like any other error.
+/// Errors    Those of the call; timed_out. If the call throws an error of its own after the limit
+/// has
+///           passed, rather than `cancelled`, that error is thrown.
 /// Cancellation  Loses what the call loses: read_some inside loses nothing, read_exact loses its
 ///           position.
 /// Memory    The frame of the call.

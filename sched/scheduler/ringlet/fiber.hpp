@@ -218,8 +218,8 @@ fiber<T> spawn(task<T> root, std::source_location where = std::source_location::
 /// and reference parameters are safe here. Wrap arguments in std::ref() to share them. dump() shows
 /// where the call was made; with seven or more arguments, only that spawn() made it.
 ///
-/// With g++ 12, do not call spawn() inside a co_await expression: there the compiler destroys
-/// temporaries such as capturing lambdas twice (GCC bug 100611).
+/// With g++ 12, first name a capturing lambda or a braced aggregate if spawn() is a part of a
+/// co_await expression: there the compiler destroys such temporaries twice (GCC bug 100611).
 template <class F>
 requires spawnable<F>
 auto spawn(F&& f, std::source_location where = std::source_location::current()) {

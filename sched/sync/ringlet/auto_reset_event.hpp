@@ -71,7 +71,7 @@ class auto_reset_event {
 
   /// How many fibers wait.
   std::size_t waiting() const noexcept { return count_.now; }
-  /// The most that ever did.
+  /// The most fibers that have waited at once.
   std::size_t waiting_peak() const noexcept { return count_.peak; }
 
  private:

@@ -1,6 +1,6 @@
 // broadcast: items that each of many fibers receives.
 //
-//     broadcast<std::string> room(100, lag_policy::drop_oldest);
+//     broadcast<std::string> room(1024, lag_policy::drop_oldest);
 //
 //     task<> show(broadcast<std::string>::subscriber lines, tcp_stream to) {
 //       while (const auto next = co_await lines.next()) co_await to.write_all(*next);
@@ -89,7 +89,11 @@ class broadcast {
   /// What subscriber::next() returns, to be awaited.
   using next_wait = extend::broadcast_next_wait<T, subscriber>;
 
-  /// Retains the last `capacity` items, at least 1.
+  /// Retains the last `capacity` items, at least 1. A subscriber receives nothing while a sender
+  /// continues without a wait, or while the subscriber itself awaits something else, such as a
+  /// write. Make `capacity` several times the largest number of items that come in that time. A
+  /// send() that need not wait does not let other fibers run, and neither does a read of bytes that
+  /// have arrived: a sender of long bursts calls yield() after each part of `capacity`.
   broadcast(std::size_t capacity, lag_policy policy)
       : state_(std::make_shared<state>(capacity, policy)) {}
   broadcast(const broadcast&) = delete;

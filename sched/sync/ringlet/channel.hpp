@@ -32,7 +32,7 @@ namespace ringlet {
 
 template <class T>
 struct channel_ends;
-/// Makes a channel; see the end of this file.
+/// Makes a channel; see channel_sender and channel_receiver.
 template <class T>
 channel_ends<T> channel(std::size_t capacity);
 

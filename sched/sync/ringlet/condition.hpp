@@ -88,7 +88,7 @@ class condition : private extend::sliced_list {
 
   /// How many fibers wait for a notification.
   std::size_t waiting() const noexcept { return waiting_; }
-  /// The most that ever did.
+  /// The most fibers that have waited at once.
   std::size_t waiting_peak() const noexcept { return waiting_peak_; }
 
  private:

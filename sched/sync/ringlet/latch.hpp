@@ -69,7 +69,7 @@ class latch {
 
   /// How many fibers wait.
   std::size_t waiting() const noexcept { return waiters_.count.now; }
-  /// The most that ever did.
+  /// The most fibers that have waited at once.
   std::size_t waiting_peak() const noexcept { return waiters_.count.peak; }
 
  private:

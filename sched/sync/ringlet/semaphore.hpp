@@ -33,7 +33,7 @@
 
 namespace ringlet {
 
-/// A number of permits, as gevent's Semaphore. Fibers are served strictly in the order in which
+/// A number of permits, like gevent's Semaphore. Fibers are served strictly in the order in which
 /// they asked: a small request never overtakes a large one, nor does a fiber that gives back a
 /// permit and asks for another. A call that asks for several permits takes all of them at once, so
 /// two of them cannot block each other with a part each.
@@ -89,7 +89,7 @@ class semaphore : private detail::admission_slices<semaphore> {
   std::size_t available() const noexcept { return available_; }
   /// How many fibers wait for permits.
   std::size_t waiting() const noexcept { return waiting_; }
-  /// The most that ever did.
+  /// The most fibers that have waited at once.
   std::size_t waiting_peak() const noexcept { return waiting_peak_; }
 
  protected:

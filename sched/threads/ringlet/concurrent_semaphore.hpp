@@ -77,7 +77,7 @@ class concurrent_semaphore {
   std::size_t available() const noexcept { return line_.available(); }
   /// How many fibers and threads wait for permits.
   std::size_t waiting() const noexcept { return line_.waiting(); }
-  /// The most that ever did.
+  /// The most fibers and threads that have waited at once.
   std::size_t waiting_peak() noexcept;
 
  private:

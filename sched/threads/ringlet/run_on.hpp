@@ -61,7 +61,8 @@ namespace ringlet {
 /// Cancellation  A kill or an expired limit kills the callee, and the wait ends when the callee has
 ///           ended. Success wins: a callee that returned a value has its value delivered. A shield
 ///           around the call protects the callee, too, until the shield's limit passes. A call
-///           that has not begun is not made.
+///           that has not begun is not made. So a limit does not protect from a scheduler whose
+///           thread does not respond: the wait ends only when that thread has run again.
 /// Lifetime  The callee never outlives the call.
 /// Thread    Any fiber's. Aborts if there is no scheduler with that number.
 /// Memory    A call by number allocates only what the callee needs. A full mailbox does not refuse
