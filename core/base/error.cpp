@@ -17,7 +17,7 @@ class category final : public std::error_category {
   std::string message(int code) const override {
     switch (static_cast<errc>(code)) {
       case errc::closed:
-        return "closed on this side";
+        return "closed by this program";
       case errc::partial_transfer:
         return "an earlier call in this direction was cut short; the position in the stream is "
                "lost";
@@ -87,9 +87,10 @@ void detail::throw_error(std::error_code code, const std::string& what, const ch
 }
 
 bool is_disconnect(const std::error_code& code) noexcept {
-  return code == std::errc::connection_reset || code == std::errc::broken_pipe ||
-         code == std::errc::connection_aborted || code == std::errc::not_connected ||
-         code == errc::closed || code == errc::end_of_stream;
+  if (code == make_error_code(errc::timed_out)) return false;  // a limit of the program
+  return code == std::errc::connection_reset || code == std::errc::timed_out ||
+         code == std::errc::broken_pipe || code == std::errc::connection_aborted ||
+         code == std::errc::not_connected || code == errc::closed || code == errc::end_of_stream;
 }
 
 }  // namespace ringlet

@@ -105,7 +105,7 @@ TEST_CASE(
       said = error.what();
       CHECK(error.code() == errc::closed);
     }
-    CHECK(said == "accept: closed on this side");
+    CHECK(said == "accept: closed by this program");
   });
 }
 

@@ -21,7 +21,9 @@ namespace ringlet {
 
 /// Errors that have no errno.
 enum class errc : std::uint8_t {
-  /// The stream or listener was closed on this side while, or before, the call waited.
+  /// The stream, listener, queue, pool or scheduler was closed by this program while, or before,
+  /// the
+  /// call waited.
   closed = 1,
   /// An earlier compound call in this direction (write_all, read_exact) was cut short by a
   /// cancellation, so it is unknown where in the byte stream the next call would start.
@@ -66,8 +68,9 @@ inline std::error_code system_error_code(int negated_errno) noexcept {
 }
 
 /// Whether the error only means that the connection has ended: connection_reset, broken_pipe,
-/// connection_aborted, not_connected, errc::closed, errc::end_of_stream. Servers see this all the
-/// time: count it, but do not print it.
+/// connection_aborted, not_connected, std::errc::timed_out of the system (the peer no longer
+/// answers), errc::closed, errc::end_of_stream. Not errc::timed_out, a limit of the program.
+/// Servers see this all the time: count it, but do not print it.
 bool is_disconnect(const std::error_code& code) noexcept;
 
 }  // namespace ringlet

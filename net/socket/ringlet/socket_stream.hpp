@@ -27,9 +27,10 @@ namespace ringlet {
 ///           or a second write during a write, is the caller's bug and aborts.
 /// Signals   A write to a disconnected peer never raises SIGPIPE.
 /// Errors    std::system_error with the system's errno, or as_result(). The peer has disconnected:
-///           connection_reset, broken_pipe, timed_out (keep-alive, user timeout); see
-///           is_disconnect(). Closed on this side: errc::closed. Timeout: errc::timed_out. The end
-///           of the stream is a value, not an error.
+///           connection_reset, broken_pipe, or ETIMEDOUT (it no longer answers: keep-alive, user
+///           timeout); is_disconnect() is true of these. Closed on this side: errc::closed, of
+///           which it is true, too. A limit of the call: errc::timed_out, of which it is false. The
+///           end of the stream is a value, not an error.
 /// Cancellation  receive(), readable() and read_some() lose nothing: call again. write_all() and
 ///           read_exact() may be cut short in the middle. That direction is then unusable: further
 ///           calls fail with errc::partial_transfer, and bytes_read() or bytes_written() tells how

@@ -132,12 +132,12 @@ TEST_CASE("other codes are not thrown as timed_out") {
 }
 
 TEST_CASE("is_disconnect is true for exactly the codes that say the peer has gone") {
-  for (const int error : {ECONNRESET, EPIPE, ECONNABORTED, ENOTCONN}) {
+  for (const int error : {ECONNRESET, EPIPE, ECONNABORTED, ENOTCONN, ETIMEDOUT}) {
     CHECK(is_disconnect(system_error_code(-error)));
   }
   CHECK(is_disconnect(errc::closed));
   CHECK(is_disconnect(errc::end_of_stream));
-  for (const int error : {ECONNREFUSED, EMFILE, ETIMEDOUT, EINVAL, ENOMEM}) {
+  for (const int error : {ECONNREFUSED, EMFILE, EINVAL, ENOMEM}) {
     CHECK_FALSE(is_disconnect(system_error_code(-error)));
   }
   for (const errc code : {errc::partial_transfer, errc::timed_out, errc::fiber_cancelled,

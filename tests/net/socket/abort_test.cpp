@@ -28,7 +28,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::string_view closed = "closed on this side";
+constexpr std::string_view closed = "closed by this program";
 
 // Counts the requests for a reset on close.
 void count_resets(scripted_engine& engine, int& resets) {

@@ -328,7 +328,7 @@ TEST_CASE("a listener that backs off can be closed, destroyed, or outlive its ru
       if (way == 1) listener.reset();
       if (way == 2) co_return;
       const std::string words = co_await fiber.get();
-      RINGLET_ASSERT(words == "closed on this side", "accept() did not report the close");
+      RINGLET_ASSERT(words == "closed by this program", "accept() did not report the close");
       const std::size_t tries = tried.times.size();
       co_await sleep(5s);
       RINGLET_ASSERT(tried.times.size() == tries, "a closed listener was tried again");

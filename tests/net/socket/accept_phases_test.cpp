@@ -27,7 +27,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::string_view closed = "closed on this side";
+constexpr std::string_view closed = "closed by this program";
 constexpr std::size_t staged_max = 64;
 
 int fresh_fd() {

@@ -166,10 +166,10 @@ TEST_CASE("select() takes accept's case when its limit passes or its listener is
     co_await settle();
     co_await p.listener.close();
     words = co_await waits.get();
-    CHECK(words == "closed on this side");
+    CHECK(words == "closed by this program");
     const auto refused = p.choosing();
     words = co_await refused.get();
-    CHECK(words == "closed on this side");
+    CHECK(words == "closed by this program");
     CHECK(p.items.try_push(1));
     CHECK(p.items.size() == 1);
   });

@@ -39,7 +39,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::string_view closed = "closed on this side";
+constexpr std::string_view closed = "closed by this program";
 
 // The message that binding throws; empty when it succeeds.
 std::string complaint(const address& where, const listen_options& options = {}) {

@@ -36,7 +36,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::string_view closed = "closed on this side";
+constexpr std::string_view closed = "closed by this program";
 
 int option_of(const tcp_stream& stream, int level, int name) {
   int value = -1;

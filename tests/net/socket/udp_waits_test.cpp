@@ -43,7 +43,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr int udp_fd = 9;
-constexpr std::string_view closed = "closed on this side";
+constexpr std::string_view closed = "closed by this program";
 
 struct udp_stage {
   explicit udp_stage(scripted_engine& used) : engine(used) {}

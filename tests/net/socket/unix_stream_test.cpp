@@ -371,8 +371,8 @@ TEST_CASE("closing ends a receive and a send of descriptors, and refuses later o
     co_await near.close();
     const std::string of_receive = co_await receiving.get();
     const std::string of_send = co_await sending.get();
-    CHECK(of_receive == "closed on this side");
-    CHECK(of_send == "closed on this side");
+    CHECK(of_receive == "closed by this program");
+    CHECK(of_send == "closed by this program");
     const auto later = co_await as_result(near.receive_descriptors(in, received));
     CHECK(later.error() == errc::closed);
     const auto no_more = co_await as_result(near.send_descriptors(sent, "x"));

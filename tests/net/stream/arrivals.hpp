@@ -20,7 +20,7 @@
 
 namespace ringlet::test {
 
-inline constexpr std::string_view closed = "closed on this side";
+inline constexpr std::string_view closed = "closed by this program";
 inline constexpr std::string_view partial_transfer =
     "an earlier call in this direction was cut short; the position in the stream is lost";
 // More arrivals than a queue may hold before its request is cancelled.

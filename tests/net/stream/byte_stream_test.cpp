@@ -49,7 +49,7 @@ namespace {
 // More than any of the transports holds while no one reads.
 constexpr std::size_t more_than_fits = 16'000'000;
 
-constexpr std::string_view closed = "closed on this side";
+constexpr std::string_view closed = "closed by this program";
 
 template <class T, class F>
 void on_transport(F body) {

@@ -206,7 +206,7 @@ TEST_CASE("a call ends with closed when its stream is closed midway") {
     const auto fiber = co_await begun(s, call, forever);
     co_await s.stream.close();
     const std::string words = co_await fiber.get();
-    CHECK(words == "closed on this side");
+    CHECK(words == "closed by this program");
     CHECK(count_of(s, call) == 1);
     CHECK(s.engine.closes(stream_fd) == 1);
   });
@@ -220,7 +220,7 @@ TEST_CASE("a call ends with closed when its stream is destroyed between two step
     call.complete(s, "a");  // not delivered yet
     s.stream = tcp_stream();
     const std::string words = co_await fiber.get();
-    CHECK(words == "closed on this side");
+    CHECK(words == "closed by this program");
     CHECK(s.engine.closes(stream_fd) == 1);
   });
 }

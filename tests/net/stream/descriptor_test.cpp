@@ -30,7 +30,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::string_view closed = "closed on this side";
+constexpr std::string_view closed = "closed by this program";
 
 // Runs `body(stage, call)` on a new stage for each call on a tcp_stream.
 template <class F>

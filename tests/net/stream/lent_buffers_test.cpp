@@ -138,7 +138,7 @@ TEST_CASE("a stream that is closed while all buffers are out ends its receive wi
     s.engine.answer(opcode::receive_now, 0);  // the effect of our own shutdown
     s.engine.complete(s.engine.oldest(opcode::receive), -ENOBUFS);
     const std::string words = co_await fiber.get();
-    CHECK(words == "closed on this side");
+    CHECK(words == "closed by this program");
   });
 }
 

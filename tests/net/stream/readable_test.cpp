@@ -184,14 +184,14 @@ TEST_CASE("closing a stream ends readable, and the number is closed after the re
     co_await settle();
     const auto closing = spawn([](stage& at) -> task<> { co_await at.stream.close(); }(s));
     std::string words = co_await waiting.get();
-    CHECK(words == "closed on this side");
+    CHECK(words == "closed by this program");
     CHECK_FALSE(closing.done());
     CHECK(s.engine.closes(stream_fd) == 0);
     s.engine.hold_cancellations(false);
     co_await closing.join();
     CHECK(s.engine.closes(stream_fd) == 1);
     words = co_await outcome_of_readable(s.stream);
-    CHECK(words == "closed on this side");
+    CHECK(words == "closed by this program");
   });
 }
 
@@ -270,7 +270,7 @@ TEST_CASE("select() takes readable when its limit passes or its stream is closed
       co_await s.stream.close();
       CHECK(s.engine.closes(stream_fd) == 1);
       words = co_await choose(s.stream, items);
-      CHECK(words == "closed on this side");
+      CHECK(words == "closed by this program");
     }
     SUBCASE("closed while bytes were arriving") {
       s.engine.deliver(request(s), "abc");
@@ -278,7 +278,7 @@ TEST_CASE("select() takes readable when its limit passes or its stream is closed
     }
     SUBCASE("destroyed") { tcp_stream(std::move(s.stream)); }
     words = co_await chooser.get();
-    CHECK(words == "closed on this side");
+    CHECK(words == "closed by this program");
     CHECK(items.try_push(1));
     CHECK(items.size() == 1);
     co_await settle();
@@ -295,7 +295,7 @@ TEST_CASE("the end of a stream ends its own case, not the one whose limit passes
     co_await s.stream.close();
     co_await chooser.join();
     CHECK(chooser.result() == outcome::error);
-    CHECK_THROWS_WITH(std::rethrow_exception(chooser.error()), "readable: closed on this side");
+    CHECK_THROWS_WITH(std::rethrow_exception(chooser.error()), "readable: closed by this program");
   });
 }
 

@@ -157,9 +157,9 @@ TEST_CASE_TEMPLATE("a reader reports that its stream was closed", T, TRANSPORTS)
     co_await yield();
     co_await t.in->close();
     const std::string words = co_await waiting.get();
-    CHECK(words == "closed on this side");
+    CHECK(words == "closed by this program");
     const std::string later = co_await outcome_of_line(in);
-    CHECK(later == "closed on this side");
+    CHECK(later == "closed by this program");
   });
 }
 

@@ -276,7 +276,7 @@ TEST_CASE("an emptied buffer returns at the next call, even for a closed stream"
     co_await s.stream.close();
     CHECK(s.engine.buffers().on_lease() == 1);
     words = co_await line_of(in);
-    CHECK(words == "closed on this side");
+    CHECK(words == "closed by this program");
     CHECK(s.engine.buffers().on_lease() == 0);
   });
 }
@@ -650,9 +650,9 @@ TEST_CASE("closing the stream ends the waiting call, and leaves the arrived byte
     co_await settle();
     co_await s.stream.close();
     std::string words = co_await fiber.get();
-    CHECK(words == "closed on this side");
+    CHECK(words == "closed by this program");
     words = co_await call.outcome(in, forever);
-    CHECK(words == "closed on this side");
+    CHECK(words == "closed by this program");
     CHECK_FALSE(in.try_read_line());
     words = co_await some_of(in, 8);
     CHECK(words == "'ab'");

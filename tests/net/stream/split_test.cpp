@@ -140,8 +140,8 @@ TEST_CASE("closing one half ends the calls of both, and abort() resets") {
     co_await in.close();
     const std::string of_read = co_await reading.get();
     const std::string of_write = co_await writing.get();
-    CHECK(of_read == "closed on this side");
-    CHECK(of_write == "closed on this side");
+    CHECK(of_read == "closed by this program");
+    CHECK(of_write == "closed by this program");
     auto [one, other] = memory_stream::pair();
     auto again = split(std::move(one));
     again.out.abort();

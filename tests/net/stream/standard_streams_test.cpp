@@ -308,7 +308,7 @@ TEST_CASE("destroying a stream ends a pending read with closed, and leaves the d
       co_await sleep(0s);
       stream.reset();
       const std::string words = co_await fiber.get();
-      CHECK(words == "closed on this side");
+      CHECK(words == "closed by this program");
       CHECK(is_open(one.out.get()));
     });
   }
