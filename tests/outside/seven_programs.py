@@ -380,6 +380,19 @@ class PublishSubscribe(Programs):
             self.assertEqual(receive_exactly(sock, len(text)), text)
         self.check_end(server)
 
+    def test_a_burst_reaches_subscribers_that_keep_up(self):
+        if not self.is_ringlet:
+            self.skipTest("the other programs drop lines of a burst")
+        server = self.serve("publish_subscribe", "10")
+        publisher = self.join(server, "PUBLISH")
+        subscribers = [self.join(server, "SUBSCRIBE") for _ in range(3)]
+        self.subscribe_all(server, publisher, *subscribers)
+        text = b"".join(b"line %d\n" % number for number in range(5000))
+        publisher.sendall(text)
+        for sock in subscribers:
+            self.assertEqual(receive_exactly(sock, len(text)), text)
+        self.check_end(server)
+
     def test_a_slow_subscriber_is_told_what_it_missed_and_slows_no_other(self):
         server = self.serve("publish_subscribe", "30")
         publisher = self.join(server, "PUBLISH")
