@@ -9,13 +9,15 @@
 // Shows: when_all(), for two directions of which neither waits for the other, and which end
 // together when one fails; the end of a stream passed on for one direction only; abort(), so that
 // neither side takes the half of a transfer for the whole; lent buffers, which are written where
-// the kernel put them. A side that does not read slows the other down, at a cost of one buffer.
-// Leaves out: a limit for silent connections (see key_value_server.cpp).
+// the kernel put them. The server may have a name, which is looked up for each client. A side that
+// does not read slows the other down, at a cost of one buffer. Leaves out: a limit for silent
+// connections; relay() copies both directions with one, as in port_forwarder.cpp.
 // SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
 #include <chrono>
 #include <cstdio>
+#include <string>
 
 using namespace ringlet;
 using namespace std::chrono_literals;
@@ -27,7 +29,7 @@ task<> copy(tcp_stream& from, tcp_stream& to) {
   to.shutdown_write();
 }
 
-task<> serve(tcp_stream client, address target) {
+task<> serve(tcp_stream client, std::string target) {
   tcp_stream server;
   try {
     server = co_await tcp_stream::connect(target, 5s);
@@ -39,8 +41,7 @@ task<> serve(tcp_stream client, address target) {
   }
 }
 
-task<> serve_all(const char* where, const char* target_text) {
-  const address target = address::parse(target_text);
+task<> serve_all(const char* where, std::string target) {
   auto listener = tcp_listener::bind(where);
   std::printf("listening on %s\n", listener.local_address().to_string().c_str());
   std::fflush(stdout);
@@ -51,7 +52,7 @@ task<> serve_all(const char* where, const char* target_text) {
 
 int main(int argc, char** argv) {
   if (argc != 3) {
-    std::fprintf(stderr, "usage: proxy ADDRESS:PORT TARGET:PORT\n");
+    std::fprintf(stderr, "usage: proxy ADDRESS:PORT HOST:PORT\n");
     return 2;
   }
   raise_descriptor_limit();

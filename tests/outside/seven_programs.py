@@ -207,6 +207,16 @@ class Proxy(Programs):
         sender.join()
         self.check_end(proxy)
 
+    def test_the_server_may_have_a_name(self):
+        if not self.is_ringlet:
+            self.skipTest("names are a part of ringlet's example only")
+        self.listen()
+        proxy = self.serve("proxy", f"localhost:{self.port}")
+        client, server = self.both_ends(proxy)
+        client.sendall(b"some")
+        self.assertEqual(receive_exactly(server, 4), b"some")
+        self.check_end(proxy)
+
     def test_a_reset_is_passed_on(self):
         proxy = self.start_proxy()
         client, server = self.both_ends(proxy)
