@@ -6,8 +6,8 @@
 namespace ringlet::detail {
 using namespace extend;
 
-alarm::alarm(handler on_due, const char* rule, handler on_end)
-    : timer_entry(current_scheduler().timers()),
+alarm::alarm(handler on_due, const char* outside, const char* rule, handler on_end)
+    : timer_entry(current_scheduler(outside).timers()),
       scheduler_(&current_scheduler()),
       on_due_(on_due),
       on_end_(on_end),

@@ -26,6 +26,8 @@ const wait_type rate_limiter::permit_wait::type = make_type<permit_wait>("acquir
 
 rate_limiter::due_alarm::due_alarm(rate_limiter& of)
     : alarm([](alarm& due) noexcept { static_cast<due_alarm&>(due).owner->serve(); },
+            "a rate_limiter was made outside of run(): it uses the clock of its scheduler, so make "
+            "it in a fiber",
             "a rate_limiter was used on a thread that is not that of the scheduler it was made on, "
             "or after the run of that had ended"),
       owner(&of) {}

@@ -29,7 +29,10 @@ ticker::ticker(time_limit period, missed_ticks policy)
   if (period_ <= 0) {
     throw std::invalid_argument("the period of a ticker is 0 ns or less: it must be above zero");
   }
-  next_ = later(current_scheduler().now(), period_);
+  scheduler& here = current_scheduler(
+      "a ticker was made outside of run(): it uses the clock of its scheduler, so make it in a "
+      "fiber");
+  next_ = later(here.now(), period_);
 }
 
 void ticker::check_unused() const noexcept {

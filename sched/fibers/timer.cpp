@@ -25,6 +25,8 @@ timer::due_alarm::due_alarm(timer& of)
             self.is_late_ = self.is_running();
             if (!self.is_late_) self.launch();
           },
+          "a timer was made outside of run(): it uses the clock of its scheduler, so make it in a "
+          "fiber",
           "a timer was used on a thread that is not that of the scheduler it was made on, or after "
           "the run of that had ended",
           [](alarm& ended) noexcept { static_cast<due_alarm&>(ended).owner->drop_prepared(); }),

@@ -127,10 +127,10 @@ void detail::abort_after_fork() noexcept {
                  "there call exec(), exit(), or run() for a scheduler of its own");
 }
 
-void detail::no_scheduler() noexcept {
+void detail::no_scheduler(const char* rule) noexcept {
   // No lock: only in_child() changes this list, while the process has one thread.
   if (!all().left_behind.empty()) abort_after_fork();
-  RINGLET_ASSERT(false, "a call that needs a scheduler was made outside of run()");
+  RINGLET_ASSERT(false, rule);
 }
 
 void detail::wrong_thread(const extend::scheduler& owner, const char* rule) noexcept {

@@ -55,7 +55,7 @@ namespace ringlet {
 ///           hold a reserved one, at that time: call close() and join() first. (While an exception
 ///           unwinds the owner of the pool this is only reported, and the waiting fibers get
 ///           errc::closed.)
-/// Thread    That of its scheduler.
+/// Thread    That of the scheduler whose fibers it holds.
 /// Memory    One block for each fiber. Waiting for a slot does not allocate.
 class pool : private fiber_set, public detail::pool_calls<pool> {
   template <class F, class... Args>
@@ -67,7 +67,7 @@ class pool : private fiber_set, public detail::pool_calls<pool> {
   class slot_wait;
 
  public:
-  class slot;
+  class [[nodiscard]] slot;
   class reserve_wait;
   class available_wait;
   class slot_limit;

@@ -24,9 +24,9 @@
 
 namespace ringlet {
 
-/// `rate` permits per `per`, of which at most `burst` are saved up.
+/// `rate` permits in each `per`, of which at most `burst` are saved up.
 struct rate_options {
-  /// Permits per `per`, at least 1.
+  /// How many permits come in each `per`, at least 1.
   std::uint64_t rate = 1;
   /// The most permits that are saved up, and can be asked for at once; at least 1.
   std::uint64_t burst = 1;
@@ -34,9 +34,9 @@ struct rate_options {
   std::chrono::nanoseconds per = std::chrono::seconds(1);
 };
 
-/// A token bucket: it holds at most `burst` permits, is full at first, and gains `rate` permits per
-/// `per`. In any time t, it gives out at most burst + t * rate / per permits. The arithmetic is
-/// exact: no permit is lost to rounding, at any rate and after any idle time. If the machine is
+/// A token bucket: it holds at most `burst` permits, is full at first, and gains `rate` permits in
+/// each `per`. In any time t, it gives out at most burst + t * rate / per permits. The arithmetic
+/// is exact: no permit is lost to rounding, at any rate and after any idle time. If the machine is
 /// busy and the fibers in line are woken late, they get what has come by then, up to another burst.
 ///
 /// Fibers are served strictly in arrival order, and all permits of an acquire() are taken at once.
@@ -49,7 +49,8 @@ struct rate_options {
 ///           is interrupted at the next wait. Permits cannot be given back.
 /// Lifetime  Must outlive the fibers that wait; otherwise the destructor aborts. It may outlive
 ///           run().
-/// Thread    That of the scheduler on which it was made, inside of run().
+/// Thread    That of the scheduler on which it was made. One that is made outside of run(), as a
+///           global variable is, aborts.
 /// Memory    None.
 class rate_limiter {
  public:
@@ -61,9 +62,16 @@ class rate_limiter {
 
   /// See acquire().
   class [[nodiscard]] permit_wait;
+  /// See acquire() with a limit.
+  class [[nodiscard]] limited_permit_wait;
   /// Waits until there are `count` permits and no fiber is in line before this one, and takes them.
-  /// Returns true, or false if the limit passed first. May be a part of a select().
-  permit_wait acquire(std::uint64_t count = 1, time_limit timeout = forever);
+  /// Returns true. May be a part of a select().
+  permit_wait acquire(std::uint64_t count = 1);
+  /// The same with a limit: returns false if it passed first, and then no permit was taken. clang
+  /// warns where a co_await drops the bool; for g++ see tools/check_coroutines.py.
+  limited_permit_wait acquire(std::uint64_t count, time_limit timeout);
+  /// The same for one permit.
+  limited_permit_wait acquire(time_limit timeout);
   /// Takes the permits if there are enough now and no fiber waits.
   bool try_acquire(std::uint64_t count = 1);
 
@@ -135,9 +143,25 @@ class rate_limiter::permit_wait : public extend::list_wait {
   std::uint64_t count_;
 };
 
-inline rate_limiter::permit_wait rate_limiter::acquire(std::uint64_t count, time_limit timeout) {
+class rate_limiter::limited_permit_wait : public permit_wait {
+ public:
+  using permit_wait::permit_wait;
+  [[nodiscard]] bool await_resume() { return permit_wait::await_resume(); }
+};
+
+inline rate_limiter::permit_wait rate_limiter::acquire(std::uint64_t count) {
+  check_count(count);
+  return {*this, count, forever};
+}
+
+inline rate_limiter::limited_permit_wait rate_limiter::acquire(std::uint64_t count,
+                                                               time_limit timeout) {
   check_count(count);
   return {*this, count, timeout};
+}
+
+inline rate_limiter::limited_permit_wait rate_limiter::acquire(time_limit timeout) {
+  return acquire(1, timeout);
 }
 
 }  // namespace ringlet

@@ -44,7 +44,8 @@ enum class missed_ticks : std::uint8_t {
 /// Cancellation  Loses nothing: a tick that next() has not returned is returned by the following
 ///           next(). Success wins.
 /// Lifetime  Must outlive the wait.
-/// Thread    That of its scheduler. One fiber at a time waits in next(); a second one aborts.
+/// Thread    That of the scheduler on which it was made. One that is made outside of run(), as a
+///           global variable is, aborts. One fiber at a time waits in next(); a second one aborts.
 /// Memory    None.
 class ticker {
  public:

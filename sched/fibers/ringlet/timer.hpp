@@ -52,7 +52,8 @@ concept timer_function = detail::is_timer_function<std::decay_t<F>>;
 /// Lifetime  What the function refers to must live until the timer is cancelled or idle. Destroying
 ///           a timer while a fiber waits in join() aborts. A timer may outlive run(), which cancels
 ///           it, and may be destroyed by its own function, which then is not asked to end.
-/// Thread    That of the scheduler on which it was made, inside of run().
+/// Thread    That of the scheduler on which it was made. One that is made outside of run(), as a
+///           global variable is, aborts.
 /// Memory    The first start(), and the first after each call, allocates the fiber. restart() of an
 ///           armed timer, firing, and cancelling do not allocate.
 class timer : private extend::done_watcher {

@@ -33,6 +33,7 @@ using namespace ringlet::test;
 using namespace std::chrono_literals;
 
 static_assert(selectable<rate_limiter::permit_wait>);
+static_assert(selectable<rate_limiter::limited_permit_wait>);
 
 namespace {
 
@@ -219,6 +220,7 @@ TEST_CASE("with a limit acquire() returns false and takes nothing, unless permit
     CHECK(co_await limit.acquire(1, 0s));
     CHECK_FALSE(co_await limit.acquire(1, 0s));
     CHECK_FALSE(co_await limit.acquire(1, 9ms));
+    CHECK_FALSE(co_await limit.acquire(0s));
     CHECK(co_await limit.acquire(1, 1ms));  // at the very moment
     CHECK(engine.now() == scripted_engine::start_time + 10'000'000);
     const result<bool> late = co_await as_result(limit.acquire(1, 1ms));
@@ -366,6 +368,11 @@ TEST_CASE(
       co_return;
     });
   }));
+}
+
+TEST_CASE("a rate_limiter that is made outside of run() aborts, and is named") {
+  CHECK(aborts_with("a rate_limiter was made outside of run()",
+                    [] { rate_limiter early({.rate = 1}); }));
 }
 
 TEST_SUITE_END();

@@ -207,4 +207,8 @@ TEST_CASE("a ticker that two fibers wait for aborts, and so does destroying it t
   }));
 }
 
+TEST_CASE("a ticker that is made outside of run() aborts, and is named") {
+  CHECK(aborts_with("a ticker was made outside of run()", [] { ticker early(1s); }));
+}
+
 TEST_SUITE_END();

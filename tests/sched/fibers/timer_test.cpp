@@ -370,6 +370,7 @@ TEST_CASE("start() that finds no memory leaves the timer as it was") {
 }
 
 TEST_CASE("wrong uses of a timer abort") {
+  CHECK(aborts_with("a timer was made outside of run()", [] { timer early([] {}); }));
   CHECK(aborts_with("a timer was started while it was armed", [] {
     run_scripted([](scripted_engine&) -> task<> {
       timer later([] {});

@@ -15,9 +15,9 @@ class alarm : private extend::timer_entry, private extend::shutdown_hook {
  public:
   using handler = void (*)(alarm&) noexcept;
 
-  /// `on_end`, if any, is called when all fibers have ended, before the scheduler goes. Aborts
-  /// outside of run().
-  alarm(handler on_due, const char* rule, handler on_end = nullptr);
+  /// `on_end`, if any, is called when all fibers have ended, before the scheduler goes. Aborts with
+  /// `outside` if it is made outside of run().
+  alarm(handler on_due, const char* outside, const char* rule, handler on_end = nullptr);
   ~alarm();
 
   void set(extend::steady_ns deadline) noexcept;

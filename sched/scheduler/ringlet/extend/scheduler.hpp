@@ -70,8 +70,9 @@ extern thread_local constinit extend::scheduler* scheduler_here
 
 /// Describes the running fiber of this thread for RINGLET_ASSERT; see rule_context.
 void describe_running(char* text, std::size_t size) noexcept;
-/// Aborts because this thread has no scheduler, and says why.
-[[noreturn, gnu::cold]] void no_scheduler() noexcept;
+/// Aborts with `rule` because this thread has no scheduler; in a child of fork(), says that
+/// instead.
+[[noreturn, gnu::cold]] void no_scheduler(const char* rule) noexcept;
 /// Aborts because a child of fork() has used an object of the parent. Says what is allowed.
 [[noreturn, gnu::cold]] void abort_after_fork() noexcept;
 /// Called in a child of fork(): from now on no call through the parent's scheduler `left` reaches
@@ -87,11 +88,12 @@ namespace ringlet::extend {
 
 /// The scheduler that runs on this thread, or null.
 inline extend::scheduler* current_scheduler_or_null() noexcept { return detail::scheduler_here; }
-/// The same; aborts if there is none, because the call was made outside of run().
-inline extend::scheduler& current_scheduler() {
+/// The same; aborts with `rule` if there is none.
+inline extend::scheduler& current_scheduler(
+    const char* rule = "a call that needs a scheduler was made outside of run()") {
   extend::scheduler* const here = current_scheduler_or_null();
   if (here == nullptr) [[unlikely]]
-    detail::no_scheduler();
+    detail::no_scheduler(rule);
   return *here;
 }
 
