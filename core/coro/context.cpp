@@ -49,9 +49,11 @@ scope::scope(context& owner) noexcept : owner_(&owner), outer_(owner.innermost_)
 
 scope::~scope() {
   if (owner_ == nullptr) return;
-  RINGLET_ASSERT(owner_->innermost_ == this,
+  RINGLET_ASSERT(owner_->innermost_ == this || is_abandoned_,
                  "scopes must end in the reverse order of their creation");
-  owner_->innermost_ = outer_;
+  scope** place = &owner_->innermost_;
+  while (*place != this) place = &(*place)->outer_;
+  *place = outer_;
   // Only for scopes whose end can change the answer: a kill may unwind thousands of nested limits,
   // and each update visits all that are left.
   if (cancelled_ || holds_back_) owner_->update_interrupted();

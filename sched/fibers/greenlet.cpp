@@ -171,6 +171,7 @@ void greenlet_base::abandon() noexcept {
                  "with_timeout(), was destroyed after its fiber had ended");
   scope* before = fiber->innermost_scope();
   scopes->move_onto(*scopes_base, *before);
+  scopes->abandon(*before);
   fiber->enter_scopes(*scopes);
   destroy_calls();
   fiber->enter_scopes(*before);

@@ -3,7 +3,9 @@
 #include <ringlet/dump.hpp>
 #include <ringlet/fiber.hpp>
 #include <ringlet/greenlet.hpp>
+#include <ringlet/shield.hpp>
 #include <ringlet/sleep.hpp>
+#include <ringlet/task_group.hpp>
 #include <ringlet/with_timeout.hpp>
 
 #include <doctest/doctest.h>
@@ -65,6 +67,30 @@ TEST_CASE("a greenlet that waits suspends its fiber, and other fibers run") {
   };
   run_on(engine, main());
   CHECK(log == "other main");
+}
+
+TEST_CASE("a greenlet that is suspended inside nested scopes may be destroyed") {
+  in_fiber([]() -> task<> {
+    const auto body = [](task_group&) -> task<> {
+      co_await greenlet<>::current().parent().switch_to();
+    };
+    {
+      const greenlet<> inner([&]() -> task<> {
+        co_await with_timeout(3s, shield(2s, with_timeout(1s, with_group(body))));
+      });
+      const auto enter = [&]() -> task<> { co_await inner.switch_to(); };
+      co_await with_timeout(1h, enter());
+    }
+    // The scopes of the fiber's own calls are as before.
+    bool was_late = false;
+    try {
+      co_await with_timeout(1ms, sleep(1h));
+    } catch (const timed_out&) {
+      was_late = true;
+    }
+    CHECK(was_late);
+    co_await sleep(4s);  // no limit of the greenlet is left
+  });
 }
 
 TEST_CASE("a fiber that abandons a greenlet in which it has waited returns its own value") {

@@ -43,6 +43,12 @@ class scope {
 
   /// Moves the scopes from this one outwards, up to but excluding `old_base`, onto `base`.
   void move_onto(const scope& old_base, scope& base) noexcept;
+  /// For calls that are destroyed instead of ended: the scopes from this one outwards, up to but
+  /// excluding `base`, may be destroyed in any order. (A coroutine destroys its scope before a call
+  /// that it was passed, which may have scopes of its own.)
+  void abandon(const scope& base) noexcept {
+    for (scope* s = this; s != &base; s = s->outer_) s->is_abandoned_ = true;
+  }
 
  protected:
   struct of_group {};
@@ -72,6 +78,7 @@ class scope {
   bool holds_back_ = false;
   bool stays_ = false;
   bool is_of_group_ = false;
+  bool is_abandoned_ = false;
 };
 
 }  // namespace ringlet::extend
