@@ -48,10 +48,11 @@ class socket_stream {
   /// Whether it has, or had, a connection: true after close(), false once moved from.
   explicit operator bool() const noexcept { return state_ != nullptr; }
 
-  /// Waits for bytes and lends them in a buffer, at most options.sizes.buffer_size bytes. At the
-  /// end of the stream every call returns an empty buffer. A waiting connection holds no memory for
-  /// received bytes. Bytes that arrive between two calls are kept in a few buffers: 5, or as many
-  /// as one burst fills. Beyond that they stay in the system, which slows the peer down.
+  /// Waits for bytes and returns them in a buffer that is lent, at most options.sizes.buffer_size
+  /// bytes. At the end of the stream every call returns an empty buffer. A waiting connection holds
+  /// no memory for received bytes. Bytes that arrive between two calls are kept in a few buffers:
+  /// 5, or as many as one burst fills. Beyond that they stay in the system, which slows the peer
+  /// down.
   extend::receive_wait receive(const time_limit& timeout = forever) {
     return extend::receive_wait(checked(), timeout);
   }

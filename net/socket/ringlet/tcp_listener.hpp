@@ -85,8 +85,8 @@ class tcp_listener {
   /// Aborts outside of run(); throws std::bad_alloc.
   explicit tcp_listener(unique_fd fd);
 
-  /// Waits for the next connection. Several fibers may wait; they are served in arrival order. May
-  /// be a part of a select().
+  /// Waits for the next connection and returns it, as a tcp_stream. Several fibers may wait; they
+  /// are served in arrival order. May be a part of a select().
   ///
   /// Errors    errc::closed if the listener is closed. errc::timed_out. Permanent system errors
   ///           (EPERM or EACCES from a security policy, EINVAL if the socket does not listen, ...);

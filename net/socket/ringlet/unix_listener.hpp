@@ -67,8 +67,8 @@ class unix_listener {
   /// Takes over a listening socket, as tcp_listener does. Its file stays when it is closed.
   explicit unix_listener(unique_fd fd);
 
-  /// Waits for the next connection. Several fibers may wait; they are served in arrival order. May
-  /// be a part of a select().
+  /// Waits for the next connection and returns it, as a unix_stream. Several fibers may wait; they
+  /// are served in arrival order. May be a part of a select().
   ///
   /// Errors    errc::closed if the listener is closed. errc::timed_out. Permanent system errors, as
   ///           for tcp_listener.

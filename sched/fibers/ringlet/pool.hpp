@@ -77,8 +77,8 @@ class pool : private fiber_set, public detail::pool_calls<pool> {
       : size_(size), where_(where) {}
   ~pool() override;
 
-  /// Waits for a slot and takes it; see pool::slot for spawning in it. The only way to wait for a
-  /// slot in a select().
+  /// Waits for a slot and takes it. Returns it as a pool::slot, whose spawn() uses it. The only way
+  /// to wait for a slot in a select().
   /// Errors    errc::closed; timed_out.
   reserve_wait reserve(time_limit timeout = forever) noexcept;
   /// A slot if one is free now; otherwise an empty slot.
@@ -181,7 +181,8 @@ class pool : private fiber_set, public detail::pool_calls<pool> {
 
   /// Waits until no slot is taken: like fiber_set::join(), but also waits for reserved slots, and
   /// for slots given to fibers that have not resumed yet. So after close() and join(), no fiber of
-  /// the pool runs or begins. A caller that holds a slot would wait for itself.
+  /// the pool runs or begins. Returns true, or false if the limit passed first. A caller that holds
+  /// a slot would wait for itself.
   empty_wait join(time_limit timeout = forever) noexcept { return fiber_set::join(timeout); }
   /// Asks all fibers to end, including those that begin in a slot during the wait, and waits like
   /// join().

@@ -91,7 +91,7 @@ class basic_queue : public detail::queue_base {
     return try_push(std::move(copy));
   }
 
-  /// Waits for an item and takes it. May be a part of a select().
+  /// Waits for an item, takes it and returns it. May be a part of a select().
   pop_wait pop(const time_limit& timeout = forever) noexcept { return {*this, timeout}; }
   /// Takes the first item, if there is one. Needs no fiber.
   std::optional<T> try_pop() noexcept {

@@ -73,8 +73,8 @@ class channel_sender : public detail::channel_end<T, &detail::channel_state<T>::
   }
 
   /// Waits for room, in one line with send(), and keeps it: for one item that is made only when
-  /// there is a place for it. Aborts if the channel has no room for any item. May be a part of a
-  /// select().
+  /// there is a place for it. Returns a `permit`, whose send() uses the place. Aborts if the
+  /// channel has no room for any item. May be a part of a select().
   extend::channel_reserve_wait<T> reserve(time_limit timeout = forever) noexcept {
     check_can_reserve();
     return {this->state(), timeout};
@@ -117,8 +117,8 @@ class channel_receiver : public detail::channel_end<T, &detail::channel_state<T>
  public:
   using value_type = T;
 
-  /// Waits for an item and takes it. Empty when the last sender has gone and nothing is left. May
-  /// be a part of a select().
+  /// Waits for an item and takes it. Returns the item as an optional, which is empty when the last
+  /// sender has gone and nothing is left. May be a part of a select().
   extend::channel_receive_wait<T> receive(time_limit timeout = forever) noexcept {
     return {this->state(), timeout};
   }

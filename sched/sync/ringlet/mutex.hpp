@@ -46,7 +46,8 @@ class mutex : public detail::lock_base {
   /// Not locked.
   mutex() noexcept : detail::lock_base("mutex") {}
 
-  /// Waits until no fiber holds the mutex, and locks it. May be a part of a select().
+  /// Waits until no fiber holds the mutex, and locks it. Returns a guard, which unlocks it: keep it
+  /// in a variable. May be a part of a select().
   extend::lock_wait<mutex> lock(time_limit timeout = forever) noexcept { return {*this, timeout}; }
   /// Locks it if no fiber holds it; otherwise returns an empty guard. Aborts outside of a fiber.
   guard try_lock() { return guard(lock_for(extend::current()) ? this : nullptr); }

@@ -66,8 +66,9 @@ class semaphore : private detail::admission_slices<semaphore> {
   semaphore& operator=(const semaphore&) = delete;
   ~semaphore();
 
-  /// Waits until it is the caller's turn and `count` permits are free, and takes them. 0 waits for
-  /// the turn only. May be a part of a select().
+  /// Waits until it is the caller's turn and `count` permits are free, and takes them. Returns a
+  /// `permit` for them, which gives them back. 0 waits for the turn only. May be a part of a
+  /// select().
   acquire_wait acquire(std::size_t count = 1, time_limit timeout = forever);
   /// The same for one permit.
   acquire_wait acquire(time_limit timeout);

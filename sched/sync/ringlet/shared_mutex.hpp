@@ -69,7 +69,8 @@ class shared_mutex : public detail::lock_base, private detail::admission_slices<
   shared_mutex() noexcept : detail::lock_base("shared_mutex") {}
   ~shared_mutex();
 
-  /// Waits until no fiber holds it, and locks it for the caller alone. May be a part of a select().
+  /// Waits until no fiber holds it, and locks it for the caller alone. Returns a guard, which
+  /// unlocks it. May be a part of a select().
   exclusive_wait lock(time_limit timeout = forever) noexcept;
   /// Locks it if no fiber holds it; otherwise returns an empty guard. Aborts outside of a fiber.
   guard try_lock() { return guard(lock_for(extend::current()) ? this : nullptr); }
@@ -81,8 +82,8 @@ class shared_mutex : public detail::lock_base, private detail::admission_slices<
     if (waiting_ != 0) admit();
   }
 
-  /// Waits until no writer holds it or stands before the caller, and shares it. May be a part of a
-  /// select().
+  /// Waits until no writer holds it or stands before the caller, and shares it. Returns a guard,
+  /// which gives the share back. May be a part of a select().
   shared_wait lock_shared(time_limit timeout = forever) noexcept;
   /// Shares it if no writer holds it and no fiber waits; otherwise returns an empty guard. Needs no
   /// fiber.

@@ -126,7 +126,7 @@ class concurrent_queue {
     return items.empty() ? 0 : push_blocked(items.data(), items.size(), timeout);
   }
 
-  /// Waits for an item and takes it. May be a part of a select().
+  /// Waits for an item, takes it and returns it. May be a part of a select().
   pop_wait pop(time_limit timeout = forever) noexcept { return pop_wait(items_, timeout); }
   /// Waits for an item and takes as many as there are, in order: at least one, at most some_max.
   /// Assigns them to `into`, from the first element on, and returns how many. May be a part of a

@@ -58,8 +58,9 @@ class concurrent_semaphore {
   concurrent_semaphore& operator=(const concurrent_semaphore&) = delete;
   ~concurrent_semaphore();
 
-  /// Waits until it is the caller's turn and `count` permits are free, and takes them. 0 waits for
-  /// the turn only. May be a part of a select().
+  /// Waits until it is the caller's turn and `count` permits are free, and takes them. Returns a
+  /// `permit` for them, which gives them back. 0 waits for the turn only. May be a part of a
+  /// select().
   acquire_wait acquire(std::size_t count = 1, time_limit timeout = forever);
   /// One permit.
   acquire_wait acquire(time_limit timeout);
