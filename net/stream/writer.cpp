@@ -56,8 +56,8 @@ class writer::call {
   writer& on_;
 };
 
-writer::writer(void* sink, write_function write, std::size_t capacity)
-    : sink_(sink), write_(write), capacity_(capacity) {
+writer::writer(void* sink, write_function how, std::size_t capacity)
+    : sink_(sink), write_(how), capacity_(capacity) {
   RINGLET_ASSERT(capacity != 0, "the capacity of a writer is at least 1 byte");
 }
 

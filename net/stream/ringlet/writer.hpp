@@ -106,7 +106,7 @@ class writer {
     }
   }
 
-  writer(void* sink, write_function write, std::size_t capacity);
+  writer(void* sink, write_function how, std::size_t capacity);
   task<> write_one(std::span<const std::byte> bytes, time_limit timeout);
   task<> write_several(pieces parts, time_limit timeout);
   bool collect(pieces parts);

@@ -70,6 +70,9 @@ inline task<std::string> frame_from(reader& in, frame_format format, time_limit 
 
 inline const std::string malformed = std::make_error_code(std::errc::bad_message).message();
 
+/// Room for every length that ten bytes of a varint can say.
+__extension__ using wide = unsigned __int128;
+
 /// The rest of the text, and what read_frame() must return.
 struct frame_model {
   std::string_view left;
@@ -78,9 +81,9 @@ struct frame_model {
   std::string next(const frame_kind& kind) {
     if (left.empty()) return "end";
     std::size_t size = kind.size;
-    unsigned __int128 length = 0;
+    wide length = 0;
     if (size == 0) {
-      unsigned __int128 unit = 1;
+      wide unit = 1;
       for (;; unit *= 128) {
         if (size == 10) return malformed;
         if (size == left.size()) return too_short;
