@@ -231,7 +231,7 @@ const char* descriptor::thread_rule() const noexcept {
 }
 
 void descriptor::on_left(direction which) noexcept {
-  if (watch_ != nullptr) watch_->on_end(which, count(which));
+  if (is_watched_) watch().on_end(which, count(which));
   if (closing_) go_on_closing();
 }
 

@@ -138,8 +138,8 @@ class operation : public list_hook<> {
   /// The memory that the call reads or fills: bytes (recv, receive_now, send, read, write), an
   /// address (connect, bind, local_name, peer_name), the value of an option, the two descriptors of
   /// open_socket_pair and open_pipe, the msghdr of send_message and receive_message, or the form of
-  /// receive_datagram (see datagram_header.hpp). It is not part of the union, so that a read can
-  /// turn into a poll and back.
+  /// receive_datagram (see datagram_header.hpp). A receive leaves it to its owner. It is not
+  /// part of the union, so that a read can turn into a poll and back.
   void* data = nullptr;
   /// Fields that only some opcodes use.
   union {

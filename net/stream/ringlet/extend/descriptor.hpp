@@ -90,15 +90,21 @@ class descriptor final : public detail::closable {
   std::uint64_t& count(direction which) noexcept { return counts_[index(which)]; }
   /// Called when bytes were counted in a call that continues.
   void note_progress(direction which) noexcept {
-    if (watch_ != nullptr) [[unlikely]]
-      watch_->on_progress(which);
+    if (is_watched_) [[unlikely]]
+      watch().on_progress(which);
   }
   /// Tells `watch` from now on what the calls do; null ends that. The watch must outlive the
-  /// descriptor, or end it, unless on_gone() has been called.
-  void set_watch(traffic_watch* watch) noexcept { watch_ = watch; }
+  /// descriptor, or end it, unless on_gone() has been called. Precondition: not a UDP socket.
+  void set_watch(traffic_watch* watch) noexcept {
+    RINGLET_ASSERT(code == opcode::receive, "a watch was set on a UDP socket");
+    data = watch;
+    is_watched_ = watch != nullptr;
+  }
   /// Whether an earlier call in that direction was cut short.
-  bool is_partial(direction which) const noexcept { return partial_[index(which)]; }
-  void set_partial(direction which) noexcept { partial_[index(which)] = true; }
+  bool is_partial(direction which) const noexcept { return (partial_ >> index(which) & 1) != 0; }
+  void set_partial(direction which) noexcept {
+    partial_ = static_cast<std::uint8_t>(partial_ | 1U << index(which));
+  }
 
   /// A hint: the last read emptied the socket, so the next one should wait without trying first.
   bool is_drained() const noexcept { return last_seen_ == fill::drained; }
@@ -202,8 +208,10 @@ class descriptor final : public detail::closable {
   }
   void find_family() noexcept;
   void on_left(direction which) noexcept;
+  // A stream receives into buffers of the engine: its request leaves `data` free.
+  traffic_watch& watch() const noexcept { return *static_cast<traffic_watch*>(data); }
   void end_watch() noexcept {
-    if (traffic_watch* const last = std::exchange(watch_, nullptr)) last->on_gone();
+    if (std::exchange(is_watched_, false)) watch().on_gone();
   }
   /// Called when `size` bytes have arrived in one buffer.
   void note_arrival(std::uint32_t size) noexcept {
@@ -229,7 +237,8 @@ class descriptor final : public detail::closable {
   // In the order that takes the least memory.
   kind kind_;
   bool end_arrived_ = false;  // the end of the stream or an error, in `answer`
-  bool partial_[2] = {};
+  std::uint8_t partial_ = 0;  // a bit for each direction
+  bool is_watched_ = false;
   fill last_seen_ = fill::unknown;
   family family_;
   buffer_queue arrived_;
@@ -238,7 +247,6 @@ class descriptor final : public detail::closable {
   arrival_waiter* reader_ = nullptr;  // the call that reads
   context* writer_ = nullptr;         // the fiber whose call writes
   std::uint64_t counts_[2] = {};
-  traffic_watch* watch_ = nullptr;
 };
 
 /// Access to the descriptor of a stream, for readers and for waits that make streams. Stream
@@ -259,8 +267,8 @@ inline void descriptor::enter(arrival_waiter& reader) noexcept {
   RINGLET_ASSERT(reader_ == nullptr,
                  "a second read was begun while one was in flight on the same stream");
   reader_ = &reader;
-  if (watch_ != nullptr) [[unlikely]]
-    watch_->on_begin(direction::read);
+  if (is_watched_) [[unlikely]]
+    watch().on_begin(direction::read);
 }
 
 inline void descriptor::enter(context& writer) noexcept {
@@ -268,8 +276,8 @@ inline void descriptor::enter(context& writer) noexcept {
   RINGLET_ASSERT(writer_ == nullptr,
                  "a second write was begun while one was in flight on the same stream");
   writer_ = &writer;
-  if (watch_ != nullptr) [[unlikely]]
-    watch_->on_begin(direction::write);
+  if (is_watched_) [[unlikely]]
+    watch().on_begin(direction::write);
 }
 
 inline void descriptor::check_thread() const noexcept {
@@ -287,7 +295,7 @@ void descriptor::leave() noexcept {
   } else {
     writer_ = nullptr;
   }
-  if (watch_ != nullptr || closing_) [[unlikely]]
+  if (is_watched_ || closing_) [[unlikely]]
     on_left(Which);
 }
 
