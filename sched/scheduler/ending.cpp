@@ -89,7 +89,12 @@ const char* scheduler::beginning_of_end() const noexcept {
 }
 
 void scheduler::enter_next_stage() {
-  if (clock_.takes_kill_of_main(turn_time())) return kill_main();
+  if (clock_.takes_kill_of_main(turn_time())) {
+    detail::report(
+        "ringlet: the main task did not end within %.1f s after the signal, and is killed now\n",
+        static_cast<double>(options_.shutdown_timeout.count()) / 1e9);
+    return kill_main();
+  }
   if (clock_.reached() == stage::holding) return release_starters();
   const bool is_last = clock_.reached() == stage::listed;
   if (fibers_.count() != 0) {

@@ -20,9 +20,9 @@ namespace ringlet {
 ///
 /// The first call in a run, awaited or not, changes what the first signal does: it ends this wait
 /// and cancels nothing. The main task then has options::shutdown_timeout to end. If it does not end
-/// in time, the signal acts as if shutdown_requested() had never been called; see run_main(). A
-/// main task that returns decides the exit code, even after a signal. A second signal ends the
-/// program immediately.
+/// in time, a line on standard error says so, and the signal acts as if shutdown_requested() had
+/// never been called; see run_main(). A main task that returns decides the exit code, even after a
+/// signal. A second signal ends the program immediately.
 ///
 /// Under run(), which does not touch signals, only the limit and cancellation end this wait. It can
 /// be part of a select().

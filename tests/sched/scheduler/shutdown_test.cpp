@@ -460,9 +460,11 @@ TEST_CASE("the list counts from a signal that was requested, unless the main tas
         .errors;
   };
   const std::string late = errors_if(false);
+  CHECK(contains(late, "the main task did not end within 10.0 s after the signal, and is killed"));
   CHECK(contains(late, "did not end within 20.0 s after the signal"));
   CHECK(contains(late, "did not end within 30.0 s after the signal"));
   const std::string in_time = errors_if(true);
+  CHECK(!contains(in_time, "the main task did not end"));
   CHECK(contains(in_time, "did not end within 10.0 s after the main task had ended"));
   CHECK(contains(in_time, "did not end within 20.0 s after the main task had ended"));
 }
