@@ -12,9 +12,9 @@
 //
 // Shows: broadcast, a ring of items that is made once, however many subscribers there are and
 // however slow they are; lines that are shared, not copied; select(), to see that a subscriber has
-// gone while nothing is published; all lines that are there in one write, with a limit; yield(), so
-// that a burst does not overwrite lines before the subscribers have run. Leaves out: topics, names
-// of publishers.
+// gone while nothing is published; all lines that are there in one write, with a limit; sleep(0s),
+// so that a burst does not overwrite lines before the subscribers have written the earlier ones.
+// Leaves out: topics, names of publishers.
 // SPDX-License-Identifier: MIT
 #include <ringlet/ringlet.hpp>
 
@@ -30,21 +30,23 @@
 #include <variant>
 
 using namespace ringlet;
+using namespace std::chrono_literals;
 
 namespace {
 
 using line = std::shared_ptr<const std::string>;
 
 constexpr std::size_t behind_max = 1024;
-constexpr std::size_t in_a_row_max = 64;      // lines that are sent before subscribers run
+constexpr std::size_t in_a_row_max = 128;     // lines that are sent before subscribers write
 constexpr std::size_t batch_max = 64 * 1024;  // bytes of one write, except for the last line
 
 task<> publish(reader& in, broadcast<line>& lines) {
   std::size_t in_a_row = 0;
   while (const auto text = co_await in.read_line()) {
     co_await lines.send(std::make_shared<const std::string>(std::string(*text) + "\n"));
-    // Lines that have arrived are read and sent without waiting, however many there are.
-    if (++in_a_row % in_a_row_max == 0) co_await yield();
+    // Lines that have arrived are read and sent without waiting, however many there are. yield()
+    // would not help here: it lets fibers run, but does not wait for the writes that they begin.
+    if (++in_a_row % in_a_row_max == 0) co_await sleep(0s);
   }
 }
 

@@ -395,7 +395,8 @@ class PublishSubscribe(Programs):
             self.skipTest("the other programs drop lines of a burst")
         server = self.serve("publish_subscribe", "10")
         publisher = self.join(server, "PUBLISH")
-        subscribers = [self.join(server, "SUBSCRIBE") for _ in range(3)]
+        # The kernel must have room for the whole burst: they are read one after the other.
+        subscribers = [self.join(server, "SUBSCRIBE", receive_buffer=1 << 18) for _ in range(3)]
         self.subscribe_all(server, publisher, *subscribers)
         text = b"".join(b"line %d\n" % number for number in range(5000))
         publisher.sendall(text)

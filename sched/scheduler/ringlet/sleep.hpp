@@ -17,7 +17,8 @@
 namespace ringlet {
 
 /// Suspends the fiber for at least `time`. A duration of zero or less waits for the next turn:
-/// every ready fiber runs, then every due timer. Can be part of a select().
+/// every ready fiber runs, then the engine makes the calls that they began, then every due timer
+/// ends. Can be part of a select().
 ///
 /// Errors    None.
 /// Cancellation  Loses nothing. Success wins: a sleep that is over is not interrupted.
@@ -41,7 +42,8 @@ inline extend::sleep_wait sleep_until(std::chrono::steady_clock::time_point dead
   return extend::sleep_wait(time_limit(deadline));
 }
 
-/// Moves the fiber to the end of the run queue: everything that is ready now runs first.
+/// Moves the fiber to the end of the run queue: everything that is ready now runs first. To let IO
+/// and timers come first, too, wait for the next turn with sleep(0s).
 ///
 /// Errors    None.
 /// Cancellation  Loses nothing. A kill that arrives in between is thrown here.

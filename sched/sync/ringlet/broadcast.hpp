@@ -93,7 +93,8 @@ class broadcast {
   /// continues without a wait, or while the subscriber itself awaits something else, such as a
   /// write. Make `capacity` several times the largest number of items that come in that time. A
   /// send() that need not wait does not let other fibers run, and neither does a read of bytes that
-  /// have arrived: a sender of long bursts calls yield() after each part of `capacity`.
+  /// have arrived: a sender of long bursts calls sleep(0s) several times per `capacity`, so that
+  /// subscribers can write what they received.
   broadcast(std::size_t capacity, lag_policy policy)
       : state_(std::make_shared<state>(capacity, policy)) {}
   broadcast(const broadcast&) = delete;
