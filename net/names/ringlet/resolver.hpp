@@ -109,8 +109,7 @@ class resolver {
 /// Errors    std::system_error: see resolve_errc; the errno of EAI_SYSTEM; no thread could be
 ///           started.
 /// Cancellation  Ends at once. The system's call itself cannot be stopped: its thread drops the
-/// result
-///           when it is there.
+///           result when it is there.
 /// Lifetime  That of the process.
 /// Thread    Calls run on threads of their own, at most 16 in a process, apart from those of
 ///           blocking(): further lookups wait in line. Equal lookups in flight, on any scheduler,

@@ -161,8 +161,7 @@ namespace ringlet {
 /// passed, the call still does what needs no waiting.
 ///
 /// Errors    Those of the call; timed_out. If the call throws an error of its own after the limit
-/// has
-///           passed, rather than `cancelled`, that error is thrown.
+///           has passed, rather than `cancelled`, that error is thrown.
 /// Cancellation  Loses what the call loses: read_some inside loses nothing, read_exact loses its
 ///           position.
 /// Memory    The frame of the call.
