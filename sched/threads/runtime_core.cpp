@@ -72,6 +72,7 @@ runtime_core::runtime_core(runtime_options settings, main_function mains,
   if (settings_.pin) cpus_ = cpus_of_affinity();
   const std::size_t count = settings_.threads != 0 ? settings_.threads : cpus_to_use();
   for (std::size_t i = 0; i < count; ++i) members_.push_back(std::make_unique<member>(*this, i));
+  start_line_.emplace(count);
   mains_left_ = count;
 }
 

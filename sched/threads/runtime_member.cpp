@@ -79,7 +79,7 @@ void runtime_core::member::make_all() {
   scheduler_->join_runtime(*this);
   scheduler_->signal().share_expectation(core_.expects_shutdown_);
   state_ = scheduler_->shared_handle_state();
-  task<int> main = core_.mains_ ? core_.mains_(index()) : no_main();
+  task<int> main = core_.mains_ ? core_.mains_(index(), &*core_.start_line_) : no_main();
   main_ = fiber<int>(
       *new fiber_state<int>(*scheduler_, scheduler_->main_scope(), std::move(main), core_.where_));
 }

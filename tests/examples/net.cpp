@@ -111,7 +111,7 @@ TEST_CASE("the example of tcp_listener.hpp sends back what it receives") {
 TEST_CASE("the example of tcp_listener_group.hpp echoes on the port that the group got") {
   run([]() -> task<> {
     const tcp_listener_group port("127.0.0.1:0");
-    const fiber<> server = spawn(example_tcp_listener_group::serve(port));
+    const fiber<> server = spawn(example_tcp_listener_group::serve(port.listen()));
     co_await yield();
     tcp_stream client = co_await tcp_stream::connect(port.local_address());
     co_await client.write_all("hello");

@@ -16,9 +16,10 @@ from support import DEADLINE, wait_until
 
 
 def cpu_of_threads(pid):
-    """The processor time of each thread so far, in clock ticks."""
+    """The processor time of each thread so far, in clock ticks, by its number."""
     files = pathlib.Path(f"/proc/{pid}/task").glob("*/stat")
-    return [sum(map(int, file.read_text().rsplit(")", 1)[1].split()[11:13])) for file in files]
+    return {file.parent.name: sum(map(int, file.read_text().rsplit(")", 1)[1].split()[11:13]))
+            for file in files}  # fmt: skip
 
 
 def echoes(sock, text):
@@ -81,7 +82,7 @@ class EchoServerThreads(support.Case):
             for client in clients:
                 self.assertTrue(echoes(client, b"x" * 1_000_000))
             now = cpu_of_threads(server.pid)
-            return sum(after > ticks for after, ticks in zip(now, before)) >= 4
+            return sum(now[thread] > ticks for thread, ticks in before.items()) >= 4
 
         wait_until(all_have_worked, "four threads have used processor time")
         server.signal(signal.SIGTERM)

@@ -3,13 +3,13 @@
 //     task<> echo(tcp_stream peer) {
 //       while (buffer data = co_await peer.receive()) co_await peer.write_all(data);
 //     }
-//     task<> serve(const tcp_listener_group& port) {
-//       tcp_listener listener = port.listen();  // that of this scheduler
+//     task<> serve(tcp_listener listener) {
 //       for (;;) spawn(echo(co_await listener.accept()));
 //     }
 //     int main() {
 //       const tcp_listener_group port("127.0.0.1:9090");
-//       const auto serve_here = [&] { return serve(port); };
+//       // All listen before the first connection is placed, because no task begins earlier.
+//       const auto serve_here = [&] { return serve(port.listen()); };
 //       return run_main_on_all(serve_here);
 //     }
 //

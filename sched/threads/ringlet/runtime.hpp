@@ -43,7 +43,9 @@ namespace ringlet {
 /// For `int main()`: calls `f(k)`, or `f()`, on each of several schedulers, and returns the
 /// program's exit code. The first scheduler runs on the calling thread. `f` returns task<> or
 /// task<int>: the main task of scheduler `k`. Several threads call the same `f` at once, as a const
-/// object. It is kept until all have ended, so it may be a capturing lambda.
+/// object. It is kept until all have ended, so it may be a capturing lambda. The tasks begin when
+/// `f` has returned on every scheduler: what it opens there, such as a listener, is open on all of
+/// them before the first task runs.
 ///
 /// The schedulers end together. A main task that returns leaves its scheduler running: the fibers
 /// there, and calls from other schedulers, continue until the last main task has returned. The
@@ -129,15 +131,18 @@ class runtime {
 template <detail::main_maker F>
 int run_main_on_all(F f, runtime_options settings, std::source_location where) {
   return detail::runtime_core::run_as_main(
-      std::move(settings), [&f](std::size_t k) { return detail::call_main(f, k); }, where);
+      std::move(settings),
+      [&f](std::size_t k, detail::start_line* line) { return detail::call_main(f, k, line); },
+      where);
 }
 
 template <detail::main_maker F>
 runtime::runtime(F f, runtime_options settings, std::source_location where)
     : core_(std::make_unique<detail::runtime_core>(
           std::move(settings),
-          [kept = std::make_shared<const F>(std::move(f))](std::size_t k) {
-            return detail::call_main(*kept, k);
+          [kept = std::make_shared<const F>(std::move(f))](std::size_t k,
+                                                           detail::start_line* line) {
+            return detail::call_main(*kept, k, line);
           },
           where)) {
   core_->start();
@@ -150,7 +155,7 @@ void runtime::call_on_all(F f, std::source_location where) const {
   std::exception_ptr first;
   try {
     for (std::size_t k = 0; k < size(); ++k) {
-      calls.push_back(spawn({k, where}, &detail::call_main<F>, std::cref(f), k));
+      calls.push_back(spawn({k, where}, &detail::call_main<F>, std::cref(f), k, nullptr));
     }
   } catch (...) {
     first = std::current_exception();

@@ -28,6 +28,7 @@
 #include <cstdio>
 #include <fstream>
 #include <functional>
+#include <future>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -466,6 +467,44 @@ TEST_CASE("join throws the error of the first main that failed, with its type") 
   };
   runtime all(main, {.threads = 3});
   CHECK_THROWS_AS(all.join(), std::out_of_range);
+}
+
+TEST_CASE("no main task begins before f has returned on all schedulers") {
+  std::promise<scheduler_handle> first;
+  std::atomic<int> begun = 0;
+  bool was_early = false;
+  const auto main = [&]() -> task<> {
+    ++begun;
+    co_return;
+  };
+  const auto f = [&](std::size_t k) {
+    if (k == 0) {
+      first.set_value(scheduler_handle());
+    } else {
+      // The first scheduler takes this call after the turn in which it has called f.
+      std::thread([&] { first.get_future().get().call([&] { was_early = begun != 0; }); }).join();
+    }
+    return main();
+  };
+  runtime both(f, {.threads = 2});
+  both.join();
+  CHECK(!was_early);
+  CHECK(begun == 2);
+}
+
+TEST_CASE("if f throws on one scheduler, no main task begins") {
+  std::atomic<int> begun = 0;
+  const auto main = [&]() -> task<> {
+    ++begun;
+    co_return;
+  };
+  const auto f = [&](std::size_t k) {
+    if (k == 1) throw std::runtime_error("no port");
+    return main();
+  };
+  runtime both(f, {.threads = 3});
+  CHECK_THROWS_WITH(both.join(), "no port");
+  CHECK(begun == 0);
 }
 
 TEST_CASE("join throws fiber_cancelled when a main task was killed by the program") {

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <ringlet/concurrent_event.hpp>
 #include <ringlet/detail/handle_state.hpp>
 #include <ringlet/extend/engine.hpp>
 #include <ringlet/runtime_options.hpp>
@@ -16,9 +17,11 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <source_location>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace ringlet::extend {
@@ -29,8 +32,23 @@ class fiber_base;
 
 namespace ringlet::detail {
 
+/// The line at which the schedulers of a runtime wait for each other before their main tasks begin.
+class start_line {
+ public:
+  explicit start_line(std::size_t schedulers) noexcept : missing_(schedulers) {}
+  /// Called once on each; passes when all have called it.
+  concurrent_event::waiting arrive() noexcept {
+    if (missing_.fetch_sub(1, std::memory_order_relaxed) == 1) complete_.set();
+    return complete_.wait();
+  }
+
+ private:
+  std::atomic<std::size_t> missing_;
+  concurrent_event complete_;
+};
+
 /// Makes the main task of the scheduler with that number, on its thread.
-using main_function = std::function<task<int>(std::size_t)>;
+using main_function = std::function<task<int>(std::size_t, start_line*)>;
 
 /// The schedulers end when all mains have returned, one main has failed, or stop() was called. All
 /// of them live until none has a fiber.
@@ -94,6 +112,7 @@ class runtime_core {
   bool handles_signals_ = false;
   std::vector<int> cpus_;  // to pin to; empty unless wanted
   std::vector<std::unique_ptr<member>> members_;
+  std::optional<start_line> start_line_;
   std::atomic<bool> expects_shutdown_ = false;  // see shutdown_requested()
 
   mutable std::mutex mutex_;
@@ -109,23 +128,28 @@ class runtime_core {
   member* killed_ = nullptr;  // the first whose main was killed, but not by the runtime
 };
 
-/// Calls f(k) or f(), whose task may have no value.
+/// f(k) or f().
 template <class F>
-task<int> call_main(const F& f, std::size_t k) {
+auto make_main(const F& f, std::size_t k) {
   if constexpr (std::invocable<const F&, std::size_t>) {
-    if constexpr (std::is_same_v<std::invoke_result_t<const F&, std::size_t>, task<int>>) {
-      co_return co_await f(k);
-    } else {
-      co_await f(k);
-    }
+    return f(k);
   } else {
-    if constexpr (std::is_same_v<std::invoke_result_t<const F&>, task<int>>) {
-      co_return co_await f();
-    } else {
-      co_await f();
-    }
+    return f();
   }
-  co_return 0;
+}
+
+/// Calls f(k) or f(), and awaits its task, which may have no value. With a `line`, the task begins
+/// when `f` has been called on all schedulers.
+template <class F>
+task<int> call_main(const F& f, std::size_t k, start_line* line) {
+  auto main = make_main(f, k);
+  if (line != nullptr) co_await line->arrive();
+  if constexpr (std::is_same_v<decltype(main), task<int>>) {
+    co_return co_await std::move(main);
+  } else {
+    co_await std::move(main);
+    co_return 0;
+  }
 }
 
 template <class F, class... Args>
