@@ -4,10 +4,12 @@
 //
 //     task<> serve(udp_socket socket) {
 //       udp_server server(std::move(socket), answer, {.handlers = 100});
-//       const auto serving = spawn(&udp_server::serve, std::ref(server));
-//       co_await shutdown_requested();  // Ctrl-C
-//       server.stop();                  // handlers that have begun may finish
-//       co_await serving.get();
+//       const auto until_stopped = [&](task_group& group) -> task<> {
+//         group.spawn(&udp_server::serve, std::ref(server));
+//         co_await shutdown_requested();  // Ctrl-C
+//         server.stop();                  // handlers that have begun may finish
+//       };
+//       co_await with_group(until_stopped);
 //     }
 // SPDX-License-Identifier: MIT
 #pragma once
