@@ -19,6 +19,7 @@ BUILD_PATIENCE_S = 600
 SOURCES = pathlib.Path(__file__).resolve().parent.parent / "peers"
 CRATES = pathlib.Path("/usr/share/cargo/registry")
 BOOST = pathlib.Path("/usr/include/boost")
+BOOST_WANTED = 108100  # Debian's libboost-dev, 1.74, does not compile with g++ 12.
 ENVIRONMENT = dict(os.environ, PATH=f"/usr/bin:/bin:{os.environ.get('PATH', '')}")
 
 
@@ -81,18 +82,26 @@ def build_tokio(folder, *names, features=()):
     return f"{found[0].name}, {said_by(['rustc', '--version']).strip()}"
 
 
+def boost_version():
+    """BOOST_VERSION of the installed headers; 0 without Asio."""
+    if not (BOOST / "asio.hpp").exists():
+        return 0
+    return int(re.search(r"#define BOOST_VERSION (\d+)", (BOOST / "version.hpp").read_text())[1])
+
+
 def build_asio(folder, *names):
     """folder/NAME_asio from peers/NAME_asio.cpp, for each name."""
     missing = [] if has("g++") else ["g++"]
-    missing += [] if (BOOST / "asio.hpp").exists() else ["libboost-dev"]
+    version = boost_version()
+    missing += [] if version >= BOOST_WANTED else ["libboost1.81-dev"]
     if missing:
         return Missing(" ".join(missing))
     for name in names:
         source, path = SOURCES / f"{name}_asio.cpp", folder / f"{name}_asio"
         if not path.exists() or path.stat().st_mtime < source.stat().st_mtime:
             said_by(["g++", "-std=c++20", "-O2", "-pthread", source, "-o", path], BUILD_PATIENCE_S)
-    version = re.search(r'LIB_VERSION "(\w+)"', (BOOST / "version.hpp").read_text())
-    return f"Boost {version[1].replace('_', '.')}, {said_by(['g++', '--version']).splitlines()[0]}"
+    numbers = f"{version // 100000}.{version // 100 % 1000}"
+    return f"Boost {numbers}, {said_by(['g++', '--version']).splitlines()[0]}"
 
 
 def make_all(keys, makers, folder):

@@ -133,7 +133,7 @@ class Peers(unittest.TestCase):
         for build, packages in (
             (peers.build_go, "golang-go"),
             (peers.build_tokio, "rustc cargo librust-tokio-dev"),
-            (peers.build_asio, "g++ libboost-dev"),
+            (peers.build_asio, "g++ libboost1.81-dev"),
         ):
             made = build(self.folder, "echo")
             self.assertIsInstance(made, peers.Missing)

@@ -59,7 +59,7 @@ class OtherPrograms(support.Case):
         found = subprocess.run([*command[:-3], "-E", "-x", "c++", "-"], input=probe, text=True,
                                capture_output=True, timeout=250)  # fmt: skip
         if found.returncode != 0:
-            self.skipTest("Boost.Asio 1.81 (libboost-dev) is not installed")
+            self.skipTest("Boost.Asio 1.81 (libboost1.81-dev) is not installed")
         self.run_tool(*command, input=unit)
 
 
