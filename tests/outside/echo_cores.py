@@ -88,6 +88,12 @@ class EchoServerThreads(support.Case):
         server.signal(signal.SIGTERM)
         self.assertEqual(server.wait(), 143)
 
+    def test_five_hundred_threads_of_a_client_are_answered(self):
+        server, port = self.start_server("--threads", "2")
+        support.check_five_hundred_clients(self, f"127.0.0.1:{port}")
+        server.signal(signal.SIGTERM)
+        self.assertEqual(server.wait(), 143)
+
     def test_a_bad_address_is_one_line_for_any_number_of_threads(self):
         for threads in ("1", "2"):
             server = self.start("echo_server", "--threads", threads, "--host", "somewhere")

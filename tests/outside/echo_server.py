@@ -127,6 +127,10 @@ class Echo(support.Case):
         for sock in socks:
             sock.close()
 
+    def test_five_hundred_threads_of_a_client_are_answered(self):
+        server = self.start_server()
+        support.check_five_hundred_clients(self, f"127.0.0.1:{server.port}")
+
     def test_ipv6_clients_are_served_too(self):
         try:
             socket.create_server(("::1", 0), family=socket.AF_INET6).close()

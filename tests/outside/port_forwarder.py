@@ -54,6 +54,12 @@ class PortForwarder(support.Case):
         self.assertEqual(line, b"8 bytes there, 10 back\n")
         self.assert_ends(forwarder)
 
+    def test_five_hundred_threads_of_a_client_are_answered(self):
+        server = self.start_server()
+        forwarder = self.start_forwarder(target=f"127.0.0.1:{server.port}")
+        support.check_five_hundred_clients(self, self.where)
+        self.assert_ends(forwarder)
+
     def test_much_data_goes_both_ways_at_once(self):
         forwarder = self.start_forwarder()
         data = os.urandom(8 << 20)

@@ -171,6 +171,16 @@ def raise_descriptor_limit(wanted, why):
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def check_five_hundred_clients(case, where):
+    """The client of the notes on gevent, 500 threads, against a server that sends bytes back."""
+    script = pathlib.Path(__file__).resolve().parents[2] / "examples/others/gevent/clients.py"
+    host, _, port = where.rpartition(":")
+    said = subprocess.run([sys.executable, script, host, port], capture_output=True, text=True,
+                          timeout=4 * DEADLINE)  # fmt: skip
+    case.assertEqual((said.stdout, said.stderr, said.returncode),
+                     ("500 of 500 clients got 20 answers each\n", "", 0))  # fmt: skip
+
+
 def wait_until(condition, what, seconds=DEADLINE):
     """Returns the first true value of condition(); fails when there is none in time."""
     end = time.monotonic() + seconds
