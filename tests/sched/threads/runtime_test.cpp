@@ -20,6 +20,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -490,6 +491,25 @@ TEST_CASE("no main task begins before f has returned on all schedulers") {
   both.join();
   CHECK(!was_early);
   CHECK(begun == 2);
+}
+
+// For ThreadSanitizer: the values are no atomics.
+TEST_CASE("main tasks see what f has done on all schedulers") {
+  for (int round = 0; round < 50; ++round) {
+    std::array<int, 4> done{};
+    std::atomic<int> right = 0;
+    const auto main = [&]() -> task<> {
+      if (std::ranges::all_of(done, [](int value) { return value == 1; })) ++right;
+      co_return;
+    };
+    const auto f = [&](std::size_t k) {
+      done[k] = 1;
+      return main();
+    };
+    runtime all(f, {.threads = done.size()});
+    all.join();
+    CHECK(right == 4);
+  }
 }
 
 TEST_CASE("if f throws on one scheduler, no main task begins") {

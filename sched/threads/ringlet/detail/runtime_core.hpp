@@ -36,9 +36,10 @@ namespace ringlet::detail {
 class start_line {
  public:
   explicit start_line(std::size_t schedulers) noexcept : missing_(schedulers) {}
-  /// Called once on each; passes when all have called it.
+  /// Called once on each; passes when all have called it. What each did before is seen by all
+  /// afterwards: the counts form a release sequence, which the last one passes on.
   concurrent_event::waiting arrive() noexcept {
-    if (missing_.fetch_sub(1, std::memory_order_relaxed) == 1) complete_.set();
+    if (missing_.fetch_sub(1, std::memory_order_acq_rel) == 1) complete_.set();
     return complete_.wait();
   }
 
