@@ -71,15 +71,14 @@ void connection_watch::restart(lane& moved) const noexcept {
   moved.since = now();
 }
 
-// Between two reads the time stands still. So a handler that ends a read and begins another, as in
-// a loop of select() with a queue, gives its peer no more time; and one that is busy does not make
-// its peer late.
+// Between two calls the time stands still. So a handler that ends a call and begins another, as in
+// a loop of select() with a queue, or of writes with short limits, gives its peer no more time; and
+// one that is busy does not make its peer late.
 void connection_watch::on_end(direction which, std::uint64_t bytes) noexcept {
   lane& ended = at(which);
   if (std::exchange(ended.bytes, bytes) != bytes) on_progress(which);
   ended.is_waiting = false;
-  ended.waited = which == direction::read ? now() - ended.since : 0;
-  if (which == direction::write) ended.is_late = false;
+  ended.waited = now() - ended.since;
 }
 
 void connection_watch::on_gone() noexcept {

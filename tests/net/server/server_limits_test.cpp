@@ -329,6 +329,30 @@ TEST_CASE("a write whose peer takes nothing is reset after its limit") {
   });
 }
 
+TEST_CASE("a handler that repeats its writes with short limits gives its peer no more time") {
+  on_stage([](stage& s) -> task<> {
+    seen last;
+    const auto handle = [&](tcp_stream peer) -> task<> {
+      do {
+        const auto sent = co_await as_result(peer.write_all("abc", 300ms));
+        last.error = sent.error();
+        co_await sleep(100ms);  // does not count
+      } while (last.error == errc::timed_out);
+    };
+    scripted_server server(s, handle, few_seconds());
+    const int fd = co_await server.connect();
+    co_await sleep(4s + 13 * 100ms);
+    CHECK(server.is_open(fd));
+    co_await sleep(confirmed);
+    co_await settle();
+    CHECK_FALSE(server.is_open(fd));
+    co_await sleep(1s);
+    CHECK(last.error == errc::closed);
+    co_await server.stop();
+    CHECK(server.result.timed_out_in_write == 1);
+  });
+}
+
 TEST_CASE("each part of a write gives the rest its limit again") {
   on_stage([](stage& s) -> task<> {
     const auto handle = [](tcp_stream peer) -> task<> { co_await peer.write_all("abcd"); };
