@@ -148,8 +148,9 @@ time_limit connect_race::next_start() const noexcept {
 }
 
 address connect_race::take_next() noexcept {
-  const bool preferred = next_is_ipv6_.value_or(false);
-  const bool chosen = waiting(preferred).empty() ? !preferred : preferred;
+  bool chosen = next_is_ipv6_.value_or(false);
+  const bool is_avoided = is_last(chosen) && !is_last(!chosen) && !waiting(!chosen).empty();
+  if (waiting(chosen).empty() || is_avoided) chosen = !chosen;
   const address to = waiting(chosen).front();
   waiting(chosen).pop_front();
   next_is_ipv6_ = !chosen;
@@ -159,10 +160,9 @@ address connect_race::take_next() noexcept {
 void connect_race::on_failed(const address& to, std::error_code why) {
   failed_.push_back({to, why});
   next_start_ = now();
-  if (why != std::errc::network_unreachable) return;
-  // The rest of the family is not reachable, either.
-  for (const address& skipped : waiting(to.is_ipv6())) failed_.push_back({skipped, why});
-  waiting(to.is_ipv6()).clear();
+  // Often the whole family is unreachable then. Not always: a host may have routes to private
+  // networks only.
+  if (why == std::errc::network_unreachable) is_last(to.is_ipv6()) = true;
 }
 
 void connect_race::throw_failure(bool in_time) {

@@ -58,6 +58,7 @@ class connect_race {
   void on_failed(const address& to, std::error_code why);
 
   std::deque<address>& waiting(bool is_ipv6) noexcept { return waiting_[is_ipv6 ? 1 : 0]; }
+  bool& is_last(bool is_ipv6) noexcept { return is_last_[is_ipv6 ? 1 : 0]; }
   std::size_t count() const noexcept { return waiting_[0].size() + waiting_[1].size(); }
 
   std::string text_;
@@ -65,6 +66,7 @@ class connect_race {
   std::string service_;
   connect_options options_;
   std::array<std::deque<address>, 2> waiting_;  // IPv4, IPv6: not tried yet
+  std::array<bool, 2> is_last_{};               // a network of that family was unreachable
   std::optional<bool> next_is_ipv6_;            // families alternate
   clock::time_point next_start_{};
   clock::time_point hold_until_{};  // for IPv6 addresses that are still looked up

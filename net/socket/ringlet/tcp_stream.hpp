@@ -80,7 +80,7 @@ class tcp_stream : public socket_stream {
   /// tried in order, families alternating, one after another every options.attempt_delay, or at
   /// once when an attempt fails. An attempt that has begun continues beside the later ones; the
   /// first connection is returned, the other attempts are cancelled and their sockets closed. If a
-  /// network is unreachable, the other addresses of its family are not tried.
+  /// network is unreachable, the other addresses of its family are tried last.
   ///
   /// Errors    std::invalid_argument: see resolve(), and options out of range. std::system_error:
   ///           those of resolve(); if all addresses failed, the error of the first one, with a

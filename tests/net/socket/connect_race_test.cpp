@@ -231,14 +231,25 @@ TEST_CASE("families alternate in the order of the resolver, and duplicates are d
   });
 }
 
-TEST_CASE("an unreachable network skips the rest of its family") {
+TEST_CASE("after an unreachable network, the rest of its family is tried last") {
   in_net([](net& n) -> task<> {
-    n.names.add("host", {v6, v6b, v6c, v4});
-    n.answer(v6, -ENETUNREACH, 0ms);
-    n.answer(v4, -ECONNREFUSED, 1ms);
+    n.names.add("host", {v6, v6b, v6c, v4, v4b});
+    for (const char* one : {v6, v6b}) n.answer(one, -ENETUNREACH, 0ms);
+    for (const char* one : {v4, v4b}) n.answer(one, -ECONNREFUSED, 1ms);
+    n.answer(v6c, 0, 1ms);
     const std::string words = co_await reach(n);
-    CHECK(n.attempts() == "2001:db8::1@0 192.0.2.1@0");
-    CHECK(words.find("[2001:db8::3]:80: Network is unreachable") != std::string::npos);
+    CHECK(words == "connected after 3");
+    CHECK(n.attempts() == "2001:db8::1@0 192.0.2.1@0 192.0.2.2@1 2001:db8::2@2 2001:db8::3@2");
+  });
+}
+
+TEST_CASE("if the networks of both families are unreachable, every address is tried at once") {
+  in_net([](net& n) -> task<> {
+    n.names.add("host", {v6, v6b, v4, v4b});
+    for (const char* one : {v6, v6b, v4, v4b}) n.answer(one, -ENETUNREACH, 0ms);
+    const std::string words = co_await reach(n);
+    CHECK(n.attempts() == "2001:db8::1@0 192.0.2.1@0 2001:db8::2@0 192.0.2.2@0");
+    CHECK(words.find("[2001:db8::2]:80: Network is unreachable") != std::string::npos);
   });
 }
 
