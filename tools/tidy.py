@@ -59,6 +59,7 @@ DOORS = [
     "core/engine/blocking*.cpp",
     "core/engine/direct_call.cpp",
     "core/engine/attempt.cpp",
+    "core/engine/nonblocking.hpp",
     "core/engine/uring_*.cpp",
     "net/server/listening_descriptors.cpp",  # before there is an engine
     "sched/scheduler/now.cpp",  # for where there is no engine

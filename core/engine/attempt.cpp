@@ -16,6 +16,8 @@
 #include <cerrno>
 #include <string_view>
 
+#include "nonblocking.hpp"
+
 namespace ringlet::detail {
 using namespace extend;
 namespace {
@@ -91,10 +93,8 @@ std::int32_t attempt_accept(operation& op, bool) noexcept {
 }
 
 std::int32_t attempt_connect(operation& op, bool) noexcept {
-  const int flags = ::fcntl(op.fd, F_GETFL);
-  if (flags < 0) return -errno;
-  const bool waits = (flags & O_NONBLOCK) == 0;
-  if (waits) ::fcntl(op.fd, F_SETFL, flags | O_NONBLOCK);
+  const nonblocking during(op.fd);
+  if (during.error() != 0) return -during.error();
   int error = EINPROGRESS;
   // A second call reports the progress of the first; over loopback the connection is complete by
   // then.
@@ -102,7 +102,6 @@ std::int32_t attempt_connect(operation& op, bool) noexcept {
     const int connected = ::connect(op.fd, static_cast<const sockaddr*>(op.data), op.length);
     error = connected < 0 ? errno : 0;
   }
-  if (waits) ::fcntl(op.fd, F_SETFL, flags);
   return error == EALREADY || error == EINTR ? -EINPROGRESS : -error;
 }
 

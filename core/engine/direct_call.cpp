@@ -1,6 +1,8 @@
-// One system call per opcode. After EINTR recv(2) is repeated; close(2) never is.
+// One system call per opcode. After EINTR recv(2) and splice(2) are repeated; close(2) never is.
 // SPDX-License-Identifier: MIT
 #include "direct_call.hpp"
+
+#include <ringlet/detail/without_sigpipe.hpp>
 
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -9,6 +11,7 @@
 #include <cerrno>
 
 #include "attempt.hpp"
+#include "nonblocking.hpp"
 
 namespace ringlet::detail {
 using namespace extend;
@@ -16,6 +19,14 @@ namespace {
 
 std::int32_t answer(ssize_t value) noexcept {
   return value < 0 ? -errno : static_cast<std::int32_t>(value);
+}
+
+std::int32_t splice_now(int from, int to, std::size_t most) noexcept {
+  for (;;) {
+    const ssize_t count =
+        ::splice(from, nullptr, to, nullptr, most, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    if (count >= 0 || errno != EINTR) return answer(count);
+  }
 }
 
 sockaddr* address_of(const operation& op) noexcept { return static_cast<sockaddr*>(op.data); }
@@ -45,7 +56,10 @@ std::int32_t call_socketpair(operation& op) noexcept {
 }
 
 std::int32_t call_pipe(operation& op) noexcept {
-  return answer(::pipe2(static_cast<int*>(op.data), O_CLOEXEC));
+  auto* ends = static_cast<int*>(op.data);
+  const int made = ::pipe2(ends, O_CLOEXEC);
+  if (made == 0 && op.pipe.size != 0) ::fcntl(ends[0], F_SETPIPE_SZ, op.pipe.size);
+  return answer(made);
 }
 
 std::int32_t call_bind(operation& op) noexcept {
@@ -82,6 +96,17 @@ std::int32_t call_receive_now(operation& op) noexcept {
     const ssize_t count = ::recv(op.fd, op.data, op.length, op.transfer.flags | MSG_DONTWAIT);
     if (count >= 0 || errno != EINTR) return answer(count);
   }
+}
+
+// SPLICE_F_NONBLOCK is about the pipe only: without O_NONBLOCK, the call waits for a socket that is
+// empty or full (seen with Linux 6.18). And no flag keeps a socket from raising SIGPIPE.
+std::int32_t call_splice(operation& op) noexcept {
+  const nonblocking during(op.fd);
+  if (during.error() != 0) return -during.error();
+  const auto [pipe, fills_pipe] = op.splice;
+  if (fills_pipe) return splice_now(op.fd, pipe, op.length);
+  const without_sigpipe guard;
+  return splice_now(pipe, op.fd, op.length);
 }
 
 std::int32_t call_close(operation& op) noexcept {

@@ -61,8 +61,9 @@ inline constexpr opcode_row opcode_table[] = {
     {.code = opcode::open_socket_pair, .name = "open_socket_pair",
      .fields = operation_fields::socket, .memory = operation_memory::filled,
      .call = &call_socketpair, .scripted = scripted_answer::descriptors},
-    {.code = opcode::open_pipe, .name = "open_pipe", .memory = operation_memory::filled,
-     .call = &call_pipe, .scripted = scripted_answer::descriptors},
+    {.code = opcode::open_pipe, .name = "open_pipe", .fields = operation_fields::pipe,
+     .memory = operation_memory::filled, .call = &call_pipe,
+     .scripted = scripted_answer::descriptors},
     {.code = opcode::bind, .name = "bind", .memory = operation_memory::given, .call = &call_bind},
     {.code = opcode::listen, .name = "listen", .fields = operation_fields::listen,
      .call = &call_listen},
@@ -80,6 +81,8 @@ inline constexpr opcode_row opcode_table[] = {
     {.code = opcode::receive_now, .name = "receive_now", .fields = operation_fields::transfer,
      .memory = operation_memory::filled, .readiness = POLLIN, .call = &call_receive_now,
      .scripted = scripted_answer::would_wait},
+    {.code = opcode::splice, .name = "splice", .fields = operation_fields::splice,
+     .call = &call_splice, .scripted = scripted_answer::would_wait},
     {.code = opcode::close, .name = "close", .call = &call_close},
 };
 // clang-format on

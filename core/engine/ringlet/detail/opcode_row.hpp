@@ -24,9 +24,11 @@ enum class operation_fields : std::uint8_t {
   file,
   poll,
   socket,
+  pipe,
   listen,
   option,
   shutdown,
+  splice,
 };
 
 /// What `data` and `length` of an operation refer to.

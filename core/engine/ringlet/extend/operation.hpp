@@ -52,6 +52,7 @@ enum class opcode : std::uint8_t {
   peer_name,   // getpeername(2), likewise
   shutdown,
   receive_now,  // recv(2) of what is there, or -EAGAIN
+  splice,       // splice(2) between a socket and a pipe: what can be moved now, or -EAGAIN
   close,        // stays the last
 };
 
@@ -102,6 +103,9 @@ class operation : public list_hook<> {
     std::int16_t type;
     std::int32_t protocol;
   };
+  struct pipe_fields {
+    std::int32_t size;  // how many bytes it should hold, if the system allows that; 0: its default
+  };
   struct listen_fields {
     std::int32_t backlog;
   };
@@ -111,6 +115,10 @@ class operation : public list_hook<> {
   };
   struct shutdown_fields {
     std::int32_t how;  // SHUT_RD, SHUT_WR or SHUT_RDWR
+  };
+  struct splice_fields {
+    std::int32_t pipe;  // the end of a pipe; `fd` is the socket, and `length` the most to move
+    bool fills_pipe;    // whether bytes move from the socket to the pipe
   };
 
   operation(opcode kind, handler completed) noexcept : on_completion(completed) { become(kind); }
@@ -148,9 +156,11 @@ class operation : public list_hook<> {
     file_fields file;          // read, write
     poll_fields poll;          // poll
     socket_fields socket;      // open_socket, open_socket_pair
+    pipe_fields pipe;          // open_pipe
     listen_fields listen;      // listen
     option_fields option;      // set_option, get_option
     shutdown_fields shutdown;  // shutdown
+    splice_fields splice;      // splice
   };
   /// The size of that memory in bytes.
   std::uint32_t length = 0;
