@@ -316,7 +316,7 @@ class HostilePeers(support.Case):
             print(f"{allowed} {why} instead of {wanted}: the limit on descriptors")
         return min(wanted, allowed)
 
-    def test_hostile_peers_harm_nobody_else(self):
+    def test_hostile_peers_do_not_slow_others_down(self):
         each = self.room(30 * SCALE * len(KINDS), "peers") // len(KINDS)
         self.check("hostile peers", KINDS, each, BYTES_BOTHERED_MAX)
 

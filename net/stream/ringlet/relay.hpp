@@ -14,6 +14,7 @@
 #include <ringlet/buffer.hpp>
 #include <ringlet/byte_stream.hpp>
 #include <ringlet/copy.hpp>
+#include <ringlet/detail/bulk_splice.hpp>
 #include <ringlet/error.hpp>
 #include <ringlet/result.hpp>
 #include <ringlet/task.hpp>
@@ -41,32 +42,45 @@ namespace ringlet::detail {
 /// What the two directions of a relay share.
 struct relay_state {
   std::exception_ptr first_error;
+  int directions_writing = 0;
 };
 
-/// Waits for bytes of one direction. Lets the limit pass while bytes move in the other one.
+/// Waits for bytes of one direction. Lets the limit pass while bytes move in the other one, or are
+/// being written, which has a limit of its own.
 template <byte_source From>
-task<buffer> receive_to_relay(From& from, const relayed& moved, time_limit idle_timeout) {
+task<buffer> receive_to_relay(From& from, const relay_state& state, const relayed& moved,
+                              time_limit idle_timeout) {
   for (;;) {
     const std::uint64_t before = moved.there + moved.back;
     result<buffer> got = co_await as_result(from.receive(idle_timeout));
     if (got) co_return *std::move(got);
-    const bool is_idle = moved.there + moved.back == before;
+    const bool is_idle = moved.there + moved.back == before && state.directions_writing == 0;
     if (is_idle || got.error() != errc::timed_out) ringlet::throw_error(got.error(), "relay");
   }
 }
 
 /// One direction: when its source ends, so does its sink. The first error of either direction ends
-/// both. Bytes are copied: splice(2) would be cheaper, but can make the thread wait for a socket
-/// that lacks O_NONBLOCK.
+/// both.
 template <byte_stream From, byte_stream To>
 task<> relay_one_way(task_group& both, relay_state& state, From& from, To& to, copy_options options,
                      std::uint64_t relayed::*count, relayed& moved) {
   try {
+    bulk_splice<From, To> bulk;
     for (;;) {
-      const buffer data = co_await receive_to_relay(from, moved, options.idle_timeout);
+      if constexpr (bulk.is_possible) {
+        if (bulk.is_due(from, to)) {
+          ++state.directions_writing;
+          co_await bulk.splice(from, to, options.idle_timeout, moved.*count);
+          --state.directions_writing;
+        }
+      }
+      const buffer data = co_await receive_to_relay(from, state, moved, options.idle_timeout);
       if (data.empty()) break;
+      ++state.directions_writing;
       co_await to.write_all(data, options.idle_timeout);
+      --state.directions_writing;
       moved.*count += data.size();
+      bulk.note_copied(from, data);
     }
     co_await shutdown_write(to);
   } catch (const std::exception&) {
@@ -94,12 +108,13 @@ namespace ringlet {
 /// stream is not read while the other one accepts nothing. Neither stream is closed; the caller
 /// does that, or destroys them.
 ///
-/// Errors    The first error of either stream; errc::timed_out when nothing has moved in either
-///           direction, or a stream has accepted nothing, for `idle_timeout`. The other direction
-///           is ended first. When a peer has disconnected, is_disconnect() is true of it.
+/// Errors    The first error of either stream; errc::timed_out: see copy_options; a
+///           direction may be silent while the other one is not. The other direction is ended
+///           first. When a peer has disconnected, is_disconnect() is true of it.
 /// Cancellation  As copy(), for each direction.
 /// Lifetime  Borrows both streams.
-/// Memory    Two fibers, and a lent buffer for each direction that writes.
+/// Memory    Two fibers, and what copy() needs for each direction.
+/// Kernel    As copy().
 template <byte_stream First, byte_stream Second>
 task<relayed> relay(First& first, Second& second, copy_options options = {}) {
   relayed moved;

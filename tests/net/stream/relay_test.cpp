@@ -158,6 +158,23 @@ TEST_CASE("a relay over which bytes move in one direction is not idle") {
   });
 }
 
+TEST_CASE("a relay is not idle while one direction is in the middle of a write") {
+  on_script([]() -> task<> {
+    route r(4);
+    const auto relaying = spawn(r.run({.idle_timeout = 1s}));
+    co_await sleep(900ms);
+    co_await r.client().write_all("four");
+    co_await r.client().write_all("more");
+    co_await sleep(600ms);  // the limit of the silent direction has passed
+    CHECK_FALSE(relaying.done());
+    std::string got;
+    while (got.size() < 8) got += (co_await r.server().receive()).text();
+    CHECK(got == "fourmore");
+    const auto ended = co_await as_result(relaying.get());
+    CHECK(ended.error() == errc::timed_out);
+  });
+}
+
 TEST_CASE("a relay to a stream that accepts nothing ends") {
   on_script([]() -> task<> {
     route r(4);

@@ -63,7 +63,7 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("bytes that move in a call that continues are told at once, and the others at its end") {
+TEST_CASE("a watch hears of bytes at once if their call continues, otherwise when it ends") {
   on_stage([](stage& s) -> task<> {
     recording_watch watch(s.stream);
     std::array<std::byte, 3> three{};

@@ -83,6 +83,8 @@ class descriptor final : public detail::closable {
     detail::frames.deallocate(memory, size);
   }
 
+  /// Whether it is a socket that only ringlet owns.
+  bool is_connection() const noexcept { return kind_ == kind::connection; }
   /// For dump(): "from 127.0.0.1:4711 (fd 7), 12 bytes in, 0 out, round trip 45 us, 0 retransmits"
   /// for a connected socket ("to" for writes), otherwise "fd 7".
   void describe(direction which, std::string& out) const;

@@ -1,0 +1,129 @@
+// bulk_splice: when copy() and relay() splice instead of copying, and the loop that does.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <ringlet/as_result.hpp>
+#include <ringlet/buffer.hpp>
+#include <ringlet/error.hpp>
+#include <ringlet/extend/descriptor.hpp>
+#include <ringlet/extend/splice_waits.hpp>
+#include <ringlet/extend/stream_waits.hpp>
+#include <ringlet/result.hpp>
+#include <ringlet/task.hpp>
+#include <ringlet/time_limit.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+
+namespace ringlet::detail {
+
+/// A stream over a descriptor, whose calls are those of the descriptor and do nothing else.
+template <class Stream>
+concept over_descriptor = requires(const Stream& stream) {
+  { extend::descriptor_access::of(stream) } -> std::same_as<extend::descriptor&>;
+};
+template <class Source>
+concept splice_source = over_descriptor<Source> && requires(Source& from, time_limit timeout) {
+  { from.receive(timeout) } -> std::same_as<extend::receive_wait>;
+};
+template <class Sink>
+concept splice_sink = over_descriptor<Sink> &&
+    requires(Sink& to, const buffer& data, time_limit timeout) {
+  { to.write_all(data, timeout) } -> std::same_as<extend::write_all_wait>;
+};
+
+/// Tells whether one direction is in bulk. A pipe and a first call cost about as much as copying 16
+/// KiB does, and splicing small pieces costs more than copying them.
+class bulk_meter {
+ public:
+  /// A buffer was copied.
+  void note_copied(bool is_full) noexcept {
+    full_ = is_full ? static_cast<std::uint8_t>(std::min(full_ + 1, bulk_begins_after)) : 0;
+  }
+  /// Bytes were spliced.
+  void note_spliced(bool would_fill_buffer) noexcept {
+    smaller_ = would_fill_buffer ? 0 : static_cast<std::uint8_t>(smaller_ + 1);
+  }
+  bool is_in_bulk() const noexcept { return full_ == bulk_begins_after && !is_refused_; }
+  bool is_still_in_bulk() const noexcept { return smaller_ < bulk_ends_after; }
+
+  void begin_splicing() noexcept { smaller_ = full_ = 0; }
+  /// The system refused a pipe or a splice: not tried again.
+  void note_refusal() noexcept { is_refused_ = true; }
+
+ private:
+  static constexpr int bulk_begins_after = 4;
+  static constexpr int bulk_ends_after = 16;
+
+  std::uint8_t full_ = 0;     // buffers copied in a row
+  std::uint8_t smaller_ = 0;  // pieces spliced in a row that would not have filled a buffer
+  bool is_refused_ = false;
+};
+
+/// How long the source may be silent before the pipe is given back.
+inline constexpr std::chrono::milliseconds splice_pause{100};
+
+/// Splices from one socket to another while bytes come in bulk, and adds what was written to
+/// `moved`. When it returns, all bytes that left the source are written, and receive() goes on.
+template <splice_source Source, splice_sink Sink>
+task<> splice_in_bulk(Source& from, Sink& to, bulk_meter& meter, time_limit idle_timeout,
+                      std::uint64_t& moved) {
+  using extend::descriptor_access;
+  extend::splice_pipe pipe;
+  meter.begin_splicing();
+  if (!pipe.open(descriptor_access::of(to))) {
+    meter.note_refusal();
+    co_return;
+  }
+  while (meter.is_still_in_bulk()) {
+    const result<std::size_t> filled = co_await as_result(
+        extend::splice_read_wait(descriptor_access::of(from), pipe, splice_pause));
+    if (!filled) {
+      if (filled.error() != errc::timed_out) meter.note_refusal();
+      co_return;
+    }
+    if (*filled == 0) co_return;
+    meter.note_spliced(*filled >= descriptor_access::of(from).buffers().size());
+    while (!pipe.is_empty()) {
+      moved += co_await extend::splice_write_wait(descriptor_access::of(to), pipe, idle_timeout);
+    }
+  }
+}
+
+/// One direction of a copy: what copy() and relay() tell and ask between two buffers.
+template <class Source, class Sink>
+class bulk_splice {
+ public:
+  static constexpr bool is_possible = splice_source<Source> && splice_sink<Sink>;
+
+  /// After a buffer was copied.
+  void note_copied(const Source& from, const buffer& data) noexcept {
+    if constexpr (is_possible) {
+      meter_.note_copied(data.size() == extend::descriptor_access::of(from).buffers().size());
+    }
+  }
+  /// Whether to call splice() now. Not while a receive request of the source is in flight, or bytes
+  /// that it has received wait: they come first. A request in bulk ends after a few buffers.
+  bool is_due(const Source& from, const Sink& to) const noexcept {
+    if constexpr (is_possible) {
+      if (!meter_.is_in_bulk()) [[likely]]
+        return false;
+      const extend::descriptor& source = extend::descriptor_access::of(from);
+      return !source.has_arrived() && !source.is_receiving() && source.is_connection() &&
+             extend::descriptor_access::of(to).is_connection();
+    }
+    return false;
+  }
+  /// Only where is_possible.
+  task<> splice(Source& from, Sink& to, time_limit idle_timeout, std::uint64_t& moved) {
+    return splice_in_bulk(from, to, meter_, idle_timeout, moved);
+  }
+
+ private:
+  bulk_meter meter_;
+};
+
+}  // namespace ringlet::detail
