@@ -94,14 +94,21 @@ void announce(const address& where, std::size_t schedulers) {
   std::fflush(stdout);  // a script that waits for the line reads a pipe
 }
 
+// The listener of one scheduler.
+struct door {
+  explicit door(const tcp_listener_group* group) : listener(group->listen()) {}
+  tcp_listener listener;
+};
+
 // Runs on the first scheduler. The rest serve what this one starts there.
 task<> serve_on_all(std::uint16_t port) {
   const auto all = co_await shards::make();
   const tcp_listener_group group(address::parse("127.0.0.1", port));
-  const auto serve_here = [&](std::size_t k) -> task<> {
-    auto listener = group.listen();
-    if (k == 0) announce(listener.local_address(), all.size());
-    for (;;) spawn(talk, co_await listener.accept(), std::cref(all));
+  // All listen before one serves: if one cannot, the program ends.
+  const auto doors = co_await per_scheduler<door>::make(&group);
+  announce(doors.local().listener.local_address(), all.size());
+  const auto serve_here = [&]() -> task<> {
+    for (;;) spawn(talk, co_await doors.local().listener.accept(), std::cref(all));
   };
   co_await run_on_all(serve_here);
 }

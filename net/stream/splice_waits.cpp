@@ -104,10 +104,7 @@ result<std::size_t> splice_read_wait::take() {
     rethrow_interruption();
     return 0;
   }
-  if (const std::error_code ended = cancellation_error()) {
-    if (ended == errc::timed_out) return ended;
-    return 0;
-  }
+  if (cancellation_error()) return 0;
   if (answer < 0) return system_error_code(answer);
   const std::int32_t count = pipe_.fill(on());
   if (count > 0) {

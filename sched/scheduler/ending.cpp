@@ -90,9 +90,13 @@ const char* scheduler::beginning_of_end() const noexcept {
 
 void scheduler::enter_next_stage() {
   if (clock_.takes_kill_of_main(turn_time())) {
-    detail::report(
-        "ringlet: the main task did not end within %.1f s after the signal, and is killed now\n",
-        static_cast<double>(options_.shutdown_timeout.count()) / 1e9);
+    if (!main_->done()) {
+      const std::string where = membership_ == nullptr ? "" : " of scheduler " + label();
+      detail::report(
+          "ringlet: the main task%s did not end within %.1f s after the signal, and is killed "
+          "now\n",
+          where.c_str(), static_cast<double>(options_.shutdown_timeout.count()) / 1e9);
+    }
     return kill_main();
   }
   if (clock_.reached() == stage::holding) return release_starters();

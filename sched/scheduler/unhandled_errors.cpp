@@ -110,8 +110,9 @@ void detail::report_unhandled(const unhandled_error& failure) noexcept {
   print(failure, what, scheduler);
 }
 
-void detail::report_failure_of(const fiber_base& who, std::exception_ptr error) noexcept {
-  report_unhandled({who.id(), who.name(), std::move(error), who.spawned_at()});
+void detail::report_failure_of(const fiber_base& who, std::exception_ptr error,
+                               std::string_view then) noexcept {
+  report_unhandled({who.id(), who.name(), std::move(error), who.spawned_at(), {}, then});
 }
 
 void scheduler::print_count_of_failures() noexcept {

@@ -93,6 +93,7 @@ class run_on_all_base::one_call final : public remote_call {
     return is_running_;
   }
   bool is_running() const noexcept { return is_running_; }
+  const call_target& target() const noexcept { return to_; }
 
  private:
   void on_over() noexcept override {
@@ -151,7 +152,7 @@ void run_on_all_base::check_end() {
     if (first == nullptr) {
       first = one.error();
     } else {
-      report_failure_of(*fiber_, one.error());
+      report_failure_of(*fiber_, one.error(), "on scheduler " + one.target().name());
     }
   }
   if (first != nullptr) std::rethrow_exception(first);

@@ -39,8 +39,8 @@ struct unhandled_error {
   /// The await sites that the exception has passed, innermost first: at most eight; none if memory
   /// ran out or no coroutine threw. Valid during the call.
   std::span<const std::source_location> awaits = {};
-  /// What happens next, such as "again in 50 ms (2 of 4)" from supervise(); usually empty. Valid
-  /// during the call.
+  /// What happens next, such as "again in 50 ms (2 of 4)" from supervise(), or where it was thrown,
+  /// such as "on scheduler "runtime/1"" from run_on_all(); usually empty. Valid during the call.
   std::string_view then = {};
 };
 

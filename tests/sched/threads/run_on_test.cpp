@@ -625,10 +625,14 @@ TEST_CASE("run_on_all throws the first error when all calls have ended, and repo
     got = co_await outcome_of(call());
     CHECK(ended == 3);
   };
-  runtime all(main, {.threads = 3, .each = collecting(reports)});
+  options each;
+  each.on_unhandled_error = [&reports](const unhandled_error& failure) {
+    reports.push_back(text_of(failure.error) + "; " + std::string(failure.then));
+  };
+  runtime all(main, {.threads = 3, .name = "all", .each = each});
   all.join();
   CHECK(got == "at 1");
-  CHECK(reports == std::vector<std::string>{"at 2"});
+  CHECK(reports == std::vector<std::string>{"at 2; on scheduler \"all/2\""});
 }
 
 TEST_CASE("a kill of run_on_all kills all callees") {

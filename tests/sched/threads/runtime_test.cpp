@@ -270,6 +270,21 @@ TEST_CASE("a main task that ignores the request is killed after the shutdown tim
   CHECK(end.status == 143);
 }
 
+TEST_CASE("a main task that ended before the shutdown timeout is not said to be killed" *
+          doctest::skip(!children_have_threads)) {
+  const auto main = [](std::size_t k) -> task<> {
+    if (k == 1) ::kill(::getpid(), SIGTERM);
+    co_await shutdown_requested();
+    if (k == 1) co_await sleep(1h);
+  };
+  const child_end end =
+      program(main, {.threads = 3, .name = "srv", .each = {.shutdown_timeout = 100ms}});
+  CHECK(end.status == 143);
+  CHECK(end.errors ==
+        "ringlet: the main task of scheduler \"srv/1\" did not end within 0.1 s after the signal, "
+        "and is killed now\n");
+}
+
 TEST_CASE("a second signal ends the program at once" * doctest::skip(!children_have_threads)) {
   const auto stubborn = [](std::size_t k) -> task<> {
     if (k == 1) {

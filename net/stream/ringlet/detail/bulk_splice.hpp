@@ -81,10 +81,7 @@ task<> splice_in_bulk(Source& from, Sink& to, bulk_meter& meter, time_limit idle
   while (meter.is_still_in_bulk()) {
     const result<std::size_t> filled = co_await as_result(
         extend::splice_read_wait(descriptor_access::of(from), pipe, splice_pause));
-    if (!filled) {
-      if (filled.error() != errc::timed_out) meter.note_refusal();
-      co_return;
-    }
+    if (!filled) co_return meter.note_refusal();
     if (*filled == 0) co_return;
     meter.note_spliced(*filled >= descriptor_access::of(from).buffers().size());
     while (!pipe.is_empty()) {

@@ -48,10 +48,9 @@ class splice_pipe {
 /// Waits until a socket can be read, and fills the pipe from it. The result is the number of bytes,
 /// or:
 ///
-///   0                      receive() has to tell: the stream has ended or failed, the descriptor
-///                          is closed, or what has arrived cannot be spliced (urgent data)
-///   errc::timed_out        nothing came
-///   any other error        the system refuses to splice, and nothing was taken
+///   0          receive() has to tell: nothing has come in time, the stream has ended or failed,
+///              the descriptor is closed, or what has arrived cannot be spliced (urgent data)
+///   an error   the system refuses to splice, and nothing was taken
 ///
 /// Precondition: no receive request is in flight and no received bytes wait to be taken; else the
 /// result is 0. A cancelled wait has taken nothing.

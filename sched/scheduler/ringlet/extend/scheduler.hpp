@@ -60,8 +60,9 @@ struct dump_options;
 
 namespace ringlet::detail {
 
-/// The same for an error of the fiber `who`.
-void report_failure_of(const extend::fiber_base& who, std::exception_ptr error) noexcept;
+/// The same for an error of the fiber `who`. `then`: see unhandled_error.
+void report_failure_of(const extend::fiber_base& who, std::exception_ptr error,
+                       std::string_view then = {}) noexcept;
 
 /// This thread's scheduler, or null. Initial-exec makes reading it one instruction, with no address
 /// that a compiler could keep across a suspension.
