@@ -88,7 +88,8 @@ struct duct {
 
   fiber<std::uint64_t> start(time_limit idle_timeout = forever) {
     return spawn([this, idle_timeout]() -> task<std::uint64_t> {
-      co_return co_await copy(from, to, {.idle_timeout = idle_timeout});
+      const copy_options options{.idle_timeout = idle_timeout};
+      co_return co_await copy(from, to, options);
     });
   }
   void deliver(std::size_t size) {
@@ -193,28 +194,39 @@ TEST_CASE("four full buffers in a row begin splicing, and three do not") {
   });
 }
 
-TEST_CASE("splicing ends after 16 small pieces in a row, and begins again") {
+TEST_CASE("splicing ends after four small pieces in a row, and begins later the next time") {
   on_duct([](duct& d) -> task<> {
     const auto copying = d.start();
     co_await d.begin_bulk();
     d.accepted = 1'000'000;
     for (int round = 0; round < 2; ++round) {
-      for (int i = 0; i < 15; ++i) co_await d.arrive(1);
+      for (int i = 0; i < 3; ++i) co_await d.arrive(1);
       CHECK(d.is_splicing());
-      co_await d.arrive(64);
+      co_await d.arrive(4 * buffer_size);
     }
-    for (int i = 0; i < 16; ++i) {
+    for (int i = 0; i < 4; ++i) {
       CHECK(d.is_splicing());
-      co_await d.arrive(63);
+      co_await d.arrive(4 * buffer_size - 1);
     }
-    CHECK(d.is_copying());
-    co_await d.begin_bulk();
+    // Then after 16, 64, 256 and 1,024 full buffers, and never later.
+    int buffers = 16;
+    for (; buffers <= 1024; buffers *= 4) {
+      for (int i = 0; i < buffers; ++i) {
+        CHECK(d.is_copying());
+        d.deliver(buffer_size);
+        co_await settle();
+      }
+      CHECK(d.is_splicing());
+      for (int i = 0; i < 4; ++i) co_await d.arrive(1);
+      CHECK(d.is_copying());
+    }
+    for (int i = 0; i < 1024; ++i) {
+      d.deliver(buffer_size);
+      co_await settle();
+    }
     CHECK(d.is_splicing());
-    CHECK(d.engine.called(opcode::open_pipe) == 2);
-    d.has_ended = true;
-    co_await d.arrive(0);
-    const std::uint64_t moved = co_await d.end(copying);
-    CHECK(moved == 2 * copied_before + 2 * (15 + 64) + 16 * 63);
+    CHECK(d.engine.called(opcode::open_pipe) == 6);
+    co_await copying.kill();
   });
 }
 

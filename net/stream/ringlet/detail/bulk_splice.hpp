@@ -35,31 +35,36 @@ concept splice_sink = over_descriptor<Sink> &&
   { to.write_all(data, timeout) } -> std::same_as<extend::write_all_wait>;
 };
 
-/// Tells whether one direction is in bulk. A pipe and a first call cost about as much as copying 16
-/// KiB does, and splicing small pieces costs more than copying them.
+/// Tells when to splice. The calls for one piece cost about as much as copying 16 KiB does, so
+/// pieces should be larger. Their size shows only when they are spliced: it is what has arrived
+/// while the last one was written. A source that has delivered small ones is tried again later each
+/// time.
 class bulk_meter {
  public:
   /// A buffer was copied.
   void note_copied(bool is_full) noexcept {
-    full_ = is_full ? static_cast<std::uint8_t>(std::min(full_ + 1, bulk_begins_after)) : 0;
+    full_ = is_full ? std::min(full_ + 1, begins_after_) : 0;
   }
-  /// Bytes were spliced.
-  void note_spliced(bool would_fill_buffer) noexcept {
-    smaller_ = would_fill_buffer ? 0 : static_cast<std::uint8_t>(smaller_ + 1);
-  }
-  bool is_in_bulk() const noexcept { return full_ == bulk_begins_after && !is_refused_; }
-  bool is_still_in_bulk() const noexcept { return smaller_ < bulk_ends_after; }
+  bool is_due() const noexcept { return full_ == begins_after_ && !is_refused_; }
 
-  void begin_splicing() noexcept { smaller_ = full_ = 0; }
+  void begin_splicing() noexcept { full_ = small_ = 0; }
+  /// A piece of that size was spliced.
+  void note_spliced(std::size_t size, std::size_t buffer_size) noexcept {
+    small_ = size < large_piece * buffer_size ? small_ + 1 : 0;
+    if (small_ == ends_after) begins_after_ = std::min(begins_after_ * 4, begins_after_max);
+  }
+  bool goes_on() const noexcept { return small_ < ends_after; }
   /// The system refused a pipe or a splice: not tried again.
   void note_refusal() noexcept { is_refused_ = true; }
 
  private:
-  static constexpr int bulk_begins_after = 4;
-  static constexpr int bulk_ends_after = 16;
+  static constexpr int begins_after_max = 1024;
+  static constexpr int ends_after = 4;
+  static constexpr std::size_t large_piece = 4;  // in buffers
 
-  std::uint8_t full_ = 0;     // buffers copied in a row
-  std::uint8_t smaller_ = 0;  // pieces spliced in a row that would not have filled a buffer
+  int begins_after_ = 4;
+  int full_ = 0;   // buffers copied in a row
+  int small_ = 0;  // pieces spliced in a row
   bool is_refused_ = false;
 };
 
@@ -78,12 +83,12 @@ task<> splice_in_bulk(Source& from, Sink& to, bulk_meter& meter, time_limit idle
     meter.note_refusal();
     co_return;
   }
-  while (meter.is_still_in_bulk()) {
+  while (meter.goes_on()) {
     const result<std::size_t> filled = co_await as_result(
         extend::splice_read_wait(descriptor_access::of(from), pipe, splice_pause));
     if (!filled) co_return meter.note_refusal();
     if (*filled == 0) co_return;
-    meter.note_spliced(*filled >= descriptor_access::of(from).buffers().size());
+    meter.note_spliced(*filled, descriptor_access::of(from).buffers().size());
     while (!pipe.is_empty()) {
       moved += co_await extend::splice_write_wait(descriptor_access::of(to), pipe, idle_timeout);
     }
@@ -106,7 +111,7 @@ class bulk_splice {
   /// that it has received wait: they come first. A request in bulk ends after a few buffers.
   bool is_due(const Source& from, const Sink& to) const noexcept {
     if constexpr (is_possible) {
-      if (!meter_.is_in_bulk()) [[likely]]
+      if (!meter_.is_due()) [[likely]]
         return false;
       const extend::descriptor& source = extend::descriptor_access::of(from);
       return !source.has_arrived() && !source.is_receiving() && source.is_connection() &&
