@@ -39,6 +39,7 @@ def gdb(*arguments, commands):
 
 class Debugger(support.Case):
     def test_a_running_server_prints_its_fibers(self):
+        support.skip_unless_installed("gdb")
         server = self.start_server(complaints=r"scheduler: (?s:.*)")
         with server.connect() as peer:
             self.assert_echoes(peer, b"hello")

@@ -24,6 +24,7 @@ class Get(support.Case):
         return program.wait(), output, program.stderr
 
     def test_a_name_is_resolved_and_the_lines_arrive_with_their_ends(self):
+        support.skip_unless_localhost()
         self.listen()
         program = self.start("get", f"localhost:{self.port}", "one", "", "three")
         server = self.accept()  # Although localhost may also be ::1, where no server listens.
@@ -44,6 +45,7 @@ class Get(support.Case):
         self.assertEqual((program.wait(), program.stderr), (0, ""))
 
     def test_pythons_http_server_answers(self):
+        support.skip_unless_localhost()
         class Quiet(http.server.SimpleHTTPRequestHandler):
             def log_message(self, *_):
                 pass
@@ -67,6 +69,7 @@ class Get(support.Case):
         self.assertTrue(output.endswith(b"\r\n\r\n" + b"/page" * 100_000))
 
     def test_nc_is_a_server_for_it(self):
+        support.skip_unless_localhost()
         support.skip_unless_installed("nc")
         # -v: it prints the port that it got.
         with subprocess.Popen(["nc", "-v", "-n", "-l", "127.0.0.1", "0"],
@@ -87,6 +90,7 @@ class Get(support.Case):
             self.assertEqual(server.wait(DEADLINE), 0)
 
     def test_a_port_without_a_server_is_an_error_with_the_name_and_the_addresses(self):
+        support.skip_unless_localhost()
         self.listen()
         self.listener.close()
         status, output, errors = self.get(f"localhost:{self.port}", "hello")

@@ -244,6 +244,7 @@ class Messages(support.Case):
         return program.wait(), output, program.stderr
 
     def test_the_client_prints_the_answers(self):
+        support.skip_unless_localhost()
         server = self.start_server()
         status, output, errors = self.run_client(
             f"localhost:{self.port}", "upper", "hello", "reverse", "stressed", "upper", ""

@@ -208,6 +208,7 @@ class Proxy(Programs):
         self.check_end(proxy)
 
     def test_the_server_may_have_a_name(self):
+        support.skip_unless_localhost()
         if not self.is_ringlet:
             self.skipTest("names are a part of ringlet's example only")
         self.listen()

@@ -76,6 +76,7 @@ class Socks5(support.Case):
         self.assertEqual(receive_all(client), refusal(code))
 
     def test_curl_reaches_addresses_and_names(self):
+        support.skip_unless_localhost()
         support.skip_unless_installed("curl")
 
         class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -153,6 +154,7 @@ class Socks5(support.Case):
         self.assert_ends()
 
     def test_a_handshake_may_come_byte_by_byte(self):
+        support.skip_unless_localhost()
         client = self.proxy.connect()
         self.addCleanup(client.close)
         for byte in HELLO + request("localhost", self.port):
@@ -227,6 +229,7 @@ class Socks5(support.Case):
         self.assert_ends()
 
     def test_servers_that_cannot_be_reached_are_told_apart(self):
+        support.skip_unless_localhost()
         self.listener.close()
         for host in ("127.0.0.1", "localhost"):
             self.assert_refused(request(host, self.port), 5)

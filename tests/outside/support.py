@@ -104,6 +104,21 @@ def skip_unless_installed(*tools):
             raise unittest.SkipTest(f"{tool} is not installed")
 
 
+@functools.cache
+def localhost_is_missing():
+    try:
+        socket.getaddrinfo("localhost", 80, socket.AF_INET)
+    except OSError as error:
+        return str(error)
+    return ""
+
+
+def skip_unless_localhost():
+    """A new root folder has no /etc/hosts."""
+    if localhost_is_missing():
+        raise unittest.SkipTest(f"localhost has no address here: {localhost_is_missing()}")
+
+
 def open_terminal():
     """The two descriptors of a terminal: its keyboard and screen, and the program's side."""
     try:

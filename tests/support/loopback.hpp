@@ -7,12 +7,16 @@
 #include <ringlet/tcp_stream.hpp>
 #include <ringlet/unique_fd.hpp>
 
+#include <doctest/doctest.h>
+
 #include <fcntl.h>
+#include <netdb.h>
 #include <sys/socket.h>
 
 #include <cstddef>
 #include <filesystem>
 #include <iterator>
+#include <string>
 #include <utility>
 
 namespace ringlet::test {
@@ -53,6 +57,21 @@ inline task<half_raw_connection> half_raw_pair() {
   unique_fd raw = raw_connect(listener.local_address());
   tcp_stream stream = co_await listener.accept();
   co_return half_raw_connection{std::move(stream), std::move(raw)};
+}
+
+/// Whether this system knows localhost: a new root folder has no /etc/hosts. If not, it prints that
+/// a part of the case is skipped.
+inline bool has_localhost() {
+  addrinfo wanted{};
+  wanted.ai_family = AF_INET;
+  addrinfo* found = nullptr;
+  const int error = ::getaddrinfo("localhost", nullptr, &wanted, &found);
+  if (error != 0) {
+    MESSAGE("skipped: localhost has no address here: ", std::string(::gai_strerror(error)));
+    return false;
+  }
+  ::freeaddrinfo(found);
+  return true;
 }
 
 /// Whether that number is an open descriptor of this process.

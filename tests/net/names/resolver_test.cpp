@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "support/child.hpp"
+#include "support/loopback.hpp"
 #include "support/sanitized.hpp"
 #include "support/schedulers.hpp"
 
@@ -214,8 +215,10 @@ TEST_CASE("the system's resolver knows localhost, and services by name") {
   on_schedulers([]() -> task<> {
     resolve_options how;
     how.family = address_family::ipv4;
-    const auto here = co_await resolve("localhost", "80", how, 60s);
-    CHECK(here.front() == address::loopback(80));
+    if (has_localhost()) {
+      const auto here = co_await resolve("localhost", "80", how, 60s);
+      CHECK(here.front() == address::loopback(80));
+    }
     if (::getservbyname("http", "tcp") != nullptr) {
       const auto numeric = co_await resolve("127.0.0.1", "http", 60s);
       CHECK(numeric.front() == address::loopback(80));

@@ -30,6 +30,7 @@ TEST_CASE("connect reaches a listener by name, and by a numeric address as text"
     auto listener = tcp_listener::bind("127.0.0.1:0");
     const std::string port = std::to_string(listener.local_address().port());
     for (const std::string host : {"localhost:", "127.0.0.1:"}) {
+      if (host == "localhost:" && !has_localhost()) continue;
       const tcp_stream here = co_await tcp_stream::connect(host + port);
       const tcp_stream there = co_await listener.accept();
       CHECK(here.peer_address() == listener.local_address());
@@ -39,6 +40,7 @@ TEST_CASE("connect reaches a listener by name, and by a numeric address as text"
 }
 
 TEST_CASE("connect to a port without a listener fails with the name and the address") {
+  if (!has_localhost()) return;
   on_schedulers([]() -> task<> {
     std::string port;
     {

@@ -169,7 +169,7 @@ void on_duct(F body, std::uint32_t buffer_count = 4) {
 TEST_CASE("four full buffers in a row begin splicing, and three do not") {
   on_duct([](duct& d) -> task<> {
     const auto copying = d.start();
-    for (const std::size_t size : {64, 64, 64, 63, 64, 64, 64}) {
+    for (const std::size_t size : {64U, 64U, 64U, 63U, 64U, 64U, 64U}) {
       co_await settle();
       d.deliver(size);
     }
