@@ -463,19 +463,21 @@ TEST_CASE("a main task that is killed is held until its fibers elsewhere have en
 }
 
 TEST_CASE("a scheduler ends later than the fibers that it started elsewhere") {
+  std::atomic<int> begun = 0;
   std::atomic<int> ended = 0;
   runtime workers({.threads = 1});
   const auto main = [&]() -> task<> {
-    const auto slow_to_end = [](std::atomic<int>& count) -> task<> {
+    const auto slow_to_end = [](std::atomic<int>& first, std::atomic<int>& count) -> task<> {
       try {
+        ++first;
         co_await sleep(1h);
       } catch (const cancelled&) {
       }
       co_await sleep(10ms);
       ++count;
     };
-    workers.spawn(0, slow_to_end, std::ref(ended));
-    co_await sleep(5ms);
+    workers.spawn(0, slow_to_end, std::ref(begun), std::ref(ended));
+    while (begun == 0) co_await sleep(100us);
   };
   run(main());
   CHECK(ended == 1);

@@ -746,6 +746,7 @@ TEST_CASE("an end that waits for fibers elsewhere names their schedulers, also b
   const auto main = [&]() -> task<> {
     const auto stay = []() -> task<> { co_await shield(1h, sleep(1h)); };
     spawn(stay);
+    co_await yield();  // it begins
     for (const std::size_t k : {0U, 1U, 1U}) workers.spawn(k, compute);
     co_await until(computing, 2);  // the third has to wait for the second
   };
