@@ -526,11 +526,16 @@ task<unix_pair> connected_unix_pair() {
   co_return unix_pair{std::move(near), std::move(far)};
 }
 
+template <class First, class Second>
+fiber<relayed> start_relay(First& first, Second& second) {
+  return spawn([&]() -> task<relayed> { co_return co_await relay(first, second); });
+}
+
 // A client, a relay and a server, both of which write and read at random.
 template <class Front, class Back>
 task<> relay_random(Front front, Back back, std::uint64_t seed) {
   constexpr std::uint64_t most = 3'000'000;
-  auto relaying = spawn([&]() -> task<relayed> { co_return co_await relay(front.far, back.near); });
+  auto relaying = start_relay(front.far, back.near);
   auto there = spawn([&] { return write_random(front.near, 4 * seed, most); });
   auto back_again = spawn([&] { return write_random(back.far, 4 * seed + 1, most); });
   auto at_server = spawn([&] { return read_random(back.far, 4 * seed + 2); });
@@ -582,8 +587,7 @@ TEST_CASE("between two waits for a full sink, neither socket is left without blo
     connection front = co_await connected_pair();
     connection back = co_await connected_pair();
     const std::size_t pipes = open_pipes();
-    const auto relaying =
-        spawn([&]() -> task<relayed> { co_return co_await relay(front.far, back.near); });
+    const auto relaying = start_relay(front.far, back.near);
     co_await fill_until_spliced(front.near, pipes);
     CHECK_FALSE(is_nonblocking(front.far));
     CHECK_FALSE(is_nonblocking(back.near));
@@ -601,8 +605,7 @@ TEST_CASE("a peer that vanishes during bulk is an error, and no SIGPIPE") {
     connection front = co_await connected_pair();
     connection back = co_await connected_pair();
     const std::size_t pipes = open_pipes();
-    const auto relaying =
-        spawn([&]() -> task<relayed> { co_return co_await relay(front.far, back.near); });
+    const auto relaying = start_relay(front.far, back.near);
     co_await fill_until_spliced(front.near, pipes);
     back.far.abort();
     const auto ended = co_await as_result(relaying.get());
@@ -620,8 +623,7 @@ TEST_CASE("bulk is copied when there are no descriptors for a pipe") {
     rlimit none = usual;
     none.rlim_cur = 3;
     REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
-    const auto relaying =
-        spawn([&]() -> task<relayed> { co_return co_await relay(front.far, back.near); });
+    const auto relaying = start_relay(front.far, back.near);
     auto writing = spawn([&] { return write_random(front.near, 1, 2'000'000); });
     auto reading = spawn([&] { return read_random(back.far, 2); });
     const std::uint64_t written = co_await writing.get();

@@ -72,7 +72,8 @@ class bulk_meter {
 inline constexpr std::chrono::milliseconds splice_pause{100};
 
 /// Splices from one socket to another while bytes come in bulk, and adds what was written to
-/// `moved`. When it returns, all bytes that left the source are written, and receive() goes on.
+/// `moved`. When it returns, everything taken from the source has been written; receive()
+/// continues.
 template <splice_source Source, splice_sink Sink>
 task<> splice_in_bulk(Source& from, Sink& to, bulk_meter& meter, time_limit idle_timeout,
                       std::uint64_t& moved) {
@@ -95,7 +96,8 @@ task<> splice_in_bulk(Source& from, Sink& to, bulk_meter& meter, time_limit idle
   }
 }
 
-/// One direction of a copy: what copy() and relay() tell and ask between two buffers.
+/// One direction of a copy: what copy() and relay() tell and ask between two buffers. is_due() and
+/// splice() are only for streams that make it possible.
 template <class Source, class Sink>
 class bulk_splice {
  public:
@@ -110,16 +112,12 @@ class bulk_splice {
   /// Whether to call splice() now. Not while a receive request of the source is in flight, or bytes
   /// that it has received wait: they come first. A request in bulk ends after a few buffers.
   bool is_due(const Source& from, const Sink& to) const noexcept {
-    if constexpr (is_possible) {
-      if (!meter_.is_due()) [[likely]]
-        return false;
-      const extend::descriptor& source = extend::descriptor_access::of(from);
-      return !source.has_arrived() && !source.is_receiving() && source.is_connection() &&
-             extend::descriptor_access::of(to).is_connection();
-    }
-    return false;
+    if (!meter_.is_due()) [[likely]]
+      return false;
+    const extend::descriptor& source = extend::descriptor_access::of(from);
+    return !source.has_arrived() && !source.is_receiving() && source.is_connection() &&
+           extend::descriptor_access::of(to).is_connection();
   }
-  /// Only where is_possible.
   task<> splice(Source& from, Sink& to, time_limit idle_timeout, std::uint64_t& moved) {
     return splice_in_bulk(from, to, meter_, idle_timeout, moved);
   }

@@ -25,9 +25,6 @@ class splice_pipe {
   /// Makes the pipe. False if there is none to be had, or if the system refuses to splice into
   /// `to`: a seccomp filter may, and after the pipe was filled it would be too late.
   bool open(descriptor& to) noexcept;
-  /// Whether it has been opened.
-  explicit operator bool() const noexcept { return static_cast<bool>(end_); }
-
   /// Moves what `from` has received into the pipe. Returns how much, or a negated errno, -EAGAIN if
   /// there is nothing, or nothing that can be spliced. Precondition: is_empty().
   std::int32_t fill(const descriptor& from) noexcept;
